@@ -1,0 +1,1 @@
+"""Thin adapters: one outside thing per module. They implement the protocols in ``ports``."""

@@ -1,0 +1,76 @@
+"""The routing table: written by the engine, read and counted on by the front, both on one event loop.
+
+Plain mutable records on purpose: a call costs a dictionary look-up and two integer additions here.
+Who may write what: the engine owns ``Endpoint`` membership and ``Backend.serving``/``suspect``; the front
+owns the counters and ``ejected_until``. ``on_idle`` is how a drained backend is noticed without polling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .definition import Serving
+
+
+@dataclass(eq=False)
+class Backend:
+    """A replica as the front sees it."""
+
+    replica: str
+    revision: int
+    host: str
+    port: int
+    serving: bool = True  # False: draining or lost, gets no new calls
+    suspect: bool = False  # a probe failed or is late: used only when no other backend is left
+    lost: bool = False  # its lease is gone: calls on it are broken off and replayed by the rules
+    in_flight: int = 0
+    started: int = 0  # calls sent to it so far, breaks ties so that load spreads
+    failures: int = 0  # consecutive 502/503/504 or connection errors
+    ejected_until: float = 0.0  # monotonic seconds
+    answered_at: float = 0.0  # monotonic time of the last byte that it sent for a call
+    on_idle: Callable[[], None] | None = None  # called when in_flight falls to 0
+    on_lost: Callable[[], None] | None = None  # set by the front: breaks the calls on it, at once
+    on_refused: Callable[[], None] | None = None  # set by the engine: a connection to it failed
+
+
+@dataclass(eq=False)
+class Endpoint:
+    """One service as the front sees it. ``starting`` says whether holding a caller can make sense."""
+
+    owner: str
+    name: str
+    public: bool
+    serving: Serving
+    backends: list[Backend] = field(default_factory=list)
+    starting: bool = False
+    unavailable: str = ""  # why there is no replica, in words, when there is none
+    waiting: int = 0  # callers in the queue
+    in_flight: int = 0
+    wake: Callable[[], None] | None = None  # set by the front: look again, something became free or ready
+
+    @property
+    def key(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+class RoutingTable:
+    """``owner/name`` → :class:`Endpoint`."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+
+    def get(self, owner: str, name: str) -> Endpoint | None:
+        return self._endpoints.get((owner, name))
+
+    def put(self, endpoint: Endpoint) -> None:
+        self._endpoints[endpoint.owner, endpoint.name] = endpoint
+
+    def remove(self, owner: str, name: str) -> Endpoint | None:
+        return self._endpoints.pop((owner, name), None)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(list(self._endpoints.values()))
+
+    def __len__(self) -> int:
+        return len(self._endpoints)

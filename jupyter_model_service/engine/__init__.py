@@ -1,0 +1,1 @@
+"""The one writer of the state: keeps want and seen together, drives the world through ports."""

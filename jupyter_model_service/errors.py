@@ -1,0 +1,149 @@
+"""The whole error tree. Imports nothing, so that every layer may raise from it.
+
+    ModelServiceError
+    ├── DefinitionError          422 invalid_definition      the folder's definition has problems (all listed)
+    ├── InvalidRequest           400 invalid_request         the request itself is wrong
+    ├── Unauthenticated          401 unauthenticated         no token, or one that is not (any more) valid
+    ├── Forbidden                403 forbidden               a valid token, but not for this
+    ├── NotFound                 404 not_found
+    ├── Conflict                 409 conflict                the name is taken, the state does not allow it
+    ├── TooLarge                 413 too_large
+    ├── Overloaded               503 overloaded              try later (``retry_after`` seconds)
+    ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
+    ├── UpstreamError            502 replica_died            a replica broke a call
+    └── StoreError               500 store                   the database cannot be used
+        GatewayUnavailable       503 gateway_unavailable     (client side) nothing answers where the gateway should be
+
+Each class has a stable ``code`` (for programs) and the HTTP ``status`` that ``web/errors.py`` and the
+front answer with; ``str(error)`` is the sentence for people: what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "Conflict",
+    "DefinitionError",
+    "Forbidden",
+    "GatewayUnavailable",
+    "InvalidRequest",
+    "LaunchError",
+    "ModelServiceError",
+    "NotFound",
+    "Overloaded",
+    "Problem",
+    "StoreError",
+    "TooLarge",
+    "Unauthenticated",
+    "UpstreamError",
+]
+
+
+class ModelServiceError(Exception):
+    """Base of every error that may be shown to a user. ``code`` is stable, ``status`` is HTTP's."""
+
+    code = "internal"
+    status = 500
+    retry_after: float | None = None  # seconds
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a definition file: where it is, and what would be right.
+
+    ``where`` is the path inside the document (``models[0].service.port``), ``line`` is 1-based
+    (``None`` when the problem is something that is missing from the whole file).
+    """
+
+    where: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    severity: str = "error"  # "error" | "warning"
+
+    def __str__(self) -> str:
+        place = ":".join(str(p) for p in (self.file, self.line) if p is not None)
+        return ": ".join(p for p in (place, self.where, self.message) if p)
+
+
+class DefinitionError(ModelServiceError):
+    """The model folder cannot be served as it is; ``problems`` holds every reason, not only the first."""
+
+    code = "invalid_definition"
+    status = 422
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class InvalidRequest(ModelServiceError):
+    code = "invalid_request"
+    status = 400
+
+
+class Unauthenticated(ModelServiceError):
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(ModelServiceError):
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(ModelServiceError):
+    code = "not_found"
+    status = 404
+
+
+class Conflict(ModelServiceError):
+    code = "conflict"
+    status = 409
+
+
+class TooLarge(ModelServiceError):
+    code = "too_large"
+    status = 413
+
+
+class Overloaded(ModelServiceError):
+    code = "overloaded"
+    status = 503
+    retry_after = 1.0
+
+
+class LaunchError(ModelServiceError):
+    """A replica could not be started. ``stage`` names the step, such as ``spawn`` or ``prepare``."""
+
+    code = "launch_failed"
+    status = 502
+
+    def __init__(self, message: str, *, stage: str = "spawn") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class UpstreamError(ModelServiceError):
+    code = "replica_died"
+    status = 502
+
+
+class StoreError(ModelServiceError):
+    code = "store"
+    status = 500
+
+
+class GatewayUnavailable(ModelServiceError):
+    code = "gateway_unavailable"
+    status = 503

@@ -1,0 +1,1 @@
+"""Endpoint traffic: bytes in, bytes out, on asyncio protocols and httptools."""

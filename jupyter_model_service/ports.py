@@ -1,0 +1,269 @@
+"""What the engine needs of the world. Adapters implement these; fakes pass the same contract suites.
+
+Every method with ``async`` may take time and must bound it; none may block the loop. Errors are
+:class:`~jupyter_model_service.errors.ModelServiceError` (a ``LaunchError`` says at which ``stage``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .core.access import Caller
+from .core.definition import Definition
+from .core.reports import LeaseEvent
+from .core.revision import Revision
+from .errors import Problem
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix time in seconds, for what people read and what is stored."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, for every interval and back-off."""
+
+
+# --- model folders ---------------------------------------------------------------------------------
+
+
+class Definitions(Protocol):
+    async def load(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+        """Read, parse and check the folder's definition; also returns the warnings.
+
+        Raises ``DefinitionError`` with all problems (a missing folder or file is one, too).
+        """
+
+
+# --- launching replicas ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """All that is needed to start one replica. ``secret`` is 32 random bytes in hex, never logged."""
+
+    replica: str
+    owner: str
+    service: str
+    revision: Revision
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a started replica is. ``handle`` is plain JSON data that lets the launcher find it again after
+    any restart of ours; ``control`` is the runner's control address, ``address`` the model server's."""
+
+    handle: Mapping[str, Any]
+    control: tuple[str, int]
+    address: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One replica that exists in the world, whether the store knows it or not."""
+
+    replica: str
+    placement: Placement | None  # None: found, but not (yet, or any more) usable
+    alive: bool
+
+
+class Launcher(Protocol):
+    """Starts, finds and ends replicas. ``start`` and ``stop`` are idempotent per replica id."""
+
+    name: str
+
+    def check(self, revision: Revision) -> Sequence[str]:
+        """What of this revision the launcher cannot enforce, one sentence each.
+
+        Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes).
+        """
+
+    async def start(self, request: StartRequest) -> Placement:
+        """Start the runner and return as soon as its control address is known (not: model ready).
+
+        When it raises or is cancelled, nothing of the replica is left behind.
+        """
+
+    async def find(self) -> Sequence[Seen]:
+        """Every replica of ours that exists, in one bulk look: the truth after a restart or a doubt."""
+
+    async def stop(self, replica: str, placement: Placement | None) -> None:
+        """End everything of the replica, by force: processes, port and directory are gone on return."""
+
+    async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
+        """Addresses (``0.0.0.0:8000``) on which the replica listens where it must not; empty when fine."""
+
+
+# --- the lease ---------------------------------------------------------------------------------------
+
+
+class Lease(Protocol):
+    """One open (or opening) control stream to one runner; reports by the ``on_event`` given to ``open``."""
+
+    async def logs(self, after: int = 0, limit: int = 1000) -> tuple[Sequence[str], int, int]:
+        """Log lines after the cursor: ``(lines, next cursor, lines lost from the ring)``."""
+
+    def stop(self, grace: float) -> None:
+        """Ask the runner to end the model: SIGTERM to its group, SIGKILL after ``grace`` seconds."""
+
+    def collected(self) -> None:
+        """The end was recorded; the runner may go."""
+
+    async def close(self) -> None:
+        """Give the lease back; no event follows."""
+
+
+class Leases(Protocol):
+    def open(
+        self, replica: str, control: tuple[str, int], secret: str, on_event: Callable[[LeaseEvent], None]
+    ) -> Lease:
+        """Connect, prove each other, and keep reporting. Reconnects by itself with a short back-off until closed:
+        each success is a ``LeaseOpened``, each loss a ``LeaseClosed``; it never raises."""
+
+
+# --- probes ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """``ok`` or the reason in one clause (``status 500, expected 200``). ``connected`` tells a port that
+    accepts from one that does not; ``seconds`` is how long it took."""
+
+    ok: bool
+    reason: str = ""
+    connected: bool = True
+    seconds: float = 0.0
+
+
+class Probe(Protocol):
+    async def http(
+        self, address: tuple[str, int], path: str, expected_status: int, timeout: float
+    ) -> ProbeResult:
+        """GET the path on a fresh connection."""
+
+    async def port(self, address: tuple[str, int], timeout: float) -> ProbeResult:
+        """Whether the port accepts a connection."""
+
+
+# --- what is kept over restarts ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    """``want``: what the owner asked for. ``active`` is the revision to run; ``stable`` the last one that was
+    fully up (they differ while an update rolls out); ``error`` why the service is failed, if it is."""
+
+    id: str
+    owner: str
+    name: str
+    public: bool
+    running: bool
+    replicas: int
+    active: int
+    stable: int | None
+    created_at: float
+    error: str | None = None
+    note: str | None = None  # such as why the last update was taken back
+
+
+@dataclass(frozen=True)
+class ReplicaRecord:
+    """Written before the launch (``placement`` None) and after it, so that a crash between leaks nothing."""
+
+    id: str
+    service_id: str
+    revision: int
+    secret: str = field(repr=False)
+    placement: Placement | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """One line of a service's history. ``kind`` is stable (``replica.ready``), ``message`` is for people."""
+
+    id: int
+    at: float
+    service_id: str
+    kind: str
+    message: str
+    replica: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TokenRecord:
+    """``digest`` is SHA-256 of the token in hex. ``expires_at`` is Unix time, ``None`` for no expiry."""
+
+    id: str
+    service_id: str
+    name: str
+    digest: str = field(repr=False)
+    created_at: float = 0.0
+    expires_at: float | None = None
+    last_used_at: float | None = None
+
+
+class Store(Protocol):
+    """The durable half of the state. Each write is on disk when it returns; ``StoreError`` if it is not."""
+
+    async def services(self) -> Sequence[ServiceRecord]: ...
+    async def revisions(self, service_id: str) -> Sequence[Revision]: ...
+    async def replicas(self) -> Sequence[ReplicaRecord]: ...
+    async def tokens(self) -> Sequence[TokenRecord]: ...
+    async def events(
+        self, service_id: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[EventRecord]:
+        """The newest ``limit`` events with an id above ``after``, oldest first."""
+
+    async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
+        """Both or neither; ``Conflict`` when ``owner/name`` exists."""
+
+    async def save_service(self, record: ServiceRecord) -> None: ...
+    async def add_revision(self, service_id: str, revision: Revision) -> None: ...
+    async def remove_service(self, service_id: str) -> None:
+        """With its revisions, replicas, tokens and events."""
+
+    async def save_replica(self, record: ReplicaRecord) -> None: ...
+    async def remove_replica(self, replica_id: str) -> None: ...
+    async def add_events(self, events: Sequence[EventRecord]) -> None:
+        """Ids are assigned by the engine, increasing. Older ones beyond 1,000 per service are dropped."""
+
+    async def add_token(self, record: TokenRecord) -> None: ...
+    async def remove_token(self, token_id: str) -> None: ...
+    async def touch_tokens(self, used: Mapping[str, float]) -> None: ...
+    async def close(self) -> None: ...
+
+
+# --- identity ----------------------------------------------------------------------------------------
+
+
+class Identity(Protocol):
+    """Who a bearer token belongs to. ``known`` answers from memory in microseconds, for the front's hot path;
+    ``None`` means "ask ``resolve``" (which may ask the Hub and returns ``None`` for an invalid token)."""
+
+    def known(self, token: str) -> Caller | None: ...
+    async def resolve(self, token: str) -> Caller | None: ...
+
+
+# --- counting ----------------------------------------------------------------------------------------
+
+
+class Meter(Protocol):
+    """Receives what happened, for metrics. Called on the hot path: must only count."""
+
+    def call(
+        self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None
+    ) -> None:
+        """One finished call; ``status`` is what the caller saw, 499 when the caller left first."""
+
+    def retried(self, owner: str, name: str, reason: str) -> None: ...
+    def refused(self, owner: str, name: str, code: str) -> None: ...
+    def phase(self, owner: str, name: str, phase: str, seconds: float) -> None:
+        """How long a replica spent in a start-up phase."""
+
+    def restarted(self, owner: str, name: str) -> None: ...
+    def forget(self, owner: str, name: str) -> None:
+        """The service is gone: drop its series."""

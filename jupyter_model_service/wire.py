@@ -1,0 +1,229 @@
+"""The JSON of the control API, in one place: the server validates and documents with it, clients read with it.
+
+Times are Unix seconds, sizes bytes. ``Service.state`` is one of ``starting``, ``ready``, ``degraded`` (fewer
+ready than wanted), ``updating``, ``stopped``, ``failed``, ``deleting``. A replica's ``phase`` is one of
+``core.replica.Phase``. Unknown fields in requests are refused, so that a typo is never dropped in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ServiceState = Literal["starting", "ready", "degraded", "updating", "stopped", "failed", "deleting"]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class MountSpec(_Request):
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class RevisionOptions(_Request):
+    """What ``create`` and ``update`` share. In an update, a field left out keeps its value; ``environment``
+    and ``mounts`` replace the former ones when given."""
+
+    folder: str | None = None
+    image: str | None = None
+    environment: dict[str, str] | None = None
+    mounts: list[MountSpec] | None = None
+    cpus: float | None = Field(default=None, gt=0, le=1024)
+    memory: int | None = Field(default=None, gt=0, description="bytes")
+    gpus: int | None = Field(default=None, ge=0, le=64)
+
+
+class CreateRequest(RevisionOptions):
+    folder: str
+    name: str | None = Field(default=None, description="default: made from the definition's model name")
+    replicas: int = Field(default=1, ge=0, le=100)
+    public: bool = False
+
+
+class UpdateRequest(RevisionOptions):
+    public: bool | None = None
+
+
+class ScaleRequest(_Request):
+    replicas: int = Field(ge=0, le=100)
+
+
+class RollbackRequest(_Request):
+    revision: int | None = Field(default=None, ge=1, description="default: the one before the active one")
+
+
+class ValidateRequest(_Request):
+    folder: str
+
+
+class TokenRequest(_Request):
+    name: str = Field(default="", max_length=100)
+    expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
+
+
+class AttachRequest(_Request):
+    """A Jupyter server tells the gateway that it is there; the gateway ends when the last one has gone."""
+
+    pid: int
+    create_time: float
+    keep: bool = False
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+class ProblemInfo(BaseModel):
+    where: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    severity: str = "error"
+
+
+class ErrorBody(BaseModel):
+    code: str
+    message: str
+    problems: list[ProblemInfo] = []
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorBody
+
+
+class ExitInfo(BaseModel):
+    stage: str
+    code: int | None = None
+    signal: str | None = None
+    oom: bool = False
+    action: int | None = None
+    message: str = ""
+    tail: list[str] = []
+
+
+class ActionInfo(BaseModel):
+    index: int
+    count: int
+    label: str
+
+
+class GpuInfo(BaseModel):
+    uuid: str
+    utilization: float
+    memory_used: int
+    memory_total: int
+
+
+class ReplicaInfo(BaseModel):
+    id: str
+    revision: int
+    phase: str
+    since: float
+    reason: str | None = None
+    pid: int | None = None
+    address: str | None = None
+    action: ActionInfo | None = None
+    in_flight: int = 0
+    suspect: bool = False
+    exit: ExitInfo | None = None
+    gpus: list[GpuInfo] | None = None
+    rss: int | None = None
+    created_at: float = 0.0
+
+
+class RevisionInfo(BaseModel):
+    number: int
+    created_at: float
+    folder: str
+    model_name: str
+    image: str | None = None
+    environment: list[str] = Field(default=[], description="names only: values may be secrets")
+    definition: dict[str, Any] = {}
+
+
+class ReplicaCounts(BaseModel):
+    want: int
+    ready: int
+    total: int
+
+
+class ServiceInfo(BaseModel):
+    id: str
+    owner: str
+    name: str
+    state: ServiceState
+    reason: str | None = None
+    note: str | None = None
+    endpoint: str
+    public: bool
+    replicas: ReplicaCounts
+    revision: int
+    stable_revision: int | None = None
+    revisions: list[RevisionInfo] = []
+    replica_list: list[ReplicaInfo] = []
+    not_enforced: list[str] = []
+    restarts: int = 0
+    created_at: float
+
+
+class ServiceList(BaseModel):
+    services: list[ServiceInfo]
+
+
+class ValidateAnswer(BaseModel):
+    """A definition that can be served; ``warnings`` are what deserves a look (unknown keys, near names)."""
+
+    name: str
+    definition: dict[str, Any]
+    warnings: list[ProblemInfo] = []
+
+
+class EventInfo(BaseModel):
+    id: int
+    at: float
+    service: str = Field(description="owner/name")
+    kind: str
+    message: str
+    replica: str | None = None
+    details: dict[str, Any] = {}
+
+
+class EventList(BaseModel):
+    events: list[EventInfo]
+
+
+class LogAnswer(BaseModel):
+    replica: str
+    lines: list[str]
+    next: int
+    lost: int = 0
+
+
+class TokenInfo(BaseModel):
+    id: str
+    name: str
+    created_at: float
+    expires_at: float | None = None
+    last_used_at: float | None = None
+
+
+class NewToken(TokenInfo):
+    token: str = Field(description="shown this once")
+
+
+class TokenList(BaseModel):
+    tokens: list[TokenInfo]
+
+
+class GatewayInfo(BaseModel):
+    version: str
+    mode: Literal["embedded", "hub"]
+    owner: str
+    pid: int
+    launcher: str
+    started_at: float
+    keep: bool = False
+    attached: int = 0
