@@ -1,0 +1,39 @@
+"""Public fakes for tests of the engine and of plug-ins: no processes, no sockets, no disk.
+
+Everything that must survive a restart of the gateway lives outside the parts that restart: the
+:class:`World` holds the replicas, :class:`Disk` what a store has written. A test of a restart ends the engine
+(:meth:`World.kill_gateway` first, for one by ``kill -9``) and builds a second one over the same two::
+
+    world, disk = World(), Disk()
+    launcher, leases, probe = FakeLauncher(world), FakeLeases(world), FakeProbe(world)
+    store, clock = MemoryStore(disk), LoopClock()
+    world.on_start = lambda replica: replica.serves()
+    run_in_virtual_time(body())
+
+The launcher and the store pass the same contract suites as the real ones.
+"""
+
+from __future__ import annotations
+
+from .clock import LoopClock, ManualClock, VirtualTimeLoop, run_in_virtual_time
+from .parts import CountingMeter, FakeDefinitions, FakeProbe
+from .store import Disk, MemoryStore
+from .world import FakeLauncher, FakeLease, FakeLeases, FakeReplica, StartScript, World
+
+__all__ = [
+    "CountingMeter",
+    "Disk",
+    "FakeDefinitions",
+    "FakeLauncher",
+    "FakeLease",
+    "FakeLeases",
+    "FakeProbe",
+    "FakeReplica",
+    "LoopClock",
+    "ManualClock",
+    "MemoryStore",
+    "StartScript",
+    "VirtualTimeLoop",
+    "World",
+    "run_in_virtual_time",
+]
