@@ -1,0 +1,58 @@
+"""The Jupyter server extension: configuration, routes, and the life of the link to the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jupyter_server.extension.application import ExtensionApp
+from tornado.ioloop import IOLoop
+from traitlets import Bool, Unicode
+
+from ..discovery import default_data_dir
+from .handlers import ControlHandler, EndpointHandler
+from .link import GatewayLink
+
+
+class ModelServiceExtension(ExtensionApp):
+    """Forwards ``model-service/…`` of this Jupyter server to the user's gateway."""
+
+    name = "jupyter_model_service"
+    description = "Serve model folders from this Jupyter server."
+
+    keep = Bool(
+        False,
+        help="Leave the gateway and its replicas running when the last Jupyter server of this user ends.",
+    ).tag(config=True)
+    data_dir = Unicode(
+        "",
+        help="Folder of the gateway's state; empty: 'model-service' in the Jupyter data directory.",
+    ).tag(config=True)
+
+    link: GatewayLink
+
+    def initialize_settings(self) -> None:
+        folder = Path(self.data_dir) if self.data_dir else default_data_dir()
+        self.link = GatewayLink(folder, keep=self.keep, log=self.log)
+        self.settings["model_service_link"] = self.link
+        # Services that were running when the user left come back with the first Jupyter server.
+        resume = (folder / "state.db").exists()
+        IOLoop.current().add_callback(self._start_link, resume)
+
+    async def _start_link(self, resume: bool) -> None:
+        self.link.start()
+        if resume:
+            try:
+                await self.link.ensure()
+            except Exception as error:  # told, not fatal: Jupyter itself must come up
+                self.log.warning("model-service: %s", error)
+
+    def initialize_handlers(self) -> None:
+        self.handlers.extend(
+            [
+                (r"/model-service/(endpoints/[^/]+/[^/]+(?:/.*)?)", EndpointHandler),
+                (r"/model-service/((?:api/v1|health|metrics)(?:/.*)?)", ControlHandler),
+            ]
+        )
+
+    async def stop_extension(self) -> None:
+        await self.link.stop()
