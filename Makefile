@@ -1,0 +1,46 @@
+# `make demo` shows the product, `make test` proves it. Each does all of its own set-up in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint coverage bench docs clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+demo: $(VENV)/.installed-demo ## start JupyterLab, deploy examples/tiny-chat, call it (ONCE=1: verify and end)
+	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
+
+test: lint ## everything that this machine can run; what it lacks is listed by name at the end
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-test ## style, types, layers, generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+coverage: $(VENV)/.installed-test ## tests of the pure core with branch coverage
+	$(BIN)/coverage run --source jupyter_model_service/core -m pytest tests/core -q
+	$(BIN)/coverage report -m
+
+bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figures (about five minutes; nothing else beside it)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/peers.py
+
+docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
+	$(BIN)/python docs/generate.py
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[$*]'
+	@touch $@
