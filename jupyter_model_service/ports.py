@@ -24,6 +24,10 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never jump, for every interval and back-off."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Return when ``monotonic()`` has advanced by ``seconds`` (at once, but not before one turn of the
+        loop, for 0 or less); ends early only by cancellation. Every wait of the engine goes through here."""
+
 
 # --- model folders ---------------------------------------------------------------------------------
 
@@ -166,6 +170,7 @@ class ServiceRecord:
     created_at: float
     error: str | None = None
     note: str | None = None  # such as why the last update was taken back
+    restarted_at: float | None = None  # replicas created before are to be replaced (Unix time)
 
 
 @dataclass(frozen=True)
