@@ -73,6 +73,12 @@ class AttachRequest(_Request):
     keep: bool = False
 
 
+class ShutdownRequest(_Request):
+    """End the gateway. The replicas end with it, unless they are left for the next gateway to adopt."""
+
+    leave_replicas: bool = False
+
+
 # --- answers -----------------------------------------------------------------------------------------
 
 
