@@ -1,0 +1,250 @@
+"""From a document (plain data, whatever it was read from) to a ``Definition``, or to all of its problems."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import DefinitionError, Problem
+from .keys import (
+    ACTION,
+    ACTIONS,
+    HEALTH_CHECK,
+    MODEL,
+    RESERVED_PORTS,
+    SECTIONS,
+    SERVICE,
+    SERVING,
+    TOP,
+    WITH_RESULT,
+    Key,
+)
+from .model import Action, Definition, HealthCheck, Serving
+from .reading import WRONG, Path, Reader, Wrong, alternatives, argument_places, near, shown
+
+_FORM = "it begins with `models:`, and below that `- name: …`"
+
+Found = Mapping[str, tuple[Any, Path]]
+
+
+def parse(
+    document: Any, lines: Mapping[Path, int] | None = None, spelling: Mapping[Path, str] | None = None
+) -> tuple[Definition, tuple[Problem, ...]]:
+    """The definition in ``document``, and warnings (unknown keys and the like).
+
+    ``lines`` maps paths in the document (``("models", 0, "service", "port")``) to 1-based lines; ``spelling`` maps
+    paths of numbers and booleans to what was written, so that ``1.10`` can serve as text.
+    Raises ``DefinitionError`` with every problem and warning, in the order of the file.
+    """
+    reader = Reader(lines or {}, spelling or {})
+    definition = _document(reader, document)
+    # Problems without a line (of a document that was no file) keep the order in which they were found.
+    problems = tuple(sorted(reader.problems, key=lambda p: p.line or 0))
+    if reader.failed or definition is None:
+        raise DefinitionError(problems)
+    return definition, problems
+
+
+def _document(reader: Reader, document: Any) -> Definition | None:
+    if document is None or document == {}:
+        reader.error((), f"the file is empty; {_FORM}")
+        return None
+    if not isinstance(document, Mapping):
+        reader.error((), f"the file must hold a mapping, not {shown(document)}; {_FORM}")
+        return None
+    top = reader.mapping(document, (), TOP, "")
+    if not top or "models" not in top:
+        return None
+    models, path = top["models"]
+    if not isinstance(models, list):
+        hint = "; put `- ` before its first key" if isinstance(models, Mapping) else ""
+        reader.error(path, f"must be a list with one model, not {shown(models)}{hint}")
+        return None
+    if not models:
+        reader.error(path, "is empty; a service runs exactly one model")
+        return None
+    if len(models) > 1:
+        reader.error(
+            path,
+            f"has {len(models)} models, but a service runs exactly one; keep one here and give each "
+            "of the others a folder of its own",
+        )
+    read = [_model(reader, model, (*path, n)) for n, model in enumerate(models)]
+    return read[0]
+
+
+def _values(reader: Reader, found: Found, keys: tuple[Key, ...]) -> dict[str, Any]:
+    """What was read of ``keys``: only those that are set and right."""
+    values = {key.name: reader.read(key, *found[key.name]) for key in keys if key.name in found}
+    return {name: value for name, value in values.items() if value is not WRONG}
+
+
+def _model(reader: Reader, value: Any, path: Path) -> Definition | None:
+    found = reader.mapping(value, path, MODEL, "models[]")
+    if found is None:
+        return None
+    values = _values(reader, found, tuple(k for k in MODEL if k.name in ("name", "model_path")))
+    if "metadata" in found and not isinstance(found["metadata"][0], Mapping):
+        reader.error(found["metadata"][1], f"must be a mapping, not {shown(found['metadata'][0])}")
+    if "service" not in found:
+        return None
+    service = reader.mapping(*found["service"], SERVICE, "models[].service")
+    if service is None:
+        return None
+    values.update(_service(reader, service))
+    if reader.failed:
+        return None
+    values.setdefault("model_path", "/models")
+    return Definition(**values)
+
+
+def _service(reader: Reader, found: Found) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "pre_start_actions" in found:
+        values["pre_start_actions"] = _actions(reader, *found["pre_start_actions"])
+    if "shell" in found:
+        values["shell"] = _shell(reader, *found["shell"])
+    if "start_command" in found:
+        values["start_command"] = _start_command(reader, *found["start_command"], split=values.get("shell", "") is None)
+    if "port" in found:
+        values["port"] = _port(reader, *found["port"])
+    if "health_check" in found:
+        values["health_check"] = _health_check(reader, *found["health_check"])
+    if "serving" in found:
+        values["serving"] = _serving(reader, *found["serving"])
+    return values
+
+
+def _port(reader: Reader, value: Any, path: Path) -> int | Wrong:
+    port: int | Wrong = reader.read(next(k for k in SERVICE if k.name == "port"), value, path)
+    if port in RESERVED_PORTS:
+        taken = " and ".join(map(str, RESERVED_PORTS))
+        return reader.error(path, f"{port} is reserved, as {taken} are by Backend.AI; choose another such as 8000")
+    return port
+
+
+def _shell(reader: Reader, value: Any, path: Path) -> str | Wrong | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return reader.error(path, "must name a program such as /bin/sh; write null to run without a shell")
+    text = reader.text(value, path)
+    if isinstance(text, str) and (re.search(r"\s", text) or not text):
+        return reader.error(path, f"must be one program without arguments such as /bin/sh, not {shown(text)}")
+    return text
+
+
+def _start_command(reader: Reader, value: Any, path: Path, split: bool) -> tuple[str, ...] | str | Wrong:
+    if isinstance(value, list):
+        if not value or value[0] in ("", None):
+            return reader.error(path, "is empty; its first entry is the program to run")
+        words = reader.texts(value, path)
+        return words if isinstance(words, Wrong) else tuple(words)
+    text = reader.text(value, path, "must be a list of arguments, or text for the shell")
+    if isinstance(text, Wrong):
+        return text
+    if not text.strip():
+        return reader.error(path, "is empty; write the command, or take the key away to run the image's own")
+    if split:
+        try:
+            if not shlex.split(text):
+                return reader.error(path, "holds nothing but a comment; write the command")
+        except ValueError as error:
+            return reader.error(path, f"cannot be split into arguments ({str(error).lower()}); close the quotation")
+    return text
+
+
+# --- actions -----------------------------------------------------------------------------------------
+
+
+def _actions(reader: Reader, value: Any, path: Path) -> tuple[Action, ...]:
+    if not isinstance(value, list):
+        hint = "; put `- ` before `action`" if isinstance(value, Mapping) else ""
+        reader.error(path, f"must be a list of actions, not {shown(value)}{hint}")
+        return ()
+    actions = [_action(reader, item, (*path, n)) for n, item in enumerate(value)]
+    first: dict[str, int] = {}
+    for n, action in enumerate(actions):
+        if action is None or action.ref is None:
+            continue
+        if action.ref in first:
+            reader.error(
+                (*path, n, "ref"),
+                f'"{action.ref}" is already the ref of action {first[action.ref] + 1}; choose another',
+            )
+        first.setdefault(action.ref, n)
+    return tuple(action for action in actions if action is not None)
+
+
+def _action(reader: Reader, value: Any, path: Path) -> Action | None:
+    kind = value.get("action") if isinstance(value, Mapping) else None
+    kind = kind if isinstance(kind, str) else ""
+    place = SECTIONS["models[].service.pre_start_actions[]"].place
+    found = reader.mapping(value, path, ACTION, place, argument_places(kind))
+    if found is None or "action" not in found:
+        return None
+    if kind not in ACTIONS:
+        close = near(kind, ACTIONS)
+        hint = f"did you mean {alternatives(close)}?" if close else f"there are {alternatives(list(ACTIONS))}"
+        reader.error(found["action"][1], f"{shown(found['action'][0])} is not a known action; {hint}")
+        return None
+    ref = _ref(reader, kind, *found["ref"]) if "ref" in found else None
+    if "args" not in found:
+        return None
+    keys = ACTIONS[kind]
+    given = reader.mapping(*found["args"], keys, f"{place}.args")
+    if given is None:
+        return None
+    args = {key.name: key.default for key in keys} | _values(reader, given, keys)
+    if "body" in args and given.get("body") and isinstance(given["body"][0], str):
+        args["body"] = _body(kind, given["body"][0])
+    return Action(kind, args, ref)
+
+
+def _body(kind: str, text: str) -> list[str]:
+    """One text as the list of lines that the runner wants: it ends each line of a ``write_file`` itself."""
+    return text.removesuffix("\n").split("\n") if kind == "write_file" else [text]
+
+
+def _ref(reader: Reader, kind: str, value: Any, path: Path) -> str | None:
+    name = reader.text(value, path)
+    if not isinstance(name, str):
+        return None
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > 64:
+        reader.error(path, f"must be a name of at most 64 letters, digits and _, not {shown(name)}")
+    elif name in ("port", "model_path"):
+        reader.error(path, f'"{name}" already has a meaning in {{{name}}}; choose another')
+    elif kind not in WITH_RESULT:
+        reader.warning(path, f"has no effect: {kind} has no result, only {alternatives(WITH_RESULT)} have")
+        return None
+    return name
+
+
+# --- health check, serving ---------------------------------------------------------------------------
+
+
+def _health_check(reader: Reader, value: Any, path: Path) -> HealthCheck | None:
+    if value == {}:
+        return None
+    off = isinstance(value, Mapping) and value.get("enable") is False
+    keys = tuple(Key(k.name, k.form, k.meaning) if off and k.required else k for k in HEALTH_CHECK)
+    found = reader.mapping(value, path, keys, "models[].service.health_check")
+    if found is None:
+        return None
+    values = _values(reader, found, HEALTH_CHECK)
+    if not values.pop("enable", True) or "path" not in values:
+        return None
+    if values.get("initial_delay") == 0:
+        reader.warning(
+            found["initial_delay"][1],
+            "0 leaves the model server no time to come up: the first check must pass; it is no delay before the first "
+            "check but the time until one has passed (1800 when left out)",
+        )
+    return HealthCheck(**values)
+
+
+def _serving(reader: Reader, value: Any, path: Path) -> Serving:
+    found = reader.mapping(value, path, SERVING, "models[].service.serving")
+    return Serving(**_values(reader, found or {}, SERVING))

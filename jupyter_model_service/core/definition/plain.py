@@ -1,0 +1,39 @@
+"""A definition as plain JSON data and back: what is stored with a revision and shown by the control API.
+
+The names are those of the dataclasses. A missing optional field takes today's default, so that what an older
+version stored can still be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from .model import Action, Definition, HealthCheck, Serving
+
+
+def definition_to_plain(definition: Definition) -> dict[str, Any]:
+    plain = dataclasses.asdict(definition)
+    command = definition.start_command
+    plain["start_command"] = list(command) if isinstance(command, tuple) else command
+    plain["pre_start_actions"] = list(plain["pre_start_actions"])
+    return plain
+
+
+def definition_from_plain(plain: Mapping[str, Any]) -> Definition:
+    """The inverse of :func:`definition_to_plain`; ``ValueError`` for anything that did not come from it."""
+    try:
+        values = dict(plain)
+        command = values.get("start_command")
+        values["start_command"] = tuple(command) if isinstance(command, list) else command
+        values["pre_start_actions"] = tuple(
+            Action(action["kind"], dict(action["args"]), action.get("ref"))
+            for action in values.get("pre_start_actions", ())
+        )
+        health_check = values.get("health_check")
+        values["health_check"] = None if health_check is None else HealthCheck(**health_check)
+        values["serving"] = Serving(**values.get("serving", {}))
+        return Definition(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is not a stored definition: {error}") from error

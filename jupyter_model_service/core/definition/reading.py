@@ -1,0 +1,287 @@
+"""Reads single values by their :class:`~.keys.Key` and collects everything that is wrong, instead of stopping at
+the first problem. Each ``read`` returns the value in its frozen form, or ``WRONG`` after it has reported why not."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ...errors import Problem
+from .keys import ACTIONS, SECTIONS, Key
+
+Path = tuple[str | int, ...]
+
+
+class Wrong:
+    """The type of ``WRONG``: in place of a value that was reported and must not be used."""
+
+
+WRONG: Final = Wrong()
+
+_NUMBERS = (int, float)
+
+
+def where(path: Path) -> str:
+    """``("models", 0, "service")`` as people write it: ``models[0].service``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def shown(value: Any) -> str:
+    """A value as it may be quoted in a sentence: short, and on one line."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f'"{text}"'.replace("\n", "\\n") if isinstance(value, str) else text
+
+
+def plain_key(key: str) -> str:
+    """``healthCheck``, ``health-check`` and ``Health_Check`` all become ``health_check``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip()).replace("-", "_").replace(" ", "_").lower()
+
+
+def near(word: str, known: Iterable[str]) -> list[str]:
+    """The known words that ``word`` probably stands for, best first, at most three."""
+    known = list(known)
+    parts = set(plain_key(word).split("_"))
+    # `status_code` for `expected_status_code`: all words of the one are in the other.
+    inside = [k for k in known if len(k) > 3 and parts < set(k.split("_")) and min(map(len, parts)) > 2]
+    close = difflib.get_close_matches(plain_key(word), known, n=3, cutoff=0.75)
+    return list(dict.fromkeys(close + inside))[:3]
+
+
+def alternatives(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+class Reader:
+    """``lines`` are the 1-based lines of document paths, ``spelling`` the text of unquoted values that YAML reads
+    as numbers or booleans: where text is wanted, ``1.10`` is the text "1.10" and not the number 1.1."""
+
+    def __init__(self, lines: Mapping[Path, int], spelling: Mapping[Path, str]) -> None:
+        self.problems: list[Problem] = []
+        self._lines = lines
+        self._spelling = spelling
+        self._forms: Mapping[str, Callable[[Any, Path, Key], Any]] = {
+            "text": self._text,
+            "line": self._one_line,
+            "url_path": self._url_path,
+            "folder": self._folder,
+            "whole": self._number,
+            "number": self._number,
+            "flag": self._flag,
+            "arguments": self._arguments,
+            "lines": self._text_lines,
+            "mode": self._mode,
+            "kind": self._text,
+            "ref": self._text,
+        }
+
+    @property
+    def failed(self) -> bool:
+        return any(p.severity == "error" for p in self.problems)
+
+    def error(self, path: Path, message: str) -> Wrong:
+        self._report(path, message, "error")
+        return WRONG
+
+    def warning(self, path: Path, message: str) -> None:
+        self._report(path, message, "warning")
+
+    def _report(self, path: Path, message: str, severity: str) -> None:
+        line = next((self._lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self._lines), None)
+        self.problems.append(Problem(where(path), message, line=line, severity=severity))
+
+    # --- mappings ------------------------------------------------------------------------------------
+
+    def mapping(
+        self, value: Any, path: Path, keys: Sequence[Key], place: str, belongs: Mapping[str, str] | None = None
+    ) -> dict[str, tuple[Any, Path]] | None:
+        """The known keys that are set (``null`` is "not set", except for ``shell``), each with its value and path.
+
+        Reports what is missing, given twice in two spellings, or unknown. ``belongs`` names the places where
+        other keys belong, for those that stand in the wrong one.
+        """
+        if not isinstance(value, Mapping):
+            self.error(path, f"must be a mapping with the keys {alternatives([k.name for k in keys])}")
+            return None
+        names = {name: key.name for key in keys for name in (key.name, *key.legacy)}
+        found: dict[str, tuple[Any, Path]] = {}
+        seen: dict[str, str] = {}
+        for spelled, item in value.items():
+            name = names.get(str(spelled).replace("-", "_"))
+            here = (*path, str(spelled))
+            if name is None:
+                self._unknown(str(spelled), here, names, place, belongs or {})
+            elif name in seen:
+                self.error(here, f"says the same as {seen[name]}, which is there too; keep one of them")
+            else:
+                seen[name] = str(spelled)
+                if item is not None or name == "shell":
+                    found[name] = (item, here)
+        for key in keys:
+            if key.required and key.name not in found:
+                self.error((*path, seen.get(key.name, key.name)), f"is missing. {key.meaning}")
+        return found
+
+    def _unknown(
+        self, spelled: str, here: Path, names: Mapping[str, str], place: str, belongs: Mapping[str, str]
+    ) -> None:
+        # A likely slip is an error: the key that was meant would silently have no effect. Any other unknown
+        # key (a note, a field of a newer Backend.AI) only gets a warning.
+        close = near(spelled, names)
+        home = belongs.get(plain_key(spelled)) or self._home(plain_key(spelled), place)
+        if home is not None:
+            self.error(here, f"belongs in {home}; move it there (the indentation tells what it belongs to)")
+        elif close:
+            self.error(here, f"is not a known key; did you mean {alternatives(close)}?")
+        else:
+            known = alternatives(sorted(set(names.values())))
+            self.warning(here, f"is not a known key and has no effect; known here: {known}")
+
+    @staticmethod
+    def _home(name: str, place: str) -> str | None:
+        section = SECTIONS.get(place)
+        for other in section.related if section else ():
+            if any(name in (key.name, *key.legacy) for key in SECTIONS[other].keys):
+                return SECTIONS[other].place or "the top level of the file"
+        return None
+
+    # --- values --------------------------------------------------------------------------------------
+
+    def read(self, key: Key, value: Any, path: Path) -> Any:
+        return self._forms[key.form](value, path, key)
+
+    def text(self, value: Any, path: Path, wanted: str = "must be text") -> str | Wrong:
+        if isinstance(value, (bool, *_NUMBERS)):
+            value = self._spelling.get(path, value)
+        if not isinstance(value, str):
+            hint = f'; write it in quotes: "{shown(value)}"' if isinstance(value, (bool, *_NUMBERS)) else ""
+            return self.error(path, f"{wanted}, not {shown(value)}{hint}")
+        if "\0" in value:
+            return self.error(path, "holds a NUL character, which no program can be given; take it out")
+        return value
+
+    def _text(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self.text(value, path)
+        if text == "" and key.name != "message":
+            return self.error(path, "is empty; fill it in or take the key away")
+        return text
+
+    def _one_line(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self._text(value, path, key)
+        if isinstance(text, Wrong):
+            return text
+        if text.strip() != text or not text.isprintable():
+            return self.error(path, "must be one line of printable text with no space around it")
+        if key.most is not None and len(text) > key.most:
+            return self.error(path, f"must be at most {key.most:.0f} characters long, not {len(text)}")
+        return text
+
+    def _url_path(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self._one_line(value, path, key)
+        if isinstance(text, Wrong):
+            return text
+        if not re.fullmatch(r"/[!-\"$-~]*", text):
+            advice = f'write "/{text}"' if re.fullmatch(r"[\w.-]+", text, re.ASCII) else 'write it like "/health"'
+            return self.error(
+                path, f"must be a path that begins with / and has only URL characters, not {shown(text)}; {advice}"
+            )
+        return text
+
+    def _folder(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self._one_line(value, path, key)
+        if isinstance(text, Wrong):
+            return text
+        if not text.startswith("/"):
+            return self.error(
+                path,
+                f'must be an absolute path, and the model folder is at /models: "/models/{text.removeprefix("./")}"',
+            )
+        if ".." in text.split("/"):
+            return self.error(path, "must not have .. in it; write the path without")
+        return text.rstrip("/") or "/"
+
+    def _number(self, value: Any, path: Path, key: Key) -> int | float | Wrong:
+        whole = key.form == "whole"
+        wanted = f"must be a {'whole ' if whole else ''}number {_range(key)}"
+        if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+            hint = f"; write {value} without quotes" if isinstance(value, str) and _is_number(value) else ""
+            return self.error(path, f"{wanted}, not {shown(value)}{hint}")
+        if not math.isfinite(value) or (whole and value != int(value)):
+            return self.error(path, f"{wanted}, not {shown(value)}")
+        low = (key.least is not None and value < key.least) or (key.above is not None and value <= key.above)
+        if low or (key.most is not None and value > key.most):
+            return self.error(path, f"{wanted}, not {shown(value)}")
+        return int(value) if whole else float(value)
+
+    def _flag(self, value: Any, path: Path, key: Key) -> bool | Wrong:
+        if isinstance(value, bool):
+            return value
+        return self.error(path, f"must be true or false, not {shown(value)}")
+
+    def texts(self, value: Sequence[Any], path: Path) -> list[str] | Wrong:
+        items = [self.text(item, (*path, n)) for n, item in enumerate(value)]
+        good = [item for item in items if isinstance(item, str)]
+        return good if len(good) == len(items) else WRONG
+
+    def _arguments(self, value: Any, path: Path, key: Key) -> list[str] | Wrong:
+        if not isinstance(value, list):
+            return self.error(path, f"must be a list of arguments, not {shown(value)}; {_as_list(value)}")
+        if not value or value[0] in ("", None):
+            return self.error(path, "is empty; its first entry is the program to run")
+        return self.texts(value, path)
+
+    def _text_lines(self, value: Any, path: Path, key: Key) -> list[str] | Wrong:
+        if isinstance(value, list):
+            return self.texts(value, path)
+        text = self.text(value, path, "must be a list of lines, or text")
+        return text if isinstance(text, Wrong) else [text]
+
+    def _mode(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self.text(value, path)
+        if isinstance(text, Wrong):
+            return text
+        match = re.fullmatch(r"(?:0o|0)?([0-7]{3})", text)
+        if match is None:
+            return self.error(path, f'must be three octal digits such as "644", not {shown(text)}')
+        return match.group(1)
+
+
+def _as_list(value: Any) -> str:
+    """How a command that was written as text looks as a list."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else []
+    except ValueError:
+        words = []
+    return f"write {json.dumps(words or ['pip3', 'install', 'emoji'], ensure_ascii=False)}"
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", text) is not None
+
+
+def _range(key: Key) -> str:
+    low = f"of at least {key.least:g}" if key.least is not None else f"above {key.above:g}"
+    return low if key.most is None else f"{low} and at most {_digits(key.most)}"
+
+
+def _digits(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def argument_places(kind: str) -> Mapping[str, str]:
+    """Where the arguments of an action belong, for one that stands beside ``args`` instead of inside."""
+    return {key.name: "args" for key in ACTIONS.get(kind, ())}

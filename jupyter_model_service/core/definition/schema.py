@@ -1,0 +1,98 @@
+"""The JSON Schema of ``model-definition.yaml``, for editors, from the same table that the parser reads.
+
+It is as strict as the parser about values, and silent about unknown keys, which may be Backend.AI's newer ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING, Key
+
+_TEXT_LIKE = {"type": ["string", "number", "boolean"]}  # an unquoted 8000 in a list of arguments is the text "8000"
+_ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}
+
+
+def json_schema() -> dict[str, Any]:
+    """A fresh copy of the schema (draft 2020-12)."""
+    service = _section(SERVICE, health_check=_health_check(), serving=_section(SERVING), pre_start_actions=_actions())
+    service["properties"]["port"]["not"] = {"enum": list(RESERVED_PORTS)}
+    model = _section(MODEL, service=service, metadata={"type": ["object", "null"]})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Model definition",
+        "description": "model-definition.yaml: how the model in a folder is served.",
+        "type": "object",
+        "required": ["models"],
+        "properties": {"models": {"type": "array", "minItems": 1, "maxItems": 1, "items": model}},
+    }
+
+
+def _section(keys: Sequence[Key], **structures: dict[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    needed = []
+    for key in keys:
+        value = {**(structures.get(key.name) or _value(key)), "description": key.meaning}
+        if key.default is not None:
+            value["default"] = key.default
+        spellings = list(dict.fromkeys(s for n in (key.name, *key.legacy) for s in (n, n.replace("_", "-"))))
+        properties.update(dict.fromkeys(spellings, value))
+        if key.required:
+            needed.append(
+                {"anyOf": [{"required": [s]} for s in spellings]} if spellings[1:] else {"required": spellings}
+            )
+    return {"type": "object", "properties": properties, **({"allOf": needed} if needed else {})}
+
+
+def _health_check() -> dict[str, Any]:
+    enabled = _section(HEALTH_CHECK)
+    conditions = {"if": _is_on(), "then": {"allOf": enabled.pop("allOf")}}
+    return {**enabled, "type": ["object", "null"], **conditions}
+
+
+def _is_on() -> dict[str, Any]:
+    """True for a block with something in it that does not say ``enable: false``."""
+    off = {"required": ["enable"], "properties": {"enable": {"const": False}}}
+    return {"type": "object", "minProperties": 1, "not": off}
+
+
+def _actions() -> dict[str, Any]:
+    kinds = [
+        {
+            "type": "object",
+            "description": ACTION_MEANING[kind],
+            "required": ["action", "args"],
+            "properties": {
+                "action": {"const": kind},
+                "args": _section(keys),
+                "ref": {"type": ["string", "null"], "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            },
+        }
+        for kind, keys in ACTIONS.items()
+    ]
+    return {"type": ["array", "null"], "items": {"oneOf": kinds}}
+
+
+def _value(key: Key) -> dict[str, Any]:
+    forms: dict[str, dict[str, Any]] = {
+        "text": _TEXT_LIKE,
+        "line": {"type": ["string", "number", "boolean"], "minLength": 1, "maxLength": key.most},
+        "url_path": {"type": "string", "pattern": r"^/[^\s#]*$"},
+        "folder": {"type": "string", "pattern": "^/"},
+        "whole": {"type": "integer"},
+        "number": {"type": "number"},
+        "flag": {"type": "boolean"},
+        "arguments": _ARGUMENTS,
+        "lines": {"anyOf": [_TEXT_LIKE, {"type": "array", "items": _TEXT_LIKE}]},
+        "mode": {"type": ["string", "integer"], "pattern": "^(0o|0)?[0-7]{3}$"},
+        "command": {"anyOf": [{"type": "string", "minLength": 1}, _ARGUMENTS]},
+        "shell": {"type": "string", "pattern": r"^\S*$"},
+    }
+    schema = forms[key.form]
+    if key.form in ("whole", "number"):
+        bounds = {"minimum": key.least, "exclusiveMinimum": key.above, "maximum": key.most}
+        schema.update({name: bound for name, bound in bounds.items() if bound is not None})
+    if key.required:
+        return schema
+    return {"anyOf": [schema, {"type": "null"}]}
