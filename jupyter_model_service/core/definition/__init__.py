@@ -10,6 +10,7 @@ from __future__ import annotations
 from .model import Action, Definition, HealthCheck, Serving
 from .parse import parse
 from .plain import definition_from_plain, definition_to_plain
+from .reading import where
 from .schema import json_schema
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "definition_to_plain",
     "json_schema",
     "parse",
+    "where",
 ]
