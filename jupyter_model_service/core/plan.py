@@ -1,0 +1,193 @@
+"""The one decision of the engine: given what is wanted and what is seen of a service, what to do now.
+
+Pure and deterministic: the same want, seen and now give the same plan. The rules, in order:
+
+1. What is gone is forgotten.
+2. A service that is not to run (stopped, being deleted, scaled to 0): serving replicas drain, the others stop.
+3. A revision that failed :data:`~.backoff.ATTEMPTS` attempts in a row is given up, unless it has proved itself:
+   in a roll-out the former one is taken back, otherwise the service is failed. A failed service keeps what
+   serves and starts nothing.
+4. A roll-out: replicas of other revisions (and outdated ones of this) that do not serve stop at once; serving ones
+   drain as far as at least ``replicas`` others serve (unavailable 0). Meanwhile at most
+   ``replicas + ceil(replicas / 2)`` live at once (surge).
+5. Too many replicas: victims are those that are not ready, then unhealthy or suspect ones, then those with the fewest
+   calls in flight.
+6. Too few: start, but not before the back-off is over.
+7. All wanted replicas of the active revision ready: it is the stable one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .backoff import Retry
+from .replica import LIVE, SERVING, Phase
+
+
+@dataclass(frozen=True)
+class Want:
+    """``retry`` is that of the active revision. ``failed``: given up already, nothing is started."""
+
+    running: bool
+    replicas: int
+    active: int
+    stable: int | None = None
+    failed: bool = False
+    deleting: bool = False
+    retry: Retry = field(default_factory=Retry)
+
+
+@dataclass(frozen=True)
+class SeenReplica:
+    """``outdated``: of the right revision, but to be replaced (``restart``). ``created_at`` is monotonic."""
+
+    id: str
+    revision: int
+    phase: Phase
+    outdated: bool = False
+    suspect: bool = False
+    in_flight: int = 0
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Start:
+    revision: int
+
+
+@dataclass(frozen=True)
+class Drain:
+    replica: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    replica: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    replica: str
+
+
+@dataclass(frozen=True)
+class TakeBack:
+    """Give the active revision up and go back to ``revision`` (the same number: undo a restart)."""
+
+    revision: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fail:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The active revision is fully up: it is the one to come back to."""
+
+    revision: int
+
+
+Action = Start | Drain | Stop | Forget | TakeBack | Fail | Settle
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``wake_at``: monotonic time at which to plan again although nothing happened."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+
+
+def surge(replicas: int) -> int:
+    """How many more than wanted may live during a roll-out: half of them, rounded up."""
+    return (replicas + 1) // 2
+
+
+def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
+    actions: list[Action] = [Forget(r.id) for r in sorted(seen, key=_by_id) if r.phase is Phase.GONE]  # 1
+    live = sorted((r for r in seen if r.phase in LIVE), key=_by_id)
+    if want.deleting or not want.running or want.replicas == 0:  # 2
+        return Plan((*actions, *(_leave(r, _why_not_running(want)) for r in live)))
+    current = [r for r in live if r.revision == want.active and not r.outdated]
+    old = [r for r in live if r.revision != want.active or r.outdated]
+    if want.failed:  # 3
+        idle = [r for r in live if r.phase not in SERVING]
+        return Plan((*actions, *(Stop(r.id, "the service is failed") for r in idle)))
+    if (verdict := _give_up(want, old)) is not None:
+        return Plan((*actions, verdict))
+    kept, retired = _retire(want, current, old)  # 4
+    actions += retired
+    victims = _victims(current, len(current) - want.replicas)  # 5
+    actions += [_leave(r, f"scaled to {want.replicas}") for r in victims]
+    missing = want.replicas - len(current)
+    if kept:
+        missing = min(missing, want.replicas + surge(want.replicas) - len(current) - len(kept))
+    wake_at = None
+    if missing > 0:  # 6
+        if now < want.retry.not_before:
+            wake_at = want.retry.not_before
+        else:
+            actions += [Start(want.active)] * missing
+    ready = sum(r.phase is Phase.READY for r in current)
+    if want.stable != want.active and ready >= want.replicas:  # 7
+        actions.append(Settle(want.active))
+    return Plan(tuple(actions), wake_at)
+
+
+def _by_id(replica: SeenReplica) -> str:
+    return replica.id
+
+
+def _why_not_running(want: Want) -> str:
+    if want.deleting:
+        return "the service is being deleted"
+    return "the service is stopped" if not want.running else "scaled to 0"
+
+
+def _leave(replica: SeenReplica, reason: str) -> Action:
+    """Only what takes calls has calls to finish."""
+    return Drain(replica.id, reason) if replica.phase in SERVING else Stop(replica.id, reason)
+
+
+def _give_up(want: Want, old: Sequence[SeenReplica]) -> TakeBack | Fail | None:
+    if not want.retry.tired:
+        return None
+    serving_old = [r for r in old if r.phase in SERVING]
+    if want.stable is not None and want.stable != want.active:
+        # Even one that was ready for a moment: it never got as far as to replace the former one.
+        return TakeBack(want.stable, want.retry.reason)
+    if serving_old:
+        # Of a first revision that never was fully up, or of this one before a restart.
+        return TakeBack(max(r.revision for r in serving_old), want.retry.reason)
+    return None if want.retry.ever_ready else Fail(want.retry.reason)
+
+
+def _retire(
+    want: Want, current: Sequence[SeenReplica], old: Sequence[SeenReplica]
+) -> tuple[list[SeenReplica], list[Action]]:
+    """Which old ones stay for now, and how the others leave."""
+    why = f"replaced by revision {want.active}"
+    idle = [r for r in old if r.phase not in SERVING]
+    serving = [r for r in old if r.phase in SERVING]
+    ready = sum(r.phase is Phase.READY for r in current)
+    spare = max(0, ready + len(serving) - want.replicas)
+    leaving = _victims(serving, spare)
+    actions = [_leave(r, why if r.revision != want.active else "restarted") for r in (*idle, *leaving)]
+    return [r for r in serving if r not in leaving], actions
+
+
+def _victims(replicas: Sequence[SeenReplica], count: int) -> list[SeenReplica]:
+    """The ``count`` that are missed least; of equals the newest, which has the coldest caches."""
+
+    def worth(replica: SeenReplica) -> tuple[int, int, float, str]:
+        doubtful = replica.phase is Phase.UNHEALTHY or replica.suspect
+        grade = 0 if replica.phase not in SERVING else 1 if doubtful else 2
+        return grade, replica.in_flight, -replica.created_at, replica.id
+
+    return sorted(replicas, key=worth)[: max(0, count)]
