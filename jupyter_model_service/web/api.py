@@ -1,0 +1,184 @@
+"""The operations of the control API: parsed request → engine call → wire model. Errors pass through."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .. import wire
+from ..core.definition import definition_to_plain, json_schema
+from ..core.names import service_name_from
+from ..core.revision import Mount
+from ..engine.requests import RevisionChange
+from ..errors import Overloaded, Problem
+from ..ports import EventRecord, TokenRecord
+from .call import Call, Text
+from .queries import EventQuery, LogQuery
+
+
+def service_info(view: Any) -> wire.ServiceInfo:
+    """The engine's view of a service, as JSON shows it: the fields have the same names on both sides."""
+    return wire.ServiceInfo.model_validate(dataclasses.asdict(view))
+
+
+def event_info(key: str, event: EventRecord) -> wire.EventInfo:
+    return wire.EventInfo(
+        id=event.id,
+        at=event.at,
+        service=key,
+        kind=event.kind,
+        message=event.message,
+        replica=event.replica,
+        details=dict(event.details),
+    )
+
+
+async def info(call: Call) -> wire.GatewayInfo:
+    return call.parts.info()
+
+
+async def validate(call: Call) -> wire.ValidateAnswer:
+    definition, warnings = await call.parts.engine.validate(call.given(wire.ValidateRequest).folder)
+    return wire.ValidateAnswer(
+        name=service_name_from(definition.name),
+        definition=definition_to_plain(definition),
+        warnings=[_problem(w) for w in warnings],
+    )
+
+
+async def list_services(call: Call) -> wire.ServiceList:
+    views = call.parts.engine.services()
+    return wire.ServiceList(services=[service_info(v) for v in views if call.manages(v.owner)])
+
+
+async def create_service(call: Call) -> wire.ServiceInfo:
+    body = call.given(wire.CreateRequest)
+    view = await call.parts.engine.create(
+        call.home(), change=_change(body), name=body.name, replicas=body.replicas, public=body.public
+    )
+    return service_info(view)
+
+
+async def get_service(call: Call) -> wire.ServiceInfo:
+    return service_info(call.parts.engine.service(*call.service))
+
+
+async def delete_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.delete(*call.service))
+
+
+async def update_service(call: Call) -> wire.ServiceInfo:
+    body = call.given(wire.UpdateRequest)
+    return service_info(await call.parts.engine.update(*call.service, change=_change(body), public=body.public))
+
+
+async def scale_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.scale(*call.service, call.given(wire.ScaleRequest).replicas))
+
+
+async def rollback_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.rollback(*call.service, call.given(wire.RollbackRequest).revision))
+
+
+async def restart_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.restart(*call.service))
+
+
+async def stop_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.stop_service(*call.service))
+
+
+async def start_service(call: Call) -> wire.ServiceInfo:
+    return service_info(await call.parts.engine.start_service(*call.service))
+
+
+async def list_events(call: Call) -> wire.EventList:
+    query = call.given(EventQuery)
+    found = await call.parts.engine.events(*call.service, query.after, query.limit)
+    return wire.EventList(events=[event_info(key, event) for key, event in found])
+
+
+async def read_logs(call: Call) -> wire.LogAnswer:
+    query = call.given(LogQuery)
+    replica, lines, cursor, lost = await call.parts.engine.logs(*call.service, query.replica, query.after, query.limit)
+    return wire.LogAnswer(replica=replica, lines=list(lines), next=cursor, lost=lost)
+
+
+async def list_tokens(call: Call) -> wire.TokenList:
+    view = call.parts.engine.service(*call.service)
+    return wire.TokenList(tokens=[wire.TokenInfo(**_token(t)) for t in call.parts.tokens.of(view.id)])
+
+
+async def create_token(call: Call) -> wire.NewToken:
+    body = call.given(wire.TokenRequest)
+    owner, name = call.service
+    view = call.parts.engine.service(owner, name)
+    record, text = await call.parts.tokens.generate(view.id, f"{owner}/{name}", body.name, body.expires_in)
+    return wire.NewToken(token=text, **_token(record))
+
+
+async def revoke_token(call: Call) -> None:
+    view = call.parts.engine.service(*call.service)
+    await call.parts.tokens.revoke(view.id, call.path["id"])
+
+
+async def openapi(call: Call) -> dict[str, Any]:
+    return dict(call.parts.document)
+
+
+async def definition_schema(call: Call) -> dict[str, Any]:
+    return json_schema()
+
+
+async def attach(call: Call) -> wire.GatewayInfo:
+    body = call.given(wire.AttachRequest)
+    call.parts.attach(body.pid, body.create_time, body.keep)
+    return call.parts.info()
+
+
+async def shutdown(call: Call) -> wire.GatewayInfo:
+    call.parts.shutdown(call.given(wire.ShutdownRequest).leave_replicas)
+    return call.parts.info()
+
+
+async def live(call: Call) -> Text:
+    return Text(b"ok\n")
+
+
+async def ready(call: Call) -> Text:
+    problem = call.parts.engine.store_error
+    if problem is not None:
+        # The reason may name paths of the owner's, and health is open to anyone: the log has it.
+        raise Overloaded("The gateway cannot write its database now.", code="not_ready")
+    return Text(b"ok\n")
+
+
+async def metrics(call: Call) -> Text:
+    return Text(call.parts.metrics(), "text/plain; version=0.0.4; charset=utf-8")
+
+
+def _change(options: wire.RevisionOptions) -> RevisionChange:
+    mounts = options.mounts
+    return RevisionChange(
+        folder=options.folder,
+        image=options.image,
+        environment=options.environment,
+        mounts=None if mounts is None else tuple(Mount(m.source, m.target, m.read_only) for m in mounts),
+        cpus=options.cpus,
+        memory=options.memory,
+        gpus=options.gpus,
+    )
+
+
+def _problem(problem: Problem) -> wire.ProblemInfo:
+    return wire.ProblemInfo(**dataclasses.asdict(problem))
+
+
+def _token(record: TokenRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+        "last_used_at": record.last_used_at,
+    }

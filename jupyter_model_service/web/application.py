@@ -1,0 +1,75 @@
+"""The Tornado application: one handler class, one URL per path of the route table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tornado.web import Application
+
+from ..ports import Identity
+from ..wire import GatewayInfo
+from .call import Parts, Tokens
+from .handler import NothingHere, RouteHandler
+from .openapi import document
+from .routes import ROUTES, Access, Route
+from .stream import EventStreams
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+
+__all__ = ["ControlApplication", "make_application"]
+
+
+class ControlApplication(Application):
+    """Call :meth:`close_streams` before the server is stopped: an event stream has no end of its own."""
+
+    def __init__(self, parts: Parts, routes: Sequence[Route], prefix: str, streams: EventStreams) -> None:
+        self.routes = tuple(routes)
+        self.streams = streams
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, {})[route.method] = route
+        rules: list[Any] = [
+            (_pattern(prefix + path), RouteHandler, {"parts": parts, "routes": methods, "streams": streams})
+            for path, methods in by_path.items()
+        ]
+        super().__init__(rules, default_handler_class=NothingHere, log_function=_logged_by_the_handler)
+
+    def close_streams(self) -> None:
+        self.streams.close()
+
+
+def make_application(
+    *,
+    engine: Engine,
+    tokens: Tokens,
+    identity: Identity,
+    metrics: Callable[[], bytes],
+    info: Callable[[], GatewayInfo],
+    attach: Callable[[int, float, bool], None],
+    shutdown: Callable[[bool], None],
+    prefix: str = "/",
+    open_metrics: bool = False,
+    streams: EventStreams | None = None,
+) -> ControlApplication:
+    """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
+
+    ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
+    ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent.
+    """
+    routes = [replace(r, access=Access.ANYONE) if open_metrics and r.name == "metrics" else r for r in ROUTES]
+    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, document(routes))
+    return ControlApplication(parts, routes, prefix, streams or EventStreams())
+
+
+def _pattern(path: str) -> str:
+    """``…/{owner}/{name}`` as a regular expression; a variable is one segment of the path."""
+    parts = re.split(r"\{(\w+)\}", path)
+    return "".join(f"(?P<{part}>[^/]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+
+
+def _logged_by_the_handler(handler: object) -> None:
+    """Tornado's access log would hold the query; ``on_finish`` writes our own line."""

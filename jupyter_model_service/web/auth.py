@@ -1,0 +1,66 @@
+"""Who calls, and whether that caller may. Deny by default.
+
+The only credential is ``Authorization: Bearer …``. Cookies are none: a page that some model serves could make the
+browser send them. A token in the query is refused even when it is right, since it stands in every log by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from ..core.access import Caller
+from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
+from ..ports import Identity
+from .routes import Access
+
+_RESOLVE_TIMEOUT = 10.0  # seconds; the Hub's own limit for one answer is shorter
+_MAX_TOKEN = 4096  # characters; ours have 47
+
+
+def bearer(authorization: str | None) -> str:
+    """The token of a request. ``Unauthenticated`` when there is none that could be one."""
+    if not authorization:
+        raise Unauthenticated("This needs a token: send the header `Authorization: Bearer TOKEN`.")
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() not in ("bearer", "token") or not token or len(token) > _MAX_TOKEN:
+        raise Unauthenticated("The Authorization header is not of the form `Bearer TOKEN`.")
+    return token
+
+
+def refuse_token_in_query(query_names: Mapping[str, object]) -> None:
+    for name in query_names:
+        if name.lower() in ("token", "access_token", "api_key"):
+            raise InvalidRequest(
+                "A token in the address is never accepted, since addresses end up in logs and histories: "
+                "send it in the header `Authorization: Bearer TOKEN`, and revoke the one that was sent."
+            )
+
+
+async def authenticate(identity: Identity, token: str) -> Caller:
+    caller = identity.known(token)
+    if caller is None:
+        try:
+            caller = await asyncio.wait_for(identity.resolve(token), _RESOLVE_TIMEOUT)
+        except (asyncio.TimeoutError, TimeoutError):
+            raise Overloaded("The token cannot be checked now; try again.", code="identity_unavailable") from None
+    if caller is None:
+        raise Unauthenticated("The token is not valid: it is unknown, expired or revoked.")
+    return caller
+
+
+def authorise(access: Access, caller: Caller, path: Mapping[str, str]) -> None:
+    """Raise unless the caller may. Of a service that the caller may not even know of, the answer is the same
+    404 whether it exists or not; 403 is for a caller who may call it, but not manage it."""
+    if access is Access.ANYONE:
+        return
+    if access is Access.OWNER:
+        owner, name = path["owner"], path["name"]
+        if caller.may_manage(owner):
+            return
+        if not caller.may_invoke(owner, name):
+            raise NotFound(f"There is no service {owner}/{name}.")
+    elif caller.manages:
+        return
+    raise Forbidden("This token may call endpoints, but not manage services.")

@@ -1,0 +1,88 @@
+"""What a handler is given and what it gives back: plain data, nothing of Tornado."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from ..core.access import Caller
+from ..errors import Forbidden
+from ..ports import Identity, TokenRecord
+from ..wire import GatewayInfo
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Tokens(Protocol):
+    """The endpoint tokens, as ``engine.tokens.EndpointTokens`` keeps them."""
+
+    async def generate(
+        self, service_id: str, key: str, name: str, expires_in: float | None
+    ) -> tuple[TokenRecord, str]: ...
+    def of(self, service_id: str) -> Sequence[TokenRecord]: ...
+    async def revoke(self, service_id: str, token_id: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the control API stands on. ``attach`` and ``shutdown`` belong to the program around it."""
+
+    engine: Engine
+    tokens: Tokens
+    identity: Identity
+    metrics: Callable[[], bytes]
+    info: Callable[[], GatewayInfo]
+    attach: Callable[[int, float, bool], None]  # pid, create time, keep
+    shutdown: Callable[[bool], None]  # whether the replicas are left running
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # OpenAPI
+
+
+@dataclass(frozen=True)
+class Text:
+    """An answer that is not JSON."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+Answer = BaseModel | Mapping[str, Any] | Text | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, authenticated, authorised and parsed. ``body`` and ``query`` are of the route's models."""
+
+    parts: Parts
+    caller: Caller | None
+    path: Mapping[str, str]
+    body: BaseModel | None = None
+    query: BaseModel | None = None
+
+    @property
+    def service(self) -> tuple[str, str]:
+        return self.path["owner"], self.path["name"]
+
+    def given(self, model: type[M]) -> M:
+        """The parsed body or query of this model."""
+        for value in (self.body, self.query):
+            if isinstance(value, model):
+                return value
+        raise TypeError(f"the route of this call does not take a {model.__name__}")
+
+    def manages(self, owner: str) -> bool:
+        return self.caller is not None and self.caller.may_manage(owner)
+
+    def home(self) -> str:
+        """The owner that new services of this caller get: the caller's own, or the only one that is managed."""
+        caller = self.caller or Caller("nobody")
+        if caller.may_manage(caller.name):
+            return caller.name
+        if len(caller.manages) == 1:
+            return next(iter(caller.manages))
+        raise Forbidden("This token cannot create services: it does not say whose they would be.")

@@ -1,0 +1,169 @@
+"""One Tornado handler for every row of the route table: identify, admit, parse, call, answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from ..core.access import Caller
+from ..errors import NotFound, TooLarge
+from . import auth
+from .call import Answer, Call, Parts, Text
+from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
+from .routes import Access, Route
+from .stream import EventStreams
+
+__all__ = ["MAX_BODY", "MAX_DISCARDED", "NothingHere", "RouteHandler"]
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 1 << 20  # bytes; the largest useful request is an update with a long environment, a few KiB
+MAX_DISCARDED = 16 << 20  # bytes; a body that says it is longer is not even read
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@stream_request_body
+class BaseHandler(RequestHandler):
+    """What every answer of ours has in common.
+
+    The body is taken in pieces, so that one that is too large is thrown away as it comes. A refusal waits until the
+    body is there: closing a connection on a sender in the middle of it may cost the sender our answer.
+    """
+
+    caller: Caller | None = None
+    error_code: str | None = None
+    request_id: str | None = None
+
+    def set_default_headers(self) -> None:
+        if self.request_id is None:
+            given = self.request.headers.get("X-Request-Id", "")
+            self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Request-Id", self.request_id)
+
+    def prepare(self) -> None:
+        self._body = bytearray()
+        self._overflow = False
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > MAX_DISCARDED:
+            raise TooLarge(_TOO_LARGE)
+
+    def data_received(self, chunk: bytes) -> None:
+        self._overflow = self._overflow or len(self._body) + len(chunk) > MAX_BODY
+        if not self._overflow:
+            self._body += chunk
+
+    def compute_etag(self) -> None:
+        return None
+
+    def parsed_with(self) -> tuple[type[BaseModel], ...]:
+        return ()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else HTTPError(status_code)
+        refused = refusal(error, str(self.request_id), self.parsed_with())
+        self.error_code = refused.answer.error.code
+        self.set_status(refused.status)
+        for name, value in refused.headers.items():
+            self.set_header(name, value)
+        self.set_header("Content-Type", "application/json")
+        self.finish(refused.answer.model_dump_json(exclude_defaults=True))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Nothing: ``web/errors.py`` logs what is unexpected, and the rest is the caller's affair."""
+
+
+class NothingHere(BaseHandler):
+    """Every address that is not in the table."""
+
+    async def get(self) -> None:
+        raise NotFound("There is nothing at this address; the control API is described at api/v1/openapi.json.")
+
+    head = post = put = patch = delete = options = get
+
+
+class RouteHandler(BaseHandler):
+    """All operations of one path; ``routes`` maps the method to its row."""
+
+    route: Route | None = None
+
+    def initialize(self, parts: Parts, routes: Mapping[str, Route], streams: EventStreams) -> None:
+        self.parts = parts
+        self.routes = routes
+        self.streams = streams
+
+    async def get(self, **path: str) -> None:
+        route = self.routes.get(self.request.method or "")
+        if route is None:
+            raise MethodNotAllowed(tuple(self.routes))
+        self.route = route
+        auth.refuse_token_in_query(self.request.query_arguments)
+        if route.access is not Access.ANYONE:
+            token = auth.bearer(self.request.headers.get("Authorization"))
+            self.caller = await auth.authenticate(self.parts.identity, token)
+            auth.authorise(route.access, self.caller, path)
+        call = Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
+        if route.handler is None:
+            await self.streams.serve(self, call)
+        else:
+            self._answer(route, await route.handler(call))
+
+    head = post = put = patch = delete = options = get
+
+    def parsed_with(self) -> tuple[type[BaseModel], ...]:
+        route = self.route
+        return () if route is None else tuple(m for m in (route.request, route.query) if m is not None)
+
+    def _parse_body(self, route: Route) -> BaseModel | None:
+        if self._overflow:
+            raise TooLarge(_TOO_LARGE)
+        if route.request is None:
+            return None
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if self._body and kind != "application/json":
+            raise UnsupportedMediaType("The body has to be JSON, with the header `Content-Type: application/json`.")
+        return route.request.model_validate_json(bytes(self._body) or b"{}")
+
+    def _parse_query(self, route: Route) -> BaseModel:
+        # JupyterLab appends ?1700000000000 to keep caches away: a bare number is no parameter.
+        arguments = self.request.query_arguments
+        values = {k: self.get_query_argument(k) for k in arguments if not (k.isdecimal() and arguments[k] == [b""])}
+        return route.query.model_validate(values)
+
+    def _answer(self, route: Route, answer: Answer) -> None:
+        self.set_status(route.status)
+        if isinstance(answer, Text):
+            self.set_header("Content-Type", answer.content_type)
+            self.finish(answer.body)
+        elif answer is None:
+            self.finish()
+        else:
+            self.set_header("Content-Type", "application/json")
+            self.finish(answer.model_dump_json() if isinstance(answer, BaseModel) else json.dumps(answer))
+
+    def on_finish(self) -> None:
+        """One line for each control action; reading is logged at debug level. Never a query, header or body."""
+        level = logging.DEBUG if self.request.method in ("GET", "HEAD") else logging.INFO
+        log.log(
+            level,
+            "%s %s %s %s by %s in %.0f ms request=%s",
+            self.request.method,
+            self.request.path,
+            self.get_status(),
+            self.error_code or "ok",
+            self.caller.name if self.caller is not None else "-",
+            self.request.request_time() * 1000,
+            self.request_id,
+        )
+
+
+_TOO_LARGE = f"The body of a control request may have at most {MAX_BODY >> 20} MiB."

@@ -1,0 +1,24 @@
+"""What may stand in the query of an operation. Nothing secret: a query ends up in logs and histories."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoQuery(_Query):
+    """For the operations that take none."""
+
+
+class EventQuery(_Query):
+    after: int = Field(default=0, ge=0, description="only events with a greater id")
+    limit: int = Field(default=100, ge=1, le=1000, description="the newest so many, oldest first")
+
+
+class LogQuery(_Query):
+    replica: str | None = Field(default=None, description="default: the newest replica")
+    after: int = Field(default=0, ge=0, description="the cursor `next` of the former answer")
+    limit: int = Field(default=1000, ge=1, le=10_000, description="at most so many lines")
