@@ -1,0 +1,139 @@
+"""The tables of the state database, as they are at schema ``HEAD``.
+
+A new database is made from here in one go; older ones are brought here by ``migrations/``. A test holds both
+ways against each other. Who changes a table adds a migration and raises ``HEAD`` in the same commit.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+# Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
+HEAD = "0001"
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that comes back exactly as it went in. A path that is not UTF-8 reaches Python with lone surrogates,
+    which SQLite's driver refuses; such a text is stored as bytes instead."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | bytes | None:
+        if value is None:
+            return None
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+        return value
+
+    def process_result_value(self, value: str | bytes | None, dialect: Dialect) -> str | None:
+        return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+# Constraints have names, so that a later migration can change them (SQLite keeps none for unnamed ones).
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _of_service(primary_key: bool = False) -> Column[str]:
+    """What belongs to a service goes with it."""
+    return Column(
+        "service_id",
+        AnyText,
+        ForeignKey("services.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+    )
+
+
+services = Table(
+    "services",
+    metadata,
+    Column("id", AnyText, primary_key=True, nullable=False),
+    Column("owner", AnyText, nullable=False),
+    Column("name", AnyText, nullable=False),
+    Column("public", Boolean, nullable=False),
+    Column("running", Boolean, nullable=False),
+    Column("replicas", Integer, nullable=False),
+    Column("active", Integer, nullable=False),
+    Column("stable", Integer),
+    Column("created_at", Float, nullable=False),
+    Column("error", AnyText),
+    Column("note", AnyText),
+    Column("restarted_at", Float),
+    UniqueConstraint("owner", "name"),
+)
+
+# ``content`` is the whole frozen revision; its number stands beside it only as the key.
+revisions = Table(
+    "revisions",
+    metadata,
+    _of_service(primary_key=True),
+    Column("number", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("content", JSON, nullable=False),
+)
+
+# ``secret`` has to be readable: after a restart the gateway proves with it that it is the replica's own gateway.
+# Encrypting it with a key that lies in the same folder would protect nothing; the file is of mode 0600.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", AnyText, primary_key=True, nullable=False),
+    _of_service(),
+    Column("revision", Integer, nullable=False),
+    Column("secret", AnyText, nullable=False),
+    Column("placement", JSON(none_as_null=True)),
+    Column("created_at", Float, nullable=False),
+    Index(None, "service_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", AnyText, primary_key=True, nullable=False),
+    _of_service(),
+    Column("name", AnyText, nullable=False),
+    Column("digest", AnyText, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("last_used_at", Float),
+    UniqueConstraint("digest"),
+    Index(None, "service_id"),
+)
+
+# ``id`` is SQLite's row id, which every index holds as its last column: the index on ``service_id`` alone
+# therefore finds the newest 1,000 of one service in order.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("at", Float, nullable=False),
+    _of_service(),
+    Column("kind", AnyText, nullable=False),
+    Column("message", AnyText, nullable=False),
+    Column("replica", AnyText),
+    Column("details", JSON, nullable=False),
+    Index(None, "service_id"),
+)

@@ -1,0 +1,317 @@
+"""The state database as a file: made, checked, brought to the current schema, opened. Blocking; one thread.
+
+The order matters. Everything that can be refused is refused before the first writing access, so that a file
+which we cannot use stays, byte for byte, as it is:
+
+1. folder and file: there, ours to write, a regular file that is not empty;
+2. the write-ahead log, before SQLite recovers (and by that forgets) what is behind a damaged place;
+3. read-only: is it a database, is it sound, which schema;
+4. an older schema: a copy beside it, then all migrations in one transaction;
+5. opened for writing, and something written: a full disk shows at the start, not in the middle of a launch.
+
+The file itself is never opened other than by SQLite: closing any descriptor of it would drop the locks which
+this process holds on it through another connection (POSIX), and with them the file's safety.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from jupyter_model_service.errors import StoreError
+
+from . import schema
+from .store_wal import wal_damage
+
+BUSY_TIMEOUT = 5.0  # seconds to wait for another connection's write
+
+# A log of 1 MiB: what has to be read again after a kill, and checked by ``store_wal`` (30 ms).
+_CHECKPOINT_PAGES = 250
+
+_NEW = ".new"  # ending of a database that is being made
+_ABANDONED = 60.0  # seconds after which a half-made one has nobody working on it: making takes milliseconds
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """Where the Alembic scripts are, and the number of the schema they lead to."""
+
+    directory: Path
+    head: str
+
+
+MIGRATIONS = Migrations(Path(__file__).with_name("migrations"), schema.HEAD)
+
+
+def open_database(path: Path, migrations: Migrations = MIGRATIONS) -> Connection:
+    """The open database at ``path``, made if there is none. ``StoreError`` if it cannot be used."""
+    with translated(path):
+        _prepare_folder(path)
+        if not os.path.lexists(path):
+            _create(path)
+        _check_file(path)
+        found = _inspect(path, migrations)
+        if found != migrations.head:
+            _upgrade(path, found, migrations)
+        return _open_for_writing(path)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """The one boundary where the errors of SQLite and of the file system become ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(explain(path, error.orig or error)) from error
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(explain(path, error)) from error
+
+
+def explain(path: Path, error: BaseException) -> str:
+    """One sentence: what is wrong, where, and what to do. By message, since Python 3.10 has no SQLite codes."""
+    said = str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    if "is full" in said or number in (errno.ENOSPC, errno.EDQUOT) or ("disk I/O" in said and _disk_full(path)):
+        return f"The disk of the database {path} is full: nothing was changed; free some space and try again."
+    if "not a database" in said:
+        return f"The file {path} is not a database: move it away to start anew, or put a backup copy in its place."
+    if "malformed" in said or "decode to UTF-8" in said:
+        return _damaged(path, said)
+    if "readonly" in said or number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"The database {path} cannot be written: make the file and its folder writable for you."
+    if "locked" in said:
+        return f"The database {path} is locked by another program: end that program and try again."
+    return f"The database {path} cannot be used ({said}): check the file, its folder and the disk."
+
+
+def _damaged(path: Path, how: str) -> str:
+    return (
+        f"The database {path} is damaged ({how}): nothing was changed; move it and the files {path.name}-wal and "
+        f"{path.name}-shm away to start anew, or put a backup copy in their place."
+    )
+
+
+def _disk_full(path: Path) -> bool:
+    """SQLite says "disk I/O error" where a full disk stops it from making its shared-memory file (32 KiB)."""
+    try:
+        return shutil.disk_usage(path.parent).free < 1 << 17
+    except OSError:
+        return False
+
+
+# --- 1. folder and file ------------------------------------------------------------------------------
+
+
+def _prepare_folder(path: Path) -> None:
+    folder = path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"The folder {folder} of the database cannot be made: a file is in its place.") from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise StoreError(
+            f"The folder {folder} of the database is read-only for you: make it writable, or choose another one."
+        )
+
+
+def _check_file(path: Path) -> None:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreError(f"The database {path} is not a regular file: move it away to start anew.")
+    if found.st_size == 0:
+        # We never make an empty one (see ``_create``), and SQLite would start anew and delete the log.
+        raise StoreError(_damaged(path, "the file is empty"))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StoreError(f"The database {path} cannot be read and written: make it readable and writable for you.")
+    if found.st_mode & 0o077:
+        with suppress(PermissionError):
+            path.chmod(0o600)
+    damage = wal_damage(beside(path, "-wal"))
+    if damage is not None:
+        raise StoreError(_damaged(path, damage))
+
+
+def beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _create(path: Path) -> None:
+    """Made under another name and then linked into place: a database that is there is always complete."""
+    for half_made in path.parent.glob(f".{path.name}.*{_NEW}"):
+        with suppress(OSError):
+            if time.time() - half_made.stat().st_mtime > _ABANDONED:
+                half_made.unlink()
+    new = _empty_file_for(path)
+    try:
+        with closing(_connection(new)) as connection, connection.begin():
+            connection.exec_driver_sql("BEGIN")
+            schema.metadata.create_all(connection)
+            connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
+        _move_into_place(new, path)
+    finally:
+        beside(new, "-journal").unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+
+
+def _empty_file_for(path: Path) -> Path:
+    """In the same folder, mode 0600."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_NEW, dir=path.parent)
+    os.close(descriptor)
+    return Path(name)
+
+
+def _move_into_place(new: Path, path: Path) -> None:
+    """Never over an existing file: who loses a race uses the winner's."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # A file system without hard links. The gateway's lock keeps a second one out here.
+        os.rename(new, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- 3. is it ours, sound, and how old ---------------------------------------------------------------
+
+
+def _inspect(path: Path, migrations: Migrations) -> str:
+    """The number of the schema, of a database that was found sound."""
+    # A read-only connection never moves the log into the file. Only a rollback journal left by a crash (on a
+    # file system without shared memory, where there is no log) has to be played back first.
+    mode = "rw" if beside(path, "-journal").exists() else "ro"
+    with closing(_raw(path, mode)) as connection:
+        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise StoreError(_damaged(path, str(said).replace("\n", " ")))
+        try:
+            ((version,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except (sqlite3.OperationalError, ValueError) as error:
+            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+                raise
+            raise StoreError(
+                f"The database {path} was not written by jupyter-model-service: move it away to start anew."
+            ) from None
+    if not str(version).isdecimal() or int(version) > int(migrations.head):
+        raise StoreError(
+            f"The database {path} was written by a newer version of jupyter-model-service (schema {version}, this "
+            f"one knows {migrations.head}): install that version, or move the file away to start anew."
+        )
+    return str(version)
+
+
+# --- 4. older schemas --------------------------------------------------------------------------------
+
+
+def _upgrade(path: Path, found: str, migrations: Migrations) -> None:
+    copy = beside(path, f".schema-{found}")
+    _back_up(path, copy)
+    try:
+        with closing(_connection(path)) as connection:
+            _migrate(connection, migrations)
+    except (StoreError, MemoryError):
+        raise
+    except Exception as error:  # a migration is code that meets data which nobody foresaw: it may raise anything
+        reason = explain(path, getattr(error, "orig", None) or error)
+        raise StoreError(
+            f"Bringing the database from schema {found} to {migrations.head} failed, nothing was changed, and a "
+            f"copy is at {copy}. {reason}"
+        ) from error
+
+
+def _back_up(path: Path, copy: Path) -> None:
+    """With what is in the log; complete or not there at all."""
+    new = _empty_file_for(path)
+    try:
+        with closing(_raw(path, "ro")) as source, closing(_raw(new, "rw")) as target:
+            source.backup(target)
+        new.replace(copy)
+        _sync_folder(path.parent)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _migrate(connection: Connection, migrations: Migrations) -> None:
+    """All steps in one transaction, so that a kill in the middle leaves the old schema."""
+    # Here and not above: Alembic takes 150 ms to import, and is needed once per release at most.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations.directory).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    # A step may rebuild a table: dropping the old one must not delete the rows that refer to it.
+    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    connection.commit()
+    with connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(config, migrations.head)
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise sqlite3.IntegrityError(f"{len(broken)} rows refer to rows that are not there")
+
+
+# --- 5. opening --------------------------------------------------------------------------------------
+
+
+def _open_for_writing(path: Path) -> Connection:
+    connection = _connection(path)
+    try:
+        # WAL where the file system can do it. FULL and not NORMAL: NORMAL would lose the last acknowledged
+        # writes in a power failure, and with them the note of a replica that runs. We write a few times per
+        # state change, off the loop, so that a few milliseconds of ``fsync`` are what that note is worth.
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        ):
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        connection.commit()
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connection(path: Path) -> Connection:
+    """SQLAlchemy over exactly one connection, which ends with it. Transactions begin where ``BEGIN`` is written:
+    the driver's own idea of when to begin (it leaves out DDL) is switched off in ``_raw``."""
+    return create_engine("sqlite://", creator=lambda: _raw(path, "rw"), poolclass=NullPool).connect()
+
+
+def _raw(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,  # ``interrupt`` comes from another thread; all else from the store's own
+    )

@@ -1,0 +1,112 @@
+"""Between records and rows: what is stored of each record, and how it comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from jupyter_model_service.core.revision import Revision, revision_from_plain, revision_to_plain
+from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, TokenRecord
+
+
+def service_row(record: ServiceRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "owner": record.owner,
+        "name": record.name,
+        "public": record.public,
+        "running": record.running,
+        "replicas": record.replicas,
+        "active": record.active,
+        "stable": record.stable,
+        "created_at": record.created_at,
+        "error": record.error,
+        "note": record.note,
+        "restarted_at": record.restarted_at,
+    }
+
+
+def service_from(row: Row[Any]) -> ServiceRecord:
+    return ServiceRecord(**row._mapping)
+
+
+def revision_row(service_id: str, revision: Revision) -> dict[str, Any]:
+    return {
+        "service_id": service_id,
+        "number": revision.number,
+        "content": revision_to_plain(revision),
+    }
+
+
+def revision_from(row: Row[Any]) -> Revision:
+    return revision_from_plain(row.content)
+
+
+def replica_row(record: ReplicaRecord) -> dict[str, Any]:
+    placement = record.placement
+    return {
+        "id": record.id,
+        "service_id": record.service_id,
+        "revision": record.revision,
+        "secret": record.secret,
+        "placement": None
+        if placement is None
+        else {
+            "handle": dict(placement.handle),
+            "control": list(placement.control),
+            "address": list(placement.address),
+        },
+        "created_at": record.created_at,
+    }
+
+
+def replica_from(row: Row[Any]) -> ReplicaRecord:
+    plain = row.placement
+    return ReplicaRecord(
+        id=row.id,
+        service_id=row.service_id,
+        revision=row.revision,
+        secret=row.secret,
+        placement=None
+        if plain is None
+        else Placement(handle=plain["handle"], control=_address(plain["control"]), address=_address(plain["address"])),
+        created_at=row.created_at,
+    )
+
+
+def _address(plain: Any) -> tuple[str, int]:
+    host, port = plain
+    return str(host), int(port)
+
+
+def token_row(record: TokenRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "service_id": record.service_id,
+        "name": record.name,
+        "digest": record.digest,
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+        "last_used_at": record.last_used_at,
+    }
+
+
+def token_from(row: Row[Any]) -> TokenRecord:
+    return TokenRecord(**row._mapping)
+
+
+def event_row(record: EventRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "at": record.at,
+        "service_id": record.service_id,
+        "kind": record.kind,
+        "message": record.message,
+        "replica": record.replica,
+        "details": dict(record.details),
+    }
+
+
+def event_from(row: Row[Any]) -> EventRecord:
+    return EventRecord(**row._mapping)
