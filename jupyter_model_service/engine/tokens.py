@@ -1,0 +1,207 @@
+"""Who a bearer token belongs to, in embedded mode: endpoint tokens made here, and the gateway's control tokens.
+
+Only SHA-256 digests are kept. A slow, salted hash guards secrets that people choose and that can be guessed; these
+are 256 random bits, which no speed of hashing helps to guess, and the hash is taken on every call. The look-up
+by digest leaks nothing through its time either: whoever sends a token cannot choose the digest's characters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from jupyter_model_service.core.access import Caller
+from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
+from jupyter_model_service.ports import Clock, Store, TokenRecord
+
+PREFIX = "jms_"
+NAME_LIMIT = 100  # characters
+LONGEST = 10 * 365 * 86400.0  # seconds until a token expires, at most
+FLUSH_EVERY = 30.0  # seconds: what a kill of the gateway can lose of "last use"
+
+_log = logging.getLogger(__name__)
+
+
+def digest_of(token: str) -> str:
+    """What is stored of a token: SHA-256 in hex. Takes any text that a header may hold."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Key:
+    record: TokenRecord
+    caller: Caller
+
+
+class EndpointTokens:
+    """Implements ``ports.Identity``. Everything is in memory, so ``known`` is also all that ``resolve`` knows.
+
+    ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for.
+    """
+
+    def __init__(self, store: Store, clock: Clock, control: Mapping[str, Caller]) -> None:
+        self._store = store
+        self._clock = clock
+        self._control = control
+        self._keys: dict[str, _Key] = {}  # by digest: those that are good unless expired
+        self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
+        self._used: dict[str, float] = {}  # by token id: last use, Unix time
+        self._unsaved: set[str] = set()  # ids in ``_used`` that the store does not know yet
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Read what the store knows; before the first call."""
+        names = {service.id: f"{service.owner}/{service.name}" for service in await self._store.services()}
+        for record in await self._store.tokens():
+            if record.service_id in names:
+                self._add(record, names[record.service_id])
+
+    # --- the hot path --------------------------------------------------------------------------------
+
+    def known(self, token: str) -> Caller | None:
+        digest = digest_of(token)
+        key = self._keys.get(digest)
+        if key is None:
+            return self._control.get(digest)
+        now = self._clock.now()
+        if _expired(key.record, now):
+            return None
+        self._used[key.record.id] = now
+        self._unsaved.add(key.record.id)
+        return key.caller
+
+    async def resolve(self, token: str) -> Caller | None:
+        return self.known(token)
+
+    # --- what owners do ------------------------------------------------------------------------------
+
+    async def generate(self, service_id: str, key: str, name: str, expires_in: float | None) -> tuple[TokenRecord, str]:
+        """A new token for the service ``key`` (``owner/name``), and its text, which is not kept.
+
+        ``expires_in`` is in seconds, ``None`` for never. ``InvalidRequest``, or ``StoreError`` if the store does
+        not take it (the service is gone, the disk is full).
+        """
+        _check_name(name)
+        _check_expiry(expires_in)
+        text = PREFIX + secrets.token_urlsafe(32)
+        now = self._clock.now()
+        record = TokenRecord(
+            id=secrets.token_hex(8),
+            service_id=service_id,
+            name=name,
+            digest=digest_of(text),
+            created_at=now,
+            expires_at=None if expires_in is None else now + expires_in,
+        )
+        # In memory first: ``forget`` then also finds a token that is still being stored. Added after, it would
+        # outlive its service and open the next one of the same name. Nobody knows its text before the return.
+        self._add(record, key)
+        try:
+            await self._store.add_token(record)
+        except BaseException:
+            self._drop(record)
+            raise
+        if record.id not in self._records.get(service_id, {}):
+            raise NotFound(f"The service {key} was deleted meanwhile.")
+        return record, text
+
+    def of(self, service_id: str) -> list[TokenRecord]:
+        """The tokens of a service, expired ones too, oldest first, with their last use up to now."""
+        listed = self._records.get(service_id, {}).values()
+        return [replace(r, last_used_at=self._used.get(r.id, r.last_used_at)) for r in listed]
+
+    async def revoke(self, service_id: str, token_id: str) -> None:
+        """Refused from this moment on. If the store fails it stays listed, so that it can be revoked again."""
+        record = self._records.get(service_id, {}).get(token_id)
+        if record is None:
+            raise NotFound(f"The service has no token {token_id}: list its tokens to see their ids.")
+        self._keys.pop(record.digest, None)
+        await self._store.remove_token(token_id)
+        self._drop(record)
+
+    def forget(self, service_id: str) -> None:
+        """The service is gone, and its tokens with it (the store removes them with the service)."""
+        for record in list(self._records.get(service_id, {}).values()):
+            self._drop(record)
+
+    # --- last use ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Store last uses every 30 seconds until ``stop``."""
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._keep_flushing())
+
+    async def stop(self) -> None:
+        """End what ``start`` began, and store the last uses; what cannot be stored is logged."""
+        task, self._flushing = self._flushing, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        try:
+            await self.flush()
+        except StoreError as error:
+            _log.warning("The last use of tokens could not be stored: %s", error)
+
+    async def flush(self) -> None:
+        """Store the last uses since the last time. They are kept for the next time if that fails."""
+        ids, self._unsaved = self._unsaved, set()
+        used = {token_id: self._used[token_id] for token_id in ids if token_id in self._used}
+        if not used:
+            return
+        try:
+            await self._store.touch_tokens(used)
+        except BaseException:
+            self._unsaved |= used.keys() & self._used.keys()
+            raise
+
+    async def _keep_flushing(self) -> None:
+        failed = False
+        while True:
+            await self._clock.sleep(FLUSH_EVERY)
+            try:
+                await self.flush()
+                failed = False
+            except StoreError as error:
+                if not failed:  # once, and not every 30 s while a disk is full
+                    _log.warning("The last use of tokens could not be stored, trying again: %s", error)
+                failed = True
+
+    # --- the tables ----------------------------------------------------------------------------------
+
+    def _add(self, record: TokenRecord, key: str) -> None:
+        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), token_id=record.id)
+        self._keys[record.digest] = _Key(record, caller)
+        self._records.setdefault(record.service_id, {})[record.id] = record
+
+    def _drop(self, record: TokenRecord) -> None:
+        self._keys.pop(record.digest, None)
+        self._used.pop(record.id, None)
+        listed = self._records.get(record.service_id, {})
+        listed.pop(record.id, None)
+        if not listed:
+            self._records.pop(record.service_id, None)
+
+
+def _expired(record: TokenRecord, now: float) -> bool:
+    return record.expires_at is not None and now >= record.expires_at
+
+
+def _check_name(name: str) -> None:
+    if len(name) > NAME_LIMIT:
+        raise InvalidRequest(f"The name of a token has at most {NAME_LIMIT} characters, this one has {len(name)}.")
+    if not name.isprintable():
+        raise InvalidRequest("The name of a token has only printable characters: no line breaks or control codes.")
+
+
+def _check_expiry(expires_in: float | None) -> None:
+    if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= LONGEST):
+        raise InvalidRequest(
+            f"A token expires after more than 0 and at most {LONGEST:.0f} seconds, or never: {expires_in} is neither."
+        )
