@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 END = ""  # stands where a line of the corpus ends
-LOYALTY = 50  # how much likelier a word is when the line for this topic has it, too
+LOYALTY = 200  # how much likelier a word is while the line for this topic still has it to say
 MAX_WORDS = 80
 
 
@@ -60,14 +60,15 @@ class TinyModel:
         """The words of the answer to the last question; the ones before only change what is drawn."""
         draw = random.Random(hashlib.sha256("\n".join(questions).encode("utf-8", "replace")).digest())
         topic = self._topic(set(words_of(questions[-1])), draw)
-        pair, loyal = topic["said"][:2], {*topic["said"], END}
+        pair, left = topic["said"][:2], Counter([*topic["said"][2:], END])
         yield from pair
         for _ in range(MAX_WORDS):
             after = self._follows[" ".join(pair)]
-            word = draw.choices(list(after), [n * LOYALTY if word in loyal else n for word, n in after.items()])[0]
+            word = draw.choices(list(after), [n * LOYALTY if left[word] > 0 else n for word, n in after.items()])[0]
             if word == END:
                 return
             yield word
+            left[word] -= 1
             pair = [pair[1], word]
 
     def _topic(self, asked: set[str], draw: random.Random) -> dict:

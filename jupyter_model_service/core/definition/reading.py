@@ -208,7 +208,7 @@ class Reader:
         if not text.startswith("/"):
             return self.error(
                 path,
-                f'must be an absolute path, and the model folder is at /models: "/models/{text.removeprefix("./")}"',
+                f'must be an absolute path, and the model folder is at /models: "/models/{text.removeprefix("./").removeprefix("models/")}"',
             )
         if ".." in text.split("/"):
             return self.error(path, "must not have .. in it; write the path without")
