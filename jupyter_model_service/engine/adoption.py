@@ -1,0 +1,111 @@
+"""The first look at the world after a start: what lives and is known goes on, everything else is ended.
+
+| in the store | in the world | what happens |
+| --- | --- | --- |
+| yes | alive, with its address | adopted: same id, same processes, a new lease |
+| yes | dead, unusable or not there | its remains are removed, its record too; the plan replaces it |
+| no | anything | a stray: ended by force |
+
+This covers a gateway that was killed at any instant: between writing the record and the launch (not there), during
+the launch (there, perhaps unusable), after it (the launcher knows the address that the store does not), while
+ending (dead or alive: adopted and ended again by the plan) and after the removal of a service (a stray).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ..core.routing import Endpoint
+from ..errors import LaunchError, ModelServiceError
+from ..ports import Placement, ReplicaRecord, Seen
+from .controller import Controller
+from .ledger import Ledger
+from .state import Parts, Service
+from .tasks import Tasks, within
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3  # looks at the world before the start of the gateway fails
+FORCE_LIMIT = 60.0  # seconds for one launcher.stop()
+LONGEST_PAUSE = 30.0
+
+
+class Adoption:
+    def __init__(self, parts: Parts, tasks: Tasks, ledger: Ledger, controller: Controller) -> None:
+        self._parts = parts
+        self._tasks = tasks
+        self._ledger = ledger
+        self._controller = controller
+
+    async def run(self) -> None:
+        """Afterwards every service is published and every living replica adopted. Raises ``LaunchError`` when the
+        world cannot be seen: to start replicas then would double them."""
+        await self._publish()
+        seen = await self._find()
+        known = {record.id: record for record in await self._parts.store.replicas()}
+        by_id = {service.id: service for service in self._controller.services.values()}
+        for replica in seen:
+            record = known.pop(replica.replica, None)
+            service = by_id.get(record.service_id) if record is not None else None
+            if record is not None and service is not None and _usable(replica, record, service):
+                placement = replica.placement or record.placement
+                assert placement is not None  # _usable
+                self._controller.adopt(service, record, placement)
+            else:
+                self._end(replica.replica, replica.placement, known_as=record)
+        for record in known.values():
+            self._end(record.id, record.placement, known_as=record)
+
+    async def _publish(self) -> None:
+        for record in await self._parts.store.services():
+            revisions = {revision.number: revision for revision in await self._parts.store.revisions(record.id)}
+            if record.active not in revisions:
+                log.error("Service %s/%s is left out: its revision is not in the store", record.owner, record.name)
+                continue
+            serving = revisions[record.active].definition.serving
+            endpoint = Endpoint(record.owner, record.name, record.public, serving)
+            service = Service(record, revisions, endpoint)
+            try:
+                service.not_enforced = tuple(self._parts.launcher.check(service.active))
+            except ModelServiceError as error:
+                log.warning("Service %s: %s", service.key, error)
+            self._controller.publish(service)
+
+    async def _find(self) -> Sequence[Seen]:
+        clock, limit = self._parts.clock, self._parts.settings.find_timeout
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await within(clock, self._parts.launcher.find(), limit)
+            except (ModelServiceError, TimeoutError) as error:
+                log.warning("Looking for replicas failed (attempt %d): %r", attempt, error)
+                if attempt == ATTEMPTS:
+                    raise LaunchError(
+                        f"Replicas that may be running cannot be looked for, so none is started: {error!r}",
+                        stage="find",
+                    ) from error
+            await clock.sleep(1.0)
+        raise AssertionError("not reached")
+
+    def _end(self, replica: str, placement: Placement | None, known_as: ReplicaRecord | None) -> None:
+        log.info("Ending what is left of replica %s", replica)
+        self._tasks.start(f"stray {replica}", self._force(replica, placement, known_as))
+
+    async def _force(self, replica: str, placement: Placement | None, known_as: ReplicaRecord | None) -> None:
+        pause = 1.0
+        while True:
+            try:
+                await within(self._parts.clock, self._parts.launcher.stop(replica, placement), FORCE_LIMIT)
+                break
+            except Exception as error:  # a stray that cannot be ended yet is tried again, for ever
+                log.warning("Replica %s cannot be ended yet: %r", replica, error)
+            await self._parts.clock.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+        if known_as is not None:
+            self._ledger.remove_replica(replica)
+
+
+def _usable(seen: Seen, record: ReplicaRecord, service: Service) -> bool:
+    if not seen.alive or record.revision not in service.revisions:
+        return False
+    return seen.placement is not None

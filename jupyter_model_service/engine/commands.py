@@ -1,0 +1,278 @@
+"""What an owner may ask for. Every command checks, then writes to the store, then changes the picture in memory.
+
+When a check or the write fails, nothing has changed. Commands take turns, so that two cannot pass the same check,
+and one that has begun is finished even when its caller leaves: otherwise the store could know what we do not.
+Nothing here waits for replicas: how that goes is told by views and events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ..core.backoff import Retry
+from ..core.names import check_service_name, service_name_from
+from ..core.revision import Revision
+from ..core.routing import Endpoint
+from ..errors import Conflict, InvalidRequest, NotFound
+from ..ports import Definitions, ServiceRecord
+from .controller import Controller
+from .journal import Journal
+from .ledger import Ledger
+from .requests import RevisionChange, make_revision
+from .state import Parts, Service
+
+T = TypeVar("T")
+
+STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
+
+
+class Commands:
+    def __init__(
+        self, parts: Parts, definitions: Definitions, controller: Controller, ledger: Ledger, journal: Journal
+    ) -> None:
+        self._parts = parts
+        self._definitions = definitions
+        self._controller = controller
+        self._ledger = ledger
+        self._journal = journal
+        self._turn = asyncio.Lock()
+        self._begun: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Until the commands that have begun are finished."""
+        if self._begun:
+            await asyncio.wait(self._begun)
+
+    def find(self, owner: str, name: str) -> Service:
+        service = self._controller.services.get((owner, name))
+        if service is None:
+            raise NotFound(f"There is no service {owner}/{name}.")
+        return service
+
+    async def create(
+        self, owner: str, change: RevisionChange, name: str | None, replicas: int, public: bool
+    ) -> Service:
+        if change.folder is None:
+            raise InvalidRequest("A service needs a model folder.")
+        self._check_replicas(replicas)
+        if name is not None:
+            check_service_name(name)
+        definition, _ = await self._definitions.load(change.folder)
+        now = self._parts.clock.now()
+        revision = make_revision(change, None, 1, change.folder, definition, now)
+        not_enforced = tuple(self._parts.launcher.check(revision))
+        chosen = name if name is not None else service_name_from(definition.name)
+        record = ServiceRecord(
+            id=uuid.uuid4().hex,
+            owner=owner,
+            name=chosen,
+            public=public,
+            running=True,
+            replicas=replicas,
+            active=1,
+            stable=None,
+            created_at=now,
+        )
+
+        async def body() -> Service:
+            self._check_free(owner, chosen, given=name is not None)
+            await self._ledger.commit(lambda: self._parts.store.add_service(record, revision))
+            endpoint = Endpoint(owner, chosen, public, definition.serving)
+            service = Service(record, {1: revision}, endpoint, not_enforced=not_enforced)
+            self._controller.publish(service)
+            count = "1 replica" if replicas == 1 else f"{replicas} replicas"
+            self._told(service, "service.created", f"created from {change.folder} with {count}")
+            return service
+
+        return await self._in_turn(body())
+
+    async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Service:
+        """Roll over to a new revision; ``public`` alone makes none."""
+        service = self.find(owner, name)
+        if change.empty and public is not None:
+            return await self._in_turn(self._publish(service, public))
+        folder = change.folder if change.folder is not None else service.active.folder
+        definition, _ = await self._definitions.load(folder)
+
+        async def body() -> Service:
+            self._check_there(service)
+            number = max(service.last_number, *service.revisions) + 1
+            now = self._parts.clock.now()
+            revision = make_revision(change, service.active, number, folder, definition, now)
+            self._parts.launcher.check(revision)
+            await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
+            service.last_number = number  # never used twice, even if the next write fails
+            await self._activate(service, revision, public)
+            self._told(service, "service.updated", f"updated to revision {number}")
+            return service
+
+        return await self._in_turn(body())
+
+    async def rollback(self, owner: str, name: str, number: int | None) -> Service:
+        """Make a kept revision active again; without a number the one before the active one."""
+        service = self.find(owner, name)
+
+        async def body() -> Service:
+            active = service.record.active
+            earlier = [number for number in service.revisions if number < active]
+            if number is None and not earlier:
+                raise Conflict(f"Service {service.key} has no revision before {active} to go back to.")
+            chosen = number if number is not None else max(earlier)
+            if chosen not in service.revisions:
+                kept = ", ".join(map(str, sorted(service.revisions)))
+                raise NotFound(f"Service {service.key} has no revision {chosen}; it has {kept}.")
+            await self._activate(service, service.revisions[chosen], None)
+            self._told(service, "service.rolled_back", f"rolled back from revision {active} to {chosen}")
+            return service
+
+        return await self._in_turn(body())
+
+    async def scale(self, owner: str, name: str, replicas: int) -> Service:
+        """A failed service stays failed, and its note says so: it is for its owner to try again."""
+        service = self.find(owner, name)
+        self._check_replicas(replicas)
+
+        def change(record: ServiceRecord) -> ServiceRecord:
+            note = STAYS_FAILED.format(replicas) if record.error is not None else record.note
+            return replace(record, replicas=replicas, note=note)
+
+        async def body() -> Service:
+            await self._want(service, change)
+            count = "1 replica" if replicas == 1 else f"{replicas} replicas"
+            self._told(service, "service.scaled", f"scaled to {count}")
+            return service
+
+        return await self._in_turn(body())
+
+    async def restart(self, owner: str, name: str) -> Service:
+        """Replace every replica, new ones ready before old ones drain; a failed service is tried again."""
+        service = self.find(owner, name)
+
+        async def body() -> Service:
+            if not service.record.running:
+                raise Conflict(f"Service {service.key} is stopped: start it instead.")
+            now = self._parts.clock.now()
+            await self._want(service, lambda record: replace(record, error=None, note=None, restarted_at=now))
+            for replica in service.replicas.values():
+                replica.outdated = True
+            self._try_again(service, service.record.active)
+            self._told(service, "service.restarted", "restarted")
+            return service
+
+        return await self._in_turn(body())
+
+    async def stop(self, owner: str, name: str) -> Service:
+        service = self.find(owner, name)
+
+        async def body() -> Service:
+            await self._want(service, lambda record: replace(record, running=False, error=None, note=None))
+            self._told(service, "service.stopped", "stopped")
+            return service
+
+        return await self._in_turn(body())
+
+    async def start(self, owner: str, name: str) -> Service:
+        service = self.find(owner, name)
+
+        async def body() -> Service:
+            await self._want(service, lambda record: replace(record, running=True, error=None, note=None))
+            self._try_again(service, service.record.active)
+            self._told(service, "service.started", "started")
+            return service
+
+        return await self._in_turn(body())
+
+    async def delete(self, owner: str, name: str) -> Service:
+        """Gone from the store and from the routing table at once; the replicas end within seconds."""
+        service = self.find(owner, name)
+
+        async def body() -> Service:
+            self._check_there(service)
+            await self._ledger.remove_service(service.id)
+            service.deleting = True
+            self._controller.unpublish(service)
+            self._controller.hurry(service, self._parts.settings.delete_drain)
+            self._controller.touch(service)
+            return service
+
+        return await self._in_turn(body())
+
+    # --- inside ---
+
+    async def _in_turn(self, body: Coroutine[Any, Any, T]) -> T:
+        async def take() -> T:
+            async with self._turn:
+                return await body
+
+        task = asyncio.get_running_loop().create_task(take())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return await asyncio.shield(task)
+
+    async def _publish(self, service: Service, public: bool) -> Service:
+        await self._want(service, lambda record: replace(record, public=public))
+        self._told(service, "service.updated", "made public" if public else "made private")
+        return service
+
+    async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
+        not_enforced = tuple(self._parts.launcher.check(revision))
+
+        def change(record: ServiceRecord) -> ServiceRecord:
+            return replace(
+                record,
+                active=revision.number,
+                error=None,
+                note=None,
+                restarted_at=None,
+                public=record.public if public is None else public,
+            )
+
+        await self._ledger_accepts(service, change)
+        service.revisions[revision.number] = revision
+        service.record = change(service.record)
+        service.not_enforced = not_enforced
+        self._try_again(service, revision.number)
+
+    async def _want(self, service: Service, change: Callable[[ServiceRecord], ServiceRecord]) -> None:
+        """Write, then change."""
+        await self._ledger_accepts(service, change)
+        service.record = change(service.record)
+
+    async def _ledger_accepts(self, service: Service, change: Callable[[ServiceRecord], ServiceRecord]) -> None:
+        """The plan may change the record while the store writes: the caller then applies ``change`` to what is there,
+        and what comes of that is written once more."""
+        self._check_there(service)
+        before = service.record
+        await self._ledger.commit(lambda: self._parts.store.save_service(change(before)))
+        if service.record != before:
+            self._ledger.service_changed(service.id, lambda: service.record)
+
+    def _try_again(self, service: Service, revision: int) -> None:
+        """Former failures count no longer."""
+        service.holes = 0
+        service.retries[revision] = Retry(ever_ready=revision == service.record.stable)
+
+    def _told(self, service: Service, kind: str, message: str) -> None:
+        self._journal.add(service, kind, message)
+        self._controller.touch(service)
+
+    def _check_there(self, service: Service) -> None:
+        if service.deleting:
+            raise Conflict(f"Service {service.key} is being deleted.")
+
+    def _check_free(self, owner: str, name: str, *, given: bool) -> None:
+        there = self._controller.services.get((owner, name))
+        if there is None:
+            return
+        state = "is being deleted; try again in a few seconds" if there.deleting else "exists already"
+        advice = "" if given else '; its name was made from that of the model, give another one with "-n NAME"'
+        raise Conflict(f"Service {owner}/{name} {state}{advice}.")
+
+    def _check_replicas(self, replicas: int) -> None:
+        most = self._parts.settings.max_replicas
+        if not 0 <= replicas <= most:
+            raise InvalidRequest(f"A service can have 0 to {most} replicas, not {replicas}.")

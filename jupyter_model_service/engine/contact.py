@@ -1,0 +1,148 @@
+"""Contact with the runners: what their leases say, and what to think when one says nothing.
+
+A lease that closes takes the replica out of the routing table at once. Whether the runner is dead (then it is
+replaced at once) or only silent (then it gets ``contact_patience`` seconds) is learned by looking at the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from ..core import replica as life
+from ..core.replica import Phase
+from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseSample, LeaseState, RunnerState
+from ..core.sentences import duration, told
+from ..ports import Seen
+from .state import Parts, Replica
+from .tasks import Tasks, within
+
+log = logging.getLogger(__name__)
+
+# A killed runner may be seen alive for some milliseconds after its connection has closed.
+LOOKS = (0.0, 0.05, 0.15, 0.3, 0.5)  # pauses between looks; then once a second
+
+SILENT_END = "its runner is gone without a report, as after SIGKILL"
+
+Emit = Callable[[Replica, life.Event], None]
+
+
+class Look:
+    """``launcher.find()`` for many askers: each gets a look that began after it asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = asyncio.Lock()
+        self._begun = 0
+        self._result: Mapping[str, Seen] | None = None
+
+    async def __call__(self) -> Mapping[str, Seen] | None:
+        """Replica id → what was seen; ``None`` when the launcher cannot tell just now."""
+        asked_after = self._begun
+        async with self._turn:
+            if self._begun > asked_after:
+                return self._result  # begun while we waited for our turn
+            self._begun += 1
+            self._result = await self._find()
+            return self._result
+
+    async def _find(self) -> Mapping[str, Seen] | None:
+        parts = self._parts
+        try:
+            found = await within(parts.clock, parts.launcher.find(), parts.settings.find_timeout)
+        except TimeoutError:
+            log.warning("Looking for replicas took longer than %s", duration(parts.settings.find_timeout))
+        except Exception as error:  # any launcher's fault: not to know is an answer here
+            log.warning("Replicas cannot be looked for: %s", error)
+        else:
+            return {seen.replica: seen for seen in found}
+        return None
+
+
+class Contact:
+    def __init__(self, parts: Parts, tasks: Tasks, look: Look, emit: Emit) -> None:
+        self._parts = parts
+        self._tasks = tasks
+        self._look = look
+        self._emit = emit
+
+    def open(self, replica: Replica) -> None:
+        """Begin; the replica has a placement."""
+        placement = replica.record.placement
+        if placement is None or replica.lease is not None:
+            return
+        self._doubt(replica, self._parts.settings.first_contact)
+        replica.lease = self._parts.leases.open(
+            replica.id, placement.control, replica.record.secret, lambda event: self._hear(replica, event)
+        )
+
+    def doubt(self, replica: Replica) -> None:
+        """Look at the world: something does not fit."""
+        if not self._tasks.running(_task(replica)):
+            self._doubt(replica, self._parts.settings.contact_patience)
+
+    def _hear(self, replica: Replica, event: LeaseEvent) -> None:
+        if replica.phase is Phase.GONE:
+            return
+        if isinstance(event, LeaseSample):
+            replica.sample = event
+        elif isinstance(event, LeaseOpened):
+            replica.lease_open = True
+            self._tasks.cancel(_task(replica))
+            self._emit(replica, life.LeaseBack())
+            self._report(replica, event.state)
+            replica.poke.set()
+        elif isinstance(event, LeaseState):
+            self._report(replica, event.state)
+        elif isinstance(event, LeaseClosed):
+            if not replica.lease_open:
+                return  # one that was never open has nothing to lose
+            replica.lease_open = False
+            self._emit(replica, life.LeaseLost(f"lost contact with its runner: {event.reason}"))
+            if replica.live():
+                self._doubt(replica, self._parts.settings.contact_patience)
+
+    def _report(self, replica: Replica, state: RunnerState) -> None:
+        replica.runner = state
+        if state.phase == "exited":
+            self._exited(replica, state)
+        elif state.phase == "preparing":
+            if replica.live():
+                self._emit(replica, life.Preparing(state.action, state.actions, state.label))
+        elif state.phase == "loading":
+            self._emit(replica, life.Loading(state.model_pid))
+        elif state.phase == "stopping" and replica.live():
+            self._emit(replica, life.GaveUp("is being stopped by somebody else"))
+
+    def _exited(self, replica: Replica, state: RunnerState) -> None:
+        if replica.exited.is_set() or state.exit is None:
+            return
+        replica.exited.set()
+        self._emit(replica, life.Exited(state.exit, told(state.exit, was_ready=replica.life.ready_at is not None)))
+
+    def _doubt(self, replica: Replica, patience: float) -> None:
+        self._tasks.start(_task(replica), self._find_out(replica, patience))
+
+    async def _find_out(self, replica: Replica, patience: float) -> None:
+        clock = self._parts.clock
+        deadline = clock.monotonic() + patience
+        pauses = iter(LOOKS)
+        while (left := deadline - clock.monotonic()) > 0:
+            await clock.sleep(min(next(pauses, 1.0), left))
+            if not replica.live():
+                return
+            seen = await self._look()
+            if not replica.live():
+                return
+            if seen is not None and not (replica.id in seen and seen[replica.id].alive):
+                self._emit(replica, life.GaveUp(SILENT_END))
+                return
+            if replica.lease_open:
+                return
+        said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
+        self._emit(replica, life.GaveUp(f"{said} {duration(patience)}"))
+
+
+def _task(replica: Replica) -> str:
+    return f"{replica.id} contact"

@@ -1,0 +1,236 @@
+"""The engine as the rest of the program sees it: start and stop, views, events, logs, commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from ..core.definition import Definition
+from ..core.replica import Phase
+from ..core.routing import RoutingTable
+from ..errors import NotFound, Overloaded, Problem
+from ..ports import (
+    Clock,
+    Definitions,
+    EventRecord,
+    Launcher,
+    Leases,
+    Meter,
+    Probe,
+    Store,
+)
+from .adoption import Adoption
+from .bus import Bus, Subscription
+from .commands import Commands
+from .controller import Controller
+from .journal import Journal
+from .ledger import Ledger
+from .requests import RevisionChange
+from .settings import EngineSettings
+from .state import Parts, Replica, Service
+from .tasks import Tasks, within
+from .views import ServiceView, service_view
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        launcher: Launcher,
+        leases: Leases,
+        probe: Probe,
+        definitions: Definitions,
+        clock: Clock,
+        meter: Meter,
+        routing: RoutingTable,
+        endpoint_url: Callable[[str, str], str],
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self._settings = settings or EngineSettings()
+        self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
+        self._definitions = definitions
+        self._clock = clock
+        self._endpoint_url = endpoint_url
+        self._tasks = Tasks()
+        self._bus = Bus(self._view_of)
+        self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
+        self._journal = Journal(clock, self._bus, self._ledger)
+        self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
+        self._commands = Commands(self._parts, definitions, self._controller, self._ledger, self._journal)
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Publish what the store knows, adopt what lives, end what is left over, then plan."""
+        await self._journal.load(self._parts.store)
+        self._ledger.start(self._tasks)
+        await Adoption(self._parts, self._tasks, self._ledger, self._controller).run()
+        self._controller.acting = True
+        for service in self._services():
+            self._controller.touch(service)
+
+    async def stop(self, *, end_replicas: bool) -> None:
+        """Give every lease back; the replicas run on, unless they are to end: then within ``shutdown_limit``."""
+        await self._commands.close()
+        self._controller.acting = False
+        if end_replicas:
+            await self._end_all()
+        await self._tasks.close()
+        leases = [r.lease for s in self._services() for r in s.replicas.values() if r.lease is not None]
+        await asyncio.gather(
+            *(within(self._clock, lease.close(), self._settings.shutdown_drain) for lease in leases),
+            return_exceptions=True,
+        )
+        try:
+            await within(self._clock, self._ledger.flush(), self._settings.store_retry)
+        except TimeoutError:
+            log.warning("The last events could not be written in time")
+        self._bus.close()
+
+    async def _end_all(self) -> None:
+        settings = self._settings
+        endings = []
+        for service in self._services():
+            self._controller.end_replicas(service, settings.shutdown_drain)
+            endings += [f"ending {replica.id}" for replica in service.replicas.values()]
+        try:
+            await within(self._clock, self._tasks.finished(endings), settings.shutdown_limit)
+        except TimeoutError:
+            left = [r for s in self._services() for r in s.replicas.values() if r.phase is not Phase.GONE]
+            log.warning("%d replicas are ended by force", len(left))
+            for replica in left:
+                self._tasks.cancel(f"ending {replica.id}")
+            await asyncio.gather(*(self._force(replica) for replica in left), return_exceptions=True)
+
+    async def _force(self, replica: Replica) -> None:
+        stop = self._parts.launcher.stop(replica.id, replica.record.placement)
+        await within(self._clock, stop, self._settings.exit_patience)
+        self._ledger.remove_replica(replica.id)
+
+    # --- reading ---
+
+    @property
+    def store_error(self) -> str | None:
+        """Why nothing can be written to the store just now; serving goes on meanwhile."""
+        return self._ledger.error
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """Events that were illegal in their phase: faults of ours, empty in a healthy program."""
+        return tuple(self._controller.faults)
+
+    def services(self, owner: str | None = None) -> list[ServiceView]:
+        found = [self._view(s) for s in self._services() if owner in (None, s.record.owner)]
+        return sorted(found, key=lambda view: view.key)
+
+    def service(self, owner: str, name: str) -> ServiceView:
+        return self._view(self._commands.find(owner, name))
+
+    def subscribe(self) -> Subscription:
+        return self._bus.subscribe()
+
+    def story(self, owner: str, name: str, replica: str) -> Sequence[str]:
+        """The life of one replica, a line each, for people who look for a fault."""
+        return self._journal.story(self._commands.find(owner, name).id, replica)
+
+    async def events(
+        self, owner: str | None, name: str | None, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[str, EventRecord]]:
+        """The newest ``limit`` events after id ``after``, oldest first, with their ``owner/name``."""
+        if owner is not None and name is not None:
+            chosen = [self._commands.find(owner, name)]
+        else:
+            chosen = [s for s in self._services() if owner in (None, s.record.owner)]
+        found: dict[int, tuple[str, EventRecord]] = {}
+        for service in chosen:
+            kept = await self._parts.store.events(service.id, after, limit)
+            unwritten = [e for e in self._ledger.waiting(service.id) if e.id > after]
+            found |= {event.id: (service.key, event) for event in (*kept, *unwritten)}
+        return [found[number] for number in sorted(found)][-limit:] if limit > 0 else []
+
+    async def logs(
+        self, owner: str, name: str, replica: str | None = None, after: int = 0, limit: int = 1000
+    ) -> tuple[str, Sequence[str], int, int]:
+        """``(replica, lines, next cursor, lines lost)``; without ``replica`` of the one that tells most."""
+        service = self._commands.find(owner, name)
+        there = service.replicas.get(replica) if replica is not None else _most_telling(service)
+        if there is not None and there.lease is not None and there.lease_open:
+            asked = there.lease.logs(after, limit)
+            try:
+                lines, cursor, lost = await within(self._clock, asked, self._settings.log_timeout)
+            except Exception as error:
+                raise Overloaded(f"Replica {there.id} cannot be asked for its log just now: {error!r}.") from error
+            return there.id, lines, cursor, lost
+        for departed in reversed(service.departed):
+            if replica in (None, departed.id):
+                tail = departed.life.exit.tail if departed.life.exit is not None else ()
+                return departed.id, tail[after : after + limit], min(len(tail), after + limit), 0
+        if there is not None:
+            tail = there.life.exit.tail if there.life.exit is not None else ()
+            return there.id, tail[after : after + limit], min(len(tail), after + limit), 0
+        if replica is None:
+            raise NotFound(f"Service {service.key} has no replica that has a log.")
+        raise NotFound(f"Service {service.key} has no replica {replica}.")
+
+    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+        return await self._definitions.load(folder)
+
+    # --- commands ---
+
+    async def create(
+        self, owner: str, *, change: RevisionChange, name: str | None, replicas: int = 1, public: bool = False
+    ) -> ServiceView:
+        """Revision 1 of a new service; ``name`` is made from the model's when it is ``None``."""
+        return self._view(await self._commands.create(owner, change, name, replicas, public))
+
+    async def update(self, owner: str, name: str, *, change: RevisionChange, public: bool | None = None) -> ServiceView:
+        """The next revision, and roll over to it; ``public`` alone makes none."""
+        return self._view(await self._commands.update(owner, name, change, public))
+
+    async def rollback(self, owner: str, name: str, revision: int | None = None) -> ServiceView:
+        """Back to a kept revision; by default the one before the active one."""
+        return self._view(await self._commands.rollback(owner, name, revision))
+
+    async def scale(self, owner: str, name: str, replicas: int) -> ServiceView:
+        return self._view(await self._commands.scale(owner, name, replicas))
+
+    async def restart(self, owner: str, name: str) -> ServiceView:
+        """Replace every replica without a gap; a failed service is tried again."""
+        return self._view(await self._commands.restart(owner, name))
+
+    async def stop_service(self, owner: str, name: str) -> ServiceView:
+        """Drain and end all replicas, keep everything else."""
+        return self._view(await self._commands.stop(owner, name))
+
+    async def start_service(self, owner: str, name: str) -> ServiceView:
+        return self._view(await self._commands.start(owner, name))
+
+    async def delete(self, owner: str, name: str) -> ServiceView:
+        return self._view(await self._commands.delete(owner, name))
+
+    # --- inside ---
+
+    def _services(self) -> list[Service]:
+        return list(self._controller.services.values())
+
+    def _view(self, service: Service) -> ServiceView:
+        return service_view(service, self._clock.monotonic(), self._endpoint_url)
+
+    def _view_of(self, key: str) -> ServiceView | None:
+        owner, _, name = key.partition("/")
+        service = self._controller.services.get((owner, name))
+        return self._view(service) if service is not None else None
+
+    def _all_changed(self) -> None:
+        for service in self._services():
+            self._bus.changed(service.key)
+
+
+def _most_telling(service: Service) -> Replica | None:
+    """A replica that serves, else the newest that can be asked."""
+    open_ones = [r for r in service.replicas.values() if r.lease_open]
+    return max(open_ones, key=lambda r: (r.serving(), r.record.created_at, r.id), default=None)

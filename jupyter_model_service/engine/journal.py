@@ -1,0 +1,72 @@
+"""The history of every service: what happened, when, in words. In memory, in the store, and on the bus."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.reports import Exit
+from ..ports import Clock, EventRecord, Store
+from .bus import Bus
+from .ledger import Ledger
+from .state import Replica, Service
+
+KEPT = 300  # events per service in memory, for when the store cannot be read
+
+
+class Journal:
+    def __init__(self, clock: Clock, bus: Bus, ledger: Ledger) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._ledger = ledger
+        self._last = 0
+        self._recent: dict[str, deque[EventRecord]] = {}
+
+    async def load(self, store: Store) -> None:
+        """Ids go on where they ended."""
+        self._last = max((event.id for event in await store.events(limit=1)), default=0)
+
+    def add(
+        self,
+        service: Service,
+        kind: str,
+        message: str,
+        replica: Replica | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._last += 1
+        record = EventRecord(
+            id=self._last,
+            at=self._clock.now(),
+            service_id=service.id,
+            kind=kind,
+            message=message,
+            replica=replica.id if replica is not None else None,
+            details=dict(details or {}),
+        )
+        if not service.deleting:
+            self._recent.setdefault(service.id, deque(maxlen=KEPT)).append(record)
+            self._ledger.add_event(record)
+        self._bus.event(service.key, record)
+
+    def forget(self, service_id: str) -> None:
+        self._recent.pop(service_id, None)
+
+    def recent(self, service_id: str, after: int = 0) -> Sequence[EventRecord]:
+        return [e for e in self._recent.get(service_id, ()) if e.id > after]
+
+    def story(self, service_id: str, replica: str) -> Sequence[str]:
+        """The life of one replica, a line each."""
+        return [f"{e.at:.3f} {e.kind}: {e.message}" for e in self.recent(service_id) if e.replica == replica]
+
+
+def exit_details(exit: Exit) -> dict[str, Any]:
+    return {
+        "stage": exit.stage,
+        "code": exit.code,
+        "signal": exit.signal,
+        "oom": exit.oom,
+        "action": exit.action,
+        "tail": list(exit.tail),
+    }

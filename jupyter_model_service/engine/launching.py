@@ -1,0 +1,53 @@
+"""Starting one replica: written down before, launched, written down after, and contact made."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from ..core import replica as life
+from ..core.sentences import duration
+from ..errors import ModelServiceError
+from ..ports import Placement, StartRequest
+from .contact import Contact, Emit
+from .ledger import Ledger
+from .state import Parts, Replica
+from .tasks import within
+
+log = logging.getLogger(__name__)
+
+
+class Launching:
+    def __init__(self, parts: Parts, ledger: Ledger, contact: Contact, emit: Emit) -> None:
+        self._parts = parts
+        self._ledger = ledger
+        self._contact = contact
+        self._emit = emit
+
+    async def run(self, replica: Replica) -> None:
+        """Ends with ``Launched`` or ``GaveUp``; cancelled, it leaves what ``Ending`` ends."""
+        await self._ledger.save_replica(replica.record)
+        self._emit(replica, life.LaunchBegun())
+        limit = self._parts.settings.launch_timeout
+        try:
+            placement = await within(self._parts.clock, self._start(replica), limit)
+        except TimeoutError:
+            self._emit(replica, life.GaveUp(f"could not be started within {duration(limit)}"))
+            return
+        except ModelServiceError as error:
+            self._emit(replica, life.GaveUp(f"could not be started: {error}"))
+            return
+        except Exception as error:  # a launcher's fault must not leave a replica that starts for ever
+            log.exception("Starting replica %s failed", replica.id)
+            self._emit(replica, life.GaveUp(f"could not be started: {type(error).__name__}: {error}"))
+            return
+        replica.record = replace(replica.record, placement=placement)
+        self._emit(replica, life.Launched())
+        self._contact.open(replica)  # now: the disk need not be waited for
+        await self._ledger.save_replica(replica.record)
+
+    async def _start(self, replica: Replica) -> Placement:
+        record = replica.service.record
+        return await self._parts.launcher.start(
+            StartRequest(replica.id, record.owner, record.name, replica.revision, replica.record.secret)
+        )

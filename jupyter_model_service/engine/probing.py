@@ -1,0 +1,219 @@
+"""Asking one replica whether it is well, from the moment its start command runs until it leaves.
+
+First the port (cheap), then where it listens, then the health path until it passes, then every ``interval``.
+A probe out of turn follows a refused connection and a lease that came back. The counting is ``core.health``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ..core import health
+from ..core import replica as life
+from ..core.sentences import duration
+from ..ports import ProbeResult
+from .contact import Emit
+from .state import Parts, Replica
+from .tasks import until, within
+
+log = logging.getLogger(__name__)
+
+LEAST_PAUSE = 0.5  # between two probes of a replica that was ready: hints come by the hundred
+
+
+class Probing:
+    def __init__(self, parts: Parts, emit: Emit) -> None:
+        self._parts = parts
+        self._clock = parts.clock
+        self._emit = emit
+
+    async def run(self, replica: Replica) -> None:
+        if await self._comes_up(replica):
+            await self._stays_up(replica)
+
+    async def watch_exposure(self, replica: Replica) -> None:
+        """Every 30 s: a server may open another port later."""
+        while replica.live():
+            await self._clock.sleep(self._parts.settings.exposure_interval)
+            if replica.live() and await self._is_exposed(replica):
+                return
+
+    # --- until the first pass ---
+
+    async def _comes_up(self, replica: Replica) -> bool:
+        begun = self._clock.monotonic()
+        deadline = self._deadline(replica, begun)
+        accepted_at: float | None = None
+        while replica.live():
+            replica.poke.clear()
+            if replica.lease_open:
+                if accepted_at is None and (await self._port(replica)).ok:
+                    accepted_at = self._clock.monotonic()
+                    if not replica.live() or await self._is_exposed(replica):
+                        return False
+                if accepted_at is not None and await self._passes(replica):
+                    return True
+            now = self._clock.monotonic()
+            if now >= deadline:
+                self._give_up(replica, accepted_at is not None)
+                return False
+            if accepted_at is None:
+                pause = health.port_pause(now - begun)
+            else:
+                pause = health.pass_pause(now - accepted_at, replica.check.interval)
+            await until(self._clock, min(pause, max(0.001, deadline - now)), replica.poke)
+        return False
+
+    def _deadline(self, replica: Replica, now: float) -> float:
+        """The grace counts from the end of the pre-start actions. An adopted replica may have been ready for days and
+        be busy just now, so it gets at least the time in which a ready one would be given up."""
+        check = replica.check
+        if not replica.adopted:
+            return now + check.initial_delay
+        prepared = replica.runner.prepared_after if replica.runner is not None else None
+        age = self._clock.now() - replica.record.created_at - (prepared or 0.0)
+        patience = max(1, check.max_retries) * max(check.interval, check.max_wait_time)
+        return now + max(check.initial_delay - max(0.0, age), patience)
+
+    async def _passes(self, replica: Replica) -> bool:
+        if replica.revision.definition.health_check is None:
+            result = ProbeResult(True)  # its port accepts: that is all there is to know
+        else:
+            result = await self._http(replica, replica.check.max_wait_time)
+        if not replica.live() or not replica.lease_open:
+            return False
+        if result.ok:
+            replica.health = health.passed(replica.health)
+            self._emit(replica, life.Passed())
+            return True
+        if result.reason != replica.life.reason:
+            self._emit(replica, life.ProbeFailed(result.reason))
+        return False
+
+    def _give_up(self, replica: Replica, accepted: bool) -> None:
+        if not replica.lease_open:
+            said = "its runner is out of contact"
+        elif not accepted:
+            placement = replica.record.placement
+            port = placement.address[1] if placement is not None else "?"
+            said = f"nothing listens on its port {port}"
+        else:
+            said = f"last probe said {replica.life.reason or 'nothing'}"
+        grace = duration(replica.check.initial_delay)
+        self._emit(replica, life.GaveUp(f"did not become healthy within {grace}: {said}"))
+
+    # --- after it ---
+
+    async def _stays_up(self, replica: Replica) -> None:
+        check = replica.check
+        while replica.live():
+            in_turn = not await self._pause(replica, check.interval)
+            if not replica.live():
+                return
+            if not replica.lease_open:
+                continue  # out of contact is out of turn already; contact.py decides
+            await self._probe(replica, in_turn)
+            if replica.live() and health.is_failed(replica.health, check):
+                self._emit(replica, life.GaveUp(self._unhealthy_reason(replica)))
+                return
+
+    async def _pause(self, replica: Replica, interval: float) -> bool:
+        """Until the next probe; True when it is one out of turn."""
+        await self._clock.sleep(min(LEAST_PAUSE, interval))
+        return await until(self._clock, interval - LEAST_PAUSE, replica.poke)
+
+    async def _probe(self, replica: Replica, in_turn: bool) -> None:
+        check = replica.check
+        replica.poke.clear()
+        begun = self._clock.monotonic()
+
+        def busy() -> bool:
+            return replica.backend is not None and replica.backend.answered_at > begun
+
+        result = await self._watched(replica, busy)
+        if not replica.live() or not replica.lease_open:
+            return
+        if result.ok:
+            replica.health = health.passed(replica.health)
+            self._emit(replica, life.Passed())
+            return
+        timed_out = result.connected and self._clock.monotonic() - begun >= check.max_wait_time
+        before = replica.health
+        replica.health = health.failed(before, result.reason, timed_out=timed_out, busy=busy(), in_turn=in_turn)
+        if replica.health is not before:
+            self._emit(replica, life.ProbeFailed(result.reason))
+
+    async def _watched(self, replica: Replica, busy: Callable[[], bool]) -> ProbeResult:
+        """The result; meanwhile, at the soft deadline, no new calls for one that answers nobody."""
+        soft = health.soft_deadline(replica.check)
+        probe = asyncio.ensure_future(self._ask(replica, replica.check.max_wait_time))
+        try:
+            answered = asyncio.Event()
+            probe.add_done_callback(lambda _: answered.set())
+            if not await until(self._clock, soft, answered) and replica.live():
+                late = health.late(replica.health, busy())
+                if late is not replica.health and not replica.health.suspect:
+                    replica.health = late
+                    self._emit(replica, life.ProbeFailed(f"no answer within {duration(soft)}"))
+            return await probe
+        finally:
+            probe.cancel()
+
+    def _unhealthy_reason(self, replica: Replica) -> str:
+        count = replica.health.failures
+        times = "once" if count == 1 else f"{count} times in a row"
+        return f"failed its health check {times}: {replica.health.reason}"
+
+    # --- questions to the world ---
+
+    async def _ask(self, replica: Replica, limit: float) -> ProbeResult:
+        if replica.revision.definition.health_check is None:
+            return await self._port(replica)
+        return await self._http(replica, limit)
+
+    async def _http(self, replica: Replica, limit: float) -> ProbeResult:
+        placement = replica.record.placement
+        if placement is None:
+            return ProbeResult(False, "it has no address", connected=False)
+        check = replica.check
+        asked = self._parts.probe.http(placement.address, check.path, check.expected_status_code, limit)
+        try:
+            return await within(self._clock, asked, limit + 1.0)
+        except TimeoutError:
+            return ProbeResult(False, f"no answer within {duration(limit)}", connected=True, seconds=limit)
+
+    async def _port(self, replica: Replica) -> ProbeResult:
+        placement = replica.record.placement
+        if placement is None:
+            return ProbeResult(False, "it has no address", connected=False)
+        limit = self._parts.settings.port_timeout
+        try:
+            return await within(self._clock, self._parts.probe.port(placement.address, limit), limit + 1.0)
+        except TimeoutError:
+            return ProbeResult(False, f"its port did not accept within {duration(limit)}", connected=False)
+
+    async def _is_exposed(self, replica: Replica) -> bool:
+        """Whether it was given up because it listens where it must not."""
+        placement = replica.record.placement
+        if placement is None:
+            return False
+        asked = self._parts.launcher.exposed(replica.id, placement)
+        try:
+            addresses = await within(self._clock, asked, self._parts.settings.find_timeout)
+        except Exception as error:  # a launcher that cannot tell does not stop a service
+            log.warning("Where replica %s listens cannot be told: %s", replica.id, error)
+            return False
+        if not addresses or not replica.live():
+            return False
+        replica.exposed = True
+        where = ", ".join(addresses)
+        self._emit(
+            replica,
+            life.GaveUp(
+                f"listens on {where}, where others reach it without a token: let it listen on "
+                f"{placement.address[0]} and its declared port only"
+            ),
+        )
+        return True

@@ -1,0 +1,72 @@
+"""Keeping the front's routing table in step with what the engine knows.
+
+A replica takes calls only while its lease is open and its phase is ready (or unhealthy, as a last resort). A
+backend that is ``lost`` has its calls broken off, at once and once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core.replica import Phase
+from ..core.routing import Backend, Endpoint
+from .state import Replica, Service
+from .views import service_reason
+
+_IN_TABLE = frozenset({Phase.READY, Phase.UNHEALTHY, Phase.DRAINING})
+
+
+def add_backend(replica: Replica, on_refused: Callable[[], None]) -> None:
+    """At its first pass."""
+    placement = replica.record.placement
+    if replica.backend is not None or placement is None:
+        return
+    host, port = placement.address
+    replica.backend = Backend(replica.id, replica.revision.number, host, port, serving=False)
+    replica.backend.on_refused = on_refused
+    replica.backend.on_idle = replica.idle.set
+
+
+def update_backend(replica: Replica) -> None:
+    """After every change of phase, contact or health."""
+    backend = replica.backend
+    if backend is None:
+        return
+    endpoint = replica.service.endpoint
+    before = (backend.serving, backend.suspect, backend.lost, backend in endpoint.backends)
+    backend.serving = replica.serving() and replica.lease_open
+    backend.suspect = replica.phase is Phase.UNHEALTHY or replica.health.suspect
+    lost = not replica.lease_open or replica.phase in (Phase.FAILED, Phase.GONE)
+    listed = replica.phase in _IN_TABLE
+    if listed and backend not in endpoint.backends:
+        endpoint.backends.append(backend)
+    elif not listed and backend in endpoint.backends:
+        endpoint.backends.remove(backend)
+    newly_lost, backend.lost = lost and not backend.lost, lost
+    if newly_lost and backend.on_lost is not None:
+        backend.on_lost()
+    if before != (backend.serving, backend.suspect, backend.lost, listed):
+        wake(endpoint)
+
+
+def update_endpoint(service: Service, now: float) -> None:
+    """``now`` is monotonic."""
+    record, endpoint = service.record, service.endpoint
+    endpoint.public = record.public
+    endpoint.serving = service.active.definition.serving
+    starting = record.running and record.replicas > 0 and record.error is None and not service.deleting
+    unavailable = "" if any(b.serving for b in endpoint.backends) else _unavailable(service, now)
+    changed = starting != endpoint.starting
+    endpoint.starting, endpoint.unavailable = starting, unavailable
+    if changed:
+        wake(endpoint)
+
+
+def _unavailable(service: Service, now: float) -> str:
+    reason = service_reason(service, now)
+    return f"Service {service.key} has no replica that could answer" + (f": {reason}." if reason else ".")
+
+
+def wake(endpoint: Endpoint) -> None:
+    if endpoint.wake is not None:
+        endpoint.wake()

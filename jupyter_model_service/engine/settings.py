@@ -1,0 +1,27 @@
+"""The engine's own figures; all times in seconds. What a user may set per service is in the definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """``strict``: an event that is illegal in a replica's phase is a fault of ours and raises (tests);
+    otherwise it is logged, and the world is looked at again."""
+
+    launch_timeout: float = 60.0  # until the launcher knows the control address
+    find_timeout: float = 30.0  # one look at all replicas
+    first_contact: float = 15.0  # until a started or adopted runner answers for the first time
+    contact_patience: float = 3.0  # a replica out of contact for longer is replaced
+    port_timeout: float = 2.0  # one look at a port
+    exposure_interval: float = 30.0
+    exit_patience: float = 5.0  # beyond stop_timeout, until force is used
+    delete_drain: float = 5.0  # open calls of a deleted service
+    shutdown_drain: float = 2.0  # open calls when gateway and replicas end together
+    shutdown_limit: float = 15.0  # the whole of that
+    store_retry: float = 5.0  # between two attempts to write what could not be written
+    log_timeout: float = 10.0
+    departed_kept: int = 5  # failed replicas per service that are still shown
+    max_replicas: int = 100
+    strict: bool = False

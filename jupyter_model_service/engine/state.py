@@ -1,0 +1,143 @@
+"""The engine's picture of services and replicas: plain records that only the event loop's thread touches.
+
+Who changes what: ``Replica.life`` only ``controller.apply``; ``Service.record`` only the controller (decisions of
+the plan) and ``engine.Engine`` (after the store has it); contact, probing and ending their own fields below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..core.backoff import Retry
+from ..core.definition import HealthCheck
+from ..core.health import WITHOUT_BLOCK, Health
+from ..core.replica import LIVE, SERVING, Life, Phase
+from ..core.reports import LeaseSample, RunnerState
+from ..core.revision import Revision
+from ..core.routing import Backend, Endpoint, RoutingTable
+from ..ports import (
+    Clock,
+    Launcher,
+    Lease,
+    Leases,
+    Meter,
+    Probe,
+    ReplicaRecord,
+    ServiceRecord,
+    Store,
+)
+from .settings import EngineSettings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The world, as given to the engine."""
+
+    store: Store
+    launcher: Launcher
+    leases: Leases
+    probe: Probe
+    clock: Clock
+    meter: Meter
+    routing: RoutingTable
+    settings: EngineSettings
+
+
+@dataclass(eq=False)
+class Replica:
+    """``created`` is monotonic (of the launch, or of the adoption), ``since_at`` the Unix time of the phase."""
+
+    record: ReplicaRecord
+    service: Service
+    revision: Revision
+    life: Life
+    created: float
+    since_at: float
+    adopted: bool = False
+    outdated: bool = False
+    # contact
+    lease: Lease | None = None
+    lease_open: bool = False
+    runner: RunnerState | None = None
+    sample: LeaseSample | None = None
+    # probing
+    health: Health = field(default_factory=Health)
+    poke: asyncio.Event = field(default_factory=asyncio.Event)  # probe now
+    exposed: bool = False  # it listened where it must not
+    # the front's side
+    backend: Backend | None = None
+    # ending
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)  # drain no longer than ``hurried``
+    hurried: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def phase(self) -> Phase:
+        return self.life.phase
+
+    def live(self) -> bool:
+        return self.life.phase in LIVE
+
+    def serving(self) -> bool:
+        return self.life.phase in SERVING
+
+    @property
+    def check(self) -> HealthCheck:
+        """The definition's health check, or the figures for one without."""
+        return self.revision.definition.health_check or WITHOUT_BLOCK
+
+
+@dataclass(frozen=True)
+class Departed:
+    """What stays of a failed replica for people to read."""
+
+    id: str
+    revision: int
+    reason: str | None
+    life: Life
+    since_at: float
+    created_at: float
+    address: str | None
+
+
+@dataclass(eq=False)
+class Service:
+    record: ServiceRecord
+    revisions: dict[int, Revision]
+    endpoint: Endpoint
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    retries: dict[int, Retry] = field(default_factory=dict)
+    departed: deque[Departed] = field(default_factory=deque)
+    not_enforced: tuple[str, ...] = ()
+    holes: int = 0  # failed replicas whose replacement has not been started yet
+    restarts: int = 0
+    deleting: bool = False
+    last_number: int = 0  # the highest revision number that the store may know
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def key(self) -> str:
+        return f"{self.record.owner}/{self.record.name}"
+
+    @property
+    def active(self) -> Revision:
+        return self.revisions[self.record.active]
+
+    def retry(self, revision: int) -> Retry:
+        known = self.retries.get(revision)
+        # The stable revision has shown once that it comes up, be it before our last restart.
+        return known if known is not None else Retry(ever_ready=revision == self.record.stable)
+
+
+Services = Mapping[tuple[str, str], Service]

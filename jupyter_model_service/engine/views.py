@@ -1,0 +1,279 @@
+"""What people and programs are shown: frozen copies with the field names of ``wire``, derived from the state.
+
+``service_state`` is the one place that says what a service's state is called; ``service_reason`` why it is not ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.definition import definition_to_plain
+from ..core.replica import LIVE, Phase
+from ..core.reports import Exit
+from ..core.revision import Revision
+from ..core.sentences import duration
+from .state import Departed, Replica, Service
+
+
+@dataclass(frozen=True)
+class ExitView:
+    stage: str
+    code: int | None
+    signal: str | None
+    oom: bool
+    action: int | None
+    message: str
+    tail: list[str]
+
+
+@dataclass(frozen=True)
+class ActionView:
+    index: int
+    count: int
+    label: str
+
+
+@dataclass(frozen=True)
+class GpuView:
+    uuid: str
+    utilization: float
+    memory_used: int
+    memory_total: int
+
+
+@dataclass(frozen=True)
+class ReplicaView:
+    id: str
+    revision: int
+    phase: str
+    since: float
+    reason: str | None
+    pid: int | None
+    address: str | None
+    action: ActionView | None
+    in_flight: int
+    suspect: bool
+    exit: ExitView | None
+    gpus: list[GpuView] | None
+    rss: int | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class RevisionView:
+    number: int
+    created_at: float
+    folder: str
+    model_name: str
+    image: str | None
+    environment: list[str]
+    definition: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReplicaCountsView:
+    want: int
+    ready: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """``replica_list`` ends with the last few that failed (phase ``gone``): their reasons are what people look for;
+    ``replicas.total`` does not count those."""
+
+    id: str
+    owner: str
+    name: str
+    state: str
+    reason: str | None
+    note: str | None
+    endpoint: str
+    public: bool
+    replicas: ReplicaCountsView
+    revision: int
+    stable_revision: int | None
+    revisions: list[RevisionView]
+    replica_list: list[ReplicaView]
+    not_enforced: list[str]
+    restarts: int
+    created_at: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+def ready_count(service: Service) -> int:
+    return sum(r.phase is Phase.READY for r in service.replicas.values())
+
+
+def is_rolling(service: Service) -> bool:
+    """Whether an update, rollback or restart is under way."""
+    record = service.record
+    if record.stable is not None and record.stable != record.active:
+        return True
+    return any(r.live() and (r.outdated or r.revision.number != record.active) for r in service.replicas.values())
+
+
+def service_state(service: Service) -> str:
+    record = service.record
+    if service.deleting:
+        return "deleting"
+    if record.error is not None:
+        return "failed"
+    if not record.running or record.replicas == 0:
+        return "stopped"
+    if is_rolling(service):
+        return "updating"
+    ready = ready_count(service)
+    if ready >= record.replicas:
+        return "ready"
+    fresh = ready == 0 and service.retry(record.active).failures == 0 and not service.holes
+    doubtful = any(r.phase is Phase.UNHEALTHY for r in service.replicas.values())
+    return "starting" if record.stable is None or (fresh and not doubtful) else "degraded"
+
+
+def service_reason(service: Service, now: float) -> str | None:
+    """One sentence about why not all is well; ``now`` is monotonic."""
+    record = service.record
+    if record.error is not None and not service.deleting:
+        return record.error
+    if service.deleting or not record.running or record.replicas == 0:
+        leaving = sum(r.phase is not Phase.GONE for r in service.replicas.values())
+        what = "deleted" if service.deleting else "stopped" if not record.running else "scaled to 0 replicas"
+        return f"{what}; {leaving} still ending" if leaving else what
+    if ready_count(service) >= record.replicas and not is_rolling(service):
+        return None
+    current = [
+        r for r in service.replicas.values() if r.live() and r.revision.number == record.active and not r.outdated
+    ]
+    parts = [_progress(r, now) for r in _furthest(current)]
+    retry = service.retry(record.active)
+    if retry.failures and retry.reason:
+        parts.insert(0, retry.reason)
+        if (wait := retry.not_before - now) > 0:
+            parts.append(f"next attempt in {duration(wait)}")
+    return "; ".join(parts) or "replicas are about to start"
+
+
+def _furthest(replicas: list[Replica]) -> list[Replica]:
+    """The one that is next to be ready, if any is on the way."""
+    order = [Phase.UNHEALTHY, Phase.LOADING, Phase.PREPARING, Phase.STARTING, Phase.REQUESTED]
+    waiting = [r for r in replicas if r.phase in order]
+    return sorted(waiting, key=lambda r: (order.index(r.phase), r.life.since, r.id))[:1]
+
+
+def _progress(replica: Replica, now: float) -> str:
+    life = replica.life
+    text = f"replica {replica.id} is {life.phase}"
+    if life.phase is Phase.PREPARING and life.action is not None:
+        text += f": action {life.action.action} of {life.action.actions} ({life.action.label})"
+    elif life.reason:
+        text += f": {life.reason}"
+    return f"{text}, for {duration(now - life.since)}"
+
+
+def replica_view(replica: Replica) -> ReplicaView:
+    life, backend, sample = replica.life, replica.backend, replica.sample
+    action = life.action
+    gpus = None
+    if sample is not None and sample.gpus is not None:
+        gpus = [GpuView(g.uuid, g.utilization, g.memory_used, g.memory_total) for g in sample.gpus]
+    return ReplicaView(
+        id=replica.id,
+        revision=replica.revision.number,
+        phase=life.phase.value,
+        since=replica.since_at,
+        reason=life.reason,
+        pid=life.pid,
+        address=_address(replica),
+        action=ActionView(action.action, action.actions, action.label) if action is not None else None,
+        in_flight=backend.in_flight if backend is not None else 0,
+        suspect=backend.suspect if backend is not None else False,
+        exit=_exit_view(life.exit),
+        gpus=gpus,
+        rss=sample.rss if sample is not None else None,
+        created_at=replica.record.created_at,
+    )
+
+
+def departed_view(departed: Departed) -> ReplicaView:
+    return ReplicaView(
+        id=departed.id,
+        revision=departed.revision,
+        phase=Phase.GONE.value,
+        since=departed.since_at,
+        reason=departed.reason,
+        pid=None,
+        address=departed.address,
+        action=None,
+        in_flight=0,
+        suspect=False,
+        exit=_exit_view(departed.life.exit),
+        gpus=None,
+        rss=None,
+        created_at=departed.created_at,
+    )
+
+
+def depart(replica: Replica) -> Departed:
+    return Departed(
+        id=replica.id,
+        revision=replica.revision.number,
+        reason=replica.life.reason,
+        life=replica.life,
+        since_at=replica.since_at,
+        created_at=replica.record.created_at,
+        address=_address(replica),
+    )
+
+
+def _address(replica: Replica) -> str | None:
+    placement = replica.record.placement
+    return f"{placement.address[0]}:{placement.address[1]}" if placement is not None else None
+
+
+def _exit_view(exit: Exit | None) -> ExitView | None:
+    if exit is None:
+        return None
+    return ExitView(exit.stage, exit.code, exit.signal, exit.oom, exit.action, exit.message, list(exit.tail))
+
+
+def revision_view(revision: Revision) -> RevisionView:
+    return RevisionView(
+        number=revision.number,
+        created_at=revision.created_at,
+        folder=revision.folder,
+        model_name=revision.definition.name,
+        image=revision.image,
+        environment=[name for name, _ in revision.environment],
+        definition=definition_to_plain(revision.definition),
+    )
+
+
+def service_view(service: Service, now: float, endpoint_url: Callable[[str, str], str]) -> ServiceView:
+    """``now`` is monotonic."""
+    record = service.record
+    there = [r for r in service.replicas.values() if r.phase is not Phase.GONE]
+    there.sort(key=lambda r: (r.phase not in LIVE, r.record.created_at, r.id))
+    return ServiceView(
+        id=record.id,
+        owner=record.owner,
+        name=record.name,
+        state=service_state(service),
+        reason=service_reason(service, now),
+        note=record.note,
+        endpoint=endpoint_url(record.owner, record.name),
+        public=record.public,
+        replicas=ReplicaCountsView(record.replicas, ready_count(service), len(there)),
+        revision=record.active,
+        stable_revision=record.stable,
+        revisions=[revision_view(service.revisions[number]) for number in sorted(service.revisions)],
+        replica_list=[*map(replica_view, there), *map(departed_view, service.departed)],
+        not_enforced=list(service.not_enforced),
+        restarts=service.restarts,
+        created_at=record.created_at,
+    )
