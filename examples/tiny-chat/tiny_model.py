@@ -39,9 +39,9 @@ class TinyModel:
         known_in = Counter(word for words in asked for word in words)
         follows: dict[str, Counter[str]] = defaultdict(Counter)
         topics = []
-        for (_, answer), words in zip(entries, asked):
+        for (_, answer), words in zip(entries, asked, strict=True):
             said = answer.split()
-            for first, second, third in zip(said, said[1:], [*said[2:], END]):
+            for first, second, third in zip(said, said[1:], [*said[2:], END], strict=False):
                 follows[f"{first} {second}"][third] += 1
             # A word that few entries have tells more than one that many have.
             weights = {word: round(math.log(1 + len(entries) / known_in[word]), 4) for word in sorted(words)}

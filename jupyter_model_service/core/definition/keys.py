@@ -107,8 +107,6 @@ ACTION = (
     ),
 )
 
-_BODY = "The lines of the file, or one text."
-
 ACTIONS: Mapping[str, tuple[Key, ...]] = {
     "run_command": (
         Key("command", "arguments", "The program and its arguments; no shell is involved.", required=True),
@@ -116,12 +114,22 @@ ACTIONS: Mapping[str, tuple[Key, ...]] = {
     ),
     "write_file": (
         Key("filename", "text", "The file to write.", required=True),
-        Key("body", "lines", _BODY + " Each line ends with a line break.", required=True),
+        Key(
+            "body",
+            "lines",
+            "A list of lines, each of which gets a line break at its end; or one text, written as it is.",
+            required=True,
+        ),
         Key("mode", "mode", "Permission bits, octal.", default="644"),
         Key("append", "flag", "Keep what is in the file and write at its end.", default=False),
     ),
     "write_tempfile": (
-        Key("body", "lines", _BODY + " No line break is added.", required=True),
+        Key(
+            "body",
+            "lines",
+            "One text, or a list of texts. They are written as they are, one after another: no line break is added.",
+            required=True,
+        ),
         Key("mode", "mode", "Permission bits, octal.", default="644"),
     ),
     "mkdir": (Key("path", "text", "The directory to make, with its parents; one that exists is fine.", required=True),),

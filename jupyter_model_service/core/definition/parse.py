@@ -198,14 +198,18 @@ def _action(reader: Reader, value: Any, path: Path) -> Action | None:
     if given is None:
         return None
     args = {key.name: key.default for key in keys} | _values(reader, given, keys)
-    if "body" in args and given.get("body") and isinstance(given["body"][0], str):
-        args["body"] = _body(kind, given["body"][0])
+    if kind == "write_tempfile" and isinstance(args["body"], list):
+        args["body"] = _joined(reader, args["body"], given["body"][1])
     return Action(kind, args, ref)
 
 
-def _body(kind: str, text: str) -> list[str]:
-    """One text as the list of lines that the runner wants: it ends each line of a ``write_file`` itself."""
-    return text.removesuffix("\n").split("\n") if kind == "write_file" else [text]
+def _joined(reader: Reader, texts: list[str], path: Path) -> str:
+    """Backend.AI adds no line break in a ``write_tempfile``, unlike in a ``write_file``: easily overlooked."""
+    if any(not text.endswith("\n") for text in texts[:-1]):
+        reader.warning(
+            path, "is written as one line: no line break is added between the texts; write one text with `|` instead"
+        )
+    return "".join(texts)
 
 
 def _ref(reader: Reader, kind: str, value: Any, path: Path) -> str | None:

@@ -206,10 +206,8 @@ class Reader:
         if isinstance(text, Wrong):
             return text
         if not text.startswith("/"):
-            return self.error(
-                path,
-                f'must be an absolute path, and the model folder is at /models: "/models/{text.removeprefix("./").removeprefix("models/")}"',
-            )
+            advice = "/models/" + text.removeprefix("./").removeprefix("models/")
+            return self.error(path, f'must be an absolute path, and the model folder is at /models: "{advice}"')
         if ".." in text.split("/"):
             return self.error(path, "must not have .. in it; write the path without")
         return text.rstrip("/") or "/"
@@ -244,11 +242,10 @@ class Reader:
             return self.error(path, "is empty; its first entry is the program to run")
         return self.texts(value, path)
 
-    def _text_lines(self, value: Any, path: Path, key: Key) -> list[str] | Wrong:
+    def _text_lines(self, value: Any, path: Path, key: Key) -> list[str] | str | Wrong:
         if isinstance(value, list):
             return self.texts(value, path)
-        text = self.text(value, path, "must be a list of lines, or text")
-        return text if isinstance(text, Wrong) else [text]
+        return self.text(value, path, "must be a list of lines, or text")
 
     def _mode(self, value: Any, path: Path, key: Key) -> str | Wrong:
         text = self.text(value, path)
