@@ -1,0 +1,187 @@
+"""Processes of this user, and the proof that one is what it is taken for.
+
+A process id alone proves nothing: ids are used again. A process is its id and its start time, and it belongs to a
+replica when its environment carries the replica's marks, when it descends from one that does, or when a file
+that the runner wrote names both numbers. ``/proc`` is read directly where there is one (a look at 300 processes
+takes 10 ms); elsewhere psutil is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import psutil
+
+REPLICA_MARK = "MODEL_SERVICE_REPLICA"
+DIRECTORY_MARK = "MODEL_SERVICE_DIRECTORY"  # tells the replicas of one data directory from those of another
+
+_PROC = os.path.exists("/proc/self/stat")
+
+
+@dataclass(frozen=True)
+class Process:
+    """``started`` is in clock ticks since boot (``/proc/<pid>/stat`` field 22), without ``/proc`` in milliseconds
+    of Unix time."""
+
+    pid: int
+    started: int
+
+    def lives(self) -> bool:
+        """Not ended; a zombie has ended."""
+        entry = _entry(self.pid)
+        return entry is not None and entry.process == self and not entry.zombie
+
+    def signal(self, number: int) -> None:
+        """Never reaches another process that got the id meanwhile: a pidfd (Linux) stays with its process."""
+        if not hasattr(os, "pidfd_open"):
+            if self.lives():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(self.pid, number)
+            return
+        try:
+            fd = os.pidfd_open(self.pid)
+        except OSError:
+            return
+        try:
+            if self.lives():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    process: Process
+    parent: int
+    group: int
+    zombie: bool
+
+
+class Snapshot:
+    """All processes of one moment; ``marks`` are those of the replicas below ``directory``."""
+
+    def __init__(self, directory: str) -> None:
+        self._entries = {entry.process.pid: entry for entry in _entries()}
+        self._spared = set(_line_of(os.getpid(), self._entries))
+        self.marks: dict[str, list[Process]] = {}
+        for entry in self._entries.values():
+            marks = _environment(entry.process)
+            if marks.get(DIRECTORY_MARK) == directory and REPLICA_MARK in marks:
+                self.marks.setdefault(marks[REPLICA_MARK], []).append(entry.process)
+
+    def named(self, pid: object, started: object, replica: str) -> Process | None:
+        """The living process that a file names; without a start time in the file, its marks must fit."""
+        entry = self._entries.get(pid) if isinstance(pid, int) else None
+        if entry is None or entry.zombie:
+            return None
+        marked = entry.process in self.marks.get(replica, ())
+        return entry.process if marked or (_PROC and started == entry.process.started) else None
+
+    def group(self, pid: object, started: object, group: object) -> list[Process]:
+        """The members of the process group whose leader a file names, as long as there is a leader to check (a
+        zombie does, too): afterwards the number may be anybody's."""
+        leader = self._entries.get(pid) if isinstance(pid, int) else None
+        if not _PROC or leader is None or leader.process.started != started or group != pid:
+            return []
+        return [entry.process for entry in self._entries.values() if entry.group == group]
+
+    def family(self, processes: Iterable[Process]) -> set[Process]:
+        """Those of them that live, and everything that descends from them; never this process or its parents."""
+        children: dict[int, list[int]] = {}
+        for pid, entry in self._entries.items():
+            children.setdefault(entry.parent, []).append(pid)
+        pending = [p.pid for p in processes if self._is(p)]
+        seen: set[int] = set()
+        while pending:
+            pid = pending.pop()
+            if pid not in seen and pid not in self._spared:
+                seen.add(pid)
+                pending.extend(children.get(pid, ()))
+        return {self._entries[pid].process for pid in seen if not self._entries[pid].zombie}
+
+    def _is(self, process: Process) -> bool:
+        entry = self._entries.get(process.pid)
+        return entry is not None and entry.process == process
+
+
+def listening(processes: Iterable[Process]) -> set[tuple[str, int]]:
+    """The addresses on which they accept TCP connections."""
+    found: set[tuple[str, int]] = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            known = psutil.Process(process.pid)
+            look = getattr(known, "net_connections", None) or known.connections  # psutil before 6
+            for connection in look(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN and process.lives():
+                    found.add((connection.laddr.ip, connection.laddr.port))
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    address = ipaddress.ip_address(host.split("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _line_of(pid: int, entries: Mapping[int, _Entry]) -> Iterator[int]:
+    """The process and its parents, up to the first that is not seen."""
+    while pid in entries and pid > 1:
+        yield pid
+        pid = entries[pid].parent
+
+
+def _entries() -> Iterator[_Entry]:
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()] if _PROC else psutil.pids():
+        entry = _entry(pid)
+        if entry is not None:
+            yield entry
+
+
+def _entry(pid: int) -> _Entry | None:
+    if not _PROC:
+        return _asked_entry(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold anything, even ")"
+    return _Entry(
+        Process(pid, int(fields[19])), parent=int(fields[1]), group=int(fields[2]), zombie=fields[0] in (b"Z", b"X")
+    )
+
+
+def _asked_entry(pid: int) -> _Entry | None:
+    try:
+        known = psutil.Process(pid)
+        with known.oneshot():
+            started = int(known.create_time() * 1000)
+            zombie = known.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+            return _Entry(Process(pid, started), parent=known.ppid(), group=os.getpgid(pid), zombie=zombie)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _environment(process: Process) -> Mapping[str, str]:
+    """The marks in a process's environment; nothing for a process that is not ours to read."""
+    if not _PROC:
+        with contextlib.suppress(psutil.Error, OSError):
+            return psutil.Process(process.pid).environ()
+        return {}
+    try:
+        if os.stat(f"/proc/{process.pid}").st_uid != os.geteuid():
+            return {}
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            data = file.read()
+    except OSError:
+        return {}
+    if DIRECTORY_MARK.encode() not in data or not process.lives():
+        return {}
+    pairs = (os.fsdecode(item).partition("=") for item in data.split(b"\0"))
+    return {name: value for name, _, value in pairs if name in (REPLICA_MARK, DIRECTORY_MARK)}
