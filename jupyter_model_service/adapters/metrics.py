@@ -56,6 +56,7 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _PHASE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _NOBODY = ("", "")
+_GONE = "gone"  # views show the last few that failed, for their reasons; they do not exist any more
 
 
 class _Replica(Protocol):
@@ -226,7 +227,8 @@ class PrometheusMeter(Collector):
         for view in views:
             label = _label(view.owner, view.name)
             wanted.add_metric([label], view.replicas.want)
-            for phase, count in Counter(replica.phase for replica in view.replica_list).items():
+            phases_now = Counter(r.phase for r in view.replica_list if r.phase != _GONE)
+            for phase, count in phases_now.items():
                 replicas.add_metric([label, phase], count)
         restarts, phases = _counter("model_service_restarts_total"), _histogram("model_service_phase_seconds")
         for key, count in self._restarts.items():
@@ -253,7 +255,7 @@ class PrometheusMeter(Collector):
         """A revision is there while it is active, stable, or run by a replica. The last counts of one that has
         gone are still shown for a while: a scraper that comes each minute would otherwise miss them."""
         there = {(v.owner, v.name, n) for v in views for n in (v.revision, v.stable_revision)}
-        there |= {(v.owner, v.name, r.revision) for v in views for r in v.replica_list}
+        there |= {(v.owner, v.name, r.revision) for v in views for r in v.replica_list if r.phase != _GONE}
         there |= {(e.owner, e.name, b.revision) for e in endpoints for b in e.backends}
         now = self._clock.monotonic()
         for key, calls in list(self._calls.items()):

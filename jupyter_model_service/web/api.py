@@ -64,7 +64,9 @@ async def get_service(call: Call) -> wire.ServiceInfo:
 
 
 async def delete_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.delete(*call.service))
+    view = await call.parts.engine.delete(*call.service)
+    call.parts.tokens.forget(view.id)
+    return service_info(view)
 
 
 async def update_service(call: Call) -> wire.ServiceInfo:

@@ -62,7 +62,7 @@ def make_application(
     """
     routes = [replace(r, access=Access.ANYONE) if open_metrics and r.name == "metrics" else r for r in ROUTES]
     parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, document(routes))
-    return ControlApplication(parts, routes, prefix, streams or EventStreams())
+    return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 
 def _pattern(path: str) -> str:

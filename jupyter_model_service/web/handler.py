@@ -79,7 +79,9 @@ class BaseHandler(RequestHandler):
         self.finish(refused.answer.model_dump_json(exclude_defaults=True))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Nothing: ``web/errors.py`` logs what is unexpected, and the rest is the caller's affair."""
+        """``web/errors.py`` logs what is unexpected; here only what comes too late for an answer."""
+        if self._headers_written:
+            log.error("request %s broke off after its answer had begun", self.request_id, exc_info=value)
 
 
 class NothingHere(BaseHandler):

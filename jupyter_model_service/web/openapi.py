@@ -56,6 +56,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": _schemas(routes),
+            "responses": {f"Error{status}": _error(status) for status in _ERROR_TEXT},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -66,7 +67,10 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.name,
         "summary": route.summary,
         "parameters": _parameters(route),
-        "responses": {str(route.status): _success(route), **{str(s): _error(s) for s in route.errors_of()}},
+        "responses": {
+            str(route.status): _success(route),
+            **{str(s): {"$ref": f"#/components/responses/Error{s}"} for s in route.errors_of()},
+        },
         "x-access": route.access.value,
     }
     if route.request is not None:

@@ -54,7 +54,7 @@ class EventStreams:
             pass  # the reader has gone, or takes nothing any more
         finally:
             self._open.discard(ended)
-            await subscription.close()
+            subscription.close()
 
     async def _forward(self, handler: RequestHandler, call: Call, subscription: Any, ended: asyncio.Event) -> None:
         changes = aiter(subscription)

@@ -1,0 +1,283 @@
+"""The control API on a real Unix socket, over a small hand-written engine that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_unix_socket
+
+from jupyter_model_service import wire
+from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
+from jupyter_model_service.ports import EventRecord, TokenRecord
+from jupyter_model_service.web.application import make_application
+from jupyter_model_service.web.handler import MAX_DISCARDED
+from jupyter_model_service.web.stream import EventStreams
+
+CONTROL, ENDPOINT, BOB = "jmc_control", "jms_endpoint", "jmc_bob"
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    want: int
+    ready: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What the engine shows of a service; the same field names as ``wire.ServiceInfo``."""
+
+    owner: str
+    name: str
+    id: str
+    public: bool = False
+    state: str = "ready"
+    reason: str | None = None
+    note: str | None = None
+    endpoint: str = "http://127.0.0.1:1/endpoints/alice/chat/"
+    replicas: Counts = Counts(1, 1, 1)
+    revision: int = 1
+    stable_revision: int | None = 1
+    revisions: tuple[Any, ...] = ()
+    replica_list: tuple[Any, ...] = ()
+    not_enforced: tuple[str, ...] = ()
+    restarts: int = 0
+    created_at: float = 1_700_000_000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    kind: str
+    key: str
+    view: View | None = None
+    event: EventRecord | None = None
+
+
+class Subscription:
+    def __init__(self, engine: FakeEngine) -> None:
+        self.queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._engine = engine
+        engine.subscriptions.append(self)
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self.queue.get()
+        if change is None:
+            raise StopAsyncIteration
+        return change
+
+    def close(self) -> None:
+        self._engine.subscriptions.remove(self)
+
+
+class FakeEngine:
+    """Keeps services in a dictionary and every call in ``asked``."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], View] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.subscriptions: list[Subscription] = []
+        self.store_error: str | None = None
+        self.failure: Exception | None = None
+
+    def add(self, owner: str, name: str, **fields: Any) -> View:
+        view = View(owner=owner, name=name, id=f"id-{owner}-{name}", **fields)
+        self.kept[owner, name] = view
+        return view
+
+    def services(self, owner: str | None = None) -> list[View]:
+        return [v for v in self.kept.values() if owner in (None, v.owner)]
+
+    def service(self, owner: str, name: str) -> View:
+        if (owner, name) not in self.kept:
+            raise NotFound(f"There is no service {owner}/{name}.")
+        return self.kept[owner, name]
+
+    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+        self._note("validate", folder)
+        warning = Problem("models[0].nmae", 'unknown key, did you mean "name"?', "model-definition.yaml", 3, "warning")
+        return Definition("Tiny Chat", "/models", 8000), [warning]
+
+    async def create(self, owner: str, *, change: Any, name: str | None, replicas: int, public: bool) -> View:
+        self._note("create", owner, change, name, replicas, public)
+        if (owner, name) in self.kept:
+            raise Conflict(f"There is a service {owner}/{name} already.")
+        return self.add(owner, name or "tiny-chat", state="starting", public=public, replicas=Counts(replicas, 0, 0))
+
+    async def update(self, owner: str, name: str, *, change: Any, public: bool | None) -> View:
+        return self._does("update", owner, name, change, public)
+
+    async def scale(self, owner: str, name: str, replicas: int) -> View:
+        return self._does("scale", owner, name, replicas)
+
+    async def rollback(self, owner: str, name: str, revision: int | None) -> View:
+        return self._does("rollback", owner, name, revision)
+
+    async def restart(self, owner: str, name: str) -> View:
+        return self._does("restart", owner, name)
+
+    async def stop_service(self, owner: str, name: str) -> View:
+        return self._does("stop", owner, name)
+
+    async def start_service(self, owner: str, name: str) -> View:
+        return self._does("start", owner, name)
+
+    async def delete(self, owner: str, name: str) -> View:
+        return dataclasses.replace(self._does("delete", owner, name), state="deleting")
+
+    async def logs(
+        self, owner: str, name: str, replica: str | None, after: int, limit: int
+    ) -> tuple[str, Sequence[str], int, int]:
+        self._does("logs", owner, name, replica, after, limit)
+        return replica or f"{name}-abc123", ["one", "two"], after + 2, 0
+
+    async def events(
+        self, owner: str | None, name: str | None, after: int, limit: int
+    ) -> Sequence[tuple[str, EventRecord]]:
+        self._does("events", owner, name, after, limit)
+        return [(f"{owner}/{name}", EventRecord(7, 1.5, "id", "replica.ready", "ready", f"{name}-abc123", {"n": 1}))]
+
+    def subscribe(self) -> Subscription:
+        return Subscription(self)
+
+    def publish(self, *changes: Change | None) -> None:
+        for subscription in self.subscriptions:
+            for change in changes:
+                subscription.queue.put_nowait(change)
+
+    def _note(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.failure is not None:
+            raise self.failure
+
+    def _does(self, what: str, owner: str | None, name: str | None, *rest: Any) -> View:
+        self._note(what, owner, name, *rest)
+        return self.service(str(owner), str(name))
+
+
+class FakeTokens:
+    """Endpoint tokens and the control tokens, in the clear: implements the two facades that the API uses."""
+
+    def __init__(self) -> None:
+        self.callers = {
+            CONTROL: Caller("alice", manages=frozenset({"alice"})),
+            BOB: Caller("bob", manages=frozenset({"bob"})),
+            ENDPOINT: Caller("token:demo", invokes=frozenset({"alice/chat"}), token_id="t1"),
+        }
+        self.records: dict[str, list[TokenRecord]] = {}
+        self.resolved: list[str] = []
+        self.hangs = False
+
+    def known(self, token: str) -> Caller | None:
+        return self.callers.get(token)
+
+    async def resolve(self, token: str) -> Caller | None:
+        self.resolved.append(token)
+        if token == "late":
+            return self.callers[CONTROL]
+        return None
+
+    async def generate(self, service_id: str, key: str, name: str, expires_in: float | None) -> Any:
+        record = TokenRecord("t1", service_id, name, "digest", 5.0, None if expires_in is None else 5.0 + expires_in)
+        self.records.setdefault(service_id, []).append(record)
+        return record, "jms_secret"
+
+    def of(self, service_id: str) -> list[TokenRecord]:
+        return self.records.get(service_id, [])
+
+    async def revoke(self, service_id: str, token_id: str) -> None:
+        kept = [r for r in self.of(service_id) if r.id != token_id]
+        if len(kept) == len(self.of(service_id)):
+            raise NotFound(f"There is no token {token_id}.")
+        self.records[service_id] = kept
+
+    def forget(self, service_id: str) -> None:
+        self.records.pop(service_id, None)
+
+
+class ControlSite:
+    """One application on a Unix socket of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.engine = FakeEngine()
+        self.tokens = FakeTokens()
+        self.attached: list[tuple[int, float, bool]] = []
+        self.ended: list[bool] = []
+        self.streams = EventStreams(heartbeat=0.1)
+        self.open_metrics = False
+        self.prefix = "/"
+
+    def attach(self, pid: int, create_time: float, keep: bool) -> None:
+        if pid == 666:
+            raise InvalidRequest("There is no process 666 that began then.")
+        self.attached.append((pid, create_time, keep))
+
+    def info(self) -> wire.GatewayInfo:
+        return wire.GatewayInfo(
+            version="1", mode="embedded", owner="alice", pid=1, launcher="local", started_at=1.0, keep=False, attached=0
+        )
+
+    def application(self) -> Any:
+        engine: Any = self.engine
+        return make_application(
+            engine=engine,
+            tokens=self.tokens,
+            identity=self.tokens,
+            metrics=lambda: b"model_service_replicas 1.0\n",
+            info=self.info,
+            attach=self.attach,
+            shutdown=self.ended.append,
+            prefix=self.prefix,
+            open_metrics=self.open_metrics,
+            streams=self.streams,
+        )
+
+    @contextlib.asynccontextmanager
+    async def serving(self, token: str | None = CONTROL) -> AsyncIterator[httpx.AsyncClient]:
+        server = HTTPServer(self.application(), max_body_size=MAX_DISCARDED)
+        server.add_socket(bind_unix_socket(self.path, mode=0o600))
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        try:
+            async with httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=self.path),
+                base_url="http://gateway/",
+                headers=headers,
+                timeout=20.0,
+            ) as client:
+                yield client
+        finally:
+            server.stop()
+            self.streams.close()
+            await server.close_all_connections()
+
+    def run(self, body: Callable[[httpx.AsyncClient], Any], token: str | None = CONTROL) -> Any:
+        """Run the coroutine function with a client of the served application."""
+
+        async def main() -> Any:
+            async with self.serving(token) as client:
+                return await asyncio.wait_for(body(client), 30)
+
+        return asyncio.run(main())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> ControlSite:
+    return ControlSite(tmp_path / "web.sock")
+
+
+@pytest.fixture
+def change() -> type[Change]:
+    return Change

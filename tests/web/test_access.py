@@ -1,0 +1,125 @@
+"""Who may do what: bearer tokens only, deny by default, and nothing is learnt about other people's services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+CHAT = "/api/v1/services/alice/chat"
+
+
+def get(site: Any, path: str, token: str | None, **options: Any) -> httpx.Response:
+    return site.run(lambda c: c.get(path, **options), token=token)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Basic YTpi", "jmc_control", "Bearer wrong", "Bearer " + "x" * 5000],
+    ids=["empty", "no-token", "basic", "bare", "unknown", "long"],
+)
+def test_what_is_no_valid_token_gets_401(site: Any, header: str) -> None:
+    """Every one of them has the same status, code and challenge."""
+    answer = get(site, "/api/v1/services", None, headers={"Authorization": header})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["x-model-service-error"] == answer.json()["error"]["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("name", ["token", "Token", "access_token", "api_key"])
+@pytest.mark.parametrize("path", ["/api/v1/services", "/health/live", "/api/v1/events"])
+def test_a_token_in_the_query_is_refused_even_beside_a_good_header(site: Any, path: str, name: str) -> None:
+    """400 with a sentence that says where it belongs and that does not repeat it."""
+    answer = get(site, path, "jmc_control", params={name: "jmc_control"})
+    assert answer.status_code == 400
+    assert "Authorization: Bearer" in answer.json()["error"]["message"]
+    assert "jmc_control" not in answer.text
+
+
+def test_a_cookie_is_no_credential(site: Any) -> None:
+    """A browser that sends our token as a cookie is nobody."""
+    answer = get(site, "/api/v1/services", None, headers={"Cookie": "token=jmc_control; Authorization=jmc_control"})
+    assert answer.status_code == 401
+
+
+def test_an_endpoint_token_may_not_manage(site: Any) -> None:
+    """403 where it may know of the service or of the operation, 404 where it may not even know."""
+    site.engine.add("alice", "chat")
+    site.engine.add("alice", "other")
+
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        calls = [
+            ("GET", "/api/v1/"),
+            ("GET", "/api/v1/services"),
+            ("POST", "/api/v1/services"),
+            ("GET", "/api/v1/events"),
+            ("GET", "/metrics"),
+            ("POST", "/api/v1/gateway/shutdown"),
+            ("GET", CHAT),
+            ("DELETE", CHAT),
+            ("GET", f"{CHAT}/tokens"),
+            ("GET", "/api/v1/services/alice/other"),
+            ("GET", "/api/v1/services/alice/nothing"),
+        ]
+        return [(await client.request(method, path)).status_code for method, path in calls]
+
+    assert site.run(body, token="jms_endpoint") == [403] * 9 + [404] * 2
+    assert site.engine.asked == []
+    assert site.ended == []
+
+
+def test_somebody_elses_service_looks_like_none(site: Any) -> None:
+    """Bob cannot tell alice's service from one that does not exist, by any method."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[tuple[int, str]]:
+        answers = []
+        for name in ("chat", "none"):
+            for method, verb in (("GET", ""), ("DELETE", ""), ("PUT", "/scale"), ("POST", "/tokens")):
+                answer = await client.request(method, f"/api/v1/services/alice/{name}{verb}", json={"replicas": 1})
+                answers.append((answer.status_code, answer.json()["error"]["message"].replace(name, "NAME")))
+        return answers
+
+    found = site.run(body, token="jmc_bob")
+    assert set(found) == {(404, "There is no service alice/NAME.")}
+    assert site.engine.asked == []
+
+
+def test_a_list_holds_only_what_the_caller_manages(site: Any) -> None:
+    site.engine.add("alice", "chat")
+    site.engine.add("bob", "code")
+    answer = get(site, "/api/v1/services", "jmc_bob")
+    assert [s["name"] for s in answer.json()["services"]] == ["code"]
+
+
+def test_a_new_service_belongs_to_its_caller(site: Any) -> None:
+    site.run(lambda c: c.post("/api/v1/services", json={"folder": "/m"}), token="jmc_bob")
+    assert list(site.engine.kept) == [("bob", "tiny-chat")]
+
+
+def test_a_token_that_is_not_in_memory_is_resolved(site: Any) -> None:
+    """``known`` first; only what it does not know is asked for."""
+    assert get(site, "/api/v1/services", "late").status_code == 200
+    assert get(site, "/api/v1/services", "jmc_control").status_code == 200
+    assert site.tokens.resolved == ["late"]
+
+
+def test_health_needs_no_token_and_says_nothing(site: Any) -> None:
+    """Ready follows the database; the reason stays in the log, since anyone may ask."""
+    assert get(site, "/health/live", None).text == "ok\n"
+    assert get(site, "/health/ready", None).text == "ok\n"
+    site.engine.store_error = "disk full at /home/alice/secret"
+    answer = get(site, "/health/ready", None)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert "alice" not in answer.text
+    assert get(site, "/health/live", None).status_code == 200
+
+
+def test_metrics_can_be_opened(site: Any) -> None:
+    assert get(site, "/metrics", None).status_code == 401
+    site.open_metrics = True
+    answer = get(site, "/metrics", None)
+    assert answer.text == "model_service_replicas 1.0\n"
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

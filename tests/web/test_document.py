@@ -1,0 +1,125 @@
+"""The served OpenAPI document and the handlers are held against each other, operation by operation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+
+from jupyter_model_service.web.openapi import document
+from jupyter_model_service.web.routes import ROUTES, Access, Route
+
+# One call that succeeds for each operation: the path's variables, the JSON body, the query.
+PATH = {"owner": "alice", "name": "chat", "id": "t1"}
+BODIES: dict[str, dict[str, Any]] = {
+    "validate": {"folder": "/models/x"},
+    "create_service": {"folder": "/models/x", "name": "new-one", "mounts": [{"source": "/a", "target": "/b"}]},
+    "update_service": {"environment": {"A": "1"}, "public": True},
+    "scale_service": {"replicas": 3},
+    "rollback_service": {"revision": 1},
+    "create_token": {"name": "laptop", "expires_in": 3600},
+    "attach": {"pid": 1, "create_time": 2.5, "keep": True},
+    "shutdown": {"leave_replicas": True},
+}
+QUERIES = {"list_events": {"after": 1, "limit": 5}, "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7}}
+
+
+def address(route: Route) -> str:
+    return "/" + re.sub(r"\{(\w+)\}", lambda found: PATH[found[1]], route.path)
+
+
+def schema_of(served: dict[str, Any], operation: dict[str, Any], status: int) -> dict[str, Any]:
+    """The JSON schema that the document promises for this status, with its components beside it."""
+    response = operation["responses"][str(status)]
+    if "$ref" in response:
+        response = served["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    return {**response["content"]["application/json"]["schema"], "components": served["components"]}
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    """A client generator can read it."""
+    served = document(ROUTES)
+    validate(served)
+    assert served["openapi"].startswith("3.1")
+
+
+def test_the_served_document_is_the_table(site: Any) -> None:
+    """What api/v1/openapi.json answers names exactly the operations of the table, each with its own id."""
+    served = site.run(lambda c: c.get("/api/v1/openapi.json"), token=None).json()
+    operations = {
+        (method.upper(), path.lstrip("/")): operation["operationId"]
+        for path, methods in served["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {(r.method, r.path): r.name for r in ROUTES}
+    assert len(set(operations.values())) == len(ROUTES)
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.handler is not None], ids=lambda r: r.name)
+def test_each_operation_answers_as_documented(site: Any, route: Route) -> None:
+    """The status and the body of a successful call are those of the document."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> httpx.Response:
+        await client.post("/api/v1/services/alice/chat/tokens", json={"name": "first"})
+        return await client.request(
+            route.method, address(route), json=BODIES.get(route.name), params=QUERIES.get(route.name)
+        )
+
+    answer = site.run(body)
+    served = document(ROUTES)
+    assert answer.status_code == route.status, answer.text
+    if route.status == 204:
+        assert answer.content == b""
+        return
+    assert answer.headers["content-type"].partition(";")[0] == route.media_type
+    if route.media_type == "application/json":
+        operation = served["paths"][f"/{route.path}"][route.method.lower()]
+        jsonschema.validate(answer.json(), schema_of(served, operation, route.status))
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: r.name)
+def test_each_operation_refuses_as_documented(site: Any, route: Route) -> None:
+    """Without a token: 401 with the documented body, unless the operation is open to anyone. An unknown query
+    parameter is 400 everywhere."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
+        control = {"Authorization": "Bearer jmc_control"}
+        return (
+            await client.request(route.method, address(route), json=BODIES.get(route.name)),
+            await client.request(
+                route.method, address(route), json=BODIES.get(route.name), params={"limt": 1}, headers=control
+            ),
+        )
+
+    without, misspelt = site.run(body, token=None)
+    served = document(ROUTES)
+    operation = served["paths"][f"/{route.path}"][route.method.lower()]
+    if route.access is Access.ANYONE:
+        assert without.status_code == route.status
+        assert operation["security"] == []
+    else:
+        assert without.status_code == 401
+        assert without.headers["www-authenticate"] == "Bearer"
+        jsonschema.validate(without.json(), schema_of(served, operation, 401))
+    assert misspelt.status_code == 400
+    assert misspelt.json()["error"]["problems"][0]["where"] == "limt"
+    jsonschema.validate(misspelt.json(), schema_of(served, operation, 400))
+
+
+def test_every_path_of_the_application_is_in_the_table(site: Any) -> None:
+    """No handler can be added beside the table."""
+    application = site.application()
+    rules = application.wildcard_router.rules
+    assert len(rules) == len({r.path for r in ROUTES})
+    assert all(rule.target.__name__ == "RouteHandler" for rule in rules)
+
+
+def test_only_health_and_the_document_are_open() -> None:
+    """Deny by default: a new open operation has to be added here, too."""
+    assert {r.name for r in ROUTES if r.access is Access.ANYONE} == {"openapi", "live", "ready"}

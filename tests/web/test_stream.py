@@ -1,0 +1,178 @@
+"""The event stream, over a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+
+from jupyter_model_service.ports import EventRecord
+from jupyter_model_service.web.stream import EventStreams
+
+
+async def blocks(answer: httpx.Response) -> AsyncIterator[str]:
+    """The stream's blocks, comments included."""
+    text = ""
+    async for piece in answer.aiter_text():
+        text += piece
+        while "\n\n" in text:
+            block, text = text.split("\n\n", 1)
+            yield block
+
+
+async def next_event(stream: AsyncIterator[str]) -> tuple[str, Any]:
+    """The next event, heartbeats passed over."""
+    async for block in stream:
+        if not block.startswith(":"):
+            kind, data = block.split("\n")
+            return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+    return "end", None
+
+
+async def eventually(check: Any) -> None:
+    for _ in range(1000):
+        if check():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+@contextlib.asynccontextmanager
+async def listening(client: httpx.AsyncClient) -> AsyncIterator[AsyncIterator[str]]:
+    async with client.stream("GET", "/api/v1/events") as answer:
+        assert answer.status_code == 200
+        yield blocks(answer)
+
+
+def test_hello_then_everything_that_changes(site: Any, change: Any) -> None:
+    """Each kind with its documented data; the subscription exists before hello."""
+    view = site.engine.add("alice", "chat")
+    event = EventRecord(9, 2.0, "id", "replica.ready", "chat is ready", "chat-abc123", {"seconds": 1.5})
+
+    async def body(client: httpx.AsyncClient) -> list[tuple[str, Any]]:
+        async with listening(client) as stream:
+            found = [await next_event(stream)]
+            site.engine.publish(
+                change("service", "alice/chat", view=view),
+                change("event", "alice/chat", event=event),
+                change("resync", ""),
+                change("removed", "alice/chat"),
+            )
+            return [*found, *[await next_event(stream) for _ in range(4)]]
+
+    hello, service, happened, resync, removed = site.run(body)
+    assert hello == ("hello", {})
+    assert service[0] == "service"
+    assert (service[1]["owner"], service[1]["name"], service[1]["state"]) == ("alice", "chat", "ready")
+    assert happened[0] == "event"
+    assert (happened[1]["id"], happened[1]["service"], happened[1]["kind"]) == (9, "alice/chat", "replica.ready")
+    assert resync == ("resync", {})
+    assert removed == ("removed", {"service": "alice/chat"})
+
+
+def test_other_owners_changes_are_not_shown(site: Any, change: Any) -> None:
+    """Not their services, events or removals; a resync concerns everybody."""
+    alices = site.engine.add("alice", "chat")
+    event = EventRecord(1, 2.0, "id", "k", "m")
+
+    async def body(client: httpx.AsyncClient) -> tuple[str, Any]:
+        async with listening(client) as stream:
+            await next_event(stream)
+            site.engine.publish(
+                change("service", "alice/chat", view=alices),
+                change("event", "alice/chat", event=event),
+                change("removed", "alice/chat"),
+                change("resync", ""),
+            )
+            return await next_event(stream)
+
+    assert site.run(body, token="jmc_bob") == ("resync", {})
+
+
+def test_a_quiet_stream_has_a_heartbeat_and_loses_nothing_to_it(site: Any, change: Any) -> None:
+    """Comments keep proxies from closing it; a change after several of them still comes."""
+
+    async def body(client: httpx.AsyncClient) -> tuple[list[str], tuple[str, Any]]:
+        async with listening(client) as stream:
+            await next_event(stream)
+            comments = [await anext(stream) for _ in range(3)]
+            site.engine.publish(change("removed", "alice/x"))
+            return comments, await next_event(stream)
+
+    comments, last = site.run(body)
+    assert all(c.startswith(":") for c in comments)
+    assert last == ("removed", {"service": "alice/x"})
+
+
+def test_nobody_may_keep_or_hold_back_the_stream(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> httpx.Headers:
+        async with client.stream("GET", "/api/v1/events") as answer:
+            return answer.headers
+
+    headers = site.run(body)
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-accel-buffering"] == "no"
+
+
+def test_a_client_that_goes_gives_its_subscription_back(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> None:
+        async with listening(client) as stream:
+            await next_event(stream)
+            assert len(site.engine.subscriptions) == 1
+        await eventually(lambda: not site.engine.subscriptions)
+        await eventually(lambda: len(site.streams) == 0)
+
+    site.run(body)
+
+
+def test_the_end_of_the_gateway_ends_the_stream(site: Any) -> None:
+    """``close`` and the end of the subscription both give the reader a proper end."""
+
+    async def body(client: httpx.AsyncClient) -> list[tuple[str, Any]]:
+        async with listening(client) as first:
+            await next_event(first)
+            site.engine.publish(None)
+            ends = [await next_event(first)]
+        async with listening(client) as second:
+            await next_event(second)
+            site.streams.close()
+            ends.append(await next_event(second))
+        await eventually(lambda: not site.engine.subscriptions)
+        return ends
+
+    assert site.run(body) == [("end", None), ("end", None)]
+
+
+def test_a_reader_that_takes_nothing_is_cut_off(site: Any, change: Any) -> None:
+    """Bounded memory: once the socket is full, nothing more is queued for it, and after a while it is closed."""
+    site.streams = EventStreams(heartbeat=0.1, stalled=0.3)
+    view = site.engine.add("alice", "chat", reason="x" * 100_000)
+
+    async def main() -> None:
+        async with site.serving():
+            _reader, writer = await asyncio.open_unix_connection(site.path, limit=1024)
+            writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer jmc_control\r\n\r\n")
+            await eventually(lambda: len(site.engine.subscriptions) == 1)
+            site.engine.publish(*[change("service", "alice/chat", view=view)] * 200)
+            await eventually(lambda: not site.engine.subscriptions)
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_there_is_a_bound_on_open_streams(site: Any) -> None:
+    site.streams = EventStreams(limit=1)
+
+    async def body(client: httpx.AsyncClient) -> httpx.Response:
+        async with listening(client) as stream:
+            await next_event(stream)
+            return await client.get("/api/v1/events")
+
+    answer = site.run(body)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "overloaded"
