@@ -119,9 +119,9 @@ class Controller:
             text += f": action {step.action} of {step.actions} ({step.label})"
         elif replica.phase is Phase.FAILED:
             text = f"replica {replica.id} {replica.life.reason}"
-        elif replica.life.reason:
+        elif replica.life.reason and replica.phase is not Phase.GONE:
             text += f": {replica.life.reason}"
-        if replica.life.exit is not None:
+        if replica.life.exit is not None and replica.phase is Phase.FAILED:
             details |= exit_details(replica.life.exit)
         self._journal.add(replica.service, f"replica.{replica.phase}", text, replica, details)
 

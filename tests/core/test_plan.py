@@ -1,0 +1,202 @@
+"""What to do, given what is wanted and what is seen: a table of situations."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from jupyter_model_service.core.backoff import Retry
+from jupyter_model_service.core.plan import (
+    Drain,
+    Fail,
+    Forget,
+    Plan,
+    SeenReplica,
+    Settle,
+    Start,
+    Stop,
+    TakeBack,
+    Want,
+    plan,
+    surge,
+)
+from jupyter_model_service.core.replica import Phase
+
+NOW = 1000.0
+TIRED = Retry(failures=5, counted_at=990.0, not_before=NOW - 1, reason="boom")
+R, U, L, Q = Phase.READY, Phase.UNHEALTHY, Phase.LOADING, Phase.REQUESTED
+
+
+def seen(*replicas: tuple[str, int, Phase] | SeenReplica) -> list[SeenReplica]:
+    return [r if isinstance(r, SeenReplica) else SeenReplica(*r) for r in replicas]
+
+
+def what(p: Plan) -> list[str]:
+    """``+1`` for a start of revision 1, ``~a`` drain, ``-a`` stop, ``.a`` forget, ``=1`` settle, ``<1`` take back, ``!`` fail."""
+    signs = {Drain: "~", Stop: "-", Forget: "."}
+    words = []
+    for action in p.actions:
+        if isinstance(action, Start):
+            words.append(f"+{action.revision}")
+        elif isinstance(action, (Drain, Stop, Forget)):
+            words.append(f"{signs[type(action)]}{action.replica}")
+        else:
+            words.append(
+                "!" if isinstance(action, Fail) else f"{'=' if isinstance(action, Settle) else '<'}{action.revision}"
+            )
+    return words
+
+
+def want(replicas: int = 2, active: int = 1, stable: int | None = 1, **more: object) -> Want:
+    return Want(running=True, replicas=replicas, active=active, stable=stable, **more)  # type: ignore[arg-type]
+
+
+SITUATIONS = {
+    "nothing there: all are started": (want(3, stable=None), seen(), ["+1", "+1", "+1"]),
+    "all there and ready: nothing to do": (want(), seen(("a", 1, R), ("b", 1, R)), []),
+    "the first time all are ready: stable": (want(stable=None), seen(("a", 1, R), ("b", 1, R)), ["=1"]),
+    "one still loads: wait": (want(stable=None), seen(("a", 1, R), ("b", 1, L)), []),
+    "an unhealthy one is one of them": (want(), seen(("a", 1, R), ("b", 1, U)), []),
+    "one is failed: replaced before it is cleaned away": (want(), seen(("a", 1, R), ("b", 1, Phase.FAILED)), ["+1"]),
+    "one that leaves does not count": (want(1), seen(("a", 1, Phase.DRAINING), ("b", 1, Phase.STOPPING)), ["+1"]),
+    "what is gone is forgotten": (want(1), seen(("b", 1, R), ("a", 1, Phase.GONE)), [".a"]),
+    # scaling down
+    "not ready goes first": (want(1), seen(("a", 1, R), ("b", 1, L)), ["-b"]),
+    "then unhealthy": (want(1), seen(("a", 1, U), ("b", 1, R)), ["~a"]),
+    "then suspect": (want(1), seen(("a", 1, R), SeenReplica("b", 1, R, suspect=True)), ["~b"]),
+    "then fewest calls": (
+        want(1),
+        seen(
+            SeenReplica("a", 1, R, in_flight=3),
+            SeenReplica("b", 1, R, in_flight=1),
+            SeenReplica("c", 1, R, in_flight=2),
+        ),
+        ["~b", "~c"],
+    ),
+    "of equals the newest": (
+        want(1),
+        seen(SeenReplica("a", 1, R, created_at=5.0), SeenReplica("b", 1, R, created_at=2.0)),
+        ["~a"],
+    ),
+    "to 0: what serves drains, the rest stops": (
+        want(0),
+        seen(("a", 1, R), ("b", 1, L), ("c", 1, U)),
+        ["~a", "-b", "~c"],
+    ),
+    # stopped, deleted
+    "stopped": (Want(False, 2, 1), seen(("a", 1, R), ("b", 1, Q)), ["~a", "-b"]),
+    "stopped and empty": (Want(False, 2, 1), seen(), []),
+    "deleting wins over all": (want(2, deleting=True), seen(("a", 1, R)), ["~a"]),
+    # roll-out
+    "half of them more at once, rounded up": (want(3, 2), seen(("a", 1, R), ("b", 1, R), ("c", 1, R)), ["+2", "+2"]),
+    "no old one leaves while new ones load": (
+        want(2, 2),
+        seen(("a", 1, R), ("b", 1, R), ("x", 2, L)),
+        [],
+    ),
+    "one new ready: one old drains, the next new starts": (
+        want(2, 2),
+        seen(("a", 1, R), ("b", 1, R), ("x", 2, R)),
+        ["~a", "+2"],
+    ),
+    "old ones that do not serve stop at once": (want(2, 2), seen(("a", 1, L), ("b", 1, Q)), ["-a", "-b", "+2", "+2"]),
+    "an unhealthy old one leaves before a ready one": (
+        want(2, 2),
+        seen(("a", 1, U), ("b", 1, R), ("x", 2, R)),
+        ["~a", "+2"],
+    ),
+    "all new ready: the last old drain, and it is stable": (
+        want(2, 2),
+        seen(("a", 1, R), ("x", 2, R), ("y", 2, R)),
+        ["~a", "=2"],
+    ),
+    "an update over an update replaces both": (
+        want(1, 3),
+        seen(("a", 1, R), ("x", 2, L)),
+        ["-x", "+3"],
+    ),
+    "a single one: the new one first": (want(1, 2), seen(("a", 1, R)), ["+2"]),
+    "restart rolls the same revision": (want(1), seen(SeenReplica("a", 1, R, outdated=True)), ["+1"]),
+    "restart: the outdated one leaves when the new one is ready": (
+        want(1),
+        seen(SeenReplica("a", 1, R, outdated=True), ("b", 1, R)),
+        ["~a"],
+    ),
+    "scaled down during a roll-out": (
+        want(1, 2),
+        seen(("a", 1, R), ("b", 1, R), ("c", 1, R), ("x", 2, L)),
+        ["~a", "~b"],
+    ),
+    # giving up
+    "a first revision that fails five times": (want(2, stable=None, retry=TIRED), seen(), ["!"]),
+    "failed: what loads is stopped, nothing starts": (
+        want(2, stable=None, failed=True, retry=TIRED),
+        seen(("a", 1, L)),
+        ["-a"],
+    ),
+    "failed: what serves goes on": (want(2, failed=True), seen(("a", 1, R)), []),
+    "an update that fails five times is taken back": (
+        want(2, 2, stable=1, retry=TIRED),
+        seen(("a", 1, R), ("b", 1, R)),
+        ["<1"],
+    ),
+    "also when it was ready for a moment": (
+        want(1, 2, stable=1, retry=Retry(failures=5, ever_ready=True)),
+        seen(("a", 1, R)),
+        ["<1"],
+    ),
+    "a first revision that was never fully up is gone back to if it serves": (
+        want(2, 2, stable=None, retry=TIRED),
+        seen(("a", 1, R)),
+        ["<1"],
+    ),
+    "a restart that fails five times is taken back": (
+        want(1, retry=Retry(failures=5, ever_ready=True, reason="boom")),
+        seen(SeenReplica("a", 1, R, outdated=True)),
+        ["<1"],
+    ),
+    "one that has proved itself is tried for ever": (
+        want(1, retry=Retry(failures=50, ever_ready=True, not_before=NOW)),
+        seen(),
+        ["+1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_situation(name: str) -> None:
+    wanted, there, expected = SITUATIONS[name]
+    assert sorted(what(plan(wanted, there, NOW))) == sorted(expected)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_order_in_which_replicas_are_seen_does_not_matter(name: str) -> None:
+    wanted, there, _ = SITUATIONS[name]
+    plans = {plan(wanted, order, NOW) for order in itertools.permutations(there)}
+    assert len(plans) == 1
+
+
+def test_reasons_are_given_with_what_leaves() -> None:
+    (drain,) = plan(want(1), seen(("a", 1, R), ("b", 1, R)), NOW).actions
+    assert drain == Drain("a", "scaled to 1")
+    stop = plan(want(1, 2), seen(("a", 1, L)), NOW).actions[0]
+    assert stop == Stop("a", "replaced by revision 2")
+    (taken_back,) = plan(want(1, 2, stable=1, retry=TIRED), seen(("a", 1, R)), NOW).actions
+    assert taken_back == TakeBack(1, "boom")
+
+
+def test_nothing_starts_before_the_back_off_is_over() -> None:
+    """One of two is there; the other waits until its time has come, and that time is told."""
+    waiting = want(2, retry=Retry(failures=2, not_before=NOW + 4))
+    there = seen(("a", 1, R))
+    assert plan(waiting, there, NOW) == Plan((), wake_at=NOW + 4)
+    assert plan(waiting, there, NOW + 3.9).actions == ()
+    assert plan(waiting, there, NOW + 4) == Plan((Start(1),))
+    complete = seen(("a", 1, R), ("b", 1, L))
+    assert plan(waiting, complete, NOW).wake_at is None, "nothing is missing, nothing to wake up for"
+
+
+@pytest.mark.parametrize(("replicas", "more"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (10, 5)])
+def test_surge_is_half_rounded_up(replicas: int, more: int) -> None:
+    assert surge(replicas) == more

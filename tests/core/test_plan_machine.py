@@ -1,0 +1,246 @@
+"""The plan against a simulated world in which anything happens at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from jupyter_model_service.core.backoff import Retry, after_failure, after_ready
+from jupyter_model_service.core.plan import (
+    Drain,
+    Fail,
+    Forget,
+    SeenReplica,
+    Settle,
+    Start,
+    Stop,
+    TakeBack,
+    Want,
+    plan,
+    surge,
+)
+from jupyter_model_service.core.replica import LIVE, SERVING, STARTING_UP, Phase
+
+NEXT = {
+    Phase.REQUESTED: Phase.STARTING,
+    Phase.STARTING: Phase.PREPARING,
+    Phase.PREPARING: Phase.LOADING,
+    Phase.LOADING: Phase.READY,
+    Phase.UNHEALTHY: Phase.READY,
+    Phase.DRAINING: Phase.STOPPING,
+    Phase.STOPPING: Phase.GONE,
+    Phase.FAILED: Phase.GONE,
+}
+
+
+@dataclass
+class Model:
+    """One simulated replica."""
+
+    seen: SeenReplica
+    ready_at: float | None = None
+
+
+class PlanMachine(RuleBasedStateMachine):
+    """After every event the plan is carried out to its end, and held against what it must never do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.count = 0
+        self.replicas: dict[str, Model] = {}
+        self.retries: dict[int, Retry] = {}
+        self.revisions = 1
+        self.want = Want(running=True, replicas=0, active=1)
+
+    @initialize(replicas=st.integers(0, 5))
+    def begin(self, replicas: int) -> None:
+        self.want = replace(self.want, replicas=replicas)
+        self.carry_out()
+
+    # --- what people do ---
+
+    @rule(replicas=st.integers(0, 6))
+    def scale(self, replicas: int) -> None:
+        self.want = replace(self.want, replicas=replicas)
+        self.carry_out()
+
+    @rule()
+    def update(self) -> None:
+        self.revisions += 1
+        self.activate(self.revisions)
+
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        self.activate(data.draw(st.integers(1, self.revisions)))
+
+    @rule()
+    def restart(self) -> None:
+        for model in self.replicas.values():
+            model.seen = replace(model.seen, outdated=True)
+        self.activate(self.want.active)
+
+    @rule(running=st.booleans())
+    def stop_or_start(self, running: bool) -> None:
+        self.want = replace(self.want, running=running, failed=False)
+        self.carry_out()
+
+    def activate(self, revision: int) -> None:
+        self.want = replace(self.want, active=revision, failed=False)
+        self.retries[revision] = Retry(ever_ready=revision == self.want.stable)
+        self.carry_out()
+
+    # --- what the world does ---
+
+    @rule(data=st.data(), seconds=st.floats(0, 30))
+    def goes_on(self, data: st.DataObject, seconds: float) -> None:
+        movable = sorted(id for id, m in self.replicas.items() if m.seen.phase in NEXT)
+        assume(movable)
+        self.now += seconds
+        self.advance(data.draw(st.sampled_from(movable)))
+        self.carry_out()
+
+    @rule(data=st.data())
+    def fails(self, data: st.DataObject) -> None:
+        live = sorted(id for id, m in self.replicas.items() if m.seen.phase in LIVE)
+        assume(live)
+        self.fail(data.draw(st.sampled_from(live)))
+        self.carry_out()
+
+    @rule(data=st.data())
+    def falls_ill(self, data: st.DataObject) -> None:
+        ready = sorted(id for id, m in self.replicas.items() if m.seen.phase is Phase.READY)
+        assume(ready)
+        self.move(data.draw(st.sampled_from(ready)), Phase.UNHEALTHY)
+        self.carry_out()
+
+    @rule(data=st.data(), calls=st.integers(0, 9))
+    def is_called(self, data: st.DataObject, calls: int) -> None:
+        assume(self.replicas)
+        model = self.replicas[data.draw(st.sampled_from(sorted(self.replicas)))]
+        model.seen = replace(model.seen, in_flight=calls)
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out()
+
+    # --- the plan, carried out and watched ---
+
+    def carry_out(self) -> None:
+        for _ in range(20):
+            want = replace(self.want, retry=self.retry(self.want.active))
+            made = plan(want, self.seen(), self.now)
+            assert made == plan(want, list(reversed(self.seen())), self.now), "deterministic"
+            if not made.actions:
+                return
+            ready_before = self.ready()
+            for action in made.actions:
+                self.act(want, action)
+            if want.running and want.replicas and not any(isinstance(a, (TakeBack, Fail)) for a in made.actions):
+                assert self.ready() >= min(ready_before, want.replicas), "nobody ready leaves too early"
+            if any(isinstance(a, Start) for a in made.actions):
+                self.check_starts(want)
+        raise AssertionError("the plan does not come to rest")
+
+    def check_starts(self, want: Want) -> None:
+        live = self.live()
+        assert want.running
+        assert not want.failed
+        assert self.now >= want.retry.not_before
+        old = [r for r in live if r.revision != want.active or r.outdated]
+        assert len(live) <= want.replicas + (surge(want.replicas) if old else 0)
+
+    def act(self, want: Want, action: object) -> None:
+        if isinstance(action, Start):
+            self.count += 1
+            id = f"r{self.count:03}"
+            self.replicas[id] = Model(SeenReplica(id, action.revision, Phase.REQUESTED, created_at=self.now))
+        elif isinstance(action, Drain):
+            assert self.replicas[action.replica].seen.phase in SERVING, "only what serves drains"
+            self.move(action.replica, Phase.DRAINING)
+        elif isinstance(action, Stop):
+            assert self.replicas[action.replica].seen.phase in STARTING_UP, "what serves is not cut off"
+            self.move(action.replica, Phase.STOPPING)
+        elif isinstance(action, Forget):
+            assert self.replicas.pop(action.replica).seen.phase is Phase.GONE
+        elif isinstance(action, TakeBack):
+            assert want.retry.tired
+            if action.revision == want.active:
+                for model in self.replicas.values():
+                    former = model.seen
+                    fresh = not former.outdated and former.phase not in SERVING
+                    model.seen = replace(former, outdated=fresh)
+            self.retries[action.revision] = Retry(ever_ready=True)
+            self.want = replace(self.want, active=action.revision)
+        elif isinstance(action, Fail):
+            assert want.retry.tired
+            assert not want.retry.ever_ready
+            self.want = replace(self.want, failed=True)
+        elif isinstance(action, Settle):
+            ready = [r for r in self.live() if r.revision == action.revision and r.phase is Phase.READY]
+            assert len(ready) >= want.replicas
+            self.want = replace(self.want, stable=action.revision)
+
+    # --- the simulated world ---
+
+    def retry(self, revision: int) -> Retry:
+        return self.retries.get(revision, Retry(ever_ready=revision == self.want.stable))
+
+    def seen(self) -> list[SeenReplica]:
+        return [model.seen for model in self.replicas.values()]
+
+    def live(self) -> list[SeenReplica]:
+        return [r for r in self.seen() if r.phase in LIVE]
+
+    def ready(self) -> int:
+        return sum(r.phase is Phase.READY for r in self.seen())
+
+    def move(self, id: str, phase: Phase) -> None:
+        model = self.replicas[id]
+        model.seen = replace(model.seen, phase=phase)
+        if phase is Phase.READY and model.ready_at is None:
+            model.ready_at = self.now
+            number = model.seen.revision
+            self.retries[number] = after_ready(self.retry(number))
+
+    def advance(self, id: str) -> None:
+        self.move(id, NEXT[self.replicas[id].seen.phase])
+
+    def fail(self, id: str) -> None:
+        model = self.replicas[id]
+        ready_for = None if model.ready_at is None else self.now - model.ready_at
+        number = model.seen.revision
+        self.retries[number] = after_failure(
+            self.retry(number), created_at=model.seen.created_at, ready_for=ready_for, now=self.now, reason="boom"
+        )
+        self.move(id, Phase.FAILED)
+
+    # --- it ends well ---
+
+    @precondition(lambda self: self.count < 60)
+    @rule()
+    def all_goes_well_from_now_on(self) -> None:
+        """Converges: exactly the wanted replicas of the active revision, ready, and nothing else."""
+        for _ in range(200):
+            self.now += 61.0
+            for id in sorted(self.replicas):
+                if id in self.replicas and self.replicas[id].seen.phase in NEXT:
+                    self.advance(id)
+            self.carry_out()
+        there = sorted((r.revision, r.phase) for r in self.seen())
+        if not self.want.running or self.want.replicas == 0:
+            assert there == []
+        elif self.want.failed:
+            assert all(phase is Phase.READY for _, phase in there)
+        else:
+            assert there == [(self.want.active, Phase.READY)] * self.want.replicas
+            assert not any(r.outdated for r in self.seen())
+            assert self.want.stable == self.want.active
+
+
+TestPlanMachine = PlanMachine.TestCase
+TestPlanMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

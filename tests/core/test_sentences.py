@@ -1,0 +1,64 @@
+"""How ends are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_model_service.core.reports import Exit
+from jupyter_model_service.core.sentences import duration, last_line, told
+
+
+@pytest.mark.parametrize(
+    ("exit", "was_ready", "expected"),
+    [
+        (
+            Exit("serve", code=1, tail=("Traceback", "ModuleNotFoundError: No module named 'x'", "  ", "")),
+            False,
+            "exited with code 1 while loading: ModuleNotFoundError: No module named 'x'",
+        ),
+        (
+            Exit("serve", signal="SIGKILL", oom=True),
+            True,
+            "was killed by SIGKILL (out of memory) after it had been ready",
+        ),
+        (Exit("serve", signal="SIGSEGV"), False, "was killed by SIGSEGV while loading"),
+        (Exit("serve", code=0), True, "exited with code 0 after it had been ready"),
+        (
+            Exit("prepare", code=1, action=2, tail=("no such index",)),
+            False,
+            "exited with code 1 in pre-start action 2: no such index",
+        ),
+        (
+            Exit("serve", code=127, message="there is no uvicorn", tail=("x",)),
+            False,
+            "exited with code 127 while loading: there is no uvicorn",
+        ),
+        (Exit("prepare", message="cannot write /x"), False, "ended in the pre-start actions: cannot write /x"),
+    ],
+)
+def test_an_end_is_told_in_one_clause(exit: Exit, was_ready: bool, expected: str) -> None:
+    assert told(exit, was_ready=was_ready) == expected
+
+
+def test_a_flood_of_a_line_is_cut() -> None:
+    assert len(last_line(["x" * 100_000])) == 300
+    assert last_line(["a", "  two\twords  ", "\n"]) == "two words"
+    assert last_line([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.04, "0 s"),
+        (0.44, "0.4 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (7860, "2 h 11 min"),
+        (7200, "2 h"),
+        (-1, "0 s"),
+    ],
+)
+def test_durations_are_for_people(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
