@@ -149,10 +149,11 @@ def _start_command(reader: Reader, value: Any, path: Path, split: bool) -> tuple
         return reader.error(path, "is empty; write the command, or take the key away to run the image's own")
     if split:
         try:
-            if not shlex.split(text):
-                return reader.error(path, "holds nothing but a comment; write the command")
+            program = shlex.split(text)[0]
         except ValueError as error:
             return reader.error(path, f"cannot be split into arguments ({str(error).lower()}); close the quotation")
+        if not program:
+            return reader.error(path, "is empty; its first entry is the program to run")
     return text
 
 

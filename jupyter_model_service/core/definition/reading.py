@@ -30,7 +30,11 @@ def where(path: Path) -> str:
     """``("models", 0, "service")`` as people write it: ``models[0].service``."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            word = step if re.fullmatch(r"[\w.-]{1,60}", step) else shown(step)
+            text += f".{word}" if text else word
     return text
 
 
