@@ -203,4 +203,6 @@ class _Builder:
                 return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         except (KeyError, ValueError):  # `!!int seven`
-            raise YamlProblem(f'has "{text}" where its tag wants a {kind}', node.start_mark.line + 1) from None
+            raise YamlProblem(
+                f'says that "{text}" is of type {kind}, which it is not', node.start_mark.line + 1
+            ) from None
