@@ -289,7 +289,7 @@ def wait_until_gone(found: GatewayFile, timeout: float = 30.0) -> None:
     while _alive(found):
         if time.monotonic() >= deadline:
             raise ModelServiceError(
-                f"The gateway (process {found.pid}) is still stopping after {timeout:g} s; its replicas may be draining.",
+                f"The gateway (process {found.pid}) is still stopping after {timeout:g} s: replicas may be draining.",
                 code="timeout",
             )
         time.sleep(0.05)

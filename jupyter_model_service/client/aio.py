@@ -1,0 +1,372 @@
+"""``AsyncClient``: the same methods as ``Client``, awaited. See there for what each does and raises."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from ..errors import GatewayUnavailable, NotFound, Unauthenticated
+from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, ServiceInfo, TokenInfo, ValidateAnswer
+from . import calls, endpoint
+from .address import Address, Locator
+from .calls import Call, Key
+from .events import Change, RawChange, Reconnect, StreamParser, read_change
+from .exchange import (
+    ANSWER_LIMIT,
+    CONNECT_SECONDS,
+    Answer,
+    Broken,
+    Request,
+    Unreachable,
+    conversation,
+    refused,
+    stream_request,
+)
+from .units import DEFAULT_TOKEN_SECONDS
+from .waiting import WAIT_SECONDS, Following, Goal, failure
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """:class:`~.sync.Client` for asyncio. Belongs to one event loop; ``async with`` gives its connections back."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:
+        self._locator = Locator(url, token, data_dir)
+        self._http: httpx.AsyncClient | None = None
+        self._owner: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._locator.shown}>"
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    # --- services ----------------------------------------------------------------------------------------
+
+    async def info(self) -> GatewayInfo:
+        return await self._send(calls.info())
+
+    async def validate(self, folder: str | Path) -> ValidateAnswer:
+        return await self._send(calls.validate(calls.absolute(folder)))
+
+    async def create(
+        self,
+        folder: str | Path,
+        name: str | None = None,
+        *,
+        replicas: int = 1,
+        public: bool = False,
+        image: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        mounts: Sequence[str | Mapping[str, Any]] | None = None,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+    ) -> ServiceInfo:
+        options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
+        return await self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}))
+
+    async def list(self) -> builtins.list[ServiceInfo]:
+        return await self._send(calls.services())
+
+    async def get(self, name: str) -> ServiceInfo:
+        return await self._send(calls.get(await self._key(name)))
+
+    async def scale(self, name: str, replicas: int) -> ServiceInfo:
+        return await self._send(calls.scale(await self._key(name), replicas))
+
+    async def update(
+        self,
+        name: str,
+        folder: str | Path | None = None,
+        *,
+        public: bool | None = None,
+        image: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        mounts: Sequence[str | Mapping[str, Any]] | None = None,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+    ) -> ServiceInfo:
+        options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
+        return await self._send(calls.update(await self._key(name), {**options, "public": public}))
+
+    async def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
+        return await self._send(calls.rollback(await self._key(name), revision))
+
+    async def restart(self, name: str) -> ServiceInfo:
+        return await self._send(calls.act(await self._key(name), "restart"))
+
+    async def stop(self, name: str) -> ServiceInfo:
+        return await self._send(calls.act(await self._key(name), "stop"))
+
+    async def start(self, name: str) -> ServiceInfo:
+        return await self._send(calls.act(await self._key(name), "start"))
+
+    async def delete(self, name: str) -> None:
+        await self._send(calls.delete(await self._key(name)))
+
+    async def endpoint(self, name: str) -> str:
+        return (await self.get(name)).endpoint
+
+    # --- what happened -------------------------------------------------------------------------------------
+
+    async def logs(self, name: str, replica: str | None = None, *, after: int = 0, limit: int = 1000) -> LogAnswer:
+        return await self._send(calls.logs(await self._key(name), replica, after, limit))
+
+    async def events(self, name: str, *, after: int = 0, limit: int = 100) -> builtins.list[EventInfo]:
+        return await self._send(calls.events(await self._key(name), after, limit))
+
+    async def watch(self, timeout: float | None = None) -> AsyncGenerator[Change, None]:
+        async with contextlib.aclosing(self._watch(_deadline(timeout))) as changes:
+            async for raw in changes:
+                yield read_change(raw)
+
+    async def wait_ready(
+        self,
+        name: str,
+        timeout: float = WAIT_SECONDS,
+        on_change: Callable[[ServiceInfo], None] | None = None,
+    ) -> ServiceInfo:
+        key = await self._key(name)
+        service = await self._send(calls.get(key))
+        following = Following(key, Goal(revision=service.revision), timeout)
+        async with contextlib.aclosing(self._follow(following)) as states:
+            async for state in states:
+                service = calls.read_service(state)
+                if on_change is not None:
+                    on_change(service)
+        if following.last is not None and following.outcome is not None and not following.outcome.ok:
+            raise failure(following.last, following.outcome)
+        return service
+
+    # --- tokens --------------------------------------------------------------------------------------------
+
+    async def generate_token(
+        self, name: str, token_name: str = "", *, expires_in: float | None = DEFAULT_TOKEN_SECONDS
+    ) -> NewToken:
+        return await self._send(calls.generate_token(await self._key(name), token_name, expires_in))
+
+    async def tokens(self, name: str) -> builtins.list[TokenInfo]:
+        return await self._send(calls.tokens(await self._key(name)))
+
+    async def revoke_token(self, name: str, token_id: str) -> None:
+        await self._send(calls.revoke_token(await self._key(name), token_id))
+
+    # --- calling the model ---------------------------------------------------------------------------------
+
+    async def request(
+        self, method: str, name: str, path: str = "", *, timeout: float = 300.0, **options: Any
+    ) -> httpx.Response:
+        async with self.stream(method, name, path, timeout=timeout, **options) as response:
+            try:
+                await response.aread()
+            except httpx.TransportError as error:
+                raise endpoint.interrupted(error) from error
+            return response
+
+    async def call(self, name: str, path: str = "", *, timeout: float = 300.0, **options: Any) -> httpx.Response:
+        return await self.request(endpoint.method_for(options), name, path, timeout=timeout, **options)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, name: str, path: str = "", *, timeout: float = 300.0, **options: Any
+    ) -> AsyncIterator[httpx.Response]:
+        response = await self._open(method, await self._key(name), path, timeout, options)
+        try:
+            if endpoint.refused_by_gateway(response):
+                await response.aread()
+                raise endpoint.failure(response)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _open(self, method: str, key: Key, path: str, timeout: float, options: dict[str, Any]) -> httpx.Response:
+        again = True
+        while True:
+            address = await self._address()
+            http = self._client(address.loopback)
+            request = http.build_request(method, **endpoint.arguments(address, key, path, timeout, options))
+            try:
+                response = await http.send(request, stream=True)
+            except httpx.TransportError as error:
+                if not (again and endpoint.unsent(error) and await asyncio.to_thread(self._locator.moved)):
+                    raise endpoint.no_answer(address, error) from error
+            else:
+                if not (
+                    again and endpoint.may_repeat(response, options) and await asyncio.to_thread(self._locator.moved)
+                ):
+                    return response
+                await response.aclose()
+            again = False
+
+    # --- how it is carried -----------------------------------------------------------------------------------
+
+    def _client(self, loopback: bool) -> httpx.AsyncClient:
+        if self._http is None:
+            self._http = httpx.AsyncClient(trust_env=not loopback)
+        return self._http
+
+    async def _address(self) -> Address:
+        return await asyncio.to_thread(self._locator.current)
+
+    async def _key(self, name: str) -> Key:
+        owner, name = calls.split_name(name)
+        if owner is None:
+            if self._owner is None:
+                self._owner = (await self.info()).owner
+            owner = self._owner
+        return owner, name
+
+    async def _send(self, call: Call[T]) -> T:
+        return call.read(await self._plain(call))
+
+    async def _plain(self, call: Call[Any]) -> Any:
+        talk = conversation(self._locator, call)
+        request, result = await asyncio.to_thread(_step, lambda: next(talk))
+        while request is not None:
+            try:
+                answer = await self._exchange(request)
+            except (Unreachable, Broken) as error:
+                request, result = await asyncio.to_thread(_step, partial(talk.throw, error))
+            else:
+                request, result = await asyncio.to_thread(_step, partial(talk.send, answer))
+        return result
+
+    async def _exchange(self, request: Request) -> Answer:
+        try:
+            return await asyncio.wait_for(self._answer(request), request.seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
+            raise Broken(f"not complete after {request.seconds:g} s") from error
+
+    async def _answer(self, request: Request) -> Answer:
+        async with self._sent(request) as response:
+            pieces, size = [], 0
+            async for piece in response.aiter_bytes():
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_LIMIT:
+                    raise Broken("the answer is too large")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, headers, b"".join(pieces))
+
+    @contextlib.asynccontextmanager
+    async def _sent(self, request: Request) -> AsyncIterator[httpx.Response]:
+        http = self._client(request.loopback)
+        times = httpx.Timeout(request.seconds, connect=CONNECT_SECONDS)
+        try:
+            async with http.stream(
+                request.method, request.url, content=request.body, headers=dict(request.headers), timeout=times
+            ) as response:
+                yield response
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+        except httpx.TransportError as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    # --- following -------------------------------------------------------------------------------------------
+
+    async def _watch(self, deadline: float | None) -> AsyncGenerator[RawChange, None]:
+        reconnect = Reconnect()
+        while deadline is None or time.monotonic() < deadline:
+            try:
+                async with contextlib.aclosing(self._stream_changes()) as changes:
+                    while (change := await _next(changes, deadline)) is not None:
+                        reconnect.heard()
+                        yield change
+            except (Unreachable, Broken, GatewayUnavailable) as error:
+                pause = reconnect.lost(time.monotonic(), error)
+                await asyncio.sleep(pause if deadline is None else min(pause, max(0.0, deadline - time.monotonic())))
+                self._locator.forget()
+
+    async def _stream_changes(self) -> AsyncGenerator[RawChange, None]:
+        address = await self._address()
+        parser = StreamParser()
+        async with self._sent(stream_request(address)) as response:
+            if response.status_code != 200:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                error = refused(address, Answer(response.status_code, headers, await response.aread()))
+                if isinstance(error, Unauthenticated):
+                    raise Broken(error.message)  # a restarted gateway has another token
+                raise error
+            async for chunk in response.aiter_bytes():
+                for change in parser.feed(chunk):
+                    yield change
+        raise Broken("the event stream ended")
+
+    async def _follow(self, following: Following) -> AsyncGenerator[Mapping[str, Any], None]:
+        """:meth:`.light.Connection.follow`, awaited."""
+        deadline = time.monotonic() + following.seconds
+        if await self._look(following):
+            yield following.last or {}
+        if following.finished():
+            return
+        async with contextlib.aclosing(self._watch(deadline)) as changes:
+            async for change in changes:
+                if change.kind == "resync":
+                    new = await self._look(following)
+                elif change.key != following.name:
+                    continue
+                elif change.kind == "service":
+                    new = following.take(change.data)
+                elif change.kind == "removed":
+                    following.gone()
+                    return
+                else:
+                    continue
+                if new:
+                    yield following.last or {}
+                if following.finished():
+                    return
+        raise following.late()
+
+    async def _look(self, following: Following) -> bool:
+        try:
+            return following.take(await self._plain(calls.get(following.key)))
+        except NotFound:
+            following.gone()
+            return False
+
+
+def _step(move: Callable[[], Request]) -> tuple[Request | None, Any]:
+    """One move of a conversation, in a thread since it may read the runtime file from a slow home directory: the next
+    request, or ``None`` and the result (a ``StopIteration`` cannot cross an await)."""
+    try:
+        return move(), None
+    except StopIteration as end:
+        return None, end.value
+
+
+def _deadline(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
+
+
+async def _next(changes: AsyncGenerator[RawChange, None], deadline: float | None) -> RawChange | None:
+    """The next change, or ``None`` at the deadline."""
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        return await asyncio.wait_for(anext(changes), left)
+    except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
+        return None
+    except StopAsyncIteration:
+        return None

@@ -1,0 +1,234 @@
+"""Every call of the control API as plain data: what to send, and how to read the answer.
+
+A :class:`Call` knows nothing of sockets or of sync and async; a service is always the pair ``(owner, name)`` here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from ..errors import GatewayUnavailable, InvalidRequest
+from .units import parse_size
+
+if TYPE_CHECKING:
+    from ..wire import (
+        EventInfo,
+        GatewayInfo,
+        LogAnswer,
+        NewToken,
+        ServiceInfo,
+        TokenInfo,
+        ValidateAnswer,
+    )
+
+T = TypeVar("T")
+Key = tuple[str, str]  # owner, name
+
+#: Seconds for a whole call: everything that takes long (pulling, loading) goes on after the answer. Reading a
+#: definition from a slow network folder is the slowest of them.
+CALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """``path`` is relative to the gateway's address; ``read`` makes the answer's type from its plain JSON."""
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = CALL_SECONDS
+
+    @property
+    def target(self) -> str:
+        given = {name: value for name, value in self.query.items() if value is not None}
+        return f"{self.path}?{urlencode(given)}" if given else self.path
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """``name`` or ``owner/name``. Only the shape is checked here: which names exist is the gateway's business."""
+    owner, slash, rest = name.rpartition("/")
+    parts = (owner, rest) if slash else (rest,)
+    if "/" in owner or any(part in ("", ".", "..") or len(part) > 255 for part in parts):
+        shown = name if len(name) <= 60 else name[:57] + "..."
+        raise InvalidRequest(f"{shown!r} is no name of a service: write NAME or OWNER/NAME.")
+    return (owner if slash else None), rest
+
+
+def _service(key: Key, rest: str = "") -> str:
+    owner, name = key
+    return f"api/v1/services/{quote(owner, safe='')}/{quote(name, safe='')}{rest}"
+
+
+# --- reading answers -------------------------------------------------------------------------------------
+
+
+def _model(name: str, field_name: str | None = None) -> Callable[[Any], Any]:
+    """Reads a wire model (or one field of it). pydantic is imported with the first answer, not with this module."""
+
+    def read(data: Any) -> Any:
+        from .. import wire
+
+        kind = getattr(wire, name)
+        try:
+            answer = kind.model_validate(data)
+        except ValueError as error:
+            raise GatewayUnavailable(
+                f"The gateway's answer is no {name}: it may be of another version than this client."
+            ) from error
+        return answer if field_name is None else getattr(answer, field_name)
+
+    return read
+
+
+def _nothing(data: Any) -> None:
+    return None
+
+
+_SERVICE = _model("ServiceInfo")
+
+
+def read_service(data: Any) -> ServiceInfo:
+    service: ServiceInfo = _SERVICE(data)
+    return service
+
+
+def read_event(data: Any) -> EventInfo:
+    event: EventInfo = _model("EventInfo")(data)
+    return event
+
+
+def _optional_service(data: Any) -> ServiceInfo | None:
+    return read_service(data) if isinstance(data, dict) and "name" in data else None
+
+
+# --- the calls -------------------------------------------------------------------------------------------
+
+
+def info() -> Call[GatewayInfo]:
+    return Call("GET", "api/v1/", _model("GatewayInfo"))
+
+
+def shutdown() -> Call[None]:
+    return Call("POST", "api/v1/gateway/shutdown", _nothing, body={})
+
+
+def validate(folder: str) -> Call[ValidateAnswer]:
+    return Call("POST", "api/v1/validate", _model("ValidateAnswer"), body={"folder": folder})
+
+
+def services() -> Call[list[ServiceInfo]]:
+    return Call("GET", "api/v1/services", _model("ServiceList", "services"))
+
+
+def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
+    """``options`` are the fields of ``wire.CreateRequest``; those that are ``None`` are left out."""
+    return Call("POST", "api/v1/services", read_service, body=given(options))
+
+
+def get(key: Key) -> Call[ServiceInfo]:
+    return Call("GET", _service(key), read_service)
+
+
+def delete(key: Key) -> Call[ServiceInfo | None]:
+    return Call("DELETE", _service(key), _optional_service)
+
+
+def scale(key: Key, replicas: int) -> Call[ServiceInfo]:
+    return Call("PUT", _service(key, "/scale"), read_service, body={"replicas": replicas})
+
+
+def update(key: Key, options: Mapping[str, Any]) -> Call[ServiceInfo]:
+    """``options`` are the fields of ``wire.UpdateRequest``; what is left out stays as it is."""
+    return Call("POST", _service(key, "/update"), read_service, body=given(options))
+
+
+def rollback(key: Key, revision: int | None) -> Call[ServiceInfo]:
+    return Call("POST", _service(key, "/rollback"), read_service, body=given({"revision": revision}))
+
+
+def act(key: Key, verb: str) -> Call[ServiceInfo]:
+    """``verb`` is ``restart``, ``stop`` or ``start``."""
+    return Call("POST", _service(key, f"/{verb}"), read_service, body={})
+
+
+def logs(key: Key, replica: str | None = None, after: int = 0, limit: int = 1000) -> Call[LogAnswer]:
+    query = {"replica": replica, "after": after, "limit": limit}
+    return Call("GET", _service(key, "/logs"), _model("LogAnswer"), query=query)
+
+
+def events(key: Key, after: int = 0, limit: int = 100) -> Call[list[EventInfo]]:
+    query = {"after": after, "limit": limit}
+    return Call("GET", _service(key, "/events"), _model("EventList", "events"), query=query)
+
+
+def tokens(key: Key) -> Call[list[TokenInfo]]:
+    return Call("GET", _service(key, "/tokens"), _model("TokenList", "tokens"))
+
+
+def generate_token(key: Key, name: str = "", expires_in: float | None = None) -> Call[NewToken]:
+    body = {"name": name, "expires_in": expires_in}
+    return Call("POST", _service(key, "/tokens"), _model("NewToken"), body=body)
+
+
+def revoke_token(key: Key, token_id: str) -> Call[None]:
+    return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='')}"), _nothing)
+
+
+STREAM = "api/v1/events"
+
+
+def endpoint_path(key: Key, path: str) -> str:
+    """Where a call for the model goes, below the gateway's own address: the control token goes nowhere else."""
+    owner, name = key
+    return f"endpoints/{quote(owner, safe='')}/{quote(name, safe='')}/{path.lstrip('/')}"
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def absolute(folder: str | Path) -> str:
+    """The gateway has another working directory. Links are kept: the user's name for the folder is what is shown."""
+    return os.path.abspath(Path(folder).expanduser())
+
+
+def revision_options(
+    folder: str | Path | None,
+    image: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    mounts: Sequence[str | Mapping[str, Any]] | None = None,
+    cpus: float | None = None,
+    memory: int | str | None = None,
+    gpus: int | None = None,
+) -> dict[str, Any]:
+    """The fields of ``wire.RevisionOptions`` from what people write."""
+    return {
+        "folder": None if folder is None else absolute(folder),
+        "image": image,
+        "environment": None if environment is None else dict(environment),
+        "mounts": None if mounts is None else [parse_mount(each) for each in mounts],
+        "cpus": cpus,
+        "memory": parse_size(memory) if isinstance(memory, str) else memory,
+        "gpus": gpus,
+    }
+
+
+def parse_mount(mount: str | Mapping[str, Any]) -> dict[str, Any]:
+    """``SRC:DST[:ro|rw]``, where ``DST`` is an absolute path inside the replica; a mapping is taken as it is."""
+    if not isinstance(mount, str):
+        return dict(mount)
+    parts = mount.split(":")
+    mode = parts.pop() if len(parts) == 3 else "rw"
+    if len(parts) != 2 or not all(parts) or mode not in ("ro", "rw"):
+        raise InvalidRequest(f"{mount!r} is no mount: write SRC:DST or SRC:DST:ro.")
+    source, target = parts
+    if not target.startswith("/"):
+        raise InvalidRequest(f"{mount!r} mounts at {target!r}, which must be an absolute path.")
+    return {"source": absolute(source), "target": target, "read_only": mode == "ro"}

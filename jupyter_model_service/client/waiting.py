@@ -1,0 +1,126 @@
+"""When a service has become what was asked of it, or never will: pure decisions on ``ServiceInfo`` as plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import LaunchError, ModelServiceError, NotFound
+from .calls import Key
+
+#: The longest that anybody waits unless told otherwise; large models load for minutes, downloads take longer.
+WAIT_SECONDS = 3600.0
+_ENDED = ("gone", "failed")
+
+
+class WaitTimeout(ModelServiceError, TimeoutError):
+    """What was waited for did not happen in time; the service goes on all the same."""
+
+    code = "timeout"
+    status = 504
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``state`` is ``ready``, ``stopped`` or ``removed``.
+
+    ``revision`` must be the one that runs (an update that was taken back has failed), ``replicas`` that many must
+    be left, and none of the replicas in ``without`` may be (a restart replaces every one of them).
+    """
+
+    state: str = "ready"
+    revision: int | None = None
+    replicas: int | None = None
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``reason`` is one sentence and ``tail`` the last log lines, oldest first, when it failed."""
+
+    ok: bool
+    reason: str = ""
+    tail: tuple[str, ...] = ()
+
+
+def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
+    """``None`` while it is still on its way."""
+    state = service["state"]
+    alive = [each for each in service.get("replica_list", ()) if each.get("phase") not in _ENDED]
+    if goal.state == "removed":
+        return None
+    if goal.state == "stopped":
+        return Outcome(True) if state == "stopped" and not alive else None
+    if state == "failed":
+        return Outcome(False, service.get("reason") or "it failed without a reason given", last_lines(service))
+    if state == "deleting":
+        return Outcome(False, "it is being deleted")
+    if goal.revision is not None and service["revision"] != goal.revision:
+        reason = service.get("note") or f"revision {service['revision']} was made active meanwhile"
+        return Outcome(False, reason, last_lines(service))
+    if state in ("starting", "updating", "degraded"):
+        return None
+    counts = service["replicas"]
+    wanted = counts["want"] if goal.replicas is None else goal.replicas
+    if counts["want"] != wanted:
+        return Outcome(False, f"it was scaled to {counts['want']} meanwhile")
+    if state == "stopped":
+        if wanted == 0:
+            return Outcome(True) if not alive else None
+        return Outcome(False, "it was stopped meanwhile")
+    if goal.without & {each["id"] for each in alive}:
+        return None
+    surplus = goal.replicas is not None and len(alive) > wanted
+    return Outcome(True) if counts["ready"] >= wanted and not surplus else None
+
+
+def last_lines(service: Mapping[str, Any], limit: int = 10) -> tuple[str, ...]:
+    """The end of the log of the replica that failed last, as far as the service's own description holds it."""
+    failed = [each for each in service.get("replica_list", ()) if (each.get("exit") or {}).get("tail")]
+    if not failed:
+        return ()
+    return tuple(max(failed, key=lambda each: each.get("since", 0.0))["exit"]["tail"][-limit:])
+
+
+class Following:
+    """Follows one service towards a goal: fed with what is seen, it knows when there is nothing more to wait for."""
+
+    def __init__(self, key: Key, goal: Goal, seconds: float = WAIT_SECONDS) -> None:
+        self.key = key
+        self.goal = goal
+        self.seconds = seconds
+        self.last: Mapping[str, Any] | None = None
+        self.outcome: Outcome | None = None
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.key)
+
+    def finished(self) -> bool:
+        return self.outcome is not None
+
+    def take(self, service: Mapping[str, Any]) -> bool:
+        """True if it differs from the last one."""
+        self.outcome = outcome(service, self.goal)
+        new = service != self.last
+        self.last = service
+        return new
+
+    def gone(self) -> None:
+        """The service exists no more."""
+        if self.goal.state != "removed":
+            raise NotFound(f"{self.name} was deleted meanwhile.")
+        self.outcome = Outcome(True)
+
+    def late(self) -> WaitTimeout:
+        state = "unknown" if self.last is None else self.last["state"]
+        return WaitTimeout(
+            f"{self.name} is {state}, not {self.goal.state}, after {self.seconds:g} s; it goes on all the same."
+        )
+
+
+def failure(service: Mapping[str, Any], result: Outcome) -> LaunchError:
+    """The error for callers from Python: the reason, then the last log lines."""
+    lines = "".join(f"\n    {line}" for line in result.tail)
+    return LaunchError(f"{service['owner']}/{service['name']}: {result.reason}{lines}", stage="start")
