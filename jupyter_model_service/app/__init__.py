@@ -1,0 +1,160 @@
+"""The gateway as a program: ``jupyter model-service gateway`` or ``python -m jupyter_model_service.app``.
+
+Exit status 0 after an orderly end, 1 when it cannot run (one sentence on stderr says why), 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import http.client
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from jupyter_core.application import JupyterApp
+from traitlets import Bool, TraitError
+from traitlets.config import Config
+from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
+
+from .._version import __version__
+from ..config import GatewaySettings, ModelService
+from ..discovery import GatewayFile, find_gateway, wait_until_gone
+from ..errors import InvalidRequest, ModelServiceError
+from .files import DataDirectory
+from .logs import configure
+
+__all__ = ["GatewayApp", "main"]
+
+_STOP_PATIENCE = 60.0  # seconds for open calls, then the replicas' own stop_timeout
+
+
+class _StrictLoader(KVArgParseConfigLoader):
+    """traitlets only warns about an option that it does not know; a typo must not be dropped in silence."""
+
+    def _handle_unrecognized_alias(self, arg: str) -> NoReturn:
+        raise ArgumentError(f"There is no option {arg}; --help lists them.")
+
+
+class GatewayApp(JupyterApp):
+    """Serve model folders of this user: endpoints, control API and everything that outlives a notebook."""
+
+    name = "jupyter-model-service-gateway"
+    version = __version__
+    description = __doc__ or ""
+    classes = [ModelService]  # noqa: RUF012
+    aliases = {  # noqa: RUF012
+        "data-dir": "ModelService.data_dir",
+        "port": "ModelService.port",
+        "ip": "ModelService.ip",
+        "log-level": "Application.log_level",
+        "config": "JupyterApp.config_file",
+    }
+    flags = {  # noqa: RUF012
+        "keep": ({"ModelService": {"keep": True}}, "Stay when no Jupyter server is there."),
+        "stop": ({"GatewayApp": {"stop_running": True}}, "End the gateway that runs, with its replicas."),
+        "leave-replicas": (
+            {"GatewayApp": {"leave_replicas": True}},
+            "With --stop: leave the replicas running for the next gateway, which adopts them.",
+        ),
+    }
+
+    stop_running = Bool(False, help="End the gateway that runs instead of starting one.").tag(config=True)
+    leave_replicas = Bool(False, help="With stop_running: leave the replicas running.").tag(config=True)
+
+    def _config_file_name_default(self) -> str:
+        return "jupyter_model_service_config"
+
+    def _create_loader(self, argv: list[str] | None, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
+        return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=None)
+
+    def initialize(self, argv: Sequence[str] | None = None) -> None:
+        """Command line over configuration files, nothing else: no migration, no files made."""
+        self.parse_command_line(list(argv or ()))
+        if self.extra_args:
+            raise InvalidRequest(f"What is {self.extra_args[0]!r}? The gateway takes options only; --help lists them.")
+        given: Config = copy.deepcopy(self.config)
+        try:
+            self.load_config_file(suppress_errors=False)
+        except Exception as error:  # the file is a program of the user's: anything may come out of it
+            raise InvalidRequest(f"The configuration file cannot be used: {type(error).__name__}: {error}.") from error
+        self.update_config(given)
+
+    def start(self) -> None:
+        """Run until the end, or end the one that runs."""
+        settings = ModelService(parent=self).settings()
+        if self.stop_running:
+            stop_gateway(settings, leave_replicas=self.leave_replicas)
+        else:
+            self._serve(settings)
+
+    def _serve(self, settings: GatewaySettings) -> None:
+        with DataDirectory(settings.data_dir, settings.scratch) as files:
+            configure(self.log.getEffectiveLevel(), files.log_file)
+            from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already
+
+            async def serve() -> None:
+                await Gateway(settings, files).run()
+
+            _run(serve())
+
+
+def stop_gateway(settings: GatewaySettings, *, leave_replicas: bool) -> None:
+    """Ask the running gateway to end and wait until it has; ``ModelServiceError`` when it does not."""
+    running = find_gateway(settings.data_dir)
+    if running is None:
+        print(f"No gateway runs for {settings.data_dir}.")
+        return
+    _ask_to_end(running, leave_replicas)
+    wait_until_gone(running, _STOP_PATIENCE)
+    print(f"The gateway (process {running.pid}) has ended.")
+
+
+def _ask_to_end(running: GatewayFile, leave_replicas: bool) -> None:
+    parts = urlsplit(running.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request(
+            "POST",
+            "/api/v1/gateway/shutdown",
+            json.dumps({"leave_replicas": leave_replicas}),
+            {"Authorization": f"Bearer {running.token}", "Content-Type": "application/json"},
+        )
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise ModelServiceError(
+            f"The gateway (process {running.pid}) does not answer at {running.url} ({error}): end it with "
+            f"`kill {running.pid}`."
+        ) from error
+    finally:
+        connection.close()
+    if status != 202:
+        raise ModelServiceError(f"The gateway (process {running.pid}) refused to end (status {status}).")
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform: plain asyncio does the same, slower
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    app = GatewayApp()
+    try:
+        app.initialize(sys.argv[1:] if argv is None else argv)
+        app.start()
+    except (ArgumentError, TraitError, InvalidRequest) as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    except ModelServiceError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    except SystemExit as end:  # 0 after --help and --version; anything else is traitlets' refusal of an option
+        return 2 if end.code else 0
+    return 0
