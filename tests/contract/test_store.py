@@ -1,0 +1,493 @@
+"""What every store does: the real one on a disk, and the one in memory that tests use.
+
+``reopen`` is the next process: what was written must be there, whether or not the store before was closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import HealthCheck as Unhealthy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_model_service.adapters.store import SqlStore
+from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving
+from jupyter_model_service.core.revision import Mount, Resources, Revision, revision_from_plain, revision_to_plain
+from jupyter_model_service.errors import Conflict, StoreError
+from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, Store, TokenRecord
+from jupyter_model_service.testing import MemoryStore
+
+
+class Opener(Protocol):
+    async def open(self) -> Store: ...
+    async def reopen(self, store: Store) -> Store: ...
+
+
+class OnDisk:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "state.db"
+
+    async def open(self) -> Store:
+        return await SqlStore.open(self.path)
+
+    async def reopen(self, store: Store) -> Store:
+        await store.close()
+        return await SqlStore.open(self.path)
+
+
+class InMemory:
+    def __init__(self, folder: Path) -> None:
+        pass
+
+    async def open(self) -> Store:
+        return MemoryStore()
+
+    async def reopen(self, store: Store) -> Store:
+        assert isinstance(store, MemoryStore)
+        return store.reopened()
+
+
+KINDS: list[Callable[[Path], Opener]] = [OnDisk, InMemory]
+
+
+@pytest.fixture(params=KINDS)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    return request.param(tmp_path)  # type: ignore[no-any-return]
+
+
+def with_store(opener: Opener, body: Callable[[Store], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        store = await opener.open()
+        try:
+            await body(store)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+DEFINITION = Definition(name="Tiny Chat", model_path="/models", port=8000, start_command=("python", "main.py"))
+
+
+def revision(number: int = 1) -> Revision:
+    return Revision(number=number, folder="/home/u/chat", definition=DEFINITION, created_at=100.0 + number)
+
+
+def service(id: str = "s1", name: str = "chat", **changes: Any) -> ServiceRecord:
+    plain = ServiceRecord(
+        id=id, owner="u", name=name, public=False, running=True, replicas=1, active=1, stable=None, created_at=5.0
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def replica(id: str = "chat-aaaaaa", service_id: str = "s1", placement: Placement | None = None) -> ReplicaRecord:
+    return ReplicaRecord(
+        id=id, service_id=service_id, revision=1, secret="5e" * 32, placement=placement, created_at=7.0
+    )
+
+
+def event(id: int, service_id: str = "s1") -> EventRecord:
+    return EventRecord(id=id, at=float(id), service_id=service_id, kind="replica.ready", message=f"event {id}")
+
+
+def token(id: str = "t1", service_id: str = "s1") -> TokenRecord:
+    return TokenRecord(id=id, service_id=service_id, name="laptop", digest=id * 8, created_at=9.0)
+
+
+# --- services and revisions --------------------------------------------------------------------------
+
+
+def test_a_new_store_is_empty(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        assert [await store.services(), await store.replicas(), await store.tokens(), await store.events()] == [
+            [],
+            [],
+            [],
+            [],
+        ]
+        assert await store.revisions("s1") == []
+
+    with_store(opener, body)
+
+
+def test_a_service_comes_with_its_first_revision(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        assert await store.services() == [service()]
+        assert await store.revisions("s1") == [revision()]
+
+    with_store(opener, body)
+
+
+def test_a_taken_name_is_a_conflict_and_leaves_nothing_of_the_second(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        with pytest.raises(Conflict, match="u/chat"):
+            await store.add_service(service("s2", replicas=3), revision())
+        assert await store.services() == [service()]
+        assert await store.revisions("s2") == []
+
+    with_store(opener, body)
+
+
+def test_the_same_name_of_another_owner_is_free(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.add_service(service("s2", owner="v"), revision())
+        assert {(s.owner, s.name) for s in await store.services()} == {("u", "chat"), ("v", "chat")}
+
+    with_store(opener, body)
+
+
+def test_a_saved_service_replaces_the_former_one(opener: Opener) -> None:
+    changed = service(
+        public=True, running=False, replicas=4, active=2, stable=1, error="no", note="back", restarted_at=8.5
+    )
+
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.save_service(changed)
+        assert await store.services() == [changed]
+
+    with_store(opener, body)
+
+
+def test_an_unknown_service_is_refused(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        for write in (
+            store.save_service(service()),
+            store.add_revision("s1", revision()),
+            store.save_replica(replica()),
+            store.add_token(token()),
+        ):
+            with pytest.raises(StoreError):
+                await write
+        assert [*await store.services(), *await store.replicas(), *await store.tokens()] == []
+        assert await store.revisions("s1") == []
+
+    with_store(opener, body)
+
+
+def test_revisions_come_in_the_order_of_their_numbers_and_are_never_replaced(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision(1))
+        for number in (3, 2, 10):
+            await store.add_revision("s1", revision(number))
+        with pytest.raises(StoreError):
+            await store.add_revision("s1", dataclasses.replace(revision(2), folder="/other"))
+        assert await store.revisions("s1") == [revision(n) for n in (1, 2, 3, 10)]
+
+    with_store(opener, body)
+
+
+def test_a_removed_service_takes_all_that_belongs_to_it_and_nothing_else(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        for n, id in enumerate(("s1", "s2")):
+            await store.add_service(service(id, name=f"chat-{id}"), revision())
+            await store.save_replica(replica(f"chat-{id}", id))
+            await store.add_token(token(f"t-{id}", id))
+            await store.add_events([event(n + 1, id)])
+        await store.remove_service("s1")
+        assert [s.id for s in await store.services()] == ["s2"]
+        assert await store.revisions("s1") == []
+        assert [r.service_id for r in await store.replicas()] == ["s2"]
+        assert [t.service_id for t in await store.tokens()] == ["s2"]
+        assert [e.service_id for e in await store.events()] == ["s2"]
+        assert await store.revisions("s2") == [revision()]
+        await store.add_service(service("s3", name="chat-s1"), revision())  # the name is free again
+
+    with_store(opener, body)
+
+
+def test_removing_what_is_not_there_is_no_error(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.remove_service("s1")
+        await store.remove_replica("r")
+        await store.remove_token("t")
+        await store.touch_tokens({"t": 1.0})
+        assert await store.services() == []
+
+    with_store(opener, body)
+
+
+# --- replicas and tokens -----------------------------------------------------------------------------
+
+
+def test_a_replica_is_saved_before_and_after_its_launch(opener: Opener) -> None:
+    placement = Placement({"pid": 7, "started": 1.25, "argv": ["a"]}, ("127.0.0.1", 4001), ("::1", 4002))
+
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.save_replica(replica())
+        assert await store.replicas() == [replica()]
+        await store.save_replica(replica(placement=placement))
+        assert await store.replicas() == [replica(placement=placement)]
+        await store.remove_replica(replica().id)
+        assert await store.replicas() == []
+
+    with_store(opener, body)
+
+
+def test_last_uses_are_noted_for_the_tokens_that_are_there(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.add_token(token("t1"))
+        await store.add_token(token("t2"))
+        await store.touch_tokens({"t1": 77.5, "gone": 78.0})
+        await store.touch_tokens({})
+        assert {t.id: t.last_used_at for t in await store.tokens()} == {"t1": 77.5, "t2": None}
+        await store.remove_token("t1")
+        assert await store.tokens() == [token("t2")]
+
+    with_store(opener, body)
+
+
+# --- events ------------------------------------------------------------------------------------------
+
+
+def test_events_are_the_newest_after_the_cursor_oldest_first(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        for id in ("s1", "s2"):
+            await store.add_service(service(id, name=f"chat-{id}"), revision())
+        await store.add_events([event(n, "s1" if n % 2 else "s2") for n in range(1, 11)])
+
+        async def ids(*args: Any) -> list[int]:
+            return [e.id for e in await store.events(*args)]
+
+        assert await ids() == list(range(1, 11))
+        assert await ids(None, 0, 3) == [8, 9, 10]
+        assert await ids("s1") == [1, 3, 5, 7, 9]
+        assert await ids("s1", 5, 100) == [7, 9]
+        assert await ids("s2", 2, 2) == [8, 10]
+        assert await ids(None, 10, 5) == []
+        assert await ids(None, 0, 0) == []
+        assert await ids("nobody") == []
+        assert await ids(None, 0, 1) == [10]  # where the engine goes on after a restart
+
+    with_store(opener, body)
+
+
+def test_the_newest_thousand_events_of_each_service_are_kept(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        for id in ("s1", "s2"):
+            await store.add_service(service(id, name=f"chat-{id}"), revision())
+        await store.add_events([event(1, "s2"), *(event(n) for n in range(2, 1001))])
+        await store.add_events([event(n) for n in range(1001, 1500)])
+        await store.add_events([event(1500)])
+        assert [e.id for e in await store.events("s1", 0, 5000)] == list(range(501, 1501))
+        assert [e.id for e in await store.events("s2")] == [1]
+
+    with_store(opener, body)
+
+
+def test_events_of_a_service_that_is_gone_are_dropped(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.add_events([event(1), event(2, "gone"), event(3)])
+        await store.add_events([event(4, "gone")])
+        assert [e.id for e in await store.events()] == [1, 3]
+
+    with_store(opener, body)
+
+
+# --- over time ---------------------------------------------------------------------------------------
+
+
+def test_everything_is_there_in_the_next_process(opener: Opener) -> None:
+    placement = Placement({"pid": 7}, ("127.0.0.1", 1), ("127.0.0.1", 2))
+
+    async def body() -> None:
+        store = await opener.open()
+        await store.add_service(service(stable=1), revision())
+        await store.add_revision("s1", revision(2))
+        await store.save_replica(replica(placement=placement))
+        await store.add_token(token())
+        await store.add_events([event(1), event(2)])
+        store = await opener.reopen(store)
+        try:
+            assert await store.services() == [service(stable=1)]
+            assert await store.revisions("s1") == [revision(1), revision(2)]
+            assert await store.replicas() == [replica(placement=placement)]
+            assert await store.tokens() == [token()]
+            assert await store.events() == [event(1), event(2)]
+        finally:
+            await store.close()
+
+    asyncio.run(body())
+
+
+def test_a_closed_store_says_so_and_may_be_closed_again(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.close()
+        await store.close()
+        with pytest.raises(StoreError, match="closed"):
+            await store.services()
+
+    with_store(opener, body)
+
+
+def test_many_calls_at_once_do_not_disturb_each_other(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+
+        async def write(n: int) -> None:
+            await store.save_replica(replica(f"chat-{n:06}"))
+            await store.add_events([event(n + 1)])
+
+        async def read() -> None:
+            found = await store.events(limit=1000)
+            assert [e.id for e in found] == sorted({e.id for e in found})
+
+        await asyncio.gather(*(job for n in range(25) for job in (write(n), read())))
+        assert len(await store.replicas()) == 25
+        assert len(await store.events()) == 25
+
+    with_store(opener, body)
+
+
+# --- any record --------------------------------------------------------------------------------------
+
+# A path that is not UTF-8 reaches Python with lone surrogates, and a message may hold that path.
+texts = st.text(st.characters(), max_size=30)
+numbers = st.floats(allow_nan=False)
+integers = st.integers(-(2**63), 2**63 - 1)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+plain_maps = st.dictionaries(texts, plain, max_size=3)
+addresses = st.tuples(texts, st.integers(0, 65535))
+
+services = st.builds(
+    ServiceRecord,
+    id=texts,
+    owner=texts,
+    name=texts,
+    public=st.booleans(),
+    running=st.booleans(),
+    replicas=integers,
+    active=integers,
+    stable=st.none() | integers,
+    created_at=numbers,
+    error=st.none() | texts,
+    note=st.none() | texts,
+    restarted_at=st.none() | numbers,
+)
+replicas = st.builds(
+    ReplicaRecord,
+    id=texts,
+    service_id=st.just("s1"),
+    revision=integers,
+    secret=texts,
+    placement=st.none() | st.builds(Placement, handle=plain_maps, control=addresses, address=addresses),
+    created_at=numbers,
+)
+tokens = st.builds(
+    TokenRecord,
+    id=texts,
+    service_id=st.just("s1"),
+    name=texts,
+    digest=texts,
+    created_at=numbers,
+    expires_at=st.none() | numbers,
+    last_used_at=st.none() | numbers,
+)
+events = st.builds(
+    EventRecord,
+    id=st.integers(1, 2**63 - 1),
+    at=numbers,
+    service_id=st.just("s1"),
+    kind=texts,
+    message=texts,
+    replica=st.none() | texts,
+    details=plain_maps,
+)
+definitions = st.builds(
+    Definition,
+    name=texts,
+    model_path=texts,
+    port=st.integers(2, 65535),
+    start_command=st.none() | texts | st.lists(texts, min_size=1, max_size=3).map(tuple),
+    shell=st.none() | texts,
+    pre_start_actions=st.lists(
+        st.builds(Action, kind=st.just("log"), args=plain_maps, ref=st.none() | texts), max_size=2
+    ).map(tuple),
+    health_check=st.none()
+    | st.builds(
+        HealthCheck,
+        path=texts,
+        interval=numbers,
+        max_retries=st.integers(0, 99),
+        max_wait_time=numbers,
+        expected_status_code=st.integers(100, 599),
+        initial_delay=numbers,
+    ),
+    serving=st.builds(Serving, concurrency=st.none() | st.integers(1, 9), queue=st.integers(0, 9), retry=st.booleans()),
+)
+revisions = st.builds(
+    Revision,
+    number=st.integers(1, 2**31),
+    folder=texts,
+    definition=definitions,
+    created_at=numbers,
+    image=st.none() | texts,
+    environment=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    mounts=st.lists(st.builds(Mount, source=texts, target=texts, read_only=st.booleans()), max_size=2).map(tuple),
+    resources=st.builds(
+        Resources, cpus=st.none() | numbers, memory=st.none() | st.integers(0, 2**50), gpus=st.integers(0, 8)
+    ),
+)
+
+
+@given(revisions)
+def test_a_revision_survives_being_plain_data(one: Revision) -> None:
+    assert revision_from_plain(revision_to_plain(one)) == one
+
+
+def test_a_revision_stored_before_a_field_came_has_its_default() -> None:
+    old = revision_to_plain(revision())
+    for late in ("image", "environment", "mounts", "resources"):
+        del old[late]
+    assert revision_from_plain(old) == revision()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(Unhealthy))
+@given(services, revisions, replicas, tokens, st.lists(events, max_size=3, unique_by=lambda e: e.id))
+def test_every_record_comes_back_as_it_went_in(
+    kind: Callable[[Path], Opener],
+    a_service: ServiceRecord,
+    a_revision: Revision,
+    a_replica: ReplicaRecord,
+    a_token: TokenRecord,
+    some_events: list[EventRecord],
+) -> None:
+    a_service = dataclasses.replace(a_service, id="s1")
+
+    async def body() -> None:
+        opener = kind(Path(folder))
+        store = await opener.open()
+        await store.add_service(a_service, a_revision)
+        await store.save_replica(a_replica)
+        await store.add_token(a_token)
+        await store.add_events(some_events)
+        store = await opener.reopen(store)
+        try:
+            assert await store.services() == [a_service]
+            assert await store.revisions("s1") == [a_revision]
+            assert await store.replicas() == [a_replica]
+            assert await store.tokens() == [a_token]
+            assert await store.events("s1") == sorted(some_events, key=lambda e: e.id)
+        finally:
+            await store.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(body())
