@@ -76,6 +76,7 @@ class GatewayApp(JupyterApp):
         if self.extra_args:
             raise InvalidRequest(f"What is {self.extra_args[0]!r}? The gateway takes options only; --help lists them.")
         given: Config = copy.deepcopy(self.config)
+        self.raise_config_file_errors = True  # traitlets' own way is a traceback, and to go on without the options
         try:
             self.load_config_file(suppress_errors=False)
         except Exception as error:  # the file is a program of the user's: anything may come out of it

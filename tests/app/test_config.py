@@ -1,0 +1,107 @@
+"""Options, their documentation, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+import jupyter_model_service
+from jupyter_model_service.app import main
+from jupyter_model_service.config import ModelService
+from jupyter_model_service.errors import InvalidRequest
+
+ROOT = Path(jupyter_model_service.__file__).parent
+OPTIONS = sorted(set(ModelService.class_trait_names(config=True)) - {"config", "parent", "log"})
+
+
+def settings(**options: object) -> object:
+    return ModelService(config=Config({"ModelService": options})).settings()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_option_is_documented_with_its_default_and_meaning(name: str) -> None:
+    """The page has the very words of the option's help."""
+    trait = ModelService.class_traits(config=True)[name]
+    page = (ROOT.parent / "docs" / "configuration.md").read_text()
+    assert f"| `ModelService.{name}` | `{trait.default_value!r}` | {trait.help} |" in page
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.1.2.3", "::1"])
+def test_loopback_addresses_are_taken(ip: str) -> None:
+    assert settings(ip=ip).host == ip  # type: ignore[attr-defined]
+    assert settings(ip="localhost").host == "127.0.0.1"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("ip", ["0.0.0.0", "", "::", "192.168.1.5", "example.org", "*"])
+def test_any_other_address_is_refused_in_one_sentence(ip: str) -> None:
+    with pytest.raises(InvalidRequest, match="loopback") as caught:
+        settings(ip=ip)
+    assert "\n" not in str(caught.value)
+
+
+def test_zero_means_never_abandoned() -> None:
+    assert settings(abandon_after=0.0).abandon_after is None  # type: ignore[attr-defined]
+    assert settings().abandon_after == 900.0  # type: ignore[attr-defined]
+
+
+def test_the_data_directory_is_absolute(tmp_path: Path) -> None:
+    """The gateway's working directory is another than the user's."""
+    assert settings(data_dir="some/where").data_dir == Path.cwd() / "some" / "where"  # type: ignore[attr-defined]
+    assert settings(data_dir="~/x").data_dir == Path.home() / "x"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nonsense"],
+        ["--prot=3"],
+        ["--prot", "3"],
+        ["extra"],
+        ["--port=abc"],
+        ["--port=70000"],
+        ["--port=-1"],
+        ["--ip=0.0.0.0"],
+        ["--ModelService.attach_timeout=0"],
+        ["--ModelService.max_replicas_per_service=1000"],
+    ],
+)
+def test_wrong_usage_is_refused_with_status_2(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is started or made."""
+    folder = tmp_path / "data"
+    assert main([*arguments, f"--data-dir={folder}"]) == 2
+    assert capsys.readouterr().err.strip()
+    assert not folder.exists()
+
+
+def test_a_broken_configuration_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its options would be dropped in silence otherwise."""
+    file = tmp_path / "config.py"
+    file.write_text("c.ModelService.port = \n")
+    assert main([f"--config={file}", f"--data-dir={tmp_path / 'data'}"]) == 2
+    assert "configuration file" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_help_names_every_short_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for option in ("--keep", "--stop", "--leave-replicas", "--data-dir", "--port", "--ip", "--log-level", "--config"):
+        assert option in said
+
+
+def test_stopping_nothing_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--stop", f"--data-dir={tmp_path}"]) == 0
+    assert "No gateway runs" in capsys.readouterr().out
+
+
+def test_only_the_edges_read_the_environment() -> None:
+    """``config.py`` for the gateway; the clients' address, the Hub's side and what a replica inherits are edges
+    of their own. The gateway's web, front, engine and core take settings as arguments."""
+    for folder in ("web", "front", "engine", "core", "app"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                assert not (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")), path
