@@ -45,6 +45,7 @@ HANDSHAKE_SECONDS = 5.0
 DEAF_SECONDS = 10.0  # a gateway that says nothing for so long has gone without closing
 PENDING_LOG_REQUESTS = 32
 TAIL_LINES = 50
+TAIL_BYTES = 128 * 1024  # 50 lines of 8 KiB of control characters would be 2.4 MB of JSON
 RESULT_BYTES = 64 * 1024  # of a run_command's standard output that {ref} stands for
 CLEAR_SECONDS = 5.0  # processes that outlive SIGKILL for so long hang in the kernel
 OOM_MEMORY_SECONDS = 10.0  # an out-of-memory kill so long before the end still explains it
@@ -201,8 +202,16 @@ class LogRing:
         lines = list(itertools.islice(self._lines, offset, offset + max(0, limit)))
         return lines, start + len(lines), lost
 
-    def tail(self, count: int) -> List[str]:
-        return [line.decode("utf-8", "replace") for line in self.read(-count, count)[0]]
+    def tail(self, count: int, most: int) -> List[str]:
+        """The last lines, fewer where they would take more than ``most`` bytes as JSON."""
+        found: List[str] = []
+        for line in reversed(self.read(-count, count)[0]):
+            text = line.decode("utf-8", "replace")
+            most -= len(json.dumps(text)) + 2
+            if most < 0:
+                break
+            found.append(text)
+        return found[::-1]
 
 
 # --- the lease -----------------------------------------------------------------------------------------
@@ -493,6 +502,9 @@ def encode(message: Any) -> bytes:
 
 # --- processes -----------------------------------------------------------------------------------------
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+CAUGHT = (signal.SIGCHLD, *ENDING, *FORWARDED)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 _prctl: Optional[Callable[[int, int, int, int, int], int]] = None
@@ -643,6 +655,8 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], cwd: str, stdout: int, st
     parent = os.getpid()
     errors, child_errors = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY)
+    # A SIGTERM for the child may come before its exec: blocked, it waits until our handlers are no longer there.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
     try:
         pid = os.fork()
     except OSError as error:
@@ -652,6 +666,7 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], cwd: str, stdout: int, st
     finally:
         if os.getpid() == parent:
             os.close(null)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
     if pid == 0:
         where = "exec"
         try:
@@ -664,7 +679,7 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], cwd: str, stdout: int, st
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ):
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, *CAUGHT):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             where = "chdir"
@@ -691,12 +706,18 @@ def group_lives(pgid: int) -> bool:
     return True
 
 
-def signal_group(pgid: int, *signals: int) -> None:
-    for number in signals:
-        try:
-            os.killpg(pgid, number)
-        except OSError:
-            pass
+def signal_group(pgid: int, number: int) -> None:
+    try:
+        os.killpg(pgid, number)
+    except OSError:
+        pass
+
+
+def signal_pid(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
 
 
 def reap(before: Callable[[int], None]) -> Iterable[Tuple[int, int]]:
@@ -1368,15 +1389,7 @@ class Runner:
         def note(number: int, frame: Any) -> None:
             self._signals.add(number)
 
-        for number in (
-            signal.SIGCHLD,
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGQUIT,
-            signal.SIGHUP,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-        ):
+        for number in CAUGHT:
             signal.signal(number, note)
         self.loop.watch(reading, selectors.EVENT_READ, lambda _: self._on_signals(reading))
 
@@ -1386,11 +1399,11 @@ class Runner:
         except OSError:
             pass
         caught, self._signals = self._signals, set()
-        if caught & {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
+        if caught.intersection(ENDING):
             self._leave_after(self.spec.stop_grace)
-        for number in caught & {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}:
-            if self.group is not None and self.model is not None:
-                signal_group(self.group, number)
+        for number in caught.intersection(FORWARDED):
+            if self.model is not None:
+                self._signal(number)
         for pid, status in reap(self._before_reaping):
             self._reaped(pid, status)
 
@@ -1538,7 +1551,7 @@ class Runner:
             self.clear_deadline = now + CLEAR_SECONDS
         if self.group is not None:
             if self.child is not None or group_lives(self.group):
-                signal_group(self.group, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
             else:
                 self.group = None
         left = descendants(self.gpus.pid if self.gpus else None)
@@ -1575,8 +1588,8 @@ class Runner:
             "signal": outcome.signal,
             "oom": oom,
             "action": self.action if stage == "prepare" and self.action else None,
-            "message": message,
-            "tail": self.ring.tail(TAIL_LINES),
+            "message": message[:2000],
+            "tail": self.ring.tail(TAIL_LINES, TAIL_BYTES),
         }
         self.phase = "exited"
         self.loop.cancel("kill")
@@ -1584,6 +1597,13 @@ class Runner:
         self.loop.after("keep", self.spec.keep, self._leave)
         if self.leaving:
             self._leave()
+
+    def _signal(self, number: int) -> None:
+        """To the child's whole group; to the child alone while it has not come to its setsid yet."""
+        if self.group is not None:
+            signal_group(self.group, number)
+        if self.child is not None and not group_lives(self.child.pid):
+            signal_pid(self.child.pid, number)
 
     def stop(self, grace: float) -> None:
         """SIGTERM now, SIGKILL after ``grace`` seconds; a second call can only shorten that."""
@@ -1595,8 +1615,8 @@ class Runner:
         self.loop.after("kill", max(0.0, self.stop_deadline - time.monotonic()), self._clear)
         if first:
             self.phase = "stopping"
-            if self.group is not None:
-                signal_group(self.group, signal.SIGTERM, signal.SIGCONT)  # a stopped process hears nothing else
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # a stopped process hears nothing else
             self.changed()
 
     def _leave_after(self, grace: float) -> None:
@@ -1673,13 +1693,6 @@ class Runner:
             "phase": self.phase,
         }
         write_whole(os.path.join(self.spec.directory, "runner.json"), encode(state), 0o600)
-
-
-def signal_pid(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except OSError:
-        pass
 
 
 def read_spec(arguments: Sequence[str]) -> Spec:

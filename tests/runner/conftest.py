@@ -68,6 +68,8 @@ class Stream:
         line, _, self.buffer = self.buffer.partition(b"\n")
         assert len(line) < 256 * 1024
         message: dict[str, Any] = json.loads(line)
+        if message["t"] == "beat":
+            self.send({"t": "beat"})
         return message
 
     def proof(self, *words: str) -> str:

@@ -30,9 +30,7 @@ def test_a_gateway_with_a_wrong_secret_learns_nothing_but_a_nonce(start_runner):
     nonce, challenge = stranger.challenge()
     assert set(challenge) == {"t", "nonce", "proof"}
     assert challenge["proof"] != stranger.proof("runner", runner.replica, nonce, challenge["nonce"])
-    stranger.send(
-        {"t": "proof", "proof": stranger.proof("gateway", runner.replica, challenge["nonce"], nonce)}
-    )
+    stranger.send({"t": "proof", "proof": stranger.proof("gateway", runner.replica, challenge["nonce"], nonce)})
     assert stranger.read() is None
 
 
