@@ -47,7 +47,7 @@ async def chat(request: ChatRequest) -> StreamingResponse:
 
 @app.get("/health")
 async def health() -> dict[str, object]:
-    return {"healthy": True, "word_pairs": model.size}
+    return {"healthy": True, "sequences": model.size}
 
 
 @app.get("/")

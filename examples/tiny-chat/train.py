@@ -14,7 +14,7 @@ def main() -> None:
     model = TinyModel.train((FOLDER / "corpus.txt").read_text("utf-8"))
     text = json.dumps(model.weights(), ensure_ascii=False, indent=1) + "\n"
     (FOLDER / "weights.json").write_text(text, "utf-8")
-    print(f"weights.json: {model.size} word pairs, {len(text)} bytes")
+    print(f"weights.json: {model.size} sequences, {len(text)} bytes")
 
 
 if __name__ == "__main__":

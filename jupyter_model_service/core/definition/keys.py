@@ -51,8 +51,7 @@ MODEL = (
     Key(
         "name",
         "line",
-        "The model's name; anything. A service's default name is made from it. The model server finds it in "
-        "`BACKEND_MODEL_NAME`.",
+        "The model's name; anything. A service's default name is made from it.",
         required=True,
         most=255,
     ),
