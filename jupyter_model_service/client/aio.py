@@ -56,6 +56,14 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    @property
+    def url(self) -> str:
+        return self._locator.current().url
+
+    @property
+    def token(self) -> str:
+        return self._locator.current().token
+
     async def close(self) -> None:
         if self._http is not None:
             await self._http.aclose()
@@ -131,8 +139,19 @@ class AsyncClient:
 
     # --- what happened -------------------------------------------------------------------------------------
 
-    async def logs(self, name: str, replica: str | None = None, *, after: int = 0, limit: int = 1000) -> LogAnswer:
-        return await self._send(calls.logs(await self._key(name), replica, after, limit))
+    async def logs(
+        self, name: str, replica: str | None = None, *, after: int = 0, limit: int = 1000, tail: int | None = None
+    ) -> LogAnswer:
+        key = await self._key(name)
+        if tail is None:
+            return await self._send(calls.logs(key, replica, after, limit))
+        pages = calls.last_logs(key, replica, tail)
+        try:
+            call = next(pages)
+            while True:
+                call = pages.send(await self._plain(call))
+        except StopIteration as end:
+            return calls.read_logs(end.value)
 
     async def events(self, name: str, *, after: int = 0, limit: int = 100) -> builtins.list[EventInfo]:
         return await self._send(calls.events(await self._key(name), after, limit))

@@ -6,7 +6,8 @@ A :class:`Call` knows nothing of sockets or of sync and async; a service is alwa
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -32,6 +33,8 @@ Key = tuple[str, str]  # owner, name
 #: Seconds for a whole call: everything that takes long (pulling, loading) goes on after the answer. Reading a
 #: definition from a slow network folder is the slowest of them.
 CALL_SECONDS = 60.0
+_LOG_PAGE = 10_000  # lines; the most that the API gives at once
+_LOG_PAGES = 8  # a runner keeps 20,000 lines: enough for a model that prints while we read
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,25 @@ def act(key: Key, verb: str) -> Call[ServiceInfo]:
 def logs(key: Key, replica: str | None = None, after: int = 0, limit: int = 1000) -> Call[LogAnswer]:
     query = {"replica": replica, "after": after, "limit": limit}
     return Call("GET", _service(key, "/logs"), _model("LogAnswer"), query=query)
+
+
+def last_logs(key: Key, replica: str | None, tail: int) -> Generator[Call[LogAnswer], Any, Any]:
+    """The last ``tail`` lines, as plain JSON: the API counts from the start, so the (bounded) log is gone through."""
+    lines: deque[str] = deque(maxlen=tail)
+    after = lost = 0
+    for _ in range(_LOG_PAGES):
+        answer = yield logs(key, replica, after, _LOG_PAGE)
+        replica, after = answer["replica"], answer["next"]
+        lines.extend(answer["lines"])
+        lost += answer.get("lost", 0)
+        if len(answer["lines"]) < _LOG_PAGE:
+            break
+    return {"replica": replica, "lines": list(lines), "next": after, "lost": lost}
+
+
+def read_logs(data: Any) -> LogAnswer:
+    answer: LogAnswer = _model("LogAnswer")(data)
+    return answer
 
 
 def events(key: Key, after: int = 0, limit: int = 100) -> Call[list[EventInfo]]:

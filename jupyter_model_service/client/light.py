@@ -58,6 +58,16 @@ class Connection:
         except StopIteration as end:
             return end.value
 
+    def last_logs(self, key: Key, replica: str | None, tail: int) -> Any:
+        """The end of a replica's log, as ``LogAnswer`` in plain JSON."""
+        pages = calls.last_logs(key, replica, tail)
+        try:
+            call = next(pages)
+            while True:
+                call = pages.send(self.send(call))
+        except StopIteration as end:
+            return end.value
+
     def key(self, name: str) -> Key:
         """``(owner, name)``; a name without an owner is one of the caller's own."""
         owner, name = calls.split_name(name)

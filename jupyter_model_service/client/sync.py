@@ -49,6 +49,16 @@ class Client:
     ) -> None:
         self.close()
 
+    @property
+    def url(self) -> str:
+        """The gateway's address, with a slash at the end."""
+        return self._locator.current().url
+
+    @property
+    def token(self) -> str:
+        """The token that this client uses: it opens everything of the gateway. Not in ``repr``, not in errors."""
+        return self._locator.current().token
+
     def close(self) -> None:
         """Give back the connections to endpoints; the client can still be used."""
         if self._http is not None:
@@ -141,9 +151,15 @@ class Client:
 
     # --- what happened -------------------------------------------------------------------------------------
 
-    def logs(self, name: str, replica: str | None = None, *, after: int = 0, limit: int = 1000) -> LogAnswer:
-        """Log lines of one replica (by default the newest) after the cursor; ask again with ``after=answer.next``."""
-        return self._send(calls.logs(self._connection.key(name), replica, after, limit))
+    def logs(
+        self, name: str, replica: str | None = None, *, after: int = 0, limit: int = 1000, tail: int | None = None
+    ) -> LogAnswer:
+        """Log lines of one replica (by default of the one that tells most) after the cursor: ask again with
+        ``after=answer.next``. With ``tail``, the last so many lines instead."""
+        key = self._connection.key(name)
+        if tail is not None:
+            return calls.read_logs(self._connection.last_logs(key, replica, tail))
+        return self._send(calls.logs(key, replica, after, limit))
 
     def events(self, name: str, *, after: int = 0, limit: int = 100) -> builtins.list[EventInfo]:
         """The newest ``limit`` events with an id above ``after``, oldest first."""

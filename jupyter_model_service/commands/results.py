@@ -1,0 +1,123 @@
+"""What a verb gives back: plain data that the command line prints and notebooks show; ``to_json`` is the wire's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..client.waiting import Outcome
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    @property
+    def ok(self) -> bool:
+        return True
+
+    def to_json(self) -> Any:
+        """``None`` when there is nothing to tell."""
+        return None
+
+
+@dataclass(frozen=True)
+class ServiceResult(Result):
+    """``verb`` is what was done to the service; ``outcome`` how it went (``None``: nobody waited)."""
+
+    verb: str
+    service: Json
+    outcome: Outcome | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome is None or self.outcome.ok
+
+    def to_json(self) -> Any:
+        return self.service
+
+
+@dataclass(frozen=True)
+class ServicesResult(Result):
+    services: Sequence[Json]
+
+    def to_json(self) -> Any:
+        return {"services": list(self.services)}
+
+
+@dataclass(frozen=True)
+class GatewayResult(Result):
+    info: Json
+
+    def to_json(self) -> Any:
+        return self.info
+
+
+@dataclass(frozen=True)
+class ValidateResult(Result):
+    folder: str
+    answer: Json
+
+    def to_json(self) -> Any:
+        return self.answer
+
+
+@dataclass(frozen=True)
+class EndpointResult(Result):
+    url: str
+
+    def to_json(self) -> Any:
+        return {"endpoint": self.url}
+
+
+@dataclass(frozen=True)
+class TokenResult(Result):
+    """``file`` is where the token was written; then ``to_json`` does not show it once more."""
+
+    token: Json = field(repr=False)
+    endpoint: str
+    file: str | None = None
+
+    def to_json(self) -> Any:
+        if self.file is None:
+            return self.token
+        return {**{name: value for name, value in self.token.items() if name != "token"}, "file": self.file}
+
+
+@dataclass(frozen=True)
+class TokensResult(Result):
+    tokens: Sequence[Json]
+
+    def to_json(self) -> Any:
+        return {"tokens": list(self.tokens)}
+
+
+@dataclass(frozen=True)
+class LogsResult(Result):
+    """``answer`` is ``None`` when the lines were given to the observer as they came."""
+
+    answer: Json | None
+
+    def to_json(self) -> Any:
+        return self.answer
+
+
+@dataclass(frozen=True)
+class EventsResult(Result):
+    events: Sequence[Json] | None
+
+    def to_json(self) -> Any:
+        return None if self.events is None else {"events": list(self.events)}
+
+
+@dataclass(frozen=True)
+class DoneResult(Result):
+    """For verbs that leave nothing to show: ``sentence`` says what was done."""
+
+    sentence: str
+    data: Json
+
+    def to_json(self) -> Any:
+        return self.data

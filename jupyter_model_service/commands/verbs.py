@@ -1,0 +1,299 @@
+"""What each verb does: arguments in, client calls, a result out. Nothing is printed; an observer sees what happens
+meanwhile. The same for the command line and for notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ..client import calls
+from ..client.calls import Call, Key
+from ..client.light import Connection
+from ..client.waiting import Following, Goal, Outcome
+from ..discovery import find_gateway, start_gateway
+from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
+from .following import follow_events, follow_logs
+from .results import (
+    DoneResult,
+    EndpointResult,
+    EventsResult,
+    GatewayResult,
+    Json,
+    LogsResult,
+    Result,
+    ServiceResult,
+    ServicesResult,
+    TokenResult,
+    TokensResult,
+    ValidateResult,
+)
+from .token_file import check_target, write_token
+
+_START_SECONDS = 30.0
+_ALL_LINES = 1_000_000  # more than any replica's log holds
+
+
+class Observer(Protocol):
+    """Sees what happens while a verb runs. Every method returns soon."""
+
+    def following(self, name: str, verb: str) -> AbstractContextManager[None]:
+        """Around the time in which ``changed`` is called."""
+
+    def changed(self, service: Json) -> None:
+        """The service that is followed has changed."""
+
+    def lines(self, answer: Json) -> None:
+        """New log lines: a ``LogAnswer``."""
+
+    def event(self, event: Json) -> None: ...
+
+    def notice(self, sentence: str) -> None:
+        """Something that the person should know, besides the result."""
+
+    def confirm(self, question: str) -> bool: ...
+
+
+class StoppedWatching(KeyboardInterrupt):
+    """Ctrl-C while following: the service goes on."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Session:
+    """Whom a verb talks to: the gateway by ``connection``, the person by ``observer``."""
+
+    connection: Connection
+    observer: Observer
+
+    def send(self, call: Call[Any]) -> Any:
+        return self.connection.send(call)
+
+    def key(self, arguments: argparse.Namespace) -> Key:
+        return self.connection.key(arguments.name)
+
+
+def run(session: Session, arguments: argparse.Namespace) -> Result:
+    """Do what the line says. Raises the errors of the tree; a service that failed is a result that is not ``ok``."""
+    return _RUN[arguments.verb](session, arguments)
+
+
+# --- services --------------------------------------------------------------------------------------------
+
+
+def _validate(session: Session, arguments: argparse.Namespace) -> Result:
+    folder = calls.absolute(arguments.folder)
+    return ValidateResult(folder, session.send(calls.validate(folder)))
+
+
+def _create(session: Session, arguments: argparse.Namespace) -> Result:
+    options = _options(arguments)
+    _ensure_gateway(session, options["folder"])
+    options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
+    service = session.send(calls.create(options))
+    return _follow(session, arguments, service, Goal(revision=service["revision"]))
+
+
+def _ensure_gateway(session: Session, folder: str) -> None:
+    locator = session.connection.locator
+    if locator.explicit or find_gateway(locator.data_dir) is not None:
+        return
+    if not os.path.isdir(folder):
+        raise InvalidRequest(f"There is no folder {folder}.")
+    found = start_gateway(locator.data_dir, keep=True, timeout=_START_SECONDS)
+    session.observer.notice(
+        f"Started a gateway (process {found.pid}). It stays when this command ends; "
+        "`jupyter model-service gateway --stop` ends it, and the replicas with it."
+    )
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    environment = arguments.environment
+    return calls.revision_options(
+        arguments.folder,
+        image=arguments.image,
+        environment=None if environment is None else dict(environment),
+        mounts=arguments.mounts,
+        cpus=arguments.cpus,
+        memory=arguments.memory,
+        gpus=arguments.gpus,
+    )
+
+
+def _list(session: Session, arguments: argparse.Namespace) -> Result:
+    return ServicesResult(session.send(calls.services())["services"])
+
+
+def _info(session: Session, arguments: argparse.Namespace) -> Result:
+    if arguments.name is None:
+        return GatewayResult(session.send(calls.info()))
+    return ServiceResult("info", session.send(calls.get(session.key(arguments))))
+
+
+def _scale(session: Session, arguments: argparse.Namespace) -> Result:
+    service = session.send(calls.scale(session.key(arguments), arguments.replicas))
+    return _follow(session, arguments, service, Goal(replicas=arguments.replicas))
+
+
+def _update(session: Session, arguments: argparse.Namespace) -> Result:
+    service = session.send(calls.update(session.key(arguments), {**_options(arguments), "public": arguments.public}))
+    return _follow(session, arguments, service, Goal(revision=service["revision"]))
+
+
+def _rollback(session: Session, arguments: argparse.Namespace) -> Result:
+    service = session.send(calls.rollback(session.key(arguments), arguments.revision))
+    return _follow(session, arguments, service, Goal(revision=service["revision"]))
+
+
+def _restart(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    before = frozenset[str]()
+    if not arguments.detach:
+        before = frozenset(replica["id"] for replica in session.send(calls.get(key))["replica_list"])
+    return _follow(session, arguments, session.send(calls.act(key, "restart")), Goal(without=before))
+
+
+def _stop(session: Session, arguments: argparse.Namespace) -> Result:
+    service = session.send(calls.act(session.key(arguments), "stop"))
+    return _follow(session, arguments, service, Goal("stopped"))
+
+
+def _start(session: Session, arguments: argparse.Namespace) -> Result:
+    return _follow(session, arguments, session.send(calls.act(session.key(arguments), "start")), Goal())
+
+
+def _delete(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    name = "/".join(key)
+    if not arguments.yes and not session.observer.confirm(f"Delete {name} with its tokens and its history?"):
+        return DoneResult("Nothing was deleted.", {"deleted": None})
+    service = session.send(calls.delete(key)) or {}
+    if not arguments.detach:
+        _watch(session, Following(key, Goal("removed"), arguments.timeout), "delete")
+    return DoneResult(f"Deleted {name}." if not arguments.detach else f"Deleting {name}.", service)
+
+
+def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal: Goal) -> Result:
+    """The result of a verb that starts something: as it is now, or when it has come to its end."""
+    for sentence in service.get("not_enforced", ()) if arguments.verb in ("create", "update") else ():
+        session.observer.notice(f"Not enforced here: {sentence}")
+    if arguments.detach:
+        return ServiceResult(arguments.verb, service)
+    began = time.monotonic()
+    following = Following((service["owner"], service["name"]), goal, arguments.timeout)
+    _watch(session, following, arguments.verb)
+    result = following.outcome or Outcome(True)
+    if not result.ok and not result.tail:
+        result = replace(result, tail=_last_lines(session, following.key))
+    return ServiceResult(arguments.verb, following.last or service, result, time.monotonic() - began)
+
+
+def _watch(session: Session, following: Following, verb: str) -> None:
+    try:
+        with session.observer.following(following.name, verb):
+            for state in session.connection.follow(following):
+                session.observer.changed(state)
+    except KeyboardInterrupt:
+        raise StoppedWatching(
+            f"No longer watching; {verb} of {following.name} goes on. Look with: "
+            f"jupyter model-service info {following.key[1]}"
+        ) from None
+
+
+def _last_lines(session: Session, key: Key) -> tuple[str, ...]:
+    """Of whichever replica there is still a log of, when the service's description has none."""
+    with contextlib.suppress(ModelServiceError):
+        return tuple(session.connection.last_logs(key, None, 10)["lines"])
+    return ()
+
+
+# --- endpoint and tokens ---------------------------------------------------------------------------------
+
+
+def _get_endpoint(session: Session, arguments: argparse.Namespace) -> Result:
+    return EndpointResult(session.send(calls.get(session.key(arguments)))["endpoint"])
+
+
+def _generate_token(session: Session, arguments: argparse.Namespace) -> Result:
+    path = check_target(arguments.output) if arguments.output is not None else None
+    key = session.key(arguments)
+    token = session.send(calls.generate_token(key, arguments.label, arguments.expires))
+    if path is not None:
+        try:
+            write_token(path, token["token"])
+        except OSError as error:
+            session.send(calls.revoke_token(key, token["id"]))
+            raise InvalidRequest(
+                f"{path} cannot be written ({error.strerror}); the token was revoked again."
+            ) from error
+    if arguments.quiet or path is not None:
+        return TokenResult(token, "", None if path is None else arguments.output)
+    return TokenResult(token, session.send(calls.get(key))["endpoint"])
+
+
+def _tokens(session: Session, arguments: argparse.Namespace) -> Result:
+    return TokensResult(session.send(calls.tokens(session.key(arguments)))["tokens"])
+
+
+def _revoke_token(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    wanted = arguments.token
+    known: Sequence[Mapping[str, Any]] = session.send(calls.tokens(key))["tokens"]
+    found = [token for token in known if token["id"] == wanted] or [t for t in known if t["name"] == wanted]
+    if not found:
+        raise NotFound(f"{'/'.join(key)} has no token with that id or label; `tokens` lists them.")
+    if len(found) > 1:
+        ids = ", ".join(str(token["id"]) for token in found)
+        raise Conflict(f"{len(found)} tokens are called {wanted!r}: revoke by id, one of {ids}.")
+    session.send(calls.revoke_token(key, found[0]["id"]))
+    called = f" ({found[0]['name']})" if found[0]["name"] else ""
+    return DoneResult(f"Revoked token {found[0]['id']}{called} of {'/'.join(key)}.", dict(found[0]))
+
+
+# --- what happened ---------------------------------------------------------------------------------------
+
+
+def _logs(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    tail = _ALL_LINES if arguments.tail is None else arguments.tail
+    if arguments.follow:
+        follow_logs(session.connection, key, arguments.replica, tail, session.observer.lines)
+        return LogsResult(None)
+    return LogsResult(session.connection.last_logs(key, arguments.replica, tail))
+
+
+def _events(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    if arguments.follow:
+        follow_events(session.connection, key, arguments.tail, session.observer.event)
+        return EventsResult(None)
+    return EventsResult(session.send(calls.events(key, limit=arguments.tail))["events"])
+
+
+_RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
+    "validate": _validate,
+    "create": _create,
+    "list": _list,
+    "info": _info,
+    "scale": _scale,
+    "update": _update,
+    "rollback": _rollback,
+    "restart": _restart,
+    "stop": _stop,
+    "start": _start,
+    "get-endpoint": _get_endpoint,
+    "generate-token": _generate_token,
+    "tokens": _tokens,
+    "revoke-token": _revoke_token,
+    "logs": _logs,
+    "events": _events,
+    "delete": _delete,
+}
