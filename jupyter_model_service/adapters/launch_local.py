@@ -44,8 +44,8 @@ from .local_files import (
     not_enforced,
     notes_of,
     placement_in,
-    read,
     run_plan,
+    runner_in,
     write_spec,
 )
 from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, is_loopback, listening
@@ -212,7 +212,7 @@ class LocalLauncher:
         folder = self._folder(replica)
         end = time.monotonic() + self._start_timeout
         for pause in _pauses(0.005):
-            runner = read(folder / "runner.json")
+            runner = runner_in(folder)
             if runner.get("pid") == process.pid and (placement := placement_in(folder, runner)):
                 return placement
             _unless(cancelled, replica)
@@ -249,7 +249,7 @@ class LocalLauncher:
     def _seen(self, replica: str, look: Snapshot) -> Seen | None:
         """``None`` when neither a directory nor a process is there."""
         folder = self._folder(replica)
-        runner = read(folder / "runner.json")
+        runner = runner_in(folder)
         if runner:
             alive = look.named(runner.get("pid"), runner.get("started"), replica) is not None
             return Seen(replica, placement_in(folder, runner) if alive else None, alive)
@@ -258,11 +258,13 @@ class LocalLauncher:
 
     def _members(self, replica: str, look: Snapshot) -> set[Process]:
         """Every living process that is provably the replica's."""
-        runner = read(self._folder(replica) / "runner.json")
+        folder = self._folder(replica)
+        runner = runner_in(folder)
         model = runner.get("model") or {}
         named = look.named(runner.get("pid"), runner.get("started"), replica)
         roots = [*look.marks.get(replica, ()), *([named] if named else [])]
-        roots += look.group(model.get("pid"), model.get("started"), model.get("pgid"))
+        cwd = notes_of(folder).get("cwd")
+        roots += look.group(model.get("pid"), model.get("started"), model.get("pgid"), cwd)
         return look.family(roots)
 
     def _exposed(self, replica: str) -> Sequence[str]:
@@ -299,7 +301,7 @@ class LocalLauncher:
         """Returns what would not die."""
         look = Snapshot(str(self.directory))
         known = self._members(replica, look)
-        runner = read(self._folder(replica) / "runner.json")
+        runner = runner_in(self._folder(replica))
         first = look.named(runner.get("pid"), runner.get("started"), replica)
         if first is not None:
             first.signal(signal.SIGTERM)

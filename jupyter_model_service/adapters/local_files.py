@@ -16,7 +16,7 @@ from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import Placement, StartRequest
 
-from .processes import DIRECTORY_MARK
+from .processes import DIRECTORY_MARK, numbering
 
 HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)  # below the ports that systems hand out to outgoing connections
@@ -52,7 +52,12 @@ def write_spec(
         "command": list(plan.argv),
         "stop_grace": request.revision.definition.serving.stop_timeout,
         "abandon_after": abandon_after,
-        "launcher": {"address": [HOST, port], "gpus": list(gpus)},
+        "launcher": {
+            "address": [HOST, port],
+            "gpus": list(gpus),
+            "cwd": os.path.realpath(plan.cwd),
+            "numbering": numbering(),
+        },
     }
     file = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(file, "w", encoding="utf-8") as stream:
@@ -60,7 +65,7 @@ def write_spec(
 
 
 def notes_of(folder: Path) -> Mapping[str, Any]:
-    """What we wrote for ourselves: ``address`` and ``gpus``."""
+    """What we wrote for ourselves: ``address``, ``gpus``, the ``cwd`` and the ``numbering`` of the processes."""
     notes = read(folder / "spec.json").get("launcher")
     return notes if isinstance(notes, dict) else {}
 
@@ -72,6 +77,11 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def runner_in(folder: Path) -> dict[str, Any]:
+    """``runner.json``; empty when its numbers are of another boot or another container, and mean nothing now."""
+    return read(folder / "runner.json") if notes_of(folder).get("numbering") == numbering() else {}
 
 
 def placement_in(folder: Path, runner: Mapping[str, Any]) -> Placement | None:
@@ -114,8 +124,6 @@ def inheritable(environment: Mapping[str, str]) -> dict[str, str]:
 
 def free_port(taken: set[int]) -> int:
     for port in [*random.sample(PORTS, 200), 0]:
-        if port in taken:
-            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))
             chosen: int = probe.getsockname()[1]

@@ -60,6 +60,7 @@ class _Entry:
     process: Process
     parent: int
     group: int
+    session: int
     zombie: bool
 
 
@@ -83,13 +84,24 @@ class Snapshot:
         marked = entry.process in self.marks.get(replica, ())
         return entry.process if marked or (_PROC and started == entry.process.started) else None
 
-    def group(self, pid: object, started: object, group: object) -> list[Process]:
-        """The members of the process group whose leader a file names, as long as there is a leader to check (a
-        zombie does, too): afterwards the number may be anybody's."""
-        leader = self._entries.get(pid) if isinstance(pid, int) else None
-        if not _PROC or leader is None or leader.process.started != started or group != pid:
+    def group(self, pid: object, started: object, group: object, cwd: str | None) -> list[Process]:
+        """The members of the process group whose leader a file names.
+
+        Once the leader is gone its number stays taken as long as the group has members, so nobody else can have
+        it; a member is believed that is no older, shares the leader's session, and works in ``cwd``. (Servers that
+        set their title, as vLLM's workers do, overwrite their environment and with it the marks.)
+        """
+        if not _PROC or not isinstance(pid, int) or not isinstance(started, int) or group != pid:
             return []
-        return [entry.process for entry in self._entries.values() if entry.group == group]
+        members = [entry for entry in self._entries.values() if entry.group == group]
+        leader = self._entries.get(pid)
+        if leader is not None:
+            return [entry.process for entry in members] if leader.process.started == started else []
+        return [
+            entry.process
+            for entry in members
+            if entry.session == pid and entry.process.started >= started and _works_in(entry.process.pid) == cwd
+        ]
 
     def family(self, processes: Iterable[Process]) -> set[Process]:
         """Those of them that live, and everything that descends from them; never this process or its parents."""
@@ -123,6 +135,14 @@ def listening(processes: Iterable[Process]) -> set[tuple[str, int]]:
     return found
 
 
+def numbering() -> str:
+    """Within what process ids and start times mean the same: one boot of the machine, one container."""
+    if not _PROC:
+        return ""  # there the marks decide
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
 def is_loopback(host: str) -> bool:
     address = ipaddress.ip_address(host.split("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
@@ -152,9 +172,8 @@ def _entry(pid: int) -> _Entry | None:
     except OSError:
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold anything, even ")"
-    return _Entry(
-        Process(pid, int(fields[19])), parent=int(fields[1]), group=int(fields[2]), zombie=fields[0] in (b"Z", b"X")
-    )
+    parent, group, session = (int(field) for field in fields[1:4])
+    return _Entry(Process(pid, int(fields[19])), parent, group, session, zombie=fields[0] in (b"Z", b"X"))
 
 
 def _asked_entry(pid: int) -> _Entry | None:
@@ -163,8 +182,15 @@ def _asked_entry(pid: int) -> _Entry | None:
         with known.oneshot():
             started = int(known.create_time() * 1000)
             zombie = known.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            return _Entry(Process(pid, started), parent=known.ppid(), group=os.getpgid(pid), zombie=zombie)
+            return _Entry(Process(pid, started), known.ppid(), os.getpgid(pid), os.getsid(pid), zombie)
     except (psutil.Error, OSError):
+        return None
+
+
+def _works_in(pid: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
         return None
 
 

@@ -155,6 +155,7 @@ def _script_index(argv: Sequence[str]) -> int | None:
 # --- the words of a shell script ---------------------------------------------------------------------
 
 _BLANKS = frozenset(" \t\n\r;&|<>`")
+_PLAIN = frozenset({"plain", "group", "substitution", "backtick"})  # no quotes around it
 
 
 @dataclass(frozen=True)
@@ -183,31 +184,38 @@ def _words(script: str) -> Iterator[list[_Char]]:
 
 
 def _characters(script: str) -> Iterator[_Char | None]:
-    """Each character that means itself; ``None`` where a word ends."""
+    """Each character that means itself; ``None`` where a word ends.
+
+    What a ``$(…)`` stands for is unknown, but it is the beginning of the word that follows at once: ``\\0``.
+    """
     stack = ["plain"]
     index, at_start = 0, True
     while index < len(script):
         char, pair, context = script[index], script[index : index + 2], stack[-1]
+        plain = context in _PLAIN
         step = 1
         given: list[_Char | None] = []
-        if context == "plain" and char == "#" and at_start:
+        if plain and char == "#" and at_start:
             step = len(script[index:].split("\n", 1)[0])
         elif (char == "'" and context in ("single", "ansi")) or (char == '"' and context == "double"):
             stack.pop()
-        elif context == "plain" and pair in ("$'", '$"'):
+        elif plain and pair in ("$'", '$"'):
             pass  # $'…' and $"…": the dollar belongs to the quote
-        elif context == "plain" and char in "'\"":
+        elif plain and char in "'\"":
             ansi = index > 0 and script[index - 1] == "$"
             stack.append("double" if char == '"' else "ansi" if ansi else "single")
-        elif pair == "$(" and context in ("plain", "double"):
-            stack.append("plain")
+        elif pair == "$(" and (plain or context == "double"):
+            stack.append("substitution")
             given, step = [None], 2
-        elif context == "plain" and char in "()":
-            if char == "(":
-                stack.append("plain")
-            elif len(stack) > 1:
-                stack.pop()
+        elif char == "`" and (plain or context == "double"):
+            given = _opened_or_closed(stack, "backtick", index)
+        elif plain and char == "(":
+            stack.append("group")
             given = [None]
+        elif plain and char == ")":
+            given = _opened_or_closed(stack, "substitution", index) if context == "substitution" else [None]
+            if context == "group":
+                stack.pop()
         elif char == "\\" and _escapes(pair, context):
             step = 2
             given = [] if pair == "\\\n" else [_Char(pair[1], index, index + 2, context)]
@@ -220,6 +228,15 @@ def _characters(script: str) -> Iterator[_Char | None]:
         index += step
 
 
+def _opened_or_closed(stack: list[str], kind: str, index: int) -> list[_Char | None]:
+    if kind not in stack:
+        stack.append(kind)
+        return [None]
+    while stack.pop() != kind:
+        pass
+    return [None, _Char("\0", index + 1, index + 1, stack[-1])]
+
+
 def _escapes(pair: str, context: str) -> bool:
     if len(pair) < 2 or context == "single":
         return False
@@ -228,7 +245,7 @@ def _escapes(pair: str, context: str) -> bool:
 
 def _quoted(text: str, context: str) -> str:
     """The text as it must be written inside that kind of quotes to mean itself."""
-    if context == "plain":
+    if context in _PLAIN:
         return shlex.quote(text)
     if context == "double":
         return re.sub(r'([$`"\\])', r"\\\1", text)

@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from jupyter_model_service.adapters.launch_local import LocalLauncher
-from jupyter_model_service.adapters.processes import Process, Snapshot
+from jupyter_model_service.adapters.local_files import PORTS, free_port
+from jupyter_model_service.adapters.processes import Process, Snapshot, numbering
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.revision import Mount, Resources, Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
@@ -137,7 +138,7 @@ def test_the_model_is_served_at_its_address_on_loopback_only(bench: Bench) -> No
 
 def test_the_model_gets_its_environment_and_none_of_our_secrets(bench: Bench) -> None:
     secrets = ("JUPYTERHUB_API_TOKEN", "JUPYTERHUB_USER", "JPY_API_TOKEN", "JUPYTER_TOKEN", "JPY_PARENT_PID")
-    ours = {**os.environ, **dict.fromkeys(secrets, "s3cret"), "MODEL_SERVICE_SPEC": "s3cret", "KEPT": "yes"}
+    ours = {**os.environ, **dict.fromkeys(secrets, "s3cret"), "MODEL_SERVICE_X": "s3cret", "KEPT": "yes"}
     launcher = bench.launcher(environment=ours)
     request = bench.request(environment=(("OWN", "a=b"), ("CACHE", "/models/cache")))
     placement = asyncio.run(launcher.start(request))
@@ -151,6 +152,18 @@ def test_the_model_gets_its_environment_and_none_of_our_secrets(bench: Bench) ->
     assert values["BACKEND_MODEL_PATH"] == str(bench.folder)
     assert values["MODEL_SERVICE_REPLICA"] == "chat-a"
     bench.stop()
+
+
+def test_a_runner_hears_no_signal_that_is_meant_for_us(bench: Bench) -> None:
+    """Ctrl-C and a closed terminal reach the gateway's process group and session."""
+    pid = bench.start().handle["pid"]
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+    bench.stop()
+
+
+def test_a_port_that_was_given_away_is_not_given_again() -> None:
+    assert free_port(set(PORTS)) not in PORTS
+    assert free_port(set(PORTS) - {20_007, 31_001, *range(22_000, 24_000)}) in {20_007, 31_001, *range(22_000, 24_000)}
 
 
 def test_what_holds_the_secret_is_for_this_user_only(bench: Bench) -> None:
@@ -313,20 +326,59 @@ def test_a_stopped_runner_and_its_model_are_ended_too(bench: Bench) -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="start times of the kernel")
-def test_the_recorded_group_is_ended_even_when_its_marks_are_gone(bench: Bench) -> None:
-    """A server that rewrites its title overwrites its environment; here ``env -i`` does."""
+@pytest.mark.parametrize("first", ["", "runner", "both"])
+def test_the_recorded_group_is_ended_even_when_its_marks_are_gone(bench: Bench, first: str) -> None:
+    """A server that sets its title overwrites its environment; here ``env -i`` does. ``first``: killed before."""
     (bench.folder / "bare.sh").write_text("env -i sleep 300 & exec env -i sleep 301\n")
     command = ("sh", "/models/bare.sh", "{port}")
     revision = Revision(1, str(bench.folder), Definition("m", "/models", 8000, command), 0.0)
     placement = asyncio.run(bench.launcher().start(StartRequest("chat-a", "ann", "chat", revision, "5e" * 32)))
-    pid = bench.model_pid()
-    group = eventually(lambda: [p for p in psutil.pids() if pgid(p) == pid and named(p, "sleep")][1:] and [pid])
-    members = [p for p in psutil.pids() if pgid(p) == pid]
-    assert group
-    assert len(members) == 2
+    leader = bench.model_pid()
+    members = eventually(lambda: two([p for p in psutil.pids() if pgid(p) == leader and named(p, "sleep")]))
+    if first:
+        os.kill(placement.handle["pid"], signal.SIGKILL)
+        eventually(lambda: not lives(leader))
+    if first == "both":  # and the next process has the leader's number: then nothing is proven
+        spec = bench.directory / "chat-a" / "spec.json"
+        spec.write_text(spec.read_text().replace(numbering(), "another boot"))
     bench.stop()
-    assert not any(lives(p) for p in members)
-    assert not lives(placement.handle["pid"])
+    try:
+        assert [lives(p) for p in members] == [first == "both" and p != leader for p in members]
+        assert not lives(placement.handle["pid"])
+    finally:
+        for pid in members:
+            if lives(pid) and pgid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not LINUX, reason="sessions as the kernel shows them")
+def test_an_orphan_of_the_group_number_is_believed_only_where_it_fits(bench: Bench) -> None:
+    """A daemon whose session leader is gone looks like what a killed runner leaves, but for age and folder."""
+    script = (
+        "import os, time\nif os.fork(): os._exit(0)\nprint(os.getpid(), os.getpgid(0), flush=True)\ntime.sleep(300)"
+    )
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=bench.folder, start_new_session=True
+    )
+    assert daemon.stdout
+    pid, group = map(int, daemon.stdout.readline().split())
+    daemon.wait()
+    born = started_of(pid)
+    folder = str(bench.folder)
+    look = Snapshot("/nowhere")
+    try:
+        assert look.group(group, born, group, folder) == [process_of(pid)]
+        assert look.group(group, born + 1, group, folder) == []
+        assert look.group(group, born, group, "/elsewhere") == []
+        assert look.group(group, born, pid, folder) == []
+        assert look.group(group, None, group, folder) == []
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        daemon.stdout.close()
+
+
+def two(found: list[int]) -> list[int]:
+    return found if len(found) == 2 else []
 
 
 def pgid(pid: int) -> int:
@@ -354,10 +406,10 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_that_got_the_runners_number_is_not_touched(bench: Bench, bystander: subprocess.Popen[bytes]) -> None:
     pid = bystander.pid
-    started = started_of(pid)
-    for wrong in (started - 1, None):
+    for wrong in (started_of(pid) - 1, None):
         folder = bench.directory / "chat-a"
         folder.mkdir(parents=True)
+        (folder / "spec.json").write_text(json.dumps({"launcher": {"numbering": numbering(), "cwd": os.getcwd()}}))
         model = {"pid": pid, "pgid": pid, "started": wrong}
         state = {"pid": pid, "started": wrong, "control": {"host": "127.0.0.1", "port": 1}, "model": model}
         (folder / "runner.json").write_text(json.dumps(state))

@@ -146,10 +146,13 @@ def test_the_folder_in_an_argument(written: str, becomes: str) -> None:
         ('bash -c "cd /models; run --port 8000"', f'bash -c "cd {FOLDER}; run --port {FREE}"'),
         ('X="$(cat "/models/x y")" run {port}', f'X="$(cat "{FOLDER}/x y")" run {FREE}'),
         ("run ${DIR:-/models/x} {port}", f"run ${{DIR:-{FOLDER}/x}} {FREE}"),
+        ("run -p 8000\\\n --host 0.0.0.0", f"run -p {FREE}\\\n --host 127.0.0.1"),
         ("run -p 8000 \\\n --dir /models\n", f"run -p {FREE} \\\n --dir {FOLDER}\n"),
         ("run 8000 # don't touch /models\nls /models", f"run {FREE} # don't touch /models\nls {FOLDER}"),
         ("""run --json '{"a": {"b": 1}}' "{x}" {port}""", f"""run --json '{{"a": {{"b": 1}}}}' "{{x}}" {FREE}"""),
+        ("(cd /models; run 8000) & x=`ls /models`", f"(cd {FOLDER}; run {FREE}) & x=`ls {FOLDER}`"),
         # not a start of a word, not the folder, not the port
+        ('run $(pwd)/models `pwd`/models/x "$(pwd)/models" "$(echo "$(pwd)")/models"', None),
         ('run "$ROOT"/models/x $ROOT/models ${port} /models2 80"00"', None),
         ("echo 'it costs $8000' a8000 8000a", None),
     ],
@@ -168,6 +171,9 @@ def test_a_script_is_rewritten_word_by_word(written: str, becomes: str | None) -
         "printf '%s\\n' {model_path}'/x'",
         "printf '%s\\n' \"$(printf '%s' \"/models/x\")\"",
         "printf '%s\\n' $'/models/x'",
+        'printf \'%s%s\\n\' "$(true)" "/models/x"',
+        "printf '%s%s\\n' \"`true`\" '/models/x'",
+        "(printf '%s\\n' \"$( (true) )\"'' /models/x) | tail -n 1",
     ],
 )
 def test_a_folder_with_odd_characters_stays_one_word_between_any_quotes(script: str) -> None:
