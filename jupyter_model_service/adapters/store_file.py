@@ -78,6 +78,8 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(explain(path, error.orig or error)) from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(explain(path, error)) from error
+    except UnicodeDecodeError as error:  # the driver trips over the message of SQLite that quotes the damage
+        raise StoreError(_damaged(path, "it holds text that is none")) from error
 
 
 def explain(path: Path, error: BaseException) -> str:
@@ -131,8 +133,9 @@ def _check_file(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(f"The database {path} is not a regular file: move it away to start anew.")
-    if found.st_size == 0:
-        # We never make an empty one (see ``_create``), and SQLite would start anew and delete the log.
+    if found.st_size <= 1:
+        # We never make an empty one (see ``_create``), and SQLite would start anew and delete the log; to SQLite
+        # one byte is empty, too.
         raise StoreError(_damaged(path, "the file is empty"))
     if not os.access(path, os.R_OK | os.W_OK):
         raise StoreError(f"The database {path} cannot be read and written: make it readable and writable for you.")
@@ -205,9 +208,13 @@ def _inspect(path: Path, migrations: Migrations) -> str:
     # file system without shared memory, where there is no log) has to be played back first.
     mode = "rw" if beside(path, "-journal").exists() else "ro"
     with closing(_raw(path, mode)) as connection:
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if said != "ok":
-            raise StoreError(_damaged(path, str(said).replace("\n", " ")))
+            raise StoreError(_damaged(path, " ".join(said.split())))
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        if path.stat().st_size % page and not _in_log(path):
+            raise StoreError(_damaged(path, "its last page is cut off"))
         try:
             ((version,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         except (sqlite3.OperationalError, ValueError) as error:
@@ -222,6 +229,14 @@ def _inspect(path: Path, migrations: Migrations) -> str:
             f"one knows {migrations.head}): install that version, or move the file away to start anew."
         )
     return str(version)
+
+
+def _in_log(path: Path) -> bool:
+    """Whether there may be pages in the log that the file does not have yet, or only in part."""
+    try:
+        return beside(path, "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 # --- 4. older schemas --------------------------------------------------------------------------------

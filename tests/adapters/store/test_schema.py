@@ -1,0 +1,163 @@
+"""Newer and older schemas: the former are refused, the latter are lifted, with a copy beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from jupyter_model_service.adapters import schema
+from jupyter_model_service.adapters.store import SqlStore
+from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
+from jupyter_model_service.errors import StoreError
+
+from .samples import REVISION, copy, fill, ids, refused, rows
+
+NEXT = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("services", recreate="always") as table:
+        table.add_column(sa.Column("colour", sa.String, server_default="grey"))
+    op.get_bind().exec_driver_sql("INSERT INTO events VALUES (9001, 1, 's1', 'k', 'migrated', NULL, '{{}}')")
+    {then}
+"""
+
+
+def next_schema(folder: Path, then: str = "") -> Migrations:
+    """Our migrations and one more, which rebuilds the table that all others refer to."""
+    directory = folder / "migrations 100%"
+    shutil.copytree(MIGRATIONS.directory, directory)
+    (directory / "versions" / "v0002.py").write_text(NEXT.format(then=then))
+    return Migrations(directory, "0002")
+
+
+def test_a_newer_schema_is_refused(killed: Path, path: Path) -> None:
+    """Also one that is only in the log: nothing of the log is moved into the file."""
+    copy(killed, path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("UPDATE alembic_version SET version_num = '0099'")
+    connection.commit()
+    away = path.parent.parent / "away"
+    shutil.copytree(path.parent, away)
+    connection.close()
+    (away / "state.db-shm").unlink()
+    sentence = refused(away / "state.db")
+    assert "written by a newer version" in sentence
+    assert "schema 0099" in sentence
+    assert (away / "state.db-wal").stat().st_size > 0
+
+
+def test_a_schema_of_another_numbering_is_refused(closed: Path, path: Path) -> None:
+    copy(closed, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'abc'")
+    assert "schema abc" in refused(path)
+
+
+@pytest.mark.parametrize("source", ["closed", "killed"])
+def test_an_older_schema_is_lifted_with_a_copy_beside_it(
+    source: str, request: pytest.FixtureRequest, path: Path, tmp_path: Path
+) -> None:
+    copy(request.getfixturevalue(source), path)
+    newer = next_schema(tmp_path)
+
+    async def body() -> None:
+        store = await SqlStore.open(path, migrations=newer)
+        assert [e.id for e in await store.events(limit=1000)] == [*range(1, 61), 9001]
+        assert await store.revisions("s1") == [REVISION]  # not lost with the table that they refer to
+        await store.remove_service("s1")
+        assert await store.events() == []  # they still do refer to it
+        await store.close()
+
+    asyncio.run(body())
+    assert rows(path, "SELECT version_num FROM alembic_version") == [("0002",)]
+    kept = path.with_name("state.db.schema-0001")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert rows(kept, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert rows(kept, "SELECT count(*) FROM events") == [(60,)]
+    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", "state.db.schema-0001"]
+    assert "written by a newer version" in refused(path)  # by what is installed now
+    kept.replace(path)
+    assert asyncio.run(ids(path)) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ("raise ValueError('a value that nobody expected')", "a value that nobody expected"),
+        ("op.get_bind().exec_driver_sql('INSERT INTO nowhere VALUES (1)')", "no such table"),
+        ("op.get_bind().exec_driver_sql('DELETE FROM services')", "refer to rows that are not there"),
+    ],
+)
+def test_a_migration_that_fails_changes_nothing(closed: Path, path: Path, tmp_path: Path, then: str, why: str) -> None:
+    copy(closed, path)
+    content = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        asyncio.run(SqlStore.open(path, migrations=next_schema(tmp_path, then)))
+    assert "from schema 0001 to 0002 failed, nothing was changed" in str(caught.value)
+    assert why in str(caught.value)
+    assert rows(path, "SELECT count(*) FROM events") == [(60,)]
+    assert path.read_bytes() == content
+    assert asyncio.run(ids(path)) == list(range(1, 61))
+
+
+def test_a_kill_in_the_middle_of_a_migration_changes_nothing(closed: Path, path: Path, tmp_path: Path) -> None:
+    copy(closed, path)
+    newer = next_schema(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    program = (
+        "import sys; from pathlib import Path; from jupyter_model_service.adapters.store_file import *\n"
+        "open_database(Path(sys.argv[1]), Migrations(Path(sys.argv[2]), '0002'))"
+    )
+    child = subprocess.run([sys.executable, "-c", program, str(path), str(newer.directory)], timeout=60)
+    assert child.returncode == -9
+    assert asyncio.run(ids(path)) == list(range(1, 61))
+
+
+def test_the_migrations_lead_to_the_tables_that_a_new_database_gets(path: Path, tmp_path: Path) -> None:
+    """From nothing, so that each migration is run."""
+    assert ScriptDirectory(str(MIGRATIONS.directory)).get_heads() == [schema.HEAD]
+    asyncio.run(fill(path, writes=0))
+    migrated = tmp_path / "migrated.db"
+    with closing(sqlite3.connect(migrated)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+    first = Migrations(tmp_path / "from-nothing", schema.HEAD)
+    shutil.copytree(MIGRATIONS.directory, first.directory)
+    (first.directory / "versions" / "v0000.py").write_text(
+        "revision = '0000'\ndown_revision = None\n\n\ndef upgrade():\n    pass\n"
+    )
+    one = first.directory / "versions" / "v0001.py"
+    one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
+    asyncio.run(fill_with(migrated, first))
+    shapes = "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
+    assert rows(migrated, shapes) == rows(path, shapes)
+    for (table,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        for pragma in ("table_info", "foreign_key_list", "index_list"):
+            query = f"SELECT * FROM pragma_{pragma}('{table}')"
+            assert rows(migrated, query) == rows(path, query), (table, pragma)
+    engine = create_engine(f"sqlite:///{migrated}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+async def fill_with(path: Path, migrations: Migrations) -> None:
+    await (await SqlStore.open(path, migrations=migrations)).close()
