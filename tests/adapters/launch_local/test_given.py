@@ -1,0 +1,198 @@
+"""What a replica is given, and what is refused before it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyter_model_service.adapters.launch_local import LocalLauncher
+from jupyter_model_service.adapters.local_files import PORTS, free_port
+from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.revision import Mount, Resources, Revision
+from jupyter_model_service.errors import InvalidRequest, LaunchError
+from jupyter_model_service.ports import Placement, StartRequest
+
+from .bench import Bench, accepts, eventually, lives
+
+
+def test_the_model_is_served_at_its_address_on_loopback_only(bench: Bench) -> None:
+    placement = bench.start()
+    eventually(lambda: accepts(placement.address))
+    assert placement.address[0] == placement.control[0] == "127.0.0.1"
+    assert asyncio.run(bench.launcher().exposed("chat-a", placement)) == []
+    bench.stop()
+    assert not accepts(placement.address)
+    assert bench.processes() == []
+    assert list(bench.directory.iterdir()) == []
+
+
+def test_the_model_gets_its_environment_and_none_of_our_secrets(bench: Bench) -> None:
+    secrets = ("JUPYTERHUB_API_TOKEN", "JUPYTERHUB_USER", "JPY_API_TOKEN", "JUPYTER_TOKEN", "JPY_PARENT_PID")
+    ours = {**os.environ, **dict.fromkeys(secrets, "s3cret"), "MODEL_SERVICE_X": "s3cret", "KEPT": "yes"}
+    launcher = bench.launcher(environment=ours)
+    request = bench.request(environment=(("OWN", "a=b"), ("CACHE", "/models/cache")))
+    placement = asyncio.run(launcher.start(request))
+    seen = bench.folder / "seen.txt"
+    eventually(seen.exists)
+    values = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
+    assert "s3cret" not in values.values()
+    assert request.secret not in seen.read_text()
+    assert (values["KEPT"], values["OWN"], values["CACHE"]) == ("yes", "a=b", f"{bench.folder}/cache")
+    assert values["PORT"] == values["MODEL_SERVICE_PORT"] == str(placement.address[1])
+    assert values["BACKEND_MODEL_PATH"] == str(bench.folder)
+    assert values["MODEL_SERVICE_REPLICA"] == "chat-a"
+    bench.stop()
+
+
+def test_a_runner_hears_no_signal_that_is_meant_for_us(bench: Bench) -> None:
+    """Ctrl-C and a closed terminal reach the gateway's process group and session."""
+    pid = bench.start().handle["pid"]
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+    bench.stop()
+
+
+def test_a_port_that_was_given_away_is_not_given_again() -> None:
+    assert free_port(set(PORTS)) not in PORTS
+    assert free_port(set(PORTS) - {20_007, 31_001, *range(22_000, 24_000)}) in {20_007, 31_001, *range(22_000, 24_000)}
+
+
+def test_what_holds_the_secret_is_for_this_user_only(bench: Bench) -> None:
+    bench.start()
+    folder = bench.directory / "chat-a"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "spec.json").stat().st_mode) == 0o600
+    assert "5e5e" not in " ".join(psutil.Process(bench.runner()["pid"]).cmdline())
+    bench.stop()
+
+
+def test_many_starts_at_once_collide_nowhere(bench: Bench) -> None:
+    async def body() -> list[Placement]:
+        launcher = bench.launcher()
+        starts = [launcher.start(bench.request(replica=f"chat-{n}")) for n in range(6)]
+        placements = await asyncio.gather(*starts)
+        assert len(await launcher.find()) == 6
+        return list(placements)
+
+    placements = asyncio.run(body())
+    assert len({p.address[1] for p in placements}) == 6
+    eventually(lambda: all(accepts(placement.address) for placement in placements))
+
+    async def end() -> None:
+        launcher = bench.launcher()
+        await asyncio.gather(*(launcher.stop(f"chat-{n}", None) for n in range(6)))
+
+    asyncio.run(end())
+    assert bench.processes() == []
+
+
+def test_a_runner_that_ends_at_once_is_reported_with_its_last_words(bench: Bench, tmp_path: Path) -> None:
+    runner = tmp_path / "runner.py"
+    runner.write_text("raise SystemExit('the stars are wrong')\n")
+    with pytest.raises(LaunchError, match=r"ended at once \(status 1\): the stars are wrong") as caught:
+        asyncio.run(bench.launcher(runner=runner).start(bench.request()))
+    assert caught.value.stage == "runner"
+    assert bench.find() == {}
+
+
+def test_a_runner_that_says_nothing_is_given_up_and_ended(bench: Bench, tmp_path: Path) -> None:
+    runner = tmp_path / "runner.py"
+    runner.write_text("import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(300)\n")
+    with pytest.raises(LaunchError, match=r"said nothing for 0\.2 s"):
+        asyncio.run(bench.launcher(runner=runner, start_timeout=0.2).start(bench.request()))
+    assert bench.processes() == []
+    assert bench.find() == {}
+
+
+def test_no_interpreter_and_no_disk_are_one_sentence(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"No such file or directory \(/nowhere/python\)"):
+        asyncio.run(bench.launcher(python="/nowhere/python").start(bench.request()))
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(LaunchError, match="Not a directory"):
+        asyncio.run(LocalLauncher(blocked / "replicas").start(bench.request()))
+    assert bench.find() == {}
+
+
+def test_a_model_that_listens_on_every_address_is_told(bench: Bench) -> None:
+    (bench.folder / "open.py").write_text(
+        "import socket, sys, time\ns = socket.create_server(('', int(sys.argv[1])))\ntime.sleep(300)\n"
+    )
+    command = (sys.executable, "/models/open.py", "{port}")
+    revision = Revision(1, str(bench.folder), Definition("m", "/models", 8000, command), 0.0)
+
+    async def body() -> None:
+        launcher = bench.launcher()
+        placement = await launcher.start(StartRequest("chat-a", "ann", "chat", revision, "5e" * 32))
+        said: Any = []
+        for _ in range(1000):
+            if said := await launcher.exposed("chat-a", placement):
+                break
+            await asyncio.sleep(0.02)
+        assert said == [f"0.0.0.0:{placement.address[1]}"]
+
+    asyncio.run(body())
+    bench.stop()
+
+
+def test_what_is_not_enforced_is_said(bench: Bench) -> None:
+    mounts = (Mount("/data", "/mnt/data", True),)
+    said = bench.launcher().check(bench.revision(mounts=mounts, resources=Resources(cpus=2.5, memory=1 << 30)))
+    assert len(said) == 3
+    assert "/data at /mnt/data is not enforced" in said[0]
+    assert "2.5 CPUs is not enforced" in said[1]
+    assert "memory limit of 1073741824 bytes is not enforced" in said[2]
+
+
+def test_what_cannot_be_run_here_is_refused_with_the_reason(bench: Bench, tmp_path: Path) -> None:
+    launcher = bench.launcher(gpus=list)
+    good = bench.revision()
+    assert launcher.check(good) == []
+
+    def refused(match: str, **fields: Any) -> None:
+        with pytest.raises(InvalidRequest, match=match):
+            launcher.check(Revision(**{**vars(good), **fields}))
+
+    refused("local processes here; leave the image out", image="python:3.12")
+    refused("There is no folder", folder=str(tmp_path / "nowhere"))
+    refused("There is no folder", folder=str(bench.folder / "server.py"))
+    refused("2 GPUs asked for, this machine has none", resources=Resources(gpus=2))
+    refused("is no folder: it would be", definition=Definition("m", "/models/weights", 8000, ("run", "8000")))
+    refused("says which port", definition=Definition("m", "/models", 8000, ("run",)))
+    with pytest.raises(InvalidRequest, match="3 GPUs asked for, this machine has 2"):
+        bench.launcher(gpus=lambda: ["0", "1"]).check(bench.revision(resources=Resources(gpus=3)))
+
+
+def test_two_replicas_never_share_the_gpus_that_they_asked_for(bench: Bench) -> None:
+    async def body() -> None:
+        launcher = bench.launcher(gpus=lambda: ["0", "1", "2"])
+        one = await launcher.start(bench.request(replica="chat-a", resources=Resources(gpus=1)))
+        two = await launcher.start(bench.request(replica="chat-b", resources=Resources(gpus=2)))
+        assert (one.handle["gpus"], two.handle["gpus"]) == (["0"], ["1", "2"])
+        spec = json.loads((bench.directory / "chat-b" / "spec.json").read_text())
+        assert spec["environment"]["CUDA_VISIBLE_DEVICES"] == "1,2"
+        with pytest.raises(LaunchError, match="needs 1 GPU, and none of this machine's 3 is free"):
+            await launcher.start(bench.request(replica="chat-c", resources=Resources(gpus=1)))
+        os.kill(one.handle["pid"], signal.SIGKILL)
+        again = bench.launcher(gpus=lambda: ["0", "1", "2"])
+        for _ in range(1000):
+            if not lives(one.handle["pid"]):
+                break
+            await asyncio.sleep(0.01)
+        three = await again.start(bench.request(replica="chat-d", resources=Resources(gpus=1)))
+        assert three.handle["gpus"] == ["0"]
+        none = await again.start(bench.request(replica="chat-e"))
+        assert "gpus" not in none.handle
+        for replica in "abde":
+            await again.stop(f"chat-{replica}", None)
+
+    asyncio.run(body())
+    assert bench.processes() == []
