@@ -9,7 +9,8 @@ Pure and deterministic: the same want, seen and now give the same plan. The rule
    serves and starts nothing.
 4. A roll-out: replicas of other revisions (and outdated ones of this) that do not serve stop at once; serving ones
    drain as far as at least ``replicas`` others serve (unavailable 0). Meanwhile at most
-   ``replicas + ceil(replicas / 2)`` live at once (surge).
+   ``replicas + ceil(replicas / 2)`` live at once (surge). A new one counts when it has been ready for 2 s, so that a
+   revision that passes one check and then dies does not drive out one that works.
 5. Too many replicas: victims are those that are not ready, then unhealthy or suspect ones, then those with the fewest
    calls in flight.
 6. Too few: start, but not before the back-off is over.
@@ -23,6 +24,8 @@ from dataclasses import dataclass, field
 
 from .backoff import Retry
 from .replica import LIVE, SERVING, Phase
+
+PROVING = 2.0  # seconds ready, after which a replica may take the place of an old one
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Want:
 
 @dataclass(frozen=True)
 class SeenReplica:
-    """``outdated``: of the right revision, but to be replaced (``restart``). ``created_at`` is monotonic."""
+    """``outdated``: of the right revision, but to be replaced (``restart``). ``created_at`` and
+    ``ready_at`` (of its first pass) are monotonic."""
 
     id: str
     revision: int
@@ -49,6 +53,7 @@ class SeenReplica:
     suspect: bool = False
     in_flight: int = 0
     created_at: float = 0.0
+    ready_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,23 +126,26 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
         return Plan((*actions, *(Stop(r.id, "the service is failed") for r in idle)))
     if (verdict := _give_up(want, old)) is not None:
         return Plan((*actions, verdict))
-    kept, retired = _retire(want, current, old)  # 4
+    ready = [r for r in current if r.phase is Phase.READY]
+    proved, wakes = len(ready), []
+    if any(r.phase in SERVING for r in old):  # 4
+        wakes = [r.ready_at + PROVING for r in ready if now < r.ready_at + PROVING]
+        proved -= len(wakes)
+    kept, retired = _retire(want, proved, old)
     actions += retired
     victims = _victims(current, len(current) - want.replicas)  # 5
     actions += [_leave(r, f"scaled to {want.replicas}") for r in victims]
     missing = want.replicas - len(current)
     if kept:
         missing = min(missing, want.replicas + surge(want.replicas) - len(current) - len(kept))
-    wake_at = None
     if missing > 0:  # 6
         if now < want.retry.not_before:
-            wake_at = want.retry.not_before
+            wakes.append(want.retry.not_before)
         else:
             actions += [Start(want.active)] * missing
-    ready = sum(r.phase is Phase.READY for r in current)
-    if want.stable != want.active and ready >= want.replicas:  # 7
+    if want.stable != want.active and proved >= want.replicas:  # 7
         actions.append(Settle(want.active))
-    return Plan(tuple(actions), wake_at)
+    return Plan(tuple(actions), min(wakes, default=None))
 
 
 def _by_id(replica: SeenReplica) -> str:
@@ -168,15 +176,12 @@ def _give_up(want: Want, old: Sequence[SeenReplica]) -> TakeBack | Fail | None:
     return None if want.retry.ever_ready else Fail(want.retry.reason)
 
 
-def _retire(
-    want: Want, current: Sequence[SeenReplica], old: Sequence[SeenReplica]
-) -> tuple[list[SeenReplica], list[Action]]:
-    """Which old ones stay for now, and how the others leave."""
+def _retire(want: Want, proved: int, old: Sequence[SeenReplica]) -> tuple[list[SeenReplica], list[Action]]:
+    """Which old ones stay for now, and how the others leave; ``proved`` new ones can take their place."""
     why = f"replaced by revision {want.active}"
     idle = [r for r in old if r.phase not in SERVING]
     serving = [r for r in old if r.phase in SERVING]
-    ready = sum(r.phase is Phase.READY for r in current)
-    spare = max(0, ready + len(serving) - want.replicas)
+    spare = max(0, proved + len(serving) - want.replicas)
     leaving = _victims(serving, spare)
     actions = [_leave(r, why if r.revision != want.active else "restarted") for r in (*idle, *leaving)]
     return [r for r in serving if r not in leaving], actions

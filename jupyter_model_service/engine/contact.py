@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core import replica as life
 from ..core.replica import Phase
@@ -20,8 +20,10 @@ from .tasks import Tasks, within
 
 log = logging.getLogger(__name__)
 
-# A killed runner may be seen alive for some milliseconds after its connection has closed.
-LOOKS = (0.0, 0.05, 0.15, 0.3, 0.5)  # pauses between looks; then once a second
+# Pauses between looks at the world; after these once a second. A killed runner may be seen alive for some
+# milliseconds after its connection has closed; one that was just launched need not be looked for at once.
+AFTER_A_LOSS = (0.0, 0.05, 0.15, 0.3, 0.5)
+AFTER_A_START = (1.0,)
 
 SILENT_END = "its runner is gone without a report, as after SIGKILL"
 
@@ -72,7 +74,7 @@ class Contact:
         placement = replica.record.placement
         if placement is None or replica.lease is not None:
             return
-        self._doubt(replica, self._parts.settings.first_contact)
+        self._doubt(replica, self._parts.settings.first_contact, AFTER_A_START)
         replica.lease = self._parts.leases.open(
             replica.id, placement.control, replica.record.secret, lambda event: self._hear(replica, event)
         )
@@ -121,13 +123,13 @@ class Contact:
         replica.exited.set()
         self._emit(replica, life.Exited(state.exit, told(state.exit, was_ready=replica.life.ready_at is not None)))
 
-    def _doubt(self, replica: Replica, patience: float) -> None:
-        self._tasks.start(_task(replica), self._find_out(replica, patience))
+    def _doubt(self, replica: Replica, patience: float, looks: Sequence[float] = AFTER_A_LOSS) -> None:
+        self._tasks.start(_task(replica), self._find_out(replica, patience, looks))
 
-    async def _find_out(self, replica: Replica, patience: float) -> None:
+    async def _find_out(self, replica: Replica, patience: float, looks: Sequence[float]) -> None:
         clock = self._parts.clock
         deadline = clock.monotonic() + patience
-        pauses = iter(LOOKS)
+        pauses = iter(looks)
         while (left := deadline - clock.monotonic()) > 0:
             await clock.sleep(min(next(pauses, 1.0), left))
             if not replica.live():

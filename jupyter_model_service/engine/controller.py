@@ -186,6 +186,7 @@ class Controller:
                 suspect=r.health.suspect,
                 in_flight=r.backend.in_flight if r.backend is not None else 0,
                 created_at=r.created,
+                ready_at=r.life.ready_at if r.life.ready_at is not None else 0.0,
             )
             for r in service.replicas.values()
         ]

@@ -49,7 +49,7 @@ class Probing:
         while replica.live():
             replica.poke.clear()
             if replica.lease_open:
-                if accepted_at is None and (await self._port(replica)).ok:
+                if accepted_at is None and await self._accepts(replica):
                     accepted_at = self._clock.monotonic()
                     if not replica.live() or await self._is_exposed(replica):
                         return False
@@ -65,6 +65,17 @@ class Probing:
                 pause = health.pass_pause(now - accepted_at, replica.check.interval)
             await until(self._clock, min(pause, max(0.001, deadline - now)), replica.poke)
         return False
+
+    async def _accepts(self, replica: Replica) -> bool:
+        if (await self._port(replica)).ok:
+            return True
+        self._not_yet(replica, f"nothing listens on its port {_port_of(replica)} yet")
+        return False
+
+    def _not_yet(self, replica: Replica, reason: str) -> None:
+        """Said once, not at every look."""
+        if replica.live() and reason != replica.life.reason:
+            self._emit(replica, life.ProbeFailed(reason))
 
     def _deadline(self, replica: Replica, now: float) -> float:
         """The grace counts from the end of the pre-start actions. An adopted replica may have been ready for days and
@@ -88,17 +99,14 @@ class Probing:
             replica.health = health.passed(replica.health)
             self._emit(replica, life.Passed())
             return True
-        if result.reason != replica.life.reason:
-            self._emit(replica, life.ProbeFailed(result.reason))
+        self._not_yet(replica, result.reason)
         return False
 
     def _give_up(self, replica: Replica, accepted: bool) -> None:
         if not replica.lease_open:
             said = "its runner is out of contact"
         elif not accepted:
-            placement = replica.record.placement
-            port = placement.address[1] if placement is not None else "?"
-            said = f"nothing listens on its port {port}"
+            said = f"nothing listens on its port {_port_of(replica)}"
         else:
             said = f"last probe said {replica.life.reason or 'nothing'}"
         grace = duration(replica.check.initial_delay)
@@ -217,3 +225,8 @@ class Probing:
             ),
         )
         return True
+
+
+def _port_of(replica: Replica) -> int | str:
+    placement = replica.record.placement
+    return placement.address[1] if placement is not None else "?"

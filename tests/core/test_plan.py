@@ -200,3 +200,14 @@ def test_nothing_starts_before_the_back_off_is_over() -> None:
 @pytest.mark.parametrize(("replicas", "more"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (10, 5)])
 def test_surge_is_half_rounded_up(replicas: int, more: int) -> None:
     assert surge(replicas) == more
+
+
+def test_a_new_replica_takes_the_place_of_an_old_one_after_two_seconds() -> None:
+    """One that passes a check and then dies does not drive out one that works."""
+    rolling = want(1, 2)
+    there = seen(("a", 1, R), SeenReplica("x", 2, R, ready_at=NOW))
+    assert plan(rolling, there, NOW) == Plan((), wake_at=NOW + 2)
+    assert plan(rolling, there, NOW + 1.9) == Plan((), wake_at=NOW + 2)
+    assert sorted(what(plan(rolling, there, NOW + 2))) == ["=2", "~a"]
+    alone = seen(SeenReplica("x", 2, R, ready_at=NOW))
+    assert what(plan(rolling, alone, NOW)) == ["=2"], "where nothing else serves there is nothing to wait for"

@@ -204,6 +204,7 @@ class PlanMachine(RuleBasedStateMachine):
         model.seen = replace(model.seen, phase=phase)
         if phase is Phase.READY and model.ready_at is None:
             model.ready_at = self.now
+            model.seen = replace(model.seen, ready_at=self.now)
             number = model.seen.revision
             self.retries[number] = after_ready(self.retry(number))
 

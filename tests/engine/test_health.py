@@ -1,0 +1,277 @@
+"""Replicas that were ready and are not well any more."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from jupyter_model_service.core.definition import HealthCheck
+from jupyter_model_service.core.reports import GpuSample
+from jupyter_model_service.errors import LaunchError
+from jupyter_model_service.testing import FakeReplica, StartScript
+
+from .stage import Stage, definition, play
+
+
+def test_a_replica_that_dies_is_replaced_at_once_and_the_event_names_the_signal() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, *others = await stage.ready(3)
+        stage.world.script = StartScript(0.1)
+        victim.exits(signal="SIGKILL", oom=True)
+        await stage.until(lambda: victim.id not in stage.takes_calls(), 0.05)
+        assert {r.id for r in others} == stage.takes_calls()
+        assert stage.view.state == "degraded"
+        assert await stage.until(lambda: len(stage.takes_calls()) == 3) < 0.3
+        (failed,) = await stage.told("replica.failed")
+        assert "killed by SIGKILL (out of memory) after it had been ready" in failed.message
+        assert (failed.replica, failed.details["oom"]) == (victim.id, True)
+        assert (stage.view.restarts, stage.view.state) == (1, "ready")
+        assert stage.meter.restarts == {("ann", "chat"): 1}
+        assert {r.id for r in others} < {r.id for r in stage.there()}
+
+    play(scene)
+
+
+def test_the_last_one_is_replaced_too() -> None:
+    async def scene(stage: Stage) -> None:
+        (victim,) = await stage.ready()
+        stage.world.script = StartScript(0.1)
+        victim.exits(139)
+        await stage.until(lambda: not stage.takes_calls(), 0.05)
+        assert stage.endpoint.starting, "callers are held meanwhile"
+        assert "exited with code 139" in (stage.view.reason or "")
+        await stage.until(lambda: stage.view.state == "ready", 0.5)
+
+    play(scene)
+
+
+def test_replicas_killed_together_are_all_replaced_at_once() -> None:
+    """One after the other within a second is one misfortune and not a crash loop."""
+
+    async def scene(stage: Stage) -> None:
+        for victim in await stage.ready(3):
+            victim.exits(signal="SIGKILL")
+            await asyncio.sleep(0.02)
+        await stage.until(lambda: len(stage.takes_calls()) == 3, 1.5)
+
+    play(scene)
+
+
+def test_one_that_dies_again_and_again_backs_off_up_to_a_minute() -> None:
+    async def scene(stage: Stage) -> None:
+        starts: list[float] = []
+
+        def dies_soon(replica: FakeReplica) -> None:
+            starts.append(stage.clock.monotonic())
+            replica.serves()
+            asyncio.get_running_loop().call_later(1.0, replica.exits, 1)
+
+        stage.world.on_start = dies_soon
+        await stage.create()
+        await stage.until(lambda: len(starts) >= 10)
+        pauses = [round(b - a - 1) for a, b in itertools.pairwise(starts)]
+        assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+        await asyncio.sleep(5)
+        assert stage.view.state == "degraded", "it has proved that it can come up: it is tried for ever"
+        stage.world.on_start = lambda replica: replica.serves()
+        await stage.until(lambda: stage.view.state == "ready", 100)
+
+    play(scene)
+
+
+def test_a_killed_runner_is_noticed_and_replaced_at_once() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, other = await stage.ready(2)
+        backend = stage.backend(victim.id)
+        broken: list[str] = []
+        backend.on_lost = lambda: broken.append(backend.replica)
+        victim.dies()
+        await stage.until(lambda: broken, 0.05)
+        assert (backend.serving, backend.lost) == (False, True)
+        assert await stage.until(lambda: stage.view.restarts == 1) < 0.3, "it need not be waited for"
+        await stage.until(lambda: len(stage.takes_calls()) == 2)
+        message = (await stage.told("replica.failed"))[0].message
+        assert "its runner is gone" in message
+        assert "SIGKILL" in message
+        assert other.id in stage.takes_calls()
+        assert broken == [victim.id], "once"
+
+    play(scene)
+
+
+def test_a_silent_runner_takes_no_calls_and_comes_back_as_it_was() -> None:
+    """Two seconds of silence: out at once, back at once, the same replica."""
+
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        backend = stage.backend(replica.id)
+        broken: list[int] = []
+        backend.on_lost = lambda: broken.append(1)
+        replica.falls_silent()
+        await stage.until(lambda: not backend.serving, 0.05)
+        assert stage.shown(replica.id).phase == "unhealthy"
+        assert "lost contact with its runner: nothing was heard for 3 s" in (stage.shown(replica.id).reason or "")
+        await asyncio.sleep(2)
+        assert broken == [1]
+        replica.speaks()
+        await stage.until(lambda: replica.id in stage.takes_calls(), 0.6)
+        assert not backend.lost
+        assert stage.backend(replica.id) is backend
+        await asyncio.sleep(30)
+        assert (stage.view.restarts, len(stage.there())) == (0, 2)
+
+    play(scene)
+
+
+def test_a_runner_that_stays_silent_is_replaced_after_three_seconds() -> None:
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        replica.falls_silent()
+        took = await stage.until(lambda: stage.view.restarts == 1)
+        assert took == pytest.approx(3, abs=0.1)
+        await stage.until(lambda: replica.id not in stage.world.replicas, 1)
+        assert "lost contact with its runner for 3 s" in (await stage.told("replica.failed"))[0].message
+
+    play(scene)
+
+
+def test_a_launcher_that_cannot_tell_does_not_kill_a_silent_replica_early() -> None:
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        stage.world.find_error = LaunchError("busy")
+        replica.falls_silent()
+        await asyncio.sleep(2.5)
+        assert stage.view.restarts == 0
+        replica.speaks()
+        await stage.until(lambda: replica.id in stage.takes_calls(), 0.6)
+
+    play(scene)
+
+
+def test_a_hanging_replica_gets_no_new_calls_within_fifteen_seconds() -> None:
+    """Interval 10 s, soft deadline 4 s; replaced after three failures of 15 s, the last one included."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.hangs = True
+        assert await stage.until(lambda: replica.id not in stage.takes_calls()) <= 14.1
+        backend = stage.backend(replica.id)
+        assert (backend.serving, backend.suspect) == (True, True), "used when no other is left"
+        assert stage.shown(replica.id).phase == "unhealthy"
+        assert stage.view.state == "degraded"
+        took = await stage.until(lambda: stage.view.restarts == 1)
+        assert 40 < took < 80
+        await stage.until(lambda: stage.view.state == "ready", 1)
+        assert "failed its health check 3 times in a row: no answer in 15 s" in (
+            (await stage.told("replica.failed"))[0].message
+        )
+
+    play(scene)
+
+
+def test_a_hanging_replica_that_recovers_takes_calls_again() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.hangs = True
+        await stage.until(lambda: not stage.takes_calls())
+        replica.hangs = False
+        await stage.until(lambda: stage.takes_calls(), 25)
+        await asyncio.sleep(100)
+        assert stage.view.restarts == 0
+
+    play(scene)
+
+
+def test_a_replica_that_answers_calls_is_busy_and_not_dead() -> None:
+    """Its health path times out for minutes while bytes of other calls flow: it stays as it is."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.hangs = True
+        backend = stage.backend(replica.id)
+        for _ in range(600):
+            backend.answered_at = stage.clock.monotonic()
+            await asyncio.sleep(0.5)
+            assert backend.serving
+            assert not backend.suspect
+        assert stage.view.state == "ready"
+
+    play(scene)
+
+
+def test_wrong_answers_are_counted_and_a_pass_forgets_them() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        for _ in range(5):
+            replica.status = 503
+            await stage.until(lambda: not stage.takes_calls(), 11)
+            await asyncio.sleep(11)  # the second failure
+            replica.status = 200
+            await stage.until(lambda: stage.takes_calls(), 11)
+        assert stage.view.restarts == 0
+        replica.status = 503
+        await stage.until(lambda: stage.view.restarts == 1, 31)
+
+    play(scene)
+
+
+def test_a_refused_connection_leads_to_a_probe_at_once() -> None:
+    """Not to hundreds of them, and hints alone do not replace a replica."""
+
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        backend = stage.backend(replica.id)
+        await asyncio.sleep(1)
+        replica.status = 500
+        assert backend.on_refused is not None
+        backend.on_refused()
+        await stage.until(lambda: backend.suspect, 0.6)
+        asked = len(stage.probe.asked)
+        for _ in range(500):
+            backend.on_refused()
+            await asyncio.sleep(0.01)
+        probes = [a for a, _ in stage.probe.asked[asked:] if a == replica.placement.address]
+        assert 5 <= len(probes) <= 12
+        assert stage.shown(replica.id).phase == "unhealthy"
+        replica.status = 200
+        backend.on_refused()
+        await stage.until(lambda: not backend.suspect, 0.6)
+
+    play(scene)
+
+
+def test_somebody_elses_stop_is_a_failure_and_not_a_wish() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.becomes("stopping")
+        await stage.until(lambda: stage.view.restarts == 1, 1)
+        await stage.until(lambda: stage.view.state == "ready", 1)
+        assert "is being stopped by somebody else" in (await stage.told("replica.failed"))[0].message
+
+    play(scene)
+
+
+def test_samples_are_shown() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        assert (stage.shown(replica.id).gpus, stage.shown(replica.id).rss) == (None, None)
+        replica.samples([GpuSample("GPU-1", 97.0, 10, 20)], rss=1234)
+        await asyncio.sleep(0.1)
+        shown = stage.shown(replica.id)
+        assert shown.gpus is not None
+        assert (shown.gpus[0].uuid, shown.gpus[0].utilization, shown.rss) == ("GPU-1", 97.0, 1234)
+
+    play(scene)
+
+
+def test_a_short_interval_is_honoured() -> None:
+    check = HealthCheck("/health", interval=0.2, max_retries=2, max_wait_time=0.2, initial_delay=5)
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.status = 500
+        assert await stage.until(lambda: stage.view.restarts == 1) < 1
+
+    play(scene, Stage(definition(health=check)))

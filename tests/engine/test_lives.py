@@ -1,0 +1,360 @@
+"""Replicas that come up, and worlds in which they do not: the right state, the right sentence, no rest."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+
+import pytest
+
+from jupyter_model_service.errors import LaunchError
+from jupyter_model_service.testing import FakeReplica, StartScript
+
+from .stage import Stage, definition, play
+
+
+def test_a_service_comes_up_and_takes_calls() -> None:
+    async def scene(stage: Stage) -> None:
+        created = await stage.create(3)
+        assert (created.state, created.endpoint) == ("starting", "http://127.0.0.1:1/endpoints/ann/chat/")
+        assert stage.endpoint.starting, "callers may be held from the first moment"
+        took = await stage.until(lambda: stage.view.state == "ready")
+        assert took < 0.5
+        view = stage.view
+        assert (view.replicas.want, view.replicas.ready, view.replicas.total) == (3, 3, 3)
+        assert (view.reason, view.revision, view.stable_revision, view.restarts) == (None, 1, 1, 0)
+        assert stage.takes_calls() == {r.id for r in stage.there()} == {r.id for r in view.replica_list}
+        replica = view.replica_list[0]
+        assert replica.pid == stage.world.replica(replica.id).state.model_pid
+        assert replica.address == "{}:{}".format(*stage.world.replica(replica.id).placement.address)
+        assert set(stage.disk.replicas) == set(stage.world.replicas)
+        assert all(record.placement is not None for record in stage.disk.replicas.values())
+
+    play(scene)
+
+
+def test_secrets_are_long_of_their_own_and_not_in_any_text() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        secrets = {request.secret for request in stage.world.requests}
+        assert len(secrets) == 2
+        assert all(len(bytes.fromhex(secret)) == 32 for secret in secrets)
+        text = repr(stage.view) + repr(await stage.told()) + repr(stage.disk.replicas)
+        assert not any(secret in text for secret in secrets)
+
+    play(scene)
+
+
+class SlowStart:
+    """Two pre-start actions of 20 s each, then 30 s until the port opens."""
+
+    def __call__(self, replica: FakeReplica) -> None:
+        self.task = asyncio.ensure_future(self.goes(replica))
+
+    async def goes(self, replica: FakeReplica) -> None:
+        for action, label in ((1, "run_command pip3 install vllm"), (2, "mkdir /models/x")):
+            replica.becomes("preparing", action=action, actions=2, label=label)
+            await asyncio.sleep(20)
+        replica.becomes("loading", prepared_after=40.0)
+        await asyncio.sleep(30)
+        replica.serves()
+
+
+def test_a_slow_start_says_what_it_is_doing() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = SlowStart()
+        await stage.create()
+        await asyncio.sleep(12)
+        view = stage.view
+        assert view.state == "starting"
+        assert "preparing: action 1 of 2 (run_command pip3 install vllm), for 12 s" in (view.reason or "")
+        action = view.replica_list[0].action
+        assert action is not None
+        assert (action.index, action.count, action.label) == (1, 2, "run_command pip3 install vllm")
+        await asyncio.sleep(20)
+        assert "action 2 of 2 (mkdir /models/x)" in (stage.view.reason or "")
+        await asyncio.sleep(20)
+        assert "is loading: nothing listens on its port 40001 yet" in (stage.view.reason or "")
+        assert "is loading" in stage.endpoint.unavailable
+        await stage.until(lambda: stage.view.state == "ready")
+        phases = {phase: seconds for _, _, phase, seconds in stage.meter.phases}
+        assert phases["preparing"] == pytest.approx(40, abs=0.5)
+        assert phases["loading"] == pytest.approx(30, abs=2)
+        assert phases["starting"] < 0.1
+        kinds = [event.kind for event in await stage.told("replica.")]
+        assert kinds == [
+            f"replica.{p}" for p in ("requested", "starting", "preparing", "preparing", "loading", "ready")
+        ]
+
+    play(scene)
+
+
+def test_readiness_is_noticed_soon_after_it_is_there() -> None:
+    """Within 5 % of the time that the model took, also after minutes."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        await stage.create()
+        await asyncio.sleep(50)
+        (replica,) = stage.there()
+        replica.serves()
+        assert await stage.until(lambda: stage.view.state == "ready") <= 0.55
+
+    play(scene)
+
+
+def fails_with(stage: Stage, *sentences: str) -> str:
+    view = stage.view
+    assert view.state == "failed"
+    for sentence in sentences:
+        assert sentence in (view.reason or "")
+    assert view.replicas.total == 0
+    assert not stage.endpoint.starting
+    assert view.reason is not None
+    assert view.reason in stage.endpoint.unavailable
+    return view.reason
+
+
+def test_a_model_that_exits_is_given_up_after_five_attempts() -> None:
+    """1, 2, 4 and 8 s between them; the reason is what the model said last."""
+
+    async def scene(stage: Stage) -> None:
+        starts: list[float] = []
+
+        def exits(replica: FakeReplica) -> None:
+            starts.append(stage.clock.monotonic())
+            replica.becomes("loading")
+            replica.exits(1, tail=("Traceback", "ModuleNotFoundError: No module named 'fastapi'", ""))
+
+        stage.world.on_start = exits
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        assert [round(b - a) for a, b in itertools.pairwise(starts)] == [1, 2, 4, 8]
+        await stage.quiet()
+        fails_with(stage, "exited with code 1 while loading: ModuleNotFoundError: No module named 'fastapi'")
+        await asyncio.sleep(3600)
+        assert len(starts) == 5, "nothing is started any more"
+        gone = [r for r in stage.view.replica_list if r.phase == "gone"]
+        assert len(gone) == 5
+        assert gone[0].exit is not None
+        assert (gone[0].exit.code, gone[0].exit.tail[1][:8]) == (1, "ModuleNo")
+        failed = await stage.told("replica.failed")
+        assert failed[0].details["code"] == 1
+        assert failed[0].details["tail"][0] == "Traceback"
+        assert stage.disk.services[stage.view.id].error == stage.view.reason
+        assert stage.world.replicas == {}
+
+    play(scene)
+
+
+def test_a_crash_loop_says_when_the_next_attempt_is() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: (replica.becomes("loading"), replica.exits(3))[0]
+        await stage.create()
+        await asyncio.sleep(10)
+        assert "exited with code 3 while loading" in (stage.view.reason or "")
+        assert "next attempt in" in (stage.view.reason or "")
+        assert stage.endpoint.starting
+
+    play(scene)
+
+
+def test_a_failing_pre_start_action_names_itself() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda r: r.exits(1, stage="prepare", action=2, tail=("no such index",))
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "exited with code 1 in pre-start action 2: no such index")
+
+    play(scene)
+
+
+def test_a_launcher_that_fails_during_the_start() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(2.0, LaunchError("there is no python3.8", stage="spawn"), spawned_after=1.0)
+        await stage.create(2)
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "could not be started: there is no python3.8")
+
+    play(scene)
+
+
+def test_a_launcher_that_never_returns_is_given_up() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(1e6)
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "could not be started within 1 min")
+
+    play(scene)
+
+
+def test_a_launcher_with_a_fault_does_not_leave_a_replica_that_starts_for_ever() -> None:
+    class Faulty(Exception):
+        pass
+
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(0.1, Faulty("index out of range"))  # type: ignore[arg-type]
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "could not be started: Faulty: index out of range")
+
+    play(scene)
+
+
+def test_a_runner_that_never_answers_is_given_up() -> None:
+    async def scene(stage: Stage) -> None:
+        def mute(replica: FakeReplica) -> None:
+            replica.reachable = False
+
+        stage.world.on_start = mute
+        await stage.create()
+        took = await stage.until(lambda: any(r.phase == "gone" for r in stage.view.replica_list))
+        assert took == pytest.approx(15, abs=0.5)
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "its runner did not answer for 15 s")
+
+    play(scene)
+
+
+def test_a_server_that_answers_500_is_given_up_when_the_grace_is_over() -> None:
+    async def scene(stage: Stage) -> None:
+        def sick(replica: FakeReplica) -> None:
+            replica.serves()
+            replica.status = 500
+
+        stage.world.on_start = sick
+        await stage.create()
+        await stage.until(lambda: any(r.phase in ("failed", "gone") for r in stage.view.replica_list))
+        (failed,) = await stage.told("replica.failed")
+        assert failed.at - stage.view.created_at == pytest.approx(60, abs=1)
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "did not become healthy within 1 min: last probe said status 500, expected 200")
+
+    play(scene)
+
+
+def test_a_server_that_never_opens_its_port_is_given_up_when_the_grace_is_over() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        reason = fails_with(stage, "did not become healthy within 1 min: nothing listens on its port 4000")
+        assert reason.startswith("replica chat-")
+
+    play(scene)
+
+
+def test_the_grace_counts_from_the_end_of_the_pre_start_actions() -> None:
+    """100 s of preparation do not eat up a grace of 60 s."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: replica.becomes("preparing", action=1, actions=1, label="pip")
+        await stage.create()
+        await asyncio.sleep(100)
+        (replica,) = stage.there()
+        replica.becomes("loading", prepared_after=100.0)
+        await asyncio.sleep(58)
+        assert stage.view.state == "starting"
+        replica.serves()
+        await stage.until(lambda: stage.view.state == "ready", 10)
+
+    play(scene)
+
+
+def test_without_a_health_check_an_open_port_is_enough() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.status = 500
+        assert {path for _, path in stage.probe.asked} == {None}
+        await asyncio.sleep(300)
+        assert stage.view.state == "ready"
+        replica.port_open = False
+        await stage.until(lambda: stage.view.state != "ready", 11)
+        await stage.until(lambda: replica.id not in stage.world.replicas, 200)
+
+    play(scene, Stage(definition(health=None)))
+
+
+def test_a_server_that_listens_for_everybody_is_stopped_with_one_sentence() -> None:
+    async def scene(stage: Stage) -> None:
+        def exposed(replica: FakeReplica) -> None:
+            replica.listens_on = ("0.0.0.0:8000",)
+            replica.serves()
+
+        stage.world.on_start = exposed
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "listens on 0.0.0.0:8000", "let it listen on 127.0.0.1")
+        assert stage.endpoint.backends == []
+        assert "replica.ready" not in {event.kind for event in await stage.told()}, "it never took a call"
+
+    play(scene)
+
+
+def test_a_server_that_opens_another_port_later_is_noticed_within_half_a_minute() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.listens_on = ("0.0.0.0:9999",)
+        took = await stage.until(lambda: replica.id not in stage.world.replicas)
+        assert took <= 31
+        assert "0.0.0.0:9999" in (await stage.told("replica.failed"))[0].message
+
+    play(scene)
+
+
+def test_what_cannot_be_enforced_is_said() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.cannot_enforce = ("memory is not limited",)
+        assert (await stage.create(memory=1 << 30)).not_enforced == ["memory is not limited"]
+
+    play(scene)
+
+
+def test_an_illegal_event_in_production_is_logged_and_the_world_looked_at_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A runner that goes back from loading to preparing: nothing breaks, and the fault is on record."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.becomes("preparing")
+        await asyncio.sleep(5)
+        assert stage.view.state == "ready"
+        assert "Preparing cannot happen to a replica that is ready" in stage.engine.faults[0]
+        stage.engine._controller.faults.clear()
+
+    stage = Stage()
+    stage.settings = dataclasses.replace(stage.settings, strict=False)
+    stage.build()
+    play(scene, stage)
+    assert "Preparing cannot happen" in caplog.text
+
+
+def test_views_have_the_fields_of_the_wire() -> None:
+    """The web layer validates them field by field: nothing may be missing, nothing be of another type."""
+    wire = pytest.importorskip("jupyter_model_service.wire")
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.samples(rss=123)
+        replica.exits(1)
+        await stage.until(lambda: stage.view.restarts == 1 and stage.view.state == "ready")
+        view = dataclasses.asdict(stage.view)
+        info = wire.ServiceInfo.model_validate(view)
+        assert set(view) == set(wire.ServiceInfo.model_fields)
+        assert set(view["replica_list"][0]) == set(wire.ReplicaInfo.model_fields)
+        assert set(view["revisions"][0]) == set(wire.RevisionInfo.model_fields)
+        assert info.replica_list[-1].exit is not None
+        assert info.revisions[0].definition["name"] == "chat"
+
+    play(scene)
