@@ -153,7 +153,8 @@ class LineSplitter:
         self._rest = b""
 
     def feed(self, data: bytes) -> List[bytes]:
-        lines = (self._rest + data).split(b"\n")
+        data = self._rest + data
+        lines = data.split(b"\n")
         rest = lines.pop()
         if len(rest) > LINE_BYTES or b"\r" in rest:
             # The carriage return at the end is kept: it may belong to a CRLF, or announce the next state.

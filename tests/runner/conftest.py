@@ -122,7 +122,14 @@ class Stream:
 class RunnerProcess:
     """One runner with its specification, as a launcher would start it."""
 
-    def __init__(self, folder: Path, python: str, spec: dict[str, Any], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        python: str,
+        spec: dict[str, Any],
+        environment: dict[str, str],
+        script: Path | None,
+    ) -> None:
         self.folder = folder
         self.replica = spec["replica"]
         self.secret = spec["secret"]
@@ -132,7 +139,9 @@ class RunnerProcess:
         self.diagnostics = folder / "output.log"
         with open(self.diagnostics, "ab") as output:
             self.process = subprocess.Popen(
-                runner_command(python, self.spec_file),
+                runner_command(python, self.spec_file)
+                if script is None
+                else [python, str(script), "--spec", str(self.spec_file)],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -210,13 +219,14 @@ StartRunner = Callable[..., RunnerProcess]
 
 @pytest.fixture
 def start_runner(tmp_path: Path) -> Iterator[StartRunner]:
-    """``start_runner(command, python=…, environ=…, **spec)`` → a running :class:`RunnerProcess`."""
+    """``start_runner(command, python=…, environ=…, script=…, **spec)`` → a running :class:`RunnerProcess`."""
     started: list[RunnerProcess] = []
 
     def start(
         command: list[str],
         python: str = sys.executable,
         environ: dict[str, str] | None = None,
+        script: Path | None = None,
         **spec: Any,
     ) -> RunnerProcess:
         folder = tmp_path / f"replica{len(started)}"
@@ -238,7 +248,7 @@ def start_runner(tmp_path: Path) -> Iterator[StartRunner]:
             "stop_grace": 5.0,
             **spec,
         }
-        runner = RunnerProcess(folder, python, plain, environ or {})
+        runner = RunnerProcess(folder, python, plain, environ or {}, script)
         started.append(runner)
         return runner
 
@@ -260,3 +270,11 @@ def wait_for() -> Callable[..., Any]:
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     return lives
+
+
+@pytest.fixture(scope="session")
+def run_module() -> Any:
+    """The runner as a module, for what is decided without any process."""
+    from jupyter_model_service.runner import runner
+
+    return runner

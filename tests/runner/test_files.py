@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_runner_json_is_private_and_follows_the_phases(start_runner):
     assert set(state) == {"protocol", "replica", "pid", "started", "control", "model", "phase"}
     assert (state["protocol"], state["replica"], state["pid"]) == (1, runner.replica, runner.process.pid)
     for part in (state, state["model"]):
-        fields = open(f"/proc/{part['pid']}/stat").read().rpartition(")")[2].split()
+        fields = Path(f"/proc/{part['pid']}/stat").read_text().rpartition(")")[2].split()
         assert part["started"] == int(fields[19])
     assert state["model"]["pgid"] == os.getpgid(state["model"]["pid"]) == state["model"]["pid"]
     assert runner.secret not in file.read_text()

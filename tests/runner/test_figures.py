@@ -1,0 +1,149 @@
+"""Memory, GPUs and out-of-memory kills: known where the system tells them, never harmful where it does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+NVML = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+typedef struct { unsigned gpu, memory; } use_t;
+typedef struct { unsigned long long total, free, used; } memory_t;
+int nvmlInit_v2(void) { if (getenv("FAKE_HANG")) sleep(600); if (getenv("FAKE_CRASH")) abort(); return getenv("FAKE_FAIL") ? 9 : 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **device) { if (i > 1) return 2; *device = (void *)(long)(i + 1); return 0; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+    if (strcmp(uuid, "GPU-one")) return 2;
+    *device = (void *)2L; return 0;
+}
+int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { use->gpu = 10 * (long)device; use->memory = 5; return 0; }
+int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) { m->total = 150ULL << 30; m->used = (long)device << 33; m->free = m->total - m->used; return 0; }
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { strncpy(uuid, (long)device == 1 ? "GPU-zero" : "GPU-one", size); return 0; }
+"""
+ZERO = {"uuid": "GPU-zero", "utilization": 10.0, "memory_used": 1 << 33, "memory_total": 150 << 30}
+ONE = {"uuid": "GPU-one", "utilization": 20.0, "memory_used": 2 << 33, "memory_total": 150 << 30}
+
+
+@pytest.fixture(scope="module")
+def nvml(tmp_path_factory) -> str:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler for a stand-in of NVML")
+    folder = tmp_path_factory.mktemp("nvml")
+    (folder / "nvml.c").write_text(NVML)
+    library = folder / "libnvidia-ml.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "nvml.c"], check=True, timeout=60)
+    return str(library)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, [ZERO, ONE]),
+        ("1", [ONE]),
+        ("GPU-one,0", [ONE, ZERO]),
+        ("", []),
+        ("-1", []),
+        ("0,7,1", [ZERO]),
+        ("nonsense", []),
+    ],
+)
+def test_gpu_figures_of_the_visible_devices(start_runner, nvml, visible, expected):
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    runner = start_runner(
+        ["sleep", "60"],
+        environ={"MODEL_SERVICE_NVML": nvml},
+        environment=environment,
+        unset=["CUDA_VISIBLE_DEVICES"],
+    )
+    assert runner.lease().until("beat", lambda m: m["gpus"] is not None)["gpus"] == expected
+
+
+@pytest.mark.parametrize("fault", ["FAKE_HANG", "FAKE_CRASH", "FAKE_FAIL", "no library"])
+def test_a_faulty_nvml_harms_nothing(start_runner, nvml, fault, tmp_path):
+    """It may hang, crash, fail or be no library at all: beats go on, figures stay unknown, the end is clean."""
+    library = nvml if fault != "no library" else str(tmp_path / "none.so")
+    runner = start_runner(["sleep", "60"], environ={"MODEL_SERVICE_NVML": library, fault: "1"})
+    lease = runner.lease()
+    began = time.monotonic()
+    for _ in range(3):
+        assert lease.until("beat")["gpus"] is None
+    assert time.monotonic() - began < 10
+    lease.send({"t": "stop", "grace": 5})
+    assert lease.exit()["signal"] == "SIGTERM"
+    lease.send({"t": "collected"})
+    assert runner.process.wait(30) == 0
+
+
+def test_the_gpu_helper_survives_the_models_end_and_not_the_runners(start_runner, nvml, wait_for, is_alive):
+    import psutil
+
+    runner = start_runner(["true"], environ={"MODEL_SERVICE_NVML": nvml})
+    runner.run_to_the_end()
+    helpers = psutil.Process(runner.process.pid).children()
+    assert len(helpers) == 1
+    assert runner.lease().until("beat", lambda m: m["gpus"] is not None)
+    runner.process.kill()
+    runner.process.wait(30)
+    wait_for(lambda: not is_alive(helpers[0].pid), "the helper's end")
+
+
+def test_memory_of_the_whole_tree_is_reported(start_runner):
+    child = "x = bytearray(40_000_000); import time; time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    runner = start_runner([sys.executable, "-c", code])
+    beat = runner.lease().until("beat", lambda m: m["rss"] > 45_000_000)
+    assert beat["rss"] < 200_000_000
+
+
+def write_group(tmp_path, version: int, kills: int) -> None:
+    folder = tmp_path / "root" / ("memory/jobs/a" if version == 1 else "jobs/a")
+    folder.mkdir(parents=True, exist_ok=True)
+    name, text = ("memory.oom_control", "under_oom 0\n") if version == 1 else ("memory.events", "oom 9\n")
+    (folder / name).write_text(f"{text}oom_kill {kills}\n")
+    (tmp_path / "membership").write_text("5:cpu,memory:/jobs/a\n" if version == 1 else "0::/jobs/a\n")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_fresh_out_of_memory_kill_explains_an_end(run_module, tmp_path, version):
+    write_group(tmp_path, version, kills=3)
+    watch = run_module.OomWatch(str(tmp_path / "root"), str(tmp_path / "membership"))
+    assert not watch.explains_the_end()
+    write_group(tmp_path, version, kills=4)
+    assert watch.explains_the_end()
+    watch._seen_at -= 11.0
+    assert not watch.explains_the_end()
+
+
+def test_without_a_control_group_nothing_is_claimed(run_module, tmp_path):
+    assert not run_module.OomWatch(str(tmp_path), str(tmp_path / "none")).explains_the_end()
+
+
+def test_an_out_of_memory_kill_is_said_in_the_end(start_runner, run_file, tmp_path):
+    """The control group is a stand-in folder, which the model writes to where the kernel would."""
+    from pathlib import Path
+
+    groups = tmp_path / "cgroup"
+    groups.mkdir()
+    (groups / "memory.events").write_text("oom_kill 0\n")
+    (groups / "memory").mkdir()
+    (groups / "memory" / "memory.oom_control").write_text("oom_kill 0\n")
+    copy = Path(tmp_path, "copy")
+    copy.mkdir()
+    source = run_file.read_text()
+    assert 'CGROUP_ROOT = "/sys/fs/cgroup"' in source
+    (copy / "runner.py").write_text(source.replace("/sys/fs/cgroup", str(groups)))
+    kill = f"echo oom_kill 1 | tee {groups}/memory.events {groups}/memory/memory.oom_control; kill -9 $$"
+    runner = start_runner(["sh", "-c", kill], script=copy / "runner.py")
+    ended = runner.run_to_the_end()
+    if not os.path.exists("/proc/self/cgroup"):
+        pytest.skip("needs control groups")
+    assert (ended["signal"], ended["oom"]) == ("SIGKILL", True)
+    assert ended["message"] == "the start command was ended by SIGKILL because memory ran out"
