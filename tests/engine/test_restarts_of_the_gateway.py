@@ -210,7 +210,7 @@ def test_a_world_that_cannot_be_seen_starts_nothing() -> None:
         (replica,) = await stage.ready()
         await stage.kill()
         stage.world.find_error = LaunchError("the directory cannot be read")
-        with pytest.raises(LaunchError, match="cannot be looked for, so none is started.*cannot be read"):
+        with pytest.raises(LaunchError, match=r"cannot be looked for, so none is started.*cannot be read"):
             await stage.reopen()
         await stage.engine.stop(end_replicas=False)
         assert stage.there() == [replica]
