@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -123,3 +124,10 @@ def test_every_path_of_the_application_is_in_the_table(site: Any) -> None:
 def test_only_health_and_the_document_are_open() -> None:
     """Deny by default: a new open operation has to be added here, too."""
     assert {r.name for r in ROUTES if r.access is Access.ANYONE} == {"openapi", "live", "ready"}
+
+
+def test_the_page_lists_every_operation() -> None:
+    """docs/api.md has one row for each, with the same words."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    for route in ROUTES:
+        assert f"| `{route.method}` | `{route.path}` | {route.summary} | {route.status} |" in page
