@@ -11,7 +11,7 @@ import http.client
 import json
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from jupyter_core.application import JupyterApp
@@ -93,7 +93,7 @@ class GatewayApp(JupyterApp):
 
     def _serve(self, settings: GatewaySettings) -> None:
         with DataDirectory(settings.data_dir, settings.scratch) as files:
-            configure(self.log.getEffectiveLevel(), files.log_file)
+            configure(cast(int, self.log_level), files.log_file)
             from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already
 
             async def serve() -> None:
