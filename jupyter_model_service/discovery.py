@@ -45,7 +45,6 @@ URL_VARIABLE = "MODEL_SERVICE_URL"
 TOKEN_VARIABLE = "MODEL_SERVICE_TOKEN"
 
 _FILE_LIMIT = 64 << 10  # bytes; the file has about 200
-_LOG_LIMIT = 1 << 20  # bytes of the gateway's output kept before a new start begins another file
 _SAME_PROCESS = 2.0  # seconds: create_time moves a little when the clock is corrected; no pid is reused so soon
 _LOCK_CHECK = 1.0  # seconds between two looks at the lock that another starter's gateway holds
 
@@ -199,12 +198,10 @@ def start_gateway(data_dir: Path | None = None, *, keep: bool, timeout: float = 
 
 
 def _open_log(directory: Path) -> tuple[int, int]:
-    """The file that takes the gateway's output, and where this start's part of it begins."""
+    """The file that takes the gateway's output (which bounds it), and where this start's part of it begins."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / LOG_NAME
-        if path.exists() and path.stat().st_size > _LOG_LIMIT:
-            path.replace(path.with_suffix(".log.1"))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise GatewayUnavailable(

@@ -43,11 +43,18 @@ class HelpShown(Exception):
         self.text = text
 
 
+class _Format(argparse.HelpFormatter):
+    """The same text on every terminal, wide enough for the longest verb."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises where the original prints and exits."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _Format)
         super().__init__(**options, allow_abbrev=False)
 
     @property

@@ -1,0 +1,173 @@
+"""What is shown while a service is followed: one line per change, or on a terminal a display that stays current."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from ..client.units import show_duration
+from ..commands import UsageError
+from .render import describe_replica, event_line
+from .text import Paint, clean, clean_log, colours
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Json = Mapping[str, Any]
+_ENDED = ("gone", "failed")
+_SHOWN = 12  # replicas of one service that a display has room for
+
+
+class Watcher:
+    """The observer of a terminal session. Progress and notices go to ``errors`` (stderr), so that what a program reads
+    from ``output`` is the result alone."""
+
+    def __init__(self, output: IO[str], errors: IO[str], *, as_json: bool) -> None:
+        self._output = output
+        self._errors = errors
+        self._as_json = as_json
+        self._paint = Paint(colours(output))
+        self._began = 0.0
+        self._last: dict[str, str] = {}
+        self._last_replica: str | None = None
+
+    # --- following a service -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def following(self, name: str, verb: str) -> Iterator[None]:
+        self._began, self._last = time.monotonic(), {}
+        yield
+
+    def changed(self, service: Json) -> None:
+        for text in self._news(service):
+            self._say(f"{show_duration(time.monotonic() - self._began):>12}  {text}")
+
+    def _news(self, service: Json) -> list[str]:
+        """One line for each replica, and for the service, that is not as it was told last."""
+        first = not self._last
+        seen = {"": f"{service['name']} is {service['state']}"}
+        seen |= {replica["id"]: f"{replica['id']} {describe_replica(replica)}" for replica in service["replica_list"]}
+        old = {r["id"] for r in service["replica_list"] if r["phase"] in _ENDED} if first else set()
+        news = [text for key, text in seen.items() if self._last.get(key) != text and key not in old]
+        self._last |= seen
+        return news
+
+    # --- the rest ------------------------------------------------------------------------------------------
+
+    def lines(self, answer: Json) -> None:
+        if self._as_json:
+            self._print(json.dumps(answer))
+            return
+        if answer["replica"] != self._last_replica:
+            self._last_replica = answer["replica"]
+            self._say(f"--- {answer['replica']} ---")
+        if answer.get("lost"):
+            self._say(f"--- {answer['lost']} older lines are no longer kept ---")
+        terminal = self._output.isatty()
+        for line in answer["lines"]:
+            self._output.write(clean_log(line, terminal=terminal) + "\n")
+        self._output.flush()
+
+    def event(self, event: Json) -> None:
+        self._print(json.dumps(event) if self._as_json else event_line(event, self._paint))
+
+    def notice(self, sentence: str) -> None:
+        self._say(clean(sentence))
+
+    def confirm(self, question: str) -> bool:
+        if not sys.stdin.isatty():
+            raise UsageError("Nobody can be asked here: say --yes to delete without a question.", "delete")
+        self._errors.write(f"{question} [y/N] ")
+        self._errors.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def _print(self, text: str) -> None:
+        self._output.write(text + "\n")
+        self._output.flush()
+
+    def _say(self, text: str) -> None:
+        self._errors.write(text + "\n")
+        self._errors.flush()
+
+
+class LiveWatcher(Watcher):
+    """A display of what each replica is doing right now and for how long; failures stay above it as lines."""
+
+    def __init__(self, output: IO[str], errors: IO[str], *, as_json: bool) -> None:
+        super().__init__(output, errors, as_json=as_json)
+        self._service: Json | None = None
+        self._console: Console | None = None
+
+    @contextlib.contextmanager
+    def following(self, name: str, verb: str) -> Iterator[None]:
+        from rich.console import Console  # 60 ms, for terminals only
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._console = Console(file=self._errors, highlight=False)
+        self._spinner = Spinner("dots")
+        with (
+            super().following(name, verb),
+            Live(get_renderable=self._display, console=self._console, refresh_per_second=8, transient=True),
+        ):
+            yield
+        self._console = None
+
+    def changed(self, service: Json) -> None:
+        news = self._news(service)
+        ended = {r["id"] for r in service["replica_list"] if r["phase"] in _ENDED and r["reason"]}
+        if self._console is not None:
+            from rich.text import Text
+
+            for text in news:
+                if text.partition(" ")[0] in ended:
+                    self._console.print(Text(text, style="red"))
+        self._service = service
+
+    def notice(self, sentence: str) -> None:
+        if self._console is None:
+            super().notice(sentence)
+        else:
+            from rich.text import Text
+
+            self._console.print(Text(clean(sentence)))
+
+    def _display(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        elapsed = show_duration(time.monotonic() - self._began)
+        service = self._service
+        if service is None:
+            self._spinner.update(text=Text(f"asking the gateway  {elapsed}"))
+            return self._spinner
+        counts = service["replicas"]
+        head = f"{service['name']} is {service['state']}, {counts['ready']} of {counts['want']} ready  {elapsed}"
+        self._spinner.update(text=Text(head))
+        alive = [replica for replica in service["replica_list"] if replica["phase"] not in _ENDED]
+        table = Table.grid(padding=(0, 2))
+        now = time.time()
+        for replica in alive[:_SHOWN]:
+            style = "green" if replica["phase"] == "ready" else ""
+            doing = Text(describe_replica(replica), style=style, no_wrap=True, overflow="ellipsis")
+            table.add_row(Text("  " + replica["id"]), Text(show_duration(now - replica["since"])), doing)
+        if len(alive) > _SHOWN:
+            table.add_row(Text(f"  and {len(alive) - _SHOWN} more"))
+        return Group(self._spinner, table)
+
+
+def watcher_for(output: IO[str], errors: IO[str], *, as_json: bool) -> Watcher:
+    """The display needs a terminal that can move its cursor; everything else gets lines."""
+    kind = LiveWatcher if colours(errors) or (errors.isatty() and _can_move()) else Watcher
+    return kind(output, errors, as_json=as_json)
+
+
+def _can_move() -> bool:
+    import os
+
+    return os.environ.get("TERM") not in (None, "", "dumb")

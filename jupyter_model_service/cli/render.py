@@ -1,0 +1,271 @@
+"""Results as text for people: tables, sentences, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..client.units import show_duration, show_size
+from ..client.waiting import Outcome
+from ..commands.grammar import PROGRAM
+from ..commands.results import (
+    DoneResult,
+    EndpointResult,
+    EventsResult,
+    GatewayResult,
+    LogsResult,
+    Result,
+    ServiceResult,
+    ServicesResult,
+    TokenResult,
+    TokensResult,
+    ValidateResult,
+)
+from .text import Paint, clean, clean_log, columns, moment
+
+Json = Mapping[str, Any]
+
+
+def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
+    """What goes to standard output; empty for a service that failed (see :func:`render_failure`)."""
+    if isinstance(result, ServiceResult):
+        if result.verb == "info":
+            return service_page(result.service, paint)
+        return service_summary(result, paint) if result.ok else ""
+    if isinstance(result, ServicesResult):
+        return service_table(result.services, paint, quiet)
+    if isinstance(result, GatewayResult):
+        return gateway_page(result.info)
+    if isinstance(result, ValidateResult):
+        return validation(result, paint)
+    if isinstance(result, EndpointResult):
+        return result.url
+    if isinstance(result, TokenResult):
+        return token_text(result, quiet)
+    if isinstance(result, TokensResult):
+        return token_table(result.tokens, paint)
+    if isinstance(result, LogsResult):
+        lines = [] if result.answer is None else result.answer["lines"]
+        return "\n".join(clean_log(line, terminal=terminal) for line in lines)
+    if isinstance(result, EventsResult):
+        return "\n".join(event_line(event, paint) for event in result.events or ())
+    return result.sentence if isinstance(result, DoneResult) else ""
+
+
+# --- services --------------------------------------------------------------------------------------------
+
+
+def service_table(services: Sequence[Json], paint: Paint, quiet: bool) -> str:
+    several = len({service["owner"] for service in services}) > 1
+    names = [f"{s['owner']}/{s['name']}" if several else s["name"] for s in services]
+    if quiet:
+        return "\n".join(names)
+    if not services:
+        return f"No services yet: {PROGRAM} create FOLDER makes one."
+    rows = [
+        [
+            name,
+            paint.state(service["state"]),
+            f"{service['replicas']['ready']}/{service['replicas']['want']}",
+            str(service["revision"]),
+            "public" if service["public"] else "token",
+            service["endpoint"],
+        ]
+        for name, service in zip(names, services, strict=True)
+    ]
+    return columns(["NAME", "STATE", "READY", "REVISION", "ACCESS", "ENDPOINT"], rows, paint)
+
+
+def service_page(service: Json, paint: Paint) -> str:
+    counts = service["replicas"]
+    active = next((r for r in service["revisions"] if r["number"] == service["revision"]), None)
+    facts = [
+        ("State", f"{paint.state(service['state'])}, {counts['ready']} of {counts['want']} replicas ready"),
+        ("Reason", clean(service["reason"] or "")),
+        ("Note", clean(service["note"] or "")),
+        ("Endpoint", service["endpoint"]),
+        ("Access", "public" if service["public"] else "with a token"),
+        ("Revision", _revision_fact(service)),
+        ("Folder", clean(active["folder"]) if active else ""),
+        ("Image", clean(active["image"] or "") if active else ""),
+        ("Environment", clean(", ".join(active["environment"])) if active else ""),
+        ("Created", moment(service["created_at"])),
+        ("Restarts", str(service["restarts"]) if service["restarts"] else ""),
+        *(("Not enforced", clean(sentence)) for sentence in service["not_enforced"]),
+    ]
+    title = paint(f"{service['owner']}/{service['name']}", "bold")
+    blocks = [title + "\n" + "\n".join(f"  {name + ':':<14}{value}" for name, value in facts if value)]
+    if service["replica_list"]:
+        blocks.append(replica_table(service["replica_list"], paint))
+    if len(service["revisions"]) > 1:
+        blocks.append(revision_table(service, paint))
+    return "\n\n".join(blocks)
+
+
+def _revision_fact(service: Json) -> str:
+    stable = service["stable_revision"]
+    text = str(service["revision"])
+    return text if stable in (None, service["revision"]) else f"{text}, rolling over from {stable}"
+
+
+def replica_table(replicas: Sequence[Json], paint: Paint) -> str:
+    now = time.time()
+    rows = [
+        [
+            replica["id"],
+            paint.state(replica["phase"]) + (" (suspect)" if replica["suspect"] else ""),
+            show_duration(now - replica["since"]),
+            str(replica["revision"]),
+            str(replica["pid"] or "-"),
+            str(replica["in_flight"]),
+            show_size(replica["rss"]) if replica["rss"] else "-",
+            describe_gpus(replica["gpus"]),
+            _doing(replica),
+        ]
+        for replica in replicas
+    ]
+    return columns(["REPLICA", "PHASE", "FOR", "REVISION", "PID", "CALLS", "MEMORY", "GPU", "WHAT"], rows, paint)
+
+
+def describe_gpus(gpus: Sequence[Json] | None) -> str:
+    return ", ".join(f"{g['utilization']:.0f} % {show_size(g['memory_used'])}" for g in gpus) if gpus else "-"
+
+
+def describe_replica(replica: Json) -> str:
+    """``preparing 2/3: run_command pip3 install …``, ``gone: exited with code 1``."""
+    doing = _doing(replica)
+    action = replica["action"] if replica["phase"] == "preparing" else None
+    if action:
+        return f"preparing {action['index']}/{action['count']}: {clean(action['label'])}"
+    return f"{replica['phase']}: {doing}" if doing else str(replica["phase"])
+
+
+def _doing(replica: Json) -> str:
+    action = replica["action"]
+    if action and replica["phase"] == "preparing":
+        return f"{action['index']}/{action['count']} {clean(action['label'])}"
+    return clean(replica["reason"] or "") if replica["phase"] != "ready" else ""
+
+
+def revision_table(service: Json, paint: Paint) -> str:
+    rows = [
+        [
+            str(revision["number"]) + (" (active)" if revision["number"] == service["revision"] else ""),
+            moment(revision["created_at"]),
+            clean(revision["model_name"]),
+            clean(revision["folder"]),
+        ]
+        for revision in service["revisions"]
+    ]
+    return columns(["REVISION", "CREATED", "MODEL", "FOLDER"], rows, paint)
+
+
+def service_summary(result: ServiceResult, paint: Paint) -> str:
+    """How a verb ended well, and what to do next."""
+    service, name = result.service, result.service["name"]
+    counts = service["replicas"]
+    if service["state"] == "stopped":
+        return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay."
+    if result.outcome is None:
+        return (
+            f"{name} is {paint.state(service['state'])} ({counts['ready']} of {counts['want']} replicas ready).\n"
+            f"Endpoint: {service['endpoint']}\n"
+            f"See how it goes: {PROGRAM} info {name}"
+        )
+    took = show_duration(result.seconds)
+    done = f"{name} is {paint.state(service['state'])}: {counts['ready']} of {counts['want']} replicas after {took}."
+    return f"{done}\nEndpoint: {service['endpoint']}" + (how_to_call(service) if result.verb == "create" else "")
+
+
+def how_to_call(service: Json) -> str:
+    name, endpoint = service["name"], service["endpoint"]
+    if service["public"]:
+        return f"\nCall it:\n  curl {endpoint}"
+    return (
+        "\nCall it:\n"
+        f"  {PROGRAM} generate-token {name} --output {name}.token\n"
+        f'  curl -H "Authorization: Bearer $(cat {name}.token)" {endpoint}'
+    )
+
+
+def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:
+    """Why a service did not become what was asked for, and the last that its model server said."""
+    name, state = result.service["name"], result.service["state"]
+    serving = result.service["replicas"]["ready"] > 0
+    what = "was not updated" if result.verb in ("update", "rollback") and serving else f"is {paint.state(state)}"
+    lines = [f"{name} {what}: {clean(outcome.reason)}"]
+    if serving and result.verb in ("update", "rollback"):
+        lines.append(f"Revision {result.service['revision']} goes on serving.")
+    if outcome.tail:
+        lines += ["Last lines of its log:", *(f"  | {clean(line)}" for line in outcome.tail)]
+    lines.append(f"More: {PROGRAM} events {name}")
+    return "\n".join(lines)
+
+
+# --- everything else -------------------------------------------------------------------------------------
+
+
+def gateway_page(info: Json) -> str:
+    facts = [
+        ("Version", info["version"]),
+        ("Mode", f"{info['mode']}, replicas by the {info['launcher']} launcher"),
+        ("Owner", info["owner"]),
+        ("Process", f"{info['pid']}, since {moment(info['started_at'])}"),
+        ("Stays", "until it is stopped" if info["keep"] else f"while one of {info['attached']} Jupyter servers runs"),
+    ]
+    return "Model-service gateway\n" + "\n".join(f"  {name + ':':<10}{value}" for name, value in facts)
+
+
+def validation(result: ValidateResult, paint: Paint) -> str:
+    answer = result.answer
+    lines = [f"{paint('Fine', 'green')}: {clean(result.folder)} can be served; its default name is {answer['name']}."]
+    for problem in answer["warnings"]:
+        place = ":".join(str(each) for each in (problem["file"], problem["line"]) if each is not None)
+        told = ": ".join(each for each in (place, problem["where"], problem["message"]) if each)
+        lines.append(f"{paint('Warning', 'yellow')}: {clean(told)}")
+    return "\n".join(lines)
+
+
+def token_text(result: TokenResult, quiet: bool) -> str:
+    token = result.token
+    if result.file is not None:
+        if quiet:
+            return ""
+        return f"The token is in {result.file} (mode 0600); {_expiry(token)}. Its id is {token['id']}."
+    if quiet:
+        return str(token["token"])
+    return (
+        f"{token['token']}\n"
+        f"Shown this once; {_expiry(token)}. Its id is {token['id']}.\n"
+        f'  curl -H "Authorization: Bearer TOKEN" {shlex.quote(result.endpoint)}'
+    )
+
+
+def token_table(tokens: Sequence[Json], paint: Paint) -> str:
+    if not tokens:
+        return f"No tokens yet: {PROGRAM} generate-token NAME makes one."
+    rows = [
+        [
+            token["id"],
+            clean(token["name"]) or "-",
+            moment(token["created_at"]),
+            _expiry(token),
+            moment(token["last_used_at"]) if token["last_used_at"] else "never",
+        ]
+        for token in tokens
+    ]
+    return columns(["ID", "LABEL", "CREATED", "EXPIRY", "LAST USED"], rows, paint)
+
+
+def _expiry(token: Json) -> str:
+    if token["expires_at"] is None:
+        return "never expires"
+    left = token["expires_at"] - time.time()
+    return f"expires in {show_duration(left)}" if left > 0 else f"expired {moment(token['expires_at'])}"
+
+
+def event_line(event: Json, paint: Paint) -> str:
+    style = "red" if "fail" in event["kind"] or "died" in event["kind"] else None
+    return f"{paint(moment(event['at']), 'dim')}  {paint(clean(event['kind']), style):<24}  {clean(event['message'])}"
