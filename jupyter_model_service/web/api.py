@@ -125,7 +125,7 @@ async def revoke_token(call: Call) -> None:
 
 
 async def openapi(call: Call) -> dict[str, Any]:
-    return dict(call.parts.document)
+    return dict(call.parts.document())
 
 
 async def definition_schema(call: Call) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -41,7 +41,7 @@ class Parts:
     info: Callable[[], GatewayInfo]
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
     shutdown: Callable[[bool], None]  # whether the replicas are left running
-    document: Mapping[str, Any] = field(default_factory=dict, repr=False)  # OpenAPI
+    document: Callable[[], Mapping[str, Any]]  # OpenAPI
 
 
 @dataclass(frozen=True)
