@@ -17,21 +17,33 @@ def last_line(tail: Sequence[str]) -> str:
     return ""
 
 
-def told(exit: Exit, *, was_ready: bool) -> str:
-    """``exited with code 1 while loading: ModuleNotFoundError: …`` and the like."""
+def told(exit: Exit, *, was_ready: bool, label: str = "") -> str:
+    """``exited with code 1 while loading: ModuleNotFoundError: …`` and the like. ``label`` is that of the
+    pre-start action that ended."""
     if exit.signal is not None:
-        how = f"killed by {exit.signal}" + (" (out of memory)" if exit.oom else "")
+        how = f"was killed by {exit.signal}"
     elif exit.code is not None:
-        how = f"exited with code {exit.code}" + (" (out of memory)" if exit.oom else "")
+        how = f"exited with code {exit.code}"
     else:
         how = "ended"
-    if exit.stage == "prepare":
-        where = "in the pre-start actions" if exit.action is None else f"in pre-start action {exit.action}"
-    else:
+    if exit.oom:
+        how += " (out of memory)"
+    if exit.stage != "prepare":
         where = "after it had been ready" if was_ready else "while loading"
-    why = exit.message or last_line(exit.tail)
-    was = "was " if exit.signal is not None else ""
-    return f"{was}{how} {where}" + (f": {why}" if why else "")
+    elif exit.action is None:
+        where = "before the pre-start actions"
+    else:
+        where = f"in pre-start action {exit.action}" + (f" ({label})" if label else "")
+    why = _why(exit)
+    return f"{how} {where}" + (f": {why}" if why else "")
+
+
+def _why(exit: Exit) -> str:
+    """What the runner found out, else the last line of the log; nobody has last words when it is killed."""
+    repeats = f"was ended by {exit.signal}" if exit.signal is not None else f"ended with exit status {exit.code}"
+    if exit.message and repeats not in exit.message:
+        return exit.message
+    return "" if exit.signal == "SIGKILL" else last_line(exit.tail)
 
 
 def duration(seconds: float) -> str:

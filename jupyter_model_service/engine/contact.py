@@ -90,7 +90,7 @@ class Contact:
         if isinstance(event, LeaseSample):
             replica.sample = event
         elif isinstance(event, LeaseOpened):
-            replica.lease_open = True
+            replica.lease_open, replica.silence = True, ""
             self._tasks.cancel(_task(replica))
             self._emit(replica, life.LeaseBack())
             self._report(replica, event.state)
@@ -98,6 +98,7 @@ class Contact:
         elif isinstance(event, LeaseState):
             self._report(replica, event.state)
         elif isinstance(event, LeaseClosed):
+            replica.silence = event.reason
             if not replica.lease_open:
                 return  # one that was never open has nothing to lose
             replica.lease_open = False
@@ -121,7 +122,8 @@ class Contact:
         if replica.exited.is_set() or state.exit is None:
             return
         replica.exited.set()
-        self._emit(replica, life.Exited(state.exit, told(state.exit, was_ready=replica.life.ready_at is not None)))
+        reason = told(state.exit, was_ready=replica.life.ready_at is not None, label=state.label)
+        self._emit(replica, life.Exited(state.exit, reason))
 
     def _doubt(self, replica: Replica, patience: float, looks: Sequence[float] = AFTER_A_LOSS) -> None:
         self._tasks.start(_task(replica), self._find_out(replica, patience, looks))
@@ -143,7 +145,8 @@ class Contact:
             if replica.lease_open:
                 return
         said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
-        self._emit(replica, life.GaveUp(f"{said} {duration(patience)}"))
+        why = f": {replica.silence}" if replica.silence else ""
+        self._emit(replica, life.GaveUp(f"{said} {duration(patience)}{why}"))
 
 
 def _task(replica: Replica) -> str:

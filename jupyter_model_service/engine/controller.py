@@ -114,16 +114,18 @@ class Controller:
 
     def _tell(self, replica: Replica, action: life.Preparing | None = None) -> None:
         details = {"revision": replica.revision.number}
-        text = f"replica {replica.id} is {replica.phase}"
+        kind, text = f"replica.{replica.phase}", f"replica {replica.id} is {replica.phase}"
         if (step := action or replica.life.action) is not None and replica.phase is Phase.PREPARING:
             text += f": action {step.action} of {step.actions} ({step.label})"
+        elif replica.phase is Phase.STARTING and replica.adopted:
+            kind, text = "replica.adopted", f"replica {replica.id} was found running and goes on"
         elif replica.phase is Phase.FAILED:
             text = f"replica {replica.id} {replica.life.reason}"
         elif replica.life.reason and replica.phase is not Phase.GONE:
             text += f": {replica.life.reason}"
         if replica.life.exit is not None and replica.phase is Phase.FAILED:
             details |= exit_details(replica.life.exit)
-        self._journal.add(replica.service, f"replica.{replica.phase}", text, replica, details)
+        self._journal.add(replica.service, kind, text, replica, details)
 
     # --- planning ---
 

@@ -61,6 +61,7 @@ class Replica:
     # contact
     lease: Lease | None = None
     lease_open: bool = False
+    silence: str = ""  # why the lease is not open, in the lease's words
     runner: RunnerState | None = None
     sample: LeaseSample | None = None
     # probing

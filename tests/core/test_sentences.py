@@ -33,7 +33,26 @@ from jupyter_model_service.core.sentences import duration, last_line, told
             False,
             "exited with code 127 while loading: there is no uvicorn",
         ),
-        (Exit("prepare", message="cannot write /x"), False, "ended in the pre-start actions: cannot write /x"),
+        (
+            Exit("prepare", message="the environment cannot be made: disk full"),
+            False,
+            "ended before the pre-start actions: the environment cannot be made: disk full",
+        ),
+        (
+            Exit("serve", code=1, message="the start command ended with exit status 1", tail=("KeyError: 'x'",)),
+            False,
+            "exited with code 1 while loading: KeyError: 'x'",
+        ),
+        (
+            Exit("serve", signal="SIGKILL", message="the start command was ended by SIGKILL", tail=("GET /health",)),
+            True,
+            "was killed by SIGKILL after it had been ready",
+        ),
+        (
+            Exit("serve", signal="SIGABRT", tail=("assertion failed",)),
+            True,
+            "was killed by SIGABRT after it had been ready: assertion failed",
+        ),
     ],
 )
 def test_an_end_is_told_in_one_clause(exit: Exit, was_ready: bool, expected: str) -> None:
@@ -62,3 +81,9 @@ def test_a_flood_of_a_line_is_cut() -> None:
 )
 def test_durations_are_for_people(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected
+
+
+def test_the_action_that_failed_is_named() -> None:
+    exit = Exit("prepare", code=1, action=2, tail=("no such index",))
+    expected = "exited with code 1 in pre-start action 2 (run_command pip install x): no such index"
+    assert told(exit, was_ready=False, label="run_command pip install x") == expected

@@ -27,6 +27,7 @@ def test_replicas_are_adopted_and_not_restarted() -> None:
         assert stage.endpoint.starting, "callers can be held"
         assert await stage.until(lambda: len(stage.takes_calls()) == 3) < 0.3
         assert {r.id: r.pid for r in stage.view.replica_list} == pids
+        assert len(await stage.told("replica.adopted")) == 3
         await asyncio.sleep(100)
         assert (stage.view.state, stage.view.id, stage.view.stable_revision) == ("ready", id, 1)
         assert stage.there() == before
