@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ..errors import StoreError
 from ..ports import Clock, EventRecord, ReplicaRecord, ServiceRecord, Store
 from .tasks import Tasks, until
 
@@ -45,14 +44,11 @@ class Ledger:
     # --- commands: written before anything changes ---
 
     async def commit(self, *writes: Callable[[], Awaitable[None]]) -> None:
-        """The writes in order; raises ``StoreError`` (or ``Conflict``) at the first that fails."""
+        """The writes in order; raises ``StoreError`` (or ``Conflict``) at the first that fails. Who asked is told so,
+        ``error`` stays as it is: nothing waits to be written that could find out when it is over."""
         async with self._turn:
-            try:
-                for write in writes:
-                    await write()
-            except StoreError as error:
-                self._failed(error)
-                raise
+            for write in writes:
+                await write()
             self._worked()
 
     async def remove_service(self, service_id: str) -> None:
