@@ -120,7 +120,8 @@ async def _connected(address: tuple[str, int], timeout: float) -> AsyncIterator[
     connecting = asyncio.get_running_loop().create_connection(lambda: answer, *address)
     try:
         await asyncio.wait_for(connecting, timeout)
-        _refuse_self(answer)
+        assert answer.transport is not None
+        _refuse_itself(answer.transport)
         yield answer
     except asyncio.TimeoutError:
         raise _NotConnected(f"no connection within {timeout:g} s") from None
@@ -134,15 +135,18 @@ async def _connected(address: tuple[str, int], timeout: float) -> AsyncIterator[
             answer.status.exception()
 
 
-def _refuse_self(answer: _Answer) -> None:
+def is_connected_to_itself(sockname: object, peername: object) -> bool:
     """A TCP connection to a local port where nobody listens may meet itself.
 
     It does when the system picks, as the local port, the very port that is asked for: after at most some 14,000
     polls, which is 12 minutes of a loading model. That would count as "listens", and take the model's port.
     """
-    assert answer.transport is not None
-    if answer.transport.get_extra_info("sockname") == answer.transport.get_extra_info("peername"):
-        answer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    return sockname == peername
+
+
+def _refuse_itself(transport: asyncio.Transport) -> None:
+    if is_connected_to_itself(transport.get_extra_info("sockname"), transport.get_extra_info("peername")):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         raise ConnectionRefusedError
 
 
