@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ..core.lease_proof import gateway_proof, proofs_match, runner_proof
 from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseState
@@ -281,10 +281,9 @@ class _Stream(asyncio.Protocol):
         self._heard_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by behaviour only
         if self.ended.done():
-            transport.abort()
+            self._transport.abort()
             return
         self.send(self._lease.hello(self._nonce))
         self._after("handshake", self._times.handshake, self._handshake_late)

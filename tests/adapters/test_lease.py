@@ -114,6 +114,7 @@ def with_lease(
     secret: str,
     body: Callable[[Lease, Events], Awaitable[None]],
     times: LeaseTimes | None = None,
+    loop: str = "asyncio",
 ) -> Events:
     """Open a lease, run the body, close it; nothing may be left running, and nothing said afterwards."""
 
@@ -133,10 +134,19 @@ def with_lease(
             assert asyncio.all_tasks() == {asyncio.current_task()}
         return events
 
-    return asyncio.run(run())
+    running = pytest.importorskip(loop).new_event_loop()
+    try:
+        result: Events = running.run_until_complete(run())
+    finally:
+        running.close()
+    return result
 
 
-def test_it_opens_with_the_state_and_reports_figures(start):
+both_loops = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+
+
+@both_loops
+def test_it_opens_with_the_state_and_reports_figures(start, loop):
     runner = start(["sleep", "60"])
 
     async def body(lease: Lease, events: Events) -> None:
@@ -146,7 +156,7 @@ def test_it_opens_with_the_state_and_reports_figures(start):
         sample = await events.kind(LeaseSample)
         assert sample.rss > 0
 
-    with_lease(runner.control, runner.secret, body)
+    with_lease(runner.control, runner.secret, body, loop=loop)
 
 
 def test_changes_and_the_end_are_reported_and_collected(start):
@@ -174,18 +184,20 @@ def test_stop_ends_the_model(start):
     with_lease(runner.control, runner.secret, body)
 
 
-def test_collected_right_before_close_still_arrives(start):
+@both_loops
+def test_collected_right_before_close_still_arrives(start, loop):
     runner = start(["true"])
 
     async def body(lease: Lease, events: Events) -> None:
         await events.until(lambda e: isinstance(e, LeaseOpened | LeaseState) and e.state.phase == "exited")
         lease.collected()
 
-    with_lease(runner.control, runner.secret, body)
+    with_lease(runner.control, runner.secret, body, loop=loop)
     assert runner.process.wait(15) == 0
 
 
-def test_log_lines_come_whole_through_many_pieces(start):
+@both_loops
+def test_log_lines_come_whole_through_many_pieces(start, loop):
     runner = start(["sh", "-c", "seq 0 19999; sleep 60"])
 
     async def body(lease: Lease, events: Events) -> None:
@@ -199,7 +211,7 @@ def test_log_lines_come_whole_through_many_pieces(start):
         assert await lease.logs(19998, 5) == (["19998", "19999"], 20000, 0)
         assert await lease.logs(5, 2) == (["5", "6"], 7, 0)
 
-    with_lease(runner.control, runner.secret, body)
+    with_lease(runner.control, runner.secret, body, loop=loop)
 
 
 def test_logs_are_refused_in_words_while_it_is_not_open(start, free_port):
@@ -237,7 +249,8 @@ def test_logs_that_are_waited_for_end_with_the_connection(start):
     with_lease(runner.control, runner.secret, body)
 
 
-def test_a_killed_runner_is_noticed_at_once_and_told_once(start):
+@both_loops
+def test_a_killed_runner_is_noticed_at_once_and_told_once(start, loop):
     runner = start(["sleep", "60"])
 
     async def body(lease: Lease, events: Events) -> None:
@@ -250,7 +263,7 @@ def test_a_killed_runner_is_noticed_at_once_and_told_once(start):
         await asyncio.sleep(1.5)  # many refused attempts later
         assert events.count(LeaseClosed) == 1
 
-    with_lease(runner.control, runner.secret, body)
+    with_lease(runner.control, runner.secret, body, loop=loop)
 
 
 def test_silence_closes_the_lease_and_life_opens_it_again(start):
@@ -273,26 +286,18 @@ def test_silence_closes_the_lease_and_life_opens_it_again(start):
     with_lease(runner.control, runner.secret, body)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@both_loops
 def test_a_loop_that_stood_still_does_not_blame_the_runner(start, loop):
     """Timers may fire before the socket is read (uvloop's do): the heartbeats that lie there count as heard."""
-    module = pytest.importorskip(loop)
     runner = start(["sleep", "60"])
 
-    async def body() -> None:
-        events = Events()
-        lease = TcpLeases(LeaseTimes(silence=1.6)).open(REPLICA, runner.control, runner.secret, events)
+    async def body(lease: Lease, events: Events) -> None:
         await events.kind(LeaseSample)
         time.sleep(2.2)  # the whole loop is blocked, on purpose
         await asyncio.sleep(0.3)
-        await lease.close()
         assert events.count(LeaseClosed) == 0
 
-    running = module.new_event_loop()
-    try:
-        running.run_until_complete(body())
-    finally:
-        running.close()
+    with_lease(runner.control, runner.secret, body, LeaseTimes(silence=1.6), loop)
 
 
 def test_a_runner_that_comes_late_is_found(start, free_port):
