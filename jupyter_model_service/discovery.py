@@ -101,7 +101,7 @@ def _read_ours(path: Path) -> str | None:
     """The file's text; owner and mode are checked on what was opened, so that nobody can swap it in between."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise GatewayUnavailable(f"{path} cannot be read: {error.strerror}. Remove it if it is not yours.") from error

@@ -195,7 +195,10 @@ def _open(request: Request, deadline: float | None) -> Iterator[tuple[http.clien
             if deadline is not None:
                 sock.settimeout(min(request.seconds, max(0.01, deadline - time.monotonic())))
             try:
-                return response.read1(1 << 16)
+                piece = response.read1(1 << 16)
+                if not piece and response.length:  # read1 takes an early end for the end
+                    raise Broken(f"{response.length} bytes of it are missing")
+                return piece
             except TimeoutError:
                 raise
             except (OSError, http.client.HTTPException) as error:

@@ -1,0 +1,239 @@
+"""A gateway that speaks the wire format over real sockets and keeps services only as far as a test says."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import psutil
+
+from jupyter_model_service import wire
+
+Answer = tuple[int, Any, dict[str, str]]
+
+
+def service(name: str = "demo", state: str = "ready", **changes: Any) -> dict[str, Any]:
+    """A ``ServiceInfo`` as JSON, checked against the wire."""
+    want = changes.pop("want", 1)
+    ready = changes.pop("ready", want if state == "ready" else 0)
+    replicas = changes.pop("replica_list", [])
+    content = {
+        "id": "0" * 32,
+        "owner": "ada",
+        "name": name,
+        "state": state,
+        "endpoint": f"http://127.0.0.1:1/endpoints/ada/{name}/",
+        "public": False,
+        "replicas": {"want": want, "ready": ready, "total": len(replicas)},
+        "revision": 1,
+        "stable_revision": 1,
+        "replica_list": replicas,
+        "created_at": 1750000000.0,
+        **changes,
+    }
+    return wire.ServiceInfo.model_validate(content).model_dump(mode="json")
+
+
+def replica(id: str, phase: str = "ready", **changes: Any) -> dict[str, Any]:
+    content = {"id": id, "revision": 1, "phase": phase, "since": time.time(), "created_at": time.time(), **changes}
+    return wire.ReplicaInfo.model_validate(content).model_dump(mode="json")
+
+
+def event(number: int, name: str = "demo", message: str = "something happened") -> dict[str, Any]:
+    content = {"id": number, "at": 1750000000.0, "service": f"ada/{name}", "kind": "replica.ready", "message": message}
+    return wire.EventInfo.model_validate(content).model_dump(mode="json")
+
+
+def refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    body = {"error": {"code": code, "message": message, "problems": [], **more}}
+    return status, body, {"X-Model-Service-Error": code, **(headers or {})}
+
+
+class FakeGateway:
+    """``requests`` holds what was asked: ``(method, path, query, body)``. ``answers`` overrides single operations:
+    ``("GET", "api/v1/services/ada/demo")`` → an answer, or a function of the body that gives one."""
+
+    def __init__(self, data_dir: Path | None = None, *, port: int = 0, token: str = "jmc_secret-control-token") -> None:
+        self.token = token
+        self.data_dir = data_dir
+        self.services: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self.tokens: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.answers: dict[tuple[str, str], Answer | Callable[[Any], Answer]] = {}
+        self.endpoint: Callable[[BaseHTTPRequestHandler, str, bytes], None] | None = None
+        self.streams: list[queue.Queue[bytes | None]] = []
+        self.stream_opened = threading.Event()
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+            def handle_any(self) -> None:
+                fake.handle(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+        if data_dir is not None:
+            self.announce()
+
+    def __enter__(self) -> FakeGateway:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.drop_streams()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def announce(self, **changes: Any) -> None:
+        """Write ``gateway.json``: the gateway is this test's own process."""
+        assert self.data_dir is not None
+        me = psutil.Process()
+        content = {"url": self.url, "token": self.token, "pid": me.pid, "create_time": me.create_time(), "version": "0"}
+        write_private(self.data_dir / "gateway.json", json.dumps({**content, **changes}))
+
+    def publish(self, kind: str, data: dict[str, Any]) -> None:
+        """One event on every open stream; a service is also what a GET shows from now on."""
+        if kind == "service":
+            self.services[f"{data['owner']}/{data['name']}"] = data
+        if kind == "removed":
+            self.services.pop(data["service"], None)
+        text = f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+        for stream in list(self.streams):
+            stream.put(text)
+
+    def drop_streams(self) -> None:
+        self.stream_opened.clear()
+        for stream in list(self.streams):
+            stream.put(None)
+
+    # --- answering -------------------------------------------------------------------------------------------
+
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(handler.path)
+        path, query = parts.path.lstrip("/"), dict(parse_qsl(parts.query))
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if path.startswith("endpoints/") and self.endpoint is not None:
+            self.endpoint(handler, path, raw)
+            return
+        body = json.loads(raw) if raw else None
+        self.requests.append((handler.command, path, query, body))
+        if path == "health/live":
+            self.send(handler, 200, None, {})
+        elif handler.headers.get("Authorization") != f"Bearer {self.token}":
+            self.send(handler, *refusal(401, "unauthenticated", "This token is not known."))
+        elif path == "api/v1/events":
+            self.stream(handler)
+        else:
+            found = self.answers.get((handler.command, path)) or self.usual(handler.command, path, query, body)
+            self.send(handler, *(found(body) if callable(found) else found))
+
+    def send(self, handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str]) -> None:
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(content)))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    def stream(self, handler: BaseHTTPRequestHandler) -> None:
+        mine: queue.Queue[bytes | None] = queue.Queue()
+        self.streams.append(mine)
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        try:
+            self.chunk(handler, b"event: hello\ndata: {}\n\n")
+            self.stream_opened.set()
+            while (text := mine.get(timeout=60)) is not None:
+                self.chunk(handler, text)
+        except (OSError, queue.Empty):
+            pass
+        finally:
+            self.streams.remove(mine)
+            handler.close_connection = True
+
+    @staticmethod
+    def chunk(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        handler.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+        handler.wfile.flush()
+
+    def usual(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
+        words = path.removeprefix("api/v1/").split("/")
+        if path == "api/v1/":
+            info = {"version": "0", "mode": "embedded", "owner": "ada", "pid": os.getpid(), "launcher": "local"}
+            return 200, {**info, "started_at": 1750000000.0, "keep": True, "attached": 0}, {}
+        if words == ["validate"]:
+            return 200, {"name": "demo", "definition": {}, "warnings": []}, {}
+        if words == ["services"]:
+            if method == "GET":
+                return 200, {"services": list(self.services.values())}, {}
+            made = service(body.get("name") or "demo", "starting", public=body["public"], want=body["replicas"])
+            self.services[f"ada/{made['name']}"] = made
+            return 201, made, {}
+        key = "/".join(words[1:3])
+        found = self.services.get(key)
+        if found is None:
+            return refusal(404, "not_found", f"There is no service {key}.")
+        return self.of_service(method, key, found, words[3:], query, body)
+
+    def of_service(
+        self, method: str, key: str, found: dict[str, Any], rest: list[str], query: dict[str, str], body: Any
+    ) -> Answer:
+        if rest == ["events"]:
+            after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
+            return 200, {"events": [e for e in self.events if e["id"] > after and e["service"] == key][-limit:]}, {}
+        if rest == ["logs"]:
+            after, limit = int(query.get("after", 0)), int(query.get("limit", 1000))
+            lines = self.log[after : after + limit]
+            name = query.get("replica") or "demo-aaaaaa"
+            return 200, {"replica": name, "lines": lines, "next": after + len(lines), "lost": 0}, {}
+        if rest == ["tokens"] and method == "GET":
+            return 200, {"tokens": self.tokens}, {}
+        if rest == ["tokens"]:
+            expires = None if body["expires_in"] is None else time.time() + body["expires_in"]
+            token = {"id": f"t{len(self.tokens)}", "name": body["name"], "created_at": time.time()}
+            token |= {"expires_at": expires, "last_used_at": None}
+            self.tokens.append(token)
+            return 201, {**token, "token": f"jms_secret{len(self.tokens)}"}, {}
+        if rest[:1] == ["tokens"]:
+            self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
+            return 204, None, {}
+        if rest == ["scale"]:
+            found = {**found, "replicas": {**found["replicas"], "want": body["replicas"]}}
+            self.services[key] = found
+        if method == "DELETE":
+            found = {**found, "state": "deleting"}
+            self.services[key] = found
+        return (200 if method == "GET" else 202), found, {}
+
+
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(".new")
+    partial.write_text(text)
+    partial.chmod(mode)
+    partial.replace(path)

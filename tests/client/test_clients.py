@@ -1,0 +1,432 @@
+"""Both clients against a gateway on a real socket: what they send, what they make of answers, what they survive."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jupyter_model_service import wire
+from jupyter_model_service.client import WaitTimeout
+from jupyter_model_service.errors import (
+    Conflict,
+    DefinitionError,
+    GatewayUnavailable,
+    InvalidRequest,
+    LaunchError,
+    NotFound,
+    Unauthenticated,
+    UpstreamError,
+)
+
+from .conftest import Face
+from .fake_gateway import FakeGateway, event, refusal, replica, service
+
+
+def sent(fake: FakeGateway) -> list[tuple[str, str, Any]]:
+    """What was asked, without looking up who we are."""
+    return [(method, path, body) for method, path, _, body in fake.requests if path != "api/v1/"]
+
+
+def later(seconds: float, *steps: Any) -> threading.Thread:
+    def act() -> None:
+        for step in steps:
+            time.sleep(seconds)
+            step()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def until(happened: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- the calls -------------------------------------------------------------------------------------------
+
+
+def test_create_sends_what_was_given_and_nothing_else(face: Face, fake: FakeGateway, tmp_path: Path) -> None:
+    made = face.create(tmp_path / "m", "demo", replicas=2, environment={"K": "V"}, mounts=["/a:/b:ro"], memory="1g")
+    assert isinstance(made, wire.ServiceInfo)
+    assert (made.name, made.state) == ("demo", "starting")
+    assert sent(fake) == [
+        (
+            "POST",
+            "api/v1/services",
+            {
+                "folder": str(tmp_path / "m"),
+                "name": "demo",
+                "replicas": 2,
+                "public": False,
+                "environment": {"K": "V"},
+                "mounts": [{"source": "/a", "target": "/b", "read_only": True}],
+                "memory": 1 << 30,
+            },
+        )
+    ]
+    wire.CreateRequest.model_validate(fake.requests[0][3])
+
+
+def test_a_relative_folder_is_the_callers(
+    face: Face, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The gateway has a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    face.validate("models/../m")
+    assert sent(fake)[0][2] == {"folder": str(tmp_path / "m")}
+
+
+def test_every_verb_reaches_its_own_address(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.services["bob/demo"] = service(owner="bob")
+    assert [s.name for s in face.list()] == ["demo", "demo"]
+    assert face.get("bob/demo").owner == "bob"
+    assert face.endpoint("demo") == "http://127.0.0.1:1/endpoints/ada/demo/"
+    face.scale("demo", 3)
+    face.update("demo", public=True, gpus=1)
+    face.rollback("demo")
+    face.rollback("demo", 2)
+    face.restart("demo")
+    face.stop("demo")
+    face.start("demo")
+    assert face.delete("demo") is None
+    base = "api/v1/services/ada/demo"
+    assert sent(fake)[3:] == [
+        ("PUT", f"{base}/scale", {"replicas": 3}),
+        ("POST", f"{base}/update", {"public": True, "gpus": 1}),
+        ("POST", f"{base}/rollback", {}),
+        ("POST", f"{base}/rollback", {"revision": 2}),
+        ("POST", f"{base}/restart", {}),
+        ("POST", f"{base}/stop", {}),
+        ("POST", f"{base}/start", {}),
+        ("DELETE", base, None),
+    ]
+    assert [path for _, path, _, _ in fake.requests].count("api/v1/") == 1, "who we are is asked once"
+
+
+def test_tokens(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    made = face.generate_token("demo", "laptop")
+    assert made.token.startswith("jms_")
+    assert made.expires_at is not None
+    assert 29 * 86400 < made.expires_at - time.time() <= 30 * 86400, "30 days unless said otherwise"
+    assert face.generate_token("demo", expires_in=None).expires_at is None
+    assert [token.name for token in face.tokens("demo")] == ["laptop", ""]
+    face.revoke_token("demo", made.id)
+    assert [token.name for token in face.tokens("demo")] == [""]
+
+
+def test_logs_by_cursor_and_from_the_end(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.log = [f"line {n}" for n in range(25_000)]
+    first = face.logs("demo", limit=2)
+    assert first.lines == ["line 0", "line 1"]
+    assert face.logs("demo", after=first.next, limit=1).lines == ["line 2"]
+    assert face.logs("demo", tail=2).lines == ["line 24998", "line 24999"]
+    assert face.logs("demo", tail=2).next == 25_000
+
+
+def test_events_and_info(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.events = [event(n) for n in (1, 2, 3)]
+    assert [e.id for e in face.events("demo", after=1, limit=1)] == [3]
+    assert face.info().owner == "ada"
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def test_refusals_are_raised_as_the_servers_own_errors(face: Face, fake: FakeGateway, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="There is no service ada/nobody"):
+        face.get("nobody")
+    fake.answers["POST", "api/v1/services"] = refusal(409, "conflict", "The name demo is taken.")
+    with pytest.raises(Conflict, match="taken"):
+        face.create(tmp_path)
+    problem = {"where": "models[0].service.port", "message": "0 is no port", "file": "model-definition.yaml", "line": 9}
+    fake.answers["POST", "api/v1/validate"] = refusal(422, "invalid_definition", "1 problem", problems=[problem])
+    with pytest.raises(DefinitionError) as caught:
+        face.validate(tmp_path)
+    assert caught.value.problems[0].line == 9
+
+
+def test_a_wrong_name_is_refused_before_anything_is_sent(face: Face, fake: FakeGateway) -> None:
+    with pytest.raises(InvalidRequest):
+        face.delete("../other")
+    assert fake.requests == []
+
+
+def test_answers_that_are_no_gateways(face: Face, fake: FakeGateway) -> None:
+    fake.answers["GET", "api/v1/services"] = (200, b"<html>Log in</html>", {})
+    with pytest.raises(GatewayUnavailable, match="did not answer with JSON"):
+        face.list()
+    fake.answers["GET", "api/v1/services"] = (200, {"services": [{"name": 3}]}, {})
+    with pytest.raises(GatewayUnavailable, match="another version"):
+        face.list()
+
+
+# --- gateways that go and come back -----------------------------------------------------------------------
+
+
+def test_no_gateway_says_how_to_start_one(kind: Any, tmp_path: Path) -> None:
+    face = Face(kind(data_dir=tmp_path))
+    with pytest.raises(GatewayUnavailable, match="gateway --background"):
+        face.list()
+    face.done()
+
+
+def test_a_restarted_gateway_is_found_again(face: Face, fake: FakeGateway) -> None:
+    """Its control token is a new one each time; its port may be, too."""
+    face.list()
+    fake.token = "jmc_another"
+    fake.announce()
+    assert face.list() == []
+    with FakeGateway(fake.data_dir, token="jmc_third"):
+        fake.server.shutdown()
+        fake.server.server_close()
+        assert face.list() == []
+
+
+def test_a_gateway_that_does_not_answer_is_named(kind: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # not listening: connections are refused
+        face = Face(kind(f"http://127.0.0.1:{taken.getsockname()[1]}/", "jmc_secret"))
+        with pytest.raises(GatewayUnavailable, match="cannot be reached") as caught:
+            face.list()
+        assert "secret" not in str(caught.value)
+        face.done()
+
+
+def test_a_wrong_token_stays_unauthenticated(kind: Any, fake: FakeGateway) -> None:
+    face = Face(kind(fake.url, "jmc_wrong"))
+    with pytest.raises(Unauthenticated):
+        face.list()
+    assert len(fake.requests) == 1, "an address that was given is not looked up again"
+    face.done()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_one(kind: Any) -> None:
+    """A change is not sent again: nobody knows whether it was made."""
+    accepted = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                accepted.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        face = Face(kind(f"http://127.0.0.1:{server.getsockname()[1]}/", "t"))
+        with pytest.raises(GatewayUnavailable, match="did not finish its answer"):
+            face.stop("ada/demo")
+        thread.join(10)
+        face.done()
+    assert len(accepted) == 1
+
+
+# --- watching --------------------------------------------------------------------------------------------
+
+
+def test_changes_arrive_as_they_happen(face: Face, fake: FakeGateway) -> None:
+    def publish() -> None:
+        fake.stream_opened.wait(10)
+        fake.publish("service", service(state="starting"))
+        fake.publish("event", event(7))
+        fake.publish("removed", {"service": "ada/demo"})
+
+    thread = later(0, publish)
+    changes = face.take(4, timeout=30)
+    thread.join()
+    assert [(change.kind, change.key) for change in changes] == [
+        ("resync", None), ("service", "ada/demo"), ("event", "ada/demo"), ("removed", "ada/demo"),
+    ]  # fmt: skip
+    assert changes[1].service.state == "starting"
+    assert changes[2].event.id == 7
+
+
+def test_a_watch_ends_at_its_time_limit(face: Face, fake: FakeGateway) -> None:
+    """Exactly there, though heartbeats come in between, or nothing comes at all."""
+    began = time.monotonic()
+    changes = face.take(100, timeout=0.5)
+    assert [change.kind for change in changes] == ["resync"]
+    assert 0.4 < time.monotonic() - began < 5
+
+
+def test_a_watch_outlives_its_connection(face: Face, fake: FakeGateway) -> None:
+    def drop() -> None:
+        fake.stream_opened.wait(10)
+        fake.token = "jmc_another"
+        fake.announce()
+        fake.drop_streams()
+        fake.stream_opened.wait(10)
+        fake.publish("service", service())
+
+    thread = later(0, drop)
+    assert [change.kind for change in face.take(3, timeout=30)] == ["resync", "resync", "service"]
+    thread.join()
+
+
+def test_wait_ready_returns_at_the_change(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service(state="starting")
+    seen: list[str] = []
+
+    def proceed() -> None:
+        until(lambda: len(sent(fake)) >= 4)  # the stream is open, and what it may have missed was looked at
+        fake.publish("service", service("other", "failed"))
+        fake.publish("service", service(state="starting", replica_list=[replica("demo-a", "loading")]))
+        fake.publish("service", service(state="ready"))
+
+    thread = later(0, proceed)
+    ready = face.wait_ready("demo", timeout=30, on_change=lambda s: seen.append(s.state))
+    thread.join()
+    assert ready.state == "ready"
+    assert seen == ["starting", "starting", "ready"]
+
+
+def test_wait_ready_misses_nothing_between_looking_and_listening(face: Face, fake: FakeGateway) -> None:
+    """Whatever changed before the stream was open is seen by the look after it was."""
+    answers = [service(state="starting"), service(state="starting"), service(state="ready")]
+
+    def next_state(_: Any) -> Any:
+        return 200, answers.pop(0) if len(answers) > 1 else answers[0], {}
+
+    fake.answers["GET", "api/v1/services/ada/demo"] = next_state
+    assert face.wait_ready("demo", timeout=30).state == "ready"
+
+
+def test_wait_ready_tells_why_it_failed(face: Face, fake: FakeGateway) -> None:
+    exit = {"stage": "serve", "code": 3, "tail": ["Traceback", "ImportError: no torch"]}
+    gone = replica("demo-a", "gone", exit=exit)
+    fake.services["ada/demo"] = service(state="failed", reason="it exited with code 3", replica_list=[gone])
+    with pytest.raises(LaunchError, match="it exited with code 3") as caught:
+        face.wait_ready("demo", timeout=30)
+    assert "ImportError: no torch" in str(caught.value)
+
+
+def test_wait_ready_is_late_or_finds_it_deleted(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service(state="starting")
+    with pytest.raises(WaitTimeout, match=r"is starting, not ready, after 0\.3 s"):
+        face.wait_ready("demo", timeout=0.3)
+    fake.stream_opened.clear()
+
+    def delete() -> None:
+        fake.stream_opened.wait(10)
+        fake.publish("removed", {"service": "ada/demo"})
+
+    thread = later(0, delete)
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        face.wait_ready("demo", timeout=30)
+    thread.join()
+
+
+# --- calling the model -------------------------------------------------------------------------------------
+
+
+def model(handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+    """Echoes; ``/stream`` answers in pieces, ``/broken`` breaks off, ``/fail`` is the model's own 500."""
+    handler.send_response(500 if path.endswith("/fail") else 200)
+    if path.endswith(("/stream", "/broken")):
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for text in (b"one\n", b"two\n"):
+            FakeGateway.chunk(handler, text)
+        if path.endswith("/stream"):
+            FakeGateway.chunk(handler, b"")
+        handler.close_connection = True
+        return
+    told = f"{handler.command} {handler.path} {handler.headers['Authorization']} {body.decode()}".encode()
+    handler.send_header("Content-Length", str(len(told)))
+    handler.end_headers()
+    handler.wfile.write(told)
+
+
+def test_calls_reach_the_model_with_the_owners_rights(face: Face, fake: FakeGateway) -> None:
+    fake.endpoint = model
+    bearer = f"Bearer {fake.token}"
+    assert face.call("demo", "/api/chat?x=1").text == f"GET /endpoints/ada/demo/api/chat?x=1 {bearer} "
+    assert face.call("bob/demo", json={"a": 1}).text == f'POST /endpoints/bob/demo/ {bearer} {{"a":1}}'
+    assert face.request("PUT", "demo", "x", content=b"data").text == f"PUT /endpoints/ada/demo/x {bearer} data"
+    assert face.call("demo", headers={"Authorization": "Bearer jms_mine"}).text.split()[2:] == ["Bearer", "jms_mine"]
+
+
+def test_the_models_own_errors_are_its_answers_and_the_gateways_are_raised(face: Face, fake: FakeGateway) -> None:
+    fake.endpoint = model
+    assert face.call("demo", "fail").status_code == 500
+
+    def died(handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+        fake.send(handler, *refusal(502, "replica_died", "The replica died under the call."))
+
+    fake.endpoint = died
+    with pytest.raises(UpstreamError, match="died under the call"):
+        face.call("demo")
+
+
+def test_answers_can_be_streamed_and_never_look_complete_when_they_are_not(face: Face, fake: FakeGateway) -> None:
+    fake.endpoint = model
+    assert face.streamed("POST", "demo", "stream", json={}) == ["one", "two"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        face.streamed("GET", "demo", "broken")
+    with pytest.raises(UpstreamError, match="broke off"):
+        face.call("demo", "broken")
+
+
+def test_a_call_to_a_restarted_gateway_is_made_again_with_its_new_token(face: Face, fake: FakeGateway) -> None:
+    def checked(handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+        if handler.headers["Authorization"] != f"Bearer {fake.token}":
+            fake.send(handler, *refusal(401, "unauthenticated", "This token is not known."))
+        else:
+            model(handler, path, body)
+
+    fake.endpoint = checked
+    assert face.call("demo").status_code == 200
+    fake.token = "jmc_another"
+    fake.announce()
+    assert face.call("demo", json={"again": True}).text.endswith('{"again":true}')
+    with pytest.raises(Unauthenticated):
+        face.call("demo", headers={"Authorization": "Bearer jms_wrong"})
+
+
+def test_a_silent_model_is_given_up_after_the_time_allowed(face: Face, fake: FakeGateway) -> None:
+    released = threading.Event()
+
+    def silent(handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+        released.wait(30)
+        handler.close_connection = True
+
+    fake.endpoint = silent
+    with pytest.raises(UpstreamError, match="sent nothing for the time allowed"):
+        face.call("demo", timeout=0.3)
+    released.set()
+
+
+# --- the package -------------------------------------------------------------------------------------------
+
+
+def test_importing_the_package_is_light_and_gives_the_clients() -> None:
+    """Jupyter imports the package of every extension at its start."""
+    code = (
+        "import sys, jupyter_model_service as package\n"
+        "heavy = {'httpx', 'pydantic', 'rich', 'jupyter_server', 'tornado', 'sqlalchemy', 'asyncio'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "from jupyter_model_service import AsyncClient, Client\n"
+        "assert Client.__module__.endswith('client.sync') and AsyncClient.__module__.endswith('client.aio')\n"
+        "try:\n"
+        "    package.Nothing\n"
+        "except AttributeError as error:\n"
+        "    assert 'Nothing' in str(error)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={**os.environ, "PYTHONPATH": ""})
