@@ -39,7 +39,7 @@ def configure(level: int, log_file: Path) -> None:
     """Log to ``log_file`` if that is where stderr goes already (a detached start), else to stderr."""
     detached = _is_stderr(log_file)
     handler: logging.Handler = (
-        _OwnFile(log_file, maxBytes=_SIZE, backupCount=1, encoding="utf-8", delay=True)
+        _OwnFile(log_file, maxBytes=_SIZE, backupCount=1, encoding="utf-8")
         if detached
         else logging.StreamHandler(sys.stderr)
     )
