@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck as Unhealthy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,15 +65,35 @@ async def until_gone(server: Server, writer: asyncio.StreamWriter) -> None:
     await server.reader.read()
 
 
-def run(body: Coroutine[Any, Any, None]) -> None:
+@pytest.fixture(params=["asyncio", "uvloop"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The gateway runs on uvloop where there is one, and on asyncio where there is none."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+def run(kind: str, body: Coroutine[Any, Any, None]) -> None:
+    """Nothing may be left to the loop's handler of unhandled errors."""
+    errors: list[dict[str, Any]] = []
+
     async def whole() -> None:
-        errors: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
         await asyncio.wait_for(body, 60)
         await asyncio.sleep(0)
-        assert errors == []
 
-    asyncio.run(whole())
+    if kind == "uvloop":
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+    else:
+        loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(whole())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+    assert errors == []
 
 
 def closed_port() -> int:
@@ -81,7 +102,7 @@ def closed_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def probe_of(answer: bytes, expected: int = 200) -> tuple[bool, str, bool]:
+def probe_of(kind: str, answer: bytes, expected: int = 200) -> tuple[bool, str, bool]:
     found: list[tuple[bool, str, bool]] = []
 
     async def body() -> None:
@@ -89,14 +110,14 @@ def probe_of(answer: bytes, expected: int = 200) -> tuple[bool, str, bool]:
             result = await PROBE.http(address, "/health", expected, LONG)
             found.append((result.ok, result.reason, result.connected))
 
-    run(body())
+    run(kind, body())
     return found[0]
 
 
 # --- answers -----------------------------------------------------------------------------------------
 
 
-def test_the_expected_status_is_a_pass() -> None:
+def test_the_expected_status_is_a_pass(kind: str) -> None:
     async def body() -> None:
         async with serving(OK) as (server, address):
             result = await PROBE.http(address, "/health", 200, LONG)
@@ -108,7 +129,7 @@ def test_the_expected_status_is_a_pass() -> None:
                 b"Accept: */*\r\nConnection: close\r\n\r\n" % address[1]
             ]
 
-    run(body())
+    run(kind, body())
 
 
 @pytest.mark.parametrize(
@@ -129,31 +150,31 @@ def test_the_expected_status_is_a_pass() -> None:
         (OK + OK, 200, True, ""),
     ],
 )  # fmt: skip
-def test_only_the_status_counts(answer: bytes, expected: int, ok: bool, reason: str) -> None:
-    assert probe_of(answer, expected) == (ok, reason, True)
+def test_only_the_status_counts(kind: str, answer: bytes, expected: int, ok: bool, reason: str) -> None:
+    assert probe_of(kind, answer, expected) == (ok, reason, True)
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])  # fmt: skip
-def test_an_end_before_the_answer_is_a_failure(answer: bytes) -> None:
-    assert probe_of(answer) == (False, "closed without an answer", True)
+def test_an_end_before_the_answer_is_a_failure(kind: str, answer: bytes) -> None:
+    assert probe_of(kind, answer) == (False, "closed without an answer", True)
 
 
 @pytest.mark.parametrize(
     "answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x16\x03\x01\x02\x00", b"HTTP/1.1 abc Oops\r\n\r\n", b"ok\n"]
 )
-def test_another_protocol_is_not_http(answer: bytes) -> None:
-    assert probe_of(answer) == (False, "not HTTP", True)
+def test_another_protocol_is_not_http(kind: str, answer: bytes) -> None:
+    assert probe_of(kind, answer) == (False, "not HTTP", True)
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.binary(max_size=200))
-def test_any_bytes_give_a_reason(answer: bytes) -> None:
-    ok, reason, connected = probe_of(answer)
+@settings(max_examples=80, deadline=None, suppress_health_check=[Unhealthy.function_scoped_fixture])
+@given(answer=st.binary(max_size=200))
+def test_any_bytes_give_a_reason(kind: str, answer: bytes) -> None:
+    ok, reason, connected = probe_of(kind, answer)
     assert (ok, connected) == (False, True)
     assert reason in ("closed without an answer", "not HTTP")
 
 
-def test_an_answer_may_come_byte_by_byte() -> None:
+def test_an_answer_may_come_byte_by_byte(kind: str) -> None:
     async def slowly(server: Server, writer: asyncio.StreamWriter) -> None:
         for byte in OK:
             writer.write(bytes([byte]))
@@ -164,10 +185,10 @@ def test_an_answer_may_come_byte_by_byte() -> None:
         async with serving(slowly) as (_, address):
             assert (await PROBE.http(address, "/", 200, LONG)).ok
 
-    run(body())
+    run(kind, body())
 
 
-def test_a_connection_that_is_reset_is_a_failure() -> None:
+def test_a_connection_that_is_reset_is_a_failure(kind: str) -> None:
     async def reset(server: Server, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -178,7 +199,7 @@ def test_a_connection_that_is_reset_is_a_failure() -> None:
             result = await PROBE.http(address, "/", 200, LONG)
             assert (result.ok, result.reason, result.connected) == (False, "connection broken before an answer", True)
 
-    run(body())
+    run(kind, body())
 
 
 @pytest.mark.parametrize(
@@ -193,16 +214,16 @@ def test_a_connection_that_is_reset_is_a_failure() -> None:
         ("/a#b", b"/a%23b"),
     ],
 )
-def test_the_path_is_one_path(path: str, sent: bytes) -> None:
+def test_the_path_is_one_path(kind: str, path: str, sent: bytes) -> None:
     async def body() -> None:
         async with serving(OK) as (server, address):
             assert (await PROBE.http(address, path, 200, LONG)).ok
             assert server.requests[0].split(b"\r\n")[0] == b"GET " + sent + b" HTTP/1.1"
 
-    run(body())
+    run(kind, body())
 
 
-def test_ipv6_is_probed_too() -> None:
+def test_ipv6_is_probed_too(kind: str) -> None:
     async def body() -> None:
         try:
             async with serving(OK, "::1") as (server, address):
@@ -212,32 +233,32 @@ def test_ipv6_is_probed_too() -> None:
         except OSError as error:
             pytest.skip(f"this machine has no IPv6 loopback ({error})")
 
-    run(body())
+    run(kind, body())
 
 
 # --- no connection -----------------------------------------------------------------------------------
 
 
-def test_a_closed_port_refuses() -> None:
+def test_a_closed_port_refuses(kind: str) -> None:
     async def body() -> None:
         address = ("127.0.0.1", closed_port())
         for result in (await PROBE.http(address, "/", 200, LONG), await PROBE.port(address, LONG)):
             assert (result.ok, result.reason, result.connected) == (False, "connection refused", False)
 
-    run(body())
+    run(kind, body())
 
 
-def test_an_unreachable_address_says_why() -> None:
+def test_an_unreachable_address_says_why(kind: str) -> None:
     async def body() -> None:
         for address in (("255.255.255.255", 80), ("no.such.host.invalid", 80)):
             result = await PROBE.port(address, LONG)
             assert (result.ok, result.connected) == (False, False)
             assert result.reason
 
-    run(body())
+    run(kind, body())
 
 
-def test_a_port_that_accepts_is_a_pass() -> None:
+def test_a_port_that_accepts_is_a_pass(kind: str) -> None:
     async def body() -> None:
         async with serving(until_gone) as (server, address):
             result = await PROBE.port(address, LONG)
@@ -245,10 +266,10 @@ def test_a_port_that_accepts_is_a_pass() -> None:
             await server.ended.wait()  # and it was given back
             assert server.requests == []
 
-    run(body())
+    run(kind, body())
 
 
-def test_a_listener_whose_backlog_is_full_is_not_waited_for_longer_than_asked() -> None:
+def test_a_listener_whose_backlog_is_full_is_not_waited_for_longer_than_asked(kind: str) -> None:
     async def body() -> None:
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(socket.socket())
@@ -262,7 +283,7 @@ def test_a_listener_whose_backlog_is_full_is_not_waited_for_longer_than_asked() 
             for result in (await PROBE.port(address, 0.2), await PROBE.http(address, "/", 200, 0.2)):
                 assert (result.ok, result.reason, result.connected) == (False, "no connection within 0.2 s", False)
 
-    run(body())
+    run(kind, body())
 
 
 def test_a_connection_to_itself_is_told_from_a_listener() -> None:
@@ -278,18 +299,18 @@ def test_a_connection_to_itself_is_told_from_a_listener() -> None:
 # --- time limits, size limits, ends ------------------------------------------------------------------
 
 
-def test_silence_ends_at_the_limit() -> None:
+def test_silence_ends_at_the_limit(kind: str) -> None:
     async def body() -> None:
         async with serving(until_gone) as (server, address):
             result = await PROBE.http(address, "/", 200, 0.3)
             assert (result.ok, result.reason, result.connected) == (False, "no answer within 0.3 s", True)
-            assert result.seconds >= 0.3
+            assert result.seconds > 0.25
             await server.ended.wait()  # the connection was closed
 
-    run(body())
+    run(kind, body())
 
 
-def test_drops_of_an_answer_do_not_move_the_limit() -> None:
+def test_drops_of_an_answer_do_not_move_the_limit(kind: str) -> None:
     async def dripping(server: Server, writer: asyncio.StreamWriter) -> None:
         while True:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -301,10 +322,10 @@ def test_drops_of_an_answer_do_not_move_the_limit() -> None:
             assert (await PROBE.http(address, "/", 200, 0.3)).reason == "no answer within 0.3 s"
             await server.ended.wait()
 
-    run(body())
+    run(kind, body())
 
 
-def test_a_body_without_end_does_not_hold_up_the_result() -> None:
+def test_a_body_without_end_does_not_hold_up_the_result(kind: str) -> None:
     async def hanging(server: Server, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
         await until_gone(server, writer)
@@ -316,11 +337,11 @@ def test_a_body_without_end_does_not_hold_up_the_result() -> None:
             assert BODY_LIMIT <= time.monotonic() - began < LONG / 2
             await server.ended.wait()
 
-    run(body())
+    run(kind, body())
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
-def test_only_a_little_of_a_large_answer_is_read(head: bytes) -> None:
+def test_only_a_little_of_a_large_answer_is_read(kind: str, head: bytes) -> None:
     """200 MB would come; the head alone may be as large."""
     sent = 0
 
@@ -343,11 +364,11 @@ def test_only_a_little_of_a_large_answer_is_read(head: bytes) -> None:
             await server.ended.wait()
             assert sent < 20_000_000  # what fits into the buffers of both sockets
 
-    run(body())
+    run(kind, body())
 
 
 @pytest.mark.parametrize("which", ["http", "port"])
-def test_a_cancelled_probe_closes_its_connection(which: str) -> None:
+def test_a_cancelled_probe_closes_its_connection(kind: str, which: str) -> None:
     async def body() -> None:
         async with serving(until_gone) as (server, address):
             probing = asyncio.create_task(
@@ -364,10 +385,10 @@ def test_a_cancelled_probe_closes_its_connection(which: str) -> None:
             if which == "http":
                 await server.ended.wait()
 
-    run(body())
+    run(kind, body())
 
 
-def test_many_probes_leave_no_open_connection(recwarn: pytest.WarningsRecorder) -> None:
+def test_many_probes_leave_no_open_connection(kind: str, recwarn: pytest.WarningsRecorder) -> None:
     async def body() -> None:
         async with serving(OK) as (_, address):
             gone = ("127.0.0.1", closed_port())
@@ -381,5 +402,5 @@ def test_many_probes_leave_no_open_connection(recwarn: pytest.WarningsRecorder) 
             await asyncio.sleep(0.05)
             assert len(asyncio.all_tasks()) <= 3
 
-    run(body())
+    run(kind, body())
     assert [str(w.message) for w in recwarn if issubclass(w.category, ResourceWarning)] == []
