@@ -357,14 +357,9 @@ class _Stream(asyncio.Protocol):
         if left > 0:
             self._after("silence", left, self._listen_for_silence)
         else:
-            # When it was our loop that stood still, the runner's words lie in the socket: let them be read first.
-            self._after("silence", 0.05, self._still_silent)
-
-    def _still_silent(self) -> None:
-        if self._loop.time() - self._heard_at >= self._times.silence:
+            # Both loops read their sockets before they run timers, so a loop of ours that stood still has heard
+            # by now what lay there.
             self._finish(f"nothing heard from the runner for {self._times.silence:g} s")
-        else:
-            self._listen_for_silence()
 
     def _finish(self, reason: str, kind: str = "lost") -> None:
         for name in list(self._timers):

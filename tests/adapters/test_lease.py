@@ -288,7 +288,7 @@ def test_silence_closes_the_lease_and_life_opens_it_again(start):
 
 @both_loops
 def test_a_loop_that_stood_still_does_not_blame_the_runner(start, loop):
-    """Timers may fire before the socket is read (uvloop's do): the heartbeats that lie there count as heard."""
+    """The heartbeats that lie in the socket count as heard before the silence is judged."""
     runner = start(["sleep", "60"])
 
     async def body(lease: Lease, events: Events) -> None:
