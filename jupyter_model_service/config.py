@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import ipaddress
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +99,7 @@ class ModelService(Configurable):
             open_metrics=self.open_metrics,
             stop_grace=self.stop_grace,
             owner=owner_from(_user()),
-            scratch=Path(tempfile.gettempdir()),
+            scratch=Path(os.environ.get("TMPDIR") or "/tmp"),  # tempfile would write there first: the disk may be full
         )
 
 

@@ -26,9 +26,11 @@ class _OwnFile(RotatingFileHandler):
     """Also takes stderr along when the file changes: a crash of the interpreter then says so in the new one."""
 
     def doRollover(self) -> None:
+        former = os.stat(self.baseFilename)
+        followers = [d for d in (1, 2) if os.path.samestat(os.fstat(d), former)]
         super().doRollover()
         if self.stream is not None:
-            for descriptor in (1, 2):
+            for descriptor in followers:
                 os.dup2(self.stream.fileno(), descriptor)
 
     def handleError(self, record: logging.LogRecord) -> None:
