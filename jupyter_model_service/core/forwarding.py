@@ -1,0 +1,297 @@
+"""How one call travels: which service it is for, what the replica is told, what the caller gets back, and
+whether a call that failed may be sent again. Pure; all text of the wire is bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from .message import AnswerHead, Headers, RequestHead
+
+__all__ = [
+    "Budget",
+    "Failure",
+    "Peer",
+    "Retry",
+    "Route",
+    "answer_head",
+    "bearer_token",
+    "clean_cookies",
+    "informational_head",
+    "may_retry",
+    "request_head",
+    "route",
+]
+
+
+# --- which service ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``path`` is what the replica gets, byte by byte as the caller wrote it; ``prefix`` is what stood before.
+
+    ``redirect`` is set for the endpoint without its closing slash: relative links of a page would go astray.
+    """
+
+    owner: str
+    name: str
+    path: bytes
+    prefix: bytes
+    redirect: bytes | None = None
+
+
+def route(target: bytes, base: bytes) -> Route | None:
+    """The endpoint that ``target`` is for; ``None`` for everything else. ``base`` is ``b"/endpoints/"`` or such."""
+    if not target.startswith(base):
+        return None
+    start = len(base)
+    slash = target.find(b"/", start)
+    query = target.find(b"?", start)
+    if slash <= start or -1 < query < slash:
+        return None
+    end = target.find(b"/", slash + 1)
+    if end < 0 or -1 < query < end:
+        end = query if query >= 0 else len(target)
+        if end == slash + 1:
+            return None
+        prefix, rest = target[:end], target[end:]
+        redirect: bytes | None = prefix + b"/" + rest
+        rest = b"/" + rest
+    else:
+        if end == slash + 1:
+            return None
+        prefix, rest, redirect = target[:end], target[end:], None
+    return Route(_text(target[start:slash]), _text(prefix[slash + 1 :]), rest, prefix, redirect)
+
+
+def _text(segment: bytes) -> str:
+    if b"%" in segment:
+        segment = unquote_to_bytes(segment)
+    return segment.decode("utf-8", "replace")
+
+
+# --- who calls ----------------------------------------------------------------------------------------
+
+
+def bearer_token(authorization: list[bytes]) -> str | None:
+    """The token of ``Authorization: Bearer …`` (or ``token …``, the Hub's word); ``None`` for anything else."""
+    if len(authorization) != 1:
+        return None
+    scheme, _, token = authorization[0].partition(b" ")
+    token = token.strip()
+    if scheme.lower() not in (b"bearer", b"token") or not token or len(token) > 4096:
+        return None
+    try:
+        return token.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+
+
+_COOKIE_NAMES = frozenset({b"_xsrf"})
+_COOKIE_PREFIXES = (b"username-", b"jupyterhub-", b"jupyter-")
+
+
+def clean_cookies(value: bytes) -> bytes:
+    """The Cookie header without the cookies by which Jupyter and its Hub know their users."""
+    kept = []
+    for cookie in value.split(b";"):
+        name = cookie.split(b"=", 1)[0].strip().lower()
+        if name and name not in _COOKIE_NAMES and not name.startswith(_COOKIE_PREFIXES):
+            kept.append(cookie.strip())
+    return b"; ".join(kept)
+
+
+# --- what the replica is told ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a caller's connection; ``trusted`` makes its ``X-Forwarded-*`` be believed."""
+
+    address: bytes
+    trusted: bool = False
+
+
+_OURS = b"x-model-service-"
+
+
+def request_head(
+    head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, request_id: bytes, to_replica: bool
+) -> bytes:
+    """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies.
+
+    An HTTP/1.0 caller may leave out Host, but HTTP/1.1 must have it.
+    """
+    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
+    for name, value in head.headers:
+        if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
+            continue
+        parts.append(b"%b: %b\r\n" % (name, value))
+    if not to_replica:
+        parts += [b"Authorization: %b\r\n" % value for value in head.authorization]
+    for value in head.cookies:
+        cookies = clean_cookies(value) if to_replica else value
+        if cookies:
+            parts.append(b"Cookie: %b\r\n" % cookies)
+    if head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif head.length is not None:
+        parts.append(b"Content-Length: %d\r\n" % head.length)
+    if head.upgrade is not None:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    parts.append(_forwarded(head, peer, prefix, request_id))
+    return b"".join(parts)
+
+
+def _forwarded(head: RequestHead, peer: Peer, prefix: bytes, request_id: bytes) -> bytes:
+    said = _first_values(head.forwarded) if peer.trusted and head.forwarded else {}
+    chain = b", ".join([value for name, value in head.forwarded if name == b"x-forwarded-for"]) if said else b""
+    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n" % (
+        chain + b", " + peer.address if chain else peer.address,
+        said.get(b"x-forwarded-proto", b"http"),
+        said.get(b"x-forwarded-host", head.host),
+        request_id,
+    )
+    if b"x-forwarded-port" in said:
+        lines += b"X-Forwarded-Port: %b\r\n" % said[b"x-forwarded-port"]
+    prefix = said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
+    return lines + (b"X-Forwarded-Prefix: %b\r\n\r\n" % prefix if prefix else b"\r\n")
+
+
+def _first_values(headers: Headers) -> dict[bytes, bytes]:
+    values: dict[bytes, bytes] = {}
+    for name, value in headers:
+        values.setdefault(name, value)
+    return values
+
+
+# --- what the caller gets back ----------------------------------------------------------------------------
+
+
+def answer_head(
+    answer: AnswerHead, *, version: int, keep_alive: bool, request_id: bytes, replica: bytes | None
+) -> tuple[bytes, bool, bool]:
+    """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
+    stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0."""
+    unknown = answer.chunked or answer.until_close
+    chunked = unknown and version == 11
+    if unknown and version == 10:
+        keep_alive = False
+    parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
+    for name, value in answer.headers:
+        if replica is not None and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
+            continue
+        parts.append(b"%b: %b\r\n" % (name, value))
+    if chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif answer.length is not None:
+        parts.append(b"Content-Length: %d\r\n" % answer.length)
+    if answer.status == 101:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % (answer.upgrade or b""))
+    elif not keep_alive:
+        parts.append(b"Connection: close\r\n")
+    elif version == 10:
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"X-Request-Id: %b\r\n" % request_id)
+    if replica is not None:
+        parts.append(b"X-Model-Service-Replica: %b\r\n" % replica)
+    parts.append(b"\r\n")
+    return b"".join(parts), chunked, keep_alive
+
+
+def informational_head(answer: AnswerHead) -> bytes:
+    """A 1xx answer, such as 103 Early Hints."""
+    lines = [b"%b: %b\r\n" % pair for pair in answer.headers]
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, b"".join(lines))
+
+
+# --- may it be sent again ---------------------------------------------------------------------------------
+
+
+class Failure(enum.Enum):
+    """How an attempt ended before anything of the answer came."""
+
+    CONNECT = "connect"  # no connection: the replica never saw the call
+    STALE = "stale"  # a kept-alive connection died: most likely it had been closed before the call
+    DIED = "died"  # a fresh connection died, or the replica is known to be lost
+
+
+class Retry(enum.Enum):
+    NO = "no"
+    SAME = "same"  # the same replica, on a fresh connection
+    OTHER = "other"  # another replica
+    LATER = "later"  # another replica, after a pause: the budget is spent
+
+
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+MAX_CONNECT_RETRIES = 2
+
+
+def may_retry(
+    failure: Failure,
+    *,
+    method: bytes,
+    replayable: bool,
+    any_method: bool,
+    fresh_tried: bool,
+    connects: int,
+    deaths: int,
+    within_budget: bool,
+) -> Retry:
+    """Whether a call of which nothing was answered may be sent again, and where.
+
+    ``replayable``: its body is still at hand. ``any_method``: the service did not opt out (``serving.retry``), so a
+    POST may run twice; RFC 9110 §9.2.2 would say no, inference is stateless by definition. ``fresh_tried``: a stale
+    connection to this replica was already replaced once. ``connects``, ``deaths``: earlier failures of this call.
+    """
+    if not replayable:
+        return Retry.NO
+    if failure is Failure.CONNECT:
+        if connects >= MAX_CONNECT_RETRIES:
+            return Retry.NO
+        return Retry.OTHER if within_budget else Retry.LATER
+    if failure is Failure.STALE and not fresh_tried:
+        return Retry.SAME
+    if deaths >= 1 or not (any_method or method in IDEMPOTENT):
+        return Retry.NO  # a poisonous call kills two replicas at most
+    return Retry.OTHER
+
+
+class Budget:
+    """Retries after failed connections: 20 % of the calls of the last 10 s, at least 3. Times are monotonic."""
+
+    __slots__ = ("_calls", "_retries", "_second")
+
+    WINDOW, SHARE, FLOOR = 10, 0.2, 3
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._calls = [0] * self.WINDOW
+        self._retries = [0] * self.WINDOW
+
+    def call(self, now: float) -> None:
+        second = int(now)
+        if second != self._second:
+            self._roll(second)
+        self._calls[second % self.WINDOW] += 1
+
+    def spend(self, now: float) -> bool:
+        """Take one retry; ``False`` when there is none left."""
+        self._roll(int(now))
+        if sum(self._retries) >= max(self.FLOOR, self.SHARE * sum(self._calls)):
+            return False
+        self._retries[int(now) % self.WINDOW] += 1
+        return True
+
+    def _roll(self, second: int) -> None:
+        for passed in _passed(self._second, second, self.WINDOW):
+            self._calls[passed % self.WINDOW] = self._retries[passed % self.WINDOW] = 0
+        self._second = second
+
+
+def _passed(before: int, now: int, window: int) -> Iterable[int]:
+    return range(max(before + 1, now - window + 1), now + 1)

@@ -1,0 +1,61 @@
+"""Answers that the front gives by itself: errors as JSON, and the redirect to the slash."""
+
+from __future__ import annotations
+
+import json
+import math
+from http import HTTPStatus
+
+from ..core.message import Refusal
+
+__all__ = ["CONTINUE", "error", "redirect"]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def error(
+    refusal: Refusal, *, version: int = 11, keep_alive: bool, to_head: bool = False, request_id: bytes = b""
+) -> bytes:
+    """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``)."""
+    body = json.dumps({"error": {"code": refusal.code, "message": refusal.message}}).encode() + b"\n"
+    lines = [
+        f"HTTP/1.1 {refusal.status} {_reason(refusal.status)}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"X-Model-Service-Error: {refusal.code}",
+    ]
+    if refusal.status == 401:
+        lines.append("WWW-Authenticate: Bearer")
+    if refusal.retry_after is not None:
+        lines.append(f"Retry-After: {max(1, math.ceil(refusal.retry_after))}")
+    return _finish(lines, body, version, keep_alive, to_head, request_id)
+
+
+def redirect(location: bytes, *, version: int, keep_alive: bool, to_head: bool, request_id: bytes) -> bytes:
+    """308 keeps method and body."""
+    lines = [
+        "HTTP/1.1 308 Permanent Redirect",
+        f"Location: {location.decode('latin-1')}",
+        "Content-Length: 0",
+        "Cache-Control: no-store",
+    ]
+    return _finish(lines, b"", version, keep_alive, to_head, request_id)
+
+
+def _finish(lines: list[str], body: bytes, version: int, keep_alive: bool, to_head: bool, request_id: bytes) -> bytes:
+    if not keep_alive:
+        lines.append("Connection: close")
+    elif version == 10:
+        lines.append("Connection: keep-alive")
+    if request_id:
+        lines.append(f"X-Request-Id: {request_id.decode('latin-1')}")
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return head if to_head else head + body

@@ -1,0 +1,76 @@
+"""A caller's body on its way: pieces that no replica took yet, and those kept so that they can be sent again."""
+
+from __future__ import annotations
+
+__all__ = ["END_OF_CHUNKS", "Body", "chunk"]
+
+END_OF_CHUNKS = b"0\r\n\r\n"
+
+
+def chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+class Body:
+    """Pieces are passed on as they came, never joined. ``pending_size`` is what the caller's reading depends on."""
+
+    __slots__ = ("_consumed", "_ended", "_kept", "_kept_size", "_limit", "_pending", "done", "pending_size")
+
+    def __init__(self) -> None:
+        self.done = False  # the caller has sent all of it
+        self.pending_size = 0
+        self._pending: list[bytes] = []
+        self._kept: list[bytes] | None = []
+        self._kept_size = 0
+        self._limit: int | None = None
+        self._consumed = False  # pieces went to a replica
+        self._ended = False  # its end did
+
+    @property
+    def received(self) -> bool:
+        return self._consumed or self.pending_size > 0
+
+    @property
+    def replayable(self) -> bool:
+        return self._kept is not None or not self._consumed
+
+    def limit(self, size: int) -> None:
+        """Keep at most ``size`` bytes for a replay."""
+        self._limit = size
+        if self._kept_size > size:
+            self._kept = None
+
+    def forget(self) -> None:
+        """The answer has begun: no replay any more."""
+        self._kept = None
+
+    def add(self, piece: bytes) -> None:
+        self._pending.append(piece)
+        self.pending_size += len(piece)
+        if self._kept is not None:
+            self._kept_size += len(piece)
+            if self._limit is not None and self._kept_size > self._limit:
+                self._kept = None
+            else:
+                self._kept.append(piece)
+
+    def rewind(self) -> None:
+        """The next :meth:`take` starts from the beginning. Only while :attr:`replayable`."""
+        if self._consumed and self._kept is not None:
+            self._pending = list(self._kept)
+            self.pending_size = self._kept_size
+        self._ended = False
+
+    def take(self, *, chunked: bool) -> list[bytes]:
+        """What is to be written to the replica now."""
+        pieces = self._pending
+        if pieces:
+            self._consumed = True
+            self._pending = []
+            self.pending_size = 0
+            if chunked:
+                pieces = [chunk(piece) for piece in pieces]
+        if self.done and chunked and not self._ended:
+            self._ended = True
+            pieces.append(END_OF_CHUNKS)
+        return pieces

@@ -1,0 +1,337 @@
+"""One call on its replicas: a connection, the request out, the answer back, and once more where that is allowed.
+
+All of it runs in callbacks, in the turn of the loop in which bytes came; only a connection that is not there yet is
+awaited, in a task that ends with the call.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..core.balance import ejection
+from ..core.definition import Serving
+from ..core.forwarding import Failure, Retry, answer_head, informational_head, may_retry, request_head
+from ..core.message import AnswerHead, Refusal, RequestHead
+from ..core.routing import Backend, Endpoint
+from . import answers
+from .body import END_OF_CHUNKS, Body, chunk
+from .pool import Pool
+from .upstream import Upstream
+from .waiting import Desk
+
+if TYPE_CHECKING:
+    from .downstream import Downstream
+
+__all__ = ["Exchange"]
+
+_NO_BODY = frozenset({204, 304})
+_REPLICA_TROUBLE = frozenset({502, 503, 504})
+
+
+class Exchange(abc.ABC):
+    """``touched`` is when something last moved; the front compares it with :meth:`Call.limit` at every tick."""
+
+    __slots__ = (
+        "_answer", "_chunked", "_connects", "_continued", "_deaths", "_fresh", "_keep", "_out", "answered",
+        "backend", "body", "bridged", "connection", "desk", "done", "down", "endpoint", "first_byte", "head",
+        "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched", "tried",
+        "wants_upgrade",
+    )  # fmt: skip
+
+    def __init__(self, down: Downstream, head: RequestHead) -> None:
+        self.down = down
+        self.head = head
+        self.body = Body()
+        self.to_head = head.method == b"HEAD"
+        self.wants_upgrade = head.upgrade is not None
+        self.request_id = head.request_id or down.front.new_request_id()
+        self.target, self.prefix = head.target, down.front.prefix
+        self.endpoint: Endpoint | None = None
+        self.desk: Desk | None = None
+        self.serving = Serving()
+        self.pool: Pool | None = None
+        self.backend: Backend | None = None
+        self.connection: Upstream | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.tried: list[Backend] = []
+        self.revision = 0
+        self.touched = 0.0
+        self.first_byte: float | None = None
+        self.answered = self.bridged = self.done = False
+        self._answer: AnswerHead | None = None
+        self._chunked = self._keep = self._continued = self._fresh = False
+        self._connects = self._deaths = 0
+        self._out: list[bytes] = []
+
+    # --- given by Call -------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def refuse(self, refusal: Refusal) -> None: ...
+    @abc.abstractmethod
+    def finish(self, status: int, *, keep: bool) -> None: ...
+    @abc.abstractmethod
+    def break_off(self) -> None: ...
+    @abc.abstractmethod
+    def readmit(self, failure: Failure, *, later: bool) -> None: ...
+
+    # --- to the replica --------------------------------------------------------------------------------
+
+    def send(self, pool: Pool) -> None:
+        backend = pool.backend
+        backend.in_flight += 1
+        backend.started += 1
+        pool.calls.add(self)
+        self.pool, self.backend = pool, backend
+        self.revision = backend.revision
+        self._fresh = False
+        connection = pool.take()
+        if connection is None:
+            self.task = self.down.front.spawn(self._connect(pool))
+        else:
+            self._attach(connection)
+
+    async def _connect(self, pool: Pool) -> None:
+        try:
+            connection = await pool.connect(self.serving.connect_timeout)
+        except OSError as error:  # TimeoutError is one
+            self.task = None
+            self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
+            return
+        self.task = None
+        if connection.transport is None:  # accepted and closed in one turn
+            self._failed(Failure.DIED)
+        else:
+            self._attach(connection)
+
+    def _attach(self, connection: Upstream) -> None:
+        self.connection = connection
+        connection.begin(self)
+        head, body = self.head, self.body
+        if head.expects and not self._continued:
+            self._continued = True
+            if not body.received:
+                self.down.write([answers.CONTINUE])
+        start = request_head(
+            head,
+            target=self.target,
+            prefix=self.prefix,
+            peer=self.down.peer,
+            request_id=self.request_id,
+            to_replica=self.endpoint is not None,
+        )
+        self.touched = monotonic()
+        connection.write([start, *body.take(chunked=head.chunked)])
+        if self.down.stuck:
+            connection.hold(True)
+        if not connection.stuck:
+            self.down.let_body(True)
+
+    def move_body(self) -> None:
+        """More of the caller's body came, or its end."""
+        connection = self.connection
+        if connection is None:
+            if self.body.pending_size > self.down.front.settings.body_buffer:
+                self.down.let_body(False)
+            return
+        pieces = self.body.take(chunked=self.head.chunked)
+        if pieces:
+            self.touched = monotonic()
+            connection.write(pieces)
+
+    def release(self) -> None:
+        """The replica is done with this call, one way or another."""
+        pool, backend = self.pool, self.backend
+        if pool is None or backend is None:
+            return
+        self.pool = self.backend = None
+        pool.calls.discard(self)
+        backend.in_flight -= 1
+        if backend.in_flight == 0 and backend.on_idle is not None:
+            backend.on_idle()
+        if self.endpoint is not None and self.endpoint.waiting and self.desk is not None:
+            self.desk.wake(monotonic())
+
+    def drop_connection(self) -> None:
+        """Close it at once: that cancels the replica's work."""
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        if self.connection is not None:
+            self.connection.abort()
+            self.connection = None
+
+    # --- from the replica ------------------------------------------------------------------------------
+
+    def on_informational(self, answer: AnswerHead) -> None:
+        if self.head.version == 11 and answer.status != 100:  # our own 100 went out before the body came
+            self._out.append(informational_head(answer))
+
+    def on_answer(self, answer: AnswerHead) -> None:
+        backend = self.backend
+        if backend is None:
+            return
+        self.first_byte = monotonic()
+        if answer.status in _REPLICA_TROUBLE and self.endpoint is not None:
+            self._count_failure(refused=False)
+        else:
+            backend.failures = 0
+        keep = self.head.keep_alive and self.body.done and not self.down.front.stopping
+        replica = backend.replica.encode() if self.endpoint is not None else None
+        start, self._chunked, self._keep = answer_head(
+            answer, version=self.head.version, keep_alive=keep, request_id=self.request_id, replica=replica
+        )
+        if self.to_head or answer.status in _NO_BODY:
+            self._chunked = False
+        self._answer = answer
+        self.answered = True
+        self.body.forget()
+        self._out.append(start)
+
+    def on_body(self, piece: bytes) -> None:
+        self._out.append(chunk(piece) if self._chunked else piece)
+
+    def on_flush(self) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self.touched = monotonic()
+            self.down.write(out)
+
+    def on_end(self, reusable: bool) -> None:
+        connection, answer, pool = self.connection, self._answer, self.pool
+        if connection is None or answer is None or pool is None:
+            return
+        if self._chunked:
+            self.down.write([END_OF_CHUNKS])
+        self.connection = None
+        if reusable and self.body.done:
+            pool.give(connection, answer.keep_seconds)
+        else:
+            connection.close()
+        self.finish(answer.status, keep=self._keep and self.body.done)
+
+    def on_bad(self, message: str) -> None:
+        self.drop_connection()
+        if self.answered:
+            self.break_off()
+        else:
+            self.refuse(Refusal(502, "bad_answer", message))
+
+    def on_gone(self, *, spoke: bool) -> None:
+        connection, self.connection = self.connection, None
+        if self.bridged:
+            self.down.close()
+            self.finish(101, keep=False)
+        elif self.answered:
+            self.break_off()
+        elif spoke:
+            self.refuse(Refusal(502, "replica_died", "The replica broke off before its answer had begun."))
+        else:
+            reused = connection is not None and connection.reused
+            lost = self.backend is not None and self.backend.lost
+            self._failed(Failure.STALE if reused and not lost else Failure.DIED)
+
+    def on_stuck(self, stuck: bool) -> None:
+        self.down.let_body(not stuck)
+        if not stuck:
+            self.touched = monotonic()
+
+    def replica_lost(self) -> None:
+        """The engine knows: no byte will come any more."""
+        unsent = self.connection is None and not self._fresh
+        self.drop_connection()
+        if self.answered:
+            self.break_off()
+        else:
+            self._failed(Failure.CONNECT if unsent else Failure.DIED)
+
+    # --- upgrades ----------------------------------------------------------------------------------------
+
+    def on_switched(self, answer: AnswerHead, rest: bytes) -> None:
+        self.on_answer(answer)
+        self.bridged = True
+        self._out.append(rest)
+        self.down.bridge()
+        self.on_flush()
+
+    def on_raw(self, data: bytes) -> None:
+        self.touched = monotonic()
+        self.down.write([data])
+
+    def raw_from_caller(self, data: bytes) -> None:
+        self.touched = monotonic()
+        if self.connection is not None and data:
+            self.connection.write([data])
+
+    # --- once more -----------------------------------------------------------------------------------------
+
+    def _failed(self, failure: Failure, *, late: bool = False) -> None:
+        """Nothing of the answer has come. ``late``: the connection took too long."""
+        backend, now = self.backend, monotonic()
+        if backend is None or self.done:
+            return
+        no_answer = failure is not Failure.STALE
+        if failure is Failure.CONNECT and self._fresh:
+            failure = Failure.DIED  # it took the call on a kept-alive connection, and now it is not there any more
+        if no_answer and self.endpoint is not None:
+            self._count_failure(refused=True)
+        decision = may_retry(
+            failure,
+            method=self.head.method,
+            replayable=self.body.replayable,
+            any_method=self.serving.retry,
+            fresh_tried=self._fresh,
+            connects=self._connects,
+            deaths=self._deaths,
+            within_budget=failure is not Failure.CONNECT or self._within_budget(now),
+        )
+        if decision is Retry.NO or (decision is not Retry.SAME and self.endpoint is None):
+            self._give_up(failure, late)
+            return
+        if self.endpoint is not None:
+            self.down.front.meter.retried(self.endpoint.owner, self.endpoint.name, failure.value)
+        self.body.rewind()
+        if decision is Retry.SAME and self.pool is not None:
+            self._fresh = True
+            self.task = self.down.front.spawn(self._connect(self.pool))
+            return
+        if failure is Failure.CONNECT:
+            self._connects += 1
+        else:
+            self._deaths += 1
+        self.tried.append(backend)
+        self.readmit(failure, later=decision is Retry.LATER)
+
+    def _within_budget(self, now: float) -> bool:
+        return self.desk is None or self.desk.budget.spend(now)
+
+    def _count_failure(self, *, refused: bool) -> None:
+        """Against the replica; ``refused``: it did not answer at all."""
+        backend, endpoint, now = self.backend, self.endpoint, monotonic()
+        if backend is None or endpoint is None:
+            return
+        backend.failures += 1
+        seconds = ejection(backend, endpoint.backends, now, refused=refused)
+        if seconds:
+            backend.ejected_until = now + seconds
+        if refused and backend.on_refused is not None:
+            backend.on_refused()
+
+    def _give_up(self, failure: Failure, late: bool) -> None:
+        if self.endpoint is None:
+            refusal = Refusal(503, "web_unavailable", "The control API does not answer; try again later.", 1.0)
+        elif late:
+            refusal = Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
+        elif failure is Failure.CONNECT:
+            refusal = Refusal(502, "connect_failed", "No replica accepted a connection.")
+        elif not self.body.replayable:
+            refusal = Refusal(
+                502,
+                "replica_died",
+                "The replica died under this call, whose body is too long to be sent again (serving.replay_limit).",
+            )
+        else:
+            refusal = Refusal(502, "replica_died", "The replica died under this call.")
+        self.refuse(refusal)

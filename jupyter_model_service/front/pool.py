@@ -1,0 +1,105 @@
+"""The front's side of one replica: idle connections to it, and the calls that are on it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Protocol
+
+from ..core.routing import Backend
+from .settings import FrontSettings
+from .upstream import Upstream
+
+__all__ = ["OnReplica", "Pool"]
+
+_BEFORE_SERVER = 1.0  # an idle connection is given up so long before the server said that it would
+
+
+class OnReplica(Protocol):
+    """A call, as far as its replica matters to it."""
+
+    def replica_lost(self) -> None: ...
+
+
+class Pool:
+    """Connections are taken last in, first out, so that few stay warm and the others expire."""
+
+    def __init__(self, backend: Backend, settings: FrontSettings, socket_path: str | None = None) -> None:
+        self.backend = backend
+        self.settings = settings
+        self.calls: set[OnReplica] = set()
+        self._socket_path = socket_path
+        self._idle: list[Upstream] = []
+        backend.on_lost = self.lost
+
+    @property
+    def unused(self) -> bool:
+        return not self._idle and not self.calls
+
+    def take(self) -> Upstream | None:
+        now = monotonic()
+        while self._idle:
+            connection = self._idle.pop()
+            transport = connection.transport
+            if transport is not None and not transport.is_closing():
+                if now - connection.idle_since < connection.idle_limit:
+                    connection.reused = True
+                    return connection
+                connection.close()
+        return None
+
+    def give(self, connection: Upstream, keep_seconds: float | None) -> None:
+        """Back after an answer that left it usable. ``keep_seconds``: what the server said of its own limit."""
+        connection.hold(False)
+        if self.backend.lost or len(self._idle) >= self.settings.pool_size or connection.stuck:
+            connection.close()
+            return
+        connection.sink = None
+        connection.idle_since = monotonic()
+        if keep_seconds is not None:
+            connection.idle_limit = min(self.settings.pool_idle, max(0.0, keep_seconds - _BEFORE_SERVER))
+        self._idle.append(connection)
+
+    def drop(self, connection: Upstream) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    async def connect(self, timeout: float) -> Upstream:
+        """A fresh connection; ``OSError`` or ``TimeoutError`` where there is none."""
+        loop = asyncio.get_running_loop()
+        connection = Upstream(self)
+        try:
+            if self._socket_path is not None:
+                opening = loop.create_unix_connection(lambda: connection, self._socket_path)
+                await asyncio.wait_for(opening, timeout)
+            else:
+                opening_tcp = loop.create_connection(lambda: connection, self.backend.host, self.backend.port)
+                await asyncio.wait_for(opening_tcp, timeout)
+        except asyncio.TimeoutError:
+            connection.abort()
+            raise TimeoutError from None  # before Python 3.11 it is another class
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    def expire(self, now: float) -> None:
+        """Close what has been idle for long, the oldest first; all of it when the replica serves no more."""
+        serving = self.backend.serving and not self.backend.lost
+        while self._idle:
+            oldest = self._idle[0]
+            if serving and now - oldest.idle_since < oldest.idle_limit:
+                return
+            del self._idle[0]
+            oldest.close()
+
+    def lost(self) -> None:
+        """The engine says so: nothing more will come from this replica."""
+        self.close()
+        for call in list(self.calls):
+            call.replica_lost()
+
+    def close(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.abort()

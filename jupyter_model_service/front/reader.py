@@ -1,0 +1,147 @@
+"""Reading requests from a caller: httptools, and the limits and refusals that it leaves to us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httptools
+
+from ..core.message import BadMessage, Headers, Refusal, RequestHead, read_request
+from .body import Body
+from .settings import FrontSettings
+
+__all__ = ["Reader"]
+
+_BETWEEN_CHUNKS = 16 << 10  # bytes of chunk sizes and extensions in which nothing of a body comes
+_TOO_LONG = Refusal(414, "target_too_long", "The target of the request is too long.")
+_TOO_LARGE = Refusal(431, "header_too_large", "The header of the request is too large.")
+_CHUNK = Refusal(400, "bad_request", "The header of a chunk is too long.")
+
+
+class Reader:
+    """``opened`` is told each head and gives the body to fill; ``closed`` is told each end of a request.
+
+    The parser has no limits of its own: ``_silent`` counts bytes since its last callback, so that a single field,
+    a chunk's extension or empty lines cannot come without end.
+    """
+
+    __slots__ = (
+        "_body", "_closed", "_count", "_headers", "_opened", "_parser", "_refusal", "_settings", "_silent",
+        "_size", "_skipped", "_target", "in_head",
+    )  # fmt: skip
+
+    def __init__(
+        self, settings: FrontSettings, opened: Callable[[RequestHead], Body], closed: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._opened = opened
+        self._closed = closed
+        self._parser = httptools.HttpRequestParser(self)
+        self._body: Body | None = None
+        self._refusal: Refusal | None = None
+        self._skipped: RequestHead | None = None  # had a body and an offer to upgrade that is not taken
+        self._silent = 0
+        self.in_head = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._size = self._count = 0
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Raises ``BadMessage``; the reader is of no use afterwards. After the head of a request whose offer to
+        upgrade stands, returns the bytes that follow; ``None`` otherwise."""
+        self._silent += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            return self._after_offer(data[stop.args[0] :])
+        except httptools.HttpParserError as error:
+            refusal = self._refusal or Refusal(400, "bad_request", f"This is not valid HTTP/1.1: {error}.")
+            raise _bad(refusal) from None
+        if self._body is not None:
+            if self._silent > _BETWEEN_CHUNKS + len(data):
+                raise _bad(_CHUNK)
+        elif self._silent + self._size > self._settings.max_head:
+            raise _bad(_TOO_LARGE if self._headers else _TOO_LONG)
+        elif len(self._target) > self._settings.max_target:
+            raise _bad(_TOO_LONG)
+        return None
+
+    def _after_offer(self, rest: bytes) -> bytes | None:
+        head, self._skipped = self._skipped, None
+        if head is None:
+            return rest
+        if head.has_body:
+            # The parser is through with HTTP; another one, told the same framing, reads on in its place.
+            self._parser = httptools.HttpRequestParser(self)
+            framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % framing)
+        return self.feed(rest) if rest else None
+
+    # --- httptools ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._body is None:
+            self._silent = 0
+            self.in_head = True
+
+    def on_url(self, part: bytes) -> None:
+        if self._body is None:
+            self._target += part
+            self._silent = 0
+            if len(self._target) > self._settings.max_target:
+                self._refuse(_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._silent = 0
+        self._size += len(name) + len(value) + 4
+        self._count += 1
+        if self._size > self._settings.max_head or self._count > self._settings.max_headers:
+            self._refuse(_TOO_LARGE)
+        if self._body is None:  # trailers are dropped
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._body is not None:
+            return
+        parser = self._parser
+        try:
+            head = read_request(parser.get_method(), parser.get_http_version(), self._target, self._headers)
+        except BadMessage as bad:
+            self._refuse(bad.refusal)
+            return
+        self._clear()
+        self._silent = 0
+        self.in_head = False
+        if parser.should_upgrade() and head.upgrade is None:
+            self._skipped = head
+        self._body = self._opened(head)
+
+    def on_chunk_header(self) -> None:
+        self._silent = 0
+
+    def on_body(self, piece: bytes) -> None:
+        self._silent = 0
+        if self._body is not None:
+            self._body.add(piece)
+
+    def on_message_complete(self) -> None:
+        body = self._body
+        if body is None or (self._skipped is not None and self._skipped.has_body):
+            return  # the latter: the parser means the offer; the body is yet to come
+        self._body = None
+        self._clear()
+        self._silent = 0
+        body.done = True
+        self._closed()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Ends the parsing; the parser turns this into an error of its own."""
+        self._refusal = refusal
+        raise _bad(refusal)
+
+
+def _bad(refusal: Refusal) -> BadMessage:
+    return BadMessage(refusal.status, refusal.code, refusal.message)

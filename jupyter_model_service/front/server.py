@@ -1,0 +1,181 @@
+"""The front: callers' connections on one side, replicas on the other, the routing table between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from time import monotonic
+
+from ..core.forwarding import Peer
+from ..core.routing import Backend, Endpoint, RoutingTable
+from ..ports import Identity, Meter
+from .call import Call
+from .downstream import Downstream
+from .exchange import Exchange
+from .pool import Pool
+from .settings import FrontSettings
+from .waiting import Desk
+
+__all__ = ["Front", "FrontSettings"]
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_SLOW_TICKS = 10  # idle connections are looked at in every tenth tick
+
+
+class Front:
+    """Serves ``{prefix}endpoints/{owner}/{name}/…`` from the routing table, everything else from ``web_socket``.
+
+    Lives on one event loop, with the engine that writes the routing table.
+    """
+
+    def __init__(
+        self,
+        *,
+        routing: RoutingTable,
+        identity: Identity,
+        meter: Meter,
+        web_socket: str,
+        prefix: str = "/",
+        settings: FrontSettings | None = None,
+    ) -> None:
+        self.routing = routing
+        self.identity = identity
+        self.meter = meter
+        self.settings = settings or FrontSettings()
+        self.stopping = False
+        self.connections: set[Downstream] = set()
+        self.calls: set[Call] = set()
+        path = "/" + prefix.strip("/")
+        self.prefix = path.rstrip("/").encode()
+        self.base = self.prefix + b"/endpoints/"
+        self.web = Pool(Backend("web", 0, "", 0), self.settings, web_socket)
+        self._pools: dict[Backend, Pool] = {}
+        self._desks: dict[Endpoint, Desk] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._quiet: asyncio.Event | None = None  # while stopping: set when no call is left
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._request_ids = itertools.count(1)
+        self._request_id_start = os.urandom(6).hex().encode()
+        self._trusted = [ipaddress.ip_network(text, strict=False) for text in self.settings.trusted_proxies]
+
+    async def start(self, sock: socket.socket) -> None:
+        """Accept callers on ``sock`` (bound; it is closed by :meth:`stop`)."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Downstream(self), sock=sock, backlog=_BACKLOG)
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more, let open calls finish for ``grace`` seconds, then break them off."""
+        self.stopping = True
+        self._quiet = asyncio.Event()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.shut()
+        if self.calls:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), grace)
+        for call in list(self.calls):
+            call.shut()
+        await self._flush(min(1.0, self.settings.linger))
+        for connection in list(self.connections):
+            connection.abort()
+        for pool in [*self._pools.values(), self.web]:
+            pool.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _flush(self, seconds: float) -> None:
+        """Last answers go out of their buffers."""
+        end = monotonic() + seconds
+        while self.connections and monotonic() < end:
+            await asyncio.sleep(0.01)
+
+    # --- for connections and calls ------------------------------------------------------------------------
+
+    def pool(self, backend: Backend) -> Pool:
+        pool = self._pools.get(backend)
+        if pool is None:
+            pool = self._pools[backend] = Pool(backend, self.settings)
+        return pool
+
+    def desk(self, endpoint: Endpoint) -> Desk:
+        desk = self._desks.get(endpoint)
+        if desk is None:
+            desk = self._desks[endpoint] = Desk(endpoint)
+            endpoint.wake = lambda: desk.wake(monotonic())
+        return desk
+
+    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, work: Coroutine[object, object, None]) -> None:
+        await work
+
+    def call_ended(self, call: Exchange) -> None:
+        if isinstance(call, Call):
+            self.calls.discard(call)
+        if self._quiet is not None and not self.calls:
+            self._quiet.set()
+
+    def new_request_id(self) -> bytes:
+        return b"%b%08x" % (self._request_id_start, next(self._request_ids))
+
+    def peer(self, address: str) -> Peer:
+        trusted = False
+        if self._trusted:
+            with contextlib.suppress(ValueError):
+                ip = ipaddress.ip_address(address.split("%")[0])
+                trusted = any(ip in network for network in self._trusted)
+        return Peer(address.encode("ascii", "replace"), trusted)
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def arm(self) -> None:
+        """Time is looked at only while somebody is connected."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.settings.tick, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._ticks += 1
+        now = monotonic()
+        for call in list(self.calls):
+            call.check_time(now)
+        for desk in list(self._desks.values()):
+            if desk.endpoint.waiting:
+                desk.wake(now)
+        if self._ticks % _SLOW_TICKS == 0:
+            self._look_at_idle(now)
+        if self.connections or self._pools or self.calls:
+            self.arm()
+
+    def _look_at_idle(self, now: float) -> None:
+        for connection in list(self.connections):
+            connection.check_time(now)
+        self.web.expire(now)
+        for backend, pool in list(self._pools.items()):
+            pool.expire(now)
+            if pool.unused and not backend.serving:
+                del self._pools[backend]
+        for endpoint in list(self._desks):
+            if not endpoint.waiting and self.routing.get(endpoint.owner, endpoint.name) is not endpoint:
+                del self._desks[endpoint]
+                endpoint.wake = None

@@ -1,0 +1,31 @@
+"""Limits of the front that do not belong to one service (those are in its ``serving:`` block)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FrontSettings"]
+
+
+@dataclass(frozen=True)
+class FrontSettings:
+    """Times in seconds, sizes in bytes. ``trusted_proxies``: addresses or networks whose ``X-Forwarded-*`` is
+    believed, such as ``127.0.0.1`` or ``10.0.0.0/8``."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    max_target: int = 16 << 10  # 414 beyond it
+    max_head: int = 64 << 10  # 431 beyond it
+    max_headers: int = 128  # 431 beyond it
+    max_answer_head: int = 128 << 10  # a replica's
+    body_buffer: int = 64 << 10  # of a caller's body, while no replica takes it
+    head_timeout: float = 30.0  # from a request's first byte to the end of its head
+    body_timeout: float = 60.0  # between two bytes of a request's body
+    keep_alive: float = 75.0  # between two requests
+    reader_timeout: float = 300.0  # a caller who takes nothing of a waiting answer for so long
+    bridge_timeout: float = 3600.0  # between two bytes of an upgraded connection
+    linger: float = 3.0  # to read on after a last answer, so that it is not lost in a reset
+    identity_timeout: float = 10.0
+    replay_grace: float = 1.0  # a call whose only replica failed waits so long for another one
+    pool_idle: float = 4.0  # uvicorn closes kept-alive connections after 5 s, and the race is lost by us
+    pool_size: int = 256  # idle connections per replica
+    tick: float = 0.1  # resolution of the time limits

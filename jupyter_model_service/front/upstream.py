@@ -1,0 +1,246 @@
+"""One connection to a replica (or to the web part): writes what it is given, reads answers, and tells the call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from ..core.message import AnswerHead, BadMessage, Headers, read_answer
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+__all__ = ["Sink", "Upstream", "write_all"]
+
+_JOIN_BELOW = 32 << 10  # one system call for a head and a small body; larger pieces are not copied
+
+
+def write_all(transport: asyncio.Transport, pieces: Sequence[bytes]) -> None:
+    if len(pieces) == 1:
+        transport.write(pieces[0])
+    elif sum(map(len, pieces)) < _JOIN_BELOW:
+        transport.write(b"".join(pieces))
+    else:
+        for piece in pieces:
+            transport.write(piece)
+
+
+class Sink(Protocol):
+    """What a call hears from its connection; each is called in the turn of the loop in which the bytes came."""
+
+    to_head: bool
+    wants_upgrade: bool
+
+    def on_informational(self, answer: AnswerHead) -> None: ...
+    def on_answer(self, answer: AnswerHead) -> None: ...
+    def on_body(self, piece: bytes) -> None: ...
+    def on_flush(self) -> None:
+        """The bytes read at once have all been told."""
+
+    def on_end(self, reusable: bool) -> None: ...
+    def on_bad(self, message: str) -> None:
+        """What came is not a valid answer."""
+
+    def on_gone(self, *, spoke: bool) -> None:
+        """The connection ended before the answer did; ``spoke``: some of the answer had come."""
+
+    def on_switched(self, answer: AnswerHead, rest: bytes) -> None: ...
+    def on_raw(self, data: bytes) -> None: ...
+    def on_stuck(self, stuck: bool) -> None:
+        """The replica does not take more bytes for now, or again does."""
+
+
+class Upstream(asyncio.Protocol):
+    """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool."""
+
+    __slots__ = (
+        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parser", "_raw", "_reason",
+        "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
+        "transport",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.sink: Sink | None = None
+        self.reused = False
+        self.stuck = False
+        self.idle_since = 0.0
+        self.idle_limit = pool.settings.pool_idle
+        self._parser = httptools.HttpResponseParser(self)
+        self._held = False
+        self._raw = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._answer: AnswerHead | None = None
+        self._headers: Headers = []
+        self._reason = b""
+        self._head_size = 0
+        self._refusal = ""
+        self._spoke = False
+        self._complete = False
+        self._extra = False
+        self._until_close = False
+
+    # --- what the call asks for ------------------------------------------------------------------
+
+    def begin(self, sink: Sink) -> None:
+        self._reset()
+        self.sink = sink
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        if self.transport is not None and pieces:
+            write_all(self.transport, pieces)
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading: the caller does not take the answer as fast as it comes."""
+        if held is self._held or self.transport is None or self.transport.is_closing():
+            return
+        self._held = held
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """What was written still goes out."""
+        self.sink = None
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        self.sink = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # --- asyncio.Protocol --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        sink = self.sink
+        if sink is None:  # an idle connection has nothing to say
+            self.pool.drop(self)
+            self.abort()
+            return
+        self.pool.backend.answered_at = monotonic()
+        if self._raw:
+            sink.on_raw(data)
+            return
+        self._spoke = True
+        if not self._feed(sink, data) or self.sink is not sink:
+            return
+        if self._answer is None:
+            self._head_size += len(data)
+            if self._head_size > self.pool.settings.max_answer_head:
+                sink.on_bad("The head of the replica's answer is too long.")
+                return
+        sink.on_flush()
+        if self.sink is sink and self._answer is not None and (self._complete or sink.to_head):
+            sink.on_end(self._answer.keep and not self._extra and not self._until_close and not sink.to_head)
+
+    def _feed(self, sink: Sink, data: bytes) -> bool:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            if self._answer is not None and self._answer.status == 101:
+                self._raw = True
+                sink.on_switched(self._answer, data[stop.args[0] :])
+            else:
+                sink.on_bad("The replica switched protocols in a wrong way.")
+            return False
+        except httptools.HttpParserError as error:
+            if self._complete and self._answer is not None and self._answer.status != 101:
+                self._extra = True
+                return True
+            sink.on_bad(self._refusal or f"The replica's answer is not valid HTTP: {error}.")
+            return False
+        return True
+
+    def eof_received(self) -> None:
+        sink = self.sink
+        if sink is not None and self._until_close and not self._complete:
+            self._complete = True
+            sink.on_flush()
+            sink.on_end(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        sink, self.sink = self.sink, None
+        if sink is None:
+            self.pool.drop(self)
+        else:
+            sink.on_gone(spoke=self._spoke)
+
+    def pause_writing(self) -> None:
+        self.stuck = True
+        if self.sink is not None:
+            self.sink.on_stuck(True)
+
+    def resume_writing(self) -> None:
+        self.stuck = False
+        if self.sink is not None:
+            self.sink.on_stuck(False)
+
+    # --- httptools ---------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._extra = True
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._answer is not None:  # trailers are dropped
+            return
+        self._head_size += len(name) + len(value)
+        if self._head_size > self.pool.settings.max_answer_head:
+            self._refuse("The head of the replica's answer is too long.")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        sink = self.sink
+        if sink is None or self._complete:
+            return
+        status = self._parser.get_status_code()
+        headers, reason = self._headers, self._reason
+        self._headers, self._reason, self._head_size = [], b"", 0
+        try:
+            answer = read_answer(status, self._parser.get_http_version(), reason, headers, to_head=sink.to_head)
+        except BadMessage as bad:
+            self._refuse(bad.refusal.message)
+            return
+        if status == 101:
+            if not sink.wants_upgrade:
+                self._refuse("The replica switched protocols without being asked.")
+            self._answer = answer
+        elif status < 200:
+            sink.on_informational(answer)
+        else:
+            self._answer = answer
+            self._until_close = answer.until_close
+            sink.on_answer(answer)
+
+    def on_body(self, piece: bytes) -> None:
+        if self.sink is None or self._complete:
+            return
+        if self.sink.to_head:
+            self._extra = True
+        else:
+            self.sink.on_body(piece)
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None:
+            self._complete = True
+
+    def _refuse(self, message: str) -> None:
+        """Ends the parsing; the parser turns this into its own error."""
+        self._refusal = message
+        raise ValueError(message)

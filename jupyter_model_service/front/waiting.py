@@ -1,0 +1,68 @@
+"""The callers of one service who wait for a replica, first come, first served."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from ..core.forwarding import Budget
+from ..core.routing import Endpoint
+
+__all__ = ["Desk", "Waiter"]
+
+
+class Waiter(Protocol):
+    def look_again(self, now: float) -> bool:
+        """Something changed, or time passed; ``True`` when the caller need not wait any more."""
+
+    @property
+    def choosy(self) -> bool:
+        """Whether it may stay while one behind it can go: it avoids a replica that failed it."""
+
+
+class Desk:
+    """One per endpoint. Sets ``endpoint.wake``, keeps ``endpoint.waiting``."""
+
+    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.budget = Budget()
+        self._queue: deque[Waiter] = deque()
+        self._busy = False
+        self._again = False
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._queue)
+
+    def add(self, waiter: Waiter, *, first: bool) -> None:
+        """``first``: it has been served before, by a replica that failed it."""
+        if first:
+            self._queue.appendleft(waiter)
+        else:
+            self._queue.append(waiter)
+        self.endpoint.waiting = len(self._queue)
+
+    def remove(self, waiter: Waiter) -> None:
+        if waiter in self._queue:
+            self._queue.remove(waiter)
+            self.endpoint.waiting = len(self._queue)
+
+    def wake(self, now: float) -> None:
+        """Let go whoever can be served. What one of them sets off may call this again: then it is done in turn."""
+        if self._busy:
+            self._again = True
+            return
+        self._busy = True
+        try:
+            self._again = True
+            while self._again:
+                self._again = False
+                for waiter in list(self._queue):
+                    if waiter.look_again(now):
+                        self.remove(waiter)
+                    elif not waiter.choosy:
+                        break
+        finally:
+            self._busy = False
