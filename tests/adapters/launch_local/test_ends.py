@@ -92,6 +92,37 @@ def test_a_gateway_killed_in_the_middle_of_a_start_leaves_nothing_that_cannot_be
     assert not (bench.directory / "chat-a").exists()
 
 
+@pytest.mark.parametrize("milliseconds", [0, 3, 10, 20, 30, 40, 50, 70])
+def test_a_start_cancelled_at_any_moment_leaves_nothing(bench: Bench, milliseconds: int) -> None:
+    async def body() -> None:
+        task = asyncio.create_task(bench.launcher().start(bench.request()))
+        await asyncio.sleep(milliseconds / 1000)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            await bench.launcher().stop("chat-a", task.result())
+
+    asyncio.run(body())
+    assert bench.processes() == []
+    assert bench.find() == {}
+
+
+def test_a_cancellation_that_meets_the_finished_start_leaves_nothing(bench: Bench) -> None:
+    async def body() -> None:
+        task = asyncio.create_task(bench.launcher().start(bench.request()))
+        await asyncio.sleep(0)
+        # The loop stands still meanwhile: the start is over, and its task has not been told.
+        eventually((bench.directory / "chat-a" / "runner.json").exists)
+        time.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(body())
+    assert bench.processes() == []
+    assert bench.find() == {}
+
+
 def test_a_killed_runner_is_seen_as_dead_and_reaped_while_we_live(bench: Bench) -> None:
     async def body() -> None:
         launcher = bench.launcher()

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from jupyter_model_service.adapters.local_files import PORTS, free_port
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.revision import Mount, Resources, Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
-from jupyter_model_service.ports import Placement, StartRequest
+from jupyter_model_service.ports import Placement, Seen, StartRequest
 
 from .bench import Bench, accepts, eventually, lives
 
@@ -92,6 +93,28 @@ def test_many_starts_at_once_collide_nowhere(bench: Bench) -> None:
 
     asyncio.run(end())
     assert bench.processes() == []
+
+
+def test_a_replica_that_is_about_to_start_is_no_leftover(bench: Bench) -> None:
+    """Its directory is there and its process is not: whoever looks now must not clear it away."""
+    go_on = threading.Event()
+
+    def gpus() -> list[str]:
+        go_on.wait(60)
+        return ["0"]
+
+    async def body() -> None:
+        launcher = bench.launcher(gpus=gpus)
+        task = asyncio.create_task(launcher.start(bench.request(resources=Resources(gpus=1))))
+        while not await launcher.find():
+            await asyncio.sleep(0.01)
+        assert await launcher.find() == [Seen("chat-a", None, True)]
+        go_on.set()
+        placement = await task
+        assert await launcher.find() == [Seen("chat-a", placement, True)]
+
+    asyncio.run(body())
+    bench.stop()
 
 
 def test_a_runner_that_ends_at_once_is_reported_with_its_last_words(bench: Bench, tmp_path: Path) -> None:

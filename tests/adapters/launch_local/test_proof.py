@@ -44,6 +44,22 @@ def test_a_process_that_got_the_runners_number_is_not_touched(bench: Bench, byst
         assert not folder.exists()
 
 
+def test_a_zombie_is_no_runner(bench: Bench, bystander: subprocess.Popen[bytes]) -> None:
+    """In a container whose first process reaps nothing, what a killed gateway leaves stays in the table."""
+    folder = bench.directory / "chat-a"
+    folder.mkdir(parents=True)
+    notes = {"numbering": numbering(), "cwd": "/", "address": ["127.0.0.1", 2], "gpus": []}
+    (folder / "spec.json").write_text(json.dumps({"launcher": notes}))
+    marks = {"pid": bystander.pid, "started": started_of(bystander.pid), "control": {"host": "127.0.0.1", "port": 1}}
+    (folder / "runner.json").write_text(json.dumps(marks))
+    if LINUX:
+        assert bench.find()["chat-a"].placement
+    bystander.kill()
+    eventually(lambda: psutil.Process(bystander.pid).status() == psutil.STATUS_ZOMBIE)
+    assert bench.find() == {"chat-a": Seen("chat-a", None, False)}
+    bench.stop()
+
+
 def process_of(pid: int) -> Process:
     return Process(pid, started_of(pid))
 
