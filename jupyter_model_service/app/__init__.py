@@ -156,6 +156,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModelServiceError as error:
         print(f"{error}", file=sys.stderr)
         return 1
+    except OSError as error:  # of whatever part: what the machine refuses is no fault that a traceback would help with
+        print(
+            f"The gateway cannot run: {error.filename or 'this machine'}: {error.strerror or error}.", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:  # before the gateway obeyed signals
+        return 1
     except SystemExit as end:  # 0 after --help and --version; anything else is traitlets' refusal of an option
         return 2 if end.code else 0
     return 0

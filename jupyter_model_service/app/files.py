@@ -139,6 +139,24 @@ class DataDirectory:
 
     # --- the private socket --------------------------------------------------------------------------
 
+    def web_listener(self) -> tuple[Path, socket.socket]:
+        """The socket for Tornado, bound with mode 0600, and where it is; a former gateway's is replaced."""
+        path = self.web_socket()
+        with self._readable_errors(path):
+            path.unlink(missing_ok=True)
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                with contextlib.suppress(OSError):
+                    os.fchmod(listener.fileno(), 0o600)  # Linux: the file has this mode from its first moment
+                listener.bind(str(path))
+                path.chmod(0o600)
+                listener.setblocking(False)
+                listener.listen(128)
+            except BaseException:
+                listener.close()
+                raise
+        return path, listener
+
     def web_socket(self) -> Path:
         """Where Tornado listens. A path that is too long for a socket moves to a private folder of this user
         whose name is made from the path, so that a killed gateway's successor finds and clears it."""

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_unix_socket
 
 from .._version import __version__
 from ..adapters.clock import SystemClock
@@ -86,8 +85,7 @@ class Gateway:
                 shutdown=self._asked_to_end,
                 open_metrics=settings.open_metrics,
             )
-            web_socket = files.web_socket()
-            await self._serve_web(undo, application, web_socket)
+            web_socket = self._serve_web(undo, application)
             front = Front(routing=self._routing, identity=tokens, meter=meter, web_socket=str(web_socket))
             await front.start(listener)
             undo.push_async_callback(front.stop, settings.stop_grace)
@@ -128,16 +126,18 @@ class Gateway:
     async def _stop_engine(self, engine: Engine) -> None:
         await engine.stop(end_replicas=self._end_replicas)
 
-    async def _serve_web(self, undo: contextlib.AsyncExitStack, application: ControlApplication, path: Path) -> None:
+    def _serve_web(self, undo: contextlib.AsyncExitStack, application: ControlApplication) -> Path:
+        path, listener = self._files.web_listener()
+        undo.callback(self._files.remove_web_socket, path)
         server = HTTPServer(application, max_body_size=MAX_DISCARDED)
-        server.add_socket(bind_unix_socket(str(path), mode=0o600))
+        server.add_socket(listener)
 
         async def stop() -> None:
             server.stop()
             await server.close_all_connections()
-            self._files.remove_web_socket(path)
 
         undo.push_async_callback(stop)
+        return path
 
     def _watch_attachments(self, undo: contextlib.AsyncExitStack) -> None:
         task = asyncio.get_running_loop().create_task(self._attachments.watch(), name="attachments")

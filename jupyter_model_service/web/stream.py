@@ -42,7 +42,8 @@ class EventStreams:
         if len(self._open) >= self._limit:
             raise Overloaded(f"There are {self._limit} open event streams already; close one first.")
         ended = asyncio.Event()
-        handler.on_connection_close = ended.set  # type: ignore[method-assign]
+        connection: Any = handler.request.connection
+        connection.set_close_callback(ended.set)
         subscription = call.parts.engine.subscribe()
         self._open.add(ended)
         try:

@@ -130,6 +130,20 @@ def test_the_socket_moves_where_its_path_is_short_enough(tmp_path: Path) -> None
         assert not path.parent.exists()
 
 
+def test_the_socket_is_private_and_replaces_a_dead_one(files: DataDirectory) -> None:
+    """Mode 0600 whatever the umask says, so that only this user can pass the front by."""
+    former = os.umask(0)
+    try:
+        for _ in range(2):  # the first is left behind, as by kill -9
+            path, listener = files.web_listener()
+            assert mode(path) == 0o600
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+            listener.close()
+    finally:
+        os.umask(former)
+
+
 def test_the_socket_stays_in_the_data_directory_where_it_fits(files: DataDirectory) -> None:
     assert files.web_socket() == files.path / "web.sock"
 

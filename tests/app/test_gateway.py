@@ -260,6 +260,22 @@ def test_a_place_that_is_no_folder_ends_the_start_with_one_sentence(gateways: An
     assert gateways.data.read_text() == "mine"
 
 
+def test_something_in_the_way_inside_ends_the_start_with_one_sentence(gateways: Any) -> None:
+    """Such as a folder where the socket or a file where the replicas belong."""
+    for name in ("replicas", "web.sock"):
+        gateways.data.mkdir(mode=0o700, exist_ok=True)
+        place = gateways.data / name
+        if name == "replicas":
+            place.write_text("mine")
+        else:
+            place.mkdir()
+        status, said = gateways.fails("--keep")
+        assert (status, len(said.splitlines())) == (1, 1), said
+        assert str(place) in said
+        assert not (gateways.data / "gateway.json").exists()
+        place.unlink() if name == "replicas" else place.rmdir()
+
+
 def test_a_data_directory_with_a_long_path_works(gateways: Any) -> None:
     """Longer than a Unix socket's path may be: the private socket is elsewhere, and goes with the gateway."""
     gateways.data = gateways.data / ("long" * 30)

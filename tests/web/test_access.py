@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from jupyter_model_service.core.access import Caller
+
 CHAT = "/api/v1/services/alice/chat"
 
 
@@ -96,6 +98,20 @@ def test_a_list_holds_only_what_the_caller_manages(site: Any) -> None:
 def test_a_new_service_belongs_to_its_caller(site: Any) -> None:
     site.run(lambda c: c.post("/api/v1/services", json={"folder": "/m"}), token="jmc_bob")
     assert list(site.engine.kept) == [("bob", "tiny-chat")]
+
+
+def test_a_caller_of_several_owners_creates_in_its_own_name(site: Any) -> None:
+    """And one that is none of the several has to be refused: whose would the service be?"""
+    both = frozenset({"alice", "bob"})
+    site.tokens.callers["several"] = Caller("bob", manages=both)
+    site.tokens.callers["robot"] = Caller("robot", manages=both)
+    site.tokens.callers["helper"] = Caller("helper", manages=frozenset({"alice"}))
+    answers = [
+        site.run(lambda c: c.post("/api/v1/services", json={"folder": "/m"}), token=token)
+        for token in ("several", "robot", "helper")
+    ]
+    assert [a.status_code for a in answers] == [201, 403, 201]
+    assert list(site.engine.kept) == [("bob", "tiny-chat"), ("alice", "tiny-chat")]
 
 
 def test_a_token_that_is_not_in_memory_is_resolved(site: Any) -> None:

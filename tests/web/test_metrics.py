@@ -164,6 +164,17 @@ def test_a_service_that_was_removed_leaves_no_series() -> None:
     assert "alice/chat" not in shop.services()
 
 
+def test_what_was_not_forgotten_goes_at_the_next_scrape() -> None:
+    """Such as a service whose last call ended between its removal from the table and ``forget``."""
+    shop = Shop()
+    shop.add("chat")
+    shop.meter.call("alice", "chat", 1, 200, 0.1, 0.1)
+    shop.meter.restarted("alice", "chat")
+    shop.routing.remove("alice", "chat")
+    shop.views.clear()
+    assert shop.services() <= {""}
+
+
 def test_forget_alone_drops_the_series() -> None:
     """Before the next scrape: a service of the same name that comes at once starts from nothing."""
     shop = Shop()
@@ -183,6 +194,7 @@ def test_a_scanner_makes_no_series() -> None:
         shop.meter.refused("mallory", f"name{number}", "not_found")
         shop.meter.call("mallory", f"name{number}", 0, 404, 0.001, 0.001)
     assert shop.value("model_service_refusals_total", service="", code="not_found") == 1000
+    assert shop.value("model_service_requests_total", service="", revision="0", status="4xx") == 1000
     assert len(shop.samples()) - before < 50
 
 

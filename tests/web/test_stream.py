@@ -120,6 +120,9 @@ def test_nobody_may_keep_or_hold_back_the_stream(site: Any) -> None:
 
 
 def test_a_client_that_goes_gives_its_subscription_back(site: Any) -> None:
+    """At once, not with the next heartbeat."""
+    site.streams = EventStreams(heartbeat=600)
+
     async def body(client: httpx.AsyncClient) -> None:
         async with listening(client) as stream:
             await next_event(stream)
