@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Coroutine
 from time import monotonic
+from typing import Any
 
 from ..core.forwarding import Peer
 from ..core.routing import Backend, Endpoint, RoutingTable
@@ -120,14 +121,11 @@ class Front:
             endpoint.wake = lambda: desk.wake(monotonic())
         return desk
 
-    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._run(work))
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _run(self, work: Coroutine[object, object, None]) -> None:
-        await work
 
     def call_ended(self, call: Exchange) -> None:
         if isinstance(call, Call):

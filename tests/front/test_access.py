@@ -1,0 +1,173 @@
+"""Who may call: bearer tokens in the header only, decided before anything is sent to a replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.front.server import FrontSettings
+
+from .site import OTHER, SLOW, TOKEN, site, until
+from .upstreams import Replica
+
+Run = Callable[[Any], Any]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "Authorization: Bearer jms_bad",
+        "Authorization: Basic jms_good",
+        "Authorization: jms_good",
+        "Authorization: Bearer",
+        f"Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}",
+        "Authorization: Bearer jms_g\xffod",
+        "Authorization: Bearer " + "x" * 5000,
+        f"Cookie: token={TOKEN}",
+    ],
+)
+def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None) -> None:
+    """401, the same for a private endpoint and for one that does not exist; never a token from the query."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            headers = [header] if header else []
+            got = await here.call(f"/x?token={TOKEN}&access_token={TOKEN}", *headers, token=None)
+            assert (got.status, got.code, got.one("WWW-Authenticate")) == (401, "unauthenticated", "Bearer")
+            data = here.request(f"/x?token={TOKEN}", *headers, token=None).replace(b"/o/n/", b"/o/missing/")
+            missing = await (await here.send(data)).answer()
+            assert (missing.status, missing.body) == (401, got.body)
+            assert here.replicas[0].connections == 0
+            assert here.meter.refusals == [("o/n", "unauthenticated"), ("/", "unauthenticated")]
+
+    run(body())
+
+
+def test_a_token_for_another_service_and_a_service_that_does_not_exist(run: Run) -> None:
+    """403 and 404; the connection goes on."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", token=OTHER, method="POST", body=b"secret"))
+            got = await wire.answer()
+            assert (got.status, got.code) == (403, "forbidden")
+            await wire.send(here.request("/x").replace(b"/o/n/", b"/o/missing/"))
+            got = await wire.answer()
+            assert (got.status, got.code) == (404, "not_found")
+            await wire.send(
+                here.request("/x", token=None).replace(
+                    b"\r\n\r\n", f"\r\nAuthorization: token {TOKEN}\r\n\r\n".encode()
+                )
+            )
+            assert (await wire.answer()).status == 200
+            assert here.replicas[0].paths() == ["/x"]
+
+    run(body())
+
+
+def test_a_public_endpoint_needs_no_token_and_passes_none_on(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), public=True) as here:
+            got = await here.call("/x", token=None)
+            assert got.status == 200
+            got = await here.call("/x", token="jms_bad")
+            assert got.status == 200
+            assert "authorization" not in {name.lower() for name, _ in got.json()["headers"]}
+            assert here.tokens.asked == []
+
+    run(body())
+
+
+def test_an_unknown_token_is_resolved_while_its_caller_waits(run: Run) -> None:
+    """And a body that comes meanwhile is not lost."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.tokens.answer = asyncio.Event()
+            wire = await here.send(here.request("/x", token=SLOW, method="POST", body=b"b" * 200_000))
+            await until(lambda: here.tokens.asked)
+            assert here.replicas[0].connections == 0
+            here.tokens.answer.set()
+            assert (await wire.answer()).status == 200
+            assert here.tokens.asked == [SLOW]
+
+    run(body())
+
+
+def test_an_identity_that_does_not_answer(run: Run) -> None:
+    """503 after the time limit, or when it fails: never let through, never hanging."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=FrontSettings(identity_timeout=0.1)) as here:
+            here.tokens.fails = True
+            got = await here.call("/x", token=SLOW)
+            assert (got.status, got.code) == (503, "identity_unavailable")
+            assert got.one("Retry-After") == "1"
+            here.tokens.answer = asyncio.Event()
+            got = await here.call("/x", token=SLOW)
+            assert (got.status, got.code) == (503, "identity_unavailable")
+            assert here.replicas[0].connections == 0
+
+    run(body())
+
+
+def test_a_caller_who_leaves_while_the_token_is_resolved(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.tokens.answer = asyncio.Event()
+            wire = await here.send(here.request("/x", token=SLOW))
+            await until(lambda: here.tokens.asked)
+            wire.close()
+            await here.still()
+            here.tokens.answer.set()
+            await asyncio.sleep(0.02)
+            assert here.replicas[0].connections == 0
+
+    run(body())
+
+
+def test_a_service_removed_while_the_token_is_resolved(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.tokens.answer = asyncio.Event()
+            wire = await here.send(here.request("/x", token=SLOW))
+            await until(lambda: here.tokens.asked)
+            here.routing.remove("o", "n")
+            here.tokens.answer.set()
+            assert (await wire.answer()).status == 404
+
+    run(body())
+
+
+def test_a_trusted_proxy_is_believed(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), settings=FrontSettings(trusted_proxies=("127.0.0.0/8",))) as here:
+            got = await here.call(
+                "/x",
+                "X-Forwarded-For: 10.1.2.3",
+                "X-Forwarded-Proto: https",
+                "X-Forwarded-Host: hub.example",
+                "X-Forwarded-Prefix: /hub/",
+            )
+            headers = dict(got.json()["headers"])
+            assert headers["X-Forwarded-For"] == "10.1.2.3, 127.0.0.1"
+            assert headers["X-Forwarded-Proto"] == "https"
+            assert headers["X-Forwarded-Host"] == "hub.example"
+            assert headers["X-Forwarded-Prefix"] == "/hub/endpoints/o/n"
+
+    run(body())
+
+
+def test_errors_to_head_have_no_body(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", token=None, method="HEAD") + here.request("/y"))
+            got = await wire.answer("HEAD")
+            assert (got.status, got.one("X-Model-Service-Error")) == (401, "unauthenticated")
+            assert (await wire.answer()).status == 200
+
+    run(body())

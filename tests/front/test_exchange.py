@@ -1,0 +1,447 @@
+"""HTTP/1.1 as an intermediary: what a replica gets and what a caller gets back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .site import Answer, site, until, within
+from .upstreams import Replica
+
+Run = Callable[[Any], Any]
+
+
+def test_a_call_reaches_the_replica_and_its_answer_comes_back(run: Run) -> None:
+    """Path, query and bytes are untouched; the counters and the meter know of it."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            got = await here.call("/a%2Fb/./../c?x=%20&token=abc", "X-Mine: 1", method="POST", body=b"\0\xffhi")
+            assert got.status == 200
+            assert got.json()["target"] == "/a%2Fb/./../c?x=%20&token=abc"
+            assert got.json()["body"] == "\0\xffhi"
+            assert ["X-Mine", "1"] in got.json()["headers"]
+            assert got.one("X-Model-Service-Replica") == "r1"
+            assert here.meter.calls == [("o/n", 1, 200)]
+            assert here.meter.first_bytes[0] is not None
+            assert here.backends[0].started == 1
+            assert here.backends[0].answered_at > 0
+
+    run(body())
+
+
+def test_a_connection_serves_many_calls_on_both_sides(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.wire()
+            for number in range(20):
+                await wire.send(here.request(f"/{number}"))
+                assert (await wire.answer()).json()["target"] == f"/{number}"
+            assert here.replicas[0].connections == 1
+
+    run(body())
+
+
+def test_pipelined_calls_are_answered_in_order(run: Run) -> None:
+    """Also those that end at once (401) between those that wait."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.wire()
+            calls = [
+                here.request("/1", method="POST", body=b"one"),
+                here.request("/2", token=None),
+                here.request("/3"),
+                *[here.request(f"/{n}", token=None) for n in range(2000)],
+                here.request("/last", method="POST", body=b"last"),
+            ]
+            await wire.send(b"".join(calls))
+            assert (await wire.answer()).json()["body"] == "one"
+            assert (await wire.answer()).status == 401
+            assert (await wire.answer()).json()["target"] == "/3"
+            for _ in range(2000):
+                assert (await wire.answer()).status == 401
+            assert (await wire.answer()).json()["body"] == "last"
+
+    run(body())
+
+
+def test_pipelined_calls_reach_the_replica_one_after_another(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/hang") + here.request("/second"))
+            await until(lambda: here.replicas[0].seen)
+            await asyncio.sleep(0.05)
+            assert here.replicas[0].paths() == ["/hang"]
+            here.replicas[0].release.set()
+            assert (await wire.answer()).body == b"r1"
+            assert (await wire.answer()).json()["target"] == "/second"
+
+    run(body())
+
+
+def test_a_request_may_come_byte_by_byte(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.wire()
+            wire.writer.transport.get_extra_info("socket").setsockopt(6, 1, 1)  # TCP_NODELAY
+            for byte in here.request("/slowly", method="POST", body=b"abc"):
+                wire.writer.write(bytes([byte]))
+                await asyncio.sleep(0)
+            got = await wire.answer()
+            assert (got.json()["target"], got.json()["body"]) == ("/slowly", "abc")
+
+    run(body())
+
+
+def test_chunked_bodies_both_ways(run: Run) -> None:
+    """Re-framed from what was parsed: extensions and trailers are gone."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            head = here.request("/up", "Transfer-Encoding: chunked", method="PUT")
+            wire = await here.send(head + b"3;ext=1\r\nabc\r\n")
+            await until(lambda: here.replicas[0].seen)
+            await wire.send(b"0002\r\nde\r\n0\r\nTrailer-Field: x\r\n\r\n")
+            got = await wire.answer()
+            assert got.json()["body"] == "abcde"
+            sent = dict(got.json()["headers"])
+            assert sent["Transfer-Encoding"] == "chunked"
+            assert "Content-Length" not in sent
+            await wire.send(here.request("/chunked"))
+            got = await wire.answer()
+            assert (got.body, got.complete, got.one("Trailer")) == (b"abcde", True, None)
+
+    run(body())
+
+
+def test_answers_without_a_body(run: Run) -> None:
+    """HEAD, 204 and 304 leave the connection in step."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", method="HEAD"))
+            got = await wire.answer("HEAD")
+            assert int(got.one("Content-Length") or 0) > 10
+            for code in (204, 304):
+                await wire.send(here.request(f"/status?{code}"))
+                got = await wire.answer()
+                assert (got.status, got.one("X-Kept"), got.one("Transfer-Encoding")) == (code, "yes", None)
+            await wire.send(here.request("/chunked", method="HEAD"))
+            assert (await wire.answer("HEAD")).status == 200
+            await wire.send(here.request("/after"))
+            assert (await wire.answer()).json()["target"] == "/after"
+
+    run(body())
+
+
+def test_informational_answers(run: Run) -> None:
+    """103 is passed on, the replica's 100 is not: the body had been asked for already. 1.0 callers get neither."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/1xx"))
+            hint = await wire.head()
+            assert (hint.status, hint.one("Link")) == (103, "</a.css>")
+            final = await wire.head()
+            assert final.status == 200
+            old = here.request("/1xx").replace(b"HTTP/1.1", b"HTTP/1.0")
+            wire = await here.send(old)
+            assert (await wire.head()).status == 200
+
+    run(body())
+
+
+def test_expect_is_answered_after_admission_only(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            head = here.request("/up", "Content-Length: 3", "Expect: 100-continue", method="PUT")
+            wire = await here.send(head)
+            assert (await wire.head()).status == 100
+            await wire.send(b"abc")
+            got = await wire.answer()
+            assert got.json()["body"] == "abc"
+            assert "Expect" not in dict(got.json()["headers"])
+            refused = await here.send(head.replace(b"jms_good", b"jms_bad"))
+            got = await refused.answer()
+            assert (got.status, got.one("Connection")) == (401, "close")
+            assert await refused.closed()
+            unknown = await here.send(head.replace(b"100-continue", b"magic"))
+            assert (await unknown.answer()).status == 417
+
+    run(body())
+
+
+def test_http_1_0_callers(run: Run) -> None:
+    """A body of unknown length ends with the connection; keep-alive only where it was asked for."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/chunked").replace(b"HTTP/1.1", b"HTTP/1.0"))
+            got = await wire.answer()
+            assert (got.body, got.one("Transfer-Encoding"), got.one("Connection")) == (b"abcde", None, "close")
+            keep = here.request("/x", "Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")
+            wire = await here.send(keep)
+            assert (await wire.answer()).one("Connection") == "keep-alive"
+            await wire.send(here.request("/y").replace(b"HTTP/1.1", b"HTTP/1.0"))
+            got = await wire.answer()
+            assert (got.json()["target"], got.one("Connection")) == ("/y", "close")
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_connection_close_is_honoured(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", "Connection: close"))
+            got = await wire.answer()
+            assert (got.status, got.one("Connection"), got.complete) == (200, "close", True)
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_an_answer_until_close_is_whole_for_the_caller(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/until-close"))
+            got = await wire.answer()
+            assert (got.body, got.complete, got.one("Transfer-Encoding")) == (b"to the end", True, "chunked")
+            await wire.send(here.request("/next"))
+            assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+def test_a_caller_who_said_all_and_closed_its_side_gets_its_answer(run: Run) -> None:
+    """printf … | nc: one request with Connection: close (or HTTP/1.0), then FIN."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/hang", "Connection: close"))
+            wire.writer.write_eof()
+            await until(lambda: here.replicas[0].seen)
+            await asyncio.sleep(0.05)
+            here.replicas[0].release.set()
+            assert (await wire.answer()).body == b"r1"
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_an_answer_before_the_end_of_the_body(run: Run) -> None:
+    """The caller reads it whole although it is still sending; the connection does not go on."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/early", "Content-Length: 50000000", method="PUT") + b"x" * 1000)
+            got = await wire.answer()
+            assert (got.status, got.body, got.one("Connection")) == (413, b"too large", "close")
+            await wire.send(b"x" * 100_000)
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_headers_of_an_answer(run: Run) -> None:
+    """Hop-by-hop ones end here, our own names cannot be forged, repeated ones stay in order."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            got = await here.call("/hostile", "X-Request-Id: my-id-1")
+            assert got.all("Set-Cookie") == ["a=1", "b=2"]
+            assert got.one("Location") == "/elsewhere"
+            assert got.one("X-Request-Id") == "my-id-1"
+            for name in ("X-Hop", "Keep-Alive", "X-Model-Service-Error", "Connection"):
+                assert got.one(name) is None, name
+
+    run(body())
+
+
+def test_headers_to_the_replica(run: Run) -> None:
+    """No token, no Jupyter cookie, no hop-by-hop header, and no claim of an untrusted peer."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            got = await here.call(
+                "/x",
+                "Cookie: keep=1; _xsrf=2; username-localhost-8888=3",
+                "Cookie: jupyterhub-session-id=4",
+                "Connection: X-Secret-Hop, keep-alive",
+                "X-Secret-Hop: 1",
+                "Proxy-Authorization: Basic x",
+                "TE: trailers",
+                "Keep-Alive: 3",
+                "X-Forwarded-For: 6.6.6.6",
+                "X-Forwarded-Host: evil",
+                "X-Real-IP: 6.6.6.6",
+                "Forwarded: for=6.6.6.6",
+                "X-Model-Service-User: root",
+                "X-Many: 1",
+                "X-Many: 2",
+                "X-Request-Id: not sane\x80",
+            )
+            headers = [tuple(pair) for pair in got.json()["headers"]]
+            names = {name.lower() for name, _ in headers}
+            assert not names & {
+                "authorization", "x-secret-hop", "proxy-authorization", "te", "keep-alive", "connection",
+                "x-real-ip", "forwarded", "x-model-service-user",
+            }  # fmt: skip
+            assert [value for name, value in headers if name == "Cookie"] == ["keep=1"]
+            assert [value for name, value in headers if name == "X-Many"] == ["1", "2"]
+            plain = dict(headers)
+            assert plain["Host"] == plain["X-Forwarded-Host"] == "front.test"
+            assert plain["X-Forwarded-For"] == "127.0.0.1"
+            assert plain["X-Forwarded-Proto"] == "http"
+            assert plain["X-Forwarded-Prefix"] == "/endpoints/o/n"
+            assert plain["X-Request-Id"] == got.one("X-Request-Id")
+            assert plain["X-Request-Id"].isalnum()
+
+    run(body())
+
+
+def test_absolute_form(run: Run) -> None:
+    """The target's host replaces the Host header; the replica gets the path."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            data = here.request("/a?b").replace(b"GET /", b"GET http://real.test:81/")
+            got = await (await here.send(data)).answer()
+            assert got.json()["target"] == "/a?b"
+            assert dict(got.json()["headers"])["Host"] == "real.test:81"
+
+    run(body())
+
+
+def test_the_endpoint_without_slash_redirects(run: Run) -> None:
+    """308, so that a POST stays one."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("?a=b", method="POST", body=b"x"))
+            got = await wire.answer()
+            assert (got.status, got.one("Location")) == (308, "/endpoints/o/n/?a=b")
+            await wire.send(here.request("/after"))
+            assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+def test_a_malformed_answer_is_a_502(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/bad"))
+            got = await wire.answer()
+            assert (got.status, got.code) == (502, "bad_answer")
+            await wire.send(here.request("/after"))
+            assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+@pytest.mark.parametrize("path", ["/half", "/half-chunked"])
+def test_a_broken_answer_never_looks_complete(run: Run, path: str) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            got = await here.call(path)
+            assert (got.status, got.body, got.complete) == (200, b"half", False)
+            await here.still()
+            assert here.meter.statuses() == [502]
+
+    run(body())
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_reset_in_an_answer_until_close_is_passed_on(run: Run, version: str) -> None:
+    """For an HTTP/1.0 caller, to whom a plain close would be the proper end, as a reset."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/until-reset").replace(b"1.1\r\nHost", version.encode() + b"\r\nHost"))
+            answer = await wire.head()
+            await asyncio.sleep(0.05)
+            here.replicas[0].release.set()
+            if version == "1.0":
+                with pytest.raises(ConnectionResetError):
+                    await within(wire.reader.read(-1))
+            else:
+                await wire.body(answer)
+                assert not answer.complete
+
+    run(body())
+
+
+def test_what_is_no_endpoint_goes_to_the_web_part(run: Run) -> None:
+    """Over the Unix socket, with the token and all cookies, without a replica's name."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            data = (
+                "POST /api/v1/services?x=1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer jmc_x\r\n"
+                "Cookie: _xsrf=1\r\nContent-Length: 2\r\n\r\n{}"
+            )
+            got = await (await here.send(data)).answer()
+            assert got.json()["replica"] == "web"
+            headers = dict(got.json()["headers"])
+            assert headers["Authorization"] == "Bearer jmc_x"
+            assert headers["Cookie"] == "_xsrf=1"
+            assert headers["X-Forwarded-For"] == "127.0.0.1"
+            assert "X-Forwarded-Prefix" not in headers
+            assert got.one("X-Model-Service-Replica") is None
+            for path in ("/", "/endpoints", "/endpoints/", "/endpoints/o", "/endpoints/o/", "/endpoints?o/n/"):
+                got = await (await here.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).answer()
+                assert got.json()["target"] == path
+            assert here.meter.calls == []
+
+    run(body())
+
+
+def test_a_prefix_stands_before_everything(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), prefix="/services/ms/") as here:
+            data = here.request("/x").replace(b"/endpoints", b"/services/ms/endpoints")
+            got = await (await here.send(data)).answer()
+            assert got.json()["target"] == "/x"
+            assert dict(got.json()["headers"])["X-Forwarded-Prefix"] == "/services/ms/endpoints/o/n"
+            got = await (await here.send(here.request("/x"))).answer()
+            assert got.json()["replica"] == "web"
+
+    run(body())
+
+
+def test_a_request_offering_h2c_is_answered_as_it_is(run: Run) -> None:
+    """curl --http2 and Java offer it on every request, POST with a body too; what follows is still in step."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ")
+            wire = await here.wire()
+            chunked = here.request("/2", *offer, "Transfer-Encoding: chunked", method="PUT")
+            await wire.send(
+                here.request("/1", *offer, method="POST", body=b"hello")
+                + chunked + b"3\r\nabc\r\n0\r\n\r\n"
+                + here.request("/3", *offer)
+                + here.request("/4")
+            )  # fmt: skip
+            got: list[Answer] = [await wire.answer() for _ in range(4)]
+            assert [a.json()["body"] for a in got] == ["hello", "abc", "", ""]
+            assert [a.json()["target"] for a in got] == ["/1", "/2", "/3", "/4"]
+            names = {name.lower() for a in got for name, _ in a.json()["headers"]}
+            assert not names & {"upgrade", "http2-settings", "connection"}
+
+    run(body())
+
+
+def test_a_big_body_arrives_as_it_was_sent(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            big = bytes(range(256)) * 20_000
+            got = await here.call("/x", method="POST", body=big)
+            assert got.json()["body"] == hashlib.sha256(big).hexdigest()
+
+    run(body())

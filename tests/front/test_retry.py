@@ -1,0 +1,284 @@
+"""What happens to a call when its replica fails it: the table of ``core.forwarding.may_retry``, end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.core.definition import Serving
+from jupyter_model_service.core.routing import Backend
+from jupyter_model_service.front.server import FrontSettings
+
+from .site import Site, site, until, within
+from .upstreams import Replica, Seen, answer, body_of
+
+Run = Callable[[Any], Any]
+
+
+def refusing() -> Backend:
+    """A replica at a port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return Backend("refusing", 1, "127.0.0.1", sock.getsockname()[1])
+
+
+def engine(here: Site) -> None:
+    """What the engine does when a replica is refused or its lease ends, in short."""
+
+    def refused(backend: Backend) -> None:
+        backend.serving = False
+        backend.lost = True
+        if backend in here.backends:
+            here.backends.remove(backend)
+        if backend.on_lost is not None:
+            backend.on_lost()
+
+    for backend in here.backends:
+        backend.on_refused = lambda backend=backend: asyncio.get_running_loop().call_soon(refused, backend)
+
+
+def test_a_refused_connection_goes_to_another_replica(run: Run) -> None:
+    """A POST too: nothing had been sent. The engine is told, the replica is left out for a while."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            told: list[str] = []
+            bad = refusing()
+            bad.on_refused = lambda: told.append("refused")
+            here.backends.insert(0, bad)
+            here.backends[1].started = 5
+            got = await here.call("/x", method="POST", body=b"abc")
+            assert (got.status, got.json()["body"]) == (200, "abc")
+            assert (told, here.meter.retries) == (["refused"], ["connect"])
+            assert bad.ejected_until > 0
+            assert (await here.call("/y")).status == 200
+            assert told == ["refused"]
+
+    run(body())
+
+
+def test_only_two_refused_connections_are_retried(run: Run) -> None:
+    async def body() -> None:
+        async with site(settings=FrontSettings(replay_grace=0.0)) as here:
+            here.backends.extend(refusing() for _ in range(5))
+            got = await here.call("/x")
+            assert (got.status, got.code) == (502, "connect_failed")
+            assert here.meter.retries == ["connect", "connect"]
+            assert sum(backend.started for backend in here.backends) == 3
+            assert here.meter.statuses() == [502]
+
+    run(body())
+
+
+def test_a_spent_budget_delays_a_retry_and_does_not_fail_it(run: Run) -> None:
+    """20 calls at once, each sent to the dead replica first: more than 3 and 20 % of them."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.backends[0].started = 1000
+            bad = refusing()
+            here.backends[0].in_flight = 25  # until all have been sent to the other one
+            here.backends.append(bad)
+            wires = [await here.wire() for _ in range(20)]
+            for wire in wires:
+                wire.writer.write(here.request("/x", method="POST", body=b"abc"))
+            for wire in wires:
+                assert (await wire.answer()).status == 200
+            here.backends[0].in_flight -= 25
+
+    run(body())
+
+
+def test_a_connection_time_out(run: Run) -> None:
+    """A replica whose queue of connections is full accepts none."""
+
+    async def body() -> None:
+        async with site(serving=Serving(connect_timeout=0.1), settings=FrontSettings(replay_grace=0.0)) as here:
+            with socket.socket() as sock:
+                sock.bind(("127.0.0.1", 0))
+                sock.listen(0)
+                fillers = [socket.socket() for _ in range(4)]
+                for filler in fillers:
+                    filler.setblocking(False)
+                    filler.connect_ex(sock.getsockname())
+                here.backends.append(Backend("full", 1, *sock.getsockname()))
+                got = await here.call("/x")
+                assert (got.status, got.code) == (504, "connect_timeout")
+                for filler in fillers:
+                    filler.close()
+
+    run(body())
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_alive_connection_that_was_closed_unused(run: Run, method: str) -> None:
+    """The same replica, on a fresh connection; the caller notices nothing."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            for _ in range(10):
+                assert (await here.call("/closes", method=method)).body == b"once"
+            here.replicas[0].handlers["/once"] = once_then_drop
+            for _ in range(5):
+                got = await here.call("/once", method=method, body=b"b" if method == "POST" else b"")
+                assert got.status == 200
+            assert set(here.meter.retries) <= {"stale"}
+            assert here.meter.retries
+
+    run(body())
+
+
+async def once_then_drop(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Every second request on a connection finds it closed."""
+    await body_of(seen)
+    writer.write(answer(b"fine"))
+    await writer.drain()
+    await seen.reader.read(1)
+    return False
+
+
+@pytest.mark.parametrize("how", ["reset", "engine"])
+def test_a_killed_replica_fails_no_call(run: Run, how: str) -> None:
+    """Of three replicas with 30 POSTs on them one is killed: its calls are done by the others."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b"), Replica("c")) as here:
+            engine(here)
+            for _ in range(6):
+                assert (await here.call("/warm")).status == 200
+            wires = [await here.send(here.request("/hang", method="POST", body=b"x" * 100)) for _ in range(30)]
+            await until(lambda: sum("/hang" in seen.target for r in here.replicas for seen in r.seen) == 30)
+            assert [backend.in_flight for backend in here.backends] == [10, 10, 10]
+            victim, backend = here.replicas[0], here.backends[0]
+            if how == "reset":
+                victim.kill()
+            else:  # its machine is gone: no packet will ever tell
+                backend.serving, backend.lost = False, True
+                assert backend.on_lost is not None
+                backend.on_lost()
+            await until(lambda: sum(b.in_flight for b in here.backends if b is not backend) == 30)
+            for replica in here.replicas:
+                replica.release.set()
+            got = [await wire.answer() for wire in wires]
+            assert [a.status for a in got] == [200] * 30
+            assert {a.body for a in got} == {b"b", b"c"}
+            assert here.meter.retries.count("died") == 10
+
+    run(body())
+
+
+def test_the_only_replica_is_killed_and_replaced(run: Run) -> None:
+    """The call waits for the new one; the engine needs a moment to notice."""
+
+    async def body() -> None:
+        async with site(Replica("old")) as here:
+            wire = await here.send(here.request("/hang", method="POST", body=b"x"))
+            await until(lambda: here.replicas[0].seen)
+            here.replicas[0].kill()
+            await until(lambda: here.endpoint.waiting == 1)
+            here.backends.clear()
+            here.endpoint.starting = True
+            assert here.endpoint.wake is not None
+            here.endpoint.wake()
+            new = await Replica("new").start()
+            new.release.set()
+            here.backends.append(new.backend())
+            here.endpoint.wake()
+            assert (await wire.answer()).body == b"new"
+            await new.stop()
+
+    run(body())
+
+
+def test_a_poisonous_call_kills_two_replicas_at_most(run: Run) -> None:
+    """Over fresh connections and over kept-alive ones: replayed once, then 502."""
+
+    async def body() -> None:
+        for warm in (0, 8):
+            async with site(*[Replica(name) for name in "abcd"]) as here:
+                engine(here)
+                for _ in range(warm):
+                    assert (await here.call("/x")).status == 200
+                got = await here.call("/poison", method="POST", body=b"death")
+                assert (got.status, got.code) == (502, "replica_died")
+                assert sum("/poison" in replica.paths() for replica in here.replicas) == 2
+                assert (await here.call("/x")).status == 200
+                assert here.meter.retries.count("died") == 1
+
+    run(body())
+
+
+def test_a_service_may_opt_out(run: Run) -> None:
+    """``retry: false``: a POST that may have been worked on is not sent again; a GET is."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b"), serving=Serving(retry=False)) as here:
+            got = await here.call("/drop", method="POST", body=b"x")
+            assert (got.status, got.code) == (502, "replica_died")
+            assert sum(len(replica.seen) for replica in here.replicas) == 1
+            got = await here.call("/drop")
+            assert got.status == 502
+            assert sum(len(replica.seen) for replica in here.replicas) == 3
+
+    run(body())
+
+
+def test_a_body_beyond_the_limit_is_not_replayed(run: Run) -> None:
+    """The error says why; up to the limit it is."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b"), serving=Serving(replay_limit=1000)) as here:
+            got = await here.call("/drop", method="POST", body=b"x" * 1001)
+            assert (got.status, got.code) == (502, "replica_died")
+            assert "replay_limit" in got.json()["error"]["message"]
+            got = await here.call("/drop", method="POST", body=b"x" * 1000)
+            assert "replay_limit" not in got.json()["error"]["message"]
+            assert sum(len(replica.seen) for replica in here.replicas) == 3
+
+    run(body())
+
+
+def test_an_answer_that_has_begun_is_not_replayed(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            wire = await here.send(here.request("/sse"))
+            await wire.head()
+            backend = next(b for b in here.backends if b.in_flight)
+            backend.serving, backend.lost = False, True
+            assert backend.on_lost is not None
+            backend.on_lost()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await within(wire.reader.readuntil(b"0\r\n\r\n"))
+            assert here.meter.statuses() == [502]
+            assert here.meter.retries == []
+
+    run(body())
+
+
+@pytest.mark.parametrize(("code", "leaves"), [(500, "a"), (501, "a"), (502, "b"), (503, "b"), (504, "b")])
+def test_three_bad_gateways_eject_a_replica_but_500s_do_not(run: Run, code: int, leaves: str) -> None:
+    """The answer itself is passed on untouched. A bad input would throw out every replica by its 500s in turn."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            here.backends[1].started = 1000
+            for _ in range(3):
+                got = await here.call(f"/status?{code}")
+                assert (got.status, got.body, got.code) == (code, str(code).encode(), None)
+            assert len(here.replicas[0].seen) == 3
+            assert (await here.call("/x")).json()["replica"] == leaves
+
+    run(body())
+
+
+def test_the_web_part_is_gone(run: Run) -> None:
+    async def body() -> None:
+        async with site() as here:
+            here.front.web._socket_path = "/nowhere.sock"
+            got = await (await here.send("GET /api HTTP/1.1\r\nHost: h\r\n\r\n")).answer()
+            assert (got.status, got.code) == (503, "web_unavailable")
+
+    run(body())
