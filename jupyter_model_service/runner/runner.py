@@ -1370,6 +1370,7 @@ class Runner:
         except OSError as error:
             raise Failure("cannot write runner.json in %s: %s" % (self.spec.directory, reason_of(error))) from None
         self.on_lease(False)
+        self._watch_memory()
         load_prctl()
         try:
             self._prepare()
@@ -1500,6 +1501,8 @@ class Runner:
             signal_group(pid, signal.SIGKILL)
 
     def _reaped(self, pid: int, status: int) -> None:
+        if self.gpus is not None and pid == self.gpus.pid:
+            self.gpus.pid = None  # the number may soon be another process's
         child = self.child
         if child is None or pid != child.pid:
             return
@@ -1662,8 +1665,11 @@ class Runner:
             "exit": self.exit,
         }
 
-    def sample(self) -> Dict[str, Any]:
+    def _watch_memory(self) -> None:
         self.oom.look()
+        self.loop.after("oom", 1.0, self._watch_memory)
+
+    def sample(self) -> Dict[str, Any]:
         self._beats_until_memory -= 1
         if self._beats_until_memory < 0:
             began = time.monotonic()

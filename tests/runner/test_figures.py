@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,8 @@ def test_the_gpu_helper_survives_the_models_end_and_not_the_runners(start_runner
     runner.run_to_the_end()
     helpers = psutil.Process(runner.process.pid).children()
     assert len(helpers) == 1
+    files = [os.readlink(f) for f in Path(f"/proc/{helpers[0].pid}/fd").iterdir()]
+    assert not [name for name in files if name.startswith("socket:")]  # the runner's port dies with the runner
     assert runner.lease().until("beat", lambda m: m["gpus"] is not None)
     runner.process.kill()
     runner.process.wait(30)
@@ -128,8 +131,6 @@ def test_without_a_control_group_nothing_is_claimed(run_module, tmp_path):
 
 def test_an_out_of_memory_kill_is_said_in_the_end(start_runner, run_file, tmp_path):
     """The control group is a stand-in folder, which the model writes to where the kernel would."""
-    from pathlib import Path
-
     groups = tmp_path / "cgroup"
     groups.mkdir()
     (groups / "memory.events").write_text("oom_kill 0\n")

@@ -72,7 +72,9 @@ def test_answers_come_in_pieces_of_at_most_64_kib(start_runner):
 
 def test_what_a_python_model_prints_is_there_at_once(start_runner, wait_for):
     """Without a terminal Python would hold it back in a buffer, and a killed server's last words were lost."""
-    runner = start_runner([sys.executable, "-c", "print('first words'); import time; time.sleep(60)"])
+    runner = start_runner(
+        [sys.executable, "-c", "print('first words'); import time; time.sleep(60)"], unset=["PYTHONUNBUFFERED"]
+    )
     lease = runner.lease()
     wait_for(lambda: lease.logs()[0] == ["first words"], "the print")
 
@@ -104,7 +106,7 @@ def test_100_megabytes_of_log_cost_neither_memory_nor_disk_nor_heartbeats(start_
 
 
 def test_heartbeats_go_on_while_a_child_floods(start_runner):
-    runner = start_runner(["sh", "-c", "yes 0123456789012345678901234567890123456789"])
+    runner = start_runner(["sh", "-c", "yes 0123456789 & yes 0123456789 & yes 0123456789"])
     lease = runner.lease()
     gaps, last = [], time.monotonic()
     while len(gaps) < 5:

@@ -17,7 +17,7 @@ def make_wheel(folder: Path, version: str) -> Path:
     """A wheel of ``tinyserve`` with a module, ``python -m`` and a console script, by hand: no index, no build."""
     info = f"tinyserve-{version}.dist-info"
     files = {
-        "tinyserve/__init__.py": f'VERSION = "{version}"\ndef main():\n    print("tinyserve", VERSION)\n',
+        "tinyserve/__init__.py": f'import sys\nVERSION = "{version}"\ndef main():\n    print("tinyserve", VERSION, "in", sys.prefix)\n',
         "tinyserve/__main__.py": "from . import main\nmain()\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinyserve\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -78,7 +78,7 @@ def test_the_replica_sees_the_parents_packages(start_runner, world, tmp_path):
     parent, _ = world
     runner = start_runner(["sh", "-c", LOOK], python=str(parent), overlay=str(tmp_path / "env"))
     assert runner.run_to_the_end()["code"] == 0
-    assert runner.logged() == ["tinyserve 1.0"] * 3 + [f"True {tmp_path / 'env'}", "1"]
+    assert runner.logged() == [f"tinyserve 1.0 in {tmp_path / 'env'}"] * 3 + [f"True {tmp_path / 'env'}", "1"]
 
 
 @pytest.mark.parametrize("name", ["env", "an env with a space", "e" * 150])
@@ -94,9 +94,9 @@ def test_a_pin_wins_in_the_replica_and_the_parent_stays_as_it_is(start_runner, w
     )
     ended = runner.run_to_the_end()
     assert ended["code"] == 0, ended
-    assert runner.logged()[-5:] == ["tinyserve 2.0"] * 3 + [f"True {tmp_path / name}", "1"]
+    assert runner.logged()[-5:] == [f"tinyserve 2.0 in {tmp_path / name}"] * 3 + [f"True {tmp_path / name}", "1"]
     assert quietly(parent, "-m", "pip", "freeze", "--all") == before
-    assert quietly(parent.with_name("tinyserve")) == "tinyserve 1.0\n"
+    assert quietly(parent.with_name("tinyserve")).startswith("tinyserve 1.0 in ")
 
 
 def test_settings_that_send_pip_elsewhere_are_not_followed(start_runner, world, tmp_path):
@@ -110,7 +110,7 @@ def test_settings_that_send_pip_elsewhere_are_not_followed(start_runner, world, 
         environment={"PIP_PREFIX": str(tmp_path / "prefix"), "PYTHONHOME": "/nowhere"},
     )
     assert runner.run_to_the_end()["code"] == 0
-    assert runner.logged()[-1] == "tinyserve 2.0"
+    assert runner.logged()[-1] == f"tinyserve 2.0 in {tmp_path / 'env'}"
     assert not (tmp_path / "target").exists()
     assert not (tmp_path / "prefix").exists()
 
@@ -123,8 +123,8 @@ def test_a_pip_that_is_named_by_its_path_still_goes_to_the_replica(start_runner,
         [str(parent), "-m", "tinyserve"], python=str(parent), overlay=str(tmp_path / "env"), actions=[action]
     )
     assert runner.run_to_the_end()["code"] == 0
-    assert runner.logged()[-1] == "tinyserve 2.0"
-    assert quietly(parent.with_name("tinyserve")) == "tinyserve 1.0\n"
+    assert runner.logged()[-1] == f"tinyserve 2.0 in {tmp_path / 'env'}"
+    assert quietly(parent.with_name("tinyserve")).startswith("tinyserve 1.0 in ")
 
 
 def test_pip_cannot_remove_the_parents_packages(start_runner, world, tmp_path):
@@ -136,7 +136,7 @@ def test_pip_cannot_remove_the_parents_packages(start_runner, world, tmp_path):
         actions=[{"action": "run_command", "args": {"command": ["pip", "uninstall", "-y", "tinyserve"]}}],
     )
     runner.run_to_the_end()
-    assert quietly(parent.with_name("tinyserve")) == "tinyserve 1.0\n"
+    assert quietly(parent.with_name("tinyserve")).startswith("tinyserve 1.0 in ")
 
 
 def test_an_existing_environment_is_used_again(start_runner, world, tmp_path):
@@ -145,7 +145,7 @@ def test_an_existing_environment_is_used_again(start_runner, world, tmp_path):
     start_runner(["true"], actions=[install(wheel)], **options).run_to_the_end()
     again = start_runner(["tinyserve"], **options)
     assert again.run_to_the_end()["code"] == 0
-    assert again.logged() == ["tinyserve 2.0"]
+    assert again.logged() == [f"tinyserve 2.0 in {tmp_path / 'env'}"]
 
 
 def test_pip_is_there_even_if_the_parent_has_none(start_runner, tmp_path):
@@ -159,7 +159,7 @@ def test_pip_is_there_even_if_the_parent_has_none(start_runner, tmp_path):
     )
     ended = runner.run_to_the_end()
     assert ended["code"] == 0, ended
-    assert runner.logged()[-2] == "tinyserve 2.0"
+    assert runner.logged()[-2] == f"tinyserve 2.0 in {tmp_path / 'env'}"
     assert not list(bare.glob("lib/*/site-packages/*"))
 
 
@@ -201,7 +201,7 @@ def test_the_systems_python_can_be_the_parent(start_runner, tmp_path):
         pytest.skip(f"{SYSTEM_PYTHON} has no pip and no ensurepip")
     assert ended["code"] == 0, ended
     first, last = runner.logged()[-2:]
-    assert first == "tinyserve 2.0"
+    assert first == f"tinyserve 2.0 in {tmp_path / 'env'}"
     assert eval(last)[1:] == eval(dirs)
 
 
