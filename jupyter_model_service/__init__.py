@@ -1,11 +1,13 @@
 """Model serving for everyone who already has Jupyter.
 
 ``from jupyter_model_service import Client`` (or ``AsyncClient``) is the way in from Python. Importing the package
-itself costs nothing: everything is imported when it is first asked for.
+itself costs nothing: everything is imported when it is first asked for, by name, so that no layer reaches another one
+through the package.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -18,14 +20,11 @@ __all__ = ["AsyncClient", "Client", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name in ("AsyncClient", "Client"):
-        from . import client
-
-        return getattr(client, name)
+        return getattr(import_module(".client", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Jupyter Server asks the package by this name; only then is the extension imported."""
-    from .server_extension import ModelServiceExtension
-
-    return [{"module": "jupyter_model_service.server_extension", "app": ModelServiceExtension}]
+    extension = import_module(".server_extension", __name__)
+    return [{"module": extension.__name__, "app": extension.ModelServiceExtension}]
