@@ -35,6 +35,7 @@ from typing import Any, TypeVar
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
+from jupyter_model_service.runner import runner_command
 
 from .gpus import gpu_ids
 from .local_files import (
@@ -50,7 +51,6 @@ from .local_files import (
 )
 from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, is_loopback, listening
 
-RUNNER = Path(__file__).resolve().parent.parent / "runner" / "runner.py"
 TERM_SECONDS = 0.3  # what a forced stop leaves the runner for an orderly one
 KILL_SECONDS = 1.6  # and how long SIGKILL may take after that
 OUTPUT_BYTES = 64 * 1024
@@ -64,7 +64,8 @@ class LocalLauncher:
 
     ``directory`` holds one directory per replica and belongs to this launcher alone. ``python`` runs the runner,
     and the replicas' environments lie over its environment. ``abandon_after``: seconds after which a replica that
-    no gateway asks for ends itself (``None``: never). ``gpus`` names the devices that may be given away.
+    no gateway asks for ends itself (``None``: never). ``gpus`` names the devices that may be given away. ``command``:
+    how to run a runner, given the interpreter and its specification.
     """
 
     name = "local"
@@ -78,7 +79,7 @@ class LocalLauncher:
         start_timeout: float = 10.0,
         gpus: Callable[[], Sequence[str]] = gpu_ids,
         environment: Mapping[str, str] | None = None,
-        runner: Path = RUNNER,
+        command: Callable[[str, Path], Sequence[str]] = runner_command,
     ) -> None:
         self.directory = Path(directory).absolute()
         self._python = python
@@ -86,7 +87,7 @@ class LocalLauncher:
         self._start_timeout = start_timeout
         self._gpus = gpus
         self._environment = environment
-        self._runner = runner
+        self._command = command
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="local-launcher")
         self._placing = threading.Lock()  # one start at a time chooses its port and its GPUs
         self._guard = threading.Lock()
@@ -142,7 +143,8 @@ class LocalLauncher:
         replica = request.replica
         folder = self._folder(replica)
         with self._lock(replica):
-            if (there := self._seen(replica, Snapshot(str(self.directory)))) and there.alive and there.placement:
+            there = self._seen(replica, Snapshot(str(self.directory))) if folder.exists() else None
+            if there is not None and there.alive and there.placement:
                 return there.placement
             self._starting.add(replica)
             try:
@@ -196,7 +198,7 @@ class LocalLauncher:
         environment.update({REPLICA_MARK: replica, DIRECTORY_MARK: str(self.directory)})
         with open(folder / "output.log", "ab") as output:
             process = subprocess.Popen(
-                [self._python, str(self._runner), "--spec", str(folder / "spec.json")],
+                self._command(self._python, folder / "spec.json"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -211,7 +213,7 @@ class LocalLauncher:
     def _await_runner(self, replica: str, process: subprocess.Popen[bytes], cancelled: threading.Event) -> Placement:
         folder = self._folder(replica)
         end = time.monotonic() + self._start_timeout
-        for pause in _pauses(0.005):
+        for pause in _pauses(0.005, 0.01):
             runner = runner_in(folder)
             if runner.get("pid") == process.pid and (placement := placement_in(folder, runner)):
                 return placement
@@ -358,11 +360,11 @@ def _unless(cancelled: threading.Event, replica: str) -> None:
         raise LaunchError(f"The start of replica {replica} was cancelled.", stage="spawn")
 
 
-def _pauses(first: float) -> Iterator[float]:
+def _pauses(first: float, longest: float = 0.05) -> Iterator[float]:
     pause = first
     while True:
         yield pause
-        pause = min(pause * 1.5, 0.05)
+        pause = min(pause * 1.5, longest)
 
 
 def _wait_for(processes: Iterable[Process], seconds: float) -> None:

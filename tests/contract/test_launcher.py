@@ -46,7 +46,7 @@ class LocalBench:
             return LocalLauncher(self.directory)
         runner = self.path / "other_runner.py"
         runner.write_text("import time\ntime.sleep(60)\n" if slow else "raise SystemExit('no memory')\n")
-        return LocalLauncher(self.directory, runner=runner, start_timeout=45)
+        return LocalLauncher(self.directory, command=lambda python, spec: [python, str(runner)], start_timeout=45)
 
     def traces(self, replica: str) -> bool:
         return (self.directory / replica).exists()

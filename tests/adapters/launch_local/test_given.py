@@ -121,7 +121,7 @@ def test_a_runner_that_ends_at_once_is_reported_with_its_last_words(bench: Bench
     runner = tmp_path / "runner.py"
     runner.write_text("raise SystemExit('the stars are wrong')\n")
     with pytest.raises(LaunchError, match=r"ended at once \(status 1\): the stars are wrong") as caught:
-        asyncio.run(bench.launcher(runner=runner).start(bench.request()))
+        asyncio.run(bench.launcher(command=lambda python, spec: [python, str(runner)]).start(bench.request()))
     assert caught.value.stage == "runner"
     assert bench.find() == {}
 
@@ -130,7 +130,9 @@ def test_a_runner_that_says_nothing_is_given_up_and_ended(bench: Bench, tmp_path
     runner = tmp_path / "runner.py"
     runner.write_text("import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(300)\n")
     with pytest.raises(LaunchError, match=r"said nothing for 0\.2 s"):
-        asyncio.run(bench.launcher(runner=runner, start_timeout=0.2).start(bench.request()))
+        asyncio.run(
+            bench.launcher(command=lambda python, spec: [python, str(runner)], start_timeout=0.2).start(bench.request())
+        )
     assert bench.processes() == []
     assert bench.find() == {}
 
