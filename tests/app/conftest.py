@@ -108,6 +108,8 @@ class RunningGateway:
 class Gateways:
     """Starts gateways on one data directory, and ends whatever is left of them."""
 
+    until = staticmethod(until)
+
     def __init__(self, data: Path) -> None:
         self.data = data
         self.started: list[subprocess.Popen[str]] = []

@@ -57,7 +57,7 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
 
     gateway.call("DELETE", where)
     assert httpx.get(view["endpoint"], headers={"Authorization": f"Bearer {token}"}).status_code in (401, 404)
-    assert series not in gateway.control.get("metrics").text
+    gateways.until(lambda: series not in gateway.control.get("metrics").text)  # its replica drains first
 
     stopped = subprocess.run(
         [sys.executable, "-m", "jupyter_model_service.app", "--stop", f"--data-dir={gateways.data}"],
