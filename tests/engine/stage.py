@@ -44,6 +44,7 @@ class Stage:
         self.store = MemoryStore(Disk())
         self.definitions = FakeDefinitions({FOLDER: served or definition()})
         self.settings = settings or EngineSettings(strict=True)
+        self.launcher_class: type[FakeLauncher] = FakeLauncher
         self.build()
 
     def build(self) -> None:
@@ -51,7 +52,7 @@ class Stage:
         self.clock = LoopClock()
         self.engine = Engine(
             store=self.store,
-            launcher=FakeLauncher(self.world),
+            launcher=self.launcher_class(self.world),
             leases=FakeLeases(self.world),
             probe=self.probe,
             definitions=self.definitions,

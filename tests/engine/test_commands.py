@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from jupyter_model_service.core.replica import Phase
-from jupyter_model_service.core.revision import Mount
+from jupyter_model_service.core.revision import Mount, Revision
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import Conflict, DefinitionError, InvalidRequest, LaunchError, NotFound
-from jupyter_model_service.testing import FakeReplica
+from jupyter_model_service.ports import ServiceRecord
+from jupyter_model_service.testing import FakeReplica, MemoryStore
 
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
 
@@ -140,7 +141,42 @@ def test_a_caller_who_leaves_does_not_leave_half_a_service_behind() -> None:
     play(scene)
 
 
+class SlowStore(MemoryStore):
+    """Has written, and takes its time to say so."""
+
+    async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
+        await super().add_service(record, revision)
+        await asyncio.sleep(1)
+
+
+def test_a_caller_who_leaves_between_the_write_and_its_answer() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.kill()
+        stage.store = SlowStore(stage.disk)
+        await stage.reopen()
+        task = asyncio.ensure_future(stage.create())
+        await asyncio.sleep(0.5)
+        assert stage.disk.services
+        task.cancel()
+        await asyncio.sleep(2)
+        assert stage.view.state == "ready"
+
+    play(scene)
+
+
 # --- update, rollback, restart ---
+
+
+def test_updates_at_once_take_turns() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        updates = (stage.engine.update(OWNER, NAME, change=RevisionChange(gpus=n)) for n in (1, 2, 3))
+        views = await asyncio.gather(*updates)
+        assert [view.revision for view in views] == [2, 3, 4]
+        await stage.until(lambda: stage.view.state == "ready")
+        assert stage.there()[0].request.revision.resources.gpus == 3
+
+    play(scene)
 
 
 def test_an_update_replaces_all_replicas_without_a_gap() -> None:

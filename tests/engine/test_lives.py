@@ -9,9 +9,10 @@ import itertools
 import pytest
 
 from jupyter_model_service.errors import LaunchError
-from jupyter_model_service.testing import FakeReplica, StartScript
+from jupyter_model_service.ports import Placement, ReplicaRecord, StartRequest
+from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
 
-from .stage import Stage, definition, play
+from .stage import NAME, OWNER, Stage, definition, play
 
 
 def test_a_service_comes_up_and_takes_calls() -> None:
@@ -307,6 +308,8 @@ def test_a_server_that_opens_another_port_later_is_noticed_within_half_a_minute(
         replica.listens_on = ("0.0.0.0:9999",)
         took = await stage.until(lambda: replica.id not in stage.world.replicas)
         assert took <= 31
+        assert stage.there() == []
+        assert await stage.until(stage.there) > 0.9, "that is a failed start, not a misfortune: not at once"
         assert "0.0.0.0:9999" in (await stage.told("replica.failed"))[0].message
 
     play(scene)
@@ -356,5 +359,57 @@ def test_views_have_the_fields_of_the_wire() -> None:
         assert set(view["revisions"][0]) == set(wire.RevisionInfo.model_fields)
         assert info.replica_list[-1].exit is not None
         assert info.revisions[0].definition["name"] == "chat"
+
+    play(scene)
+
+
+def test_a_replica_is_written_down_before_it_is_launched_and_again_after() -> None:
+    """So that a gateway that is killed in between knows what to look for."""
+
+    async def scene(stage: Stage) -> None:
+        class Witness(FakeLauncher):
+            async def start(self, request: StartRequest) -> Placement:
+                records.append(stage.disk.replicas[request.replica])
+                return await super().start(request)
+
+        records: list[ReplicaRecord] = []
+        stage.launcher_class = Witness
+        await stage.kill()
+        await stage.reopen()
+        (replica,) = await stage.ready()
+        assert [(r.id, r.placement, r.secret) for r in records] == [(replica.id, None, replica.request.secret)]
+        assert stage.disk.replicas[replica.id].placement == replica.placement
+
+    play(scene)
+
+
+def test_a_launch_that_is_called_off_has_cleaned_up_before_force_is_used() -> None:
+    """Two that end one replica at the same time would each find the other's leftovers."""
+
+    async def scene(stage: Stage) -> None:
+        class Thorough(FakeLauncher):
+            async def start(self, request: StartRequest) -> Placement:
+                try:
+                    return await super().start(request)
+                except asyncio.CancelledError:
+                    story.append("cleans up")
+                    await asyncio.sleep(1)
+                    story.append("is clean")
+                    raise
+
+            async def stop(self, replica: str, placement: Placement | None) -> None:
+                story.append("force")
+                await super().stop(replica, placement)
+
+        story: list[str] = []
+        stage.launcher_class = Thorough
+        await stage.kill()
+        await stage.reopen()
+        stage.world.script = StartScript(20.0, spawned_after=5.0)
+        await stage.create()
+        await asyncio.sleep(10)
+        await stage.engine.scale(OWNER, NAME, 0)
+        await stage.until(lambda: stage.view.replicas.total == 0)
+        assert story == ["cleans up", "is clean", "force"]
 
     play(scene)
