@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from .._version import __version__
 from ..client.address import Locator
 from ..client.light import Connection
 from ..commands import HelpShown, Result, Session, StoppedWatching, UsageError, build_parser, parse, run
@@ -29,15 +28,14 @@ from .text import Paint, clean, colours
 FINE, FAILED, WRONG_USE, ENDED_FROM_OUTSIDE = 0, 1, 2, 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one line (``sys.argv`` by default) and return its exit status. Never raises for what a user may do."""
-    words = list(sys.argv[1:] if argv is None else argv)
+def run_line(words: Sequence[str]) -> int:
+    """Carry out one line and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A label in Korean must not end in a traceback on a terminal that only knows ASCII.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = _run(words)
+        status = _run(list(words))
         sys.stdout.flush()
         return status
     except StoppedWatching as stopped:
@@ -55,9 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     as_json = "--json" in words
     try:
-        if words in (["--version"], ["-V"]):
-            sys.stdout.write(f"{PROGRAM} {__version__}\n")
-            return FINE
         if words[:1] == ["gateway"] and not gateway.handled_here(words):
             return gateway.run_program(words[1:])
         parser = build_parser({"gateway": (gateway.SUMMARY, gateway.DETAILS, gateway.arguments)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -239,7 +238,7 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     return (
         f"{token['token']}\n"
         f"Shown this once; {_expiry(token)}. Its id is {token['id']}.\n"
-        f'  curl -H "Authorization: Bearer TOKEN" {shlex.quote(result.endpoint)}'
+        f'  curl -H "Authorization: Bearer TOKEN" {result.endpoint}'
     )
 
 
@@ -263,7 +262,8 @@ def _expiry(token: Json) -> str:
     if token["expires_at"] is None:
         return "never expires"
     left = token["expires_at"] - time.time()
-    return f"expires in {show_duration(left)}" if left > 0 else f"expired {moment(token['expires_at'])}"
+    # Rounded: a fresh token of 30 days is not one of 29 d 23 h.
+    return f"expires in {show_duration(left + 30)}" if left > 0 else f"expired {moment(token['expires_at'])}"
 
 
 def event_line(event: Json, paint: Paint) -> str:
