@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +13,17 @@ import pytest
 
 from jupyter_model_service.core.revision import Mount
 from jupyter_model_service.engine.requests import RevisionChange
-from jupyter_model_service.errors import DefinitionError, LaunchError, ModelServiceError, Problem, StoreError
+from jupyter_model_service.errors import (
+    DefinitionError,
+    GatewayUnavailable,
+    LaunchError,
+    ModelServiceError,
+    Problem,
+    StoreError,
+)
 from jupyter_model_service.web.handler import MAX_BODY, MAX_DISCARDED
 
+API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 CHAT = "/api/v1/services/alice/chat"
 
 
@@ -233,6 +242,14 @@ def test_each_error_has_its_status_code_and_sentence(site: Any, kind: type[Model
     assert answer.json()["error"]["code"] == kind.code
     assert answer.json()["error"]["message"] == error.message
     assert ("retry-after" in answer.headers) == (kind.status == 503)
+
+
+def test_each_code_is_on_the_page() -> None:
+    """docs/api.md has every code that the gateway answers with, beside its status."""
+    rows = [line for line in API_PAGE.read_text().splitlines() if line.startswith("| ")]
+    for kind in all_errors():
+        if kind is not GatewayUnavailable:  # only clients raise it, when nothing answers
+            assert any(f"| {kind.status} |" in row and f"`{kind.code}`" in row for row in rows), kind
 
 
 def test_the_problems_of_a_definition_are_listed(site: Any) -> None:
