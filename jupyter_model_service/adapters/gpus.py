@@ -8,10 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 
 
-def gpu_ids(environment: Mapping[str, str] | None = None) -> Sequence[str]:
+def gpu_ids(environment: Mapping[str, str] | None = None, count: int | None = None) -> Sequence[str]:
     """Names for ``CUDA_VISIBLE_DEVICES``: those that this process was given, else every device by its number in
-    PCI order. Empty where there is no GPU or no driver."""
-    count = _count()
+    PCI order. Empty where there is no GPU or no driver. ``count``: how many there are, for those who know."""
+    if count is None:
+        count = _count()
     given = (os.environ if environment is None else environment).get("CUDA_VISIBLE_DEVICES")
     if given is None or count == 0:
         return [str(index) for index in range(count)]
