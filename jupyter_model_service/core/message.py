@@ -128,6 +128,11 @@ _ANSWER_RULES = {
     b"keep-alive": _KEEP,
     b"x-request-id": _ID,
 }
+# Tunnels and echoes have no place here, and the parser knows the methods of RTSP and ICE too.
+_FOREIGN_METHODS = frozenset(
+    b"CONNECT TRACE SOURCE ANNOUNCE DESCRIBE SETUP PLAY PAUSE TEARDOWN GET_PARAMETER SET_PARAMETER REDIRECT RECORD"
+    b" FLUSH PRI".split()
+)
 _KNOWN_CONNECTION = frozenset({b"", b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
 _HOST_VALUE = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*\Z")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)\Z", re.DOTALL)
@@ -145,7 +150,7 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
     """Judge a parsed head. Raises :class:`BadMessage` with status 400 or 417."""
     if version not in ("1.1", "1.0"):
         raise _bad(f"HTTP/{version} is not spoken here; use HTTP/1.1.")
-    if method in (b"CONNECT", b"TRACE"):
+    if method in _FOREIGN_METHODS:
         raise _bad(f"The method {method.decode()} is not served here.")
     head = RequestHead(method, 11 if version == "1.1" else 10, target)
     hosts: list[bytes] = []

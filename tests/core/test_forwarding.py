@@ -1,0 +1,232 @@
+"""Routing, header rules and the retry table, as pure functions."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_model_service.core.forwarding import (
+    Budget,
+    Failure,
+    Peer,
+    Retry,
+    answer_head,
+    bearer_token,
+    clean_cookies,
+    informational_head,
+    may_retry,
+    request_head,
+    route,
+)
+from jupyter_model_service.core.message import AnswerHead, RequestHead
+
+BASE = b"/p/endpoints/"
+
+
+@pytest.mark.parametrize(
+    ("target", "owner", "name", "path", "prefix"),
+    [
+        (b"/p/endpoints/o/n/", "o", "n", b"/", b"/p/endpoints/o/n"),
+        (b"/p/endpoints/o/n/a/b?c=/d", "o", "n", b"/a/b?c=/d", b"/p/endpoints/o/n"),
+        (b"/p/endpoints/o/n//x", "o", "n", b"//x", b"/p/endpoints/o/n"),
+        (b"/p/endpoints/o/n/../../y", "o", "n", b"/../../y", b"/p/endpoints/o/n"),
+        (b"/p/endpoints/o/n/%2e%2E%00", "o", "n", b"/%2e%2E%00", b"/p/endpoints/o/n"),
+        (b"/p/endpoints/%6f/%6E/x", "o", "n", b"/x", b"/p/endpoints/%6f/%6E"),
+        (b"/p/endpoints/%ff/n/x", "�", "n", b"/x", b"/p/endpoints/%ff/n"),
+        (b"/p/endpoints/a%2Fb/n/x", "a/b", "n", b"/x", b"/p/endpoints/a%2Fb/n"),
+    ],
+)
+def test_an_endpoints_path_reaches_the_replica_as_it_was_written(
+    target: bytes, owner: str, name: str, path: bytes, prefix: bytes
+) -> None:
+    """Only owner and name are decoded, to find the service; nothing is normalised."""
+    place = route(target, BASE)
+    assert place is not None
+    assert (place.owner, place.name, place.path, place.prefix) == (owner, name, path, prefix)
+    assert place.redirect is None
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        (b"/p/endpoints/o/n", b"/p/endpoints/o/n/"),
+        (b"/p/endpoints/o/n?a/b", b"/p/endpoints/o/n/?a/b"),
+    ],
+)
+def test_without_the_slash_it_redirects(target: bytes, location: bytes) -> None:
+    place = route(target, BASE)
+    assert place is not None
+    assert place.redirect == location
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/", b"*", b"/p/endpoints", b"/p/endpoints/", b"/p/endpoints/o", b"/p/endpoints/o/", b"/p/endpoints//n/x",
+     b"/p/endpoints/o//x", b"/p/endpoints/?o/n/x", b"/p/endpoints/o?/n/x", b"/endpoints/o/n/x", b"//p/endpoints/o/n/",
+     b"/p/endpoints/o/?n/x", b"/P/endpoints/o/n/"],
+)  # fmt: skip
+def test_everything_else_is_for_the_web_part(target: bytes) -> None:
+    assert route(target, BASE) is None
+
+
+@given(st.binary(max_size=40))
+def test_any_target_is_routed_without_an_error(tail: bytes) -> None:
+    """And prefix and path together are the target, byte for byte."""
+    place = route(BASE + tail, BASE)
+    if place is not None and place.redirect is None:
+        assert place.prefix + place.path == BASE + tail
+
+
+@pytest.mark.parametrize(
+    ("values", "token"),
+    [
+        ([b"Bearer abc"], "abc"),
+        ([b"bearer  abc "], "abc"),
+        ([b"token abc"], "abc"),
+        ([], None),
+        ([b"Bearer abc", b"Bearer abc"], None),
+        ([b"Bearer"], None),
+        ([b"Basic YTpi"], None),
+        ([b"Bearer \xff"], None),
+        ([b"Bearer " + b"x" * 4097], None),
+    ],
+)
+def test_bearer_token(values: list[bytes], token: str | None) -> None:
+    assert bearer_token(values) == token
+
+
+@pytest.mark.parametrize(
+    ("cookie", "left"),
+    [
+        (b"a=1; b=2", b"a=1; b=2"),
+        (b"_xsrf=1; a=1", b"a=1"),
+        (b"username-localhost-8888=x;jupyterhub-session-id=y; jupyterhub-user-me=z", b""),
+        (b'Username-x=1; a="1;2"', b'a="1; 2"'),
+        (b"a=_xsrf=1; =empty; ;", b"a=_xsrf=1"),
+    ],
+)
+def test_jupyters_cookies_are_taken_out(cookie: bytes, left: bytes) -> None:
+    assert clean_cookies(cookie) == left
+
+
+def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
+    """An untrusted one's is replaced; the web part gets the token and every cookie."""
+    head = RequestHead(b"GET", 11, b"/p/endpoints/o/n/x", host=b"h")
+    head.forwarded = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-for", b"2.2.2.2"), (b"x-forwarded-port", b"443")]
+    head.authorization = [b"Bearer t"]
+    head.cookies = [b"_xsrf=1"]
+    known = {"target": b"/x", "prefix": b"/p/endpoints/o/n", "request_id": b"id"}
+    trusted = request_head(head, peer=Peer(b"3.3.3.3", True), to_replica=True, **known)  # type: ignore[arg-type]
+    assert b"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3\r\n" in trusted
+    assert b"X-Forwarded-Port: 443\r\n" in trusted
+    assert b"Bearer" not in trusted
+    assert b"Cookie" not in trusted
+    untrusted = request_head(head, peer=Peer(b"3.3.3.3"), to_replica=False, **known)  # type: ignore[arg-type]
+    assert b"X-Forwarded-For: 3.3.3.3\r\n" in untrusted
+    assert b"443" not in untrusted
+    assert b"Authorization: Bearer t\r\n" in untrusted
+    assert b"Cookie: _xsrf=1\r\n" in untrusted
+
+
+def test_a_caller_without_host_gets_one_for_the_replica() -> None:
+    """HTTP/1.0 needs none, HTTP/1.1 does."""
+    head = RequestHead(b"GET", 10, b"/x")
+    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", to_replica=True)
+    assert sent.startswith(b"GET /x HTTP/1.1\r\nHost: localhost\r\n")
+    assert sent.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("framing", "version", "keep", "chunked", "stays", "line"),
+    [
+        ({"length": 3}, 11, True, False, True, b"Content-Length: 3"),
+        ({"length": 3}, 11, False, False, False, b"Connection: close"),
+        ({"length": 3}, 10, True, False, True, b"Connection: keep-alive"),
+        ({"chunked": True}, 11, True, True, True, b"Transfer-Encoding: chunked"),
+        ({"chunked": True}, 10, True, False, False, b"Connection: close"),
+        ({"until_close": True}, 11, True, True, True, b"Transfer-Encoding: chunked"),
+        ({"until_close": True}, 10, True, False, False, b"Connection: close"),
+        ({}, 11, True, False, True, b"X-Request-Id: id"),
+    ],
+)
+def test_framing_towards_the_caller(
+    framing: dict[str, object], version: int, keep: bool, chunked: bool, stays: bool, line: bytes
+) -> None:
+    answer = AnswerHead(200, b"OK", [(b"A", b"1"), (b"A", b"2")], **framing)  # type: ignore[arg-type]
+    head, goes_chunked, keeps = answer_head(answer, version=version, keep_alive=keep, request_id=b"id", replica=b"r")
+    assert (goes_chunked, keeps) == (chunked, stays)
+    assert line in head.split(b"\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nA: 1\r\nA: 2\r\n")
+    assert head.count(b"\r\n\r\n") == 1
+
+
+def test_an_informational_answer() -> None:
+    assert informational_head(AnswerHead(103, b"Early", [(b"Link", b"x")])) == b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
+
+
+TABLE = [
+    # failure, replayable, any_method, POST?, fresh_tried, connects, deaths, budget → decision
+    (Failure.CONNECT, True, True, True, False, 0, 0, True, Retry.OTHER),
+    (Failure.CONNECT, True, False, True, False, 1, 1, True, Retry.OTHER),  # nothing was sent this time
+    (Failure.CONNECT, True, True, False, False, 2, 0, True, Retry.NO),
+    (Failure.CONNECT, True, True, False, False, 0, 0, False, Retry.LATER),
+    (Failure.CONNECT, False, True, False, False, 0, 0, True, Retry.NO),
+    (Failure.STALE, True, False, True, False, 0, 0, True, Retry.SAME),  # it had been closed before
+    (Failure.STALE, True, True, True, False, 2, 1, False, Retry.SAME),
+    (Failure.STALE, True, True, True, True, 0, 0, True, Retry.OTHER),
+    (Failure.STALE, True, True, True, True, 0, 1, True, Retry.NO),
+    (Failure.STALE, False, True, True, False, 0, 0, True, Retry.NO),
+    (Failure.DIED, True, True, True, False, 0, 0, True, Retry.OTHER),
+    (Failure.DIED, True, True, True, False, 2, 0, False, Retry.OTHER),  # exempt from the budget
+    (Failure.DIED, True, True, True, False, 0, 1, True, Retry.NO),  # replayed once already
+    (Failure.DIED, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
+    (Failure.DIED, True, False, False, False, 0, 0, True, Retry.OTHER),  # GET may be repeated anyway
+    (Failure.DIED, False, True, False, False, 0, 0, True, Retry.NO),
+]
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_the_retry_table(row: tuple[Failure, bool, bool, bool, bool, int, int, bool, Retry]) -> None:
+    failure, replayable, any_method, post, fresh_tried, connects, deaths, budget, decision = row
+    assert decision is may_retry(
+        failure,
+        method=b"POST" if post else b"GET",
+        replayable=replayable,
+        any_method=any_method,
+        fresh_tried=fresh_tried,
+        connects=connects,
+        deaths=deaths,
+        within_budget=budget,
+    )
+
+
+def test_every_call_comes_to_an_end() -> None:
+    """However it fails: at most 1 death, 2 refusals and one fresh connection per replica are tried again."""
+    for failures in itertools.product(Failure, repeat=9):
+        connects = deaths = 0
+        fresh = False
+        for failure in failures:
+            decision = may_retry(
+                failure, method=b"POST", replayable=True, any_method=True, fresh_tried=fresh, connects=connects,
+                deaths=deaths, within_budget=True,
+            )  # fmt: skip
+            if decision is Retry.NO:
+                break
+            fresh = decision is Retry.SAME
+            connects += failure is Failure.CONNECT
+            deaths += decision is Retry.OTHER and failure is not Failure.CONNECT
+        else:
+            pytest.fail(f"never given up: {failures}")
+
+
+def test_the_budget_is_a_fifth_of_the_calls_but_at_least_three() -> None:
+    budget = Budget()
+    assert [budget.spend(100.0) for _ in range(4)] == [True, True, True, False]
+    for _ in range(50):
+        budget.call(105.0)
+    assert [budget.spend(105.5) for _ in range(8)] == [True] * 7 + [False]
+    assert budget.spend(112.0)  # the three of 100 are over 10 s ago: 7 of 10 are spent
+    assert [budget.spend(500.0) for _ in range(4)] == [True, True, True, False]

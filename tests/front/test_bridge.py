@@ -1,0 +1,189 @@
+"""Upgraded connections: bytes both ways once the replica has accepted, and not before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from jupyter_model_service.core.routing import Backend
+
+from .site import TOKEN, site, until, within
+from .upstreams import Replica
+
+Run = Callable[[Any], Any]
+
+SHOUT = ("Connection: keep-alive, Upgrade", "Upgrade: shout")
+
+
+def test_raw_bytes_are_bridged_both_ways(run: Run) -> None:
+    """Also those that the caller sent before the replica had accepted. In flight as long as it lasts."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/tunnel", *SHOUT) + b"early ")
+            got = await wire.head()
+            assert (got.status, got.one("Upgrade"), got.one("Connection")) == (101, "shout", "Upgrade")
+            assert await within(wire.reader.readexactly(12)) == b"hello EARLY "
+            await wire.send(b"\0\xff more")
+            assert await within(wire.reader.readexactly(7)) == b"\0\xff MORE"
+            assert here.backends[0].in_flight == 1
+            sent = dict(here.replicas[0].seen[0].headers)
+            assert (sent["Connection"], sent["Upgrade"]) == ("Upgrade", "shout")
+            wire.close()
+            await within(here.replicas[0].hung_up.wait())
+            await here.still()
+            assert here.meter.statuses() == [101]
+
+    run(body())
+
+
+def test_a_refused_upgrade_is_a_plain_answer(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", *SHOUT))
+            assert (await wire.answer()).status == 200
+            await wire.send(here.request("/y"))
+            assert (await wire.answer()).json()["target"] == "/y"
+            wire = await here.send(here.request("/x", *SHOUT) + here.request("/smuggled"))
+            assert (await wire.answer()).status == 200
+            assert await wire.closed()
+            assert "/smuggled" not in here.replicas[0].paths()
+
+    run(body())
+
+
+def test_an_upgrade_without_a_token(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/tunnel", *SHOUT, token=None))
+            assert (await wire.answer()).status == 401
+            assert here.replicas[0].connections == 0
+
+    run(body())
+
+
+def test_a_replica_that_switches_without_being_asked(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            got = await here.call("/tunnel")
+            assert (got.status, got.code) == (502, "bad_answer")
+
+    run(body())
+
+
+def test_the_replica_of_a_bridge_dies(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/tunnel", *SHOUT))
+            await wire.head()
+            await within(wire.reader.readexactly(6))
+            here.replicas[0].kill()
+            assert await wire.closed()
+            await here.still()
+
+    run(body())
+
+
+def test_a_lost_replica_of_a_bridge(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/tunnel", *SHOUT))
+            await wire.head()
+            await within(wire.reader.readexactly(6))
+            backend = here.backends[0]
+            backend.serving, backend.lost = False, True
+            assert backend.on_lost is not None
+            backend.on_lost()
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_a_bridge_holds_back_both_sides(run: Run) -> None:
+    """A caller who sends and does not read is held back."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            reader, writer = await asyncio.open_connection("127.0.0.1", here.port, limit=1 << 12)
+            writer.write(here.request("/tunnel", *SHOUT))
+            await within(reader.readuntil(b"hello "))
+            sent = 0
+
+            async def push() -> None:
+                nonlocal sent
+                while sent < 64 << 20:
+                    writer.write(b"x" * 65536)
+                    await writer.drain()
+                    sent += 65536
+
+            pushing = asyncio.ensure_future(push())
+            before = -1
+            while sent != before:
+                before = sent
+                await asyncio.sleep(0.2)
+            assert sent < 60 << 20
+
+            async def pull() -> int:
+                total = 0
+                while data := await reader.read(1 << 16):
+                    total += data.count(b"X")
+                    if total >= 64 << 20:
+                        break
+                return total
+
+            assert await within(pull(), 60) == 64 << 20
+            await pushing
+            writer.close()
+
+    run(body())
+
+
+async def chat(connection: ServerConnection) -> None:
+    with contextlib.suppress(websockets.ConnectionClosed):
+        async for message in connection:
+            if message == "close":
+                await connection.close(4001, "as you wish")
+            else:
+                await connection.send(message)
+
+
+def test_websockets(run: Run) -> None:
+    """Text, binary, 2 MB, pings, subprotocol and close code arrive as they were sent."""
+
+    async def body() -> None:
+        async with serve(chat, "127.0.0.1", 0, subprotocols=["chat.v1"]) as server, site() as here:  # type: ignore[list-item]
+            port = next(iter(server.sockets)).getsockname()[1]
+            here.backends.append(Backend("ws", 1, "127.0.0.1", port))
+            url = f"ws://127.0.0.1:{here.port}/endpoints/o/n/ws"
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with connect(
+                url,
+                additional_headers=headers,
+                subprotocols=["chat.v1"],
+                max_size=None,
+                proxy=None,  # type: ignore[list-item]
+            ) as client:
+                assert client.subprotocol == "chat.v1"
+                for message in ("hällo", b"\0\1\2", "x" * 100_000):
+                    await client.send(message)
+                    assert await within(client.recv()) == message
+                await within(await client.ping())
+                assert here.endpoint.in_flight == 1
+                await client.send("close")
+                with pytest.raises(websockets.ConnectionClosed) as closed:
+                    await within(client.recv())
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as you wish")
+            await until(lambda: here.endpoint.in_flight == 0)
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                async with connect(url, proxy=None):
+                    pass
+            assert refused.value.response.status_code == 401
+
+    run(body())
