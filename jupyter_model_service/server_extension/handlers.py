@@ -216,6 +216,11 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         await self._admit()
         if self._is_upgrade():
             return
+        if self.identity_provider.token in self.get_query_arguments("token", strip=False):
+            # It would be in the address that reaches the model, and in its log.
+            raise web.HTTPError(400, "Send the Jupyter token in the Authorization header, never in the address.")
+        # Jupyter answers a token with a sign-in cookie; no answer of a model sets any.
+        self.__dict__.pop("_new_cookie", None)
         if self.request.headers.get("Service-Worker", "").lower() == "script":
             raise web.HTTPError(403, "A model's script cannot become a service worker of this Jupyter server.")
         headers = self.request.headers

@@ -1,0 +1,336 @@
+"""What must survive: killed, hung and crashing replicas, scaling and updates, under the load of 50 callers.
+
+"No failed call": no POST fails; a stream breaks only where its own replica was killed, and its caller sees it as
+incomplete. Real processes everywhere; each test looks afterwards that nothing is left (see ``conftest.gateway``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from jupyter_model_service import wire
+from jupyter_model_service.client import Client
+
+from .conftest import Gateway, eventually
+from .load import Broken, Caller, Load
+
+Model = Callable[..., Path]
+
+
+def deploy(client: Client, folder: Path, replicas: int = 1, **options: Any) -> tuple[wire.ServiceInfo, str]:
+    """A ready service and a token for it."""
+    name = folder.name
+    client.create(str(folder), name=name, replicas=replicas, **options)
+    service = client.wait_ready(name, timeout=60)
+    return service, client.generate_token(name, token_name="test").token
+
+
+def replica_pids(client: Client, name: str) -> dict[str, int]:
+    """replica id → pid of its model server, of those that are ready."""
+    return {r.id: r.pid for r in client.get(name).replica_list if r.phase == "ready" and r.pid}
+
+
+def ready(client: Client, name: str, count: int) -> Callable[[], wire.ServiceInfo | None]:
+    def look() -> wire.ServiceInfo | None:
+        service = client.get(name)
+        return service if service.replicas.ready == count and service.state == "ready" else None
+
+    return look
+
+
+def gone(client: Client, name: str, replica: str) -> Callable[[], bool]:
+    return lambda: all(r.id != replica or r.phase in ("gone", "failed") for r in client.get(name).replica_list)
+
+
+async def soon(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    return await asyncio.to_thread(eventually, look, what, seconds)
+
+
+def messages(client: Client, name: str) -> str:
+    return "\n".join(event.message for event in client.events(name))
+
+
+def test_kill_9_of_one_of_three_model_servers_under_load(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 3)
+
+    async def body() -> Load:
+        async with Load(service.endpoint, token) as load:
+            await load.calls(200)
+            replica, pid = next(iter(replica_pids(client, "m").items()))
+            os.kill(pid, signal.SIGKILL)
+            await soon(gone(client, "m", replica), "the dead replica is out")
+            await soon(ready(client, "m", 3), "three ready replicas again")
+            await load.calls(200)
+        return load
+
+    load = asyncio.run(body())
+    assert load.tally.failures == []
+    assert load.tally.streams > 0
+    assert len(load.tally.pids) >= 4, "the replacement got calls, too"
+    assert "SIGKILL" in messages(client, "m")
+
+
+def test_kill_9_of_a_runner_under_load(client: Client, gateway: Gateway, model: Model) -> None:
+    service, token = deploy(client, model(), 3)
+
+    async def body() -> tuple[Load, int, int]:
+        async with Load(service.endpoint, token) as load:
+            await load.calls(200)
+            replica, pid = next(iter(replica_pids(client, "m").items()))
+            port = next(c.laddr.port for c in psutil.Process(pid).net_connections() if c.status == "LISTEN")
+            runner = psutil.Process(pid).parent()
+            assert runner is not None
+            runner.kill()
+            await soon(lambda: not psutil.pid_exists(pid), "the model server ends with its runner", 2)
+            await soon(gone(client, "m", replica), "the replica is out")
+            await soon(ready(client, "m", 3), "three ready replicas again")
+            await load.calls(200)
+        return load, pid, port
+
+    load, _, _ = asyncio.run(body())
+    assert load.tally.failures == []
+    assert "runner" in messages(client, "m")
+
+
+def test_a_call_that_kills_every_replica_it_reaches_is_replayed_once(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 3)
+    before = set(replica_pids(client, "m").values())
+
+    async def body() -> tuple[int, dict[str, str], bytes]:
+        caller = Caller(service.endpoint, token)
+        try:
+            return await caller.request("POST", "/die", b"x")
+        finally:
+            await caller.close()
+
+    status, headers, answer = asyncio.run(body())
+    assert status == 502
+    assert headers["x-model-service-error"] == "replica_died"
+    assert b"replica_died" in answer
+    eventually(lambda: client.get("m").restarts == 2, "the engine has seen and replaced two")
+    eventually(ready(client, "m", 3), "three ready replicas again")
+    after = set(replica_pids(client, "m").values())
+    assert len(before & after) == 1, "two died: the first, and the one it was replayed on"
+
+
+def test_kill_9_of_the_gateway_leaves_replicas_tokens_and_endpoints(gateway: Gateway, model: Model) -> None:
+    client = gateway.client()
+    service, token = deploy(client, model(), 2)
+    before = replica_pids(client, "m")
+    gateway.kill()
+    assert all(psutil.pid_exists(pid) for pid in before.values())
+    gateway.start()
+    client = gateway.client()
+    again = eventually(ready(client, "m", 2), "two ready replicas")
+    assert again.endpoint == service.endpoint
+    assert replica_pids(client, "m") == before
+
+    async def body() -> int:
+        caller = Caller(service.endpoint, token)
+        status, _, _ = await caller.request("POST", "/work", b"still here")
+        await caller.close()
+        return status
+
+    assert asyncio.run(body()) == 200
+    assert client.get("m").restarts == 0
+
+
+def test_kill_9_of_the_gateway_at_any_moment_of_a_start_leaves_no_orphan_and_no_double(
+    gateway: Gateway, model: Model
+) -> None:
+    """Eight moments spread over a start: whatever had been begun, two replicas come up in the end, and only two."""
+    folder = model()
+    client = gateway.client()
+    client.create(str(folder), name="m", replicas=0)
+    for moment in (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.25, 0.4):
+        client.scale("m", 2)
+        deadline = asyncio.run(_pause(moment))
+        assert deadline is None
+        gateway.kill()
+        gateway.start()
+        client = gateway.client()
+        eventually(ready(client, "m", 2), f"two ready replicas after a kill at {moment} s")
+        servers = [p for p in gateway.processes() if "server.py" in " ".join(p.cmdline())]
+        assert len(servers) == 2, f"after a kill at {moment} s: {[p.cmdline() for p in servers]}"
+        assert {p.pid for p in servers} == set(replica_pids(client, "m").values())
+        client.scale("m", 0)
+        eventually(lambda: not gateway.processes(), "no replica left after scale to 0")
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def test_a_hung_replica_gets_no_new_calls_and_is_replaced(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(interval=1, max_wait_time=2, max_retries=2), 3)
+
+    async def body() -> tuple[Load, int]:
+        replica, pid = next(iter(replica_pids(client, "m").items()))
+        async with Load(service.endpoint, token, posts=20, streams=4) as load:
+            await load.calls(100)
+            os.kill(pid, signal.SIGSTOP)
+
+            def suspect() -> bool:
+                return any(r.id == replica and r.suspect for r in client.get("m").replica_list)
+
+            await soon(suspect, "out of rotation after one late probe", 5)
+            stuck = len([r for r in client.get("m").replica_list if r.id == replica and r.in_flight])
+            await load.calls(100)
+            await soon(gone(client, "m", replica), "replaced after max_retries", 30)
+            await soon(ready(client, "m", 3), "three ready replicas again")
+            assert stuck <= 1
+        return load, pid
+
+    load, pid = asyncio.run(body())
+    assert load.tally.failures == [], "the calls that hung were replayed when their replica was ended"
+    assert not psutil.pid_exists(pid), "SIGTERM would wait for ever; it was ended all the same"
+
+
+def test_the_last_replica_is_replaced_too_when_it_hangs(client: Client, model: Model) -> None:
+    deploy(client, model(interval=0.5, max_wait_time=1, max_retries=2), 1)
+    replica, pid = next(iter(replica_pids(client, "m").items()))
+    os.kill(pid, signal.SIGSTOP)
+    eventually(gone(client, "m", replica), "the hung replica is out")
+    eventually(ready(client, "m", 1), "a ready replica again")
+    assert not psutil.pid_exists(pid)
+
+
+def test_scaling_1_5_2_0_1_under_load_fails_no_call(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 1)
+
+    async def body() -> Load:
+        async with Load(service.endpoint, token) as load:
+            for count in (5, 2):
+                await asyncio.to_thread(client.scale, "m", count)
+                await soon(ready(client, "m", count), f"{count} ready replicas")
+                await soon(lambda c=count: client.get("m").replicas.total == c, f"{count} replicas in all", 60)
+                await load.calls(150)
+        return load
+
+    load = asyncio.run(body())
+    assert load.tally.failures == []
+    assert load.tally.broken_streams == [], "a drained replica finishes its open streams"
+    client.scale("m", 0)
+    eventually(lambda: client.get("m").replicas.total == 0, "no replica")
+
+    async def refused() -> tuple[int, dict[str, str]]:
+        caller = Caller(service.endpoint, token)
+        status, headers, _ = await caller.request("POST", "/work", b"anyone?")
+        return status, headers
+
+    status, headers = asyncio.run(refused())
+    assert status == 503
+    assert int(headers["retry-after"]) >= 1
+    client.scale("m", 1)
+    eventually(ready(client, "m", 1), "one ready replica")
+    status, _ = asyncio.run(refused())
+    assert status == 200
+
+
+def test_update_under_load_then_an_update_that_crashes(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 3, environment={"VERSION": "one"})
+
+    async def body() -> Load:
+        async with Load(service.endpoint, token, events=10) as load:
+            await load.calls(100)
+            await asyncio.to_thread(client.update, "m", environment={"VERSION": "two"})
+            await soon(lambda: client.get("m").stable_revision == 2, "revision 2 is up", 60)
+            await soon(ready(client, "m", 3), "three ready replicas", 60)
+            assert "two" in load.tally.versions
+            await asyncio.to_thread(client.update, "m", environment={"EXIT_CODE": "7", "VERSION": "three"})
+            await soon(lambda: client.get("m").note, "the update is taken back", 90)
+            await load.calls(150)
+        return load
+
+    load = asyncio.run(body())
+    assert load.tally.failures == []
+    assert load.tally.broken_streams == []
+    assert set(load.tally.versions) == {"one", "two"}
+    after = client.get("m")
+    assert after.stable_revision == 2
+    assert "the weights are missing" in (after.note or "")
+    client.rollback("m", 1)
+    eventually(lambda: client.get("m").stable_revision == 1, "revision 1 is up again", 60)
+
+
+def test_a_caller_that_leaves_in_mid_stream_frees_its_replica(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 1)
+
+    async def body() -> None:
+        caller = Caller(service.endpoint, token)
+        call = asyncio.create_task(caller.request("GET", "/stream?events=600&interval=0.1"))
+        await soon(lambda: client.get("m").replica_list[0].in_flight == 1, "the stream is in flight")
+        await caller.close()
+        await soon(lambda: client.get("m").replica_list[0].in_flight == 0, "the caller's leaving cancels it", 5)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(body())
+
+
+def test_a_large_upload_a_slow_reader_and_idle_connections_keep_memory_flat(
+    client: Client, gateway: Gateway, model: Model
+) -> None:
+    service, token = deploy(client, model(), 1)
+    assert gateway.process is not None
+    process = psutil.Process(gateway.process.pid)
+
+    async def upload() -> bytes:
+        caller = Caller(service.endpoint, token)
+        caller.reader, caller.writer = await asyncio.open_connection(caller.host, caller.port)
+        size = 200 << 20
+        caller.writer.write(
+            f"POST {caller.prefix}/upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Length: {size}\r\n\r\n".encode()
+        )
+        chunk = b"x" * (1 << 20)
+        for _ in range(200):
+            caller.writer.write(chunk)
+            await caller.writer.drain()
+        _, _, body = await caller._answer()
+        await caller.close()
+        return body
+
+    async def body() -> None:
+        # Warm first: the first calls load code and fill pools, which is not what this test is about.
+        caller = Caller(service.endpoint, token)
+        await caller.request("POST", "/work", b"warm")
+        before = process.memory_info().rss
+        assert await upload() == b'{"size": 209715200}'
+        assert process.memory_info().rss - before < 24 << 20, "a 200 MB upload passes through"
+        idle = [await asyncio.open_connection(caller.host, caller.port) for _ in range(1000)]
+        status, _, _ = await caller.request("POST", "/work", b"still quick")
+        assert status == 200
+        assert process.memory_info().rss - before < 48 << 20, "1,000 idle connections"
+        for _, writer in idle:
+            writer.close()
+        await caller.close()
+
+    asyncio.run(body())
+
+
+def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(client: Client, model: Model) -> None:
+    service, token = deploy(client, model(), 1)
+
+    async def body() -> str:
+        caller = Caller(service.endpoint, token)
+        call = asyncio.create_task(caller.request("GET", "/stream?events=600&interval=0.05"))
+        await soon(lambda: client.get("m").replica_list[0].in_flight == 1, "the stream is in flight")
+        await asyncio.sleep(0.3)
+        os.kill(next(iter(replica_pids(client, "m").values())), signal.SIGKILL)
+        try:
+            status, _, answer = await call
+        except Broken as error:
+            return repr(error)
+        finally:
+            await caller.close()
+        raise AssertionError(f"looked complete: {status} {answer[-100:]!r}")
+
+    assert asyncio.run(body())
