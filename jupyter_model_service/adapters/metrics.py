@@ -47,7 +47,10 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
         "Calls that the gateway answered itself; an empty service stands for all that do not exist.",
     ),
     "model_service_replicas": (("service", "phase"), "Replicas that exist now."),
-    "model_service_replicas_wanted": (("service",), "Replicas that the owner asked for, also while the service is stopped."),
+    "model_service_replicas_wanted": (
+        ("service",),
+        "Replicas that the owner asked for, also while the service is stopped.",
+    ),
     "model_service_restarts_total": (("service",), "Replicas that were replaced after they had failed."),
     "model_service_phase_seconds": (("service", "phase"), "How long replicas took in each phase of their start."),
     "model_service_gateway_info": (("version",), "The running gateway."),
