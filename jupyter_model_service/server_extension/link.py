@@ -105,6 +105,6 @@ def alive(gateway: GatewayFile) -> bool:
     """Whether the very process that wrote the runtime file still runs (a reused pid has another start time)."""
     try:
         process = psutil.Process(gateway.pid)
-        return bool(abs(process.create_time() - gateway.create_time) < 1.0 and process.status() != psutil.STATUS_ZOMBIE)
+        return bool(abs(process.create_time() - gateway.create_time) < 2.0 and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
