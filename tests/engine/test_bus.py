@@ -111,11 +111,19 @@ def test_closing_ends_the_reader_and_the_bus_ends_all() -> None:
 
 
 def test_a_service_made_anew_after_its_removal_is_told_in_order() -> None:
-    async def body() -> None:
-        bus = Bus(lambda key: None)
+    """Otherwise a listener would drop the new one."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.create(0)
+        view = stage.view
+        bus = Bus(lambda key: view)
         subscription = bus.subscribe()
         bus.changed(KEY)
         bus.removed(KEY)
         assert [c.kind for c in await drain(subscription)] == ["removed"]
+        bus.changed(KEY)
+        bus.removed(KEY)
+        bus.changed(KEY)
+        assert [c.kind for c in await drain(subscription)] == ["removed", "service"]
 
-    asyncio.run(body())
+    play(scene)

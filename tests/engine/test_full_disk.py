@@ -121,3 +121,27 @@ def test_what_the_plan_decides_is_kept_later() -> None:
         assert stage.disk.services[stage.view.id].stable == 1
 
     play(scene)
+
+
+def test_what_comes_too_late_for_a_removed_service_is_dropped() -> None:
+    """A launch that waited for its turn while the service was removed: no record, and no trouble."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        await asyncio.sleep(1)
+        ledger, record = stage.engine._ledger, stage.disk.replicas[replica.id]
+        removal = asyncio.ensure_future(ledger.remove_service(stage.view.id))
+        await asyncio.sleep(0)
+        await ledger.save_replica(record)
+        await removal
+        assert (stage.disk.replicas, stage.engine.store_error) == ({}, None)
+        assert await ledger.flush()
+        await stage.engine._commands._in_turn(_deleted(stage))
+
+    async def _deleted(stage: Stage) -> None:
+        service = stage.engine._commands.find(OWNER, NAME)
+        service.deleting = True
+        stage.engine._controller.unpublish(service)
+        stage.engine._controller.touch(service)
+
+    play(scene)
