@@ -102,7 +102,8 @@ except StoreError as error:
     print(error)
 after = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in path.parent.iterdir() if f.stat().st_size}
 after.pop('state.db-shm', None)  # as far as it could be made
-assert after == before, (before, after)
+if 'state.db-wal' not in before:  # a log is moved into the file on the way out, which changes the form only
+    assert after == before, (before, after)
 file.close()
 (path.parent / "ballast").unlink()
 async def works():
@@ -121,6 +122,15 @@ def test_a_full_disk_is_seen_at_the_start(
     sentence, count = said.splitlines()
     assert "is full: nothing was changed" in sentence
     assert count == str(events_there)
+
+
+def test_a_full_disk_is_seen_at_the_start_after_a_kill(namespace: list[str], killed: Path, tmp_path: Path) -> None:
+    """Log and shared memory are there already: only something written shows that no more fits."""
+    program = FULL_AT_START.replace("EXISTING", "False")
+    said = on_small_disk(namespace, tmp_path / "disk", program, f"cp {killed}/state.db* $1/")
+    sentence, count = said.splitlines()
+    assert "is full: nothing was changed" in sentence
+    assert count == "60"
 
 
 READ_ONLY = """
