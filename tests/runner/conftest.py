@@ -51,6 +51,7 @@ class Stream:
         self.replica = replica
         self.secret = secret
         self.buffer = b""
+        self.answers_beats = True
 
     def send(self, message: Any) -> None:
         self.socket.sendall(json.dumps(message).encode() + b"\n")
@@ -68,7 +69,7 @@ class Stream:
         line, _, self.buffer = self.buffer.partition(b"\n")
         assert len(line) < 256 * 1024
         message: dict[str, Any] = json.loads(line)
-        if message["t"] == "beat":
+        if message["t"] == "beat" and self.answers_beats:
             self.send({"t": "beat"})
         return message
 

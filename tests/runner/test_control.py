@@ -65,7 +65,9 @@ def test_garbage_is_answered_by_closing(start_runner, greeting):
     runner = start_runner(["sleep", "60"], replica="R")
     stranger = runner.connect()
     stranger.socket.sendall(greeting)
+    began = time.monotonic()
     assert stranger.read() is None
+    assert time.monotonic() - began < 4.0  # not only when the time for handshakes was over
     assert runner.lease() is not None
     assert runner.first_state["phase"] in ("preparing", "loading")
 
@@ -115,6 +117,8 @@ def test_a_newly_proven_connection_replaces_the_former(start_runner):
 def test_an_endless_line_after_the_proof_closes(start_runner):
     runner = start_runner(["sleep", "60"])
     lease = runner.lease()
+    lease.answers_beats = False  # they would end the line
+    began = time.monotonic()
     try:
         for _ in range(5):
             lease.socket.sendall(b"x" * 65536)
@@ -122,6 +126,7 @@ def test_an_endless_line_after_the_proof_closes(start_runner):
         pass
     while (message := lease.read()) is not None:
         assert message["t"] in ("beat", "state")
+    assert time.monotonic() - began < 8.0  # not only when it was silent for too long
     assert runner.lease().until("beat")
 
 
