@@ -100,7 +100,9 @@ def _show(result: Result, arguments: argparse.Namespace) -> None:
     quiet = getattr(arguments, "quiet", False)
     text = render(result, Paint(colours(sys.stdout)), quiet=quiet, terminal=sys.stdout.isatty())
     if text:
-        sys.stdout.write(text + "\n")
+        # Line by line: under PYTHONUNBUFFERED, Python loses the rest of a long text when a pipe takes a part of it.
+        for each in text.split("\n"):
+            sys.stdout.write(each + "\n")
 
 
 def _refuse(error: ModelServiceError, sentence: str, as_json: bool, status: int) -> int:

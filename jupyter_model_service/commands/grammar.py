@@ -363,7 +363,7 @@ def build_parser(extra: dict[str, tuple[str, str, Arguments]] | None = None, pro
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     """Like ``parse_args``, with near names for what nobody knows."""
-    known = _choices(parser)
+    known = verb_parsers(parser)
     verb = next((word for word in words if not word.startswith("-")), None)
     if verb is not None and verb not in known:
         raise UsageError(f"There is no verb {_short(verb)!r}.{near(verb, known)}")
@@ -377,7 +377,7 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _choices(parser: Parser) -> dict[str, Parser]:
+def verb_parsers(parser: Parser) -> dict[str, Parser]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)

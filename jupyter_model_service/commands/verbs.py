@@ -234,7 +234,7 @@ def _generate_token(session: Session, arguments: argparse.Namespace) -> Result:
             raise InvalidRequest(
                 f"{path} cannot be written ({error.strerror}); the token was revoked again."
             ) from error
-    if arguments.quiet or path is not None:
+    if arguments.quiet or arguments.json or path is not None:
         return TokenResult(token, "", None if path is None else arguments.output)
     return TokenResult(token, session.send(calls.get(key))["endpoint"])
 

@@ -1,0 +1,328 @@
+"""What single lines print and return."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service import __version__, wire
+from jupyter_model_service.commands.grammar import VERBS
+
+from ..client.fake_gateway import FakeGateway, event, refusal, replica, service
+from .conftest import Ran
+
+Line = Callable[..., Ran]
+
+# --- wrong use ---------------------------------------------------------------------------------------------
+
+
+def test_no_verb_shows_help_and_is_wrong_use(line: Line) -> None:
+    ran = line()
+    assert (ran.status, ran.out) == (2, "")
+    assert all(verb in ran.err for verb in [*VERBS, "gateway"])
+
+
+def test_version_and_help(line: Line) -> None:
+    assert line("--version") == Ran(0, f"jupyter model-service {__version__}\n", "")
+    for verb in [*VERBS, "gateway"]:
+        ran = line(verb, "--help")
+        assert (ran.status, ran.err) == (0, "")
+        assert f"jupyter model-service {verb}" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["creat", "x"], "There is no verb 'creat'. Did you mean 'create'?"),
+        (["xyzzy"], "There is no verb 'xyzzy'. See: jupyter model-service --help"),
+        (["scale", "x", "1", "--detatch"], "scale takes no option '--detatch'. Did you mean '--detach'?"),
+        (["list", "x"], "list takes no argument 'x'."),
+        (["create"], "What is missing here: FOLDER."),
+        (["create", "x", "--rep", "3"], "create takes no option '--rep'."),
+        (["scale", "x", "-1"], "'-1' is not a number from 0 to 100"),
+        (["scale", "x", "1_0"], "'1_0' is not a number from 0 to 100"),
+        (["scale", "x", "101"], "'101' is not a number from 0 to 100"),
+        (["create", "x", "--memory", "8x"], "--memory: '8x' is no size"),
+        (["create", "x", "--cpu", "nan"], "'nan' is no number of CPUs"),
+        (["create", "x", "--gpus", "65"], "'65' is not a number from 0 to 64"),
+        (["create", "x", "--env", "1A=b"], "'1A' is no name of a variable"),
+        (["create", "x", "--env", "NOT_SET_HERE"], "NOT_SET_HERE is not set here"),
+        (["create", "x", "--mount", "/a"], "'/a' is no mount"),
+        (["create", "x", "--timeout", "soon"], "'soon' is no duration"),
+        (["generate-token", "x", "--expires", "30"], "'30' is no duration: write a number and a unit"),
+        (["logs", "x", "--tail", "-1"], "--tail"),
+        (["update", "x", "--public", "--private"], "not allowed with"),
+        (["gateway", "--background", "--port", "80"], "In the background, options come from"),
+    ],
+)
+def test_a_wrong_line_is_one_sentence_and_changes_nothing(
+    line: Line, fake: FakeGateway, words: list[str], sentence: str
+) -> None:
+    ran = line(*words)
+    assert (ran.status, ran.out) == (2, "")
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1
+    assert "--help" in ran.err
+    assert fake.requests == []
+
+
+def test_deleting_asks_and_refuses_where_nobody_can_answer(process: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    ran = process("delete", "demo")
+    assert ran.status == 2
+    assert "--yes" in ran.err
+    assert not [method for method, *_ in fake.requests if method == "DELETE"]
+
+
+# --- failing -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["info", "demo"], ["logs", "demo", "-f"], ["validate", "."], ["delete", "x", "-y"]]
+)
+def test_without_a_gateway_the_sentence_says_how_to_get_one(line: Line, words: list[str]) -> None:
+    ran = line(*words)
+    assert (ran.status, ran.out) == (1, "")
+    assert "gateway --background` starts one" in ran.err
+
+
+def test_create_of_no_folder_starts_no_gateway(line: Line, tmp_path: Path) -> None:
+    ran = line("create", str(tmp_path / "nothing"))
+    assert ran.status == 1
+    assert "There is no folder" in ran.err
+    assert not (tmp_path / "jupyter").exists()
+
+
+def test_a_refusal_is_a_sentence_or_json(line: Line, fake: FakeGateway) -> None:
+    ran = line("info", "nobody")
+    assert (ran.status, ran.out, ran.err) == (1, "", "There is no service ada/nobody.\n")
+    ran = line("info", "nobody", "--json")
+    assert ran.status == 1
+    wire.ErrorAnswer.model_validate_json(ran.out)
+    assert json.loads(ran.out)["error"]["code"] == "not_found"
+
+
+def test_every_problem_of_a_definition_is_listed_with_its_line(line: Line, fake: FakeGateway) -> None:
+    problems = [
+        {"where": "models[0].service.port", "message": "0 is no port", "file": "model-definition.yaml", "line": 9},
+        {"where": "models[0].nmae", "message": "unknown key", "file": "model-definition.yaml", "line": 2},
+    ]
+    fake.answers["POST", "api/v1/validate"] = refusal(422, "invalid_definition", "2", problems=problems)
+    ran = line("validate", ".")
+    assert ran.status == 1
+    assert ran.err.splitlines() == [
+        "2 problems:",
+        "model-definition.yaml:9: models[0].service.port: 0 is no port",
+        "model-definition.yaml:2: models[0].nmae: unknown key",
+    ]
+    assert len(json.loads(line("validate", ".", "--json").out)["error"]["problems"]) == 2
+
+
+def test_an_unsafe_runtime_file_is_refused(line: Line, fake: FakeGateway) -> None:
+    os.chmod(fake.data_dir / "gateway.json", 0o644)  # type: ignore[operator]
+    ran = line("list")
+    assert ran.status == 1
+    assert "not believed" in ran.err
+    assert fake.requests == []
+
+
+# --- showing -----------------------------------------------------------------------------------------------
+
+
+def test_list(line: Line, fake: FakeGateway) -> None:
+    assert "create FOLDER makes one" in line("list").out
+    fake.services["ada/demo"] = service(want=2, ready=1, state="degraded")
+    fake.services["ada/other"] = service("other", public=True)
+    rows = [row.split() for row in line("list").out.splitlines()]
+    assert rows[0] == ["NAME", "STATE", "READY", "REVISION", "ACCESS", "ENDPOINT"]
+    assert rows[1] == ["demo", "degraded", "1/2", "1", "token", "http://127.0.0.1:1/endpoints/ada/demo/"]
+    assert rows[2][:5] == ["other", "ready", "1/1", "1", "public"]
+    assert line("list", "-q").out == "demo\nother\n"
+    fake.services["bob/demo"] = service(owner="bob")
+    assert line("list", "-q").out == "ada/demo\nada/other\nbob/demo\n"
+
+
+def test_json_is_exactly_the_wires(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service(note="é")
+    assert json.loads(line("list", "--json").out) == {"services": [fake.services["ada/demo"]]}
+    assert json.loads(line("info", "demo", "--json").out) == fake.services["ada/demo"]
+    wire.GatewayInfo.model_validate_json(line("info", "--json").out)
+    wire.GatewayInfo.model_validate_json(line("gateway", "--status", "--json").out)
+
+
+def test_info_shows_what_is_going_on(line: Line, fake: FakeGateway) -> None:
+    replicas = [
+        replica("demo-a", "preparing", action={"index": 2, "count": 3, "label": "run_command pip3 install x"}),
+        replica("demo-b", "gone", reason="exited with code 1"),
+        replica("demo-c", "ready", rss=100 << 20, pid=4711, in_flight=3, suspect=True),
+    ]
+    revision = {"number": 1, "created_at": 1750000000.0, "folder": "/m", "model_name": "x", "environment": ["KEY"]}
+    fake.services["ada/demo"] = service(
+        state="degraded", reason="it waits", replica_list=replicas, revisions=[revision], not_enforced=["memory: local"]
+    )
+    out = line("info", "demo").out
+    for part in ("ada/demo", "degraded, 0 of 1", "it waits", "/m", "KEY", "memory: local", "2/3 run_command pip3",
+                 "exited with code 1", "4711", "100 MiB", "ready (suspect)", "2025-06-15 15:06:40"):  # fmt: skip
+        assert part in out, part
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service(reason="a\x1b]0;title\x07b\x1b[2Jc\rd\ne", state="degraded", want=2)
+    fake.events = [event(1, message="x\x1b[31my\x9bz")]
+    out = line("info", "demo").out + line("events", "demo").out
+    assert "abcd e" in out
+    assert "xyz" in out
+    assert not set(out) & set("\x1b\x07\r\x9b")
+
+
+def test_get_endpoint_prints_the_url_only(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    assert line("get-endpoint", "demo").out == "http://127.0.0.1:1/endpoints/ada/demo/\n"
+    assert line("get-endpoint", "ada/demo").out == "http://127.0.0.1:1/endpoints/ada/demo/\n"
+
+
+def test_logs_and_events(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.log = [f"line {n}" for n in range(200)]
+    assert line("logs", "demo", "--tail", "2").out == "line 198\nline 199\n"
+    assert line("logs", "demo").out.count("\n") == 100
+    assert line("logs", "demo", "--tail", "all").out.count("\n") == 200
+    assert json.loads(line("logs", "demo", "--replica", "demo-x", "--json").out)["replica"] == "demo-x"
+    fake.events = [event(n, message=f"number {n}") for n in range(1, 60)]
+    out = line("events", "demo").out
+    assert out.count("\n") == 50
+    assert out.splitlines()[-1].startswith("2025-06-15 15:06:40  replica.ready")
+    assert out.endswith("number 59\n")
+
+
+# --- tokens ------------------------------------------------------------------------------------------------
+
+
+def test_a_token_goes_to_the_person_to_a_program_or_to_a_file(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    fake.services["ada/demo"] = service()
+    assert line("generate-token", "demo").out.startswith("jms_secret1\nShown this once; expires in 30 d 0 h.")
+    assert line("generate-token", "demo", "-q").out == "jms_secret2\n"
+    assert json.loads(line("generate-token", "demo", "--json", "--name", "ci").out)["token"] == "jms_secret3"
+    assert fake.requests[-1][3] == {"name": "ci", "expires_in": 30 * 86400}
+    file = tmp_path / "demo.token"
+    before = os.umask(0)
+    try:
+        ran = line("generate-token", "demo", "--output", str(file), "--expires", "never", "--json")
+    finally:
+        os.umask(before)
+    assert file.read_text() == "jms_secret4\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "jms_" not in ran.out + ran.err
+    assert fake.requests[-1][3]["expires_in"] is None
+    assert line("generate-token", "demo", "--output", str(file)).status == 0, "a token file may be replaced"
+    assert file.read_text() == "jms_secret5\n"
+    assert list(tmp_path.glob(".demo*")) == []
+
+
+def test_no_file_but_a_token_file_is_ever_overwritten(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    fake.services["ada/demo"] = service()
+    file = tmp_path / "key"
+    file.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    for target, sentence in ((file, "no token file"), (tmp_path, "is a folder"), (tmp_path / "x" / "y", "no folder")):
+        ran = line("generate-token", "demo", "--output", str(target))
+        assert ran.status == 1
+        assert sentence in ran.err
+    assert file.read_text().startswith("-----BEGIN")
+    assert fake.tokens == []
+
+
+def test_a_token_that_could_not_be_written_is_revoked_again(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    fake.services["ada/demo"] = service()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def made(body: Any) -> Any:
+        folder.rmdir()
+        return fake.usual("POST", "api/v1/services/ada/demo/tokens", {}, body)
+
+    fake.answers["POST", "api/v1/services/ada/demo/tokens"] = made
+    ran = line("generate-token", "demo", "--output", str(folder / "token"))
+    assert ran.status == 1
+    assert "revoked again" in ran.err
+    assert fake.tokens == []
+
+
+def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    for label in ("laptop", "ci", "ci"):
+        line("generate-token", "demo", "--name", label, "--expires", "2h")
+    fake.tokens[0]["last_used_at"] = 1750000000.0
+    fake.tokens[1]["expires_at"] = time.time() - 10
+    out = line("tokens", "demo").out
+    assert re.search(r"t0 +laptop .* expires in 2 h 00 min +2025-06-15 15:06:40", out)
+    assert re.search(r"t1 +ci .* expired .* never", out)
+    ran = line("revoke-token", "demo", "ci")
+    assert ran.status == 1
+    assert "t1, t2" in ran.err
+    assert line("revoke-token", "demo", "laptop").out == "Revoked token t0 (laptop) of ada/demo.\n"
+    assert line("revoke-token", "demo", "t1").status == 0
+    assert [token["id"] for token in fake.tokens] == ["t2"]
+    assert line("revoke-token", "demo", "laptop").status == 1
+
+
+# --- changing, without waiting -------------------------------------------------------------------------------
+
+
+def test_create_sends_what_the_options_say(
+    line: Line, fake: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "from the environment")
+    monkeypatch.chdir(tmp_path)
+    ran = line(
+        "create", "model", "-n", "chat", "--replicas", "2", "--env", "A=b=c", "--env", "SECRET", "--mount", "data:/d:ro",
+        "--cpu", "0.5", "--memory", "8g", "--gpus", "1", "--image", "i", "--public", "--detach",
+    )  # fmt: skip
+    assert ran.status == 0
+    assert "from the environment" not in ran.out + ran.err
+    assert fake.requests[-1][3] == {
+        "folder": str(tmp_path / "model"), "name": "chat", "replicas": 2, "public": True, "image": "i", "cpus": 0.5,
+        "environment": {"A": "b=c", "SECRET": "from the environment"}, "memory": 8 << 30, "gpus": 1,
+        "mounts": [{"source": str(tmp_path / "data"), "target": "/d", "read_only": True}],
+    }  # fmt: skip
+    wire.CreateRequest.model_validate(fake.requests[-1][3])
+    assert len(fake.requests) == 1, "one call, since its time is felt"
+
+
+def test_update_sends_what_changes_only(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    sent = [
+        (["--private"], {"public": False}),
+        (["--public"], {"public": True}),
+        (["--env", "A=1"], {"environment": {"A": "1"}}),
+        (["--no-env", "--no-mounts"], {"environment": {}, "mounts": []}),
+        (["/m", "--gpus", "0"], {"folder": "/m", "gpus": 0}),
+        ([], {}),
+    ]
+    for words, body in sent:
+        assert line("update", "demo", *words, "--detach").status == 0
+        assert fake.requests[-1][3] == body
+
+
+def test_what_is_not_enforced_is_said(line: Line, fake: FakeGateway) -> None:
+    fake.answers["POST", "api/v1/services"] = (201, service(not_enforced=["memory 8 GiB: replicas are processes."]), {})
+    ran = line("create", ".", "--detach")
+    assert "Not enforced here: memory 8 GiB" in ran.err
+
+
+def test_another_gateway_can_be_named(process: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    fake.services["ada/demo"] = service()
+    nowhere = str(tmp_path / "nowhere")
+    named = {"JUPYTER_DATA_DIR": nowhere, "MODEL_SERVICE_URL": fake.url.rstrip("/"), "MODEL_SERVICE_TOKEN": fake.token}
+    assert process("list", "-q", **named).out == "demo\n"
+    assert process("list", "-q", "--data-dir", str(fake.data_dir), JUPYTER_DATA_DIR=nowhere).out == "demo\n"
+    ran = process("create", ".", "--detach", **{**named, "MODEL_SERVICE_TOKEN": "wrong"})
+    assert ran.status == 1
+    assert not Path(nowhere).exists(), "where a gateway is named, none is started"
