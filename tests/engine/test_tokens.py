@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_model_service.core.access import Caller
@@ -105,6 +105,7 @@ def test_control_tokens_are_known_too() -> None:
 
 
 @given(st.text(st.characters(), max_size=80))
+@example("\ud800 jms_")
 def test_any_other_text_is_nobody(text: str) -> None:
     tokens = EndpointTokens(MemoryStore(), ManualClock(), CONTROL)
     assert tokens.known(text) is None

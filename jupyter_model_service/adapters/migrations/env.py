@@ -10,6 +10,5 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,  # SQLite alters little in place
-    transactional_ddl=True,  # SQLite can, and one transaction for all steps is what makes a kill harmless
 )
 context.run_migrations()
