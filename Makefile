@@ -31,7 +31,9 @@ bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figu
 	$(BIN)/python benchmarks/peers.py
 
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
-	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_definition.py
+	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/draw_tour.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
