@@ -33,13 +33,14 @@ class Watcher:
         self._paint = Paint(colours(output))
         self._began = 0.0
         self._last: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._last_replica: str | None = None
 
     # --- following a service -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def following(self, name: str, verb: str) -> Iterator[None]:
-        self._began, self._last = time.monotonic(), {}
+        self._began, self._last, self._failed = time.monotonic(), {}, set()
         yield
 
     def changed(self, service: Json) -> None:
@@ -49,9 +50,12 @@ class Watcher:
     def _news(self, service: Json) -> list[str]:
         """One line for each replica, and for the service, that is not as it was told last."""
         first = not self._last
-        seen = {"": f"{service['name']} is {service['state']}"}
-        seen |= {replica["id"]: f"{replica['id']} {describe_replica(replica)}" for replica in service["replica_list"]}
-        old = {r["id"] for r in service["replica_list"] if r["phase"] in _ENDED} if first else set()
+        replicas = service["replica_list"]
+        seen = {"": f"{service['name']} is {service['state']}{_waiting(service)}"}
+        seen |= {each["id"]: f"{each['id']} {describe_replica(each)}" for each in replicas}
+        # Those that had ended before, and those whose failure was told: that they are gone, too, is no news.
+        old = {r["id"] for r in replicas if r["phase"] in _ENDED and (first or r["id"] in self._failed)}
+        self._failed |= {r["id"] for r in replicas if r["phase"] in _ENDED}
         news = [text for key, text in seen.items() if self._last.get(key) != text and key not in old]
         self._last |= seen
         return news
@@ -147,8 +151,8 @@ class LiveWatcher(Watcher):
             self._spinner.update(text=Text(f"asking the gateway  {elapsed}"))
             return self._spinner
         counts = service["replicas"]
-        head = f"{service['name']} is {service['state']}, {counts['ready']} of {counts['want']} ready  {elapsed}"
-        self._spinner.update(text=Text(head))
+        head = f"{service['name']} is {service['state']}, {counts['ready']} of {counts['want']} ready"
+        self._spinner.update(text=Text(f"{head}{_waiting(service)}  {elapsed}"))
         alive = [replica for replica in service["replica_list"] if replica["phase"] not in _ENDED]
         table = Table.grid(padding=(0, 2))
         now = time.time()
@@ -159,6 +163,13 @@ class LiveWatcher(Watcher):
         if len(alive) > _SHOWN:
             table.add_row(Text(f"  and {len(alive) - _SHOWN} more"))
         return Group(self._spinner, table)
+
+
+def _waiting(service: Json) -> str:
+    """Why nothing happens while no replica is on its way: the pause between two attempts, mostly."""
+    busy = any(each["phase"] not in (*_ENDED, "ready") for each in service["replica_list"])
+    under_way = service["state"] in ("starting", "updating", "degraded")
+    return f": {clean(service['reason'])}" if under_way and not busy and service["reason"] else ""
 
 
 def watcher_for(output: IO[str], errors: IO[str], *, as_json: bool) -> Watcher:

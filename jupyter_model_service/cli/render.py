@@ -195,8 +195,6 @@ def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str
     serving = result.service["replicas"]["ready"] > 0
     what = "was not updated" if result.verb in ("update", "rollback") and serving else f"is {paint.state(state)}"
     lines = [f"{name} {what}: {clean(outcome.reason)}"]
-    if serving and result.verb in ("update", "rollback"):
-        lines.append(f"Revision {result.service['revision']} goes on serving.")
     if outcome.tail:
         lines += ["Last lines of its log:", *(f"  | {clean(line)}" for line in outcome.tail)]
     lines.append(f"More: {PROGRAM} events {name}")

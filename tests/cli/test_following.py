@@ -93,6 +93,23 @@ def test_a_failed_start_ends_with_the_reason_and_the_log(line: Line, fake: FakeG
     assert "demo-a gone: exited with code 1 while loading" in ran.err
 
 
+def test_a_failure_is_told_once_and_the_pause_before_the_next_attempt_too(line: Line, fake: FakeGateway) -> None:
+    why = "exited with code 1"
+    failed, gone = (replica("demo-a", phase, reason=why) for phase in ("failed", "gone"))
+    pause = "replica demo-a exited with code 1; next attempt in 2 s"
+    with meanwhile(
+        fake,
+        service(state="starting", replica_list=[replica("demo-a", "loading")]),
+        service(state="starting", replica_list=[failed]),
+        service(state="starting", replica_list=[gone], reason=pause),
+        service(replica_list=[gone, replica("demo-b")]),
+    ):
+        ran = line("create", ".")
+    assert ran.err.count(why) == 2
+    assert "demo-a failed: exited with code 1\n" in ran.err
+    assert f"demo is starting: {pause}\n" in ran.err
+
+
 def test_without_lines_in_the_service_the_log_is_asked(line: Line, fake: FakeGateway) -> None:
     fake.log = ["the last words"]
     with meanwhile(fake, service(state="failed", reason="it crashed")):
@@ -103,10 +120,12 @@ def test_without_lines_in_the_service_the_log_is_asked(line: Line, fake: FakeGat
 def test_an_update_that_is_taken_back_fails_and_says_what_goes_on_serving(line: Line, fake: FakeGateway) -> None:
     fake.answers["POST", "api/v1/services/ada/demo/update"] = (202, service(state="updating", revision=2), {})
     fake.services["ada/demo"] = service(state="updating", revision=2)
-    with meanwhile(fake, service(revision=1, note="revision 2 exited with code 7")):
+    with meanwhile(
+        fake, service(revision=1, note="revision 2 was taken back, revision 1 serves on: exited with code 7")
+    ):
         ran = line("update", "demo")
     assert (ran.status, ran.out) == (1, "")
-    assert "demo was not updated: revision 2 exited with code 7\nRevision 1 goes on serving.\n" in ran.err
+    assert "demo was not updated: revision 2 was taken back, revision 1 serves on: exited with code 7\n" in ran.err
 
 
 def test_restart_waits_until_every_former_replica_has_gone(line: Line, fake: FakeGateway) -> None:
