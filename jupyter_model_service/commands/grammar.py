@@ -312,7 +312,11 @@ def _delete(parser: Parser) -> None:
 Arguments = Callable[[Parser], None]
 #: verb → (summary, more for its --help, its arguments)
 VERBS: dict[str, tuple[str, str, Arguments]] = {
-    "validate": ("check a model folder and change nothing", "Every problem is listed with its line.", _validate),
+    "validate": (
+        "check a model folder and change nothing",
+        "Every problem is listed with its line. Starts a gateway if none runs.",
+        _validate,
+    ),
     "create": (
         "make a service of a model folder",
         "Shows what each replica is doing until the service is ready, then how to call it; Ctrl-C stops the watching, "

@@ -91,6 +91,7 @@ def run(session: Session, arguments: argparse.Namespace) -> Result:
 
 def _validate(session: Session, arguments: argparse.Namespace) -> Result:
     folder = calls.absolute(arguments.folder)
+    _ensure_gateway(session, folder)  # often the first line that anybody tries
     return ValidateResult(folder, session.send(calls.validate(folder)))
 
 

@@ -86,7 +86,7 @@ def test_deleting_asks_and_refuses_where_nobody_can_answer(process: Line, fake: 
 
 
 @pytest.mark.parametrize(
-    "words", [["list"], ["info", "demo"], ["logs", "demo", "-f"], ["validate", "."], ["delete", "x", "-y"]]
+    "words", [["list"], ["info", "demo"], ["logs", "demo", "-f"], ["update", "x", "."], ["delete", "x", "-y"]]
 )
 def test_without_a_gateway_the_sentence_says_how_to_get_one(line: Line, words: list[str]) -> None:
     ran = line(*words)
@@ -94,8 +94,9 @@ def test_without_a_gateway_the_sentence_says_how_to_get_one(line: Line, words: l
     assert "gateway --background` starts one" in ran.err
 
 
-def test_create_of_no_folder_starts_no_gateway(line: Line, tmp_path: Path) -> None:
-    ran = line("create", str(tmp_path / "nothing"))
+@pytest.mark.parametrize("verb", ["create", "validate"])
+def test_no_folder_starts_no_gateway(line: Line, tmp_path: Path, verb: str) -> None:
+    ran = line(verb, str(tmp_path / "nothing"))
     assert ran.status == 1
     assert "There is no folder" in ran.err
     assert not (tmp_path / "jupyter").exists()
