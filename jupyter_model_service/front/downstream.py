@@ -6,6 +6,7 @@ import asyncio
 import math
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Downstream"]
 
 _BODY, _NEXT = 1, 2  # why reading is paused: the replica takes no more; a request came before its turn
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_CLOSED, _FIN_CAME = 7, 8  # tcpi_state: TCP_CLOSE after a reset, TCP_CLOSE_WAIT
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
 
@@ -250,7 +253,10 @@ class Downstream(asyncio.Protocol):
             self.close()
             return
         self._pause(_BODY | _NEXT, False)
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # reset meanwhile
+            transport.abort()
         self.deadline = monotonic() + self.front.settings.linger
 
     def close(self) -> None:
@@ -289,6 +295,9 @@ class Downstream(asyncio.Protocol):
             call.caller_gone()
 
     def check_time(self, now: float) -> None:
+        if self._paused and self._answering is not None and self._has_left():
+            self._gone()
+            self.abort()
         if now < self.deadline or self.transport is None:
             return
         if self._through or self.transport.is_closing():
@@ -298,6 +307,18 @@ class Downstream(asyncio.Protocol):
             self._advance()
         else:
             self.close()
+
+    def _has_left(self) -> bool:
+        """While reading is paused, nothing tells that the caller closed; the kernel knows (Linux only)."""
+        last = self._queue[-1] if self._queue else self._answering
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if _TCP_INFO is None or sock is None or last is None:
+            return False
+        try:
+            state = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
+        except OSError:
+            return False
+        return state == _CLOSED or (state == _FIN_CAME and (self._bridged or last.head.keep_alive))
 
     def shut(self) -> None:
         """The front stops: who waits for nothing is sent away."""

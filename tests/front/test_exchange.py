@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .site import Answer, site, until, within
-from .upstreams import Replica
+from .upstreams import Replica, Seen, answer
 
 Run = Callable[[Any], Any]
 
@@ -115,6 +115,10 @@ def test_chunked_bodies_both_ways(run: Run) -> None:
             await wire.send(here.request("/chunked"))
             got = await wire.answer()
             assert (got.body, got.complete, got.one("Trailer")) == (b"abcde", True, None)
+            await wire.send(here.request("/status?200"))
+            got = await wire.answer()
+            assert (got.status, got.one("T")) == (200, None)
+            assert here.replicas[0].connections == 1
 
     run(body())
 
@@ -244,6 +248,26 @@ def test_an_answer_before_the_end_of_the_body(run: Run) -> None:
             assert (got.status, got.body, got.one("Connection")) == (413, b"too large", "close")
             await wire.send(b"x" * 100_000)
             assert await wire.closed()
+
+    run(body())
+
+
+async def early_and_keeps(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Answers before the body came, and takes whatever follows for the next request."""
+    writer.write(answer(b"early"))
+    return True
+
+
+def test_a_connection_with_an_unfinished_body_is_not_used_again(run: Run) -> None:
+    """What is left of the body would be read as the next request."""
+
+    async def body() -> None:
+        async with site(Replica(handlers={"/early-keep": early_and_keeps})) as here:
+            wire = await here.send(here.request("/early-keep", "Content-Length: 9", method="PUT") + b"abc")
+            assert (await wire.answer()).body == b"early"
+            got = await here.call("/x")
+            assert (got.json()["method"], got.json()["target"]) == ("GET", "/x")
+            assert here.replicas[0].connections == 2
 
     run(body())
 

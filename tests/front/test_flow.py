@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import statistics
+import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -17,7 +18,7 @@ from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import Site, Wire, site, until, within
-from .upstreams import Replica, Seen
+from .upstreams import Replica, Seen, reset
 
 Run = Callable[[Any], Any]
 
@@ -107,6 +108,45 @@ def test_a_slow_reader_of_a_large_answer_holds_the_replica_back(run: Run) -> Non
     run(body())
 
 
+def test_pipelined_answers_are_held_back_too(run: Run) -> None:
+    """80 answers of 1 MB: one that starts while its caller is behind already is not read ahead of it."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            _reader, writer = await asyncio.open_connection("127.0.0.1", here.port, limit=1 << 12)
+            replica = here.replicas[0]
+            writer.write(here.request(f"/huge?{1 << 20}") * 80)
+            await until(lambda: replica.read_bytes)
+            assert await stalls(lambda: replica.read_bytes) < 40 << 20
+            writer.close()
+
+    run(body())
+
+
+def test_pipelined_requests_are_not_read_ahead(run: Run) -> None:
+    """While one call is on its way, only what came in one read waits behind it."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            sent, many = 0, here.request("/x") * 500
+
+            async def flood() -> None:
+                nonlocal sent
+                while sent < MANY:
+                    wire.writer.write(many)
+                    sent += len(many)
+                    await wire.writer.drain()
+
+            flooding = asyncio.ensure_future(flood())
+            assert await stalls(lambda: sent) < MANY // 4
+            flooding.cancel()
+            reset(wire.writer)
+
+    run(body())
+
+
 def test_a_body_that_waits_for_a_replica_is_bounded(run: Run) -> None:
     """The caller is held back while it is queued."""
 
@@ -189,6 +229,29 @@ def test_a_caller_who_leaves_in_mid_upload(run: Run) -> None:
             await within(here.replicas[0].hung_up.wait())
             await here.still()
             assert here.meter.statuses() == [499]
+
+    run(body())
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel is asked by TCP_INFO")
+def test_a_caller_who_leaves_while_it_is_held_back(run: Run, how: str) -> None:
+    """It waits for a replica, with more of its body than is buffered for it: nothing is read from it then."""
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1)) as here:
+            first = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            wire = await here.send(here.request("/x", f"Content-Length: {MANY}", method="PUT") + b"x" * 100_000)
+            await until(lambda: any(not connection.body_allowed for connection in here.front.connections))
+            if how == "reset":
+                reset(wire.writer)
+            else:
+                wire.close()
+            await until(lambda: here.endpoint.waiting == 0)
+            assert here.meter.statuses() == [499]
+            here.replicas[0].release.set()
+            assert (await first.answer()).status == 200
 
     run(body())
 

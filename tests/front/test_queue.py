@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.core.definition import Serving
+from jupyter_model_service.front.server import FrontSettings
 
 from .site import Site, Wire, site, until
 from .upstreams import Replica
@@ -22,7 +23,8 @@ async def waiting(here: Site, number: int) -> None:
 
 def test_the_cap_holds_and_waiters_are_served_in_order(run: Run) -> None:
     async def body() -> None:
-        async with site(Replica(), serving=Serving(concurrency=1)) as here:
+        never = FrontSettings(tick=1000.0)  # it is the freed slot that wakes them
+        async with site(Replica(), serving=Serving(concurrency=1), settings=never) as here:
             first = await here.send(here.request("/hang"))
             await until(lambda: here.replicas[0].seen)
             wires: list[Wire] = []

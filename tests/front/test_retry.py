@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -88,6 +89,22 @@ def test_a_spent_budget_delays_a_retry_and_does_not_fail_it(run: Run) -> None:
             for wire in wires:
                 assert (await wire.answer()).status == 200
             here.backends[0].in_flight -= 25
+
+    run(body())
+
+
+def test_a_retry_beyond_the_budget_pauses(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.backends[0].started = 1000
+            here.backends.append(refusing())
+            desk = here.front.desk(here.endpoint)
+            while desk.budget.spend(monotonic()):
+                pass
+            begun = monotonic()
+            assert (await here.call("/x")).status == 200
+            assert monotonic() - begun > 0.09
+            assert here.meter.retries == ["connect"]
 
     run(body())
 
@@ -270,6 +287,17 @@ def test_three_bad_gateways_eject_a_replica_but_500s_do_not(run: Run, code: int,
                 assert (got.status, got.body, got.code) == (code, str(code).encode(), None)
             assert len(here.replicas[0].seen) == 3
             assert (await here.call("/x")).json()["replica"] == leaves
+
+    run(body())
+
+
+def test_one_good_answer_forgives_the_bad_ones_before_it(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            here.backends[1].started = 1000
+            for code in (503, 503, 200, 503, 503):
+                await here.call(f"/status?{code}")
+            assert (await here.call("/x")).json()["replica"] == "a"
 
     run(body())
 
