@@ -29,6 +29,7 @@ coverage: $(VENV)/.installed-test ## tests of the pure core with branch coverage
 bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figures (about five minutes; nothing else beside it)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/tables.py
 
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py

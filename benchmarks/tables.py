@@ -1,0 +1,90 @@
+"""Writes the figures of ``benchmarks/results/`` into the tables of ``docs/performance.md``."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+
+
+def table(head: list[str], rows: list[list[object]]) -> str:
+    lines = [head, ["---"] * len(head), *[[str(cell) for cell in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def startup(figures: dict[str, Any]) -> str:
+    rows: list[list[object]] = [
+        [name, f"{min(v):.2f}", f"{statistics.median(v):.2f}", f"{max(v):.2f}"]
+        for name, v in figures["seconds"].items()
+    ]
+    return table([f"seconds, {figures['runs']} runs", "min", "median", "max"], rows)
+
+
+def memory(figures: dict[str, Any]) -> str:
+    runners = figures["runners_pss_mb"]
+    return table(
+        ["ours", "PSS MB"],
+        [
+            ["gateway", figures["gateway_pss_mb"]],
+            ["2 runners", round(sum(runners), 1)],
+            ["**beyond the models**", f"**{figures['beyond_models_pss_mb']}**"],
+            ["2 models (uvicorn + FastAPI), which are the model's own", round(sum(figures["models_pss_mb"]), 1)],
+            ["CPU of gateway and runners while idle, cores", figures["idle_cpu_cores"]],
+        ],
+    )
+
+
+def start(figures: dict[str, Any]) -> str:
+    rows: list[list[object]] = []
+    for name, key in (("own first 200", "own_first_200_s"), ("endpoint's first 200", "endpoint_first_200_s")):
+        values = figures[key]
+        rows.append([name, f"{min(values):.2f}", f"{statistics.median(values):.2f}", f"{max(values):.2f}"])
+    return table(["ours, seconds", "min", "median", "max"], rows)
+
+
+def failover(figures: dict[str, Any]) -> str:
+    own = figures["model_own_start_s"]
+    rows = [
+        [
+            name,
+            f"{f['calls']:,}",
+            f["failed"],
+            f"{f['new_process_s']} s",
+            f"{f['new_replica_answers_s']} s ({own} s its own start)",
+        ]
+        for name, f in figures.items()
+        if isinstance(f, dict) and "calls" in f
+    ]
+    return table(["ours", "calls", "failed", "new process after", "new replica answers after"], rows)
+
+
+def stream(figures: dict[str, Any]) -> str:
+    rows: list[list[object]] = []
+    for count in (1, 20):
+        direct, ours, added = (figures[f"{kind}, {count}"] for kind in ("direct", "ours", "added"))
+        rows.append(
+            [
+                count,
+                *(f"{f['p50_ms']:.2f} / {f['p99_ms']:.2f}" for f in (direct, ours, added)),
+                ours["chunks_with_several_events"],
+            ]
+        )
+    return table(["streams", "direct p50 / p99 ms", "ours", "added", "reads with several events"], rows)
+
+
+def main() -> None:
+    page = PAGE.read_text()
+    for part in (startup, memory, start, failover, stream):
+        figures = json.loads((HERE / "results" / f"{part.__name__}.json").read_text())
+        mark = f"<!-- {part.__name__} -->"
+        page = re.sub(rf"{mark}\n(?:\n?\|.*\n)*", lambda _, m=mark, t=part(figures): f"{m}\n\n{t}\n", page)
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
