@@ -34,7 +34,7 @@ def machine() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "system": platform.platform(terse=True),
+        "system": platform.system(),
         "at": time.strftime("%Y-%m-%d"),
     }
 

@@ -82,7 +82,9 @@ def main() -> None:
     for part in (startup, memory, start, failover, stream):
         figures = json.loads((HERE / "results" / f"{part.__name__}.json").read_text())
         mark = f"<!-- {part.__name__} -->"
-        page = re.sub(rf"{mark}\n(?:\n?\|.*\n)*", lambda _, m=mark, t=part(figures): f"{m}\n\n{t}\n", page)
+        written = f"{mark}\n\n{part(figures)}\n"
+        before, _, after = page.partition(mark)
+        page = before + written + re.sub(r"\A\n(?:\n?\|.*\n)*", "", after, count=1)
     PAGE.write_text(page)
 
 
