@@ -142,9 +142,7 @@ class ProbeResult:
 
 
 class Probe(Protocol):
-    async def http(
-        self, address: tuple[str, int], path: str, expected_status: int, timeout: float
-    ) -> ProbeResult:
+    async def http(self, address: tuple[str, int], path: str, expected_status: int, timeout: float) -> ProbeResult:
         """GET the path on a fresh connection."""
 
     async def port(self, address: tuple[str, int], timeout: float) -> ProbeResult:
@@ -218,9 +216,7 @@ class Store(Protocol):
     async def revisions(self, service_id: str) -> Sequence[Revision]: ...
     async def replicas(self) -> Sequence[ReplicaRecord]: ...
     async def tokens(self) -> Sequence[TokenRecord]: ...
-    async def events(
-        self, service_id: str | None = None, after: int = 0, limit: int = 100
-    ) -> Sequence[EventRecord]:
+    async def events(self, service_id: str | None = None, after: int = 0, limit: int = 100) -> Sequence[EventRecord]:
         """The newest ``limit`` events with an id above ``after``, oldest first."""
 
     async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
@@ -259,9 +255,7 @@ class Identity(Protocol):
 class Meter(Protocol):
     """Receives what happened, for metrics. Called on the hot path: must only count."""
 
-    def call(
-        self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None
-    ) -> None:
+    def call(self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None) -> None:
         """One finished call; ``status`` is what the caller saw, 499 when the caller left first."""
 
     def retried(self, owner: str, name: str, reason: str) -> None: ...
