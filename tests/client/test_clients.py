@@ -217,25 +217,31 @@ def test_a_wrong_token_stays_unauthenticated(kind: Any, fake: FakeGateway) -> No
     face.done()
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_one(kind: Any) -> None:
-    """A change is not sent again: nobody knows whether it was made."""
-    accepted = []
+@pytest.mark.parametrize(("verb", "times"), [("stop", 1), ("get", 2)])
+def test_an_answer_that_breaks_off_is_not_taken_for_one(kind: Any, verb: str, times: int) -> None:
+    """Reading is done once more; a change is not sent again: nobody knows whether it was made."""
+    asked = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                accepted.append(connection.recv(65536))
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:  # the test is over
+                    return
+                with connection:
+                    asked.append(connection.recv(65536))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
         thread = threading.Thread(target=answer)
         thread.start()
         face = Face(kind(f"http://127.0.0.1:{server.getsockname()[1]}/", "t"))
         with pytest.raises(GatewayUnavailable, match="did not finish its answer"):
-            face.stop("ada/demo")
-        thread.join(10)
+            getattr(face, verb)("ada/demo")
         face.done()
-    assert len(accepted) == 1
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert len(asked) == times
 
 
 # --- watching --------------------------------------------------------------------------------------------
