@@ -11,8 +11,9 @@
     ├── Overloaded               503 overloaded              try later (``retry_after`` seconds)
     ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
     ├── UpstreamError            502 replica_died            a replica broke a call
-    └── StoreError               500 store                   the database cannot be used
-        GatewayUnavailable       503 gateway_unavailable     (client side) nothing answers where the gateway should be
+    ├── StoreError               500 store                   the database cannot be used
+    ├── WaitTimeout              504 timeout                 (client side) what was waited for did not happen in time
+    └── GatewayUnavailable       503 gateway_unavailable     (client side) nothing answers where the gateway should be
 
 Each class has a stable ``code`` (for programs) and the HTTP ``status`` that ``web/errors.py`` and the
 front answer with; ``str(error)`` is the sentence for people: what is wrong, where, and what to do.
@@ -38,6 +39,7 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "UpstreamError",
+    "WaitTimeout",
 ]
 
 
@@ -147,3 +149,10 @@ class StoreError(ModelServiceError):
 class GatewayUnavailable(ModelServiceError):
     code = "gateway_unavailable"
     status = 503
+
+
+class WaitTimeout(ModelServiceError, TimeoutError):
+    """What a client waited for did not happen in time; the service goes on all the same."""
+
+    code = "timeout"
+    status = 504

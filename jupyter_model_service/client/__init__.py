@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .aio import AsyncClient
     from .events import Change
     from .sync import Client
-    from .waiting import WaitTimeout
+    from ..errors import WaitTimeout
 
 __all__ = ["AsyncClient", "Change", "Client", "WaitTimeout"]
 
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
 
         return Change
     if name == "WaitTimeout":
-        from .waiting import WaitTimeout
+        from ..errors import WaitTimeout
 
         return WaitTimeout
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

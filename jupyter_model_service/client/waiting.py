@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import LaunchError, ModelServiceError, NotFound
+from ..errors import LaunchError, NotFound, WaitTimeout
 from .calls import Key
 
 #: The longest that anybody waits unless told otherwise; large models load for minutes, downloads take longer.
 WAIT_SECONDS = 3600.0
 _ENDED = ("gone", "failed")
-
-
-class WaitTimeout(ModelServiceError, TimeoutError):
-    """What was waited for did not happen in time; the service goes on all the same."""
-
-    code = "timeout"
-    status = 504
 
 
 @dataclass(frozen=True)
