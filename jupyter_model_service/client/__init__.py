@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..errors import WaitTimeout
     from .aio import AsyncClient
     from .events import Change
     from .sync import Client
-    from ..errors import WaitTimeout
 
 __all__ = ["AsyncClient", "Change", "Client", "WaitTimeout"]
 
