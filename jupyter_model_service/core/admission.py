@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .message import Refusal
 
-__all__ = ["admit", "expired"]
+__all__ = ["admit", "expired", "no_replica"]
 
 RETRY_WHEN_FULL = 1.0
 RETRY_WHEN_NONE = 5.0
@@ -13,8 +13,7 @@ RETRY_WHEN_NONE = 5.0
 def admit(*, serving: int, starting: bool, waiting: int, queue: int, unavailable: str, key: str) -> Refusal | None:
     """``None``: hold the caller in the queue. ``serving`` counts the replicas that serve now (all full)."""
     if serving == 0 and not starting:
-        message = unavailable or f"Service {key} has no replica that could answer."
-        return Refusal(503, "no_replica", message, RETRY_WHEN_NONE)
+        return no_replica(unavailable=unavailable, key=key)
     if waiting >= queue:
         what = "every replica is busy" if serving else "no replica is ready yet"
         return Refusal(
@@ -24,6 +23,12 @@ def admit(*, serving: int, starting: bool, waiting: int, queue: int, unavailable
             RETRY_WHEN_FULL if serving else RETRY_WHEN_NONE,
         )
     return None
+
+
+def no_replica(*, unavailable: str, key: str) -> Refusal:
+    """``unavailable`` is the engine's reason."""
+    message = unavailable or f"Service {key} has no replica that could answer."
+    return Refusal(503, "no_replica", message, RETRY_WHEN_NONE)
 
 
 def expired(*, serving: int, unavailable: str, key: str, seconds: float) -> Refusal:

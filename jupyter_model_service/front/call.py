@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
-from ..core.admission import admit, expired
+from ..core.admission import admit, expired, no_replica
 from ..core.balance import pick
 from ..core.forwarding import Failure, bearer_token, route
 from ..core.message import Refusal, RequestHead
@@ -157,12 +157,11 @@ class Call(Exchange):
         if backend is not None:
             self._go(backend)
             return True
-        serving = _serving(endpoint)
-        if serving == 0 and not endpoint.starting:
-            self._waits_since = None
-            self.refuse(self._in_vain(waited))
-            return True
-        return False
+        if endpoint.starting or _serving(endpoint):
+            return False
+        self._waits_since = None
+        self.refuse(self._in_vain(waited))
+        return True
 
     def readmit(self, failure: Failure, *, later: bool) -> None:
         """After a replica failed it: on another at once, or first in the queue."""
@@ -182,6 +181,8 @@ class Call(Exchange):
             return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
         if endpoint is None:
             return self._not_found()
+        if not endpoint.starting and not _serving(endpoint):
+            return no_replica(unavailable=endpoint.unavailable, key=endpoint.key)
         return expired(
             serving=_serving(endpoint), unavailable=endpoint.unavailable, key=endpoint.key, seconds=round(waited)
         )

@@ -192,7 +192,9 @@ class Downstream(asyncio.Protocol):
         self._answering = None
         if self._through or self.transport is None or self.transport.is_closing():
             return
-        early, self._early = self._early, None
+        early: list[bytes] | None = None
+        if call.wants_upgrade:  # refused; what followed it was not meant for us
+            early, self._early = self._early, None
         if not keep or early or self._reading is call or (self._half_closed and not self._queue):
             self._end()
             return

@@ -96,7 +96,7 @@ class Exchange(abc.ABC):
     async def _connect(self, pool: Pool) -> None:
         try:
             connection = await pool.connect(self.serving.connect_timeout)
-        except OSError as error:  # TimeoutError is one
+        except (OSError, UnicodeError) as error:  # TimeoutError is the former; a host name may be the latter
             self.task = None
             self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
             return
@@ -112,7 +112,7 @@ class Exchange(abc.ABC):
         head, body = self.head, self.body
         if head.expects and not self._continued:
             self._continued = True
-            if not body.received:
+            if not body.received and not body.done:
                 self.down.write([answers.CONTINUE])
         start = request_head(
             head,

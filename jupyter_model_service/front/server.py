@@ -162,7 +162,7 @@ class Front:
                 desk.wake(now)
         if self._ticks % _SLOW_TICKS == 0:
             self._look_at_idle(now)
-        if self.connections or self._pools or self.calls:
+        if self.connections or any(not pool.unused for pool in (*self._pools.values(), self.web)):
             self.arm()
 
     def _look_at_idle(self, now: float) -> None:

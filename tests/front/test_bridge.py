@@ -59,6 +59,20 @@ def test_a_refused_upgrade_is_a_plain_answer(run: Run) -> None:
     run(body())
 
 
+def test_an_upgrade_behind_another_call(run: Run) -> None:
+    """Pipelined: its early bytes wait for it, not for the call before it."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x") + here.request("/tunnel", *SHOUT) + b"early ")
+            assert (await wire.answer()).json()["target"] == "/x"
+            assert (await wire.head()).status == 101
+            assert await within(wire.reader.readexactly(12)) == b"hello EARLY "
+            wire.close()
+
+    run(body())
+
+
 def test_an_upgrade_without_a_token(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:

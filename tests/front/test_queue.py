@@ -131,7 +131,8 @@ def test_no_replica_and_none_to_come(run: Run) -> None:
             here.endpoint.unavailable = "Service o/n is stopped."
             assert here.endpoint.wake is not None
             here.endpoint.wake()
-            assert (await held.answer()).status == 503
+            got = await held.answer()
+            assert (got.status, got.code) == (503, "no_replica")
             got = await here.call("/x")
             assert (got.status, got.code) == (503, "no_replica")
             assert got.json()["error"]["message"] == "Service o/n is stopped."

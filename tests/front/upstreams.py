@@ -108,6 +108,8 @@ class Replica:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
+    if sock is None:  # closed already
+        return
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
