@@ -82,6 +82,8 @@ class Call(Exchange):
                 log.warning("A token could not be checked (%s)", type(error).__name__)
             caller = None
             refusal = Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
+        if not self.is_current():
+            return
         self.task = None
         if caller is None:
             self.refuse(refusal)

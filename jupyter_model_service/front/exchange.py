@@ -97,14 +97,23 @@ class Exchange(abc.ABC):
         try:
             connection = await pool.connect(self.serving.connect_timeout)
         except (OSError, UnicodeError) as error:  # TimeoutError is the former; a host name may be the latter
-            self.task = None
-            self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
+            if self.is_current():
+                self.task = None
+                self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
+            return
+        if not self.is_current():
+            connection.abort()
             return
         self.task = None
         if connection.transport is None:  # accepted and closed in one turn
             self._failed(Failure.DIED)
         else:
             self._attach(connection)
+
+    def is_current(self) -> bool:
+        """Whether the running task is still this call's. A task that was done waiting when it was cancelled goes on
+        (``wait_for`` before Python 3.12 says so), while the call is on another replica already."""
+        return self.task is not None and self.task is asyncio.current_task()
 
     def _attach(self, connection: Upstream) -> None:
         self.connection = connection

@@ -187,6 +187,45 @@ def test_a_killed_replica_fails_no_call(run: Run, how: str) -> None:
     run(body())
 
 
+@pytest.mark.parametrize("alive", [False, True])
+def test_a_replica_lost_in_any_turn_of_a_connection_attempt(run: Run, alive: bool) -> None:
+    """Whether it refuses or accepts in that very turn: the call goes to the other one, once, and is answered once."""
+
+    async def body() -> None:
+        async with site(Replica("good"), Replica("lost")) as here:
+            loop = asyncio.get_running_loop()
+            good, spare = here.backends
+            for turns in range(12):
+                bad = here.replicas[1].backend() if alive else refusing()
+                here.endpoint.backends[:] = [good, bad]
+                good.started, spare.started = 1000, 1000
+                good.ejected_until = good.failures = 0
+
+                def lose(left: int, bad: Backend = bad) -> None:
+                    if bad.started:
+                        left -= 1
+                    if left >= 0:
+                        loop.call_soon(lose, left)
+                        return
+                    bad.serving, bad.lost = False, True
+                    here.endpoint.backends[:] = [good]
+                    if bad.on_lost is not None:
+                        bad.on_lost()
+
+                before = len(here.replicas[0].seen)
+                wire = await here.send(here.request(f"/{turns}", method="POST", body=b"x"))
+                loop.call_soon(lose, turns)
+                got = await wire.answer()
+                assert got.status == 200
+                if got.json()["replica"] == "good":
+                    assert len(here.replicas[0].seen) == before + 1
+                await wire.send(here.request("/next"))
+                assert (await wire.answer()).json()["target"] == "/next"
+                assert (good.in_flight, bad.in_flight, good.failures) == (0, 0, 0)
+
+    run(body())
+
+
 def test_the_only_replica_is_killed_and_replaced(run: Run) -> None:
     """The call waits for the new one; the engine needs a moment to notice."""
 
