@@ -123,6 +123,20 @@ def test_an_answer_with_an_unclear_framing_is_refused(headers: list[tuple[bytes,
     assert bad.value.refusal.status == 502
 
 
+def test_hop_by_hop_headers_of_an_answer() -> None:
+    """And what the server said about its keep-alive limit is understood."""
+    named = [
+        (b"Connection", b"keep-alive, X-Hop"),
+        (b"X-Hop", b"1"),
+        (b"A", b"2"),
+        (b"Keep-Alive", b"timeout=5, max=9"),
+    ]
+    answer = read_answer(200, "1.1", b"OK", [*named, (b"Content-Length", b"0")], to_head=False)
+    assert (answer.headers, answer.keep, answer.keep_seconds) == ([(b"A", b"2")], True, 5.0)
+    plain = read_answer(200, "1.1", b"OK", [(b"Connection", b"close"), (b"A", b"2")], to_head=False)
+    assert (plain.headers, plain.keep) == ([(b"A", b"2")], False)
+
+
 def test_a_reason_with_control_characters_is_dropped() -> None:
     assert read_answer(200, "1.1", b"O\0K", [], to_head=False).reason == b""
     assert read_answer(200, "1.1", b"Fine \xe9", [], to_head=False).reason == b"Fine \xe9"

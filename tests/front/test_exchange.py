@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .site import Answer, site, until, within
-from .upstreams import Replica, Seen, answer
+from .upstreams import Handler, Replica, Seen, answer
 
 Run = Callable[[Any], Any]
 
@@ -364,6 +364,58 @@ def test_a_malformed_answer_is_a_502(run: Run) -> None:
             assert (got.status, got.code) == (502, "bad_answer")
             await wire.send(here.request("/after"))
             assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+async def endless_head(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X: " + b"y" * 5000 + b"\r\n")
+        await writer.drain()
+
+
+async def endless_field(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        writer.write(b"y" * 5000)
+        await writer.drain()
+
+
+async def bare_switch(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    writer.write(b"HTTP/1.1 101 Go\r\n\r\nraw")
+    return True
+
+
+@pytest.mark.parametrize("handler", [endless_head, endless_field, bare_switch])
+def test_an_answer_that_cannot_be_accepted_is_a_502(run: Run, handler: Handler) -> None:
+    async def body() -> None:
+        async with site(Replica(handlers={"/x": handler})) as here:
+            got = await here.call("/x", "Connection: Upgrade", "Upgrade: shout")
+            assert (got.status, got.code) == (502, "bad_answer")
+
+    run(body())
+
+
+async def talkative(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Says more than its answer: at once (``?now``), or when nobody asked any more."""
+    writer.write(answer(b"fine"))
+    if "now" not in seen.target:
+        await replica.release.wait()
+    writer.write(answer(b"smuggled"))
+    return True
+
+
+@pytest.mark.parametrize("when", ["now", "later"])
+def test_what_a_replica_says_unasked_reaches_nobody(run: Run, when: str) -> None:
+    """The connection is given up: the next call on it would get that as its answer."""
+
+    async def body() -> None:
+        async with site(Replica(handlers={"/talk": talkative})) as here:
+            assert (await here.call(f"/talk?{when}")).body == b"fine"
+            here.replicas[0].release.set()
+            await until(lambda: here.front.pool(here.backends[0]).unused)
+            assert (await here.call("/x")).json()["target"] == "/x"
 
     run(body())
 
