@@ -50,7 +50,7 @@ class ModelServiceExtension(ExtensionApp):
         self.handlers.extend(
             [
                 (r"/model-service/(endpoints/[^/]+/[^/]+(?:/.*)?)", EndpointHandler),
-                (r"/model-service/((?:api/v1|health|metrics)(?:/.*)?)", ControlHandler),
+                (r"/model-service/((?:api/v1|health|metrics)(?:/.*)?|)", ControlHandler),
             ]
         )
 

@@ -153,7 +153,16 @@ class ForwardHandler(JupyterHandler):
 class ControlHandler(ForwardHandler):
     """``model-service/api/v1/…``, ``health``, ``metrics``: small bodies, the gateway's own answers."""
 
+    async def prepare(self) -> None:  # type: ignore[override]
+        # Programs come here: the answer to "who are you" is a status, not a login page.
+        await super().prepare(_redirect_to_login=False)
+        if not self.current_user:
+            raise web.HTTPError(403, "Sign in to Jupyter first, or send a Jupyter token.")
+
     async def _handle(self, path: str) -> None:
+        if not path:
+            self.finish({"api": "api/v1/", "document": "api/v1/openapi.json", "endpoints": "endpoints/OWNER/NAME/"})
+            return
         if path.startswith("api/v1/gateway"):
             self.refuse(404, "not_found", "The gateway itself is run by the Jupyter server, not through it.")
             return

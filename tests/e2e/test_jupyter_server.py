@@ -203,8 +203,11 @@ def test_forwarding_below_a_base_url_with_the_users_rights_and_nothing_of_her_cr
 
     status, _, _ = server.fetch(f"{path}/x", token=False)
     assert status == 403, "no Jupyter token, no endpoint"
-    status, _, _ = server.fetch("model-service/api/v1/services", token=False, Accept="application/json")
-    assert status in (302, 403)
+    for private in ("model-service/", "model-service/api/v1/services", "model-service/metrics"):
+        status, _, body = server.fetch(private, token=False)
+        assert (status, json.loads(body)["error"]["code"]) == (403, "jupyter"), private
+    status, _, body = server.fetch("model-service/")
+    assert (status, json.loads(body)["api"]) == (200, "api/v1/")
 
     status, headers, body = server.fetch(f"{path}/a%2Fb?q=1", Cookie="username-1=secret; _xsrf=x", X_Own="kept")
     assert status == 200
