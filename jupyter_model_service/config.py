@@ -76,7 +76,7 @@ class ModelService(Configurable):
         "gateway that nobody restarts. 0: never.",
     ).tag(config=True)
     max_replicas_per_service = Int(
-        100, min=1, max=100, help="The most replicas that one service may be scaled to."
+        100, min=1, max=100, help="The most replicas that one service may be scaled to; more than 100 are refused."
     ).tag(config=True)
     open_metrics = Bool(
         False,

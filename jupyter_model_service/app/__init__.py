@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import difflib
 import http.client
 import json
+import re
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn, cast
@@ -25,9 +27,11 @@ from ..discovery import GatewayFile, find_gateway, wait_until_gone
 from ..errors import InvalidRequest, ModelServiceError
 from .files import DataDirectory
 from .logs import configure
+from .options import check_names, refused_value
 
 __all__ = ["GatewayApp", "main"]
 
+_ALL = " --help lists them all."
 _STOP_PATIENCE = 60.0  # seconds for open calls, then the replicas' own stop_timeout
 
 
@@ -35,7 +39,19 @@ class _StrictLoader(KVArgParseConfigLoader):
     """traitlets only warns about an option that it does not know; a typo must not be dropped in silence."""
 
     def _handle_unrecognized_alias(self, arg: str) -> NoReturn:
-        raise ArgumentError(f"There is no option {arg}; --help lists them.")
+        near = difflib.get_close_matches(arg, [*GatewayApp.aliases, *GatewayApp.flags], n=1)
+        raise InvalidRequest(f"There is no option --{arg}." + (f" Did you mean --{near[0]}?" if near else _ALL))
+
+    def _add_arguments(self, *given: Any, **named: Any) -> None:
+        super()._add_arguments(*given, **named)
+        # Instead of its usage line, which names everything but what is wrong.
+        self.parser.error = self._refuse  # type: ignore[method-assign]
+
+    def _refuse(self, message: str) -> NoReturn:
+        unknown = re.match(r"argument --([\w-]+): expected one argument", message)
+        if unknown and unknown[1] not in GatewayApp.aliases:
+            self._handle_unrecognized_alias(unknown[1])
+        raise InvalidRequest(f"{message.removeprefix('argument ')}.{_ALL}")
 
 
 class GatewayApp(JupyterApp):
@@ -61,6 +77,8 @@ class GatewayApp(JupyterApp):
         ),
     }
 
+    _reads_files = False
+
     stop_running = Bool(False, help="End the gateway that runs instead of starting one.").tag(config=True)
     leave_replicas = Bool(False, help="With stop_running: leave the replicas running.").tag(config=True)
 
@@ -70,22 +88,36 @@ class GatewayApp(JupyterApp):
     def _create_loader(self, argv: list[str] | None, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=None)
 
+    def update_config(self, config: Config) -> None:
+        """What the command line or a configuration file holds; ``InvalidRequest`` says what is wrong in it."""
+        check_names(config, (GatewayApp, ModelService), strict=not self._reads_files)
+        try:
+            super().update_config(config)
+        except TraitError as error:
+            raise refused_value(error, GatewayApp, config) from error
+
     def initialize(self, argv: Sequence[str] | None = None) -> None:
         """Command line over configuration files, nothing else: no migration, no files made."""
         self.parse_command_line(list(argv or ()))
         if self.extra_args:
             raise InvalidRequest(f"What is {self.extra_args[0]!r}? The gateway takes options only; --help lists them.")
         given: Config = copy.deepcopy(self.config)
+        self._reads_files = True
         self.raise_config_file_errors = True  # traitlets' own way is a traceback, and to go on without the options
         try:
             self.load_config_file(suppress_errors=False)
+        except InvalidRequest:
+            raise
         except Exception as error:  # the file is a program of the user's: anything may come out of it
             raise InvalidRequest(f"The configuration file cannot be used: {type(error).__name__}: {error}.") from error
         self.update_config(given)
 
     def start(self) -> None:
         """Run until the end, or end the one that runs."""
-        settings = ModelService(parent=self).settings()
+        try:
+            settings = ModelService(parent=self).settings()
+        except TraitError as error:
+            raise refused_value(error, ModelService, self.config) from error
         if self.stop_running:
             stop_gateway(settings, leave_replicas=self.leave_replicas)
         else:

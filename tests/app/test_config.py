@@ -74,8 +74,54 @@ def test_wrong_usage_is_refused_with_status_2(
     """Nothing is started or made."""
     folder = tmp_path / "data"
     assert main([*arguments, f"--data-dir={folder}"]) == 2
-    assert capsys.readouterr().err.strip()
+    said = capsys.readouterr().err
+    assert said.strip()
+    assert said.count("\n") == 1, "one sentence, no usage lines"
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("ModelService.prot=1", "There is no option ModelService.prot. Did you mean ModelService.port?"),
+        ("ModelServce.port=1", "There are no options of ModelServce. Did you mean ModelService?"),
+        (
+            "GatewayApp.stop_runing=1",
+            "There is no option GatewayApp.stop_runing. Did you mean GatewayApp.stop_running?",
+        ),
+        (
+            "ModelService.max_replicas_per_service=1000",
+            "ModelService.max_replicas_per_service = 1000 is refused: it must be a whole number from 1 to 100.",
+        ),
+        ("ModelService.port='x'", "ModelService.port = x is refused: it must be a whole number from 0 to 65535."),
+        ("ModelService.keep='maybe'", "ModelService.keep = maybe is refused: it must be True or False."),
+        (
+            "ModelService.attach_timeout=0",
+            "ModelService.attach_timeout = 0 is refused: it must be a number, 1 or more.",
+        ),
+    ],
+)
+def test_a_misspelt_option_and_a_wrong_value_are_refused_in_one_sentence(
+    option: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the file as on the command line; nothing of it, nor of traitlets' words, is left out or added."""
+    file = tmp_path / "config.py"
+    file.write_text(f"c.{option}\n")
+    plain = option.replace("'", "")
+    for arguments in ([f"--config={file}"], [f"--{plain}"]):
+        assert main([*arguments, "--stop", f"--data-dir={tmp_path / 'data'}"]) == 2
+        assert capsys.readouterr() == ("", sentence + "\n")
+
+
+def test_the_options_of_other_programs_may_stand_in_a_shared_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``jupyter_config.py`` is read by every Jupyter program; on our own command line they are a mistake."""
+    file = tmp_path / "config.py"
+    file.write_text("c.ServerApp.port = 3\nc.ModelServiceExtension.keep = True\nc.Application.log_level = 10\n")
+    assert main([f"--config={file}", "--stop", f"--data-dir={tmp_path / 'data'}"]) == 0
+    assert main(["--ServerApp.port=3", "--stop", f"--data-dir={tmp_path / 'data'}"]) == 2
+    assert "There are no options of ServerApp." in capsys.readouterr().err
 
 
 def test_a_broken_configuration_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
