@@ -163,11 +163,22 @@ class Upstream(asyncio.Protocol):
             return False
         return True
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        """An answer without a length ends with its connection, and so does one whose replica was killed.
+
+        Only the runner can tell them apart, and its report takes some milliseconds: the end is passed on when the replica
+        is still not lost after ``end_proof`` seconds (a lost one breaks its calls off, see ``Pool.lost``).
+        """
         sink = self.sink
-        if sink is not None and self._until_close and not self._complete:
-            self._complete = True
-            sink.on_flush()
+        if sink is None or not self._until_close or self._complete:
+            return False
+        self._complete = True
+        sink.on_flush()
+        asyncio.get_running_loop().call_later(self.pool.settings.end_proof, self._end_of, sink)
+        return True  # stays open meanwhile, so that nothing else ends the call
+
+    def _end_of(self, sink: Sink) -> None:
+        if self.sink is sink:
             sink.on_end(False)
 
     def connection_lost(self, exc: Exception | None) -> None:

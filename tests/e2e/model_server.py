@@ -64,6 +64,13 @@ def answer(writer: asyncio.StreamWriter, body: object, status: int = 200) -> Non
 async def stream(writer: asyncio.StreamWriter, query: dict[str, list[str]]) -> None:
     events = int(query.get("events", ["20"])[0])
     interval = float(query.get("interval", ["0.1"])[0])
+    if "unframed" in query:  # neither a length nor chunks: the answer ends with its connection
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        for number in range(events):
+            writer.write(f"data: {number} {os.getpid()} {time.time():.6f}\n\n".encode())
+            await writer.drain()
+            await asyncio.sleep(interval)
+        raise ConnectionError
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     for number in range(events):
         data = f"data: {number} {os.getpid()} {time.time():.6f}\n\n".encode()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from jupyter_model_service import wire
 from jupyter_model_service.client import Client
@@ -316,12 +317,15 @@ def test_a_large_upload_a_slow_reader_and_idle_connections_keep_memory_flat(
     asyncio.run(body())
 
 
-def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(client: Client, model: Model) -> None:
+@pytest.mark.parametrize("framing", ["", "&unframed=1"], ids=["chunked", "until-close"])
+def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(
+    client: Client, model: Model, framing: str
+) -> None:
     service, token = deploy(client, model(), 1)
 
     async def body() -> str:
         caller = Caller(service.endpoint, token)
-        call = asyncio.create_task(caller.request("GET", "/stream?events=600&interval=0.05"))
+        call = asyncio.create_task(caller.request("GET", f"/stream?events=600&interval=0.05{framing}"))
         await soon(lambda: client.get("m").replica_list[0].in_flight == 1, "the stream is in flight")
         await asyncio.sleep(0.3)
         os.kill(next(iter(replica_pids(client, "m").values())), signal.SIGKILL)

@@ -452,6 +452,28 @@ def test_a_reset_in_an_answer_until_close_is_passed_on(run: Run, version: str) -
     run(body())
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_an_answer_until_close_of_a_replica_that_turns_out_dead_is_broken(run: Run, version: str) -> None:
+    """Its end looks like any other; the report that its replica died comes a moment later."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/until-close").replace(b"1.1\r\nHost", version.encode() + b"\r\nHost"))
+            answer = await wire.head()
+            backend = here.endpoint.backends[0]
+            backend.serving, backend.lost = False, True
+            assert backend.on_lost is not None
+            backend.on_lost()
+            if version == "1.0":
+                with pytest.raises(ConnectionResetError):
+                    await within(wire.reader.read(-1))
+            else:
+                await wire.body(answer)
+                assert not answer.complete
+
+    run(body())
+
+
 def test_what_is_no_endpoint_goes_to_the_web_part(run: Run) -> None:
     """Over the Unix socket, with the token and all cookies, without a replica's name."""
 
