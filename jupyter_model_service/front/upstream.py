@@ -166,8 +166,8 @@ class Upstream(asyncio.Protocol):
     def eof_received(self) -> bool:
         """An answer without a length ends with its connection, and so does one whose replica was killed.
 
-        Only the runner can tell them apart, and its report takes some milliseconds: the end is passed on when the replica
-        is still not lost after ``end_proof`` seconds (a lost one breaks its calls off, see ``Pool.lost``).
+        Only the runner can tell them apart, and its report takes some milliseconds: the end is passed on when the
+        replica is still not lost after ``end_proof`` seconds (a lost one breaks its calls off, see ``Pool.lost``).
         """
         sink = self.sink
         if sink is None or not self._until_close or self._complete:
