@@ -86,11 +86,11 @@ class Controller:
             self._parts.meter.phase(service.record.owner, service.record.name, before.phase.value, now - before.since)
         if replica.phase is Phase.LOADING:
             self._tasks.start(f"{replica.id} probing", self._probing.run(replica))
+            self._tasks.start(f"{replica.id} exposure", self._probing.watch_exposure(replica))
         elif replica.phase is Phase.READY and before.phase is Phase.LOADING:
             number = replica.revision.number
             service.retries[number] = after_ready(service.retry(number))
             add_backend(replica, replica.poke.set)
-            self._tasks.start(f"{replica.id} exposure", self._probing.watch_exposure(replica))
         elif replica.phase is Phase.FAILED:
             self._count_failure(replica, before, now)
         if replica.phase in life.LEAVING and before.phase in life.LIVE:

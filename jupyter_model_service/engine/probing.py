@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..core import health
 from ..core import replica as life
+from ..core.replica import Phase
 from ..core.sentences import duration
 from ..ports import ProbeResult
 from .contact import Emit
@@ -34,11 +35,15 @@ class Probing:
             await self._stays_up(replica)
 
     async def watch_exposure(self, replica: Replica) -> None:
-        """Every 30 s: a server may open another port later."""
+        """From the start command on: a server may listen at another port than the given one, which a look at that one
+        does not show (2 s after the start, then every 5 s), or open another port when it is ready (every 30 s)."""
+        settings = self._parts.settings
+        pause = settings.exposure_first
         while replica.live():
-            await self._clock.sleep(self._parts.settings.exposure_interval)
+            await self._clock.sleep(pause)
             if replica.live() and await self._is_exposed(replica):
                 return
+            pause = settings.exposure_loading if replica.phase is Phase.LOADING else settings.exposure_interval
 
     # --- until the first pass ---
 

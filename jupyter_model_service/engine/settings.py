@@ -15,7 +15,9 @@ class EngineSettings:
     first_contact: float = 15.0  # until a started or adopted runner answers for the first time
     contact_patience: float = 3.0  # a replica out of contact for longer is replaced
     port_timeout: float = 2.0  # one look at a port
-    exposure_interval: float = 30.0
+    exposure_first: float = 2.0  # from the start command to the first look at where a replica listens
+    exposure_loading: float = 5.0  # between two looks while it loads, which may take half an hour
+    exposure_interval: float = 30.0  # and after that
     exit_patience: float = 5.0  # beyond stop_timeout, until force is used
     delete_drain: float = 5.0  # open calls of a deleted service
     shutdown_drain: float = 2.0  # open calls when gateway and replicas end together

@@ -8,6 +8,7 @@ import itertools
 
 import pytest
 
+from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import Placement, ReplicaRecord, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
@@ -300,6 +301,34 @@ def test_a_server_that_listens_for_everybody_is_stopped_with_one_sentence() -> N
         assert "replica.ready" not in {event.kind for event in await stage.told()}, "it never took a call"
 
     play(scene)
+
+
+def test_a_server_that_listens_for_everybody_at_another_port_is_stopped_while_it_loads() -> None:
+    """Nothing listens at the given port, and the grace is half an hour: it is stopped after 2 s, or within 5 s of
+    opening the other port."""
+    check = HealthCheck("/health", interval=10.0, max_retries=3, max_wait_time=15.0, initial_delay=1800.0)
+
+    async def scene(stage: Stage) -> None:
+        def elsewhere(replica: FakeReplica) -> None:
+            replica.listens_on = ("0.0.0.0:9999",)
+            replica.becomes("loading")
+
+        stage.world.on_start = elsewhere
+        await stage.create()
+        await stage.until(stage.there)
+        (replica,) = stage.there()
+        assert await stage.until(lambda: replica.id not in stage.world.replicas) == pytest.approx(2, abs=0.2)
+        (failed,) = await stage.told("replica.failed")
+        assert "listens on 0.0.0.0:9999, where others reach it without a token" in failed.message
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        await stage.until(stage.there)
+        (later,) = stage.there()
+        await asyncio.sleep(600)
+        assert later.id in stage.world.replicas, "what listens nowhere may go on loading"
+        later.listens_on = ("0.0.0.0:9999",)
+        assert await stage.until(lambda: later.id not in stage.world.replicas) <= 5.2
+
+    play(scene, Stage(definition(health=check)))
 
 
 def test_a_server_that_opens_another_port_later_is_noticed_within_half_a_minute() -> None:
