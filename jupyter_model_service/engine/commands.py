@@ -79,7 +79,7 @@ class Commands:
         )
 
         async def body() -> Service:
-            self._check_free(owner, chosen, given=name is not None)
+            self._check_free(owner, chosen)
             await self._ledger.commit(lambda: self._parts.store.add_service(record, revision))
             endpoint = Endpoint(owner, chosen, public, definition.serving)
             service = Service(record, {1: revision}, endpoint, not_enforced=not_enforced)
@@ -264,13 +264,13 @@ class Commands:
         if service.deleting:
             raise Conflict(f"Service {service.key} is being deleted.")
 
-    def _check_free(self, owner: str, name: str, *, given: bool) -> None:
+    def _check_free(self, owner: str, name: str) -> None:
         there = self._controller.services.get((owner, name))
         if there is None:
             return
-        state = "is being deleted; try again in a few seconds" if there.deleting else "exists already"
-        advice = "" if given else '; its name was made from that of the model, give another one with "-n NAME"'
-        raise Conflict(f"Service {owner}/{name} {state}{advice}.")
+        if there.deleting:
+            raise Conflict(f"Service {there.key} is being deleted: try again in a few seconds, or give another name.")
+        raise Conflict(f"Service {there.key} exists already: update it to change it, or give another name.")
 
     def _check_replicas(self, replicas: int) -> None:
         most = self._parts.settings.max_replicas
