@@ -97,7 +97,7 @@ def test_wrong_usage_is_refused_with_status_2(
         ("ModelService.keep='maybe'", "ModelService.keep = maybe is refused: it must be True or False."),
         (
             "ModelService.attach_timeout=0",
-            "ModelService.attach_timeout = 0 is refused: it must be a number, 1 or more.",
+            "ModelService.attach_timeout = 0.5 is refused: it must be a number, 1 or more.",
         ),
     ],
 )
