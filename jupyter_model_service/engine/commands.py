@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..core.backoff import Retry
+from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
 from ..core.revision import Revision
 from ..core.routing import Endpoint
-from ..errors import Conflict, InvalidRequest, NotFound
+from ..errors import Conflict, InvalidRequest, NotFound, Problem
 from ..ports import Definitions, ServiceRecord
 from .controller import Controller
 from .journal import Journal
@@ -52,6 +53,13 @@ class Commands:
         if service is None:
             raise NotFound(f"There is no service {owner}/{name}.")
         return service
+
+    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+        """Everything that :meth:`create` would check of a folder alone."""
+        definition, problems = await self._definitions.load(folder)
+        would_be = make_revision(RevisionChange(), None, 1, folder, definition, self._parts.clock.now())
+        not_enforced = self._parts.launcher.check(would_be)
+        return definition, [*problems, *(Problem("", sentence, severity="warning") for sentence in not_enforced)]
 
     async def create(
         self, owner: str, change: RevisionChange, name: str | None, replicas: int, public: bool

@@ -52,7 +52,6 @@ class Engine:
     ) -> None:
         self._settings = settings or EngineSettings()
         self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
-        self._definitions = definitions
         self._clock = clock
         self._endpoint_url = endpoint_url
         self._tasks = Tasks()
@@ -177,7 +176,10 @@ class Engine:
         raise NotFound(f"Service {service.key} has no replica {replica}.")
 
     async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
-        return await self._definitions.load(folder)
+        """What ``create`` would find: the definition and the warnings, among them what the launcher cannot enforce.
+
+        Raises as ``create`` does: ``DefinitionError``, and ``InvalidRequest`` for what the launcher cannot do."""
+        return await self._commands.validate(folder)
 
     # --- commands ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from jupyter_model_service.core.replica import Phase
 from jupyter_model_service.core.revision import Mount, Revision
 from jupyter_model_service.engine.requests import RevisionChange
-from jupyter_model_service.errors import Conflict, DefinitionError, InvalidRequest, LaunchError, NotFound
+from jupyter_model_service.errors import Conflict, DefinitionError, InvalidRequest, LaunchError, NotFound, Problem
 from jupyter_model_service.ports import ServiceRecord
-from jupyter_model_service.testing import FakeReplica, MemoryStore
+from jupyter_model_service.testing import FakeLauncher, FakeReplica, MemoryStore
 
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
 
@@ -53,7 +54,40 @@ class Watch:
         assert isinstance(outcome, asyncio.CancelledError), outcome
 
 
-# --- create ---
+# --- validate, create ---
+
+
+def test_a_folder_that_create_refuses_is_not_called_valid() -> None:
+    """The definition is fine, the launcher's is the word: what it cannot enforce is a warning, what it cannot do an
+    error, the same in both."""
+
+    class Refusing(FakeLauncher):
+        def check(self, revision: Revision) -> Sequence[str]:
+            assert (revision.number, revision.image, revision.environment) == (1, None, ())
+            if revision.definition.name == "no":
+                raise InvalidRequest("Replicas cannot do this here.")
+            return ("Memory is not limited.",)
+
+    stage = Stage()
+    stage.launcher_class = Refusing
+    stage.build()
+
+    async def scene(stage: Stage) -> None:
+        known = Problem("models[0].extra", "is not used", severity="warning")
+        stage.definitions.put("/yes", definition("yes"), [known])
+        found, warnings = await stage.engine.validate("/yes")
+        assert found.name == "yes"
+        assert list(warnings) == [known, Problem("", "Memory is not limited.", severity="warning")]
+        stage.definitions.put("/no", definition("no"))
+        with pytest.raises(InvalidRequest, match="cannot do this here"):
+            await stage.engine.validate("/no")
+        with pytest.raises(InvalidRequest, match="cannot do this here"):
+            await stage.engine.create(OWNER, change=RevisionChange(folder="/no"), name=None)
+        with pytest.raises(DefinitionError):
+            await stage.engine.validate("/nowhere")
+        assert (stage.engine.services(), stage.disk.writes) == ([], 0)
+
+    play(scene, stage)
 
 
 def test_names_come_from_the_model_and_are_unique() -> None:
