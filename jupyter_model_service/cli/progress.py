@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from ..client.units import show_duration
 from ..commands import UsageError
+from .news import ENDED, News, under_way, waiting
 from .render import describe_replica, event_line
 from .text import Paint, clean, clean_log, colours
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 Json = Mapping[str, Any]
-_ENDED = ("gone", "failed")
 _SHOWN = 12  # replicas of one service that a display has room for
 
 
@@ -26,39 +27,53 @@ class Watcher:
     """The observer of a terminal session. Progress and notices go to ``errors`` (stderr), so that what a program reads
     from ``output`` is the result alone."""
 
+    quiet_seconds = 15.0  # after which a line says that it goes on
+
     def __init__(self, output: IO[str], errors: IO[str], *, as_json: bool) -> None:
         self._output = output
         self._errors = errors
         self._as_json = as_json
         self._paint = Paint(colours(output))
         self._began = 0.0
-        self._last: dict[str, str] = {}
-        self._failed: set[str] = set()
+        self._news = News()
+        self._spoken = 0.0  # monotonic, of the last line
+        self._still = "asking the gateway"  # what a line would say while nothing changes
         self._last_replica: str | None = None
 
     # --- following a service -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def following(self, name: str, verb: str) -> Iterator[None]:
-        self._began, self._last, self._failed = time.monotonic(), {}, set()
-        yield
+        self._begin()
+        ended = threading.Event()
+        thread = threading.Thread(target=self._say_still, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(1)
+
+    def _begin(self) -> None:
+        self._began = self._spoken = time.monotonic()
+        self._news = News()
+        self._still = "asking the gateway"
+
+    def _say_still(self, ended: threading.Event) -> None:
+        """A model that loads for 20 minutes changes nothing for 20 minutes: silence would look like a hang."""
+        while not ended.wait(max(0.01, self._spoken + self.quiet_seconds - time.monotonic())):
+            if time.monotonic() - self._spoken >= self.quiet_seconds:
+                self._tell(f"still: {self._still}")
 
     def changed(self, service: Json) -> None:
-        for text in self._news(service):
-            self._say(f"{show_duration(time.monotonic() - self._began):>12}  {text}")
+        news = self._news.of(service)
+        self._still = under_way(self._news.forward(service))
+        for text in news:
+            self._tell(text)
 
-    def _news(self, service: Json) -> list[str]:
-        """One line for each replica, and for the service, that is not as it was told last."""
-        first = not self._last
-        replicas = service["replica_list"]
-        seen = {"": f"{service['name']} is {service['state']}{_waiting(service)}"}
-        seen |= {each["id"]: f"{each['id']} {describe_replica(each)}" for each in replicas}
-        # Those that had ended before, and those whose failure was told: that they are gone, too, is no news.
-        old = {r["id"] for r in replicas if r["phase"] in _ENDED and (first or r["id"] in self._failed)}
-        self._failed |= {r["id"] for r in replicas if r["phase"] in _ENDED}
-        news = [text for key, text in seen.items() if self._last.get(key) != text and key not in old]
-        self._last |= seen
-        return news
+    def _tell(self, text: str) -> None:
+        self._spoken = time.monotonic()
+        self._say(f"{show_duration(self._spoken - self._began):>12}  {text}")
 
     # --- the rest ------------------------------------------------------------------------------------------
 
@@ -114,23 +129,21 @@ class LiveWatcher(Watcher):
 
         self._console = Console(file=self._errors, highlight=False)
         self._spinner = Spinner("dots")
-        with (
-            super().following(name, verb),
-            Live(get_renderable=self._display, console=self._console, refresh_per_second=8, transient=True),
-        ):
+        self._begin()
+        with Live(get_renderable=self._display, console=self._console, refresh_per_second=8, transient=True):
             yield
         self._console = None
 
     def changed(self, service: Json) -> None:
-        news = self._news(service)
-        ended = {r["id"] for r in service["replica_list"] if r["phase"] in _ENDED and r["reason"]}
+        news = self._news.of(service)
+        ended = {r["id"] for r in service["replica_list"] if r["phase"] in ENDED and r["reason"]}
         if self._console is not None:
             from rich.text import Text
 
             for text in news:
                 if text.partition(" ")[0] in ended:
                     self._console.print(Text(text, style="red"))
-        self._service = service
+        self._service = self._news.forward(service)
 
     def notice(self, sentence: str) -> None:
         if self._console is None:
@@ -152,8 +165,8 @@ class LiveWatcher(Watcher):
             return self._spinner
         counts = service["replicas"]
         head = f"{service['name']} is {service['state']}, {counts['ready']} of {counts['want']} ready"
-        self._spinner.update(text=Text(f"{head}{_waiting(service)}  {elapsed}"))
-        alive = [replica for replica in service["replica_list"] if replica["phase"] not in _ENDED]
+        self._spinner.update(text=Text(f"{head}{waiting(service)}  {elapsed}"))
+        alive = [replica for replica in service["replica_list"] if replica["phase"] not in ENDED]
         table = Table.grid(padding=(0, 2))
         now = time.time()
         for replica in alive[:_SHOWN]:
@@ -163,13 +176,6 @@ class LiveWatcher(Watcher):
         if len(alive) > _SHOWN:
             table.add_row(Text(f"  and {len(alive) - _SHOWN} more"))
         return Group(self._spinner, table)
-
-
-def _waiting(service: Json) -> str:
-    """Why nothing happens while no replica is on its way: the pause between two attempts, mostly."""
-    busy = any(each["phase"] not in (*_ENDED, "ready") for each in service["replica_list"])
-    under_way = service["state"] in ("starting", "updating", "degraded")
-    return f": {clean(service['reason'])}" if under_way and not busy and service["reason"] else ""
 
 
 def watcher_for(output: IO[str], errors: IO[str], *, as_json: bool) -> Watcher:

@@ -96,7 +96,7 @@ def test_wrong_usage_is_refused_with_status_2(
         ("ModelService.port='x'", "ModelService.port = x is refused: it must be a whole number from 0 to 65535."),
         ("ModelService.keep='maybe'", "ModelService.keep = maybe is refused: it must be True or False."),
         (
-            "ModelService.attach_timeout=0",
+            "ModelService.attach_timeout=0.5",
             "ModelService.attach_timeout = 0.5 is refused: it must be a number, 1 or more.",
         ),
     ],
