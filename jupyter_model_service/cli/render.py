@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -179,14 +180,22 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
 
 
 def how_to_call(service: Json) -> str:
-    name, endpoint = service["name"], service["endpoint"]
+    name, url = service["name"], shlex.quote(_answering(service))
     if service["public"]:
-        return f"\nCall it:\n  curl {endpoint}"
+        return f"\nCall it:\n  curl {url}"
     return (
         "\nCall it:\n"
         f"  {PROGRAM} generate-token {name} --output {name}.token\n"
-        f'  curl -H "Authorization: Bearer $(cat {name}.token)" {endpoint}'
+        f'  curl -H "Authorization: Bearer $(cat {name}.token)" {url}'
     )
+
+
+def _answering(service: Json) -> str:
+    """An address that the model answers: its health check's. At the bare endpoint, most models have nothing."""
+    active = [each["definition"] for each in service["revisions"] if each["number"] == service["revision"]]
+    check = (active[0].get("health_check") if active else None) or {}
+    path = clean(check.get("path", ""))
+    return f"{service['endpoint']}{path.removeprefix('/')}"
 
 
 def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:

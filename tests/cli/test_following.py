@@ -81,6 +81,26 @@ def test_a_public_service_is_called_without_a_token(line: Line, fake: FakeGatewa
     assert ran.out.endswith("Call it:\n  curl http://127.0.0.1:1/endpoints/ada/demo/\n")
 
 
+@pytest.mark.parametrize(
+    ("check", "url"),
+    [
+        ({"path": "/health?a=1&b=2"}, "'http://127.0.0.1:1/endpoints/ada/demo/health?a=1&b=2'"),
+        (None, "http://127.0.0.1:1/endpoints/ada/demo/"),
+    ],
+)
+def test_the_call_that_is_proposed_is_one_that_the_model_answers(
+    line: Line, fake: FakeGateway, check: Any, url: str
+) -> None:
+    """The health check's path of the active revision: the bare endpoint is a 404 for most models."""
+    revisions = [
+        {"number": number, "created_at": 1.0, "folder": "/m", "model_name": "m", "definition": {"health_check": each}}
+        for number, each in ((1, check), (2, {"path": "/other"}))
+    ]
+    with meanwhile(fake, service(public=True, revisions=revisions)):
+        ran = line("create", ".", "--public")
+    assert ran.out.endswith(f"Call it:\n  curl {url}\n")
+
+
 def test_a_failed_start_ends_with_the_reason_and_the_log(line: Line, fake: FakeGateway) -> None:
     exit = {"stage": "serve", "code": 1, "tail": ["Traceback", "ModuleNotFoundError: No module named 'torch'"]}
     gone = replica("demo-a", "gone", reason="exited with code 1 while loading", exit=exit)
