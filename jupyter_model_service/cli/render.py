@@ -207,6 +207,8 @@ def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str
     if outcome.tail:
         lines += ["Last lines of its log:", *(f"  | {clean(line)}" for line in outcome.tail)]
     lines.append(f"More: {PROGRAM} events {name}")
+    if result.verb == "create" and state == "failed":
+        lines.append(f"Mend the folder, then: {PROGRAM} update {name}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +21,7 @@ from ..client.waiting import Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
 from .following import follow_events, follow_logs
+from .grammar import PROGRAM
 from .results import (
     DoneResult,
     EndpointResult,
@@ -99,8 +102,21 @@ def _create(session: Session, arguments: argparse.Namespace) -> Result:
     options = _options(arguments)
     _ensure_gateway(session, options["folder"])
     options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
-    service = session.send(calls.create(options))
+    try:
+        service = session.send(calls.create(options))
+    except Conflict as error:
+        raise Conflict(error.message + _instead(arguments, error.message)) from error
     return _follow(session, arguments, service, Goal(revision=service["revision"]))
+
+
+def _instead(arguments: argparse.Namespace, message: str) -> str:
+    """What to type where the name is taken: without -n, only the gateway's sentence (``Service ada/demo exists …``)
+    has the name. Nothing for one that is just being deleted: the sentence says what to do."""
+    taken = re.match(r"Service [^/ ]+/([a-z0-9-]+) exists ", message)
+    if taken is None:
+        return ""
+    folder = shlex.quote(arguments.folder)
+    return f" Here: {PROGRAM} update {taken[1]} {folder}, or {PROGRAM} create {folder} -n OTHER"
 
 
 def _ensure_gateway(session: Session, folder: str) -> None:

@@ -111,6 +111,7 @@ def test_a_failed_start_ends_with_the_reason_and_the_log(line: Line, fake: FakeG
     assert "demo is failed: 5 replicas in a row exited\n" in ran.err
     assert "  | ModuleNotFoundError: No module named 'torch'\n" in ran.err
     assert "demo-a gone: exited with code 1 while loading" in ran.err
+    assert ran.err.endswith("Mend the folder, then: jupyter model-service update demo\n")
 
 
 def test_a_failure_is_told_once_and_the_pause_before_the_next_attempt_too(line: Line, fake: FakeGateway) -> None:

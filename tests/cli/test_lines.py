@@ -297,6 +297,19 @@ def test_create_sends_what_the_options_say(
     assert len(fake.requests) == 1, "one call, since its time is felt"
 
 
+@pytest.mark.parametrize("words", [[], ["-n", "demo"]])
+def test_a_name_that_is_taken_is_told_with_the_lines_that_help(line: Line, fake: FakeGateway, words: list[str]) -> None:
+    """Without -n, the name is the one that the gateway made of the model's."""
+    sentence = "Service ada/demo exists already: update it to change it, or give another name."
+    fake.answers["POST", "api/v1/services"] = refusal(409, "conflict", sentence)
+    ran = line("create", "a folder", *words)
+    assert ran.status == 1
+    assert ran.err == (
+        f"{sentence} Here: jupyter model-service update demo 'a folder', "
+        "or jupyter model-service create 'a folder' -n OTHER\n"
+    )
+
+
 def test_update_sends_what_changes_only(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     sent = [
