@@ -44,7 +44,11 @@ class Want:
 @dataclass(frozen=True)
 class SeenReplica:
     """``outdated``: of the right revision, but to be replaced (``restart``). ``created_at`` and
-    ``ready_at`` (of its first pass) are monotonic."""
+    ``ready_at`` (of its first pass) are monotonic.
+
+    ``spared_until`` (monotonic): adopted after a restart of ours, it may well have served for days; until it has been
+    looked at it is held to serve, or an update would stop every old replica before the first probe.
+    """
 
     id: str
     revision: int
@@ -54,6 +58,10 @@ class SeenReplica:
     in_flight: int = 0
     created_at: float = 0.0
     ready_at: float = 0.0
+    spared_until: float = 0.0
+
+    def serves(self, now: float) -> bool:
+        return self.phase in SERVING or now < self.spared_until
 
 
 @dataclass(frozen=True)
@@ -121,19 +129,21 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
         return Plan((*actions, *(_leave(r, _why_not_running(want)) for r in live)))
     current = [r for r in live if r.revision == want.active and not r.outdated]
     old = [r for r in live if r.revision != want.active or r.outdated]
+    wakes = [r.spared_until for r in live if r.phase not in SERVING and r.serves(now)]
     if want.failed:  # 3
-        idle = [r for r in live if r.phase not in SERVING]
-        return Plan((*actions, *(Stop(r.id, "the service is failed") for r in idle)))
-    if (verdict := _give_up(want, old)) is not None:
+        idle = [r for r in live if not r.serves(now)]
+        return Plan((*actions, *(Stop(r.id, "the service is failed") for r in idle)), min(wakes, default=None))
+    if (verdict := _give_up(want, old, now)) is not None:
         return Plan((*actions, verdict))
     ready = [r for r in current if r.phase is Phase.READY]
-    proved, wakes = len(ready), []
-    if any(r.phase in SERVING for r in old):  # 4
-        wakes = [r.ready_at + PROVING for r in ready if now < r.ready_at + PROVING]
-        proved -= len(wakes)
-    kept, retired = _retire(want, proved, old)
+    proved = len(ready)
+    if any(r.serves(now) for r in old):  # 4
+        proving = [r.ready_at + PROVING for r in ready if now < r.ready_at + PROVING]
+        wakes += proving
+        proved -= len(proving)
+    kept, retired = _retire(want, proved, old, now)
     actions += retired
-    victims = _victims(current, len(current) - want.replicas)  # 5
+    victims = _victims(current, len(current) - want.replicas, now)  # 5
     actions += [_leave(r, f"scaled to {want.replicas}") for r in victims]
     missing = want.replicas - len(current)
     if kept:
@@ -163,10 +173,10 @@ def _leave(replica: SeenReplica, reason: str) -> Action:
     return Drain(replica.id, reason) if replica.phase in SERVING else Stop(replica.id, reason)
 
 
-def _give_up(want: Want, old: Sequence[SeenReplica]) -> TakeBack | Fail | None:
+def _give_up(want: Want, old: Sequence[SeenReplica], now: float) -> TakeBack | Fail | None:
     if not want.retry.tired:
         return None
-    serving_old = [r for r in old if r.phase in SERVING]
+    serving_old = [r for r in old if r.serves(now)]
     if want.stable is not None and want.stable != want.active:
         # Even one that was ready for a moment: it never got as far as to replace the former one.
         return TakeBack(want.stable, want.retry.reason)
@@ -176,23 +186,25 @@ def _give_up(want: Want, old: Sequence[SeenReplica]) -> TakeBack | Fail | None:
     return None if want.retry.ever_ready else Fail(want.retry.reason)
 
 
-def _retire(want: Want, proved: int, old: Sequence[SeenReplica]) -> tuple[list[SeenReplica], list[Action]]:
+def _retire(
+    want: Want, proved: int, old: Sequence[SeenReplica], now: float
+) -> tuple[list[SeenReplica], list[Action]]:
     """Which old ones stay for now, and how the others leave; ``proved`` new ones can take their place."""
     why = f"replaced by revision {want.active}"
-    idle = [r for r in old if r.phase not in SERVING]
-    serving = [r for r in old if r.phase in SERVING]
+    idle = [r for r in old if not r.serves(now)]
+    serving = [r for r in old if r.serves(now)]
     spare = max(0, proved + len(serving) - want.replicas)
-    leaving = _victims(serving, spare)
+    leaving = _victims(serving, spare, now)
     actions = [_leave(r, why if r.revision != want.active else "restarted") for r in (*idle, *leaving)]
     return [r for r in serving if r not in leaving], actions
 
 
-def _victims(replicas: Sequence[SeenReplica], count: int) -> list[SeenReplica]:
+def _victims(replicas: Sequence[SeenReplica], count: int, now: float) -> list[SeenReplica]:
     """The ``count`` that are missed least; of equals the newest, which has the coldest caches."""
 
     def worth(replica: SeenReplica) -> tuple[int, int, float, str]:
-        doubtful = replica.phase is Phase.UNHEALTHY or replica.suspect
-        grade = 0 if replica.phase not in SERVING else 1 if doubtful else 2
+        doubtful = replica.phase is not Phase.READY or replica.suspect
+        grade = 0 if not replica.serves(now) else 1 if doubtful else 2
         return grade, replica.in_flight, -replica.created_at, replica.id
 
     return sorted(replicas, key=worth)[: max(0, count)]

@@ -211,3 +211,14 @@ def test_a_new_replica_takes_the_place_of_an_old_one_after_two_seconds() -> None
     assert sorted(what(plan(rolling, there, NOW + 2))) == ["=2", "~a"]
     alone = seen(SeenReplica("x", 2, R, ready_at=NOW))
     assert what(plan(rolling, alone, NOW)) == ["=2"], "where nothing else serves there is nothing to wait for"
+
+
+def test_an_adopted_replica_is_not_stopped_before_it_was_looked_at() -> None:
+    """After a kill of the gateway in an update, the old ones start over as STARTING; for a while they count as serving."""
+    old = [SeenReplica(n, 1, Phase.STARTING, spared_until=NOW + 15) for n in "ab"]
+    new = SeenReplica("c", 2, L)
+    assert what(plan(want(active=2), [*old, new], NOW)) == []
+    assert plan(want(active=2), [*old, new], NOW).wake_at == NOW + 15
+    assert what(plan(want(active=2), [*old, new], NOW + 15)) == ["-a", "-b", "+2"]
+    assert what(plan(want(active=1, failed=True), old, NOW)) == []
+    assert what(plan(want(active=1, failed=True), old, NOW + 15)) == ["-a", "-b"]

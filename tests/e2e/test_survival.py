@@ -338,3 +338,28 @@ def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(
         raise AssertionError(f"looked complete: {status} {answer[-100:]!r}")
 
     assert asyncio.run(body())
+
+
+def test_kill_9_of_the_gateway_in_an_update_keeps_the_old_revision_serving(gateway: Gateway, model: Model) -> None:
+    """The new revision still loads; the adopted old replicas must not be taken for ones that never served."""
+    client = gateway.client()
+    service, token = deploy(client, model(), 2)
+    before = replica_pids(client, "m")
+    client.update("m", environment={"OPEN_AFTER": "never"})
+    eventually(lambda: client.get("m").replicas.total > 2, "the new revision is being started")
+    gateway.kill()
+    gateway.start()
+    client = gateway.client()
+
+    async def body() -> None:
+        caller = Caller(service.endpoint, token)
+        for _ in range(20):
+            status, _, _ = await asyncio.wait_for(caller.request("POST", "/work", b"x"), 10)
+            assert status == 200
+        await caller.close()
+
+    asyncio.run(body())
+    eventually(lambda: before.items() <= replica_pids(client, "m").items(), "the same replicas serve")
+    client.rollback("m", 1)
+    eventually(lambda: client.get("m").stable_revision == 1 and client.get("m").replicas.total == 2, "back", 60)
+    assert replica_pids(client, "m") == before
