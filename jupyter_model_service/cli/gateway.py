@@ -16,8 +16,9 @@ _START_SECONDS = 30.0
 
 SUMMARY = "run, start, show or stop the gateway"
 DETAILS = (
-    "Without options it runs here, until Ctrl-C, while Jupyter servers come and go. It is what serves the endpoints; "
-    "`create` and JupyterLab start one by themselves. Every option of its configuration may be given, too: "
+    "Without options it runs here, until Ctrl-C; unless --keep is given, it also ends with the last Jupyter server "
+    "that uses it, or after 60 s in which none came. It is what serves the endpoints; `create` and JupyterLab start one by "
+    "themselves. Every option of its configuration may be given, too: "
     "--help-all lists them."
 )
 
@@ -28,7 +29,9 @@ def arguments(parser: Parser) -> None:
     what.add_argument("--status", action="store_true", help="show the one that runs")
     what.add_argument("--stop", action="store_true", help="end the one that runs, and its replicas with it")
     parser.add_argument("--leave-replicas", action="store_true", help="with --stop: the next gateway takes them over")
-    parser.add_argument("--keep", action="store_true", help="stay when the last Jupyter server has ended")
+    parser.add_argument(
+        "--keep", action="store_true", help="stay when the last Jupyter server has ended, or none comes"
+    )
     parser.add_argument("--port", metavar="N", help="listen there (default: the port used last)")
     parser.add_argument("--log-level", metavar="LEVEL", help="such as DEBUG")
 
