@@ -97,11 +97,22 @@ def service_page(service: Json, paint: Paint) -> str:
     ]
     title = paint(f"{service['owner']}/{service['name']}", "bold")
     blocks = [title + "\n" + "\n".join(f"  {name + ':':<14}{value}" for name, value in facts if value)]
-    if service["replica_list"]:
-        blocks.append(replica_table(service["replica_list"], paint))
+    replicas = _worth_showing(service)
+    if replicas:
+        blocks.append(replica_table(replicas, paint))
     if len(service["revisions"]) > 1:
         blocks.append(revision_table(service, paint))
     return "\n\n".join(blocks)
+
+
+def _worth_showing(service: Json) -> Sequence[Json]:
+    """While it is ready, of those that have gone only the last: old failures are in its events."""
+    replicas: Sequence[Json] = service["replica_list"]
+    gone = [each for each in replicas if each["phase"] == "gone"]
+    if service["state"] != "ready" or len(gone) < 2:
+        return replicas
+    last = max(gone, key=lambda each: each["since"])
+    return [each for each in replicas if each["phase"] != "gone" or each is last]
 
 
 def _revision_fact(service: Json) -> str:
@@ -152,7 +163,7 @@ def _doing(replica: Json) -> str:
 def revision_table(service: Json, paint: Paint) -> str:
     rows = [
         [
-            str(revision["number"]) + (" (active)" if revision["number"] == service["revision"] else ""),
+            str(revision["number"]) + _part(service, revision["number"]),
             moment(revision["created_at"]),
             clean(revision["model_name"]),
             clean(revision["folder"]),
@@ -160,6 +171,14 @@ def revision_table(service: Json, paint: Paint) -> str:
         for revision in service["revisions"]
     ]
     return columns(["REVISION", "CREATED", "MODEL", "FOLDER"], rows, paint)
+
+
+def _part(service: Json, number: int) -> str:
+    """During an update the stable revision still serves while the active one comes up; otherwise they are the same."""
+    parts = ["active"] if number == service["revision"] else []
+    if number == service["stable_revision"] and service["replicas"]["ready"]:
+        parts.append("serving")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def service_summary(result: ServiceResult, paint: Paint) -> str:

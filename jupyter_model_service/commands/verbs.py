@@ -284,7 +284,10 @@ def _logs(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.follow:
         follow_logs(session.connection, key, arguments.replica, tail, session.observer.lines)
         return LogsResult(None)
-    return LogsResult(session.connection.last_logs(key, arguments.replica, tail))
+    answer = session.connection.last_logs(key, arguments.replica, tail)
+    if not answer["lines"] and tail:
+        session.observer.notice(f"{answer['replica']} has printed nothing yet.")
+    return LogsResult(answer)
 
 
 def _events(session: Session, arguments: argparse.Namespace) -> Result:

@@ -175,6 +175,39 @@ def test_info_shows_what_is_going_on(line: Line, fake: FakeGateway) -> None:
         assert part in out, part
 
 
+def test_info_of_a_ready_service_shows_the_last_of_those_that_have_gone(line: Line, fake: FakeGateway) -> None:
+    """While it is not ready, each may be the one that tells why."""
+    replicas = [replica(f"demo-{n}", "gone", reason=f"exited with code {n}", since=n) for n in (1, 3, 2)]
+    replicas.append(replica("demo-ready"))
+    fake.services["ada/demo"] = service(replica_list=replicas)
+    out = line("info", "demo").out
+    assert ("demo-ready" in out, out.count("exited with"), "exited with code 3" in out) == (True, 1, True)
+    fake.services["ada/demo"] = service(state="degraded", replica_list=replicas)
+    assert line("info", "demo").out.count("exited with") == 3
+
+
+def test_info_marks_the_revision_that_serves(line: Line, fake: FakeGateway) -> None:
+    revisions = [{"number": n, "created_at": 1.0, "folder": "/m", "model_name": "x"} for n in (1, 2, 3)]
+
+    def marks(**changes: Any) -> list[str]:
+        fake.services["ada/demo"] = service(revisions=revisions, **changes)
+        table = line("info", "demo").out.partition("REVISION  ")[2].splitlines()[1:]
+        return [row.partition("  ")[0] for row in table]
+
+    assert marks(revision=3, stable_revision=2, state="updating", ready=1) == ["1", "2 (serving)", "3 (active)"]
+    assert marks(revision=3, stable_revision=3) == ["1", "2", "3 (active, serving)"]
+    assert marks(revision=3, stable_revision=3, state="stopped") == ["1", "2", "3 (active)"]
+
+
+def test_a_model_that_printed_nothing_is_said_to_have(line: Line, fake: FakeGateway) -> None:
+    """On standard error: what a program reads is the log alone."""
+    fake.services["ada/demo"] = service()
+    ran = line("logs", "demo", "--replica", "demo-x")
+    assert (ran.status, ran.out.strip(), ran.err) == (0, "", "demo-x has printed nothing yet.\n")
+    fake.log = ["a line"]
+    assert line("logs", "demo", "--replica", "demo-x").err == ""
+
+
 def test_what_others_wrote_cannot_steer_the_terminal(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service(reason="a\x1b]0;title\x07b\x1b[2Jc\rd\ne", state="degraded", want=2)
     fake.events = [event(1, message="x\x1b[31my\x9bz")]
