@@ -29,7 +29,7 @@ def manual() -> float:
 def through_us(gateway: Gateway, name: str) -> tuple[float, float]:
     """Seconds to the first 200, and of these the command line's own."""
     client = gateway.client()
-    url = urlsplit(client.info().url if hasattr(client.info(), "url") else client.url)
+    url = urlsplit(client.url)
     owner = client.info().owner
     began = time.perf_counter()
     command = [sys.executable, "-m", "jupyter_model_service.cli", "create", str(NOOP), "-n", name, "--detach"]

@@ -34,6 +34,10 @@ def memory(figures: dict[str, Any]) -> str:
             ["2 runners", round(sum(runners), 1)],
             ["**beyond the models**", f"**{figures['beyond_models_pss_mb']}**"],
             ["2 models (uvicorn + FastAPI), which are the model's own", round(sum(figures["models_pss_mb"]), 1)],
+            [
+                "whole stack, as the peers below",
+                round(figures["beyond_models_pss_mb"] + sum(figures["models_pss_mb"]), 1),
+            ],
             ["CPU of gateway and runners while idle, cores", figures["idle_cpu_cores"]],
         ],
     )
@@ -82,9 +86,9 @@ def main() -> None:
     for part in (startup, memory, start, failover, stream):
         figures = json.loads((HERE / "results" / f"{part.__name__}.json").read_text())
         mark = f"<!-- {part.__name__} -->"
-        written = f"{mark}\n\n{part(figures)}\n"
         before, _, after = page.partition(mark)
-        page = before + written + re.sub(r"\A\n(?:\n?\|.*\n)*", "", after, count=1)
+        # Only the first table below the mark is ours; what follows (the peers' rows) is kept.
+        page = before + mark + "\n\n" + part(figures) + "\n" + re.sub(r"\A\n+(?:\|.*\n)*", "", after, count=1)
     PAGE.write_text(page)
 
 
