@@ -93,6 +93,12 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 answer(writer, {"pid": os.getpid(), "version": VERSION, "echo": body.decode("utf-8", "replace")[:200]})
             elif url.path == "/stream":
                 await stream(writer, parse_qs(url.query))
+            elif url.path == "/big":
+                size = int(parse_qs(url.query)["mb"][0]) << 20
+                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+                for _ in range(size >> 16):
+                    writer.write(b"x" * (1 << 16))
+                    await writer.drain()
             elif url.path == "/health":
                 answer(writer, {"ok": True}, int(os.environ.get("HEALTH_STATUS", "200")))
             elif url.path == "/die":

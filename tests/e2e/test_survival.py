@@ -172,6 +172,9 @@ async def _pause(seconds: float) -> None:
 def test_a_hung_replica_gets_no_new_calls_and_is_replaced(client: Client, model: Model) -> None:
     service, token = deploy(client, model(interval=1, max_wait_time=2, max_retries=2), 3)
 
+    def calls_on(replica: str) -> int:
+        return sum(r.in_flight for r in client.get("m").replica_list if r.id == replica)
+
     async def body() -> tuple[Load, int]:
         replica, pid = next(iter(replica_pids(client, "m").items()))
         async with Load(service.endpoint, token, posts=20, streams=4) as load:
@@ -182,11 +185,11 @@ def test_a_hung_replica_gets_no_new_calls_and_is_replaced(client: Client, model:
                 return any(r.id == replica and r.suspect for r in client.get("m").replica_list)
 
             await soon(suspect, "out of rotation after one late probe", 5)
-            stuck = len([r for r in client.get("m").replica_list if r.id == replica and r.in_flight])
+            stuck = calls_on(replica)
             await load.calls(100)
+            assert calls_on(replica) <= stuck, "it gets no new calls while others pass"
             await soon(gone(client, "m", replica), "replaced after max_retries", 30)
             await soon(ready(client, "m", 3), "three ready replicas again")
-            assert stuck <= 1
         return load, pid
 
     load, pid = asyncio.run(body())
@@ -306,6 +309,12 @@ def test_a_large_upload_a_slow_reader_and_idle_connections_keep_memory_flat(
         before = process.memory_info().rss
         assert await upload() == b'{"size": 209715200}'
         assert process.memory_info().rss - before < 24 << 20, "a 200 MB upload passes through"
+        slow = Caller(service.endpoint, token)
+        assert await slow.send("GET", "/big?mb=200") == 200  # and reads no more of it
+        await soon(lambda: client.get("m").replica_list[0].in_flight == 1, "the slow reader's call is open")
+        await asyncio.sleep(1.0)  # for as much as would come if nothing held it back
+        assert process.memory_info().rss - before < 24 << 20, "a slow reader is not read for"
+        await slow.close()
         idle = [await asyncio.open_connection(caller.host, caller.port) for _ in range(1000)]
         status, _, _ = await caller.request("POST", "/work", b"still quick")
         assert status == 200
