@@ -17,8 +17,8 @@ _START_SECONDS = 30.0
 SUMMARY = "run, start, show or stop the gateway"
 DETAILS = (
     "Without options it runs here, until Ctrl-C; unless --keep is given, it also ends with the last Jupyter server "
-    "that uses it, or after 60 s in which none came. It is what serves the endpoints; `create` and JupyterLab start one by "
-    "themselves. Every option of its configuration may be given, too: "
+    "that uses it, or after 60 s in which none came. It is what serves the endpoints; `create` and JupyterLab start "
+    "one by themselves. Every option of its configuration may be given, too: "
     "--help-all lists them."
 )
 
