@@ -182,7 +182,7 @@ class AsyncClient:
     # --- tokens --------------------------------------------------------------------------------------------
 
     async def generate_token(
-        self, name: str, token_name: str = "", *, expires_in: float | None = DEFAULT_TOKEN_SECONDS
+        self, name: str, token_name: str = "", *, expires_in: float | str | None = DEFAULT_TOKEN_SECONDS
     ) -> NewToken:
         return await self._send(calls.generate_token(await self._key(name), token_name, expires_in))
 

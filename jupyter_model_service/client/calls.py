@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 from ..errors import GatewayUnavailable, InvalidRequest
-from .units import parse_size
+from .units import parse_expiry, parse_size
 
 if TYPE_CHECKING:
     from ..wire import (
@@ -194,8 +194,8 @@ def tokens(key: Key) -> Call[list[TokenInfo]]:
     return Call("GET", _service(key, "/tokens"), _model("TokenList", "tokens"))
 
 
-def generate_token(key: Key, name: str = "", expires_in: float | None = None) -> Call[NewToken]:
-    body = {"name": name, "expires_in": expires_in}
+def generate_token(key: Key, name: str = "", expires_in: float | str | None = None) -> Call[NewToken]:
+    body = {"name": name, "expires_in": parse_expiry(expires_in) if isinstance(expires_in, str) else expires_in}
     return Call("POST", _service(key, "/tokens"), _model("NewToken"), body=body)
 
 

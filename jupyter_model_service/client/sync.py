@@ -195,10 +195,10 @@ class Client:
     # --- tokens --------------------------------------------------------------------------------------------
 
     def generate_token(
-        self, name: str, token_name: str = "", *, expires_in: float | None = DEFAULT_TOKEN_SECONDS
+        self, name: str, token_name: str = "", *, expires_in: float | str | None = DEFAULT_TOKEN_SECONDS
     ) -> NewToken:
-        """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds (30 days
-        by default), ``None`` for never."""
+        """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds or a
+        text such as ``"7d"`` (30 days by default), ``None`` for never."""
         return self._send(calls.generate_token(self._connection.key(name), token_name, expires_in))
 
     def tokens(self, name: str) -> builtins.list[TokenInfo]:

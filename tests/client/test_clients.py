@@ -124,9 +124,13 @@ def test_tokens(face: Face, fake: FakeGateway) -> None:
     assert made.expires_at is not None
     assert 29 * 86400 < made.expires_at - time.time() <= 30 * 86400, "30 days unless said otherwise"
     assert face.generate_token("demo", expires_in=None).expires_at is None
-    assert [token.name for token in face.tokens("demo")] == ["laptop", ""]
+    face.generate_token("demo", expires_in="7d")
+    assert fake.requests[-1][3]["expires_in"] == 7 * 86400
+    with pytest.raises(InvalidRequest, match="'7' is no duration"):
+        face.generate_token("demo", expires_in="7")
+    assert [token.name for token in face.tokens("demo")] == ["laptop", "", ""]
     face.revoke_token("demo", made.id)
-    assert [token.name for token in face.tokens("demo")] == [""]
+    assert [token.name for token in face.tokens("demo")] == ["", ""]
 
 
 def test_logs_by_cursor_and_from_the_end(face: Face, fake: FakeGateway) -> None:
