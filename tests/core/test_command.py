@@ -357,3 +357,19 @@ def test_json_in_an_argument_stays_as_written(value: Any) -> None:
     text = json.dumps(value)
     assert argument(text) == text
     assert rewriter().script(f"run {shlex.quote(text)} {{port}}", serves=True) == f"run {shlex.quote(text)} {FREE}"
+
+
+def test_a_replica_has_the_names_that_a_backend_ai_session_has() -> None:
+    environment = local(ARTICLE).environment
+    assert {name: value for name, value in environment.items() if name.startswith("BACKEND")} == {
+        "BACKEND_MODEL_NAME": "s",
+        "BACKEND_MODEL_PATH": f"{FOLDER}/KoAlpaca-5.8B",
+        "BACKENDAI_SESSION_ID": "s-abc123",
+        "BACKENDAI_SESSION_NAME": "s-abc123",
+        "BACKENDAI_KERNEL_ID": "s-abc123",
+        "BACKENDAI_SERVICE_PORTS": f"KoAlpaca-5.8B-model-8000:inference:{FREE}",
+        "BACKENDAI_CLUSTER_SIZE": "1",
+        "BACKENDAI_CLUSTER_ROLE": "main",
+        "BACKENDAI_CLUSTER_IDX": "1",
+        "BACKENDAI_CLUSTER_LOCAL_RANK": "0",
+    }
