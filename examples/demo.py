@@ -37,11 +37,13 @@ def free_port() -> int:
 
 
 class Demo:
-    """Owns the Jupyter server process; ``close`` ends it, and with it (by the product's own rule) the gateway."""
+    """Owns the Jupyter server process; ``close`` ends it, and with it (by the product's own rule) the gateway, and
+    removes the token for the service, which stays in the folder for the next demo to replace."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
+        self.token_file = folder / "token"
         self.token = secrets.token_hex(24)
         self.url = f"http://127.0.0.1:{free_port()}/"
         self.environment = {
@@ -97,6 +99,7 @@ class Demo:
         return done.stdout or ""
 
     def close(self) -> None:
+        self.token_file.unlink(missing_ok=True)  # of no use without the gateway, and a secret
         if self.server is None:
             return
         gateway = self._gateway_pid()
@@ -149,12 +152,15 @@ def tour(demo: Demo, *, once: bool) -> None:
     demo.start_jupyterlab()
     say(f"2. Deploying examples/{SERVICE} …")
     existing = [s["name"] for s in json.loads(demo.cli("list", "--json", capture=True))["services"]]
-    if SERVICE in existing:  # left by a demo that was killed
-        demo.cli("delete", SERVICE, "--yes")
-    demo.cli("create", str(ROOT / "examples" / SERVICE), "-n", SERVICE)
+    if SERVICE in existing:  # an earlier demo's: it is of that folder as it was then
+        say(f"  Deleting the {SERVICE} of an earlier demo first.")
+        demo.cli("delete", SERVICE, "--yes", capture=True)
+    # Not shown: the lines that it proposes would look for the service in your own Jupyter data, not in the demo's.
+    done = demo.cli("create", str(ROOT / "examples" / SERVICE), "-n", SERVICE, capture=True)
+    say("  " + done.partition("\n")[0])
     endpoint = demo.cli("get-endpoint", SERVICE, capture=True).strip()
-    token_file = demo.folder / "token"
-    demo.cli("generate-token", SERVICE, "--name", "demo", "--output", str(token_file))
+    token_file = demo.token_file
+    demo.cli("generate-token", SERVICE, "--name", "demo", "--output", str(token_file), capture=True)
     say(f"3. Calling it: {QUESTION}")
     answer = ask(endpoint, token_file)
     if len(answer.split()) < 3:
