@@ -99,6 +99,9 @@ class Launcher(Protocol):
     async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
         """Addresses (``0.0.0.0:8000``) on which the replica listens where it must not; empty when fine."""
 
+    async def holds(self, replica: str, placement: Placement) -> bool:
+        """Whether the replica itself listens on its address; ``False`` when nobody or somebody else does."""
+
 
 # --- the lease ---------------------------------------------------------------------------------------
 

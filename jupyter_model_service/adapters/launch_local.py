@@ -49,7 +49,7 @@ from .local_files import (
     runner_in,
     write_spec,
 )
-from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, is_loopback, listening
+from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, hold, is_loopback, listening
 
 TERM_SECONDS = 0.3  # what a forced stop leaves the runner for an orderly one
 KILL_SECONDS = 1.6  # and how long SIGKILL may take after that
@@ -136,6 +136,9 @@ class LocalLauncher:
 
     async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
         return await asyncio.shield(self._in_thread(self._exposed, replica))
+
+    async def holds(self, replica: str, placement: Placement) -> bool:
+        return await asyncio.shield(self._in_thread(self._holds, replica, placement.address))
 
     # --- starting ---
 
@@ -273,6 +276,9 @@ class LocalLauncher:
         found = listening(self._members(replica, Snapshot(str(self.directory))))
         outside = sorted((host, port) for host, port in found if not is_loopback(host))
         return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in outside]
+
+    def _holds(self, replica: str, address: tuple[str, int]) -> bool:
+        return hold(self._members(replica, Snapshot(str(self.directory))), address)
 
     # --- ending ---
 

@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ REPLICA_MARK = "MODEL_SERVICE_REPLICA"
 DIRECTORY_MARK = "MODEL_SERVICE_DIRECTORY"  # tells the replicas of one data directory from those of another
 
 _PROC = os.path.exists("/proc/self/stat")
+_LISTENS = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,73 @@ def listening(processes: Iterable[Process]) -> set[tuple[str, int]]:
     return found
 
 
+def hold(processes: Iterable[Process], address: tuple[str, int]) -> bool:
+    """Whether a connection to this address reaches one of them, and nobody else.
+
+    Where the system hides the files of one of them, a socket of this user's counts as theirs. So does, for any other
+    user, one of root's (containers publish their ports by a process of root's): whoever is root needs no such trick.
+    """
+    if not _PROC:
+        return bool({(host, address[1]) for host in (address[0], "0.0.0.0", "::")} & listening(processes))
+    us = os.geteuid()
+    own: set[str] = set()
+    hidden = False
+    for process in processes:
+        try:
+            own |= _sockets_of(process.pid)
+        except PermissionError:
+            hidden = True
+    found = _listeners(address)
+    return bool(found) and all(
+        socket in own or (hidden and user == us) or (user == 0 and us != 0) for socket, user in found
+    )
+
+
 def numbering() -> str:
     """Within what process ids and start times mean the same: one boot of the machine, one container."""
     if not _PROC:
         return ""  # there the marks decide
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _sockets_of(pid: int) -> set[str]:
+    """The inode numbers of its open sockets; ``PermissionError`` when they may not be seen."""
+    found: set[str] = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
+    return found
+
+
+def _listeners(address: tuple[str, int]) -> list[tuple[str, int]]:
+    """Inode and user of every socket that takes connections to this address: those bound to it, and only without
+    any the ones bound to all addresses. (Anybody may listen on ``[::]`` beside a server on ``127.0.0.1``.)"""
+    wanted = ipaddress.ip_address(address[0])
+    exact: list[tuple[str, int]] = []
+    everywhere: list[tuple[str, int]] = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as file:
+            for line in file:
+                fields = line.split()
+                if len(fields) < 10 or fields[3] != _LISTENS:
+                    continue
+                host, _, port = fields[1].partition(":")
+                if int(port, 16) != address[1]:
+                    continue
+                # Words of four bytes, each in the order of this machine.
+                words = [int(host[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(host), 8)]
+                bound = ipaddress.ip_address(b"".join(words))
+                bound = getattr(bound, "ipv4_mapped", None) or bound
+                entry = (fields[9], int(fields[7]))
+                if bound == wanted:
+                    exact.append(entry)
+                elif bound.is_unspecified:
+                    everywhere.append(entry)
+    return exact or everywhere
 
 
 def is_loopback(host: str) -> bool:

@@ -22,6 +22,7 @@ from .tasks import until, within
 log = logging.getLogger(__name__)
 
 LEAST_PAUSE = 0.5  # between two probes of a replica that was ready: hints come by the hundred
+LOOK_AGAIN = 0.05  # between two looks at who listens on a port
 
 
 class Probing:
@@ -41,8 +42,9 @@ class Probing:
         pause = settings.exposure_first
         while replica.live():
             await self._clock.sleep(pause)
-            if replica.live() and await self._is_exposed(replica):
+            if not replica.live() or await self._is_exposed(replica):
                 return
+            await self._is_its_own(replica)
             pause = settings.exposure_loading if replica.phase is Phase.LOADING else settings.exposure_interval
 
     # --- until the first pass ---
@@ -55,9 +57,10 @@ class Probing:
             replica.poke.clear()
             if replica.lease_open:
                 if accepted_at is None and await self._accepts(replica):
-                    accepted_at = self._clock.monotonic()
                     if not replica.live() or await self._is_exposed(replica):
                         return False
+                    if await self._is_its_own(replica):
+                        accepted_at = self._clock.monotonic()
                 if accepted_at is not None and await self._passes(replica):
                     return True
             now = self._clock.monotonic()
@@ -230,6 +233,29 @@ class Probing:
             ),
         )
         return True
+
+    async def _is_its_own(self, replica: Replica) -> bool:
+        """Whether the replica itself listens on its port; it is given up when somebody else does.
+
+        Any user of the machine may take the port before the model server does, and would be sent the calls. So what
+        cannot be told is no yes: nobody becomes ready by it, and nobody who is ready is given up for it.
+        """
+        placement = replica.record.placement
+        if placement is None:
+            return False
+        limit = self._parts.settings.find_timeout
+        try:
+            if await within(self._clock, self._parts.launcher.holds(replica.id, placement), limit):
+                return True
+            await self._clock.sleep(LOOK_AGAIN)  # it may have begun to listen while we looked
+            if await within(self._clock, self._parts.launcher.holds(replica.id, placement), limit):
+                return True
+        except Exception as error:
+            log.warning("Who listens on the port of replica %s cannot be told: %s", replica.id, error)
+            return False
+        if replica.live() and (await self._port(replica)).ok and replica.live():
+            self._emit(replica, life.GaveUp(f"its port {_port_of(replica)} is held by another process"))
+        return False
 
 
 def _port_of(replica: Replica) -> int | str:

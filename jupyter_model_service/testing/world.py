@@ -57,6 +57,7 @@ class FakeReplica:
         self.ignores_stop = False
         self.stop_seconds = 0.0  # how long launcher.stop() takes
         self.listens_on: tuple[str, ...] = ()  # what launcher.exposed() says
+        self.squatted = False  # another process listens on its address: what launcher.holds() denies
         self.lines: list[str] = []
         self.stops: list[float] = []  # the graces of the stops asked for by its lease
         self.collected = False
@@ -257,6 +258,11 @@ class FakeLauncher:
         await asyncio.sleep(0)
         there = self.world.replicas.get(replica)
         return there.listens_on if there is not None else ()
+
+    async def holds(self, replica: str, placement: Placement) -> bool:
+        await asyncio.sleep(0)
+        there = self.world.replicas.get(replica)
+        return there is None or not there.squatted
 
 
 class FakeLease:

@@ -442,3 +442,75 @@ def test_a_launch_that_is_called_off_has_cleaned_up_before_force_is_used() -> No
         assert story == ["cleans up", "is clean", "force"]
 
     play(scene)
+
+
+def test_a_replica_whose_port_another_process_holds_never_takes_a_call() -> None:
+    async def scene(stage: Stage) -> None:
+        def squatted(replica: FakeReplica) -> None:
+            replica.squatted = True
+            replica.serves()
+
+        stage.world.on_start = squatted
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "its port 4000", "is held by another process")
+        assert stage.endpoint.backends == []
+        assert "replica.ready" not in {event.kind for event in await stage.told()}
+
+    play(scene)
+
+
+def test_a_port_that_another_process_took_later_is_noticed() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.squatted = True
+        await stage.until(lambda: replica.id not in stage.takes_calls(), 31)
+        (failed,) = await stage.told("replica.failed")
+        assert f"its port {replica.placement.address[1]} is held by another process" in failed.message
+
+    play(scene)
+
+
+def test_a_server_that_begins_to_listen_between_two_looks_is_not_given_up() -> None:
+    class LateLauncher(FakeLauncher):
+        async def holds(self, replica: str, placement: Placement) -> bool:
+            looks.append(replica)
+            return len(looks) > 1
+
+    looks: list[str] = []
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        assert looks[:2] == [replica.id] * 2
+        assert await stage.told("replica.failed") == []
+
+    stage = Stage()
+    stage.launcher_class = LateLauncher
+    stage.build()
+    play(scene, stage)
+
+
+def test_who_cannot_be_told_to_hold_its_port_waits_until_it_can() -> None:
+    class BlindLauncher(FakeLauncher):
+        blind = True
+
+        async def holds(self, replica: str, placement: Placement) -> bool:
+            if self.blind:
+                raise OSError(24, "Too many open files")
+            return True
+
+    async def scene(stage: Stage) -> None:
+        await stage.create()
+        await asyncio.sleep(5)
+        assert stage.takes_calls() == set()
+        BlindLauncher.blind = False
+        await stage.until(lambda: stage.view.state == "ready", 2)
+        BlindLauncher.blind = True
+        await asyncio.sleep(120)
+        assert await stage.told("replica.failed") == []
+
+    stage = Stage()
+    stage.launcher_class = BlindLauncher
+    stage.build()
+    play(scene, stage)
