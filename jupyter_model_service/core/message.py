@@ -256,6 +256,8 @@ def _set_target(head: RequestHead, hosts: list[bytes]) -> None:
 
 def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, to_head: bool) -> AnswerHead:
     """Judge an answer's head; ``to_head`` says that the request was HEAD. Raises :class:`BadMessage` (502)."""
+    if not 100 <= status <= 599:  # RFC 9110 §15: "values outside the range 100..599 are invalid"
+        raise BadMessage(502, "bad_answer", f"The replica's answer has the status {status:03d}, which HTTP has not.")
     answer = AnswerHead(status, reason if _PRINTABLE.match(reason) else b"", [])
     lengths: list[bytes] = []
     codings: list[bytes] = []
@@ -284,6 +286,9 @@ def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, t
         if named:
             answer.headers = [pair for pair in plain if pair[0].lower() not in named]
     answer.keep = b"close" not in tokens if version == "1.1" else b"keep-alive" in tokens
+    if (lengths or codings) and status < 200 and status != 101:
+        # RFC 9110 §8.6, §15.2: it has no body. A parser that reads one, and a caller who does not, see other answers.
+        raise BadMessage(502, "bad_answer", f"The replica's answer {status} is an informational one with a body.")
     _answer_framing(answer, lengths, codings)
     if to_head or status in (204, 304) or status < 200:
         answer.until_close = answer.chunked = False

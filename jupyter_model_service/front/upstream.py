@@ -136,6 +136,9 @@ class Upstream(asyncio.Protocol):
         self._spoke = True
         if not self._feed(sink, data) or self.sink is not sink:
             return
+        if self._answer is not None and self._answer.status == 101:  # the parser saw no Upgrade header
+            sink.on_bad("The replica switched protocols in a wrong way.")
+            return
         if self._answer is None:
             self._head_size += len(data)
             if self._head_size > self.pool.settings.max_answer_head:
@@ -242,6 +245,8 @@ class Upstream(asyncio.Protocol):
     def on_body(self, piece: bytes) -> None:
         if self.sink is None or self._complete:
             return
+        if self._answer is None or self._answer.status < 200:
+            self._refuse("A body came before the head of the replica's answer.")
         if self.sink.to_head:
             self._extra = True
         else:

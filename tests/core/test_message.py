@@ -123,6 +123,26 @@ def test_an_answer_with_an_unclear_framing_is_refused(headers: list[tuple[bytes,
     assert bad.value.refusal.status == 502
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (0, []),
+        (99, []),
+        (600, []),
+        (999, []),
+        (100, [(b"Content-Length", b"0")]),
+        (110, [(b"content-length", b"5")]),
+        (199, [(b"Transfer-Encoding", b"chunked")]),
+    ],
+)
+def test_a_status_that_http_has_not_and_an_informational_body(status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    """RFC 9110 §15: 100 to 599; §15.2: a 1xx ends with its head."""
+    for to_head in (False, True):
+        with pytest.raises(BadMessage) as bad:
+            read_answer(status, "1.1", b"OK", headers, to_head=to_head)
+        assert (bad.value.refusal.status, bad.value.refusal.code) == (502, "bad_answer")
+
+
 def test_hop_by_hop_headers_of_an_answer() -> None:
     """And what the server said about its keep-alive limit is understood."""
     named = [

@@ -397,6 +397,54 @@ def test_an_answer_that_cannot_be_accepted_is_a_502(run: Run, handler: Handler) 
     run(body())
 
 
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged" * 2
+
+
+def with_body(start: bytes) -> Handler:
+    """An informational answer with a body, which holds answers; then the real one."""
+
+    async def handler(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        if b"chunked" in start:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(FORGED), FORGED)
+        else:
+            body = FORGED
+        writer.write(start + body + answer(b"real"))
+        return True
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 110 X\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+        b"HTTP/1.1 100 X\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+        b"HTTP/1.1 199 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 103 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+        b"HTTP/1.1 099 OK\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+        b"HTTP/1.1 600 OK\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+        b"HTTP/1.1 101 X\r\nContent-Length: %d\r\n\r\n" % len(FORGED),
+    ],
+)
+@pytest.mark.parametrize("upgrade", [False, True])
+def test_no_answer_is_split_into_several(run: Run, start: bytes, upgrade: bool) -> None:
+    """One request, one answer: an informational answer has no body that could be read as more of them."""
+
+    async def body() -> None:
+        async with site(Replica(handlers={"/split": with_body(start)})) as here:
+            offer = ["Connection: Upgrade", "Upgrade: shout"] if upgrade else []
+            wire = await here.send(here.request("/split", *offer))
+            got = await wire.answer()
+            assert (got.status, got.code, got.complete) == (502, "bad_answer", True)
+            await wire.send(here.request("/after", "Connection: close"))
+            got = await wire.answer()
+            assert (got.status, got.json()["target"]) == (200, "/after")
+            assert await wire.closed()
+
+    run(body())
+
+
 async def talkative(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
     """Says more than its answer: at once (``?now``), or when nobody asked any more."""
     writer.write(answer(b"fine"))
