@@ -24,6 +24,7 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "tiny-chat"
 QUESTION = "Hello! What can you do?"
+ANSWER = ("Hello, and welcome!", "one word at a time.")  # it always answers the same: how that begins and ends
 
 
 def say(text: str) -> None:
@@ -163,8 +164,8 @@ def tour(demo: Demo, *, once: bool) -> None:
     demo.cli("generate-token", SERVICE, "--name", "demo", "--output", str(token_file), capture=True)
     say(f"3. Calling it: {QUESTION}")
     answer = ask(endpoint, token_file)
-    if len(answer.split()) < 3:
-        raise SystemExit(f"That is no answer: {answer!r}")
+    if not (answer.startswith(ANSWER[0]) and answer.rstrip().endswith(ANSWER[1])):
+        raise SystemExit(f"That is not what tiny-chat answers: {answer!r}")
     refused = httpx.post(endpoint + "api/chat", json={"messages": []}, timeout=30)
     if refused.status_code != 401:
         raise SystemExit(f"Without a token the endpoint answered {refused.status_code}, not 401.")
