@@ -213,11 +213,12 @@ def informational_head(answer: AnswerHead) -> bytes:
 
 
 class Failure(enum.Enum):
-    """How an attempt ended before anything of the answer came."""
+    """How an attempt ended before a final answer had begun."""
 
     CONNECT = "connect"  # no connection: the replica never saw the call
     STALE = "stale"  # a kept-alive connection died: most likely it had been closed before the call
     DIED = "died"  # a fresh connection died, or the replica is known to be lost
+    BROKEN = "broken"  # some bytes had come, such as half a head: the replica had begun to answer
 
 
 class Retry(enum.Enum):
@@ -248,7 +249,7 @@ def may_retry(
     POST may run twice; RFC 9110 §9.2.2 would say no, inference is stateless by definition. ``fresh_tried``: a stale
     connection to this replica was already replaced once. ``connects``, ``deaths``: earlier failures of this call.
     """
-    if not replayable:
+    if not replayable or failure is Failure.BROKEN:
         return Retry.NO
     if failure is Failure.CONNECT:
         if connects >= MAX_CONNECT_RETRIES:

@@ -236,7 +236,7 @@ class Exchange(abc.ABC):
         elif self.answered:
             self.break_off()
         elif spoke:
-            self.refuse(Refusal(502, "replica_died", "The replica broke off before its answer had begun."))
+            self._failed(Failure.BROKEN)
         else:
             reused = connection is not None and connection.reused
             lost = self.backend is not None and self.backend.lost
@@ -250,9 +250,12 @@ class Exchange(abc.ABC):
     def replica_lost(self) -> None:
         """The engine knows: no byte will come any more."""
         unsent = self.connection is None and not self._fresh
+        spoke = self.connection is not None and self.connection.spoke
         self.drop_connection()
         if self.answered:
             self.break_off()
+        elif spoke:
+            self._failed(Failure.BROKEN)
         else:
             self._failed(Failure.CONNECT if unsent else Failure.DIED)
 
@@ -277,15 +280,15 @@ class Exchange(abc.ABC):
     # --- once more -----------------------------------------------------------------------------------------
 
     def _failed(self, failure: Failure, *, late: bool = False) -> None:
-        """Nothing of the answer has come. ``late``: the connection took too long."""
+        """No final answer has begun. ``late``: the connection took too long."""
         backend, now = self.backend, monotonic()
         if backend is None or self.done:
             return
-        no_answer = failure is not Failure.STALE
+        blamed = failure is not Failure.STALE
         if failure is Failure.CONNECT and self._fresh:
             failure = Failure.DIED  # it took the call on a kept-alive connection, and now it is not there any more
-        if no_answer and self.endpoint is not None:
-            self._count_failure(refused=True)
+        if blamed and self.endpoint is not None:
+            self._count_failure(refused=failure is not Failure.BROKEN)
         decision = may_retry(
             failure,
             method=self.head.method,
@@ -335,6 +338,8 @@ class Exchange(abc.ABC):
             refusal = Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
         elif failure is Failure.CONNECT:
             refusal = Refusal(502, "connect_failed", "No replica accepted a connection.")
+        elif failure is Failure.BROKEN:
+            refusal = Refusal(502, "replica_died", "The replica broke off in the head of its answer.")
         elif not self.body.replayable:
             refusal = Refusal(
                 502,

@@ -89,6 +89,11 @@ class Upstream(asyncio.Protocol):
 
     # --- what the call asks for ------------------------------------------------------------------
 
+    @property
+    def spoke(self) -> bool:
+        """Whether any byte came since :meth:`begin`."""
+        return self._spoke
+
     def begin(self, sink: Sink) -> None:
         self._reset()
         self.sink = sink

@@ -185,6 +185,8 @@ TABLE = [
     (Failure.DIED, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
     (Failure.DIED, True, False, False, False, 0, 0, True, Retry.OTHER),  # GET may be repeated anyway
     (Failure.DIED, False, True, False, False, 0, 0, True, Retry.NO),
+    (Failure.BROKEN, True, True, True, False, 0, 0, True, Retry.NO),  # it had begun to answer
+    (Failure.BROKEN, True, True, False, False, 0, 0, True, Retry.NO),  # not even GET
 ]
 
 

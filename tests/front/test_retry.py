@@ -314,6 +314,48 @@ def test_an_answer_that_has_begun_is_not_replayed(run: Run) -> None:
     run(body())
 
 
+HALF_HEADS = {
+    "line": b"HTTP/1.1 2",
+    "header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "hint": b"HTTP/1.1 103 X\r\nA: b\r\n\r\n",
+}
+
+
+async def half_head(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Dies in the head of its answer, once ``release`` is set."""
+    writer.write(HALF_HEADS[seen.target.split("?")[1]])
+    await writer.drain()
+    await replica.release.wait()
+    return False
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("half", HALF_HEADS)
+def test_half_a_head_is_not_replayed(run: Run, half: str, lost: bool) -> None:
+    """Whoever notices first, the connection's end or the engine: the replica had begun to answer, so even GET is not
+    run a second time, although another replica is free."""
+
+    async def body() -> None:
+        async with site(Replica("a", {"/x": half_head}), Replica("b", {"/x": half_head})) as here:
+            wire = await here.send(here.request(f"/x?{half}"))
+            await until(lambda: any(call.connection and call.connection.spoke for call in here.front.calls))
+            if lost:
+                backend = next(b for b in here.backends if b.in_flight)
+                backend.serving, backend.lost = False, True
+                assert backend.on_lost is not None
+                backend.on_lost()
+            else:
+                for replica in here.replicas:
+                    replica.release.set()
+            got = await wire.answer()
+            assert (got.status, got.code) == (502, "replica_died")
+            assert sum(len(replica.seen) for replica in here.replicas) == 1
+            assert (here.meter.retries, here.meter.statuses()) == ([], [502])
+            assert [backend.failures for backend in here.backends] == [1, 0]
+
+    run(body())
+
+
 @pytest.mark.parametrize(("code", "leaves"), [(500, "a"), (501, "a"), (502, "b"), (503, "b"), (504, "b")])
 def test_three_bad_gateways_eject_a_replica_but_500s_do_not(run: Run, code: int, leaves: str) -> None:
     """The answer itself is passed on untouched. A bad input would throw out every replica by its 500s in turn."""
