@@ -121,17 +121,22 @@ class Commands:
         return await self._in_turn(body())
 
     async def rollback(self, owner: str, name: str, number: int | None) -> Service:
-        """Make a kept revision active again; without a number the one before the active one."""
+        """Make a kept revision active again; without a number the last one before the active one that was ever fully
+        up, or else the last after it: one that never came up is nothing to go back to, unless it is named."""
         service = self.find(owner, name)
 
         async def body() -> Service:
             active = service.record.active
-            earlier = [number for number in service.revisions if number < active]
-            if number is None and not earlier:
-                raise Conflict(f"Service {service.key} has no revision before {active} to go back to.")
-            chosen = number if number is not None else max(earlier)
+            kept = ", ".join(map(str, sorted(service.revisions)))
+            chosen = number if number is not None else await self._proved_before(service)
+            if chosen is None and len(service.revisions) == 1:
+                raise Conflict(f"Service {service.key} has no revision but {active} to go back to.")
+            if chosen is None:
+                raise Conflict(
+                    f"No revision of service {service.key} but the active one ({active}) was ever fully up: "
+                    f"name the one to go back to; it has {kept}."
+                )
             if chosen not in service.revisions:
-                kept = ", ".join(map(str, sorted(service.revisions)))
                 raise NotFound(f"Service {service.key} has no revision {chosen}; it has {kept}.")
             await self._activate(service, service.revisions[chosen], None)
             self._told(service, "service.rolled_back", f"rolled back from revision {active} to {chosen}")
@@ -225,6 +230,12 @@ class Commands:
         await self._want(service, lambda record: replace(record, public=public))
         self._told(service, "service.updated", "made public" if public else "made private")
         return service
+
+    async def _proved_before(self, service: Service) -> int | None:
+        active = service.record.active
+        up = {*await self._journal.were_up(service.id), service.record.stable}
+        others = [number for number in service.revisions if number in up and number != active]
+        return max((n for n in others if n < active), default=max(others, default=None))
 
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
         not_enforced = tuple(self._parts.launcher.check(revision))

@@ -223,7 +223,8 @@ class Controller:
             self._journal.add(service, "service.failed", f"given up: {action.reason}")
         else:
             self.decide(service, stable=action.revision)
-            self._journal.add(service, "service.stable", f"revision {action.revision} is fully up")
+            details = {"revision": action.revision}  # read again by journal.were_up
+            self._journal.add(service, "service.stable", f"revision {action.revision} is fully up", details=details)
 
     def _start(self, service: Service, number: int) -> None:
         record = ReplicaRecord(

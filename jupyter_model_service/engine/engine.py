@@ -57,7 +57,7 @@ class Engine:
         self._tasks = Tasks()
         self._bus = Bus(self._view_of)
         self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
-        self._journal = Journal(clock, self._bus, self._ledger)
+        self._journal = Journal(store, clock, self._bus, self._ledger)
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._commands = Commands(self._parts, definitions, self._controller, self._ledger, self._journal)
 
@@ -65,7 +65,7 @@ class Engine:
 
     async def start(self) -> None:
         """Publish what the store knows, adopt what lives, end what is left over, then plan."""
-        await self._journal.load(self._parts.store)
+        await self._journal.load()
         self._ledger.start(self._tasks)
         await Adoption(self._parts, self._tasks, self._ledger, self._controller).run()
         self._controller.acting = True
@@ -194,7 +194,7 @@ class Engine:
         return self._view(await self._commands.update(owner, name, change, public))
 
     async def rollback(self, owner: str, name: str, revision: int | None = None) -> ServiceView:
-        """Back to a kept revision; by default the one before the active one."""
+        """Back to a kept revision; by default the last before the active one that was ever fully up."""
         return self._view(await self._commands.rollback(owner, name, revision))
 
     async def scale(self, owner: str, name: str, replicas: int) -> ServiceView:

@@ -13,19 +13,21 @@ from .ledger import Ledger
 from .state import Replica, Service
 
 KEPT = 300  # events per service in memory, for when the store cannot be read
+STORED = 1000  # and in the store, as ports.Store says
 
 
 class Journal:
-    def __init__(self, clock: Clock, bus: Bus, ledger: Ledger) -> None:
+    def __init__(self, store: Store, clock: Clock, bus: Bus, ledger: Ledger) -> None:
+        self._store = store
         self._clock = clock
         self._bus = bus
         self._ledger = ledger
         self._last = 0
         self._recent: dict[str, deque[EventRecord]] = {}
 
-    async def load(self, store: Store) -> None:
+    async def load(self) -> None:
         """Ids go on where they ended."""
-        self._last = max((event.id for event in await store.events(limit=1)), default=0)
+        self._last = max((event.id for event in await self._store.events(limit=1)), default=0)
 
     def add(
         self,
@@ -55,6 +57,13 @@ class Journal:
 
     def recent(self, service_id: str, after: int = 0) -> Sequence[EventRecord]:
         return [e for e in self._recent.get(service_id, ()) if e.id > after]
+
+    async def were_up(self, service_id: str) -> set[int]:
+        """The revisions that were fully up at some time, as far back as the store's events go (1,000 of a service)."""
+        unwritten = self._ledger.waiting(service_id)  # first: what is written meanwhile is in both
+        kept = await self._store.events(service_id, limit=STORED)
+        events = [e for e in (*kept, *unwritten, *self.recent(service_id)) if e.kind == "service.stable"]
+        return {number for e in events if isinstance(number := e.details.get("revision"), int)}
 
     def story(self, service_id: str, replica: str) -> Sequence[str]:
         """The life of one replica, a line each."""

@@ -337,6 +337,53 @@ def test_rollback_returns_to_the_one_before_or_any_kept_one() -> None:
     play(scene)
 
 
+def test_rollback_without_a_number_passes_over_what_never_came_up() -> None:
+    """1 and 2 were up, 3 crashed, 4 is up: back to 2, also in the next life of the gateway; then to 1; then, with
+    nothing before it, to the last that was up."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        for number in (2, 3, 4):
+            crashes_in(3, stage)
+            await stage.engine.update(OWNER, NAME, change=NOTHING)
+            if number == 3:
+                await stage.until(lambda: stage.view.note)
+            await stage.until(lambda: stage.view.state == "ready")
+        assert (stage.view.revision, [r.number for r in stage.view.revisions]) == (4, [1, 2, 3, 4])
+        await asyncio.sleep(1)
+        await stage.kill()
+        await stage.reopen()
+        await stage.until(lambda: stage.view.state == "ready")
+        for chosen in (2, 1, 4):
+            assert (await stage.engine.rollback(OWNER, NAME)).revision == chosen
+            await stage.until(lambda: stage.view.state == "ready")
+        assert (await stage.engine.rollback(OWNER, NAME, 3)).revision == 3, "named, it is tried"
+        assert (await stage.engine.rollback(OWNER, NAME)).revision == 2, "and left again"
+
+    play(scene)
+
+
+def test_rollback_asks_for_a_number_when_no_other_revision_was_ever_up() -> None:
+    async def scene(stage: Stage) -> None:
+        crashes_in(1, stage)
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        with pytest.raises(Conflict, match=r"has no revision but 1 to go back to\.$"):
+            await stage.engine.rollback(OWNER, NAME)
+        await stage.engine.update(OWNER, NAME, change=NOTHING)
+        await stage.until(lambda: stage.view.state == "ready")
+        view = stage.view
+        with pytest.raises(Conflict) as caught:
+            await stage.engine.rollback(OWNER, NAME)
+        assert str(caught.value) == (
+            "No revision of service ann/chat but the active one (2) was ever fully up: "
+            "name the one to go back to; it has 1, 2."
+        )
+        assert (stage.view.revision, stage.view.state) == (view.revision, "ready")
+
+    play(scene)
+
+
 def test_a_second_update_while_the_first_rolls_out() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready(2)
