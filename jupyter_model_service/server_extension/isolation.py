@@ -9,7 +9,10 @@ Cookies pass in neither direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 #: No ``allow-same-origin`` (an origin of its own) and no ``allow-top-navigation`` (it cannot steer the Lab away).
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
@@ -55,9 +58,23 @@ _NOT_FROM_MODEL = HOP_BY_HOP | {
     "access-control-allow-methods",
     "access-control-expose-headers",
     "access-control-max-age",
+    # These outlive the answer: they steer later requests of the whole origin, or say where its errors go.
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "alt-svc",
+    "accept-ch",
+    "critical-ch",
+    "use-as-dictionary",
+    "origin-agent-cluster",
+    # A refresh leads the page away without the visitor's doing.
+    "refresh",
     "date",
     "server",
 }
+
+#: A path segment that some later parser would collapse (RFC 3986 §5.2.4), percent-encoded dots included.
+_DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 
 Header = tuple[str, str]
 
@@ -89,6 +106,46 @@ def model_headers(headers: Iterable[Header], *, prefix: str) -> list[Header]:
 def gateway_headers(headers: Iterable[Header]) -> list[Header]:
     """The control API's answer headers; its answers are the gateway's own, so only hop-by-hop ones go."""
     return [(n, v) for n, v in headers if n.lower() not in HOP_BY_HOP | {"date", "server", "set-cookie"}]
+
+
+def has_dot_segment(target: str) -> bool:
+    """Whether the path part of a request target has a ``.`` or ``..`` segment, also as ``%2e``."""
+    return _DOT_SEGMENT.search(target.partition("?")[0]) is not None
+
+
+def holds_token(values: Iterable[bytes], token: str) -> bool:
+    """Whether one of the ``token`` query arguments is the Jupyter token, read as leniently as Jupyter reads it.
+
+    Tornado makes blanks of control characters and strips what is blank at both ends.
+    """
+    if not token:  # Jupyter without authentication
+        return False
+    wanted = token.strip().encode()
+    for value in values:
+        text = re.sub(r"[\x00-\x08\x0e-\x1f]", " ", value.decode("utf-8", "replace")).strip()
+        if text and hmac.compare_digest(text.encode(), wanted):
+            return True
+    return False
+
+
+def foreign_origin(headers: Mapping[str, str]) -> bool:
+    """Whether ``Origin`` names another origin than ``Host``; ``null`` (a sandboxed page) is another one.
+
+    Only host and port are compared: behind a proxy that ends TLS the scheme is not known here.
+    """
+    origin = headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+
+
+def cross_site(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether another site's page made this request with the visitor's cookies, other than by sending her here.
+
+    ``Sec-Fetch-Site`` decides where the browser sends it (every current one does), ``Origin`` elsewhere.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    foreign = foreign_origin(headers) if site is None else site not in ("same-origin", "none")
+    arrival = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
+    return foreign and not (method == "GET" and arrival)
 
 
 def _own_location(value: str, prefix: str) -> str:

@@ -1,0 +1,88 @@
+"""What may pass between a model's pages and the Jupyter origin, decided without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_model_service.server_extension import isolation
+
+HERE = {"Host": "lab.example:8888"}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "api/v1/./gateway/shutdown",
+        "api/v1/services/../gateway/attach",
+        "api/v1/%2e/gateway",
+        "api/v1/%2E%2e/gateway",
+        "api/v1/.%2e/gateway",
+        "api/v1/%2e./gateway",
+        "api/v1/..",
+        "api/v1/..?q=1",
+        "../api",
+    ],
+)
+def test_a_dot_segment_is_seen_however_it_is_written(target: str) -> None:
+    assert isolation.has_dot_segment(target)
+
+
+@pytest.mark.parametrize("target", ["api/v1/services", "a/.well-known/x", "a/...", "a/x..", "a/v1.2/", "a?q=/../b"])
+def test_dots_elsewhere_are_just_dots(target: str) -> None:
+    assert not isolation.has_dot_segment(target)
+
+
+@pytest.mark.parametrize("value", [b"secret", b" secret", b"secret\n", b"\x01secret", "\u2003secret".encode()])
+def test_the_token_is_known_behind_what_jupyter_strips(value: bytes) -> None:
+    assert isolation.holds_token([b"other", value], "secret")
+
+
+def test_other_tokens_are_the_models_own_business() -> None:
+    assert not isolation.holds_token([b"other", b"", b"\xff", b"secret2"], "secret")
+    assert not isolation.holds_token([b"", b" "], ""), "no token is set: nothing can be it"
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://lab.example:9999", "", "http://lab.example"])
+def test_a_foreign_origin(origin: str) -> None:
+    assert isolation.foreign_origin({**HERE, "Origin": origin})
+
+
+def test_our_own_origin_and_programs_which_send_none() -> None:
+    assert not isolation.foreign_origin(HERE)
+    assert not isolation.foreign_origin({**HERE, "Origin": "https://Lab.example:8888"})
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "refused"),
+    [
+        ("GET", {}, False),
+        ("GET", {"Sec-Fetch-Site": "same-origin"}, False),
+        ("GET", {"Sec-Fetch-Site": "none"}, False),
+        ("GET", {"Sec-Fetch-Site": "same-site"}, True),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, True),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, False),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, True),
+        ("HEAD", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, True),
+        ("GET", {"Origin": "null"}, True),
+        ("GET", {"Origin": "http://evil.example"}, True),
+        ("GET", {"Origin": "http://lab.example:8888"}, False),
+    ],
+)
+def test_requests_that_other_sites_make(method: str, headers: dict[str, str], refused: bool) -> None:
+    assert isolation.cross_site(method, {**HERE, **headers}) is refused
+
+
+def test_a_models_answer_keeps_no_header_that_acts_on_the_whole_origin() -> None:
+    names = "nel report-to reporting-endpoints alt-svc accept-ch critical-ch use-as-dictionary origin-agent-cluster"
+    planted = [(name.title(), "x") for name in [*names.split(), "refresh", "set-cookie", "clear-site-data"]]
+    kept = [("Permissions-Policy", "camera=()"), ("Content-Type", "text/html")]
+    assert isolation.model_headers([*planted, *kept], prefix="/e/o/n") == [
+        *kept,
+        ("Content-Security-Policy", isolation.SANDBOX),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+
+
+def test_a_location_at_the_models_root_moves_below_the_endpoint() -> None:
+    moved = dict(isolation.model_headers([("Location", "/a")], prefix="/e/o/n"))["Location"]
+    assert moved == "/e/o/n/a"
