@@ -136,12 +136,14 @@ class Leases(Protocol):
 @dataclass(frozen=True)
 class ProbeResult:
     """``ok`` or the reason in one clause (``status 500, expected 200``). ``connected`` tells a port that
-    accepts from one that does not; ``seconds`` is how long it took."""
+    accepts from one that does not; ``seconds`` is how long it took. ``ours``: nothing was asked, because this process
+    had no descriptor, memory or port left for it; that says nothing about the replica."""
 
     ok: bool
     reason: str = ""
     connected: bool = True
     seconds: float = 0.0
+    ours: bool = False
 
 
 class Probe(Protocol):

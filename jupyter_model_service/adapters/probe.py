@@ -7,6 +7,7 @@ Only the status counts; of the body a little is read, so that a server need not 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 import time
@@ -21,6 +22,9 @@ from jupyter_model_service.ports import ProbeResult
 
 READ_LIMIT = 64 * 1024  # bytes of head and body that are read
 BODY_LIMIT = 0.25  # seconds that are waited for the body, once the status is known
+
+# No descriptor in this process or this machine, no memory for a socket, no local port to connect from.
+_OUR_LACK = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 _URL_CHARACTERS = "/?%&=:@!$'()*+,;-._~[]"
 # Closing with this sends RST: the port is free again at once, nothing stays in TIME_WAIT.
@@ -79,7 +83,11 @@ class _NoStatus(Exception):
 
 
 class _NotConnected(Exception):
-    """The reason in one clause."""
+    """The reason in one clause; ``ours`` when it is no fault of the other side."""
+
+    def __init__(self, reason: str, *, ours: bool = False) -> None:
+        super().__init__(reason)
+        self.ours = ours
 
 
 class HttpProbe:
@@ -98,7 +106,7 @@ class HttpProbe:
                 status = answer.status.result()
                 await asyncio.wait({answer.ended}, timeout=min(BODY_LIMIT, max(deadline - time.monotonic(), 0)))
         except _NotConnected as error:
-            return ProbeResult(False, str(error), False, time.monotonic() - began)
+            return ProbeResult(False, str(error), False, time.monotonic() - began, error.ours)
         except _NoStatus as error:
             return ProbeResult(False, str(error), True, time.monotonic() - began)
         if status != expected_status:
@@ -111,7 +119,7 @@ class HttpProbe:
             async with _connected(address, timeout):
                 return ProbeResult(True, "", True, time.monotonic() - began)
         except _NotConnected as error:
-            return ProbeResult(False, str(error), False, time.monotonic() - began)
+            return ProbeResult(False, str(error), False, time.monotonic() - began, error.ours)
 
 
 @asynccontextmanager
@@ -127,7 +135,7 @@ async def _connected(address: tuple[str, int], timeout: float) -> AsyncIterator[
     except asyncio.TimeoutError:
         raise _NotConnected(f"no connection within {timeout:g} s") from None
     except OSError as error:
-        raise _NotConnected(_why_not_connected(error)) from None
+        raise _NotConnected(_why_not_connected(error), ours=error.errno in _OUR_LACK) from None
     finally:
         if answer.transport is not None:
             answer.transport.abort()

@@ -9,6 +9,7 @@ takes 10 ms); elsewhere psutil is asked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import signal
@@ -232,7 +233,8 @@ def _entry(pid: int) -> _Entry | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
-    except OSError:
+    except OSError as error:
+        _unless_ours(error)
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold anything, even ")"
     parent, group, session = (int(field) for field in fields[1:4])
@@ -248,6 +250,12 @@ def _asked_entry(pid: int) -> _Entry | None:
             return _Entry(Process(pid, started), known.ppid(), os.getpgid(pid), os.getsid(pid), zombie)
     except (psutil.Error, OSError):
         return None
+
+
+def _unless_ours(error: OSError) -> None:
+    """A process that cannot be seen is gone or somebody else's; not so when it is we who lack a descriptor."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
 
 
 def _works_in(pid: int) -> str | None:
@@ -268,7 +276,8 @@ def _environment(process: Process) -> Mapping[str, str]:
             return {}
         with open(f"/proc/{process.pid}/environ", "rb") as file:
             data = file.read()
-    except OSError:
+    except OSError as error:
+        _unless_ours(error)
         return {}
     if DIRECTORY_MARK.encode() not in data or not process.lives():
         return {}

@@ -55,30 +55,39 @@ class Probing:
         accepted_at: float | None = None
         while replica.live():
             replica.poke.clear()
+            asked: bool | None = False  # None: nothing could be asked, which is no fault of the replica's
             if replica.lease_open:
-                if accepted_at is None and await self._accepts(replica):
+                if accepted_at is None and (asked := await self._accepts(replica)):
                     if not replica.live() or await self._is_exposed(replica):
                         return False
                     if await self._is_its_own(replica):
                         accepted_at = self._clock.monotonic()
-                if accepted_at is not None and await self._passes(replica):
+                if accepted_at is not None and (asked := await self._passes(replica)):
                     return True
             now = self._clock.monotonic()
-            if now >= deadline:
+            if now >= deadline and asked is not None and replica.live():
                 self._give_up(replica, accepted_at is not None)
                 return False
             if accepted_at is None:
                 pause = health.port_pause(now - begun)
             else:
                 pause = health.pass_pause(now - accepted_at, replica.check.interval)
-            await until(self._clock, min(pause, max(0.001, deadline - now)), replica.poke)
+            await until(self._clock, min(pause, deadline - now) if deadline > now else pause, replica.poke)
         return False
 
-    async def _accepts(self, replica: Replica) -> bool:
-        if (await self._port(replica)).ok:
+    async def _accepts(self, replica: Replica) -> bool | None:
+        """``None``: nobody knows, nothing was asked."""
+        result = await self._port(replica)
+        if result.ok:
             return True
+        if result.ours:
+            self._unasked(replica, result)
+            return None
         self._not_yet(replica, f"nothing listens on its port {_port_of(replica)} yet")
         return False
+
+    def _unasked(self, replica: Replica, result: ProbeResult) -> None:
+        log.warning("Replica %s could not be asked how it is: %s", replica.id, result.reason)
 
     def _not_yet(self, replica: Replica, reason: str) -> None:
         """Said once, not at every look."""
@@ -96,7 +105,7 @@ class Probing:
         patience = max(1, check.max_retries) * max(check.interval, check.max_wait_time)
         return now + max(check.initial_delay - max(0.0, age), patience)
 
-    async def _passes(self, replica: Replica) -> bool:
+    async def _passes(self, replica: Replica) -> bool | None:
         if replica.revision.definition.health_check is None:
             result = ProbeResult(True)  # its port accepts: that is all there is to know
         else:
@@ -107,6 +116,9 @@ class Probing:
             replica.health = health.passed(replica.health)
             self._emit(replica, life.Passed())
             return True
+        if result.ours:
+            self._unasked(replica, result)
+            return None
         self._not_yet(replica, result.reason)
         return False
 
@@ -114,7 +126,8 @@ class Probing:
         if not replica.lease_open:
             said = "its runner is out of contact"
         elif not accepted:
-            said = f"nothing listens on its port {_port_of(replica)}"
+            said = replica.life.reason or f"nothing listens on its port {_port_of(replica)}"
+            said = said.removesuffix(" yet")
         else:
             said = f"last probe said {replica.life.reason or 'nothing'}"
         grace = duration(replica.check.initial_delay)
@@ -154,6 +167,9 @@ class Probing:
         if result.ok:
             replica.health = health.passed(replica.health)
             self._emit(replica, life.Passed())
+            return
+        if result.ours:
+            self._unasked(replica, result)
             return
         timed_out = result.connected and self._clock.monotonic() - begun >= check.max_wait_time
         before = replica.health
@@ -252,6 +268,8 @@ class Probing:
                 return True
         except Exception as error:
             log.warning("Who listens on the port of replica %s cannot be told: %s", replica.id, error)
+            if replica.phase is Phase.LOADING:
+                self._not_yet(replica, f"it cannot be told who listens on its port {_port_of(replica)}")
             return False
         if replica.live() and (await self._port(replica)).ok and replica.live():
             self._emit(replica, life.GaveUp(f"its port {_port_of(replica)} is held by another process"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -100,6 +102,17 @@ def closed_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as next_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def probe_of(kind: str, answer: bytes, expected: int = 200) -> tuple[bool, str, bool]:
@@ -253,6 +266,21 @@ def test_an_unreachable_address_says_why(kind: str) -> None:
         result = await PROBE.port(("255.255.255.255", 80), LONG)  # refused by this machine itself
         assert (result.ok, result.connected) == (False, False)
         assert result.reason
+
+    run(kind, body())
+
+
+def test_a_lack_of_descriptors_is_ours_and_no_failure_of_the_other_side(kind: str) -> None:
+    async def body() -> None:
+        async with serving(until_gone) as (_, address):
+            await asyncio.get_running_loop().run_in_executor(None, int)  # whatever a loop opens late is open now
+            with no_descriptors_left():
+                results = [await PROBE.http(address, "/", 200, LONG), await PROBE.port(address, LONG)]
+            for result in results:
+                assert (result.ok, result.ours, result.connected) == (False, True, False)
+                assert "too many open files" in result.reason
+        refused = await PROBE.port(("127.0.0.1", closed_port()), LONG)
+        assert (refused.ok, refused.ours) == (False, False)
 
     run(kind, body())
 

@@ -10,6 +10,7 @@ import pytest
 from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.reports import GpuSample
 from jupyter_model_service.errors import LaunchError
+from jupyter_model_service.ports import ProbeResult
 from jupyter_model_service.testing import FakeReplica, StartScript
 
 from .stage import Stage, definition, play
@@ -275,3 +276,41 @@ def test_a_short_interval_is_honoured() -> None:
         assert await stage.until(lambda: stage.view.restarts == 1) < 1
 
     play(scene, Stage(definition(health=check)))
+
+
+def test_a_probe_that_could_not_ask_says_nothing_about_the_replica() -> None:
+    """The gateway is out of descriptors for ten minutes: nobody is suspect, nobody is replaced, no count is lost."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        address = replica.placement.address
+        stage.probe.script(address, ProbeResult(False, "too many open files", connected=False, ours=True))
+        for _ in range(60):
+            await asyncio.sleep(10)
+            assert stage.takes_calls() == {replica.id}
+        broken = ProbeResult(False, "status 500, expected 200")
+        lack = ProbeResult(False, "too many open files", connected=False, ours=True)
+        stage.probe.script(address, broken, lack, broken, lack, broken)
+        await stage.until(lambda: replica.id not in stage.world.replicas, 60)
+        (failed,) = await stage.told("replica.failed")
+        assert "failed its health check 3 times in a row: status 500, expected 200" in failed.message
+
+    play(scene)
+
+
+def test_a_replica_that_could_not_be_asked_while_it_loaded_gets_the_time_to_answer() -> None:
+    async def scene(stage: Stage) -> None:
+        def unasked(replica: FakeReplica) -> None:
+            lack = ProbeResult(False, "too many open files", connected=False, ours=True)
+            stage.probe.script(replica.placement.address, lack)
+            replica.serves()
+
+        stage.world.on_start = unasked
+        await stage.create()
+        await asyncio.sleep(300)  # its grace is 60 s
+        (replica,) = stage.there()
+        assert await stage.told("replica.failed") == []
+        stage.probe.script(replica.placement.address)
+        await stage.until(lambda: stage.takes_calls() == {replica.id}, 11)
+
+    play(scene)
