@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LARGEST = 2**63 - 1  # the greatest id that the database can hold and compare
+
 
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -14,11 +16,11 @@ class NoQuery(_Query):
 
 
 class EventQuery(_Query):
-    after: int = Field(default=0, ge=0, description="only events with a greater id")
+    after: int = Field(default=0, ge=0, le=LARGEST, description="only events with a greater id")
     limit: int = Field(default=100, ge=1, le=1000, description="the newest so many, oldest first")
 
 
 class LogQuery(_Query):
     replica: str | None = Field(default=None, description="default: the newest replica")
-    after: int = Field(default=0, ge=0, description="the cursor `next` of the former answer")
+    after: int = Field(default=0, ge=0, le=LARGEST, description="the cursor `next` of the former answer")
     limit: int = Field(default=1000, ge=1, le=10_000, description="at most so many lines")

@@ -220,6 +220,17 @@ def test_limits_of_a_query_are_checked(site: Any) -> None:
     assert site.engine.asked == []
 
 
+@pytest.mark.parametrize("where", ["logs", "events"])
+def test_a_cursor_beyond_every_id_is_refused_with_one_sentence(site: Any, where: str) -> None:
+    site.engine.add("alice", "chat")
+    for after in ("9" * 40, str(2**63)):
+        answer = site.run(lambda c, after=after: c.get(f"{CHAT}/{where}?after={after}"))
+        assert answer.status_code == 400
+        assert "after" in answer.json()["error"]["message"]
+    assert site.engine.asked == []
+    assert site.run(lambda c: c.get(f"{CHAT}/{where}?after={2**63 - 1}")).status_code == 200
+
+
 def all_errors(base: type[ModelServiceError] = ModelServiceError) -> list[type[ModelServiceError]]:
     return [base, *(found for child in base.__subclasses__() for found in all_errors(child))]
 
