@@ -180,7 +180,6 @@ def tour(demo: Demo, *, once: bool) -> None:
     say(f"JupyterLab  {demo.url}lab?token={demo.token}")
     if not once:
         say("\nThis stays until Ctrl-C.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         signal.pause()
 
 
@@ -190,6 +189,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where everything is kept")
     options = parser.parse_args()
     demo = Demo(options.folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends it, it takes along what it started
     try:
         tour(demo, once=options.once)
     except KeyboardInterrupt:
