@@ -46,6 +46,11 @@ def _why(exit: Exit) -> str:
     return "" if exit.signal == "SIGKILL" else last_line(exit.tail)
 
 
+def in_about(seconds: float) -> str:
+    """``now``, ``in about 2 s``: a wait in whole units, so that a sentence about it does not differ at every look."""
+    return "now" if seconds < 0.5 else f"in about {duration(max(1, round(seconds)))}"
+
+
 def duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``."""
     if seconds < 9.95:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.definition import definition_to_plain
+from ..core.plan import PROVING
 from ..core.replica import LIVE, Phase
 from ..core.reports import Exit
 from ..core.revision import Revision
-from ..core.sentences import duration
+from ..core.sentences import duration, in_about
 from .state import Departed, Replica, Service
 
 
@@ -155,8 +156,18 @@ def service_reason(service: Service, now: float) -> str | None:
     if retry.failures and retry.reason:
         parts.insert(0, retry.reason)
         if (wait := retry.not_before - now) > 0:
-            parts.append(f"next attempt in {duration(wait)}")
+            parts.append(f"next attempt {in_about(wait)}")
+    if retry.not_before <= now and not _furthest(current) and is_rolling(service):
+        parts += _proving(sum(r.phase is Phase.READY for r in current))
     return "; ".join(parts) or "replicas are about to start"
+
+
+def _proving(ready: int) -> list[str]:
+    """What a roll-out waits for when all that it has started is ready (``core.plan``, rule 4)."""
+    if not ready:
+        return []
+    new, they = ("1 new replica is", "it stays") if ready == 1 else (f"{ready} new replicas are", "they stay")
+    return [f"{new} ready, waiting {duration(PROVING)} to see that {they} up"]
 
 
 def _furthest(replicas: list[Replica]) -> list[Replica]:
@@ -173,7 +184,8 @@ def _progress(replica: Replica, now: float) -> str:
         text += f": action {life.action.action} of {life.action.actions} ({life.action.label})"
     elif life.reason:
         text += f": {life.reason}"
-    return f"{text}, for {duration(now - life.since)}"
+    seconds = int(now - life.since)  # whole ones: the sentence is the same for as long as nothing changes
+    return f"{text}, for {duration(seconds)}" if seconds else text
 
 
 def replica_view(replica: Replica) -> ReplicaView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_model_service.core.reports import Exit
-from jupyter_model_service.core.sentences import duration, last_line, told
+from jupyter_model_service.core.sentences import duration, in_about, last_line, told
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,18 @@ def test_the_action_that_failed_is_named() -> None:
     exit = Exit("prepare", code=1, action=2, tail=("no such index",))
     expected = "exited with code 1 in pre-start action 2 (run_command pip install x): no such index"
     assert told(exit, was_ready=False, label="run_command pip install x") == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (-1.0, "now"),
+        (0.49, "now"),
+        (0.5, "in about 1 s"),
+        (0.9, "in about 1 s"),
+        (1.9, "in about 2 s"),
+        (59.7, "in about 1 min"),
+    ],
+)
+def test_a_wait_is_told_in_whole_units(seconds: float, expected: str) -> None:
+    assert in_about(seconds) == expected

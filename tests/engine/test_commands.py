@@ -243,6 +243,29 @@ def test_an_update_replaces_all_replicas_without_a_gap() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("way", ["update", "restart"])
+@pytest.mark.parametrize(
+    ("replicas", "said"),
+    [
+        (1, "1 new replica is ready, waiting 2 s to see that it stays up"),
+        (4, "2 new replicas are ready, waiting 2 s to see that they stay up"),
+    ],
+)
+def test_a_roll_out_says_that_it_waits_for_new_replicas_to_stay_up(way: str, replicas: int, said: str) -> None:
+    """Of four, six may live at once: two new ones prove themselves together."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(replicas)
+        more = {"change": NOTHING} if way == "update" else {}
+        await getattr(stage.engine, way)(OWNER, NAME, **more)
+        await asyncio.sleep(1)
+        assert (stage.view.state, stage.view.reason) == ("updating", said)
+        await stage.until(lambda: stage.view.state == "ready")
+        assert stage.view.reason is None
+
+    play(scene)
+
+
 def test_options_that_are_left_out_keep_their_value() -> None:
     async def scene(stage: Stage) -> None:
         mount = Mount("/data", "/data", True)

@@ -158,6 +158,28 @@ def test_a_crash_loop_says_when_the_next_attempt_is() -> None:
         assert "exited with code 3 while loading" in (stage.view.reason or "")
         assert "next attempt in" in (stage.view.reason or "")
         assert stage.endpoint.starting
+        said: set[str] = set()
+        for _ in range(400):
+            said.add(stage.view.reason or "")
+            await asyncio.sleep(0.01)
+        waits = {text.partition("; next attempt ")[2] for text in said if "; next attempt " in text}
+        assert waits <= {"now", *(f"in about {n} s" for n in range(1, 9))}
+        assert 3 <= len(waits) <= 5, "4 s of countdown are told in whole seconds"
+
+    play(scene)
+
+
+def test_the_time_that_a_replica_takes_is_told_in_whole_seconds() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        await stage.create()
+        await stage.until(lambda: "nothing listens" in (stage.view.reason or ""))
+        said = []
+        for _ in range(190):
+            said.append(stage.view.reason or "")
+            await asyncio.sleep(0.01)
+        assert not said[0].endswith(" s"), "not: for 0 s"
+        assert sorted({text.partition(" yet")[2] for text in said}) == ["", ", for 1 s"]
 
     play(scene)
 
