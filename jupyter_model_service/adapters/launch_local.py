@@ -7,8 +7,8 @@ nothing is signalled that is not provably the replica's (``processes`` says what
     <directory>/<replica>/   0700
         spec.json     0600, for the runner; our own notes are its key "launcher"
         runner.json   the runner's: its process, its control address, the model's process
-        output.log    what the runner itself has to say (the model's lines are in its ring)
-        env/          the replica's own Python environment over the user's
+        output.log    0600, what the runner itself has to say (the model's lines are in its ring)
+        env/          0700, the replica's own Python environment over the user's
 
 Everything here blocks for milliseconds to seconds, so it runs in threads of its own.
 """
@@ -172,6 +172,7 @@ class LocalLauncher:
         revision = request.revision
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
+        (folder / "env").mkdir(mode=0o700)
         with self._placing:
             port = free_port({address[1] for path in self._folders() if (address := notes_of(path).get("address"))})
             gpus = self._choose_gpus(request)
@@ -199,7 +200,7 @@ class LocalLauncher:
     def _spawn(self, folder: Path, replica: str) -> subprocess.Popen[bytes]:
         environment = inheritable(os.environ if self._environment is None else self._environment)
         environment.update({REPLICA_MARK: replica, DIRECTORY_MARK: str(self.directory)})
-        with open(folder / "output.log", "ab") as output:
+        with open(folder / "output.log", "ab", opener=_private) as output:
             process = subprocess.Popen(
                 self._command(self._python, folder / "spec.json"),
                 stdin=subprocess.DEVNULL,
@@ -359,6 +360,10 @@ async def _outlast(job: asyncio.Future[Any]) -> None:
     while not job.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([job])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _unless(cancelled: threading.Event, replica: str) -> None:

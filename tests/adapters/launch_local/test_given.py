@@ -75,6 +75,21 @@ def test_what_holds_the_secret_is_for_this_user_only(bench: Bench) -> None:
     bench.stop()
 
 
+def test_nothing_is_open_to_others_whatever_the_umask_is(bench: Bench) -> None:
+    former = os.umask(0)
+    try:
+        bench.start()
+    finally:
+        os.umask(former)
+    eventually((bench.folder / "seen.txt").exists)  # so the runner has made all that it makes
+    folder = bench.directory / "chat-a"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes.pop("chat-a") == modes.pop("env") == 0o700
+    assert set(modes) >= {"spec.json", "runner.json", "output.log"}
+    assert set(modes.values()) == {0o600}
+    bench.stop()
+
+
 def test_many_starts_at_once_collide_nowhere(bench: Bench) -> None:
     async def body() -> list[Placement]:
         launcher = bench.launcher()
