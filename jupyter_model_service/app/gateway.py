@@ -34,6 +34,7 @@ from ..web.handler import MAX_DISCARDED
 from ..wire import GatewayInfo
 from .attachments import Attachments
 from .files import DataDirectory
+from .limits import raise_descriptor_limit
 
 __all__ = ["Gateway"]
 
@@ -57,6 +58,7 @@ class Gateway:
 
     async def run(self) -> None:
         settings, files = self._settings, self._files
+        raise_descriptor_limit()
         async with contextlib.AsyncExitStack() as undo:
             self._obey_signals(undo)
             store = await SqlStore.open(files.database)
