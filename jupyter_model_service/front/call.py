@@ -307,6 +307,7 @@ class Call(Exchange):
         self.done = True
         down, endpoint = self.down, self.endpoint
         self.drop_connection()
+        self.body.drop()
         self._leave_queue()
         if self._counted and endpoint is not None:
             endpoint.in_flight -= 1

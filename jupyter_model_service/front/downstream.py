@@ -136,6 +136,8 @@ class Downstream(asyncio.Protocol):
 
     def _opened(self, head: RequestHead) -> Body:
         self._reading = call = Call(self, head)
+        if self._through:
+            call.body.drop()
         self._queue.append(call)
         return call.body
 
@@ -164,6 +166,7 @@ class Downstream(asyncio.Protocol):
         if reading is not None and reading is self._answering:
             reading.bad_body(refusal)
         elif reading is not None:
+            reading.body.drop()
             self._queue.remove(reading)
 
     # --- turns -------------------------------------------------------------------------------------------
@@ -247,8 +250,7 @@ class Downstream(asyncio.Protocol):
         transport = self.transport
         whole = self._reading is None and self._fatal is None and not self._queue
         self._through = True
-        self._reading = None
-        self._queue.clear()
+        self._drop_unread()
         if transport is None or transport.is_closing():
             return
         if whole or self._half_closed or not transport.can_write_eof():
@@ -276,6 +278,7 @@ class Downstream(asyncio.Protocol):
         """End an answer that is not complete. ``reset``: its end is the connection's, so a plain close would look
         like the proper one."""
         self._through = True
+        self._drop_unread()
         transport = self.transport
         if transport is None:
             return
@@ -288,10 +291,18 @@ class Downstream(asyncio.Protocol):
             transport.close()
             self.deadline = monotonic() + self.front.settings.linger
 
+    def _drop_unread(self) -> None:
+        """The reader holds on to the body that it was filling, for as long as the connection lingers."""
+        if self._reading is not None:
+            self._reading.body.drop()
+        self._reading = None
+        self._queue.clear()
+        self._early = None
+
     def _gone(self) -> None:
         """The caller is not there any more."""
         self._through = True
-        self._queue.clear()
+        self._drop_unread()
         call, self._answering = self._answering, None
         if call is not None:
             call.caller_gone()

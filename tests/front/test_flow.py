@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import statistics
 import sys
+import tracemalloc
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Site, Wire, site, until, within
+from .site import OTHER, Site, Wire, site, until, within
 from .upstreams import Replica, Seen, reset
 
 Run = Callable[[Any], Any]
@@ -174,6 +175,32 @@ def test_a_body_that_waits_for_a_replica_is_bounded(run: Run) -> None:
             assert (await first.answer()).status == 200
             await within(uploading, 60)
             assert (await wire.answer()).body == str(MANY).encode()
+
+    run(body())
+
+
+@pytest.mark.parametrize("how", ["no token", "another's token"])
+def test_a_refused_upload_costs_no_memory(run: Run, how: str) -> None:
+    """What had come of it goes at once, not when its connection ends, and what still comes is not kept either."""
+    callers, size = 40, 60_000
+
+    async def body() -> None:
+        async with site(Replica(), settings=FrontSettings(linger=60.0)) as here:
+            token = OTHER if how == "another's token" else None
+            request = here.request("/x", "Content-Length: 100000000", method="PUT", token=token) + b"x" * size
+            await (await here.send(request)).answer()  # whatever is allocated once
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                for _ in range(callers):
+                    wire = await here.send(request)
+                    assert (await wire.answer()).status in (401, 403)
+                    await wire.send(b"x" * size)
+                    assert await wire.closed()
+                assert len(here.front.connections) == callers + 1
+                assert tracemalloc.get_traced_memory()[0] - before < callers * size // 3
+            finally:
+                tracemalloc.stop()
 
     run(body())
 
