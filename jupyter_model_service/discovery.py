@@ -31,6 +31,7 @@ from .errors import GatewayUnavailable, ModelServiceError
 
 __all__ = [
     "GatewayFile",
+    "alive",
     "answers",
     "default_data_dir",
     "explicit_gateway",
@@ -94,7 +95,7 @@ def find_gateway(data_dir: Path | None = None) -> GatewayFile | None:
     if text is None:
         return None
     found = _parse(path, text)
-    return found if _alive(found) else None
+    return found if alive(found) else None
 
 
 def _read_ours(path: Path) -> str | None:
@@ -139,7 +140,8 @@ def _parse(path: Path, text: str) -> GatewayFile:
     return found
 
 
-def _alive(found: GatewayFile) -> bool:
+def alive(found: GatewayFile) -> bool:
+    """Whether the very process that wrote the runtime file still runs (a reused pid has another start time)."""
     try:
         process = psutil.Process(found.pid)
         same = abs(process.create_time() - found.create_time) <= _SAME_PROCESS
@@ -283,7 +285,7 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 def wait_until_gone(found: GatewayFile, timeout: float = 30.0) -> None:
     """Wait for the end of a gateway that was asked to shut down; ``ModelServiceError`` if its process stays."""
     deadline = time.monotonic() + timeout
-    while _alive(found):
+    while alive(found):
         if time.monotonic() >= deadline:
             raise ModelServiceError(
                 f"The gateway (process {found.pid}) is still stopping after {timeout:g} s: replicas may be draining.",

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from ..discovery import GatewayFile, find_gateway, start_gateway
+from ..discovery import GatewayFile, alive, find_gateway, start_gateway
 from ..errors import GatewayUnavailable
 
 #: How often the runtime file is looked at: a restarted gateway knows us again within this time (its grace is 60 s).
@@ -33,6 +33,12 @@ class GatewayLink:
         self._attached: tuple[int, float] | None = None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        # One for all calls: making the TLS context of a client takes milliseconds of the loop's time, each time.
+        # A bare transport, since a client would keep one caller's cookies for the next. No idle connections: one
+        # that the gateway closed (a restart) would fail a POST that cannot be repeated.
+        self.transport = httpx.AsyncHTTPTransport(
+            trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        )
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._watch(), name="model-service-link")
@@ -42,6 +48,7 @@ class GatewayLink:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self.transport.aclose()
 
     async def ensure(self) -> GatewayFile:
         """The running gateway, started if need be and attached to this server. Raises ``GatewayUnavailable``."""
@@ -99,12 +106,3 @@ class GatewayLink:
         An orderly stop (``gateway --stop``) removes the file, a crash leaves it behind.
         """
         return self._found is not None and not alive(self._found) and self._found.path.exists()
-
-
-def alive(gateway: GatewayFile) -> bool:
-    """Whether the very process that wrote the runtime file still runs (a reused pid has another start time)."""
-    try:
-        process = psutil.Process(gateway.pid)
-        return bool(abs(process.create_time() - gateway.create_time) < 2.0 and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
