@@ -9,145 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator
-from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from typing import cast
 
-import httpx
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import JupyterHandler
-from tornado import iostream, web, websocket
+from tornado import web, websocket
 from tornado.http1connection import HTTP1Connection
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from ..discovery import GatewayFile
-from ..errors import ModelServiceError
 from . import isolation
-from .link import GatewayLink
+from .forwarding import ForwardHandler, Upload
 
-#: No total limit: streams may last. Connecting and the wait between two bytes are the front's business
-#: (it has the service's own limits); these only end what nobody watches any more.
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
-_TIMEOUT = httpx.Timeout(None, connect=5.0, pool=5.0)
-
-
-class _Upload:
-    """The request body between Tornado (which pushes) and httpx (which pulls): one chunk at a time.
-
-    Once abandoned (the answer came early, or somebody left) chunks are dropped, so that nobody waits for ever.
-    """
-
-    def __init__(self) -> None:
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
-        self._abandoned = False
-
-    async def put(self, chunk: bytes | None) -> None:
-        if not self._abandoned:
-            await self._chunks.put(chunk)
-
-    def abandon(self) -> None:
-        self._abandoned = True
-        while not self._chunks.empty():  # frees a writer that waits in put()
-            self._chunks.get_nowait()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._chunks.get()) is not None:
-            yield chunk
-
-
-class ForwardHandler(JupyterHandler):
-    """Shared by both kinds; ``auth_resource`` lets Jupyter's authorizers tell model services apart."""
-
-    auth_resource = "model-service"
-    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-    @property
-    def link(self) -> GatewayLink:
-        return self.settings["model_service_link"]  # type: ignore[no-any-return]
-
-    async def gateway(self) -> GatewayFile | None:
-        """The gateway, or ``None`` after the error was answered."""
-        try:
-            return await self.link.ensure()
-        except ModelServiceError as error:
-            self.refuse(error.status, error.code, error.message)
-            return None
-
-    def refuse(self, status: int, code: str, message: str) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.set_header("X-Model-Service-Error", code)
-        self.finish({"error": {"code": code, "message": message}})
-
-    def target(self, gateway: GatewayFile, path: str) -> str:
-        # The raw target, not the decoded capture: %2F in a model's path stays %2F.
-        raw = self.request.uri or ""
-        tail = raw.split("/model-service/", 1)[1] if "/model-service/" in raw else quote(path)
-        return f"{gateway.url.rstrip('/')}/{tail}"
-
-    def answer_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return isolation.gateway_headers(headers)
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        if self.request.headers.get("Accept", "").startswith("text/html"):
-            super().write_error(status_code, **kwargs)
-            return
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        message = getattr(error, "log_message", None) or self._reason
-        self.set_header("Content-Type", "application/json")
-        self.finish({"error": {"code": "jupyter", "message": str(message)}, "message": str(message)})
-
-    async def forward(self, path: str, body: Any) -> None:
-        gateway = await self.gateway()
-        if gateway is None:
-            return
-        sent = isolation.request_headers(self.request.headers.get_all())
-        length = self.request.headers.get("Content-Length")
-        if body is not None and length is not None:
-            sent.append(("Content-Length", length))
-        sent.append(("Authorization", f"Bearer {gateway.token}"))
-        sent.append(("Accept-Encoding", self.request.headers.get("Accept-Encoding", "identity")))
-        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False) as client:
-            request = client.build_request(
-                self.request.method or "GET", self.target(gateway, path), headers=sent, content=body
-            )
-            try:
-                answer = await client.send(request, stream=True)
-            except httpx.HTTPError as error:
-                self.refuse(
-                    502,
-                    "gateway_unavailable",
-                    f"The gateway broke the call ({type(error).__name__}); try again.",
-                )
-                return
-            try:
-                await self._relay(answer)
-            finally:
-                await answer.aclose()
-
-    async def _relay(self, answer: httpx.Response) -> None:
-        self.set_status(answer.status_code, answer.reason_phrase or None)
-        for name in list(self._headers):
-            self.clear_header(name)
-        for name, value in self.answer_headers(list(answer.headers.multi_items())):
-            self.add_header(name, value)
-        try:
-            if self.request.method == "HEAD" or answer.status_code in (204, 304):
-                self.finish()
-                return
-            await self.flush()
-            async for chunk in answer.aiter_raw():
-                self.write(chunk)
-                await self.flush()  # waits for a slow reader: nothing piles up here
-        except httpx.HTTPError:
-            # Broken upstream: the caller must see it as broken, so the connection goes without a proper end.
-            connection = self.detach()
-            connection.close()
-            return
-        except iostream.StreamClosedError:
-            return  # the caller left; leaving the ``with`` cancels the call upstream
-        self.finish()
 
 
 class ControlHandler(ForwardHandler):
@@ -155,9 +28,15 @@ class ControlHandler(ForwardHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         # Programs come here: the answer to "who are you" is a status, not a login page.
+        if self.refuse_token_in_address():
+            return
         await super().prepare(_redirect_to_login=False)
+        if self._finished or self.refuse_token_in_address():
+            return
         if not self.current_user:
-            raise web.HTTPError(403, "Sign in to Jupyter first, or send a Jupyter token.")
+            self.refuse(403, "jupyter", "Sign in to Jupyter first, or send a Jupyter token.")
+        elif isolation.has_dot_segment(self.raw_target()):
+            self.refuse(400, "bad_path", "The path has a '.' or '..' segment: send the address that is meant.")
 
     async def _handle(self, path: str) -> None:
         if not path:
@@ -166,7 +45,7 @@ class ControlHandler(ForwardHandler):
         if path.startswith("api/v1/gateway"):
             self.refuse(404, "not_found", "The gateway itself is run by the Jupyter server, not through it.")
             return
-        await self.forward(path, self.request.body or None)
+        await self.forward(self.request.body or None)
 
     @web.authenticated
     @authorized
@@ -213,46 +92,67 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
     """
 
     _forwarding: asyncio.Task[None] | None = None
-    _upload: _Upload | None = None
+    _upload: Upload | None = None
     _upstream: websocket.WebSocketClientConnection | None = None
     _pump: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]
         # Programs and sandboxed pages come here: the answer to "who are you" is a status, not a login page.
-        await super().prepare(_redirect_to_login=False)
-        if self._finished:
+        if self.refuse_token_in_address():
             return
-        await self._admit()
+        await super().prepare(_redirect_to_login=False)
+        # Answered, not raised: Jupyter's log takes the whole address of what is raised.
+        if self._finished or self.refuse_token_in_address() or await self._refuse_user() or self._refuse_page():
+            return
+        path, question, query = (self.request.uri or "").partition("?")
+        if self.raw_target().partition("?")[0].count("/") == 2:  # endpoints/OWNER/NAME
+            self.set_header("Location", f"{path}/{question}{query}")
+            self.set_status(308)
+            self.finish()
+            return
         if self._is_upgrade():
             return
-        if self.identity_provider.token in self.get_query_arguments("token", strip=False):
-            # It would be in the address that reaches the model, and in its log.
-            raise web.HTTPError(400, "Send the Jupyter token in the Authorization header, never in the address.")
         # Jupyter answers a token with a sign-in cookie; no answer of a model sets any.
         self.__dict__.pop("_new_cookie", None)
-        if self.request.headers.get("Service-Worker", "").lower() == "script":
-            raise web.HTTPError(403, "A model's script cannot become a service worker of this Jupyter server.")
         headers = self.request.headers
         if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
             # The front and the model decide what is too much; Jupyter's limit is for notebooks.
             cast(HTTP1Connection, self.request.connection).set_max_body_size(1 << 50)
-            self._upload = _Upload()
+            self._upload = Upload()
         body = self._upload if self._upload is not None else None
-        self._forwarding = asyncio.create_task(self.forward(self.path_args[0], body))
+        self._forwarding = asyncio.create_task(self.forward(body))
         if self._upload is not None:
             upload = self._upload
             self._forwarding.add_done_callback(lambda _: upload.abandon())
 
-    async def _admit(self) -> None:
+    async def _refuse_user(self) -> bool:
         """What ``@web.authenticated`` and ``@authorized`` do, before the first byte of the body is read."""
         if not self.current_user:
-            raise web.HTTPError(403, "Sign in to Jupyter first, or send a Jupyter token.")
+            self.refuse(403, "jupyter", "Sign in to Jupyter first, or send a Jupyter token.")
+            return True
         action = "read" if self.request.method in ("GET", "HEAD", "OPTIONS") else "write"
         allowed = self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)
         if inspect.isawaitable(allowed):
             allowed = await allowed
         if not allowed:
-            raise web.HTTPError(403, f"{self.current_user.username} may not {action} model services here.")
+            self.refuse(403, "jupyter", f"{self.current_user.username} may not {action} model services here.")
+        return not allowed
+
+    def _refuse_page(self) -> bool:
+        """What a page may not ask for with the visitor's cookies, or at all."""
+        headers, method = self.request.headers, self.request.method or ""
+        owner_and_name = "/".join(self.raw_target().partition("?")[0].split("/")[:3])
+        if isolation.has_dot_segment(owner_and_name):
+            self.refuse(400, "bad_path", "The owner and the name of an endpoint cannot be '.' or '..'.")
+        elif self._is_upgrade() and isolation.foreign_origin(headers):
+            self.refuse(403, "foreign_origin", "Only pages of this Jupyter server may open WebSockets to its models.")
+        elif not self.token_authenticated and method in ("GET", "HEAD") and isolation.cross_site(method, headers):
+            self.refuse(403, "foreign_origin", "Only pages of this Jupyter server may call its models with cookies.")
+        elif headers.get("Service-Worker", "").lower() == "script":
+            self.refuse(
+                403, "service_worker", "A model's script cannot become a service worker of this Jupyter server."
+            )
+        return self._finished
 
     def _is_upgrade(self) -> bool:
         return self.request.headers.get("Upgrade", "").lower() == "websocket"
@@ -270,7 +170,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
     @web.authenticated
     async def get(self, path: str) -> None:  # type: ignore[override]
         if self._is_upgrade():
-            await self._open_upstream(path)
+            await self._open_upstream()
         else:
             await self._finish_forwarding()
 
@@ -299,19 +199,16 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         await self._finish_forwarding()
 
     def answer_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        path = urlsplit(self.request.uri or "").path
-        root, _, tail = path.partition("/model-service/endpoints/")
-        owner, name, *_ = [*tail.split("/"), "", ""]
-        return isolation.model_headers(headers, prefix=f"{root}/model-service/endpoints/{owner}/{name}")
+        _, owner, name, *_ = self.raw_target().partition("?")[0].split("/")
+        return isolation.model_headers(headers, prefix=f"{self.base_url}model-service/endpoints/{owner}/{name}")
 
     # --- WebSockets: the model's side opens first, so that its refusal is the caller's answer -----------------
 
     def check_origin(self, origin: str = "") -> bool:
         """Same origin only: a sandboxed model page has ``Origin: null`` and is refused."""
-        origin = origin or self.request.headers.get("Origin", "")
-        return urlsplit(origin).netloc == self.request.headers.get("Host")
+        return not isolation.foreign_origin(self.request.headers)
 
-    async def _open_upstream(self, path: str) -> None:
+    async def _open_upstream(self) -> None:
         gateway = await self.gateway()
         if gateway is None:
             return
@@ -322,7 +219,9 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         headers["Authorization"] = f"Bearer {gateway.token}"
         offered = [p.strip() for p in self.request.headers.get("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
         request = HTTPRequest(
-            self.target(gateway, path).replace("http", "ws", 1), headers=headers, connect_timeout=30.0
+            f"{gateway.url.rstrip('/')}/{self.raw_target()}".replace("http", "ws", 1),
+            headers=headers,
+            connect_timeout=30.0,
         )
         try:
             self._upstream = await websocket.websocket_connect(
@@ -334,7 +233,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         except (OSError, websocket.WebSocketError) as error:
             self.refuse(502, "upgrade_refused", f"The WebSocket could not be opened ({type(error).__name__}).")
             return
-        await super().get(path)
+        await super().get()
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         return self._upstream.selected_subprotocol if self._upstream is not None else None
