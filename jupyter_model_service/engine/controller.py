@@ -238,6 +238,7 @@ class Controller:
         replica = self.add(service, record)
         if service.holes:
             service.holes -= 1
+            replica.substitute = True
             service.restarts += 1
             self._parts.meter.restarted(service.record.owner, service.record.name)
         self._tell(replica)

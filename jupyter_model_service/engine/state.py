@@ -58,6 +58,7 @@ class Replica:
     since_at: float
     adopted: bool = False
     outdated: bool = False
+    substitute: bool = False  # started in the place of one that had failed
     # contact
     lease: Lease | None = None
     lease_open: bool = False

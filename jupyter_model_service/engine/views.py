@@ -129,12 +129,16 @@ def service_state(service: Service) -> str:
         return "stopped"
     if is_rolling(service):
         return "updating"
-    ready = ready_count(service)
-    if ready >= record.replicas:
+    if ready_count(service) >= record.replicas:
         return "ready"
-    fresh = ready == 0 and service.retry(record.active).failures == 0 and not service.holes
-    doubtful = any(r.phase is Phase.UNHEALTHY for r in service.replicas.values())
-    return "starting" if record.stable is None or (fresh and not doubtful) else "degraded"
+    return "degraded" if record.stable is not None and _lacks_one_that_served(service) else "starting"
+
+
+def _lacks_one_that_served(service: Service) -> bool:
+    """Whether a replica failed, or is doubtful, and nothing took its place yet. Else those that are missing start for
+    the first time, as after a scale-up; a failure that was made good long ago does not change that."""
+    missing = [r for r in service.replicas.values() if r.live() and r.phase is not Phase.READY]
+    return service.holes > 0 or any(r.substitute or r.phase is Phase.UNHEALTHY for r in missing)
 
 
 def service_reason(service: Service, now: float) -> str | None:

@@ -495,6 +495,35 @@ def test_scaling_up_and_down() -> None:
     play(scene)
 
 
+def test_a_service_that_is_scaled_up_is_starting_and_not_degraded() -> None:
+    """Also long after a failure that was made good. When one of the new ones fails, or an old one does, it is
+    degraded until a substitute is ready."""
+
+    async def scene(stage: Stage) -> None:
+        (first,) = await stage.ready()
+        first.exits(1)
+        await stage.until(lambda: stage.view.restarts == 1 and stage.view.state == "ready")
+        await asyncio.sleep(600)
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        assert (await stage.engine.scale(OWNER, NAME, 3)).state == "starting"
+        await stage.until(lambda: len(stage.there()) == 3)
+        await asyncio.sleep(5)
+        assert (stage.view.state, stage.view.replicas.ready) == ("starting", 1)
+        served, one, two = stage.there()
+        one.exits(1)
+        await stage.until(lambda: stage.view.state == "degraded", 0.1)
+        await stage.until(lambda: len({r.id for r in stage.there()} - {one.id}) == 3)
+        two.serves()
+        await stage.until(lambda: stage.view.replicas.ready == 2)
+        assert stage.view.state == "degraded", "the substitute still loads"
+        stage.there()[-1].serves()
+        await stage.until(lambda: stage.view.state == "ready")
+        served.dies()
+        await stage.until(lambda: stage.view.state == "degraded", 0.5)
+
+    play(scene)
+
+
 def test_a_drained_replica_finishes_its_open_calls() -> None:
     """30 s at most by default; no new ones meanwhile; ended as soon as the last one is over."""
 
