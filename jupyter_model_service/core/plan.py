@@ -186,9 +186,7 @@ def _give_up(want: Want, old: Sequence[SeenReplica], now: float) -> TakeBack | F
     return None if want.retry.ever_ready else Fail(want.retry.reason)
 
 
-def _retire(
-    want: Want, proved: int, old: Sequence[SeenReplica], now: float
-) -> tuple[list[SeenReplica], list[Action]]:
+def _retire(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> tuple[list[SeenReplica], list[Action]]:
     """Which old ones stay for now, and how the others leave; ``proved`` new ones can take their place."""
     why = f"replaced by revision {want.active}"
     idle = [r for r in old if not r.serves(now)]
