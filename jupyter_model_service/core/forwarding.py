@@ -130,6 +130,8 @@ def request_head(
     for name, value in head.headers:
         if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
             continue
+        if to_replica and name[:1] in (b"R", b"r") and name.lower() == b"referer":
+            value = value.split(b"?", 1)[0]  # Jupyter's addresses may hold "?token=…"
         parts.append(b"%b: %b\r\n" % (name, value))
     if not to_replica:
         parts += [b"Authorization: %b\r\n" % value for value in head.authorization]

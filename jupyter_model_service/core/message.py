@@ -113,11 +113,8 @@ _REQUEST_RULES = {
         ),
         _FORWARDED,
     ),
-    b"x-forwarded-scheme": _HOP,
-    b"x-forwarded-server": _HOP,
-    b"x-forwarded-ssl": _HOP,
-    b"x-forwarded-user": _HOP,
     b"x-scheme": _HOP,
+    b"x-xsrftoken": _HOP,  # Jupyter's; the control API knows bearer tokens only
 }
 _ANSWER_RULES = {
     **dict.fromkeys(_HOP_BY_HOP, _HOP),
@@ -165,7 +162,8 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         rule = rules.get(lower)
         value = raw.rstrip(b" \t")
         if rule is None:
-            plain.append((name, value))
+            if not lower.startswith(b"x-forwarded-"):  # others than the above are of no proxy that we know; some
+                plain.append((name, value))  # (-Access-Token, -Email, -User of oauth2-proxy) are its callers' secrets
         elif rule == _HOST:
             hosts.append(value)
         elif rule == _LENGTH:

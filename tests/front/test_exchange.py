@@ -306,6 +306,12 @@ def test_headers_to_the_replica(run: Run) -> None:
                 "X-Real-IP: 6.6.6.6",
                 "Forwarded: for=6.6.6.6",
                 "X-Model-Service-User: root",
+                "X-XSRFToken: 2|secret",
+                "X-Forwarded-Access-Token: secret",
+                "x-forwarded-Email: me@secret",
+                "X-Forwarded-User: secret",
+                "X-Forwarded-Scheme: https",
+                "Referer: http://127.0.0.1:8888/lab?token=secret#x",
                 "X-Many: 1",
                 "X-Many: 2",
                 "X-Request-Id: not sane\x80",
@@ -316,6 +322,11 @@ def test_headers_to_the_replica(run: Run) -> None:
                 "authorization", "x-secret-hop", "proxy-authorization", "te", "keep-alive", "connection",
                 "x-real-ip", "forwarded", "x-model-service-user",
             }  # fmt: skip
+            assert {name for name in names if name.startswith("x-forwarded-")} == {
+                "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"
+            }  # fmt: skip
+            assert "secret" not in str(headers)
+            assert dict(headers)["Referer"] == "http://127.0.0.1:8888/lab"
             assert [value for name, value in headers if name == "Cookie"] == ["keep=1"]
             assert [value for name, value in headers if name == "X-Many"] == ["1", "2"]
             plain = dict(headers)
