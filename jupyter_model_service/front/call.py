@@ -91,12 +91,13 @@ class Call(Exchange):
             self._authorise(caller)
 
     def _authorise(self, caller: Caller) -> None:
+        if not caller.may_invoke(self.owner, self.name):  # first: who may not call learns nothing of what exists
+            message = f"This token is not for service {self.owner}/{self.name}."
+            self.refuse(Refusal(403, "forbidden", message))
+            return
         endpoint = self.down.front.routing.get(self.owner, self.name)
         if endpoint is None:
             self.refuse(self._not_found())
-        elif not caller.may_invoke(self.owner, self.name):
-            message = f"This token is not for service {self.owner}/{self.name}."
-            self.refuse(Refusal(403, "forbidden", message))
         else:
             self._enter(endpoint)
 

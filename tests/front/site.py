@@ -65,7 +65,7 @@ class Tokens:
 
     def known(self, token: str) -> Caller | None:
         if token == TOKEN:
-            return Caller("token:good", invokes=frozenset({"o/n"}))
+            return Caller("token:good", invokes=frozenset({"o/n", "o/gone"}))
         if token == OTHER:
             return Caller("token:other", invokes=frozenset({"o/other"}))
         return None
