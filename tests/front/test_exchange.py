@@ -415,10 +415,7 @@ def with_body(start: bytes) -> Handler:
     """An informational answer with a body, which holds answers; then the real one."""
 
     async def handler(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-        if b"chunked" in start:
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(FORGED), FORGED)
-        else:
-            body = FORGED
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(FORGED), FORGED) if b"chunked" in start else FORGED
         writer.write(start + body + answer(b"real"))
         return True
 
