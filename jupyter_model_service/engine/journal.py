@@ -26,8 +26,10 @@ class Journal:
         self._recent: dict[str, deque[EventRecord]] = {}
 
     async def load(self) -> None:
-        """Ids go on where they ended."""
-        self._last = max((event.id for event in await self._store.events(limit=1)), default=0)
+        """Ids go on above every one that was handed out, also those of events that went with a deleted service: a life
+        begins at its Unix time in milliseconds, and none has as many as a thousand events a second."""
+        newest = max((event.id for event in await self._store.events(limit=1)), default=0)
+        self._last = max(newest, int(self._clock.now() * 1000))
 
     def add(
         self,

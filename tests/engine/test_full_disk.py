@@ -30,7 +30,7 @@ def test_serving_and_healing_go_on_and_everything_is_caught_up() -> None:
         assert set(stage.disk.replicas) == set(stage.world.replicas)
         assert "replica.failed" in {e.kind for e in stage.disk.events}
         ids = [e.id for e in stage.disk.events]
-        assert ids == list(range(1, len(ids) + 1)), "none lost, none twice"
+        assert ids == [ids[0] + n for n in range(len(ids))], "none lost, none twice"
 
     play(scene)
 

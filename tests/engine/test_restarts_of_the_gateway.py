@@ -11,7 +11,7 @@ from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import ReplicaRecord, StartRequest
 from jupyter_model_service.testing import FakeReplica, StartScript
 
-from .stage import NAME, OWNER, Stage, play
+from .stage import FOLDER, NAME, OWNER, Stage, play
 
 
 def test_replicas_are_adopted_and_not_restarted() -> None:
@@ -32,6 +32,26 @@ def test_replicas_are_adopted_and_not_restarted() -> None:
         assert (stage.view.state, stage.view.id, stage.view.stable_revision) == ("ready", id, 1)
         assert stage.there() == before
         assert len(stage.world.requests) == requests
+
+    play(scene)
+
+
+def test_no_event_id_is_used_twice_even_when_the_newest_events_are_deleted() -> None:
+    """A reader who asks for what came after the last id it saw misses nothing of the next life."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name="other", replicas=0)
+        await stage.ready()
+        last = (await stage.told())[-1].id
+        await stage.engine.delete(OWNER, NAME)
+        await stage.until(lambda: len(stage.engine.services()) == 1)
+        await asyncio.sleep(1)
+        assert max(event.id for event in stage.disk.events) < last
+        await stage.kill()
+        await stage.reopen()
+        await stage.engine.scale(OWNER, "other", 1)
+        later = await stage.engine.events(OWNER, None, after=last)
+        assert [event.kind for _, event in later][:1] == ["service.scaled"]
 
     play(scene)
 
