@@ -188,6 +188,7 @@ class Controller:
                 suspect=r.health.suspect,
                 in_flight=r.backend.in_flight if r.backend is not None else 0,
                 created_at=r.created,
+                spared_until=r.created + self._parts.settings.first_contact if r.adopted else 0.0,
                 ready_at=r.life.ready_at if r.life.ready_at is not None else 0.0,
             )
             for r in service.replicas.values()
