@@ -53,7 +53,9 @@ class ScaleRequest(_Request):
 
 
 class RollbackRequest(_Request):
-    revision: int | None = Field(default=None, ge=1, description="default: the one before the active one")
+    revision: int | None = Field(
+        default=None, ge=1, description="default: the last before the active one that was ever fully up"
+    )
 
 
 class ValidateRequest(_Request):

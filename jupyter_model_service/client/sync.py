@@ -127,7 +127,7 @@ class Client:
         return self._send(calls.update(self._connection.key(name), {**options, "public": public}))
 
     def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
-        """Return to a kept revision; by default the one before the active one."""
+        """Return to a kept revision; by default the last before the active one that was ever fully up."""
         return self._send(calls.rollback(self._connection.key(name), revision))
 
     def restart(self, name: str) -> ServiceInfo:

@@ -248,7 +248,11 @@ def _update(parser: Parser) -> None:
 def _rollback(parser: Parser) -> None:
     _name(parser)
     parser.add_argument(
-        "revision", metavar="REVISION", nargs="?", type=_number(1, 10**9), help="default: the one before the active one"
+        "revision",
+        metavar="REVISION",
+        nargs="?",
+        type=_number(1, 10**9),
+        help="default: the last before the active one that was ever fully up",
     )
     _waiting(parser)
 
