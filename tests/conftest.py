@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
 # Under nohup, or as a background job of a script, SIGINT is ignored, and every program that a test starts inherits that:
 # what is tested with Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Examples are judged by what they show, not by how long a busy machine takes for one of them (200 ms by default).
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
