@@ -32,8 +32,13 @@ class Probing:
         self._emit = emit
 
     async def run(self, replica: Replica) -> None:
-        if await self._comes_up(replica):
-            await self._stays_up(replica)
+        try:
+            if await self._comes_up(replica):
+                await self._stays_up(replica)
+        except Exception:  # a fault of ours: nobody would look after this replica any more, so another takes its place
+            log.exception("Probing replica %s failed", replica.id)
+            if replica.live():
+                self._emit(replica, life.GaveUp("cannot be watched any more, by an internal error (see the log)"))
 
     async def watch_exposure(self, replica: Replica) -> None:
         """From the start command on: a server may listen at another port than the given one, which a look at that one

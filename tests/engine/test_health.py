@@ -314,3 +314,21 @@ def test_a_replica_that_could_not_be_asked_while_it_loaded_gets_the_time_to_answ
         await stage.until(lambda: stage.takes_calls() == {replica.id}, 11)
 
     play(scene)
+
+
+def test_a_replica_whose_probing_breaks_is_replaced_and_not_left_alone() -> None:
+    async def scene(stage: Stage) -> None:
+        (first,) = await stage.ready()
+        sound = stage.probe.http
+
+        async def broken(*_: object) -> ProbeResult:
+            raise RuntimeError("a fault of ours")
+
+        stage.probe.http = broken  # type: ignore[assignment]
+        await stage.until(lambda: first.id not in stage.takes_calls(), 15)
+        stage.probe.http = sound  # type: ignore[method-assign]
+        await stage.until(lambda: len(stage.takes_calls()) == 1, 15)
+        failed, *_ = await stage.told("replica.failed")
+        assert "internal error" in failed.message
+
+    play(scene)
