@@ -57,7 +57,9 @@ def test_a_child_starts_clean(start_runner):
     """No file of the runner is open in it, nothing to read on its input, no signal blocked or ignored."""
     runner = start_runner(["grep", "-E", "SigIgn|SigBlk", "/proc/self/status"])
     runner.run_to_the_end()
-    assert [line.split() for line in runner.logged()] == [["SigBlk:", "0" * 16], ["SigIgn:", "0" * 16]]
+    masks = {name: int(mask, 16) for name, mask in (line.split() for line in runner.logged())}
+    # The 31 standard signals; those above belong to the C library, and whoever started us may have ignored them.
+    assert {name: mask & 0x7FFFFFFF for name, mask in masks.items()} == {"SigBlk:": 0, "SigIgn:": 0}
     code = "import os; print(sorted(int(f) for f in os.listdir('/proc/self/fd'))[:-1], os.read(0, 1))"
     runner = start_runner([sys.executable, "-c", code])
     runner.run_to_the_end()
