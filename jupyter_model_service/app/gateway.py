@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
@@ -62,19 +63,19 @@ class Gateway:
         async with contextlib.AsyncExitStack() as undo:
             self._obey_signals(undo)
             store = await SqlStore.open(files.database)
-            undo.push_async_callback(store.close)
+            undo.push_async_callback(_ended, "the store", store.close, 15.0)
             token = f"jmc_{secrets.token_urlsafe(32)}"
             owner = Caller(settings.owner, manages=frozenset({settings.owner}))
             tokens = EndpointTokens(store, self._clock, {digest_of(token): owner})
             await tokens.load()
             tokens.start()
-            undo.push_async_callback(tokens.stop)
+            undo.push_async_callback(_ended, "the tokens", tokens.stop, 15.0)
 
             listener = files.listener(settings.host, settings.port)
             undo.callback(listener.close)
             self._url = _url(listener)
             engine, meter = self._engine(store)
-            undo.push_async_callback(self._stop_engine, engine)
+            undo.push_async_callback(_ended, "the engine", lambda: self._stop_engine(engine), 30.0)
             await engine.start()
 
             application = make_application(
@@ -90,7 +91,8 @@ class Gateway:
             web_socket = self._serve_web(undo, application)
             front = Front(routing=self._routing, identity=tokens, meter=meter, web_socket=str(web_socket))
             await front.start(listener)
-            undo.push_async_callback(front.stop, settings.stop_grace)
+            grace = settings.stop_grace
+            undo.push_async_callback(_ended, "the front", lambda: front.stop(grace), grace + 5.0)
             undo.callback(application.close_streams)  # an event stream has no end for the front to wait for
 
             files.announce(self._url, token)
@@ -138,7 +140,7 @@ class Gateway:
             server.stop()
             await server.close_all_connections()
 
-        undo.push_async_callback(stop)
+        undo.push_async_callback(_ended, "the control API", stop, 5.0)
         return path
 
     def _watch_attachments(self, undo: contextlib.AsyncExitStack) -> None:
@@ -148,7 +150,7 @@ class Gateway:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-        undo.push_async_callback(stop)
+        undo.push_async_callback(_ended, "the watch over attachments", stop, 5.0)
 
     def _obey_signals(self, undo: contextlib.AsyncExitStack) -> None:
         """SIGTERM and SIGINT end the gateway with its replicas; so does a closed terminal, unless under nohup.
@@ -183,3 +185,18 @@ class Gateway:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+async def _ended(what: str, stop: Callable[[], Awaitable[None]], limit: float) -> None:
+    """One part's end, and no longer than ``limit`` seconds: a part that hangs must not keep the others from ending.
+
+    ``asyncio.wait`` rather than ``wait_for``, which itself waits for what it has cancelled.
+    """
+    task = asyncio.ensure_future(stop())
+    await asyncio.wait({task}, timeout=limit)
+    if task.done():
+        task.result()
+        return
+    stuck = [f"{other.get_name()}: {other.get_coro()!r}" for other in asyncio.all_tasks() if other is not task]
+    log.error("%s did not end within %g s; going on without. Running: %s", what, limit, "; ".join(stuck))
+    task.cancel()

@@ -12,6 +12,8 @@ from ..ports import Clock
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+CANCEL_AGAIN = 0.2  # seconds until a task that was cancelled and runs on is cancelled once more
+
 
 class Tasks:
     """A named set of running tasks: at most one per name, all ended by :meth:`close`."""
@@ -54,7 +56,12 @@ class Tasks:
         self._closed = True
         for name in list(self._tasks):
             self.cancel(name)
-        await self.ended("")
+        # Again for those that survive it: a store that is just committing finishes that instead of being cancelled, and
+        # the ledger's loop went on as if nothing had been said (seen as a gateway that did not end on SIGTERM).
+        while waiting := [task for task in self._ending if task is not _this()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting, timeout=CANCEL_AGAIN)
 
     def _done(self, name: str, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
