@@ -7,14 +7,14 @@ raises :class:`HelpShown` with the text. ``docs/cli.md`` is generated from these
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from ..client.calls import parse_mount
-from ..client.units import parse_duration, parse_expiry, parse_size
+from ..client.units import parse_expiry, parse_size
 from ..client.waiting import WAIT_SECONDS
-from ..errors import InvalidRequest, ModelServiceError
+from ..errors import ModelServiceError
+from . import values
 
 PROGRAM = "jupyter model-service"
 _ABOUT = (
@@ -84,75 +84,11 @@ def near(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {found[0]!r}?" if found else ""
 
 
-# --- values ----------------------------------------------------------------------------------------------
-
-
-def _checked(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """argparse shows only the message of its own error class."""
-
-    def value(text: str) -> Any:
-        try:
-            return read(text)
-        except InvalidRequest as error:
-            raise argparse.ArgumentTypeError(error.message) from error
-
-    return value
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        # int() alone would take "1_0" and "١", and ten thousand digits.
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else -1
-        if not low <= number <= high:
-            raise InvalidRequest(f"{text!r} is not a number from {low} to {high}.")
-        return number
-
-    return _checked(read)
-
-
-def _cpus(text: str) -> float:
-    try:
-        number = float(text) if len(text) <= 12 else 0.0
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1024:
-        raise InvalidRequest(f"{text!r} is no number of CPUs: 0.5 is half of one.")
-    return number
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name.isascii() and name.isidentifier()):
-        raise InvalidRequest(f"{name!r} is no name of a variable: write NAME=VALUE, or NAME to pass your own value on.")
-    if not equals:
-        found = os.environ.get(name)
-        if found is None:
-            raise InvalidRequest(f"{name} is not set here: write {name}=VALUE.")
-        value = found
-    return name, value
-
-
-def _mount(text: str) -> dict[str, Any]:
-    return parse_mount(text)
-
-
-def _tail(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise InvalidRequest(f"{text!r} is no number of lines; 'all' shows everything that is kept.")
-    return int(text)
-
-
-def _patience(text: str) -> float:
-    return parse_duration(text, plain_seconds=True)
-
-
 # --- options that several verbs share ----------------------------------------------------------------------
 
 
 def _name(parser: Parser, text: str = "the service: NAME, or OWNER/NAME for somebody else's") -> None:
-    parser.add_argument("name", metavar="NAME", help=text)
+    parser.add_argument("name", metavar="NAME", type=values.service, help=text)
 
 
 def _waiting(parser: Parser, what: str = "ready") -> None:
@@ -160,7 +96,7 @@ def _waiting(parser: Parser, what: str = "ready") -> None:
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=_checked(_patience),
+        type=values.patience,
         default=WAIT_SECONDS,
         help="wait no longer than this, such as 90s, 10m or 2h (default: 1h); the service goes on all the same",
     )
@@ -172,7 +108,7 @@ def _revision(parser: Parser) -> None:
         metavar="K=V",
         dest="environment",
         action="append",
-        type=_checked(_variable),
+        type=values.variable,
         help="an environment variable of the model server; K alone passes your own value on; may be repeated",
     )
     parser.add_argument(
@@ -180,14 +116,14 @@ def _revision(parser: Parser) -> None:
         metavar="SRC:DST[:ro]",
         dest="mounts",
         action="append",
-        type=_checked(_mount),
+        type=values.checked(parse_mount),
         help="a folder besides the model folder; may be repeated",
     )
-    parser.add_argument("--cpu", metavar="N", dest="cpus", type=_checked(_cpus), help="CPUs of each replica")
+    parser.add_argument("--cpu", metavar="N", dest="cpus", type=values.cpus, help="CPUs of each replica")
     parser.add_argument(
-        "--memory", metavar="SIZE", type=_checked(parse_size), help="memory of each replica, such as 512m or 8g"
+        "--memory", metavar="SIZE", type=values.checked(parse_size), help="memory of each replica, such as 512m or 8g"
     )
-    parser.add_argument("--gpus", metavar="N", type=_number(0, 64), help="GPUs of each replica")
+    parser.add_argument("--gpus", metavar="N", type=values.number(0, 64), help="GPUs of each replica")
     parser.add_argument("--image", metavar="IMAGE", help="container image, where replicas are containers")
 
 
@@ -195,16 +131,25 @@ def _revision(parser: Parser) -> None:
 
 
 def _validate(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="the model folder")
+    parser.add_argument("folder", metavar="FOLDER", type=values.folder, help="the model folder")
 
 
 def _create(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="the model folder: it holds a model-definition.yaml")
     parser.add_argument(
-        "-n", "--name", metavar="NAME", help="lower-case letters, digits and dashes, 20 at most (default: the model's)"
+        "folder",
+        metavar="FOLDER",
+        type=values.folder,
+        help="the model folder: it holds a model-definition.yaml",
     )
     parser.add_argument(
-        "--replicas", metavar="N", type=_number(0, 100), default=1, help="copies of the model server (default: 1)"
+        "-n",
+        "--name",
+        metavar="NAME",
+        type=values.new_name,
+        help="lower-case letters, digits and dashes, 20 at most (default: the model's)",
+    )
+    parser.add_argument(
+        "--replicas", metavar="N", type=values.number(0, 100), default=1, help="copies of the model server (default: 1)"
     )
     _revision(parser)
     parser.add_argument("--public", action="store_true", help="anybody who reaches the endpoint may call it")
@@ -216,13 +161,19 @@ def _list(parser: Parser) -> None:
 
 
 def _info(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="the service (default: about the gateway itself)")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        type=values.service,
+        help="the service (default: about the gateway itself)",
+    )
 
 
 def _scale(parser: Parser) -> None:
     _name(parser)
     parser.add_argument(
-        "replicas", metavar="REPLICAS", type=_number(0, 100), help="how many; 0 keeps only the endpoint"
+        "replicas", metavar="REPLICAS", type=values.number(0, 100), help="how many; 0 keeps only the endpoint"
     )
     _waiting(parser)
 
@@ -230,7 +181,11 @@ def _scale(parser: Parser) -> None:
 def _update(parser: Parser) -> None:
     _name(parser)
     parser.add_argument(
-        "folder", metavar="FOLDER", nargs="?", help="another model folder (default: the same, read again)"
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        type=values.folder,
+        help="another model folder (default: the same, read again)",
     )
     _revision(parser)
     parser.add_argument(
@@ -251,7 +206,7 @@ def _rollback(parser: Parser) -> None:
         "revision",
         metavar="REVISION",
         nargs="?",
-        type=_number(1, 10**9),
+        type=values.number(1, 10**9),
         help="default: the last before the active one that was ever fully up",
     )
     _waiting(parser)
@@ -273,7 +228,7 @@ def _generate_token(parser: Parser) -> None:
     parser.add_argument(
         "--expires",
         metavar="TIME",
-        type=_checked(parse_expiry),
+        type=values.checked(parse_expiry),
         default="30d",
         help="such as 2h, 3d or never (default: 30d)",
     )
@@ -293,7 +248,7 @@ def _logs(parser: Parser) -> None:
     parser.add_argument(
         "--tail",
         metavar="N",
-        type=_checked(_tail),
+        type=values.tail,
         default=_DEFAULT_TAIL,
         help=f"the last N lines, or all (default: {_DEFAULT_TAIL})",
     )
@@ -303,7 +258,7 @@ def _events(parser: Parser) -> None:
     _name(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new events, until Ctrl-C")
     parser.add_argument(
-        "--tail", metavar="N", type=_number(1, 1000), default=50, help="the last N events (default: 50)"
+        "--tail", metavar="N", type=values.number(1, 1000), default=50, help="the last N events (default: 50)"
     )
 
 

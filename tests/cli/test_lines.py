@@ -60,6 +60,12 @@ def test_version_and_help(line: Line) -> None:
         (["generate-token", "x", "--expires", "30"], "'30' is no duration: write a number and a unit"),
         (["logs", "x", "--tail", "-1"], "--tail"),
         (["update", "x", "--public", "--private"], "not allowed with"),
+        (["create", ""], "'' is no folder"),
+        (["update", "x", ""], "'' is no folder"),
+        (["create", "x", "-n", "Demo"], 'name "Demo" must begin with a lower-case letter; "demo" would do'),
+        (["create", "x", "-n", "a" * 300], "is 300 characters long, and 20 are the most"),
+        (["create", "x", "-n", "api"], 'The service name "api" is reserved'),
+        (["info", "a/b/c"], "'a/b/c' is no name of a service: write NAME or OWNER/NAME."),
         (["gateway", "--background", "--port", "80"], "In the background, options come from"),
     ],
 )
@@ -72,6 +78,23 @@ def test_a_wrong_line_is_one_sentence_and_changes_nothing(
     assert ran.err.count("\n") == 1
     assert "--help" in ran.err
     assert fake.requests == []
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("validate", "create", "list")])
+@pytest.mark.parametrize("name", ["", "/demo", "ada/", "../demo", "a" * 300])
+def test_what_is_no_name_of_a_service_is_wrong_use_for_every_verb(
+    line: Line, fake: FakeGateway, verb: str, name: str
+) -> None:
+    more = {"scale": ["1"], "revoke-token": ["t0"]}.get(verb, [])
+    ran = line(verb, name, *more)
+    assert (ran.status, ran.out) == (2, "")
+    assert "is no name of a service" in ran.err
+    assert fake.requests == []
+
+
+def test_a_name_that_no_service_has_is_for_the_gateway_to_refuse(line: Line, fake: FakeGateway) -> None:
+    ran = line("info", "Demo")
+    assert (ran.status, ran.err) == (1, "There is no service ada/Demo.\n")
 
 
 def test_deleting_asks_and_refuses_where_nobody_can_answer(process: Line, fake: FakeGateway) -> None:

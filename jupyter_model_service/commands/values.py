@@ -1,0 +1,95 @@
+"""How the words of a line are read: argparse ``type`` functions, each of which says in one sentence what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..client.calls import split_name
+from ..client.units import parse_duration
+from ..core.names import check_service_name
+from ..errors import InvalidRequest
+
+T = TypeVar("T")
+
+
+def checked(read: Callable[[str], T]) -> Callable[[str], T]:
+    """argparse shows only the message of its own error class."""
+
+    def value(text: str) -> T:
+        try:
+            return read(text)
+        except InvalidRequest as error:
+            raise argparse.ArgumentTypeError(error.message) from error
+
+    return value
+
+
+@checked
+def service(text: str) -> str:
+    """Only its shape: which services there are is the gateway's business."""
+    split_name(text)
+    return text
+
+
+@checked
+def new_name(text: str) -> str:
+    check_service_name(text)
+    return text
+
+
+@checked
+def folder(text: str) -> str:
+    if not text:  # what "$UNSET" leaves: it would be the working directory
+        raise InvalidRequest("'' is no folder: write . for the one that you are in.")
+    return text
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        # int() alone would take "1_0" and "١", and ten thousand digits.
+        found = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else -1
+        if not low <= found <= high:
+            raise InvalidRequest(f"{text!r} is not a number from {low} to {high}.")
+        return found
+
+    return checked(read)
+
+
+@checked
+def cpus(text: str) -> float:
+    try:
+        found = float(text) if len(text) <= 12 else 0.0
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 1024:
+        raise InvalidRequest(f"{text!r} is no number of CPUs: 0.5 is half of one.")
+    return found
+
+
+@checked
+def variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name.isascii() and name.isidentifier()):
+        raise InvalidRequest(f"{name!r} is no name of a variable: write NAME=VALUE, or NAME to pass your own value on.")
+    if not equals:
+        if name not in os.environ:
+            raise InvalidRequest(f"{name} is not set here: write {name}=VALUE.")
+        value = os.environ[name]
+    return name, value
+
+
+@checked
+def tail(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise InvalidRequest(f"{text!r} is no number of lines; 'all' shows everything that is kept.")
+    return int(text)
+
+
+@checked
+def patience(text: str) -> float:
+    return parse_duration(text, plain_seconds=True)
