@@ -191,8 +191,18 @@ TRANSITIONS: Mapping[Phase, Mapping[type, Phase]] = {
         DrainBegun: _D,
         StopBegun: _STOP,
     },
-    # Whatever ends while it is being ended ends as wanted: it is no failure any more.
-    _D: {Loading: _D, LeaseLost: _D, LeaseBack: _D, Exited: _D, StopBegun: _STOP},
+    # Whatever ends while it is being ended ends as wanted: it is no failure any more. But one that hangs would hold
+    # its open calls until the limit of the drain, so that it is probed on and may be given up.
+    _D: {
+        Loading: _D,
+        Passed: _D,
+        ProbeFailed: _D,
+        LeaseLost: _D,
+        LeaseBack: _D,
+        Exited: _D,
+        GaveUp: _F,
+        StopBegun: _STOP,
+    },
     _STOP: {Preparing: _STOP, Loading: _STOP, LeaseLost: _STOP, LeaseBack: _STOP, Exited: _STOP, Ended: _GONE},
     _F: {Preparing: _F, Loading: _F, LeaseLost: _F, LeaseBack: _F, Exited: _F, Ended: _GONE},
     _GONE: {},
@@ -242,6 +252,8 @@ def step(life: Life, event: Event, now: float) -> Life:
     if isinstance(event, Loading):
         loading_at = now if life.loading_at is None else life.loading_at
         return replace(new, action=None, pid=event.pid, loading_at=loading_at)
+    if isinstance(event, (Passed, ProbeFailed, LeaseLost)) and life.phase in LEAVING:
+        return new  # why it leaves is what people want to read
     if isinstance(event, Passed):
         return replace(new, reason=None, ready_at=now if life.ready_at is None else life.ready_at)
     if isinstance(event, Exited):
@@ -250,8 +262,6 @@ def step(life: Life, event: Event, now: float) -> Life:
         return replace(new, exit=event.exit, pid=None, reason=reason)
     if isinstance(event, LeaseBack):
         return replace(new, reason=None if life.phase in STARTING_UP else life.reason)
-    if isinstance(event, LeaseLost) and life.phase in LEAVING:
-        return new  # why it leaves is what people want to read
     if isinstance(event, (GaveUp, DrainBegun, StopBegun, ProbeFailed, LeaseLost)):
         return replace(new, reason=event.reason)
     return new

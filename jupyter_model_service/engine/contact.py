@@ -105,6 +105,8 @@ class Contact:
             self._emit(replica, life.LeaseLost(f"lost contact with its runner: {event.reason}"))
             if replica.live():
                 self._doubt(replica, self._parts.settings.contact_patience)
+            elif replica.phase is Phase.DRAINING:  # its last calls are broken off with that
+                self._emit(replica, life.GaveUp(f"lost contact with its runner while it drained: {event.reason}"))
 
     def _report(self, replica: Replica, state: RunnerState) -> None:
         replica.runner = state

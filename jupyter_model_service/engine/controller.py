@@ -92,9 +92,14 @@ class Controller:
             service.retries[number] = after_ready(service.retry(number))
             add_backend(replica, replica.poke.set)
         elif replica.phase is Phase.FAILED:
-            self._count_failure(replica, before, now)
+            if before.phase is Phase.DRAINING:
+                replica.idle.set()  # its calls are broken off: there is nothing to wait for
+            else:
+                self._count_failure(replica, before, now)
+        if replica.phase in life.LEAVING and replica.phase is not Phase.DRAINING:
+            self._tasks.cancel(f"{replica.id} probing")
         if replica.phase in life.LEAVING and before.phase in life.LIVE:
-            for work in ("launch", "contact", "probing", "exposure"):
+            for work in ("launch", "contact", "exposure"):
                 self._tasks.cancel(f"{replica.id} {work}")
             self._tasks.start(f"ending {replica.id}", self._ending.run(replica))
         self._tell(replica)

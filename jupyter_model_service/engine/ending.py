@@ -34,6 +34,7 @@ class Ending:
         await self._tasks.ended(f"{replica.id} ")  # a launch that was cancelled cleans up behind itself
         if replica.phase is Phase.DRAINING:
             await self._drain(replica)
+        if replica.phase is Phase.DRAINING:  # else it was given up meanwhile
             self._emit(replica, life.StopBegun(replica.life.reason or ""))
         await self._ask(replica)
         await self._give_lease_back(replica)
@@ -43,6 +44,7 @@ class Ending:
         self._emit(replica, life.Ended())
 
     async def _drain(self, replica: Replica) -> None:
+        """Until its last call is over, at most ``drain_timeout``; ``probing`` ends it earlier when it hangs."""
         backend = replica.backend
         replica.idle.clear()
         if backend is None or backend.in_flight == 0:

@@ -1,4 +1,4 @@
-"""Asking one replica whether it is well, from the moment its start command runs until it leaves.
+"""Asking one replica whether it is well, from the moment its start command runs until its last call is over.
 
 First the port (cheap), then where it listens, then the health path until it passes, then every ``interval``.
 A probe out of turn follows a refused connection and a lease that came back. The counting is ``core.health``'s.
@@ -37,7 +37,7 @@ class Probing:
                 await self._stays_up(replica)
         except Exception:  # a fault of ours: nobody would look after this replica any more, so another takes its place
             log.exception("Probing replica %s failed", replica.id)
-            if replica.live():
+            if replica.live() or replica.has_calls():
                 self._emit(replica, life.GaveUp("cannot be watched any more, by an internal error (see the log)"))
 
     async def watch_exposure(self, replica: Replica) -> None:
@@ -142,14 +142,14 @@ class Probing:
 
     async def _stays_up(self, replica: Replica) -> None:
         check = replica.check
-        while replica.live():
+        while replica.has_calls():
             in_turn = not await self._pause(replica, check.interval)
-            if not replica.live():
+            if not replica.has_calls():
                 return
             if not replica.lease_open:
                 continue  # out of contact is out of turn already; contact.py decides
             await self._probe(replica, in_turn)
-            if replica.live() and health.is_failed(replica.health, check):
+            if replica.has_calls() and health.is_failed(replica.health, check):
                 self._emit(replica, life.GaveUp(self._unhealthy_reason(replica)))
                 return
 
@@ -167,7 +167,7 @@ class Probing:
             return replica.backend is not None and replica.backend.answered_at > begun
 
         result = await self._watched(replica, busy)
-        if not replica.live() or not replica.lease_open:
+        if not replica.has_calls() or not replica.lease_open:
             return
         if result.ok:
             replica.health = health.passed(replica.health)
@@ -189,7 +189,7 @@ class Probing:
         try:
             answered = asyncio.Event()
             probe.add_done_callback(lambda _: answered.set())
-            if not await until(self._clock, soft, answered) and replica.live():
+            if not await until(self._clock, soft, answered) and replica.has_calls():
                 late = health.late(replica.health, busy())
                 if late is not replica.health and not replica.health.suspect:
                     replica.health = late
@@ -201,7 +201,12 @@ class Probing:
     def _unhealthy_reason(self, replica: Replica) -> str:
         count = replica.health.failures
         times = "once" if count == 1 else f"{count} times in a row"
-        return f"failed its health check {times}: {replica.health.reason}"
+        said = f"failed its health check {times}"
+        if replica.phase is not Phase.DRAINING:
+            return f"{said}: {replica.health.reason}"
+        calls = replica.backend.in_flight if replica.backend is not None else 0
+        left = "its open call is" if calls == 1 else f"its {calls} open calls are"
+        return f"{said} while it drained, {left} broken off: {replica.health.reason}"
 
     # --- questions to the world ---
 

@@ -91,6 +91,10 @@ class Replica:
     def serving(self) -> bool:
         return self.life.phase in SERVING
 
+    def has_calls(self) -> bool:
+        """Whether calls may be on it, new ones or the last: it is asked how it is."""
+        return self.life.phase in SERVING or self.life.phase is Phase.DRAINING
+
     @property
     def check(self) -> HealthCheck:
         """The definition's health check, or the figures for one without."""

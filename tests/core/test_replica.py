@@ -126,6 +126,15 @@ def test_an_end_while_it_is_being_ended_is_no_new_failure(phase: Phase) -> None:
     assert (life.phase, life.reason, life.exit) == (phase, "scaled to 1", EXIT)
 
 
+@pytest.mark.parametrize("event", [Passed(), ProbeFailed("no answer"), LeaseLost("silence"), LeaseBack()])
+def test_checks_while_it_drains_change_nothing_but_it_may_be_given_up(event: Event) -> None:
+    """Why it leaves is what people read, until it hangs."""
+    life = step(Life(since=0.0, phase=Phase.DRAINING, reason="scaled to 1"), event, 2.0)
+    assert (life.phase, life.reason) == (Phase.DRAINING, "scaled to 1")
+    given_up = step(life, GaveUp("failed its health check 3 times in a row"), 3.0)
+    assert (given_up.phase, given_up.reason) == (Phase.FAILED, "failed its health check 3 times in a row")
+
+
 def test_since_and_starts_tell_when_a_phase_began() -> None:
     """A repeated report does not make the phase look younger."""
     life = lived(LaunchBegun(), Launched(), Loading(1), Loading(1), ProbeFailed("refused"), Passed(), ProbeFailed("x"))

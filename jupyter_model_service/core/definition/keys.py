@@ -183,7 +183,11 @@ SERVING = (
     _serving("first_byte_timeout", "number", "Seconds until a replica begins to answer.", above=0, most=DAY),
     _serving("idle_timeout", "number", "Seconds between two bytes of an answer that began.", above=0, most=DAY),
     _serving(
-        "drain_timeout", "number", "Seconds that open calls may go on when their replica leaves.", least=0, most=DAY
+        "drain_timeout",
+        "number",
+        "Seconds that open calls may go on when their replica leaves, unless it fails its health checks.",
+        least=0,
+        most=DAY,
     ),
     _serving("stop_timeout", "number", "Seconds between SIGTERM and SIGKILL.", least=0, most=DAY),
     _serving("retry", "flag", "Try another replica while nothing of the answer was sent."),

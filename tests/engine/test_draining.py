@@ -1,0 +1,130 @@
+"""Replicas that leave with open calls: they are waited for as long as they live, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jupyter_model_service.core.routing import Backend
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.testing import FakeReplica
+
+from .stage import NAME, OWNER, Stage, definition, play
+
+PATIENT = definition(drain_timeout=3600)
+
+
+async def leaves_with_a_call(stage: Stage) -> tuple[FakeReplica, Backend, list[str]]:
+    """One of two, scaled away with an open stream; what was broken off of it."""
+    await stage.ready(2)
+    victim, other = stage.there()
+    backend = stage.backend(victim.id)
+    backend.in_flight = 1
+    stage.backend(other.id).in_flight = 2
+    broken: list[str] = []
+    backend.on_lost = lambda: broken.append(backend.replica)
+    await stage.engine.scale(OWNER, NAME, 1)
+    await stage.until(lambda: stage.shown(victim.id).phase == "draining", 1)
+    return victim, backend, broken
+
+
+def test_one_that_hangs_while_it_drains_is_not_waited_for_until_the_limit() -> None:
+    """Interval 10 s, three probes of 15 s; the limit of the drain is an hour."""
+
+    async def scene(stage: Stage) -> None:
+        victim, backend, broken = await leaves_with_a_call(stage)
+        victim.hangs = True
+        assert 40 < await stage.until(lambda: broken, 100) < 80
+        assert (backend.serving, backend.lost) == (False, True)
+        assert backend not in stage.endpoint.backends
+        await stage.until(lambda: victim.id not in stage.world.replicas, 60)
+        (failed,) = await stage.told("replica.failed")
+        assert failed.replica == victim.id
+        assert (
+            "failed its health check 3 times in a row while it drained, its open call is broken off: no answer in 15 s"
+        ) in failed.message
+        await asyncio.sleep(100)
+        assert (len(stage.there()), stage.view.restarts, stage.view.state) == (1, 0, "ready"), "it is not replaced"
+        assert broken == [victim.id]
+
+    play(scene, Stage(PATIENT))
+
+
+def test_failures_before_the_drain_count_too() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        (victim,) = stage.there()
+        stage.backend(victim.id).in_flight = 1
+        victim.status = 500
+        await stage.until(lambda: not stage.takes_calls(), 11)
+        await asyncio.sleep(11)  # two failures
+        await stage.engine.scale(OWNER, NAME, 0)
+        await stage.until(lambda: victim.id not in stage.world.replicas, 12)
+        assert "status 500, expected 200" in (await stage.told("replica.failed"))[0].message
+
+    play(scene, Stage(PATIENT))
+
+
+def test_one_that_answers_its_open_call_is_busy_and_drains_on() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, backend, broken = await leaves_with_a_call(stage)
+        victim.hangs = True
+        for _ in range(600):
+            backend.answered_at = stage.clock.monotonic()
+            await asyncio.sleep(0.5)
+        assert (broken, stage.shown(victim.id).phase) == ([], "draining")
+        backend.in_flight = 0
+        assert backend.on_idle is not None
+        backend.on_idle()
+        await stage.until(lambda: victim.id not in stage.world.replicas, 1)
+        assert await stage.told("replica.failed") == []
+
+    play(scene, Stage(PATIENT))
+
+
+def test_one_that_is_well_drains_until_its_limit_and_its_reason_stays() -> None:
+    """Its checks fail and pass again meanwhile: people still read why it leaves."""
+
+    async def scene(stage: Stage) -> None:
+        victim, _, _ = await leaves_with_a_call(stage)
+        for status in (500, 200, 500, 200):
+            victim.status = status
+            await asyncio.sleep(11)
+            assert (stage.shown(victim.id).phase, stage.shown(victim.id).reason) == ("draining", "scaled to 1")
+        took = await stage.until(lambda: victim.id not in stage.world.replicas)
+        assert 55 < took < 57
+        assert await stage.told("replica.failed") == []
+        asked = len(stage.probe.asked)
+        await asyncio.sleep(100)
+        others = {a for a, _ in stage.probe.asked[asked:]}
+        assert victim.placement.address not in others, "nobody asks what is gone"
+
+    play(scene, Stage(definition(drain_timeout=100)))
+
+
+def test_one_whose_runner_is_gone_while_it_drains_is_ended_at_once_and_the_event_says_so() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, backend, broken = await leaves_with_a_call(stage)
+        victim.dies()
+        await stage.until(lambda: broken, 0.05)
+        assert backend.lost
+        await stage.until(lambda: victim.id not in stage.world.replicas, 1)
+        (failed,) = await stage.told("replica.failed")
+        assert "lost contact with its runner while it drained: the connection was closed" in failed.message
+        await asyncio.sleep(20)
+        assert stage.view.restarts == 0
+
+    play(scene, Stage(PATIENT))
+
+
+def test_an_old_replica_that_hangs_while_it_drains_is_no_failure_of_the_update() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        (old,) = stage.there()
+        stage.backend(old.id).in_flight = 1
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        await stage.until(lambda: stage.shown(old.id).phase == "draining", 10)
+        old.hangs = True
+        await stage.until(lambda: old.id not in stage.world.replicas, 100)
+        assert (stage.view.state, stage.view.stable_revision, stage.view.reason) == ("ready", 2, None)
+
+    play(scene, Stage(PATIENT))
