@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.definition import Definition
+from ..core.environment import check_environment
 from ..core.revision import Mount, Resources, Revision
 
 
 @dataclass(frozen=True)
 class RevisionChange:
     """``None`` keeps what the former revision has (in a first one: the default). ``environment`` and
-    ``mounts`` replace the former ones as a whole. ``memory`` in bytes."""
+    ``mounts`` replace the former ones as a whole. ``memory`` in bytes. ``InvalidRequest`` for an environment that no
+    program can be given: a replica would be the first to find out."""
 
     folder: str | None = None
     image: str | None = None
@@ -21,6 +23,9 @@ class RevisionChange:
     cpus: float | None = None
     memory: int | None = None
     gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        check_environment(self.environment or {})
 
     @property
     def empty(self) -> bool:

@@ -16,6 +16,7 @@ from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import (
     DefinitionError,
     GatewayUnavailable,
+    InvalidRequest,
     LaunchError,
     ModelServiceError,
     Problem,
@@ -115,6 +116,18 @@ def test_a_wrong_body_is_named_field_by_field(site: Any, body: Any, where: str, 
 def test_all_problems_of_a_body_are_named_at_once(site: Any) -> None:
     answer = post(site, "/api/v1/services", {"foldr": "/m", "replicas": -1})
     assert {p["where"] for p in answer.json()["error"]["problems"]} == {"folder", "foldr", "replicas"}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/services", f"{CHAT}/update"])
+@pytest.mark.parametrize("environment", [{"A=B": "x"}, {"": "x"}, {"A\nB": "x"}, {"A": "x\0"}])
+def test_an_environment_that_no_program_can_be_given_asks_nothing_of_the_engine(
+    site: Any, path: str, environment: dict[str, str]
+) -> None:
+    answer = post(site, path, {"folder": "/models/x", "environment": environment})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == InvalidRequest.code
+    assert "environment variable" in answer.json()["error"]["message"]
+    assert site.engine.asked == []
 
 
 def test_what_was_sent_is_not_repeated(site: Any) -> None:

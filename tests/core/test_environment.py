@@ -1,0 +1,40 @@
+"""Which environment a replica may be given."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from jupyter_model_service.core.environment import check_environment
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("", "x", "An environment variable has an empty name: give it one, or take it away."),
+        ("A=B", "x", 'The name of the environment variable "A=B" has "=": use letters, digits and underscores.'),
+        ("A\0", "x", 'variable "A?" has control characters'),
+        ("A\nB", "x", 'variable "A?B" has control characters'),
+        ("N\x1b" * 200, "x", f'variable "{"N?" * 18}N..." has control characters'),
+        ("A\ud800", "x", 'variable "A?" has control characters'),
+        ("A", "secret\0", "The value of the environment variable A has a NUL character, which no program can be given"),
+    ],
+)
+def test_what_no_program_can_be_given_is_one_sentence_without_the_value(name: str, value: str, told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_environment({"FINE": "1", name: value})
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(InvalidRequest):
+        RevisionChange(environment={name: value})
+
+
+def test_every_value_that_a_program_can_be_given_is_taken() -> None:
+    environment = {"A": "", "B_1": "two\nlines = \x1b \U0001f600", "with blank": "x", "Größe": "1"}
+    check_environment(environment)
+    for name, value in environment.items():
+        assert os.fsencode(f"{name}={value}").count(b"\0") == 0
+    assert RevisionChange(environment=environment).environment == environment
