@@ -5,9 +5,10 @@
 3. A pass: neither, and the count begins anew.
 
 A probe that ran out of time while the replica sent bytes for a call says only that it is busy: it counts for
-nothing. So it is for one that drains, whose open calls would otherwise hang until the limit of the drain: it is asked
-as before, and what is *failed* is ended at once. A probe out of turn (a caller's connection was refused) makes suspect but does not count towards
+nothing. A probe out of turn (a caller's connection was refused) makes suspect but does not count towards
 ``max_retries``: under load there may be hundreds of such hints in a second.
+
+One that drains is asked and judged as before: if it hangs, its open calls would hang until the limit of the drain.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def failed(health: Health, reason: str, *, timed_out: bool, busy: bool, in_turn:
 
 
 def is_failed(health: Health, check: HealthCheck) -> bool:
-    """Whether the replica is to be replaced, or, if it drains, not to be waited for any more. ``max_retries`` 0 and 1 both mean: at the first failure."""
+    """Whether the replica is to be replaced or, when it drains, to be waited for no longer. ``max_retries`` 0 and 1
+    both mean: at the first failure."""
     return health.failures >= max(1, check.max_retries)
 
 
