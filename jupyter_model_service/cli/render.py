@@ -199,22 +199,22 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
 
 
 def how_to_call(service: Json) -> str:
-    name, url = service["name"], shlex.quote(_answering(service))
+    name = service["name"]
     if service["public"]:
-        return f"\nCall it:\n  curl {url}"
-    return (
-        "\nCall it:\n"
-        f"  {PROGRAM} generate-token {name} --output {name}.token\n"
-        f'  curl -H "Authorization: Bearer $(cat {name}.token)" {url}'
-    )
+        return _call(service)
+    make = f"\n  {PROGRAM} generate-token {name} --output {name}.token"
+    return _call(service, make, f'-H "Authorization: Bearer $(cat {name}.token)" ')
 
 
-def _answering(service: Json) -> str:
-    """An address that the model answers: its health check's. At the bare endpoint, most models have nothing."""
+def _call(service: Json, before: str = "", header: str = "") -> str:
+    """The shell's line for an address that the model answers, which is its health check's: at the bare endpoint, most
+    models have nothing."""
     active = [each["definition"] for each in service["revisions"] if each["number"] == service["revision"]]
     check = (active[0].get("health_check") if active else None) or {}
     path = clean(check.get("path", ""))
-    return f"{service['endpoint']}{path.removeprefix('/')}"
+    what = "Call it:" if path else "Call it (add a path that the model has):"
+    url = shlex.quote(f"{service['endpoint']}{path.removeprefix('/')}")
+    return f"\n{what}{before}\n  curl {header}{url}"
 
 
 def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:
@@ -257,17 +257,17 @@ def validation(result: ValidateResult, paint: Paint) -> str:
 
 def token_text(result: TokenResult, quiet: bool) -> str:
     token = result.token
-    if result.file is not None:
-        if quiet:
-            return ""
-        return f"The token is in {result.file} (mode 0600); {_expiry(token)}. Its id is {token['id']}."
     if quiet:
-        return str(token["token"])
-    return (
-        f"{token['token']}\n"
-        f"Shown this once; {_expiry(token)}. Its id is {token['id']}.\n"
-        f'  curl -H "Authorization: Bearer TOKEN" {result.endpoint}'
-    )
+        return "" if result.file is not None else str(token["token"])
+    if result.file is not None:
+        told = f"The token is in {clean(result.file)} (mode 0600); {_expiry(token)}. Its id is {token['id']}."
+        shown = f"$(cat {clean(shlex.quote(result.file))})"
+    else:
+        told = f"{token['token']}\nShown this once; {_expiry(token)}. Its id is {token['id']}."
+        shown = "TOKEN"
+    if result.service is None:
+        return told
+    return told + _call(result.service, header=f'-H "Authorization: Bearer {shown}" ')
 
 
 def token_table(tokens: Sequence[Json], paint: Paint) -> str:

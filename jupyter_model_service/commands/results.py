@@ -74,10 +74,11 @@ class EndpointResult(Result):
 
 @dataclass(frozen=True)
 class TokenResult(Result):
-    """``file`` is where the token was written; then ``to_json`` does not show it once more."""
+    """``service`` is what the token opens, where that is to be shown; ``file`` is where the token was written; then
+    ``to_json`` does not show it once more."""
 
     token: Json = field(repr=False)
-    endpoint: str
+    service: Json | None
     file: str | None = None
 
     def to_json(self) -> Any:

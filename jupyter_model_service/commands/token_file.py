@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,25 +14,42 @@ PREFIX = "jms_"
 
 
 def check_target(text: str) -> Path:
-    """Before a token is made: whether it could be written there. Raises ``InvalidRequest``."""
+    """Before a token is made: whether it could be written there. Opens nothing but regular files, so that no pipe
+    makes it wait, and follows no link: who planted it would choose where the token goes. Raises ``InvalidRequest``."""
     path = Path(text).expanduser().absolute()
-    if not path.parent.is_dir():
-        raise InvalidRequest(f"There is no folder {path.parent} to write the token to; no token was made.")
-    if path.is_dir():
-        raise InvalidRequest(f"{path} is a folder: name a file for the token; no token was made.")
-    if path.exists() and not _holds_token(path):
-        raise InvalidRequest(f"{path} exists and is no token file: choose another name; no token was made.")
+    wrong = _objection(path)
+    if wrong is not None:
+        raise InvalidRequest(f"{wrong}; no token was made.")
     return path
+
+
+def _objection(path: Path) -> str | None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None if path.parent.is_dir() else f"There is no folder {path.parent} to write the token to"
+    except (OSError, ValueError) as error:  # a file in the place of a folder, a name that is too long
+        return f"{path} cannot be written ({getattr(error, 'strerror', None) or error})"
+    if stat.S_ISDIR(mode):
+        return f"{path} is a folder: name a file for the token"
+    if stat.S_ISLNK(mode):
+        return f"{path} is a symbolic link, which is not followed: name the file itself"
+    if not stat.S_ISREG(mode):
+        return f"{path} is a device, a pipe or a socket: name a file for the token"
+    if not _holds_token(path):
+        return f"{path} exists and is no token file: choose another name"
+    return None
 
 
 def write_token(path: Path, token: str) -> None:
     """Replaces the file as a whole, so that no reader ever sees half a token. Raises ``OSError``."""
-    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    partial = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(descriptor, 0o600)  # a umask of 0777 would leave nobody anything
             file.write(token + "\n")
-        os.replace(partial, path)
+        os.replace(partial, path)  # of a link, this would replace the link
     except BaseException:
         with suppress(OSError):
             partial.unlink()
@@ -40,8 +58,9 @@ def write_token(path: Path, token: str) -> None:
 
 def _holds_token(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            start = file.read(512)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            start = file.read(512) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b"something else by now"
     except OSError:
         return False
     return not start.strip() or (start.startswith(PREFIX.encode()) and len(start.split()) == 1)

@@ -251,9 +251,8 @@ def _generate_token(session: Session, arguments: argparse.Namespace) -> Result:
             raise InvalidRequest(
                 f"{path} cannot be written ({error.strerror}); the token was revoked again."
             ) from error
-    if arguments.quiet or arguments.json or path is not None:
-        return TokenResult(token, "", None if path is None else arguments.output)
-    return TokenResult(token, session.send(calls.get(key))["endpoint"])
+    service = None if arguments.quiet or arguments.json else session.send(calls.get(key))
+    return TokenResult(token, service, arguments.output)
 
 
 def _tokens(session: Session, arguments: argparse.Namespace) -> Result:

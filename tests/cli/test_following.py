@@ -78,18 +78,18 @@ def test_create_tells_each_change_once_and_ends_with_how_to_call_it(line: Line, 
 def test_a_public_service_is_called_without_a_token(line: Line, fake: FakeGateway) -> None:
     with meanwhile(fake, service(public=True)):
         ran = line("create", ".", "--public")
-    assert ran.out.endswith("Call it:\n  curl http://127.0.0.1:1/endpoints/ada/demo/\n")
+    assert ran.out.endswith("Call it (add a path that the model has):\n  curl http://127.0.0.1:1/endpoints/ada/demo/\n")
 
 
 @pytest.mark.parametrize(
-    ("check", "url"),
+    ("check", "told"),
     [
-        ({"path": "/health?a=1&b=2"}, "'http://127.0.0.1:1/endpoints/ada/demo/health?a=1&b=2'"),
-        (None, "http://127.0.0.1:1/endpoints/ada/demo/"),
+        ({"path": "/health?a=1&b=2"}, "Call it:\n  curl 'http://127.0.0.1:1/endpoints/ada/demo/health?a=1&b=2'\n"),
+        (None, "Call it (add a path that the model has):\n  curl http://127.0.0.1:1/endpoints/ada/demo/\n"),
     ],
 )
 def test_the_call_that_is_proposed_is_one_that_the_model_answers(
-    line: Line, fake: FakeGateway, check: Any, url: str
+    line: Line, fake: FakeGateway, check: Any, told: str
 ) -> None:
     """The health check's path of the active revision: the bare endpoint is a 404 for most models."""
     revisions = [
@@ -98,7 +98,7 @@ def test_the_call_that_is_proposed_is_one_that_the_model_answers(
     ]
     with meanwhile(fake, service(public=True, revisions=revisions)):
         ran = line("create", ".", "--public")
-    assert ran.out.endswith(f"Call it:\n  curl {url}\n")
+    assert ran.out.endswith(told)
 
 
 def test_a_failed_start_ends_with_the_reason_and_the_log(line: Line, fake: FakeGateway) -> None:

@@ -296,6 +296,65 @@ def test_no_file_but_a_token_file_is_ever_overwritten(line: Line, fake: FakeGate
     assert fake.tokens == []
 
 
+def test_a_token_goes_into_no_link_pipe_device_or_socket(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    """Neither waits for a pipe's reader, nor lets whoever planted a link choose where the token goes."""
+    fake.services["ada/demo"] = service()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "earlier").write_text("jms_earlier\n")
+    (tmp_path / "linked").symlink_to(tmp_path / "earlier")
+    (tmp_path / "to-null").symlink_to("/dev/null")
+    for name, sentence in (
+        ("pipe", "is a device, a pipe or a socket: name a file for the token; no token was made."),
+        ("/dev/null", "is a device, a pipe or a socket"),
+        ("dangling", "is a symbolic link, which is not followed: name the file itself; no token was made."),
+        ("linked", "is a symbolic link"),
+        ("to-null", "is a symbolic link"),
+        ("earlier/x", "cannot be written (Not a directory)"),
+        ("x" * 300, "cannot be written (File name too long)"),
+    ):
+        ran = line("generate-token", "demo", "--output", str(tmp_path / name))
+        assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
+        assert sentence in ran.err
+    assert fake.tokens == []
+    assert (tmp_path / "earlier").read_text() == "jms_earlier\n"
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "earlier", "jupyter", "linked", "pipe", "to-null"]
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_a_token_file_has_its_mode_whatever_the_umask(
+    line: Line, fake: FakeGateway, tmp_path: Path, umask: int
+) -> None:
+    fake.services["ada/demo"] = service()
+    before = os.umask(umask)
+    try:
+        assert line("generate-token", "demo", "-q", "--output", str(tmp_path / ("n" * 250))).status == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ("n" * 250)).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("definition", "heading", "path"),
+    [
+        ({"health_check": {"path": "/health"}}, "Call it:", "health"),
+        ({}, "Call it (add a path that the model has):", ""),
+    ],
+)
+def test_the_call_that_a_token_is_shown_with_is_one_that_the_model_answers(
+    line: Line, fake: FakeGateway, tmp_path: Path, definition: dict[str, Any], heading: str, path: str
+) -> None:
+    revision = {"number": 1, "created_at": 1.0, "folder": "/m", "model_name": "m", "definition": definition}
+    fake.services["ada/demo"] = service(revisions=[revision])
+    url = f"http://127.0.0.1:1/endpoints/ada/demo/{path}"
+    out = line("generate-token", "demo").out
+    assert out.endswith(f'\n{heading}\n  curl -H "Authorization: Bearer TOKEN" {url}\n')
+    file = tmp_path / "a token"
+    out = line("generate-token", "demo", "--output", str(file)).out
+    assert out.endswith(f"\n{heading}\n  curl -H \"Authorization: Bearer $(cat '{file}')\" {url}\n")
+
+
 def test_a_token_that_could_not_be_written_is_revoked_again(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
     fake.services["ada/demo"] = service()
     folder = tmp_path / "folder"
