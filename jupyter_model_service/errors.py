@@ -12,6 +12,8 @@
     ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
     ├── UpstreamError            502 replica_died            a replica broke a call
     ├── StoreError               500 store                   the database cannot be used
+    ├── HubUnavailable           503 hub_unavailable         the JupyterHub does not answer, or says "later"
+    ├── HubRefused               502 hub_refused             the JupyterHub refused a request of ours (``hub_status``)
     ├── WaitTimeout              504 timeout                 (client side) what was waited for did not happen in time
     └── GatewayUnavailable       503 gateway_unavailable     (client side) nothing answers where the gateway should be
 
@@ -29,6 +31,8 @@ __all__ = [
     "DefinitionError",
     "Forbidden",
     "GatewayUnavailable",
+    "HubRefused",
+    "HubUnavailable",
     "InvalidRequest",
     "LaunchError",
     "ModelServiceError",
@@ -144,6 +148,29 @@ class UpstreamError(ModelServiceError):
 class StoreError(ModelServiceError):
     code = "store"
     status = 500
+
+
+class HubUnavailable(ModelServiceError):
+    """Whether what was asked for happened is not known, unless ``sent`` is False: then it did not."""
+
+    code = "hub_unavailable"
+    status = 503
+    retry_after = 5.0
+
+    def __init__(self, message: str, *, retry_after: float | None = None, sent: bool = True) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.sent = sent
+
+
+class HubRefused(ModelServiceError):
+    """``hub_status`` is what the Hub answered: 400, 403, 404 …, or 500 for a server that it could not start."""
+
+    code = "hub_refused"
+    status = 502
+
+    def __init__(self, message: str, *, hub_status: int) -> None:
+        super().__init__(message)
+        self.hub_status = hub_status
 
 
 class GatewayUnavailable(ModelServiceError):
