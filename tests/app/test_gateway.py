@@ -130,7 +130,8 @@ def test_replicas_can_be_left_for_the_next_gateway(gateways: Any, model: Path) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_gateway_and_replicas(gateways: Any, model: Path, number: signal.Signals) -> None:
     """In order: exit status 0, nothing left, and the service comes up again with the next gateway."""
-    gateway = gateways.start("--keep")
+    # What runs the tests may have had it ignored (nohup, a shell's background job), and that is inherited.
+    gateway = gateways.start("--keep", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     view = gateway.deploy(model, name="echo", public=True)
     before = model_pid(view)
     gateway.process.send_signal(number)
