@@ -16,10 +16,13 @@ from traitlets import Bool, Float, Int, Unicode
 from traitlets.config import Configurable
 
 from .core.names import owner_from
+from .core.revision import SnapshotLimits
 from .discovery import default_data_dir
 from .errors import InvalidRequest
 
 __all__ = ["GatewaySettings", "ModelService"]
+
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class GatewaySettings:
     max_replicas: int
     open_metrics: bool
     stop_grace: float
+    snapshots: SnapshotLimits
+    revisions_kept: int
     owner: str
     scratch: Path  # for a socket whose path in data_dir would be too long
 
@@ -86,6 +91,31 @@ class ModelService(Configurable):
         5.0, min=0.0, max=600.0, help="Seconds that open calls may take to finish when the gateway stops."
     ).tag(config=True)
 
+    snapshot_bytes = Int(
+        512 * _MIB,
+        min=0,
+        help="The most bytes that a revision keeps of its model folder. A folder with more is not kept but read where "
+        "it lies. Files that are linked do not count.",
+    ).tag(config=True)
+    snapshot_files = Int(
+        20_000,
+        min=0,
+        help="The most files, folders and links that a revision keeps. A model folder with more is not kept but read "
+        "where it lies.",
+    ).tag(config=True)
+    snapshot_file_bytes = Int(
+        16 * _MIB,
+        min=0,
+        help="Files with more bytes, such as weights, are not copied into a revision: it has a link to the original.",
+    ).tag(config=True)
+    revisions_kept = Int(
+        10,
+        min=1,
+        max=1000,
+        help="The newest revisions that are kept of each service, besides the one that is active and the one that was "
+        "last fully up. Older ones are dropped after an update, with their files.",
+    ).tag(config=True)
+
     def settings(self) -> GatewaySettings:
         """The checked settings; ``InvalidRequest`` says in one sentence which option cannot be used."""
         return GatewaySettings(
@@ -98,6 +128,8 @@ class ModelService(Configurable):
             max_replicas=self.max_replicas_per_service,
             open_metrics=self.open_metrics,
             stop_grace=self.stop_grace,
+            snapshots=SnapshotLimits(self.snapshot_file_bytes, self.snapshot_bytes, self.snapshot_files),
+            revisions_kept=self.revisions_kept,
             owner=owner_from(_user()),
             scratch=Path(os.environ.get("TMPDIR") or "/tmp"),  # tempfile would write there first: the disk may be full
         )

@@ -6,14 +6,14 @@ Every method with ``async`` may take time and must bound it; none may block the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .core.access import Caller
 from .core.definition import Definition
 from .core.reports import LeaseEvent
-from .core.revision import Revision
+from .core.revision import Kept, Revision
 from .errors import Problem
 
 
@@ -38,6 +38,30 @@ class Definitions(Protocol):
 
         Raises ``DefinitionError`` with all problems (a missing folder or file is one, too).
         """
+
+
+KeptKey = tuple[str, int]
+"""Service id and revision number."""
+
+
+class Storage(Protocol):
+    """Keeps what the folder of a revision held when the revision was made."""
+
+    async def keep(self, service_id: str, number: int, folder: str, progress: Callable[[int, int], None]) -> Kept:
+        """Keep the folder's files for this revision, in the place of what may be there under the same key.
+
+        ``progress(files, bytes)`` is called on the loop now and then. ``kind`` is ``live``, with the reason, when the
+        folder is beyond the limits of what is kept. ``InvalidRequest`` when the folder cannot be read, ``StoreError``
+        when there is no place for it; when it raises or is cancelled, nothing is left behind.
+        """
+
+    async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
+        """Names of files, relative to the folder, that are not (or not there any more, or new) as they were when they
+        were kept: the first few, fit to be shown. Looks at sizes and times only. Empty for ``live``."""
+
+    async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
+        """Remove what belongs to none of these, and what was left by a keeping that was killed. ``wanted`` is asked
+        while nothing can become kept, so that what came just before is in it."""
 
 
 # --- launching replicas ------------------------------------------------------------------------------
@@ -229,6 +253,9 @@ class Store(Protocol):
 
     async def save_service(self, record: ServiceRecord) -> None: ...
     async def add_revision(self, service_id: str, revision: Revision) -> None: ...
+    async def remove_revision(self, service_id: str, number: int) -> None:
+        """One that is not there is fine."""
+
     async def remove_service(self, service_id: str) -> None:
         """With its revisions, replicas, tokens and events."""
 

@@ -142,6 +142,31 @@ class ReplicaInfo(BaseModel):
     created_at: float = 0.0
 
 
+class MountInfo(BaseModel):
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class ResourcesInfo(BaseModel):
+    """What was asked for; ``not_enforced`` of the service says what the launcher does not hold to."""
+
+    cpus: float | None = None
+    memory: int | None = Field(default=None, description="bytes")
+    gpus: int = 0
+
+
+class FilesInfo(BaseModel):
+    """What a revision has of its folder: a copy as it was when the revision was made, or the folder as it is now."""
+
+    kind: Literal["copy", "live"] = "live"
+    path: str | None = Field(default=None, description="where the copy is")
+    files: int = Field(default=0, description="in the copy")
+    bytes: int = Field(default=0, description="in the copy")
+    linked: int = Field(default=0, description="links in the copy to files that are used as they are now")
+    why: str | None = Field(default=None, description="why there is no copy")
+
+
 class RevisionInfo(BaseModel):
     number: int
     created_at: float
@@ -149,6 +174,9 @@ class RevisionInfo(BaseModel):
     model_name: str
     image: str | None = None
     environment: list[str] = Field(default=[], description="names only: values may be secrets")
+    mounts: list[MountInfo] = []
+    resources: ResourcesInfo = ResourcesInfo()
+    files: FilesInfo = FilesInfo()
     definition: dict[str, Any] = {}
 
 
@@ -175,6 +203,11 @@ class ServiceInfo(BaseModel):
     not_enforced: list[str] = []
     restarts: int = 0
     created_at: float
+    changed: list[str] | None = Field(
+        default=None,
+        description="the first few files of the folder that are not as the active revision keeps them; only where one "
+        "service is asked for, null where that is not known",
+    )
 
 
 class ServiceList(BaseModel):

@@ -101,9 +101,9 @@ class LocalLauncher:
             raise InvalidRequest(
                 f"The image {revision.image} cannot be used: replicas are local processes here; leave the image out."
             )
-        folder = Path(revision.folder)
+        folder = Path(revision.served_folder)
         if not folder.is_dir():
-            raise InvalidRequest(f"There is no folder {folder} on this machine.")
+            raise InvalidRequest(_missing(revision))
         if not os.access(folder, os.R_OK | os.X_OK):
             raise InvalidRequest(f"The folder {folder} cannot be read by this user.")
         plan = run_plan(revision, "check", "check", revision.definition.port)
@@ -170,6 +170,8 @@ class LocalLauncher:
     def _prepare(self, folder: Path, request: StartRequest) -> None:
         """Choose port and GPUs, and write them down where the next start looks."""
         revision = request.revision
+        if not os.path.isdir(revision.served_folder):
+            raise LaunchError(_missing(revision), stage="place")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
         (folder / "env").mkdir(mode=0o700)
@@ -384,6 +386,12 @@ def _wait_for(processes: Iterable[Process], seconds: float) -> None:
         if time.monotonic() > end or not any(process.lives() for process in processes):
             return
         time.sleep(pause)
+
+
+def _missing(revision: Revision) -> str:
+    if revision.kept.kind == "copy":
+        return f"The files of revision {revision.number} are gone from {revision.served_folder}: update the service."
+    return f"There is no folder {revision.folder} on this machine."
 
 
 def _gpus(count: int) -> str:

@@ -29,7 +29,7 @@ def run_plan(revision: Revision, service: str, replica: str, port: int) -> RunPl
         replica=replica,
         environment=revision.environment,
         port=port,
-        folder=os.path.abspath(revision.folder),
+        folder=os.path.abspath(revision.served_folder),
         host=HOST,
     )
 

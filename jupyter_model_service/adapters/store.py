@@ -137,6 +137,10 @@ class SqlStore:
     async def add_revision(self, service_id: str, revision: Revision) -> None:
         await self._insert(revisions, rows.revision_row(service_id, revision))
 
+    async def remove_revision(self, service_id: str, number: int) -> None:
+        this = revisions.c.service_id == service_id, revisions.c.number == number
+        await self._execute(delete(revisions).where(*this))
+
     async def remove_service(self, service_id: str) -> None:
         # What belongs to it goes by the foreign keys.
         await self._delete(services, service_id)

@@ -23,7 +23,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from .._version import __version__
-from ..discovery import find_gateway
+from ..discovery import check_plain, find_gateway
 from ..errors import Conflict, ModelServiceError
 
 __all__ = ["DataDirectory"]
@@ -46,9 +46,12 @@ class DataDirectory:
         self.port_file = path / "gateway.port"
         self.database = path / "state.db"
         self.replicas = path / "replicas"
+        self.revisions = path / "revisions"
 
     def __enter__(self) -> DataDirectory:
         self._make_private(self.path)
+        for file in (self._lock.lock_file, self.runtime_file, self.log_file, self.port_file, self.database):
+            check_plain(Path(file))
         self._acquire()
         try:
             # What a gateway that was killed has left; nobody believes it, since its process is gone.

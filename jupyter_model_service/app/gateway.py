@@ -22,6 +22,7 @@ from ..adapters.launch_local import LocalLauncher
 from ..adapters.lease import TcpLeases
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
+from ..adapters.snapshots import LocalSnapshots
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
 from ..core.access import Caller
@@ -122,8 +123,11 @@ class Gateway:
             clock=self._clock,
             meter=meter,
             routing=self._routing,
+            storage=LocalSnapshots(self._files.revisions, self._settings.snapshots),
             endpoint_url=lambda owner, name: f"{self._url}endpoints/{owner}/{name}/",
-            settings=EngineSettings(max_replicas=self._settings.max_replicas),
+            settings=EngineSettings(
+                max_replicas=self._settings.max_replicas, revisions_kept=self._settings.revisions_kept
+            ),
         )
         return engine, meter
 

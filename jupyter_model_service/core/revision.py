@@ -25,8 +25,33 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a revision has of its folder's files. ``kind`` is ``copy`` (as they were when the revision was made, in
+    ``path``) or ``live`` (read where they lie; ``why`` is the reason in one clause). ``files`` and ``bytes`` count what
+    was copied, ``linked`` what the copy only points to: it is as it is now, not as it was."""
+
+    kind: str = "live"
+    path: str | None = None
+    files: int = 0
+    bytes: int = 0
+    linked: int = 0
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class SnapshotLimits:
+    """``file_bytes``: larger files are linked. ``bytes`` and ``files`` (with folders and links): a folder with more is
+    not kept at all."""
+
+    file_bytes: int = 16 << 20
+    bytes: int = 512 << 20
+    files: int = 20_000
+
+
+@dataclass(frozen=True)
 class Revision:
-    """``number`` counts from 1 within a service and is never used twice. ``created_at`` is Unix time."""
+    """``number`` counts from 1 within a service and is never used twice. ``created_at`` is Unix time. ``folder`` is
+    what the user named, ``kept`` what the revision has of it."""
 
     number: int
     folder: str
@@ -36,6 +61,12 @@ class Revision:
     environment: tuple[tuple[str, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
     resources: Resources = Resources()
+    kept: Kept = Kept()
+
+    @property
+    def served_folder(self) -> str:
+        """What ``/models`` stands for where replicas are processes."""
+        return self.kept.path if self.kept.kind == "copy" and self.kept.path is not None else self.folder
 
 
 def revision_to_plain(revision: Revision) -> dict[str, Any]:
@@ -49,6 +80,7 @@ def revision_to_plain(revision: Revision) -> dict[str, Any]:
         "environment": [[name, value] for name, value in revision.environment],
         "mounts": [dataclasses.asdict(mount) for mount in revision.mounts],
         "resources": dataclasses.asdict(revision.resources),
+        "kept": dataclasses.asdict(revision.kept),
     }
 
 
@@ -64,4 +96,5 @@ def revision_from_plain(plain: Mapping[str, Any]) -> Revision:
         environment=tuple((name, value) for name, value in plain.get("environment", ())),
         mounts=tuple(Mount(**mount) for mount in plain.get("mounts", ())),
         resources=Resources(**plain.get("resources", {})),
+        kept=Kept(**plain.get("kept", {"why": "it was made before files were kept"})),
     )

@@ -62,3 +62,16 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
     minutes = whole // 60
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def counted(count: int, what: str) -> str:
+    """``1 file``, ``12,000 files``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def in_bytes(size: float) -> str:
+    """``0 bytes``, ``1.5 KiB``, ``30 MiB``: enough to judge by."""
+    if size < 1024:
+        return counted(int(size), "byte")
+    unit = next((u for u in (1, 2) if size / 1024**u < 1023.5), 3)
+    return f"{size / 1024**unit:.{0 if size / 1024**unit >= 99.95 else 1}f}".removesuffix(".0") + f" {' KMG'[unit]}iB"

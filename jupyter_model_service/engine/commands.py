@@ -2,6 +2,7 @@
 
 When a check or the write fails, nothing has changed. Commands take turns, so that two cannot pass the same check,
 and one that has begun is finished even when its caller leaves: otherwise the store could know what we do not.
+Keeping the files of a new revision may take seconds and comes before the turn, so that nobody else waits for it.
 Nothing here waits for replicas: how that goes is told by views and events.
 """
 
@@ -16,12 +17,14 @@ from typing import Any, TypeVar
 from ..core.backoff import Retry
 from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
-from ..core.revision import Revision
+from ..core.revision import Kept, Revision
 from ..core.routing import Endpoint
+from ..core.sentences import counted, in_bytes
 from ..errors import Conflict, InvalidRequest, NotFound, Problem
 from ..ports import Definitions, ServiceRecord
 from .controller import Controller
 from .journal import Journal
+from .keeping import Keeping
 from .ledger import Ledger
 from .requests import RevisionChange, make_revision
 from .state import Parts, Service
@@ -31,20 +34,44 @@ T = TypeVar("T")
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
 
 
+def _unkept(kept: Kept) -> str:
+    """To be said when a revision is made."""
+    if kept.kind == "copy":
+        return ""
+    return f"; its files are read where they lie, a rollback cannot bring them back: {kept.why or 'none are kept'}"
+
+
+def _as_now(kept: Kept) -> str:
+    """To be said when a revision is gone back to."""
+    if kept.kind != "copy":
+        return "; its files were not kept and are as they are now"
+    if not kept.linked:
+        return ""
+    return f"; {counted(kept.linked, 'link')} in it lead{'s' if kept.linked == 1 else ''} to files as they are now"
+
+
 class Commands:
     def __init__(
-        self, parts: Parts, definitions: Definitions, controller: Controller, ledger: Ledger, journal: Journal
+        self,
+        parts: Parts,
+        definitions: Definitions,
+        controller: Controller,
+        ledger: Ledger,
+        journal: Journal,
+        keeping: Keeping,
     ) -> None:
         self._parts = parts
         self._definitions = definitions
         self._controller = controller
         self._ledger = ledger
         self._journal = journal
+        self._keeping = keeping
         self._turn = asyncio.Lock()
         self._begun: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Until the commands that have begun are finished."""
+        """Until the commands that have begun are finished; those that still copy files are given up."""
+        self._keeping.close()
         if self._begun:
             await asyncio.wait(self._begun)
 
@@ -86,17 +113,24 @@ class Commands:
             created_at=now,
         )
 
-        async def body() -> Service:
+        self._check_free(owner, chosen)
+
+        async def body(kept: Kept) -> Service:
             self._check_free(owner, chosen)
-            await self._ledger.commit(lambda: self._parts.store.add_service(record, revision))
+            first = replace(revision, kept=kept)
+            await self._ledger.commit(lambda: self._parts.store.add_service(record, first))
             endpoint = Endpoint(owner, chosen, public, definition.serving)
-            service = Service(record, {1: revision}, endpoint, not_enforced=not_enforced)
+            service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
             count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._told(service, "service.created", f"created from {change.folder} with {count}")
+            self._told(service, "service.created", f"created from {first.folder} with {count}{_unkept(kept)}")
             return service
 
-        return await self._in_turn(body())
+        async def keep() -> Service:
+            async with self._keeping.kept(record.id, revision, lambda files, size: None) as kept, self._turn:
+                return await body(kept)
+
+        return await self._begin(keep())
 
     async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Service:
         """Roll over to a new revision; ``public`` alone makes none."""
@@ -106,19 +140,31 @@ class Commands:
         folder = change.folder if change.folder is not None else service.active.folder
         definition, _ = await self._definitions.load(folder)
 
-        async def body() -> Service:
+        async def body(number: int, kept: Kept) -> Service:
             self._check_there(service)
-            number = max(service.last_number, *service.revisions) + 1
             now = self._parts.clock.now()
-            revision = make_revision(change, service.active, number, folder, definition, now)
+            made = make_revision(change, service.active, number, folder, definition, now)
+            revision = replace(made, kept=kept)
             self._parts.launcher.check(revision)
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             await self._activate(service, revision, public)
-            self._told(service, "service.updated", f"updated to revision {number}")
+            self._told(service, "service.updated", f"updated to revision {number}{_unkept(kept)}")
+            await self._keeping.drop_old(service)
             return service
 
-        return await self._in_turn(body())
+        async def keep() -> Service:
+            async with service.updating:
+                self._check_there(service)
+                number = max(service.last_number, *service.revisions) + 1
+                now = self._parts.clock.now()
+                made = make_revision(change, service.active, number, folder, definition, now)
+                self._parts.launcher.check(made)
+                tell = self._copying(service, number)
+                async with self._keeping.kept(service.id, made, tell) as kept, self._turn:
+                    return await body(number, kept)
+
+        return await self._begin(keep())
 
     async def rollback(self, owner: str, name: str, number: int | None) -> Service:
         """Make a kept revision active again; without a number the last one before the active one that was ever fully
@@ -139,7 +185,8 @@ class Commands:
             if chosen not in service.revisions:
                 raise NotFound(f"Service {service.key} has no revision {chosen}; it has {kept}.")
             await self._activate(service, service.revisions[chosen], None)
-            self._told(service, "service.rolled_back", f"rolled back from revision {active} to {chosen}")
+            message = f"rolled back from revision {active} to {chosen}{_as_now(service.active.kept)}"
+            self._told(service, "service.rolled_back", message)
             return service
 
         return await self._in_turn(body())
@@ -221,10 +268,28 @@ class Commands:
             async with self._turn:
                 return await body
 
-        task = asyncio.get_running_loop().create_task(take())
+        return await self._begin(take())
+
+    async def _begin(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.get_running_loop().create_task(work)
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
         return await asyncio.shield(task)
+
+    def _copying(self, service: Service, number: int) -> Callable[[int, int], None]:
+        """Tells of a copy that takes its time."""
+        told_at = self._parts.clock.monotonic()
+
+        def tell(files: int, size: int) -> None:
+            nonlocal told_at
+            now = self._parts.clock.monotonic()
+            if now - told_at < self._parts.settings.keep_told or service.deleting:
+                return
+            told_at = now
+            message = f"copying the files of revision {number}: {counted(files, 'file')}, {in_bytes(size)} so far"
+            self._told(service, "service.copying", message)
+
+        return tell
 
     async def _publish(self, service: Service, public: bool) -> Service:
         await self._want(service, lambda record: replace(record, public=public))

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 import string
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..core import plan as planning
@@ -43,6 +44,7 @@ class Controller:
         self.services: dict[tuple[str, str], Service] = {}
         self.faults: list[str] = []  # illegal events; tests hold this to be empty
         self.acting = False  # before adoption and after the end nothing is planned
+        self.on_removed: Callable[[Service], None] = lambda service: None
         self._parts = parts
         self._tasks = tasks
         self._bus = bus
@@ -286,6 +288,7 @@ class Controller:
         self._journal.forget(service.id)
         self._parts.meter.forget(service.record.owner, service.record.name)
         self._bus.removed(service.key)
+        self.on_removed(service)
 
     # --- for the engine and the adoption ---
 

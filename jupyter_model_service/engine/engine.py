@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..core.definition import Definition
 from ..core.replica import Phase
@@ -18,6 +19,7 @@ from ..ports import (
     Leases,
     Meter,
     Probe,
+    Storage,
     Store,
 )
 from .adoption import Adoption
@@ -25,6 +27,7 @@ from .bus import Bus, Subscription
 from .commands import Commands
 from .controller import Controller
 from .journal import Journal
+from .keeping import Keeping
 from .ledger import Ledger
 from .requests import RevisionChange
 from .settings import EngineSettings
@@ -47,6 +50,7 @@ class Engine:
         clock: Clock,
         meter: Meter,
         routing: RoutingTable,
+        storage: Storage,
         endpoint_url: Callable[[str, str], str],
         settings: EngineSettings | None = None,
     ) -> None:
@@ -59,7 +63,11 @@ class Engine:
         self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
         self._journal = Journal(store, clock, self._bus, self._ledger)
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
-        self._commands = Commands(self._parts, definitions, self._controller, self._ledger, self._journal)
+        self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
+        self._controller.on_removed = self._keeping.forget
+        self._commands = Commands(
+            self._parts, definitions, self._controller, self._ledger, self._journal, self._keeping
+        )
 
     # --- life ---
 
@@ -69,6 +77,7 @@ class Engine:
         self._ledger.start(self._tasks)
         await Adoption(self._parts, self._tasks, self._ledger, self._controller).run()
         self._controller.acting = True
+        self._keeping.collect()
         for service in self._services():
             self._controller.touch(service)
 
@@ -128,6 +137,12 @@ class Engine:
 
     def service(self, owner: str, name: str) -> ServiceView:
         return self._view(self._commands.find(owner, name))
+
+    async def inspect(self, owner: str, name: str) -> ServiceView:
+        """Like :meth:`service`, and what changed in its folder since, if that is found out within half a second."""
+        changed = await self._keeping.changed(self._commands.find(owner, name))
+        view = self._view(self._commands.find(owner, name))
+        return view if changed is None else replace(view, changed=list(changed))
 
     def subscribe(self) -> Subscription:
         return self._bus.subscribe()

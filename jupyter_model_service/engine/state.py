@@ -127,6 +127,7 @@ class Service:
     restarts: int = 0
     deleting: bool = False
     last_number: int = 0  # the highest revision number that the store may know
+    updating: asyncio.Lock = field(default_factory=asyncio.Lock)  # who holds it may make the next number
 
     @property
     def id(self) -> str:

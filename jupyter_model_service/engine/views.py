@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.definition import definition_to_plain
@@ -63,6 +63,30 @@ class ReplicaView:
 
 
 @dataclass(frozen=True)
+class MountView:
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class ResourcesView:
+    cpus: float | None
+    memory: int | None
+    gpus: int
+
+
+@dataclass(frozen=True)
+class FilesView:
+    kind: str
+    path: str | None
+    files: int
+    bytes: int
+    linked: int
+    why: str | None
+
+
+@dataclass(frozen=True)
 class RevisionView:
     number: int
     created_at: float
@@ -70,6 +94,9 @@ class RevisionView:
     model_name: str
     image: str | None
     environment: list[str]
+    mounts: list[MountView]
+    resources: ResourcesView
+    files: FilesView
     definition: dict[str, Any]
 
 
@@ -101,6 +128,7 @@ class ServiceView:
     not_enforced: list[str]
     restarts: int
     created_at: float
+    changed: list[str] | None = None
 
     @property
     def key(self) -> str:
@@ -266,6 +294,9 @@ def revision_view(revision: Revision) -> RevisionView:
         model_name=revision.definition.name,
         image=revision.image,
         environment=[name for name, _ in revision.environment],
+        mounts=[MountView(m.source, m.target, m.read_only) for m in revision.mounts],
+        resources=ResourcesView(revision.resources.cpus, revision.resources.memory, revision.resources.gpus),
+        files=FilesView(**asdict(revision.kept)),
         definition=definition_to_plain(revision.definition),
     )
 

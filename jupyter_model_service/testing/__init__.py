@@ -1,22 +1,24 @@
 """Public fakes for tests of the engine and of plug-ins: no processes, no sockets, no disk.
 
 Everything that must survive a restart of the gateway lives outside the parts that restart: the
-:class:`World` holds the replicas, :class:`Disk` what a store has written. A test of a restart ends the engine
-(:meth:`World.kill_gateway` first, for one by ``kill -9``) and builds a second one over the same two::
+:class:`World` holds the replicas, :class:`Disk` what a store has written, :class:`Shelf` the files of revisions.
+A test of a restart ends the engine (:meth:`World.kill_gateway` first, for one by ``kill -9``) and builds a
+second one over the same three::
 
-    world, disk = World(), Disk()
+    world, disk, shelf = World(), Disk(), Shelf()
     launcher, leases, probe = FakeLauncher(world), FakeLeases(world), FakeProbe(world)
-    store, clock = MemoryStore(disk), LoopClock()
+    store, storage, clock = MemoryStore(disk), FakeStorage(shelf), LoopClock()
     world.on_start = lambda replica: replica.serves()
     run_in_virtual_time(body())
 
-The launcher and the store pass the same contract suites as the real ones.
+The launcher, the store and the storage pass the same contract suites as the real ones.
 """
 
 from __future__ import annotations
 
 from .clock import LoopClock, ManualClock, VirtualTimeLoop, run_in_virtual_time
 from .parts import CountingMeter, FakeDefinitions, FakeProbe
+from .storage import FakeStorage, Shelf
 from .store import Disk, MemoryStore
 from .world import FakeLauncher, FakeLease, FakeLeases, FakeReplica, StartScript, World
 
@@ -29,9 +31,11 @@ __all__ = [
     "FakeLeases",
     "FakeProbe",
     "FakeReplica",
+    "FakeStorage",
     "LoopClock",
     "ManualClock",
     "MemoryStore",
+    "Shelf",
     "StartScript",
     "VirtualTimeLoop",
     "World",

@@ -83,6 +83,9 @@ class MemoryStore:
             raise StoreError(f"Revision {revision.number} of service {service_id} exists already.")
         disk.revisions[service_id][revision.number] = revision
 
+    async def remove_revision(self, service_id: str, number: int) -> None:
+        (await self._write()).revisions.get(service_id, {}).pop(number, None)
+
     async def remove_service(self, service_id: str) -> None:
         disk = await self._write()
         disk.services.pop(service_id, None)

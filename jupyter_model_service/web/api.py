@@ -60,7 +60,7 @@ async def create_service(call: Call) -> wire.ServiceInfo:
 
 
 async def get_service(call: Call) -> wire.ServiceInfo:
-    return service_info(call.parts.engine.service(*call.service))
+    return service_info(await call.parts.engine.inspect(*call.service))
 
 
 async def delete_service(call: Call) -> wire.ServiceInfo:

@@ -22,8 +22,10 @@ from jupyter_model_service.testing import (
     FakeLeases,
     FakeProbe,
     FakeReplica,
+    FakeStorage,
     LoopClock,
     MemoryStore,
+    Shelf,
     World,
     run_in_virtual_time,
 )
@@ -42,6 +44,7 @@ class Stage:
     def __init__(self, served: Definition | None = None, settings: EngineSettings | None = None) -> None:
         self.world = World(on_start=lambda replica: replica.serves())
         self.store = MemoryStore(Disk())
+        self.shelf = Shelf(folders={FOLDER: {"app.py": b"1"}})
         self.definitions = FakeDefinitions({FOLDER: served or definition()})
         self.settings = settings or EngineSettings(strict=True)
         self.launcher_class: type[FakeLauncher] = FakeLauncher
@@ -59,6 +62,7 @@ class Stage:
             clock=self.clock,
             meter=self.meter,
             routing=self.routing,
+            storage=FakeStorage(self.shelf),
             endpoint_url=lambda owner, name: f"http://127.0.0.1:1/endpoints/{owner}/{name}/",
             settings=self.settings,
         )
@@ -72,6 +76,7 @@ class Stage:
     async def kill(self) -> None:
         """``kill -9``: what was not on disk or in the world is lost, nobody cleans up."""
         self.world.kill_gateway()
+        self.shelf.kill_gateway()
         self.store = self.store.reopened()
         await self.engine._tasks.close()  # the process is gone, and its tasks with it
 
@@ -142,6 +147,9 @@ class Stage:
         living = {r.id for r in self._replicas() if r.phase != Phase.GONE.value}
         assert set(self.world.replicas) <= living, "an orphan"
         assert set(self.disk.replicas) <= living, "a record of something that is gone"
+        stored = {(service, number) for service, known in self.disk.revisions.items() for number in known}
+        assert set(self.shelf.kept) <= stored, "files of a revision that nobody wants"
+        assert not self.shelf.half
         for service in self.engine.services():
             live = [r for r in service.replica_list if Phase(r.phase) in LIVE]
             assert len(live) <= service.replicas.want + (service.replicas.want + 1) // 2

@@ -53,6 +53,7 @@ class View:
     not_enforced: tuple[str, ...] = ()
     restarts: int = 0
     created_at: float = 1_700_000_000.0
+    changed: list[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,7 @@ class FakeEngine:
         self.asked: list[tuple[Any, ...]] = []
         self.subscriptions: list[Subscription] = []
         self.store_error: str | None = None
+        self.changed: list[str] | None = None
         self.failure: Exception | None = None
 
     def add(self, owner: str, name: str, **fields: Any) -> View:
@@ -104,6 +106,9 @@ class FakeEngine:
         if (owner, name) not in self.kept:
             raise NotFound(f"There is no service {owner}/{name}.")
         return self.kept[owner, name]
+
+    async def inspect(self, owner: str, name: str) -> View:
+        return dataclasses.replace(self.service(owner, name), changed=self.changed)
 
     async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
         self._note("validate", folder)

@@ -1,0 +1,288 @@
+"""One model folder for a snapshot: what is in it, what of it is copied, and what only pointed to.
+
+| in the folder | in the copy |
+| --- | --- |
+| a file up to ``file_bytes`` | a copy with its mode and time (shared blocks where the file system can) |
+| a larger file, such as weights | a link to the original |
+| a virtual environment, ``node_modules`` | a link to the original |
+| a link to something that is copied | a link inside the copy |
+| a link to anything else | a link to the same place |
+| ``.git``, ``__pycache__``, ``.ipynb_checkpoints`` | nothing; a link into one of these points to the original |
+| pipes, sockets, devices | nothing |
+
+Links are never followed, and every file is opened so that what was put in its place meanwhile is not either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_model_service.core.revision import SnapshotLimits
+from jupyter_model_service.core.sentences import in_bytes
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # type: ignore[assignment]
+
+LEFT_OUT = frozenset({".git", "__pycache__", ".ipynb_checkpoints"})
+LINKED_WHOLE = frozenset({"node_modules"})
+ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")  # what is in a virtual environment and nowhere else
+ATTEMPTS = 3  # at a file that changes while it is copied
+CHUNK = 1 << 20
+_FICLONE = 0x40049409  # ioctl of Linux: share the blocks of another file
+
+
+class TooMuch(Exception):
+    """The folder is beyond a limit; the text is the reason in one clause."""
+
+
+def too_many_bytes(limits: SnapshotLimits) -> str:
+    return f"the folder holds more than {in_bytes(limits.bytes)}, files that would be linked not counted"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``name`` is relative to the folder. ``kind``: ``folder``, ``file``, ``link`` (as it is, to ``target``),
+    ``whole`` (a file or folder of which only a link to the original is made)."""
+
+    name: str
+    kind: str
+    status: os.stat_result
+    target: str = ""
+    outside: bool = False  # a link that leaves the folder
+
+    @property
+    def mark(self) -> tuple[str, int, int] | None:
+        """By which a later look tells whether it is still the same. Of a folder what is in it counts, not itself."""
+        if self.kind == "folder" or (self.kind == "whole" and stat.S_ISDIR(self.status.st_mode)):
+            return None
+        return _mark(self.status)
+
+
+@dataclass(frozen=True)
+class Done:
+    mark: tuple[str, int, int] | None
+    files: int = 0
+    bytes: int = 0
+    linked: int = 0
+
+
+def _mark(status: os.stat_result) -> tuple[str, int, int]:
+    kind = "link" if stat.S_ISLNK(status.st_mode) else "file"
+    return kind, status.st_size, status.st_mtime_ns
+
+
+# --- looking -----------------------------------------------------------------------------------------
+
+
+def scan(root: Path, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[], None] = lambda: None) -> list[Entry]:
+    """Everything that gets a place in the copy, folders before what is in them. ``avoid`` is the folder that copies are
+    made in: it may lie within ``root``. ``TooMuch`` as soon as a limit is passed; ``OSError`` for what cannot be read.
+    ``go_on`` is called now and then and may raise."""
+    found: list[Entry] = []
+    total = 0
+    own = _identity(avoid)
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        go_on()
+        for entry in _listed(root / inside, must_be=not inside):
+            name = os.path.join(inside, entry.name)
+            try:
+                found_one = _entry(root, name, entry, limits, own)
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            if found_one is None:
+                continue
+            found.append(found_one)
+            if found_one.kind == "folder":
+                waiting.append(name)
+            elif found_one.kind == "file":
+                total += found_one.status.st_size
+            if len(found) > limits.files:
+                raise TooMuch(f"the folder holds more than {limits.files:,} files")
+            if total > limits.bytes:
+                raise TooMuch(too_many_bytes(limits))
+    return found
+
+
+def _listed(folder: Path, *, must_be: bool) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        if must_be:
+            raise
+        return []  # gone since it was listed
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _entry(
+    root: Path, name: str, entry: os.DirEntry[str], limits: SnapshotLimits, own: tuple[int, int] | None
+) -> Entry | None:
+    if entry.name in LEFT_OUT:
+        return None
+    status = entry.stat(follow_symlinks=False)
+    mode = status.st_mode
+    if stat.S_ISLNK(mode):
+        target, outside = link_target(root, name, os.readlink(root / name))
+        return Entry(name, "link", status, target, outside)
+    if stat.S_ISDIR(mode):
+        if (status.st_dev, status.st_ino) == own:
+            return None
+        whole = entry.name in LINKED_WHOLE or any(os.path.lexists(root / name / m) for m in ENVIRONMENT_MARKS)
+        return Entry(name, "whole" if whole else "folder", status)
+    if stat.S_ISREG(mode):
+        return Entry(name, "whole" if status.st_size > limits.file_bytes else "file", status)
+    return None
+
+
+def link_target(root: Path, name: str, text: str) -> tuple[str, bool]:
+    """What the link ``name`` says in the copy, and whether that leads out of it. ``root`` has no links in its path.
+
+    A relative text that never climbs above the root means the same in the copy, whatever it passes through.
+    """
+    base, here = str(root), os.path.dirname(name)
+    full = os.path.join(base, here, text)
+    reached = os.path.realpath(full)
+    within = _relative(reached, base)
+    if within is not None and LEFT_OUT.isdisjoint(within.split(os.sep)):
+        if not os.path.isabs(text) and not _climbs(here, text):
+            return text, False
+        return os.path.relpath(os.path.join(base, within), os.path.join(base, here)), False
+    if within is None and not os.path.isabs(text) and not _climbs(here, text):
+        return text, False  # through another link, which is the one that leaves
+    if os.path.isabs(text):
+        return text, True
+    last = os.path.basename(text)
+    if last in ("", ".", ".."):
+        return reached, True
+    return os.path.join(os.path.realpath(os.path.dirname(full)), last), True
+
+
+def _relative(path: str, base: str) -> str | None:
+    if path == base:
+        return "."
+    start = base if base.endswith(os.sep) else base + os.sep
+    return path[len(start) :] if path.startswith(start) else None
+
+
+def _climbs(here: str, text: str) -> bool:
+    depth = len([part for part in here.split(os.sep) if part])
+    for part in text.split(os.sep):
+        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
+        if depth < 0:
+            return True
+    return False
+
+
+# --- copying -----------------------------------------------------------------------------------------
+
+
+def copy_entry(entry: Entry, root: Path, place: Path, limits: SnapshotLimits) -> Done | None:
+    """``None`` when it is not there any more."""
+    source, target = root / entry.name, place / entry.name
+    if entry.kind == "folder":
+        target.mkdir(mode=0o700)
+        return Done(None)
+    if entry.kind == "link":
+        os.symlink(entry.target, target)
+        return Done(entry.mark, linked=int(entry.outside))
+    if entry.kind == "whole":
+        os.symlink(source, target)
+        return Done(entry.mark, linked=1)
+    return _copy_file(source, target, limits)
+
+
+def _copy_file(source: Path, target: Path, limits: SnapshotLimits) -> Done | None:
+    """A file that changes meanwhile is read again; one that never rests (a log) is taken as it was read, and counts as
+    changed from then on."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # something else took its place
+                return None
+            raise
+        with open(descriptor, "rb", buffering=0) as reading:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                return None
+            size = _copy_content(reading, target, limits.file_bytes, source)
+            after = os.fstat(descriptor)
+        if size > limits.file_bytes:  # it has grown since the look
+            os.unlink(target)
+            os.symlink(source, target)
+            return Done(_mark(before), linked=1)
+        if _mark(before) == _mark(after) or attempt == ATTEMPTS:
+            break
+        os.unlink(target)
+    os.chmod(target, stat.S_IMODE(before.st_mode) & 0o777)
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return Done(_mark(before), files=1, bytes=size)
+
+
+def _copy_content(reading: Any, target: Path, most: int, source: Path) -> int:
+    """Bytes written: all of it, or one more than ``most``."""
+    writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with _named(target):
+            if _shared(reading.fileno(), writing):
+                return os.fstat(writing).st_size
+        size = 0
+        while size <= most:
+            with _named(source):
+                part = reading.read(min(CHUNK, most + 1 - size))
+            if not part:
+                return size
+            with _named(target):
+                size += _written(writing, part)
+        return size
+    finally:
+        os.close(writing)
+
+
+def _written(descriptor: int, part: bytes) -> int:
+    view = memoryview(part)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return len(part)
+
+
+def _shared(reading: int, writing: int) -> bool:
+    """Whether the file system lets both files share their blocks (btrfs, XFS): then nothing is copied at all."""
+    if fcntl is None or not hasattr(os, "copy_file_range"):  # both are Linux's
+        return False
+    try:
+        fcntl.ioctl(writing, _FICLONE, reading)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Any:
+    """An error of a read or a write says of which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

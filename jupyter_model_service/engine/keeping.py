@@ -1,0 +1,162 @@
+"""What a revision keeps of its folder: kept before the store knows the revision, removed after it has forgotten it.
+
+The store is the truth about what is wanted, and besides it what is just being kept and what replicas still run from. A
+gateway that is killed at any instant leaves at most files that nobody wants; the next start collects them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from ..core.replica import Phase
+from ..core.revision import Kept, Revision
+from ..core.sentences import duration
+from ..errors import ModelServiceError, Overloaded, StoreError
+from ..ports import KeptKey, Storage
+from .ledger import Ledger
+from .state import Parts, Service
+from .tasks import Tasks, within
+
+log = logging.getLogger(__name__)
+
+Services = Callable[[], Iterable[Service]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class _Look:
+    at: float  # monotonic
+    names: Sequence[str] | None = None
+
+
+class Keeping:
+    def __init__(self, parts: Parts, storage: Storage, tasks: Tasks, ledger: Ledger, services: Services) -> None:
+        self._parts = parts
+        self._storage = storage
+        self._tasks = tasks
+        self._ledger = ledger
+        self._services = services
+        self._coming: set[KeptKey] = set()  # being kept, or kept and not in the store yet
+        self._running: set[asyncio.Task[Kept]] = set()
+        self._looks: dict[KeptKey, _Look] = {}
+        self._collect_again = False
+        self._closed = False
+
+    # --- keeping ---
+
+    @asynccontextmanager
+    async def kept(self, service_id: str, revision: Revision, progress: Progress) -> AsyncIterator[Kept]:
+        """What is kept for this revision, which the body writes to the store; if the body fails, it is removed."""
+        key = (service_id, revision.number)
+        self._coming.add(key)
+        written = False
+        try:
+            yield await self._keep(key, revision.folder, progress)
+            written = True
+        finally:
+            self._coming.discard(key)
+            if not written:
+                self.collect()
+
+    async def _keep(self, key: KeptKey, folder: str, progress: Progress) -> Kept:
+        if self._closed:
+            raise Overloaded("The gateway is ending; nothing was changed.")
+        limit = self._parts.settings.keep_limit
+        work = within(self._parts.clock, self._storage.keep(*key, folder, progress), limit)
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.cancelled():
+            raise Overloaded("The gateway is ending; nothing was changed.")
+        try:
+            return task.result()
+        except TimeoutError:
+            raise StoreError(
+                f"The files of {folder} could not be copied within {duration(limit)}: look at the file system, or move "
+                "what replicas need not keep out of the folder."
+            ) from None
+
+    def close(self) -> None:
+        """What is being kept is given up; whoever asked for it is told."""
+        self._closed = True
+        for task in self._running:
+            task.cancel()
+
+    # --- what changed since ---
+
+    async def changed(self, service: Service) -> Sequence[str] | None:
+        """Files of the folder that are not as the active revision keeps them; ``None`` when that is not known (yet):
+        for who waits for the answer, a look may take no longer than ``look_limit``."""
+        revision = service.active
+        if revision.kept.kind != "copy" or service.deleting:
+            return None
+        key, now = (service.id, revision.number), self._parts.clock.monotonic()
+        look = self._looks.get(key)
+        name = f"look {service.id} {revision.number}"
+        if look is None or (now - look.at > self._parts.settings.look_interval and not self._tasks.running(name)):
+            look = self._looks[key] = _Look(now, look.names if look is not None else None)
+            self._tasks.start(name, self._look(look, revision))
+            with suppress(TimeoutError):
+                await within(self._parts.clock, self._tasks.finished([name]), self._parts.settings.look_limit)
+        return look.names
+
+    async def _look(self, look: _Look, revision: Revision) -> None:
+        look.names = tuple(await self._storage.changed(revision.kept, revision.folder))
+
+    # --- what is not wanted any more ---
+
+    def collect(self) -> None:
+        """Soon, and once however often it is asked for meanwhile."""
+        self._collect_again = self._tasks.running("collecting")
+        if not self._collect_again:
+            self._tasks.start("collecting", self._collect())
+
+    async def drop_old(self, service: Service) -> None:
+        """Forget revisions beyond the newest few, but none that is active, stable or run from. What cannot be written
+        now is dropped after the next update."""
+        record = service.record
+        used = {r.revision.number for r in service.replicas.values() if r.phase is not Phase.GONE}
+        newest = sorted(service.revisions)[-self._parts.settings.revisions_kept :]
+        old = sorted(set(service.revisions) - {*newest, *used, record.active, record.stable})
+        try:
+            for number in old:
+                await self._ledger.commit(partial(self._parts.store.remove_revision, service.id, number))
+                service.revisions.pop(number, None)
+                service.retries.pop(number, None)
+                self._looks.pop((service.id, number), None)
+        except ModelServiceError as error:
+            log.warning("Old revisions of service %s stay for now: %s", service.key, error)
+        if old:
+            self.collect()
+
+    async def _collect(self) -> None:
+        while True:
+            try:
+                await self._storage.collect(self._wanted)
+            except Exception as error:  # what is left is found again
+                log.warning("Files of former revisions stay for now: %s", error or type(error).__name__)
+            if not self._collect_again:
+                return
+            self._collect_again = False
+
+    async def _wanted(self) -> Collection[KeptKey]:
+        store = self._parts.store
+        stored = {(s.id, r.number) for s in await store.services() for r in await store.revisions(s.id)}
+        return (
+            stored | self._coming | {(s.id, r.revision.number) for s in self._services() for r in s.replicas.values()}
+        )
+
+    def forget(self, service: Service) -> None:
+        """It is gone, its last replica too."""
+        self._looks = {key: look for key, look in self._looks.items() if key[0] != service.id}
+        self.collect()
