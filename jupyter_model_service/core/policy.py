@@ -1,0 +1,204 @@
+"""What the administrator lets users do, checked by the gateway (for a good answer) and again in the Hub's process."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import string
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .plain_data import Fields
+from .sentences import counted, in_bytes
+
+SNAPSHOT_BYTES = 20 << 30
+SNAPSHOT_FILES = 1_000_000
+
+
+@dataclass(frozen=True)
+class VolumeRule:
+    """A named volume that may be mounted whole. In ``name``, ``{username}`` stands for the user's name as DockerSpawner
+    writes it in the names of volumes. Without ``users`` and ``groups`` it is for everybody."""
+
+    name: str
+    users: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    writable: bool = False
+
+    def covers(self, volume: str, user: str, groups: Collection[str]) -> bool:
+        return self.name.replace("{username}", volume_user(user)) == volume and _listed(
+            user, groups, self.users, self.groups
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``None`` is "no limit of ours" everywhere. ``allowed_images`` are names or patterns (``*``, ``?``); without them
+    a replica may run what its owner's notebook runs and what the site offers her. Memory and bytes in bytes."""
+
+    allowed_images: tuple[str, ...] | None = None
+    max_replicas_per_user: int | None = 10
+    max_gpus_per_user: int | None = None
+    max_gpus_per_replica: int | None = None
+    max_cpus: float | None = None
+    max_memory: int | None = None
+    model_volumes: tuple[VolumeRule, ...] = ()
+    snapshot_bytes_per_user: int = SNAPSHOT_BYTES
+    snapshot_files: int = SNAPSHOT_FILES
+    allow_public: bool = True
+    users: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for: ``replicas`` of these, each with so much. ``image`` ``None``: not known yet. ``volumes`` maps
+    the names of whole volumes to whether they are to be writable."""
+
+    image: str | None = None
+    replicas: int = 1
+    gpus: int = 0
+    cpus: float | None = None
+    memory: int | None = None
+    volumes: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    public: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the user's other replicas have already."""
+
+    replicas: int = 0
+    gpus: int = 0
+
+
+def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: Held) -> list[str]:
+    """Everything that is against the policy, one sentence each; empty when nothing is."""
+    said: list[str] = []
+    if not _listed(user, groups, policy.users, policy.groups):
+        said.append(f"{user} may not serve models here: the administrator has named the users and groups who may.")
+    if wish.image is not None and policy.allowed_images is not None and not image_fits(policy, wish.image):
+        allowed = ", ".join(policy.allowed_images) or "none"
+        said.append(f"The image {wish.image} may not be used for replicas; allowed: {allowed}.")
+    limit = policy.max_replicas_per_user
+    if limit is not None and held.replicas + wish.replicas > limit:
+        said.append(
+            f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
+            f"and {limit} are the most that one user may run."
+        )
+    said += _check_gpus(policy, user, wish, held)
+    if wish.cpus is not None and policy.max_cpus is not None and wish.cpus > policy.max_cpus:
+        said.append(f"A replica may have at most {policy.max_cpus:g} CPUs, and {wish.cpus:g} are asked for.")
+    if wish.memory is not None and policy.max_memory is not None and wish.memory > policy.max_memory:
+        said.append(
+            f"A replica may have at most {in_bytes(policy.max_memory)} of memory, "
+            f"and {in_bytes(wish.memory)} are asked for."
+        )
+    for name, writable in wish.volumes.items():
+        said += _check_volume(policy, user, groups, name, writable)
+    if wish.public and not policy.allow_public:
+        said.append("Public services are not allowed here: callers need a token.")
+    return said
+
+
+def image_fits(policy: Policy, image: str) -> bool:
+    """Whether one of the patterns fits; False when there are none."""
+    return any(fnmatch.fnmatchcase(image, pattern) for pattern in policy.allowed_images or ())
+
+
+def volume_user(user: str) -> str:
+    """The user's name in the name of a volume, as DockerSpawner's own escaping writes it: ``ana-maria`` →
+    ``ana-2dmaria``."""
+    safe = string.ascii_lowercase + string.digits
+    return "".join(c if c in safe else "".join(f"-{byte:x}" for byte in c.encode("utf-8", "replace")) for c in user)
+
+
+def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> list[str]:
+    said = []
+    each, most = policy.max_gpus_per_replica, policy.max_gpus_per_user
+    if each is not None and wish.gpus > each:
+        said.append(f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for.")
+    wanted = held.gpus + wish.gpus * wish.replicas
+    if most is not None and wish.gpus and wanted > most:
+        said.append(
+            f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
+            f"and {most} are the most that one user may have."
+        )
+    return said
+
+
+def _check_volume(policy: Policy, user: str, groups: Collection[str], name: str, writable: bool) -> list[str]:
+    rules = [rule for rule in policy.model_volumes if rule.covers(name, user, groups)]
+    if not rules:
+        return [f"The volume {name} may not be mounted by {user}: the administrator lists those that may."]
+    if writable and not any(rule.writable for rule in rules):
+        return [f"The volume {name} may be mounted read-only, not writable."]
+    return []
+
+
+def _listed(
+    user: str, groups: Collection[str], users: tuple[str, ...] | None, allowed_groups: tuple[str, ...] | None
+) -> bool:
+    if users is None and allowed_groups is None:
+        return True
+    return user in (users or ()) or not set(groups).isdisjoint(allowed_groups or ())
+
+
+# --- plain data --------------------------------------------------------------------------------------
+
+
+def policy_to_plain(policy: Policy) -> dict[str, Any]:
+    plain = dataclasses.asdict(policy)
+    for key in ("allowed_images", "users", "groups"):
+        plain[key] = None if plain[key] is None else list(plain[key])
+    plain["model_volumes"] = [
+        {**rule, "users": _names_out(rule["users"]), "groups": _names_out(rule["groups"])}
+        for rule in plain["model_volumes"]
+    ]
+    return plain
+
+
+def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
+    """The inverse of :func:`policy_to_plain`; ``ValueError`` with one sentence for anything else."""
+    fields = Fields("The policy", plain)
+
+    def whole(name: str) -> int | None:
+        return fields.optional(name, lambda: fields.integer(name))
+
+    policy = Policy(
+        allowed_images=_names(fields, "allowed_images"),
+        max_replicas_per_user=whole("max_replicas_per_user"),
+        max_gpus_per_user=whole("max_gpus_per_user"),
+        max_gpus_per_replica=whole("max_gpus_per_replica"),
+        max_cpus=fields.optional("max_cpus", lambda: fields.number("max_cpus", least=0, most=100_000)),
+        max_memory=whole("max_memory"),
+        model_volumes=tuple(_rule(each) for each in fields.items("model_volumes", most=10_000)),
+        snapshot_bytes_per_user=fields.integer("snapshot_bytes_per_user"),
+        snapshot_files=fields.integer("snapshot_files"),
+        allow_public=fields.flag("allow_public"),
+        users=_names(fields, "users"),
+        groups=_names(fields, "groups"),
+    )
+    fields.finish()
+    return policy
+
+
+def _rule(plain: object) -> VolumeRule:
+    fields = Fields("The rules of a volume", plain)
+    rule = VolumeRule(
+        name=fields.text("name", most=300),
+        users=_names(fields, "users"),
+        groups=_names(fields, "groups"),
+        writable=fields.flag("writable"),
+    )
+    fields.finish()
+    return rule
+
+
+def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
+    return fields.optional(name, lambda: fields.texts(name, most=100_000))
+
+
+def _names_out(names: tuple[str, ...] | None) -> list[str] | None:
+    return None if names is None else list(names)
