@@ -10,16 +10,28 @@ class Caller:
     """``name`` is the user, or ``token:<name>`` for an endpoint token.
 
     ``manages`` lists the owners whose services the caller may manage; ``invokes`` the ``owner/name`` of the
-    services that may be called besides the managed ones. ``token_id`` is for "last use" accounting.
+    services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
+    ``manages_all`` and ``invokes_all`` are of whoever runs the place. ``home`` is the owner that new services of the
+    caller get. ``token_id`` is for "last use" accounting.
     """
 
     name: str
     manages: frozenset[str] = frozenset()
     invokes: frozenset[str] = frozenset()
     token_id: str | None = None
+    manages_all: bool = False
+    invokes_of: frozenset[str] = frozenset()
+    invokes_all: bool = False
+    home: str | None = None
+
+    @property
+    def manages_any(self) -> bool:
+        return self.manages_all or bool(self.manages)
 
     def may_manage(self, owner: str) -> bool:
-        return owner in self.manages
+        return self.manages_all or owner in self.manages
 
     def may_invoke(self, owner: str, name: str) -> bool:
-        return owner in self.manages or f"{owner}/{name}" in self.invokes
+        return (
+            self.invokes_all or owner in self.invokes_of or f"{owner}/{name}" in self.invokes or self.may_manage(owner)
+        )

@@ -56,11 +56,12 @@ def service_name_from(model_name: str) -> str:
 
 def owner_from(user: str) -> str:
     """What stands for ``user`` in URLs. A name of letters, digits and inner ``._-`` stays as it is; any other
-    becomes a slug with eight digits of the name's hash, so that two users never share one."""
+    becomes a slug with 64 bits of the name's hash behind a tilde, which no name has that stays as it is: nobody gets
+    another user's owner by choosing a name, nor by trying some billions."""
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", user):
         return user
-    digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{_slug(user)[:40].strip('-') or 'user'}-{digest}"
+    digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_slug(user)[:40].strip('-') or 'user'}~{digest}"
 
 
 def _slug(text: str) -> str:
