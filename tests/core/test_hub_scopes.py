@@ -62,8 +62,25 @@ def test_each_filter_covers_what_it_names(scope: str, calls: list[Any], not_call
 
 @pytest.mark.parametrize(
     "filtered",
-    ["!", "!server", "!user", "!user=", "!group=", "!server=alice", "!server=/a", "!server=alice/", "!service=x"]
-    + ["!team=ds", "!server=alice/a/b", "!user=alice!group=ds", "!User=alice", "! user=alice", "=alice", ":x", "x"],
+    [
+        "!",
+        "!server",
+        "!user",
+        "!user=",
+        "!group=",
+        "!server=alice",
+        "!server=/a",
+        "!server=alice/",
+        "!service=x",
+        "!team=ds",
+        "!server=alice/a/b",
+        "!user=alice!group=ds",
+        "!User=alice",
+        "! user=alice",
+        "=alice",
+        ":x",
+        "x",
+    ],
 )
 def test_what_is_not_understood_grants_nothing(filtered: str) -> None:
     caller = user("carol", INVOKE + filtered)
