@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint coverage bench docs clean
+.PHONY: help demo hub hub-images test lint coverage bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -13,10 +13,19 @@ help: ## this list
 demo: $(VENV)/.installed-demo ## start JupyterLab, deploy examples/tiny-chat, call it (ONCE=1: verify and end)
 	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
+hub: $(VENV)/.installed-hub .hub/.installed-proxy ## start a real JupyterHub with DockerSpawner, deploy tiny-chat there (ONCE=1: verify and end)
+	deploy/engine.sh
+	deploy/images/build.sh hub6
+	$(BIN)/python deploy/hub/run.py $(if $(ONCE),--once)
+
+hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a real Hub need beside .venv: engine, images, proxy, the older Hub
+	deploy/engine.sh
+	deploy/images/build.sh
+
 test: lint ## everything that this machine can run; what it lacks is listed by name at the end
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed-test ## style, types, layers, generated documents
+lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,13 +46,25 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/draw_tour.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-hub5 .hub .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade pip
+
+# JupyterHub's proxy is a node program; without npm the tests that need it are skipped by name.
+.hub/.installed-proxy:
+	@command -v npm >/dev/null || { echo "There is no npm here, and JupyterHub's proxy needs it. Install Debian's: apt-get install npm" >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix .hub 'configurable-http-proxy@^5'
+	@touch $@
+
+# The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
+.venv-hub5/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv .venv-hub5
+	.venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
+	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	$(PIP) install --editable '.[$*]'

@@ -1,0 +1,124 @@
+#!/bin/bash
+# The images of `make hub` and of the tests with a real Hub, made without any image registry:
+#
+#   jupyter-model-service/base:dev        Debian with python3, nothing else (debootstrap; needs root, once)
+#   jupyter-model-service/notebook:hub6   JupyterLab, JupyterHub 6.1's single-user server, this package from the working tree
+#   jupyter-model-service/notebook:hub5   the same with JupyterHub 5.5
+#
+#   deploy/images/build.sh [hub6] [hub5]  builds what is missing or out of date, prints one NAME:TAG a line
+#
+# Each image also has a tag made of the hash of what it was made from (printed; `hub6-0123456789ab`). It is looked for
+# first, so nothing is built twice, and checkouts side by side each have their own. One step is one `docker run` and
+# one `docker commit`, not a Dockerfile: what only the build may see (the host's pip settings and certificates) can be
+# mounted that way with every client, with or without BuildKit, and lands in no layer.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=deploy/images
+prefix=jupyter-model-service
+keep=5   # older builds of a tag; the package's own layer is 2 MB
+recipe=2 # raised when the steps in this file change: part of each hash
+
+fail() { printf '%s\n' "$1" >&2; exit 1; }
+say() { printf '%s\n' "$1" >&2; }
+exists() { docker image inspect "$1" >/dev/null 2>&1; }
+short() { sha256sum | cut -c1-12; }
+
+lines=("$@")
+[ ${#lines[@]} -gt 0 ] || lines=(hub6 hub5)
+for line in "${lines[@]}"; do
+  case $line in hub6 | hub5) ;; *) fail "There is no image line $line; there are: hub6 hub5." ;; esac
+done
+
+exec 9>"${TMPDIR:-/tmp}/$prefix-images-$(id -u).lock"
+flock -w 900 9 || fail "Another build of these images has been running for more than 15 minutes."
+
+scratch=$(mktemp -d)
+container=
+end() {
+  [ -z "$container" ] || docker rm -f "$container" >/dev/null 2>&1 || true
+  rm -rf "$scratch"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+make_base() {
+  local wanted=$prefix/base:dev suite
+  exists $wanted && return
+  command -v debootstrap >/dev/null 2>&1 || fail "There is no debootstrap here. Install Debian's: apt-get install debootstrap"
+  [ "$(id -u)" = 0 ] || fail "The base image is made by debootstrap, which only root can run: sudo $here/build.sh (once)."
+  suite=${BASE_SUITE:-$(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}" || true)}
+  say "base: debootstrap ${suite:=bookworm} (about a minute)"
+  debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$scratch/root" ${BASE_MIRROR:-} \
+    >"$scratch/debootstrap.log" 2>&1 || { tail -n 20 "$scratch/debootstrap.log" >&2; fail "debootstrap of $suite failed."; }
+  tar -C "$scratch/root" --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' \
+    --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./dev/*' -c . \
+    | docker import --change 'CMD ["python3"]' - "$wanted" >/dev/null
+  rm -rf "$scratch/root"
+}
+
+# What pip needs, only mounted: its own wheel for a start (Debian's python3 has none), the host's settings.
+make_boot() {
+  [ ! -e "$scratch/boot/pip.conf" ] || return 0
+  python3 $here/pip_settings.py "$scratch/boot"
+  python3 -m pip download -qq --no-deps --dest "$scratch/boot" pip >&2
+}
+
+# step FROM TO CHANGES… -- COMMAND…: runs the command in a container of FROM and makes TO of what it left.
+step() {
+  local from=$1 to=$2 changes=()
+  shift 2
+  while [ "$1" != -- ]; do changes+=(--change "$1"); shift; done
+  shift
+  container=$(docker create --network host --user 0 --entrypoint '' \
+    -v "$scratch/boot:/etc/pip-of-the-host:ro" -v "$scratch/source:/source:ro" -v "$PWD/$here:/steps:ro" \
+    "$from" env PIP_CONFIG_FILE=/etc/pip-of-the-host/pip.conf PIP_NO_CACHE_DIR=1 "$@")
+  docker start --attach "$container" >&2 || fail "The step that makes $to failed (see above)."
+  docker commit "${changes[@]}" "$container" "$to" >/dev/null
+  docker rm -f "$container" >/dev/null
+  container=
+}
+
+forget_old() { # REPOSITORY PATTERN: the newest few stay, as does what a container still uses
+  docker image ls --format '{{.Repository}}:{{.Tag}}' "$1" | grep -E ":$2\$" | tail -n +$((keep + 1)) \
+    | while read -r image; do docker image rm "$image" >/dev/null 2>&1 || true; done
+}
+
+make_notebook() { # hub6 | hub5
+  local line=$1 hub environment image
+  case $line in hub6) hub='jupyterhub>=6.1,<7' ;; hub5) hub='jupyterhub>=5.5,<5.6' ;; esac
+  {
+    cat "$scratch/requirements.txt"
+    printf '%s\n' "$hub" 'jupyterlab>=4.2,<5' 'uvicorn>=0.29' 'fastapi>=0.110' 'hatchling>=1.27'
+  } >"$scratch/source/requirements-$line.txt"
+  local base_id
+  base_id=$(docker image inspect --format '{{.Id}}' $prefix/base:dev)
+  environment=$prefix/notebook-environment:$line-$({ echo "$recipe $base_id"; cat "$scratch/source/requirements-$line.txt" $here/notebook-environment.sh $here/start.sh; } | short)
+  if ! exists "$environment"; then
+    say "$line: JupyterLab and $hub (about a minute)"
+    make_boot
+    step $prefix/base:dev "$environment" 'ENV PATH=/opt/nb/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/jovyan' \
+      'USER 1000' 'WORKDIR /home/jovyan' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' 'EXPOSE 8888' \
+      -- /steps/notebook-environment.sh "/source/requirements-$line.txt"
+    forget_old $prefix/notebook-environment "$line-[0-9a-f]{12}"
+  fi
+  image=$prefix/notebook:$line-$({ echo "$environment"; cat "$scratch/package.sha256"; } | short)
+  if ! exists "$image"; then
+    say "$line: this package"
+    step "$environment" "$image" 'USER 1000' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' \
+      -- /opt/nb/bin/python -m pip install --quiet --root-user-action ignore --no-deps --no-index --no-build-isolation /source/package
+    forget_old $prefix/notebook "$line-[0-9a-f]{12}"
+  fi
+  docker tag "$image" $prefix/notebook:"$line"
+  echo "$image"
+}
+
+# A copy, so that what is hashed is what is built while somebody edits.
+mkdir -p "$scratch/boot" "$scratch/source/package"
+tar -c --exclude=__pycache__ --exclude=labextension jupyter_model_service pyproject.toml README.md LICENSE | tar -x -C "$scratch/source/package"
+(cd "$scratch/source/package" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$scratch/package.sha256"
+sed -n '/^dependencies = \[/,/^\]/s/^ *"\(.*\)",*$/\1/p' pyproject.toml >"$scratch/requirements.txt"
+[ -s "$scratch/requirements.txt" ] || fail "No dependencies were found in pyproject.toml."
+
+make_base
+echo $prefix/base:dev
+for line in "${lines[@]}"; do make_notebook "$line"; done
