@@ -33,6 +33,7 @@ __all__ = [
     "GatewayFile",
     "alive",
     "answers",
+    "check_plain",
     "default_data_dir",
     "explicit_gateway",
     "find_gateway",
@@ -98,10 +99,23 @@ def find_gateway(data_dir: Path | None = None) -> GatewayFile | None:
     return found if alive(found) else None
 
 
+def check_plain(path: Path) -> None:
+    """``GatewayUnavailable`` where something else than a regular file stands: a link may lead what we write to where
+    whoever planted it wants it, and a pipe would make us wait."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # not there, or told better by whoever opens it
+        return
+    if not stat.S_ISREG(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise GatewayUnavailable(f"{path} is {what}, and the gateway makes none there: see whose it is and remove it.")
+
+
 def _read_ours(path: Path) -> str | None:
     """The file's text; owner and mode are checked on what was opened, so that nobody can swap it in between."""
+    check_plain(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -201,15 +215,27 @@ def start_gateway(data_dir: Path | None = None, *, keep: bool, timeout: float = 
 
 def _open_log(directory: Path) -> tuple[int, int]:
     """The file that takes the gateway's output (which bounds it), and where this start's part of it begins."""
+    path = directory / LOG_NAME
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = directory / LOG_NAME
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        _make_folder(directory)
+        check_plain(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
+        with contextlib.suppress(PermissionError):  # somebody else's
+            os.fchmod(descriptor, 0o600)  # the umask may have taken our own rights, too
     except OSError as error:
         raise GatewayUnavailable(
             f"The gateway cannot be started: {error.filename or directory} cannot be written ({error.strerror})."
         ) from error
     return descriptor, os.fstat(descriptor).st_size
+
+
+def _make_folder(folder: Path) -> None:
+    """With mode 0700, whatever the umask is. Folders above it are as the user's umask says, but of use to the user."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.is_dir():
+            each.mkdir(mode=0o700 if each == folder else 0o777, exist_ok=True)
+            each.chmod(stat.S_IMODE(each.stat().st_mode) | stat.S_IRWXU)
 
 
 def _await_gateway(

@@ -130,7 +130,10 @@ def _prepare_folder(path: Path) -> None:
 
 
 def _check_file(path: Path) -> None:
-    found = path.stat()
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        # Whoever planted it would choose which file is opened, changed and given mode 0600; SQLite follows links.
+        raise StoreError(f"The database {path} is a symbolic link: put the file itself in its place.")
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(f"The database {path} is not a regular file: move it away to start anew.")
     if found.st_size <= 1:

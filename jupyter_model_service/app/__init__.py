@@ -10,6 +10,7 @@ import copy
 import difflib
 import http.client
 import json
+import os
 import re
 import sys
 from collections.abc import Coroutine, Sequence
@@ -124,6 +125,9 @@ class GatewayApp(JupyterApp):
             self._serve(settings)
 
     def _serve(self, settings: GatewaySettings) -> None:
+        # A umask that takes away the user's own rights (0777) would leave us files that we cannot open again. What it
+        # says of others goes on to the model servers; our own files are for this user alone in any case.
+        os.umask(os.umask(0o077) & 0o077)
         with DataDirectory(settings.data_dir, settings.scratch) as files:
             configure(cast(int, self.log_level), files.log_file)
             from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -23,7 +24,11 @@ class _Formatter(logging.Formatter):
 
 
 class _OwnFile(RotatingFileHandler):
-    """Also takes stderr along when the file changes: a crash of the interpreter then says so in the new one."""
+    """Also takes stderr along when the file changes: a crash of the interpreter then says so in the new one. Each file
+    has mode 0600, whatever the umask is."""
+
+    def _open(self) -> TextIOWrapper:
+        return TextIOWrapper(open(self.baseFilename, "ab", opener=_private), self.encoding, "backslashreplace")
 
     def doRollover(self) -> None:
         former = os.stat(self.baseFilename)
@@ -35,6 +40,10 @@ class _OwnFile(RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A full disk must not stop the gateway, nor fill stderr, which is the same file."""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def configure(level: int, log_file: Path) -> None:

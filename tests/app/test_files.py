@@ -178,6 +178,30 @@ def test_a_place_that_is_no_folder_gets_one_sentence(tmp_path: Path) -> None:
     assert place.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["gateway.lock", "gateway.json", "gateway.log", "gateway.port", "state.db"])
+def test_a_planted_link_or_pipe_gets_one_sentence(tmp_path: Path, name: str) -> None:
+    """A link could lead what is written to any file of this user's, and opening a pipe would wait for ever."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    elsewhere.chmod(0o644)
+    for plant in (
+        lambda: (folder / name).symlink_to(elsewhere),
+        lambda: (folder / name).symlink_to(tmp_path / "nothing"),
+        lambda: os.mkfifo(folder / name),
+    ):
+        plant()
+        with pytest.raises(ModelServiceError, match=rf"{name} is (a symbolic link|not a regular file)") as caught:
+            DataDirectory(folder, tmp_path).__enter__()
+        assert "\n" not in str(caught.value)
+        (folder / name).unlink()
+    assert (elsewhere.read_text(), mode(elsewhere)) == ("mine", 0o644)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data", "elsewhere"]
+    with DataDirectory(folder, tmp_path):
+        pass
+
+
 def test_a_full_disk_leaves_the_former_file_and_no_half_one(files: DataDirectory) -> None:
     """A file-size limit of 0 stands for the full disk: every write fails, opening does not."""
     files.announce("http://127.0.0.1:1/", "jmc_former")

@@ -76,6 +76,30 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
     assert list((gateways.data / "replicas").iterdir()) == []
 
 
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_every_file_has_its_own_mode_whatever_the_umask(gateways: Any, model: Path, umask: int) -> None:
+    """0 would open all of them to everybody, 0777 leave even us without rights. What the umask says of others is the
+    model server's, too."""
+    gateway = gateways.start("--keep", umask=umask)
+    view = gateway.deploy(model, name="echo")
+    pid = view["replica_list"][0]["pid"]
+    assert f"Umask:\t{umask & 0o077:04o}" in Path(f"/proc/{pid}/status").read_text()
+    wrong = {}
+    for folder, folders, files in os.walk(gateways.data):
+        # Closed to others as a whole: pip's files and copies of the user's have modes of their own.
+        if Path(folder).name in ("env", "revisions"):
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+            folders.clear()
+            continue
+        for name in [*folders, *files]:
+            path = Path(folder) / name
+            if stat.S_IMODE(path.lstat().st_mode) != (0o700 if path.is_dir() else 0o600):
+                wrong[str(path.relative_to(gateways.data))] = oct(path.lstat().st_mode)
+    assert wrong == {}
+    assert stat.S_IMODE(gateways.data.stat().st_mode) == 0o700
+    assert (gateways.data / "replicas" / view["replica_list"][0]["id"] / "spec.json").exists()
+
+
 def test_what_is_announced_is_private_and_right(gateways: Any) -> None:
     gateway = gateways.start("--keep")
     for name in ("gateway.json", "state.db", "web.sock", "gateway.lock"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -53,9 +55,15 @@ def test_tokens_are_cut_out_of_messages_and_tracebacks(tmp_path: Path) -> None:
 
 
 def test_a_detached_gateway_keeps_a_bounded_log(tmp_path: Path) -> None:
-    """10 MB of lines leave the newest 4 to 8 MiB, and stderr follows into the new file."""
+    """10 MB of lines leave the newest 4 to 8 MiB, and stderr follows into the new file, which is private, too."""
     log = tmp_path / "gateway.log"
-    run(log, 10_000, detached=True)
+    log.touch(0o600)
+    former = os.umask(0)
+    try:
+        run(log, 10_000, detached=True)
+    finally:
+        os.umask(former)
+    assert {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()} == {0o600}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gateway.log", "gateway.log.1"]
     assert all(p.stat().st_size <= (4 << 20) + 100 for p in tmp_path.iterdir())
     text = log.read_text()

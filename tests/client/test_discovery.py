@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -125,7 +126,7 @@ def test_a_link_and_a_pipe_are_refused(tmp_path: Path) -> None:
     """A link could lead to a file that somebody else writes; reading a pipe would wait for ever."""
     write_private(tmp_path / "elsewhere.json", "{}")
     (tmp_path / "gateway.json").symlink_to(tmp_path / "elsewhere.json")
-    with pytest.raises(GatewayUnavailable, match="cannot be read"):
+    with pytest.raises(GatewayUnavailable, match=r"gateway\.json is a symbolic link"):
         find_gateway(tmp_path)
     (tmp_path / "gateway.json").unlink()
     os.mkfifo(tmp_path / "gateway.json", 0o600)
@@ -208,6 +209,34 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GatewayUnavailable, match="cannot be written"):
         start_gateway(tmp_path / "file" / "model-service", keep=True)
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_the_folder_and_the_log_of_a_start_have_their_modes_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """The folders above are as the umask says, but of use to the user; an umask is a process's, hence another one."""
+    folder = tmp_path / "above" / "data"
+    starter = "import sys; from pathlib import Path; from jupyter_model_service.discovery import _open_log\n"
+    starter += "_open_log(Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", starter, str(folder)], check=True, timeout=60, umask=umask)
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (folder.parent, folder, folder / "gateway.log")]
+    assert modes == [0o777 & ~umask | 0o700, 0o700, 0o600]
+
+
+def test_a_log_that_somebody_planted_is_refused_and_starts_nothing(stand_in: Path) -> None:
+    """What the gateway prints would be appended to whatever the link leads to; a pipe would make the starter wait."""
+    stand_in.mkdir(mode=0o700, parents=True)
+    elsewhere = stand_in.parent / "authorized_keys"
+    elsewhere.write_text("mine\n")
+    log = stand_in / "gateway.log"
+    log.symlink_to(elsewhere)
+    with pytest.raises(GatewayUnavailable, match=r"gateway\.log is a symbolic link, and the gateway makes none there"):
+        start_gateway(stand_in, keep=True, timeout=20)
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(GatewayUnavailable, match=r"gateway\.log is not a regular file"):
+        start_gateway(stand_in, keep=True, timeout=20)
+    assert elsewhere.read_text() == "mine\n"
+    assert gateways(stand_in) == []
 
 
 def gateways(directory: Path) -> list[int]:

@@ -178,6 +178,16 @@ def test_a_directory_or_a_socket_is_refused(path: Path, tmp_path: Path) -> None:
         assert "not a regular file" in refused(tmp_path / "s")
 
 
+def test_a_link_is_not_followed(closed: Path, path: Path, tmp_path: Path) -> None:
+    """Neither is the database behind it opened, nor its mode changed."""
+    other = copy(closed, tmp_path / "other" / "state.db")
+    other.chmod(0o644)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(other)
+    assert refused(path).endswith("is a symbolic link: put the file itself in its place.")
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
+
+
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("mine")
     with pytest.raises(StoreError, match="a file is in its place"):
