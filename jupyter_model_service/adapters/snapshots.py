@@ -37,7 +37,6 @@ __all__ = ["LocalSnapshots"]
 
 NAMES_SHOWN = 5  # of changed files
 NAME_LENGTH = 200  # characters of one of them
-TOLD_EVERY = 0.2  # seconds between two reports of progress
 CANCEL_PATIENCE = 5.0  # seconds for a cancelled copy to clean up; one that hangs in a file system does it when it can
 _NEW, _GONE = ".new-", ".gone-"
 
@@ -51,11 +50,13 @@ class _Cancelled(Exception):
 
 
 class LocalSnapshots:
-    """Implements ``ports.Storage`` below ``directory``, which belongs to it alone."""
+    """Implements ``ports.Storage`` below ``directory``, which belongs to it alone. ``told_every``: seconds between two
+    reports of progress."""
 
-    def __init__(self, directory: Path, limits: SnapshotLimits | None = None) -> None:
+    def __init__(self, directory: Path, limits: SnapshotLimits | None = None, *, told_every: float = 0.2) -> None:
         self.directory = Path(directory).absolute()
         self._limits = limits or SnapshotLimits()
+        self._told_every = told_every
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="snapshots")
         self._lookers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="snapshots-look")
         self._moving = asyncio.Lock()  # names appear and disappear under it
@@ -63,7 +64,16 @@ class LocalSnapshots:
 
     # --- ports.Storage ---
 
-    async def keep(self, service_id: str, number: int, folder: str, progress: Callable[[int, int], None]) -> Kept:
+    async def keep(
+        self,
+        service_id: str,
+        number: int,
+        folder: str,
+        progress: Callable[[int, int], None],
+        *,
+        owner: str = "",
+        image: str | None = None,
+    ) -> Kept:
         temporary = f"{_NEW}{number}-{secrets.token_hex(4)}"
         place = self.directory / service_id / temporary
         cancelled = threading.Event()
@@ -144,7 +154,7 @@ class LocalSnapshots:
         place.mkdir(mode=0o700)
         marks: dict[str, Mark] = {}
         files = size = linked = 0
-        next_told = time.monotonic() + TOLD_EVERY
+        next_told = time.monotonic() + self._told_every
         for entry in entries:
             go_on()
             done = copy_entry(entry, root, place, self._limits)
@@ -158,7 +168,7 @@ class LocalSnapshots:
                 return Kept(why=too_many_bytes(self._limits))
             if time.monotonic() > next_told:
                 tell(files, size)
-                next_told = time.monotonic() + TOLD_EVERY
+                next_told = time.monotonic() + self._told_every
         go_on()
         _restore_times(entries, place)
         _write_private(_marks_file(place), json.dumps({"format": 1, "marks": marks}))
@@ -258,8 +268,8 @@ def _private(folder: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(text.encode())
 
 
 def _restore_times(entries: Sequence[Entry], place: Path) -> None:

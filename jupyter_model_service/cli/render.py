@@ -27,6 +27,8 @@ from .text import Paint, clean, clean_log, columns, moment
 
 Json = Mapping[str, Any]
 
+CHANGED_SHOWN = 5  # files; the gateway names one more when there are more
+
 
 def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
     """What goes to standard output; empty for a service that failed (see :func:`render_failure`)."""
@@ -89,8 +91,12 @@ def service_page(service: Json, paint: Paint) -> str:
         ("Access", "public" if service["public"] else "with a token"),
         ("Revision", _revision_fact(service)),
         ("Folder", clean(active["folder"]) if active else ""),
+        ("Files", _files_fact(active["files"]) if active else ""),
+        ("Changed", _changed_fact(service)),
         ("Image", clean(active["image"] or "") if active else ""),
         ("Environment", clean(", ".join(active["environment"])) if active else ""),
+        ("Mounts", clean(", ".join(map(_mount, active["mounts"]))) if active else ""),
+        ("Resources", _resources(active["resources"]) if active else ""),
         ("Created", moment(service["created_at"])),
         ("Restarts", str(service["restarts"]) if service["restarts"] else ""),
         *(("Not enforced", clean(sentence)) for sentence in service["not_enforced"]),
@@ -119,6 +125,34 @@ def _revision_fact(service: Json) -> str:
     stable = service["stable_revision"]
     text = str(service["revision"])
     return text if stable in (None, service["revision"]) else f"{text}, rolling over from {stable}"
+
+
+def _files_fact(files: Json) -> str:
+    """``12 kept, 340 KiB; 1 link to what is not``; why there are none."""
+    if files["kind"] != "copy":
+        return "read where they lie" + (f": {clean(files['why'])}" if files["why"] else "")
+    linked = files["linked"]
+    links = f"; {linked} {'link' if linked == 1 else 'links'} to what is not" if linked else ""
+    return f"{files['files']} kept, {show_size(files['bytes'])}{links}"
+
+
+def _changed_fact(service: Json) -> str:
+    changed = service["changed"] or []
+    if not changed:
+        return ""
+    names = ", ".join(map(clean, changed[:CHANGED_SHOWN])) + (", …" if len(changed) > CHANGED_SHOWN else "")
+    told = f"folder changed since revision {service['revision']}: {names}"
+    return f"{told} ({PROGRAM} update {service['name']} takes it up)"
+
+
+def _mount(mount: Json) -> str:
+    return f"{mount['source']}:{mount['target']}" + (":ro" if mount["read_only"] else "")
+
+
+def _resources(resources: Json) -> str:
+    cpus, memory, gpus = resources["cpus"], resources["memory"], resources["gpus"]
+    told = [f"{cpus:g} CPUs" if cpus else "", show_size(memory) if memory else "", f"{gpus} GPUs" if gpus else ""]
+    return ", ".join(part for part in told if part)
 
 
 def replica_table(replicas: Sequence[Json], paint: Paint) -> str:
@@ -167,10 +201,17 @@ def revision_table(service: Json, paint: Paint) -> str:
             moment(revision["created_at"]),
             clean(revision["model_name"]),
             clean(revision["folder"]),
+            _files_cell(revision["files"]),
         ]
         for revision in service["revisions"]
     ]
-    return columns(["REVISION", "CREATED", "MODEL", "FOLDER"], rows, paint)
+    return columns(["REVISION", "CREATED", "MODEL", "FOLDER", "FILES"], rows, paint)
+
+
+def _files_cell(files: Json) -> str:
+    if files["kind"] != "copy":
+        return "not kept"
+    return f"{files['files']}, {show_size(files['bytes'])}" + (f", {files['linked']} linked" if files["linked"] else "")
 
 
 def _part(service: Json, number: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from jupyter_model_service import __version__, wire
+from jupyter_model_service.cli.text import clean, clean_log, json_text
 from jupyter_model_service.commands.grammar import VERBS
 
 from ..client.fake_gateway import FakeGateway, event, refusal, replica, service
@@ -198,6 +199,35 @@ def test_info_shows_what_is_going_on(line: Line, fake: FakeGateway) -> None:
         assert part in out, part
 
 
+def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGateway) -> None:
+    """What is kept, what is only linked, why nothing is; and what has changed in the folder since."""
+
+    def revision(number: int, **files: Any) -> dict[str, Any]:
+        return {"number": number, "created_at": 1.0, "folder": "/m", "model_name": "x", "files": files}
+
+    mounts = [{"source": "/data", "target": "/mnt", "read_only": True}]
+    resources = {"cpus": 1.5, "memory": 8 << 30, "gpus": 2}
+    second = {**revision(2, kind="copy", files=12, bytes=340 << 10, linked=1), "mounts": mounts, "resources": resources}
+    first = revision(1, kind="live", why="it has more than 5 files")
+    fake.services["ada/demo"] = service(revision=2, revisions=[first, second], changed=["app.py", "a\x1b[2Jb"])
+    out = line("info", "demo").out
+    assert "Files:        12 kept, 340 KiB; 1 link to what is not" in out
+    assert "Changed:      folder changed since revision 2: app.py, a" in out
+    assert "\x1b" not in out
+    assert "model-service update demo takes it up" in out
+    assert "Mounts:       /data:/mnt:ro" in out
+    assert "Resources:    1.5 CPUs, 8.0 GiB, 2 GPUs" in out
+    rows = [row for row in out.splitlines() if "/m " in row]
+    assert [row.split("/m")[-1].strip() for row in rows] == ["not kept", "12, 340 KiB, 1 linked"]
+    fake.services["ada/demo"] = service(revisions=[first], changed=[])
+    out = line("info", "demo").out
+    assert "Files:        read where they lie: it has more than 5 files" in out
+    assert "Changed" not in out
+    six = [f"f{n}" for n in range(6)]
+    fake.services["ada/demo"] = service(revisions=[first], changed=six)
+    assert "f3, f4, … (" in line("info", "demo").out
+
+
 def test_info_of_a_ready_service_shows_the_last_of_those_that_have_gone(line: Line, fake: FakeGateway) -> None:
     """While it is not ready, each may be the one that tells why."""
     replicas = [replica(f"demo-{n}", "gone", reason=f"exited with code {n}", since=n) for n in (1, 3, 2)]
@@ -238,6 +268,36 @@ def test_what_others_wrote_cannot_steer_the_terminal(line: Line, fake: FakeGatew
     assert "abcd e" in out
     assert "xyz" in out
     assert not set(out) & set("\x1b\x07\r\x9b")
+
+
+#: U+202E shows "exe.txt" for "txt.exe"; U+DCFF is half a character, as a byte that is no UTF-8 comes in.
+HOSTILE = "safe\u202egnp\u2066.\u2069\x9b\x7f\udcff\ud55c"
+
+
+def test_what_turns_text_around_is_not_shown_and_half_a_character_breaks_nothing() -> None:
+    assert clean(HOSTILE) == "safegnp.\udcff\ud55c"
+    assert clean_log(HOSTILE, terminal=True) == "safegnp.\udcff\ud55c"
+    assert clean_log(HOSTILE, terminal=False) == HOSTILE, "files get what the model printed"
+    shown = json_text({"a": HOSTILE})
+    assert json.loads(shown) == {"a": HOSTILE}
+    assert shown.encode() == b'{\n  "a": "safe\\u202egnp\\u2066.\\u2069\\u009b\\u007f\\udcff\xed\x95\x9c"\n}'
+
+
+def test_arguments_that_are_no_text_are_refused_in_one_sentence(process: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    odd = os.fsdecode(b"\xff")
+    for words, status, said in (
+        (["info", odd], 2, "is no name of a service"),
+        (["create", odd], 2, "The name '\\udcff' is no UTF-8 text"),
+        (["scale", "demo", odd], 2, "is not a number"),
+        (["create", ".", "--env", f"A={odd}"], 1, "is no UTF-8 text, and nothing else can be sent"),
+        (["generate-token", "demo", "--name", odd], 1, "is no UTF-8 text"),
+        (["revoke-token", "demo", odd], 1, "has no token with that id or label"),
+    ):
+        ran = process(*words, PYTHONIOENCODING="utf-8")
+        assert (ran.status, ran.out, ran.err.count("\n")) == (status, "", 1), ran.err
+        assert said in ran.err
+    assert process("logs", "demo", "--replica", odd).status == 0, "the fake has every replica"
 
 
 def test_get_endpoint_prints_the_url_only(line: Line, fake: FakeGateway) -> None:

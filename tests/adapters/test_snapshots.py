@@ -1,0 +1,408 @@
+"""What of a model folder is copied, linked and left out; hostile folders; what cannot be read or written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_model_service.adapters import snapshot_tree
+from jupyter_model_service.adapters.snapshots import LocalSnapshots
+from jupyter_model_service.core.revision import Kept, SnapshotLimits
+from jupyter_model_service.errors import InvalidRequest, StoreError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "revisions"
+
+
+def keep(directory: Path, model: Path, number: int = 1, **limits: int) -> Kept:
+    storage = LocalSnapshots(directory, SnapshotLimits(**limits))
+    return asyncio.run(storage.keep("s1", number, str(model), lambda files, size: None))
+
+
+def changed(directory: Path, kept: Kept, model: Path, **limits: int) -> list[str]:
+    return list(asyncio.run(LocalSnapshots(directory, SnapshotLimits(**limits)).changed(kept, str(model))))
+
+
+def copy_of(kept: Kept) -> Path:
+    assert kept.kind == "copy", kept.why
+    assert kept.path is not None
+    return Path(kept.path)
+
+
+def test_content_modes_and_times_are_those_of_the_folder(directory: Path, model: Path) -> None:
+    """And the copy is nobody else's to read."""
+    (model / "sub" / "empty").mkdir(parents=True)
+    script = model / "sub" / "run.sh"
+    script.write_bytes(b"#!/bin/sh\n")
+    script.chmod(0o4755)
+    os.utime(script, ns=(5, 1_600_000_000_123_456_789))
+    os.utime(model / "sub", ns=(5, 1_500_000_000_000_000_000))
+    (model / "sub").chmod(0o555)
+    kept = keep(directory, model)
+    copy = copy_of(kept)
+    assert copy == directory / "s1" / "1"
+    status = os.stat(copy / "sub" / "run.sh")
+    assert ((copy / "sub" / "run.sh").read_bytes(), stat.S_IMODE(status.st_mode)) == (b"#!/bin/sh\n", 0o755)
+    assert status.st_mtime_ns == 1_600_000_000_123_456_789
+    assert os.stat(copy / "sub").st_mtime_ns == 1_500_000_000_000_000_000
+    assert (copy / "sub" / "empty").is_dir()
+    assert (kept.files, kept.bytes, kept.linked) == (1, 10, 0)
+    for private in (directory, directory / "s1", copy):
+        assert stat.S_IMODE(os.stat(private).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(directory / "s1" / "1.json").st_mode) == 0o600
+
+
+def test_large_files_and_environments_are_links_to_the_originals(directory: Path, model: Path) -> None:
+    (model / "weights.bin").write_bytes(b"w" * 101)
+    (model / "small.bin").write_bytes(b"s" * 100)
+    for name, mark in (("venv", "pyvenv.cfg"), ("web/node_modules", "x.js"), ("conda", "conda-meta")):
+        (model / name).mkdir(parents=True)
+        (model / name / mark).write_bytes(b"")
+    kept = keep(directory, model, file_bytes=100)
+    copy = copy_of(kept)
+    for name in ("weights.bin", "venv", "web/node_modules", "conda"):
+        assert os.readlink(copy / name) == str(model / name)
+    assert not (copy / "small.bin").is_symlink()
+    assert (kept.files, kept.bytes, kept.linked) == (1, 100, 4)
+    (model / "weights.bin").write_bytes(b"v" * 102)
+    assert changed(directory, kept, model, file_bytes=100) == ["weights.bin"]
+
+
+def test_what_no_revision_needs_is_left_out(directory: Path, model: Path) -> None:
+    for name in (".git", "pkg/__pycache__", ".ipynb_checkpoints"):
+        (model / name).mkdir(parents=True)
+        (model / name / "x").write_bytes(b"x")
+    (model / "pkg" / "m.py").write_bytes(b"")
+    os.mkfifo(model / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(model)  # a socket's path is short
+        try:
+            listener.bind("sock")
+        finally:
+            os.chdir("/")
+        if os.geteuid() == 0:
+            os.mknod(model / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        kept = keep(directory, model)
+    found = {str(path.relative_to(copy_of(kept))) for path in copy_of(kept).rglob("*")}
+    assert found == {"pkg", "pkg/m.py"}
+    (model / "pkg" / "__pycache__" / "m.pyc").write_bytes(b"")
+    (model / ".git" / "HEAD").write_bytes(b"")
+    assert changed(directory, kept, model) == []
+
+
+def test_links_stay_inside_or_go_where_they_went(directory: Path, model: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "data").write_bytes(b"out")
+    (model / "v1").mkdir()
+    (model / "v1" / "app.py").write_bytes(b"one")
+    (model / ".git" / "annex").mkdir(parents=True)
+    (model / ".git" / "annex" / "blob").write_bytes(b"annexed")
+    links = {
+        "current": "v1",
+        "v1/up": "../v1/app.py",
+        "absolute": str(model / "v1" / "app.py"),
+        "around": f"../{model.name}/v1/app.py",
+        "leaves": "../outside/data",
+        "v1/leaves": "../../outside",
+        "v1/through": "leaves/data",
+        "passwd": "/etc/passwd",
+        "annexed": ".git/annex/blob",
+        "loop": "pool",
+        "pool": "loop",
+        "self": "self",
+        "root": ".",
+        "above": "..",
+        "dangling": "no/such",
+    }
+    for name, target in links.items():
+        os.symlink(target, model / name)
+    kept = keep(directory, model)
+    copy = copy_of(kept)
+    shown = {name: os.readlink(copy / name) for name in links}
+    assert shown == {
+        **links,
+        "absolute": "v1/app.py",
+        "around": "v1/app.py",
+        "leaves": str(outside / "data"),
+        "v1/leaves": str(outside),
+        "annexed": str(model / ".git" / "annex" / "blob"),
+        "above": str(tmp_path),
+    }
+    assert kept.linked == 5  # leaves, v1/leaves, passwd, annexed, above
+    assert changed(directory, kept, model) == []
+    (model / "v1" / "app.py").write_bytes(b"two")
+    for name in ("current/app.py", "v1/up", "absolute", "around"):
+        assert (copy / name).read_bytes() == b"one"
+    assert (copy / "v1" / "through").read_bytes() == b"out"
+    os.unlink(model / "current")
+    os.symlink(".git", model / "current")
+    assert changed(directory, kept, model) == ["current", "v1/app.py"]
+
+
+def test_a_folder_that_is_named_by_a_link_is_the_folder(directory: Path, model: Path, tmp_path: Path) -> None:
+    (model / "app.py").write_bytes(b"one")
+    os.symlink(str(tmp_path / "alias" / "app.py"), model / "again")
+    os.symlink(model, tmp_path / "alias")
+    copy = copy_of(keep(directory, tmp_path / "alias"))
+    assert (copy / "app.py").read_bytes() == b"one"
+    assert os.readlink(copy / "again") == "app.py"
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"\xff\xfe", b"-rf", b" ", "ü".encode(), b"n" * 255])
+def test_any_name_is_a_name(name: bytes, directory: Path, model: Path) -> None:
+    path = os.path.join(os.fsencode(model), name)
+    with open(path, "wb") as file:
+        file.write(b"x")
+    kept = keep(directory, model)
+    assert os.listdir(os.fsencode(copy_of(kept))) == [name]
+    assert changed(directory, kept, model) == []
+    os.utime(path, ns=(1, 1))
+    (told,) = changed(directory, kept, model)
+    told.encode("utf-8")  # JSON and terminals can take it
+    assert len(told) <= 200
+
+
+def test_a_folder_beyond_a_limit_is_live_and_says_which(directory: Path, model: Path) -> None:
+    for number in range(6):
+        (model / f"f{number}").write_bytes(b"x" * 10)
+    assert keep(directory, model, files=6, bytes=60).kind == "copy"
+    few = keep(directory, model, files=5)
+    assert (few.kind, few.why) == ("live", "the folder holds more than 5 files")
+    small = keep(directory, model, bytes=59)
+    assert (small.kind, small.why) == (
+        "live", "the folder holds more than 59 bytes, files that would be linked not counted",
+    )  # fmt: skip
+    assert sorted(os.listdir(directory / "s1")) == ["1", "1.json"]
+
+
+def test_a_folder_that_holds_the_copies_does_not_copy_them(tmp_path: Path) -> None:
+    """Somebody serves the home folder, in which the gateway's own data are."""
+    (tmp_path / "app.py").write_bytes(b"one")
+    directory = tmp_path / ".local" / "revisions"
+    first = copy_of(keep(directory, tmp_path))
+    kept = keep(directory, tmp_path, 2)
+    assert kept.files == 1
+    assert not (copy_of(kept) / ".local" / "revisions").exists()
+    assert (first / "app.py").read_bytes() == b"one"
+
+
+def test_a_file_that_never_rests_is_taken_as_it_was_read(directory: Path, model: Path) -> None:
+    """A log that is written to for ever keeps nobody from serving; the copy ends somewhere, and it counts as changed."""
+    log = model / "log"
+    log.write_bytes(b"begin\n")
+    resting = threading.Event()
+
+    def write() -> None:
+        with open(log, "ab", buffering=0) as file:
+            while not resting.is_set():
+                file.write(b"more\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        kept = [keep(directory, model, number, file_bytes=64 << 20) for number in range(1, 4)][-1]
+    finally:
+        resting.set()
+        writer.join()
+    assert (copy_of(kept) / "log").read_bytes().startswith(b"begin\nmore\n")
+    assert changed(directory, kept, model) == ["log"]
+
+
+def test_a_file_that_grows_beyond_the_limit_while_it_is_copied_becomes_a_link(
+    directory: Path, model: Path, tmp_path: Path
+) -> None:
+    source = model / "weights"
+    source.write_bytes(b"x" * 11)
+    target = tmp_path / "target"
+    limits = SnapshotLimits(file_bytes=10)
+    look = os.stat(source)
+    entry = snapshot_tree.Entry("weights", "file", look)  # as it was at the look: small enough
+    (tmp_path / "place").mkdir()
+    done = snapshot_tree.copy_entry(entry, model, tmp_path / "place", limits)
+    assert done is not None
+    assert (done.files, done.linked) == (0, 1)
+    assert os.readlink(tmp_path / "place" / "weights") == str(source)
+    assert not target.exists()
+
+
+def test_what_took_a_files_place_is_not_followed(model: Path, tmp_path: Path) -> None:
+    """Between the look and the copy the file becomes a link to somebody's secret, a pipe, or nothing."""
+    (model / "app.py").write_bytes(b"one")
+    entry = snapshot_tree.Entry("app.py", "file", os.stat(model / "app.py"))
+    (tmp_path / "place").mkdir()
+    for replace in (lambda p: os.symlink("/etc/passwd", p), os.mkfifo, lambda p: None):
+        (model / "app.py").unlink(missing_ok=True)
+        replace(model / "app.py")
+        assert snapshot_tree.copy_entry(entry, model, tmp_path / "place", SnapshotLimits()) is None
+        assert os.listdir(tmp_path / "place") == []
+
+
+def test_a_folder_that_is_gone_cannot_be_kept(directory: Path, model: Path) -> None:
+    model.rmdir()
+    with pytest.raises(InvalidRequest, match=r"model cannot be copied.*no such file"):
+        keep(directory, model)
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[None]:
+    """A limit of the size of files stands for the full disk."""
+    former, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, former[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    directory: Path, model: Path, request: pytest.FixtureRequest
+) -> None:
+    (model / "a.py").write_bytes(b"a")
+    (model / "b.bin").write_bytes(b"b" * 9000)
+    request.getfixturevalue("small_files_only")
+    with pytest.raises(StoreError, match="cannot be copied to") as caught:
+        keep(directory, model)
+    assert "\n" not in str(caught.value)
+    assert [path for path in directory.rglob("*") if path.is_file()] == []
+    assert not (directory / "s1").exists()
+
+
+KEEPS = """
+    import asyncio, os
+    from pathlib import Path
+    from jupyter_model_service.adapters.snapshots import LocalSnapshots
+    from jupyter_model_service.errors import ModelServiceError
+    if os.geteuid() == 0:  # a user whom mode bits hold back; the interpreter's own files may be root's
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    try:
+        print(asyncio.run(LocalSnapshots(Path({directory!r})).keep("s1", 1, {model!r}, lambda files, size: None)).kind)
+    except ModelServiceError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def said_by(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def open_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder below which anybody may go."""
+    path = Path("/tmp") / f"snapshots-{os.getpid()}-{threading.get_ident()}"
+    path.mkdir(mode=0o777)
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_what_cannot_be_read_or_written_is_named(open_path: Path) -> None:
+    model, directory = open_path / "model", open_path / "revisions"
+    (model / "sub").mkdir(parents=True)
+    (model / "app.py").write_bytes(b"one")
+    script = KEEPS.format(directory=str(directory), model=str(model))
+    (model / "sub").chmod(0o000)
+    said = said_by(script)
+    assert said.startswith(f"InvalidRequest {model}/sub cannot be copied into the revision: permission denied")
+    (model / "sub").chmod(0o755)
+    (model / "app.py").chmod(0o000)
+    said = said_by(script)
+    assert said.startswith(f"InvalidRequest {model}/app.py cannot be copied into the revision: permission denied")
+    assert said.count("\n") == 1
+    assert not list(directory.glob("*"))
+    (model / "app.py").chmod(0o644)
+    shutil.rmtree(directory, ignore_errors=True)
+    open_path.chmod(0o555)
+    said = said_by(script)
+    open_path.chmod(0o777)
+    assert said.startswith(f"StoreError The files of {model} cannot be copied to {directory}: permission denied")
+    assert not directory.exists()
+
+
+def test_what_a_model_made_unwritable_is_removed_all_the_same(open_path: Path) -> None:
+    model, directory = open_path / "model", open_path / "revisions"
+    (model / "sub").mkdir(parents=True)
+    (model / "sub" / "app.py").write_bytes(b"one")
+    said = said_by(
+        KEEPS.format(directory=str(directory), model=str(model))
+        + f"""
+    for path in ("sub", ""):
+        os.chmod(os.path.join({str(directory)!r}, "s1", "1", path), 0o500)
+    async def nothing(): return ()
+    asyncio.run(LocalSnapshots(Path({str(directory)!r})).collect(nothing))
+    print(os.listdir({str(directory)!r}))
+"""
+    )
+    assert said == "copy\n[]\n"
+
+
+def test_a_killed_copy_is_collected_by_the_next_gateway(directory: Path, model: Path) -> None:
+    """``kill -9`` in the midst of it."""
+    for number in range(400):
+        (model / f"f{number}").write_bytes(b"x")
+    script = textwrap.dedent(f"""
+        import asyncio, os, signal
+        from pathlib import Path
+        from jupyter_model_service.adapters import snapshots
+        storage = snapshots.LocalSnapshots(Path({str(directory)!r}))
+        done, copy = 0, snapshots.copy_entry
+        def dies(*arguments):
+            global done
+            done += 1
+            if done == 200:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return copy(*arguments)
+        snapshots.copy_entry = dies
+        asyncio.run(storage.keep("s1", 1, {str(model)!r}, lambda files, size: None))
+    """)
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    assert len(list(directory.glob("s1/.new-*/*"))) == 199
+
+    async def nothing() -> list[tuple[str, int]]:
+        return []
+
+    asyncio.run(LocalSnapshots(directory).collect(nothing))
+    assert list(directory.iterdir()) == []
+
+
+def test_progress_is_told_on_the_loop(directory: Path, model: Path) -> None:
+    for number in range(300):
+        (model / f"f{number:03}").write_bytes(b"x")
+    told: list[tuple[int, int, bool]] = []
+
+    async def body() -> Kept:
+        here = threading.get_ident()
+
+        def tell(files: int, size: int) -> None:
+            told.append((files, size, threading.get_ident() == here))
+
+        return await storage.keep("s1", 1, str(model), tell)
+
+    storage = LocalSnapshots(directory, told_every=0.0)
+    assert asyncio.run(body()).files == 300
+    assert len(told) > 100
+    assert all(size == files <= 300 and on_loop for files, size, on_loop in told)
+    assert told == sorted(told)

@@ -1,0 +1,310 @@
+"""A revision keeps what its folder held: through edits, updates, rollbacks, kills, full disks and deletion."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.engine.settings import EngineSettings
+from jupyter_model_service.errors import DefinitionError, InvalidRequest, Overloaded, StoreError
+from jupyter_model_service.ports import EventRecord
+
+from .stage import FOLDER, NAME, OWNER, Stage, definition, play
+from .test_commands import crashes_in
+
+AGAIN = RevisionChange()
+
+
+def edit(stage: Stage, content: bytes) -> None:
+    stage.shelf.folders[FOLDER] = {"app.py": content}
+
+
+def runs(stage: Stage) -> list[bytes]:
+    """The app.py that each replica was started with."""
+    found = []
+    for replica in stage.there():
+        revision = replica.request.revision
+        assert revision.folder == FOLDER, "what the user named stays as it is"
+        service_id, _, number = revision.served_folder.removeprefix("kept:").partition("/")
+        found.append(stage.shelf.kept[service_id, int(number)]["app.py"])
+    return found
+
+
+async def update(stage: Stage) -> None:
+    await stage.engine.update(OWNER, NAME, change=AGAIN)
+    await stage.until(lambda: stage.view.state == "ready")
+
+
+def numbers(stage: Stage) -> list[int]:
+    return sorted(number for _, number in stage.shelf.kept)
+
+
+def test_a_replacement_runs_what_the_folder_held_and_an_update_what_it_holds() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        edit(stage, b"2")
+        stage.there()[0].dies()
+        await stage.until(lambda: len(stage.world.requests) == 3 and stage.view.state == "ready")
+        assert runs(stage) == [b"1", b"1"]
+        await stage.engine.restart(OWNER, NAME)
+        await stage.until(lambda: stage.view.state == "ready")
+        await stage.engine.scale(OWNER, NAME, 3)
+        await stage.until(lambda: stage.view.state == "ready")
+        assert runs(stage) == [b"1"] * 3
+        await update(stage)
+        assert runs(stage) == [b"2"] * 3
+        stage.shelf.folders.clear()
+        await stage.engine.rollback(OWNER, NAME)
+        await stage.until(lambda: stage.view.state == "ready")
+        assert runs(stage) == [b"1"] * 3
+
+    play(scene)
+
+
+def test_an_update_of_a_folder_that_is_gone_fails_and_a_rollback_does_not() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        edit(stage, b"2")
+        await update(stage)
+        stage.definitions._folders.clear()
+        with pytest.raises(DefinitionError, match="there is no folder"):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await stage.engine.rollback(OWNER, NAME, 1)
+        await stage.until(lambda: stage.view.state == "ready")
+        assert runs(stage) == [b"1"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("error", [StoreError("The disk is full."), InvalidRequest("x cannot be read.")])
+def test_files_that_cannot_be_kept_change_nothing(error: StoreError | InvalidRequest) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.shelf.error = error
+        with pytest.raises(type(error), match=str(error)):
+            await stage.create()
+        assert (stage.engine.services(), stage.disk.writes, stage.shelf.kept) == ([], 0, {})
+        stage.shelf.error = None
+        await stage.ready()
+        await asyncio.sleep(1)
+        stage.shelf.error = error
+        before = stage.view, stage.disk.writes
+        with pytest.raises(type(error)):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        assert (stage.view, stage.disk.writes) == before
+        stage.shelf.error = None
+        await update(stage)
+        assert stage.view.revision == 2, "a number is not used up by a folder that could not be kept"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("command", ["create", "update"])
+def test_what_the_store_refused_is_not_kept(command: str) -> None:
+    async def scene(stage: Stage) -> None:
+        if command == "update":
+            await stage.ready()
+            await asyncio.sleep(1)
+        before = dict(stage.shelf.kept)
+        stage.store.fail_writes = "disk full"
+        with pytest.raises(StoreError, match="disk full"):
+            await (stage.create() if command == "create" else stage.engine.update(OWNER, NAME, change=AGAIN))
+        await asyncio.sleep(0.1)
+        stage.store.fail_writes = None
+        assert stage.shelf.kept == before
+
+    play(scene)
+
+
+def test_a_slow_copy_makes_nobody_else_wait_and_tells_how_far_it_is() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.shelf.seconds = 40.0
+        began = stage.clock.monotonic()
+        updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
+        second = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
+        await asyncio.sleep(1)
+        await stage.engine.scale(OWNER, NAME, 2)
+        assert stage.clock.monotonic() - began < 2
+        assert (stage.view.replicas.want, stage.view.revision) == (2, 1)
+        await updating
+        assert stage.view.revision == 2
+        told = [event.message for event in await stage.told("service.copying")]
+        assert told[0] == "copying the files of revision 2: 0 files, 0 bytes so far"
+        await second
+        assert (stage.view.revision, numbers(stage)) == (3, [1, 2, 3])
+        await stage.until(lambda: stage.view.state == "ready")
+
+    play(scene)
+
+
+def test_a_copy_that_takes_too_long_is_given_up() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.shelf.seconds = 1000.0
+        with pytest.raises(StoreError, match="could not be copied within 50 s"):
+            await stage.create()
+        assert (stage.engine.services(), stage.shelf.half, stage.shelf.kept) == ([], set(), {})
+
+    play(scene)
+
+
+def test_the_end_of_the_gateway_waits_for_no_copy() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.shelf.seconds = 40.0
+        creating = asyncio.ensure_future(stage.create())
+        await asyncio.sleep(1)
+        began = stage.clock.monotonic()
+        await stage.engine.stop(end_replicas=True)
+        assert stage.clock.monotonic() - began < 1
+        with pytest.raises(Overloaded, match="nothing was changed"):
+            await creating
+        assert (stage.disk.services, stage.shelf.half) == ({}, set())
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 39.0, 41.0])
+def test_a_gateway_killed_while_it_keeps_leaves_no_garbage(seconds: float) -> None:
+    """In the middle of the copy, or just before or after the store knows."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.shelf.seconds = 40.0
+        updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
+        await asyncio.sleep(seconds)
+        await stage.kill()
+        updating.cancel()
+        assert stage.shelf.half or stage.shelf.kept
+        stage.shelf.seconds = 0.0
+        await stage.reopen()
+        await stage.until(lambda: stage.view.state == "ready")
+        assert numbers(stage) == ([1] if seconds < 40 else [1, 2])
+        assert stage.shelf.half == set()
+        await update(stage)
+        assert runs(stage) == [b"1"]
+
+    play(scene)
+
+
+def test_a_deleted_service_has_its_files_until_its_last_replica_is_gone() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        edit(stage, b"2")
+        await update(stage)
+        stage.there()[0].stop_seconds = 5.0
+        await stage.engine.delete(OWNER, NAME)
+        await asyncio.sleep(2)
+        assert numbers(stage) == [1, 2]
+        await stage.until(lambda: not stage.engine.services())
+        await asyncio.sleep(0.1)
+        assert stage.shelf.kept == {}
+
+    play(scene)
+
+
+def test_old_revisions_are_dropped_with_their_files() -> None:
+    """The newest stay, and the stable one whatever its age; a revision that is dropped cannot be gone back to."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        for _ in range(4):
+            await update(stage)
+        await asyncio.sleep(1)
+        assert [r.number for r in stage.view.revisions] == [3, 4, 5]
+        assert numbers(stage) == [3, 4, 5]
+        assert sorted(stage.disk.revisions[stage.view.id]) == [3, 4, 5]
+        stage.world.on_start = None  # nothing comes up any more
+        for _ in range(4):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await asyncio.sleep(1)
+        assert [r.number for r in stage.view.revisions] == [5, 7, 8, 9]
+        await stage.engine.rollback(OWNER, NAME, 5)
+        await stage.until(lambda: stage.view.state == "ready")
+
+    play(scene, Stage(settings=EngineSettings(strict=True, revisions_kept=3)))
+
+
+def test_a_folder_that_is_not_kept_says_so() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.shelf.live = "the folder holds more than 5 files"
+        await stage.ready()
+        assert [r.request.revision.served_folder for r in stage.there()] == [FOLDER]
+        (created,) = await stage.told("service.created")
+        assert created.message.endswith(
+            "with 1 replica; its files are read where they lie, a rollback cannot bring them back: "
+            "the folder holds more than 5 files"
+        )
+        files = stage.view.revisions[0].files
+        assert (files.kind, files.path, files.why) == ("live", None, "the folder holds more than 5 files")
+        assert (await stage.engine.inspect(OWNER, NAME)).changed is None
+        stage.shelf.live = None
+        await update(stage)
+        await stage.engine.rollback(OWNER, NAME)
+        back: list[EventRecord] = await stage.told("service.rolled_back")
+        assert back[-1].message == "rolled back from revision 2 to 1; its files were not kept and are as they are now"
+
+    play(scene)
+
+
+def test_what_changed_in_the_folder_is_looked_at_for_one_service_only_and_not_often() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == []
+        edit(stage, b"2")
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == [], "not so soon again"
+        await asyncio.sleep(4)
+        assert (stage.view.changed, stage.engine.services()[0].changed) == (None, None)
+        assert stage.shelf.looks == 1
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == ["app.py"]
+        await update(stage)
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == []
+
+    play(scene)
+
+
+def test_a_folder_that_answers_slowly_delays_nobody() -> None:
+    """A network file system: what was found out comes with a later answer."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        edit(stage, b"2")
+        stage.shelf.look_seconds = 20.0
+        began = stage.clock.monotonic()
+        assert (await stage.engine.inspect(OWNER, NAME)).changed is None
+        assert stage.clock.monotonic() - began < 1
+        await asyncio.sleep(10)
+        assert (await stage.engine.inspect(OWNER, NAME)).changed is None
+        assert stage.shelf.looks == 1, "one look at a time"
+        await asyncio.sleep(10)
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == ["app.py"]
+
+    play(scene)
+
+
+def test_an_update_that_is_taken_back_goes_back_to_the_old_files() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        edit(stage, b"2")
+        crashes_in(2, stage)
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await stage.until(lambda: stage.view.note is not None)
+        stage.there()[0].dies()
+        await stage.until(lambda: stage.view.state == "ready" and len(stage.there()) == 1)
+        assert runs(stage) == [b"1"]
+
+    play(scene)
+
+
+def test_another_folder_is_kept_under_the_next_number() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.definitions.put("/other", definition())
+        stage.shelf.folders["/other"] = {"app.py": b"other"}
+        await stage.engine.update(OWNER, NAME, change=RevisionChange(folder="/other"))
+        await stage.until(lambda: stage.view.state == "ready")
+        (replica,) = stage.there()
+        assert replica.request.revision.folder == "/other"
+        assert stage.shelf.kept[stage.view.id, 2] == {"app.py": b"other"}
+
+    play(scene)
