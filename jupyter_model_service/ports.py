@@ -47,8 +47,18 @@ KeptKey = tuple[str, int]
 class Storage(Protocol):
     """Keeps what the folder of a revision held when the revision was made."""
 
-    async def keep(self, service_id: str, number: int, folder: str, progress: Callable[[int, int], None]) -> Kept:
-        """Keep the folder's files for this revision, in the place of what may be there under the same key.
+    async def keep(
+        self,
+        service_id: str,
+        number: int,
+        folder: str,
+        progress: Callable[[int, int], None],
+        *,
+        owner: str = "",
+        image: str | None = None,
+    ) -> Kept:
+        """Keep the folder's files for this revision, in the place of what may be there under the same key. ``owner``:
+        whose folder it is, where that is not the user that we run as; ``image``: what the revision's replicas run.
 
         ``progress(files, bytes)`` is called on the loop now and then. ``kind`` is ``live``, with the reason, when the
         folder is beyond the limits of what is kept. ``InvalidRequest`` when the folder cannot be read, ``StoreError``
@@ -76,6 +86,7 @@ class StartRequest:
     service: str
     revision: Revision
     secret: str = field(repr=False)
+    service_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class Seen:
     replica: str
     placement: Placement | None  # None: found, but not (yet, or any more) usable
     alive: bool
+    reason: str = ""  # why it is not, in one clause, where that is known
 
 
 class Launcher(Protocol):
@@ -279,6 +291,25 @@ class Identity(Protocol):
 
     def known(self, token: str) -> Caller | None: ...
     async def resolve(self, token: str) -> Caller | None: ...
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    """``text`` is shown once and never kept. ``expires_at`` is Unix time, ``None`` for never."""
+
+    id: str
+    text: str = field(repr=False)
+    expires_at: float | None
+
+
+class TokenIssuer(Protocol):
+    """Makes the tokens for endpoints. Which of them are good, and what for, is the engine's own table."""
+
+    async def issue(self, key: str, name: str, expires_in: float | None) -> IssuedToken:
+        """A token for the service ``key`` (``owner/name``); ``expires_in`` in seconds, ``None`` for never."""
+
+    def withdraw(self, token_id: str) -> None:
+        """The token is in no table any more: have it removed where it was made, soon."""
 
 
 # --- counting ----------------------------------------------------------------------------------------

@@ -10,7 +10,18 @@ from typing import Any
 from jupyter_model_service.errors import InvalidRequest
 
 from .definition import Action, Definition
+from .revision import Revision
 from .words import FOLDER, Place, Rewriter
+
+OVERLAY = "/tmp/ms-env"  # of a replica in a container: whoever it runs as may write there
+_OF_A_HUB = """
+    ACTIVITY_URL ADMIN_ACCESS API_TOKEN API_URL BASE_URL CLIENT_ID COOKIE_HOST_PREFIX_ENABLED COOKIE_OPTIONS DEBUG
+    DEFAULT_URL DISABLE_USER_CONFIG HOST OAUTH_ACCESS_SCOPES OAUTH_CALLBACK_URL OAUTH_CLIENT_ALLOWED_SCOPES OAUTH_SCOPES
+    PUBLIC_HUB_URL PUBLIC_URL ROOT_DIR SERVER_NAME SERVICE_PREFIX SERVICE_URL SINGLEUSER_APP SSL_CERTFILE SSL_CLIENT_CA
+    SSL_KEYFILE USER
+"""
+# What a Hub gives to each of its servers and no model needs; some of it is a token of the user.
+HUB_VARIABLES = ("JPY_API_TOKEN", *(f"JUPYTERHUB_{name}" for name in _OF_A_HUB.split()))
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,8 @@ def resolve(
 ) -> RunPlan:
     """What the replica runs, as declared, or (with ``port`` and ``folder``) as a process beside others.
 
-    As declared, only ``{port}`` and ``{model_path}`` are replaced. As a process the rules of ``core.words`` hold
+    As declared, only ``{port}`` and ``{model_path}`` are replaced, and a relative model path is taken from ``/models``.
+    As a process the rules of ``core.words`` hold
     for the start command; in the pre-start actions and in the values of variables, of these only those for
     the folder (file names, commands, values). Text that is written to files keeps everything but the braces.
 
@@ -54,7 +66,7 @@ def resolve(
     model_path = definition.model_path
     if folder is not None:
         folder = folder.rstrip("/") or "/"
-        model_path = _mapped(model_path, folder)
+    model_path = _mapped(model_path, FOLDER if folder is None else folder)
     place = Place(
         declared=definition.port,
         port=definition.port if port is None else port,
@@ -78,6 +90,34 @@ def resolve(
             "in a variable (--env NAME={port})."
         )
     return RunPlan(argv, actions, model_path, _environment(values, definition, place, service, replica))
+
+
+def container_spec(revision: Revision, *, service: str, replica: str, abandon_after: float | None) -> dict[str, Any]:
+    """The runner's specification (``runner/PROTOCOL.md``) for a container of its own: the declared port on all its
+    addresses, the model folder at ``/models``. Without ``replica``, ``secret`` and ``control``, which are known where
+    the container is made. ``abandon_after`` in seconds.
+
+    ``InvalidRequest`` without a start command: the runner takes the place of the image's own.
+    """
+    definition = revision.definition
+    plan = resolve(definition, service=service, replica=replica, environment=revision.environment)
+    if not plan.argv:
+        raise InvalidRequest(
+            f"The definition of {definition.name} has no start_command, and the image's own command does not run under "
+            "our runner: add a start_command."
+        )
+    return {
+        "protocol": 1,
+        "directory": None,
+        "cwd": plan.cwd,
+        "environment": dict(plan.environment),
+        "unset": [name for name in HUB_VARIABLES if name not in plan.environment],
+        "overlay": OVERLAY,
+        "actions": [{"action": a.kind, "args": dict(a.args), "ref": a.ref} for a in plan.actions],
+        "command": list(plan.argv),
+        "stop_grace": definition.serving.stop_timeout,
+        "abandon_after": abandon_after,
+    }
 
 
 def _argv(definition: Definition, rewriter: Rewriter) -> tuple[str, ...]:

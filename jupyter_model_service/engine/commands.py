@@ -127,7 +127,7 @@ class Commands:
             return service
 
         async def keep() -> Service:
-            async with self._keeping.kept(record.id, revision, lambda files, size: None) as kept, self._turn:
+            async with self._keeping.kept(record.id, owner, revision, lambda files, size: None) as kept, self._turn:
                 return await body(kept)
 
         return await self._begin(keep())
@@ -161,7 +161,7 @@ class Commands:
                 made = make_revision(change, service.active, number, folder, definition, now)
                 self._parts.launcher.check(made)
                 tell = self._copying(service, number)
-                async with self._keeping.kept(service.id, made, tell) as kept, self._turn:
+                async with self._keeping.kept(service.id, owner, made, tell) as kept, self._turn:
                     return await body(number, kept)
 
         return await self._begin(keep())

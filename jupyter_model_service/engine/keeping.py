@@ -50,24 +50,26 @@ class Keeping:
     # --- keeping ---
 
     @asynccontextmanager
-    async def kept(self, service_id: str, revision: Revision, progress: Progress) -> AsyncIterator[Kept]:
+    async def kept(self, service_id: str, owner: str, revision: Revision, progress: Progress) -> AsyncIterator[Kept]:
         """What is kept for this revision, which the body writes to the store; if the body fails, it is removed."""
         key = (service_id, revision.number)
         self._coming.add(key)
         written = False
         try:
-            yield await self._keep(key, revision.folder, progress)
+            yield await self._keep(key, owner, revision, progress)
             written = True
         finally:
             self._coming.discard(key)
             if not written:
                 self.collect()
 
-    async def _keep(self, key: KeptKey, folder: str, progress: Progress) -> Kept:
+    async def _keep(self, key: KeptKey, owner: str, revision: Revision, progress: Progress) -> Kept:
         if self._closed:
             raise Overloaded("The gateway is ending; nothing was changed.")
         limit = self._parts.settings.keep_limit
-        work = within(self._parts.clock, self._storage.keep(*key, folder, progress), limit)
+        folder = revision.folder
+        keeping = self._storage.keep(*key, folder, progress, owner=owner, image=revision.image)
+        work = within(self._parts.clock, keeping, limit)
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

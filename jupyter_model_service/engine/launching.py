@@ -47,7 +47,7 @@ class Launching:
         await self._ledger.save_replica(replica.record)
 
     async def _start(self, replica: Replica) -> Placement:
-        record = replica.service.record
+        service, secret = replica.service.record, replica.record.secret
         return await self._parts.launcher.start(
-            StartRequest(replica.id, record.owner, record.name, replica.revision, replica.record.secret)
+            StartRequest(replica.id, service.owner, service.name, replica.revision, secret, service.id)
         )

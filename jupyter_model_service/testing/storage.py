@@ -43,7 +43,16 @@ class FakeStorage:
         self._moving = asyncio.Lock()
         self._under_way: set[KeptKey] = set()
 
-    async def keep(self, service_id: str, number: int, folder: str, progress: Callable[[int, int], None]) -> Kept:
+    async def keep(
+        self,
+        service_id: str,
+        number: int,
+        folder: str,
+        progress: Callable[[int, int], None],
+        *,
+        owner: str = "",
+        image: str | None = None,
+    ) -> Kept:
         key, shelf = (service_id, number), self.shelf
         if shelf.live is not None:
             return Kept(why=shelf.live)

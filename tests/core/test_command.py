@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.command import RunPlan, resolve
+from jupyter_model_service.core.command import RunPlan, container_spec, resolve
 from jupyter_model_service.core.definition import Action, Definition
+from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.words import Place, Rewriter
 from jupyter_model_service.errors import InvalidRequest
 
@@ -67,6 +69,33 @@ def test_in_a_container_the_article_stays_as_written() -> None:
     assert plan.actions == ARTICLE.pre_start_actions
     assert plan.cwd == "/models/KoAlpaca-5.8B"
     assert plan.environment["PORT"] == "8000"
+
+
+def test_a_container_gets_the_runners_specification_for_the_declared_port_and_path() -> None:
+    revision = Revision(3, "/home/ann/m", ARTICLE, 0.0, environment=(("MODE", "fast"), ("JUPYTERHUB_USER", "me")))
+    spec = container_spec(revision, service="s", replica="s-abc123", abandon_after=60.0)
+    assert spec["command"] == list(ARTICLE.start_command or ())
+    assert (spec["cwd"], spec["overlay"], spec["directory"]) == ("/models/KoAlpaca-5.8B", "/tmp/ms-env", None)
+    assert spec["environment"] == {**declared(ARTICLE).environment, "MODE": "fast", "JUPYTERHUB_USER": "me"}
+    assert spec["actions"] == [
+        {"action": a.kind, "args": dict(a.args), "ref": a.ref} for a in ARTICLE.pre_start_actions
+    ]
+    assert (spec["stop_grace"], spec["abandon_after"]) == (10.0, 60.0)
+    assert {"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"} <= set(spec["unset"])
+    assert "JUPYTERHUB_USER" not in spec["unset"]
+    assert not {"replica", "secret", "control"} & set(spec)
+    assert json.loads(json.dumps(spec)) == spec
+
+
+def test_a_relative_model_path_is_below_the_folder_in_a_container() -> None:
+    assert declared(replace(ARTICLE, model_path="weights/7b")).cwd == "/models/weights/7b"
+    assert declared(replace(ARTICLE, model_path="/opt/m")).cwd == "/opt/m"
+
+
+def test_a_container_without_start_command_is_refused() -> None:
+    revision = Revision(1, "/m", replace(ARTICLE, start_command=None), 0.0)
+    with pytest.raises(InvalidRequest, match="add a start_command"):
+        container_spec(revision, service="s", replica="s-abc123", abandon_after=None)
 
 
 @pytest.mark.parametrize(
