@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from ..commands.grammar import PROGRAM
 from ..commands.results import ServiceResult
 from ..errors import DefinitionError, ModelServiceError
 from . import gateway
-from .text import Paint, clean, colours
+from .text import Paint, clean, colours, json_text
 
 FINE, FAILED, WRONG_USE, ENDED_FROM_OUTSIDE = 0, 1, 2, 130
 
@@ -95,7 +94,7 @@ def _show(result: Result, arguments: argparse.Namespace) -> None:
     if arguments.json:
         content = result.to_json()
         if content is not None:
-            sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_text(content) + "\n")
         return
     quiet = getattr(arguments, "quiet", False)
     text = render(result, Paint(colours(sys.stdout)), quiet=quiet, terminal=sys.stdout.isatty())
@@ -110,7 +109,7 @@ def _refuse(error: ModelServiceError, sentence: str, as_json: bool, status: int)
         problems = error.problems if isinstance(error, DefinitionError) else ()
         body: dict[str, Any] = {"code": error.code, "message": error.message}
         body["problems"] = [dataclasses.asdict(problem) for problem in problems]
-        sys.stdout.write(json.dumps({"error": body}, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text({"error": body}) + "\n")
     _say(sentence)
     return status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -9,10 +10,14 @@ from collections.abc import Sequence
 from typing import IO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-#: What models print is shown; what would move the cursor, set titles or ask the terminal to answer is not.
+#: What models print is shown; what would move the cursor, set titles or ask the terminal to answer is not, nor what
+#: would show the rest of a line in another order than it is written in (U+202A to E, U+2066 to 9).
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+#: What ``json.dumps`` leaves as it is though a terminal would obey it, and halves of characters, which no output takes.
+_RAW_IN_JSON = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _STATE_STYLES = {
@@ -49,6 +54,12 @@ class Paint:
 def clean(text: object) -> str:
     """One line without control characters, for whatever a definition, a model or a log may hold."""
     return _CONTROL.sub("", str(text).replace("\n", " ").replace("\t", " "))
+
+
+def json_text(content: object) -> str:
+    """JSON for people and programs: letters of all scripts as they are, whatever could steer a terminal escaped."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return _RAW_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def clean_log(line: str, *, terminal: bool) -> str:

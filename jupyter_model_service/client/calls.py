@@ -51,17 +51,26 @@ class Call(Generic[T]):
     @property
     def target(self) -> str:
         given = {name: value for name, value in self.query.items() if value is not None}
-        return f"{self.path}?{urlencode(given)}" if given else self.path
+        return f"{self.path}?{urlencode(given, errors='replace')}" if given else self.path
 
 
 def split_name(name: str) -> tuple[str | None, str]:
     """``name`` or ``owner/name``. Only the shape is checked here: which names exist is the gateway's business."""
     owner, slash, rest = name.rpartition("/")
     parts = (owner, rest) if slash else (rest,)
-    if "/" in owner or any(part in ("", ".", "..") or len(part) > 255 for part in parts):
+    if "/" in owner or any(part in ("", ".", "..") or len(part) > 255 for part in parts) or not is_text(name):
         shown = name if len(name) <= 60 else name[:57] + "..."
         raise InvalidRequest(f"{shown!r} is no name of a service: write NAME or OWNER/NAME.")
     return (owner if slash else None), rest
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can carry it. Arguments and file names in another encoding come as halves of characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _service(key: Key, rest: str = "") -> str:
@@ -200,7 +209,7 @@ def generate_token(key: Key, name: str = "", expires_in: float | str | None = No
 
 
 def revoke_token(key: Key, token_id: str) -> Call[None]:
-    return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='')}"), _nothing)
+    return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
 
 
 STREAM = "api/v1/events"

@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import GatewayUnavailable, ModelServiceError
+from ..errors import GatewayUnavailable, InvalidRequest, ModelServiceError
 from .address import Address, Locator
 from .calls import STREAM, Call
 from .failures import error_from
@@ -54,9 +54,18 @@ def request_for(address: Address, call: Call[Any]) -> Request:
     headers = {"Authorization": f"Bearer {address.token}", "Accept": "application/json"}
     body = None
     if call.body is not None:
-        body = json.dumps(call.body).encode()
+        body = _encoded(call.body)
         headers["Content-Type"] = "application/json"
     return Request(call.method, address.url + call.target, headers, body, call.seconds, address.loopback)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    for name, value in body.items():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # which, not what: it may be a secret
+            raise InvalidRequest(f"What is given as {name} is no UTF-8 text, and nothing else can be sent.") from error
+    return json.dumps(body).encode()
 
 
 def stream_request(address: Address) -> Request:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..client.calls import split_name
+from ..client.calls import is_text, split_name
 from ..client.units import parse_duration
 from ..core.names import check_service_name
 from ..errors import InvalidRequest
@@ -44,6 +44,10 @@ def new_name(text: str) -> str:
 def folder(text: str) -> str:
     if not text:  # what "$UNSET" leaves: it would be the working directory
         raise InvalidRequest("'' is no folder: write . for the one that you are in.")
+    if not is_text(text):
+        raise InvalidRequest(
+            f"The name {text!a} is no UTF-8 text, and the gateway can be told no other: rename the folder."
+        )
     return text
 
 

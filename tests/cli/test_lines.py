@@ -290,7 +290,7 @@ def test_arguments_that_are_no_text_are_refused_in_one_sentence(process: Line, f
         (["info", odd], 2, "is no name of a service"),
         (["create", odd], 2, "The name '\\udcff' is no UTF-8 text"),
         (["scale", "demo", odd], 2, "is not a number"),
-        (["create", ".", "--env", f"A={odd}"], 1, "is no UTF-8 text, and nothing else can be sent"),
+        (["create", ".", "--env", f"A={odd}"], 1, "What is given as environment is no UTF-8 text"),
         (["generate-token", "demo", "--name", odd], 1, "is no UTF-8 text"),
         (["revoke-token", "demo", odd], 1, "has no token with that id or label"),
     ):
