@@ -130,7 +130,9 @@ class Overloaded(ModelServiceError):
 
 
 class LaunchError(ModelServiceError):
-    """A replica could not be started. ``stage`` names the step, such as ``spawn`` or ``prepare``."""
+    """A replica could not be started. ``stage`` names the step, such as ``spawn`` or ``prepare``.
+
+    ``place``: there is no room for it now (no GPU is free), and nothing is wrong with the revision."""
 
     code = "launch_failed"
     status = 502

@@ -18,13 +18,19 @@ ATTEMPTS = 5  # failed attempts of a revision that has not proved itself, before
 
 @dataclass(frozen=True)
 class Retry:
-    """The failures of one revision in a row. Times are monotonic seconds; ``reason`` is the last failure's."""
+    """The failures of one revision in a row. Times are monotonic seconds; ``reason`` is the last failure's.
+
+    ``room``: how many replicas of the service were there when one of this revision found no place (no GPU was free),
+    and ``refusal`` the sentence about it; ``None``: each found one.
+    """
 
     failures: int = 0
     counted_at: float = -math.inf
     not_before: float = -math.inf
     ever_ready: bool = False
     reason: str = ""
+    room: int | None = None
+    refusal: str = ""
 
     @property
     def tired(self) -> bool:
@@ -52,6 +58,11 @@ def after_failure(retry: Retry, *, created_at: float, ready_for: float | None, n
     failures = retry.failures + 1
     wait = delay(failures, ready_for is not None)
     return replace(retry, failures=failures, counted_at=now, not_before=now + wait, reason=reason)
+
+
+def without_place(retry: Retry, beside: int, reason: str) -> Retry:
+    """A replica found no place beside ``beside`` others of its service."""
+    return replace(retry, room=beside, refusal=reason)
 
 
 def after_ready(retry: Retry) -> Retry:

@@ -14,6 +14,9 @@ Pure and deterministic: the same want, seen and now give the same plan. The rule
 5. Too many replicas: victims are those that are not ready, then unhealthy or suspect ones, then those with the fewest
    calls in flight.
 6. Too few: start, but not before the back-off is over.
+   In a roll-out that found no place for one more (all GPUs are in use), the replicas that were there are all the room
+   there is: a new one waits until one has gone, and when all are well, one old one leaves to make room, as long as
+   ``ceil(replicas / 2)`` and at least one serve. If none may leave, the revision is given up at once.
 7. All wanted replicas of the active revision ready: it is the stable one.
 """
 
@@ -23,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .backoff import Retry
-from .replica import LIVE, SERVING, Phase
+from .replica import LEAVING, LIVE, SERVING, Phase
 
 PROVING = 2.0  # seconds ready, after which a replica may take the place of an old one
 
@@ -48,6 +51,9 @@ class SeenReplica:
 
     ``spared_until`` (monotonic): adopted after a restart of ours, it may well have served for days; until it has been
     looked at it is held to serve, or an update would stop every old replica before the first probe.
+
+    ``placed``: the launcher has given it a place; it takes one from the decision to start it until it is gone, unless
+    its launch failed.
     """
 
     id: str
@@ -59,6 +65,11 @@ class SeenReplica:
     created_at: float = 0.0
     ready_at: float = 0.0
     spared_until: float = 0.0
+    placed: bool = True
+
+    @property
+    def takes_room(self) -> bool:
+        return self.phase is not Phase.GONE and (self.placed or self.phase is not Phase.FAILED)
 
     def serves(self, now: float) -> bool:
         return self.phase in SERVING or now < self.spared_until
@@ -127,8 +138,8 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
     live = sorted((r for r in seen if r.phase in LIVE), key=_by_id)
     if want.deleting or not want.running or want.replicas == 0:  # 2
         return Plan((*actions, *(_leave(r, _why_not_running(want)) for r in live)))
-    current = [r for r in live if r.revision == want.active and not r.outdated]
-    old = [r for r in live if r.revision != want.active or r.outdated]
+    current = [r for r in live if not _is_old(want, r)]
+    old = [r for r in live if _is_old(want, r)]
     wakes = [r.spared_until for r in live if r.phase not in SERVING and r.serves(now)]
     if want.failed:  # 3
         idle = [r for r in live if not r.serves(now)]
@@ -148,6 +159,13 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
     missing = want.replicas - len(current)
     if kept:
         missing = min(missing, want.replicas + surge(want.replicas) - len(current) - len(kept))
+    if missing > 0 and want.retry.room is not None and any(_is_old(want, r) for r in seen):
+        free = want.retry.room - sum(r.takes_room for r in seen)
+        moving = retired or proved < len(current) or any(r.phase in LEAVING for r in seen)
+        if free > 0 or moving:
+            missing = min(missing, free)
+        elif (made := _make_room(want, proved, kept, now)) is not None:
+            return Plan((*actions, *made), min(wakes, default=None))
     if missing > 0:  # 6
         if now < want.retry.not_before:
             wakes.append(want.retry.not_before)
@@ -160,6 +178,11 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
 
 def _by_id(replica: SeenReplica) -> str:
     return replica.id
+
+
+def _is_old(want: Want, replica: SeenReplica) -> bool:
+    """Whether it is there and to be replaced."""
+    return replica.phase is not Phase.GONE and (replica.revision != want.active or replica.outdated)
 
 
 def _why_not_running(want: Want) -> str:
@@ -195,6 +218,35 @@ def _retire(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> 
     leaving = _victims(serving, spare, now)
     actions = [_leave(r, why if r.revision != want.active else "restarted") for r in (*idle, *leaving)]
     return [r for r in serving if r not in leaving], actions
+
+
+def _make_room(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> tuple[Drain | TakeBack, ...] | None:
+    """What is there is all that has room, and all of it is at rest: which of the old ones leaves for a new one.
+
+    Nothing while it is unclear how well some of them are. ``None``: there is nothing that may leave, and no former
+    revision to go back to either, so that only trying again is left.
+    """
+    least = max(1, surge(want.replicas))
+    if proved + len(old) - 1 < least:
+        if (former := _former(want, old)) is None:
+            return None
+        start_anew = "stop this one and start it" if former == want.active else "stop this one, update it and start it"
+        way_out = f"to make room, scale another service down, or {start_anew} again"
+        return (TakeBack(former, f"{want.retry.refusal.rstrip('.')}; {way_out}"),)
+    (victim,) = _victims(old, 1, now)
+    well = [r for r in old if r is not victim and r.phase is Phase.READY and not r.suspect]
+    if victim.phase not in SERVING or proved + len(well) < least:
+        return ()
+    return (Drain(victim.id, "makes room for a new replica"),)
+
+
+def _former(want: Want, old: Sequence[SeenReplica]) -> int | None:
+    """Where a roll-out that cannot go on goes back to; nowhere when it is itself the way back."""
+    if want.stable is not None and want.stable != want.active:
+        return want.stable
+    if any(r.revision == want.active for r in old):
+        return want.active  # a restart
+    return max(r.revision for r in old) if want.stable is None else None
 
 
 def _victims(replicas: Sequence[SeenReplica], count: int, now: float) -> list[SeenReplica]:

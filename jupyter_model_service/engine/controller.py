@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from ..core import plan as planning
 from ..core import replica as life
-from ..core.backoff import Retry, after_failure, after_ready
+from ..core.backoff import Retry, after_failure, after_ready, without_place
 from ..core.plan import Plan, SeenReplica, Want
 from ..core.replica import STARTING_UP, IllegalTransition, Life, Phase
 from ..ports import Placement, ReplicaRecord
@@ -108,14 +108,18 @@ class Controller:
 
     def _count_failure(self, replica: Replica, before: Life, now: float) -> None:
         service, number = replica.service, replica.revision.number
+        reason = f"replica {replica.id} {replica.life.reason}"
         ready_for = None if before.ready_at is None or replica.exposed else now - before.ready_at
         service.retries[number] = after_failure(
             service.retry(number),
             created_at=replica.created,
             ready_for=ready_for,
             now=now,
-            reason=f"replica {replica.id} {replica.life.reason}",
+            reason=reason,
         )
+        if not replica.placed:
+            beside = sum(r.takes_room for r in self._seen(service))
+            service.retries[number] = without_place(service.retries[number], beside, reason)
         if number == service.record.active:
             service.holes += 1
 
@@ -195,6 +199,7 @@ class Controller:
                 suspect=r.health.suspect,
                 in_flight=r.backend.in_flight if r.backend is not None else 0,
                 created_at=r.created,
+                placed=r.placed,
                 spared_until=r.created + self._parts.settings.first_contact if r.adopted else 0.0,
                 ready_at=r.life.ready_at if r.life.ready_at is not None else 0.0,
             )

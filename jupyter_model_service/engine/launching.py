@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..core import replica as life
 from ..core.sentences import duration
-from ..errors import ModelServiceError
+from ..errors import LaunchError, ModelServiceError
 from ..ports import Placement, StartRequest
 from .contact import Contact, Emit
 from .ledger import Ledger
@@ -35,6 +35,7 @@ class Launching:
             self._emit(replica, life.GaveUp(f"could not be started within {duration(limit)}"))
             return
         except ModelServiceError as error:
+            replica.placed = not (isinstance(error, LaunchError) and error.stage == "place")
             self._emit(replica, life.GaveUp(f"could not be started: {error}"))
             return
         except Exception as error:  # a launcher's fault must not leave a replica that starts for ever

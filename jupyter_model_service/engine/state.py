@@ -69,6 +69,8 @@ class Replica:
     health: Health = field(default_factory=Health)
     poke: asyncio.Event = field(default_factory=asyncio.Event)  # probe now
     exposed: bool = False  # it listened where it must not
+    # launching
+    placed: bool = True  # False: the launcher found no place for it (no GPU is free)
     # the front's side
     backend: Backend | None = None
     # ending

@@ -166,6 +166,7 @@ class World:
     script: StartScript = field(default_factory=StartScript)
     on_start: Callable[[FakeReplica], None] | None = None
     cannot_enforce: tuple[str, ...] = ()  # what launcher.check() says
+    places: int | None = None  # how many living replicas there is room for, GPUs for example
     find_error: LaunchError | None = None
     stop_error: LaunchError | None = None
     generation: int = 0
@@ -227,6 +228,8 @@ class FakeLauncher:
             await asyncio.sleep(before)
             if script.error is not None and script.spawned_after is None:
                 raise script.error
+            if self.world.places is not None and sum(r.alive for r in self.world) >= self.world.places:
+                raise LaunchError(f"Replica {request.replica} needs 1 GPU, and none is free.", stage="place")
             replica = self.world.spawn(request)
             await asyncio.sleep(script.seconds - before)
             if script.error is not None:

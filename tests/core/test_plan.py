@@ -25,6 +25,8 @@ from jupyter_model_service.core.replica import Phase
 
 NOW = 1000.0
 TIRED = Retry(failures=5, counted_at=990.0, not_before=NOW - 1, reason="boom")
+D = Phase.DRAINING
+NO_GPU = "replica x could not be started: it needs 1 GPU, and none is free."
 R, U, L, Q = Phase.READY, Phase.UNHEALTHY, Phase.LOADING, Phase.REQUESTED
 
 
@@ -51,6 +53,13 @@ def what(p: Plan) -> list[str]:
 def want(replicas: int = 2, active: int = 1, stable: int | None = 1, **more: object) -> Want:
     return Want(running=True, replicas=replicas, active=active, stable=stable, **more)  # type: ignore[arg-type]
 
+
+def full(room: int, **more: object) -> Retry:
+    """A replica found no place beside ``room`` others."""
+    return Retry(failures=1, room=room, refusal=NO_GPU, reason=NO_GPU, **more)  # type: ignore[arg-type]
+
+
+LOST = SeenReplica("x", 2, Phase.FAILED, placed=False)  # it takes no room
 
 SITUATIONS = {
     "nothing there: all are started": (want(3, stable=None), seen(), ["+1", "+1", "+1"]),
@@ -128,6 +137,53 @@ SITUATIONS = {
         seen(("a", 1, R), ("b", 1, R), ("c", 1, R), ("x", 2, L)),
         ["~a", "~b"],
     ),
+    # a roll-out without room for one more
+    "no place beside two: one old makes room": (want(2, 2, retry=full(2)), seen(("a", 1, R), ("b", 1, R)), ["~a"]),
+    "not before the launch that failed is cleaned away": (
+        want(2, 2, retry=full(2)),
+        seen(("a", 1, R), ("b", 1, R), LOST),
+        [],
+    ),
+    "the next one waits until the place is free": (want(2, 2, retry=full(2)), seen(("a", 1, D), ("b", 1, R)), []),
+    "then it starts": (want(2, 2, retry=full(2)), seen(("b", 1, R)), ["+2"]),
+    "and nobody leaves until it serves": (want(2, 2, retry=full(2)), seen(("b", 1, R), ("x", 2, L)), []),
+    "nor when the new one is not well": (want(2, 2, retry=full(2)), seen(("b", 1, R), ("x", 2, U)), []),
+    "then the next old one": (want(2, 2, retry=full(2)), seen(("b", 1, R), ("x", 2, R)), ["~b"]),
+    "the last one waits for the place of the last old one": (
+        want(2, 2, retry=full(2)),
+        seen(("b", 1, D), ("x", 2, R)),
+        [],
+    ),
+    "three: two go on serving": (
+        want(3, 2, retry=full(3)),
+        seen(("a", 1, R), ("b", 1, R), ("c", 1, R)),
+        ["~a"],
+    ),
+    "room for one of the two more: one by one, nobody leaves early": (
+        want(3, 2, retry=full(4)),
+        seen(("a", 1, R), ("b", 1, R), ("c", 1, R), ("x", 2, L)),
+        [],
+    ),
+    "the unhealthy one makes room": (want(2, 2, retry=full(2)), seen(("a", 1, R), ("b", 1, U)), ["~b"]),
+    "two unhealthy ones: wait how they are": (want(2, 2, retry=full(2)), seen(("a", 1, U), ("b", 1, U)), []),
+    "an adopted one that was not looked at: wait, too": (
+        want(2, 2, retry=full(2)),
+        seen(("a", 1, R), SeenReplica("b", 1, Phase.STARTING, spared_until=NOW + 5)),
+        [],
+    ),
+    "one: taken back at once": (want(1, 2, retry=full(1)), seen(("a", 1, R)), ["<1"]),
+    "less than half would serve: taken back at once": (
+        want(3, 2, retry=full(2)),
+        seen(("a", 1, R), ("b", 1, R)),
+        ["<1"],
+    ),
+    "a restart of one: taken back at once": (
+        want(1, retry=full(1)),
+        seen(SeenReplica("a", 1, R, outdated=True)),
+        ["<1"],
+    ),
+    "the way back without room is tried for ever": (want(1, 1, retry=full(1)), seen(("x", 2, R)), ["+1"]),
+    "without a roll-out it is tried again": (want(2, retry=full(1)), seen(("a", 1, R)), ["+1"]),
     # giving up
     "a first revision that fails five times": (want(2, stable=None, retry=TIRED), seen(), ["!"]),
     "failed: what loads is stopped, nothing starts": (
@@ -184,6 +240,25 @@ def test_reasons_are_given_with_what_leaves() -> None:
     assert stop == Stop("a", "replaced by revision 2")
     (taken_back,) = plan(want(1, 2, stable=1, retry=TIRED), seen(("a", 1, R)), NOW).actions
     assert taken_back == TakeBack(1, "boom")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "start_anew"),
+    [
+        (want(1, 2, retry=full(1)), ("a", 1, R), "stop this one, update it and start it again"),
+        (want(1, retry=full(1)), SeenReplica("a", 1, R, outdated=True), "stop this one and start it again"),
+    ],
+    ids=["update", "restart"],
+)
+def test_a_roll_out_without_room_names_the_way_out(
+    wanted: Want, there: SeenReplica | tuple[str, int, Phase], start_anew: str
+) -> None:
+    (taken_back,) = plan(wanted, seen(there), NOW).actions
+    assert taken_back == TakeBack(
+        1,
+        "replica x could not be started: it needs 1 GPU, and none is free; "
+        f"to make room, scale another service down, or {start_anew}",
+    )
 
 
 def test_nothing_starts_before_the_back_off_is_over() -> None:

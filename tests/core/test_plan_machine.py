@@ -8,7 +8,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from jupyter_model_service.core.backoff import Retry, after_failure, after_ready
+from jupyter_model_service.core.backoff import Retry, after_failure, after_ready, without_place
 from jupyter_model_service.core.plan import (
     Drain,
     Fail,
@@ -42,6 +42,7 @@ class Model:
 
     seen: SeenReplica
     ready_at: float | None = None
+    placed: bool = False
 
 
 class PlanMachine(RuleBasedStateMachine):
@@ -55,9 +56,11 @@ class PlanMachine(RuleBasedStateMachine):
         self.retries: dict[int, Retry] = {}
         self.revisions = 1
         self.want = Want(running=True, replicas=0, active=1)
+        self.places: int | None = None  # how many replicas the machine has room for; None: any number
 
-    @initialize(replicas=st.integers(0, 5))
-    def begin(self, replicas: int) -> None:
+    @initialize(replicas=st.integers(0, 5), places=st.none() | st.integers(1, 7))
+    def begin(self, replicas: int, places: int | None) -> None:
+        self.places = places
         self.want = replace(self.want, replicas=replicas)
         self.carry_out()
 
@@ -123,6 +126,10 @@ class PlanMachine(RuleBasedStateMachine):
         model = self.replicas[data.draw(st.sampled_from(sorted(self.replicas)))]
         model.seen = replace(model.seen, in_flight=calls)
 
+    @rule(places=st.none() | st.integers(0, 7))
+    def others_take_or_leave_room(self, places: int | None) -> None:
+        self.places = places
+
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -137,11 +144,17 @@ class PlanMachine(RuleBasedStateMachine):
             assert made == plan(want, list(reversed(self.seen())), self.now), "deterministic"
             if not made.actions:
                 return
-            ready_before = self.ready()
+            ready_before, well_before = self.ready(), self.well()
+            rooms = any(isinstance(a, Drain) and a.reason.startswith("makes room") for a in made.actions)
             for action in made.actions:
                 self.act(want, action)
             if want.running and want.replicas and not any(isinstance(a, (TakeBack, Fail)) for a in made.actions):
-                assert self.ready() >= min(ready_before, want.replicas), "nobody ready leaves too early"
+                if rooms:
+                    assert want.retry.room is not None
+                    assert self.well() >= max(1, surge(want.replicas)), "half of them go on serving"
+                    assert well_before - self.well() <= 1
+                else:
+                    assert self.ready() >= min(ready_before, want.replicas), "nobody ready leaves too early"
             if any(isinstance(a, Start) for a in made.actions):
                 self.check_starts(want)
         raise AssertionError("the plan does not come to rest")
@@ -158,7 +171,10 @@ class PlanMachine(RuleBasedStateMachine):
         if isinstance(action, Start):
             self.count += 1
             id = f"r{self.count:03}"
-            self.replicas[id] = Model(SeenReplica(id, action.revision, Phase.REQUESTED, created_at=self.now))
+            seen = SeenReplica(id, action.revision, Phase.REQUESTED, created_at=self.now)
+            self.replicas[id] = Model(seen)
+            if want.retry.room is not None and any(r.revision != want.active or r.outdated for r in self.live()):
+                assert want.retry.room >= sum(r.takes_room for r in self.seen()) or self.stuck(want)
         elif isinstance(action, Drain):
             assert self.replicas[action.replica].seen.phase in SERVING, "only what serves drains"
             self.move(action.replica, Phase.DRAINING)
@@ -168,7 +184,7 @@ class PlanMachine(RuleBasedStateMachine):
         elif isinstance(action, Forget):
             assert self.replicas.pop(action.replica).seen.phase is Phase.GONE
         elif isinstance(action, TakeBack):
-            assert want.retry.tired
+            assert want.retry.tired or want.retry.room is not None
             if action.revision == want.active:
                 for model in self.replicas.values():
                     former = model.seen
@@ -196,6 +212,13 @@ class PlanMachine(RuleBasedStateMachine):
     def live(self) -> list[SeenReplica]:
         return [r for r in self.seen() if r.phase in LIVE]
 
+    def stuck(self, want: Want) -> bool:
+        """On the way back to the stable revision, without room: what is there is all that can be had."""
+        return want.active == want.stable and not any(r.outdated for r in self.live())
+
+    def well(self) -> int:
+        return sum(r.phase is Phase.READY and not r.suspect for r in self.seen())
+
     def ready(self) -> int:
         return sum(r.phase is Phase.READY for r in self.seen())
 
@@ -209,7 +232,17 @@ class PlanMachine(RuleBasedStateMachine):
             self.retries[number] = after_ready(self.retry(number))
 
     def advance(self, id: str) -> None:
-        self.move(id, NEXT[self.replicas[id].seen.phase])
+        seen = self.replicas[id].seen
+        taken = sum(m.placed for m in self.replicas.values())
+        if seen.phase is Phase.STARTING and self.places is not None and taken >= self.places:
+            self.replicas[id].seen = replace(seen, placed=False)
+            self.fail(id)
+            beside = sum(r.takes_room for r in self.seen())
+            self.retries[seen.revision] = without_place(self.retries[seen.revision], beside, "no GPU")
+            return
+        if seen.phase is Phase.STARTING:
+            self.replicas[id].placed = True
+        self.move(id, NEXT[seen.phase])
 
     def fail(self, id: str) -> None:
         model = self.replicas[id]
@@ -226,12 +259,35 @@ class PlanMachine(RuleBasedStateMachine):
     @rule()
     def all_goes_well_from_now_on(self) -> None:
         """Converges: exactly the wanted replicas of the active revision, ready, and nothing else."""
+        self.places = None
+        self.all_goes_on()
+        self.check_converged()
+
+    @precondition(lambda self: self.count < 60)
+    @rule()
+    def all_goes_well_on_a_machine_that_is_full(self) -> None:
+        """An update of a service that has exactly the room that it needs: it comes through, one by one; a single
+        replica cannot be replaced, and serves on."""
+        self.places = None
+        self.all_goes_on()
+        assume(self.want.running and self.want.replicas and not self.want.failed)
+        former = {r.id for r in self.live()}
+        self.places = self.want.replicas
+        self.update()
+        self.all_goes_on()
+        self.check_converged()
+        now = {r.id for r in self.live()}
+        assert now == former if self.want.replicas == 1 else not now & former
+
+    def all_goes_on(self) -> None:
         for _ in range(200):
             self.now += 61.0
             for id in sorted(self.replicas):
                 if id in self.replicas and self.replicas[id].seen.phase in NEXT:
                     self.advance(id)
             self.carry_out()
+
+    def check_converged(self) -> None:
         there = sorted((r.revision, r.phase) for r in self.seen())
         if not self.want.running or self.want.replicas == 0:
             assert there == []

@@ -61,6 +61,7 @@ class Chaos:
         elif kind == 3:
             world.find_error = dice.choice([None, None, LaunchError("busy")])
             world.stop_error = dice.choice([None, None, LaunchError("busy")])
+            world.places = dice.choice([None, None, 1, 2, 3])
         elif there:
             self.hurt(dice.choice(there), kind)
 
@@ -111,7 +112,7 @@ class Chaos:
         """The world is good again, to all that live and all that come."""
         stage, world = self.stage, self.stage.world
         world.on_start = lambda replica: replica.serves()
-        world.script, world.find_error, world.stop_error = StartScript(), None, None
+        world.script, world.find_error, world.stop_error, world.places = StartScript(), None, None, None
         world.scripts.clear()
         stage.store.fail_writes = None
         for timer in self.timers:

@@ -1,0 +1,242 @@
+"""Updates where every GPU is in use: one old replica makes room, if others serve meanwhile; else the way out is said."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.adapters.launch_local import LocalLauncher
+from jupyter_model_service.adapters.lease import TcpLeases
+from jupyter_model_service.adapters.probe import HttpProbe
+from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.routing import RoutingTable
+from jupyter_model_service.engine.engine import Engine
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.engine.settings import EngineSettings
+from jupyter_model_service.engine.views import ServiceView
+from jupyter_model_service.testing import (
+    CountingMeter,
+    Disk,
+    FakeDefinitions,
+    FakeReplica,
+    FakeStorage,
+    MemoryStore,
+    Shelf,
+    StartScript,
+)
+
+from .stage import NAME, OWNER, Stage, definition, play
+
+AGAIN = RevisionChange()
+
+
+async def update_and_watch(stage: Stage, change: RevisionChange = AGAIN) -> list[int]:
+    """How many took calls, each time that this changed, until the update was over."""
+    await stage.engine.update(OWNER, NAME, change=change)
+    counts = [len(stage.takes_calls())]
+
+    def over() -> bool:
+        if (count := len(stage.takes_calls())) != counts[-1]:
+            counts.append(count)
+        return stage.view.state != "updating"
+
+    await stage.until(over, 600)
+    return counts
+
+
+def test_two_replicas_on_two_gpus_are_updated_one_by_one() -> None:
+    async def scene(stage: Stage) -> None:
+        old = await stage.ready(2)
+        stage.world.places, stage.world.script = 2, StartScript(1.0)
+        assert await update_and_watch(stage) == [2, 1, 2, 1, 2]
+        assert (stage.view.stable_revision, stage.view.state, stage.view.note) == (2, "ready", None)
+        assert not {r.id for r in old} & set(stage.world.replicas)
+        draining = [e.message for e in await stage.told("replica.draining")]
+        assert [m.partition(": ")[2] for m in draining] == ["makes room for a new replica"] * 2
+        assert len(await stage.told("replica.failed")) == 1, "one start has found no place, and then it was known"
+
+    play(scene)
+
+
+def test_four_replicas_never_fall_below_three() -> None:
+    """One leaves at a time, and the next only when the new one serves."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(4)
+        stage.world.places, stage.world.script = 4, StartScript(1.0)
+        assert min(await update_and_watch(stage)) == 3
+        assert (stage.view.stable_revision, stage.view.state) == (2, "ready")
+
+    play(scene)
+
+
+def test_an_open_call_on_the_one_that_makes_room_is_finished_first() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        stage.world.places = 2
+        backends = [stage.backend(r.id) for r in stage.there()]
+        for backend in backends:
+            backend.in_flight = 1
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await asyncio.sleep(100)
+        assert len(stage.takes_calls()) == 1
+        assert len(stage.world.requests) == 3, "nothing is tried while the place is taken"
+        for backend in backends:
+            backend.in_flight = 0
+            if backend.on_idle is not None:
+                backend.on_idle()
+        await stage.until(lambda: stage.view.state == "ready", 60)
+        assert stage.view.stable_revision == 2
+
+    play(scene, Stage(definition(drain_timeout=3600)))
+
+
+def test_a_single_replica_serves_on_and_the_way_out_is_said_at_once() -> None:
+    async def scene(stage: Stage) -> None:
+        (old,) = await stage.ready(1)
+        stage.world.places = 1
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        assert await stage.until(lambda: stage.view.note, 1) < 0.5
+        note = stage.view.note or ""
+        assert note.startswith("revision 2 was taken back, revision 1 serves on: ")
+        assert "needs 1 GPU, and none is free; to make room, scale another service down, or stop this one, " in note
+        assert stage.takes_calls() == {old.id}
+        await asyncio.sleep(120)
+        assert (stage.view.state, len(stage.world.requests)) == ("ready", 2), "nothing more is tried"
+        await stage.engine.stop_service(OWNER, NAME)
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await stage.engine.start_service(OWNER, NAME)
+        await stage.until(lambda: stage.view.state == "ready", 60)
+        assert (stage.view.stable_revision, stage.view.note) == (3, None), "the way out leads out"
+
+    play(scene)
+
+
+def test_a_new_revision_that_crashes_after_room_was_made_for_it_gives_the_room_back() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        stage.world.places = 2
+
+        def comes_up(replica: FakeReplica) -> None:
+            if replica.request.revision.number == 1:
+                replica.serves()
+            else:
+                replica.becomes("loading")
+                replica.exits(1, tail=("boom",))
+
+        stage.world.on_start = comes_up
+        assert min(await update_and_watch(stage)) == 1
+        await stage.until(lambda: stage.view.state == "ready", 60)
+        assert "boom" in (stage.view.note or "")
+        assert {r.request.revision.number for r in stage.there()} == {1}
+        assert len(stage.takes_calls()) == 2
+
+    play(scene)
+
+
+def test_room_that_somebody_else_took_meanwhile_ends_the_update_and_leaves_half_serving() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        stage.world.places = 2
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await stage.until(lambda: len(stage.there()) == 1, 10)
+        stage.world.places = 1
+        await stage.until(lambda: stage.view.note, 60)
+        assert stage.view.revision == 1
+        assert len(stage.takes_calls()) == 1
+        stage.world.places = 2
+        await stage.until(lambda: stage.view.state == "ready", 70)
+
+    play(scene)
+
+
+def test_restarting_on_a_full_machine_goes_one_by_one_too() -> None:
+    async def scene(stage: Stage) -> None:
+        old = await stage.ready(2)
+        stage.world.places = 2
+        await stage.engine.restart(OWNER, NAME)
+        await stage.until(lambda: stage.view.state == "ready", 60)
+        assert not {r.id for r in old} & set(stage.world.replicas)
+        await stage.engine.scale(OWNER, NAME, 1)
+        await stage.until(lambda: len(stage.there()) == 1, 10)
+        stage.world.places = 1
+        await stage.engine.restart(OWNER, NAME)
+        await stage.until(lambda: stage.view.note, 1)
+        assert "the restart was taken back, the former replicas serve on: " in (stage.view.note or "")
+        assert "or stop this one and start it again" in (stage.view.note or "")
+
+    play(scene)
+
+
+SERVER = """
+import os, socket, sys, time
+with open(f"gpu-{os.getpid()}", "w") as file:
+    file.write(os.environ["CUDA_VISIBLE_DEVICES"])
+server = socket.create_server((sys.argv[2], int(sys.argv[1])))
+while True:
+    time.sleep(60)
+"""
+
+
+def test_real_processes_on_two_gpus_change_places_one_by_one(tmp_path: Path) -> None:
+    """Two replicas, two GPUs by their given names, a real launcher: the new ones get the GPUs of the old ones."""
+    folder = tmp_path / "chat"
+    folder.mkdir()
+    (folder / "server.py").write_text(SERVER)
+    command = (sys.executable, "/models/server.py", "8000", "0.0.0.0")
+    served = Definition("chat", "/models", 8000, command)
+    launcher = LocalLauncher(tmp_path / "replicas", gpus=lambda: ["0", "1"])
+    clock = SystemClock()
+    engine = Engine(
+        store=MemoryStore(Disk()),
+        launcher=launcher,
+        leases=TcpLeases(),
+        probe=HttpProbe(),
+        definitions=FakeDefinitions({str(folder): served}),
+        clock=clock,
+        meter=CountingMeter(),
+        routing=RoutingTable(),
+        storage=FakeStorage(Shelf(live="the folder is used as it is")),
+        endpoint_url=lambda owner, name: f"http://127.0.0.1:1/{owner}/{name}/",
+        settings=EngineSettings(strict=True),
+    )
+
+    async def state(wanted: Callable[[ServiceView], bool]) -> ServiceView:
+        deadline = clock.monotonic() + 60
+        while not wanted(view := engine.service(OWNER, NAME)):
+            assert clock.monotonic() < deadline, view
+            await asyncio.sleep(0.02)
+        return view
+
+    def gpus_of(view: ServiceView) -> list[str]:
+        return sorted((folder / f"gpu-{r.pid}").read_text() for r in view.replica_list if r.phase == "ready")
+
+    async def body() -> None:
+        await engine.start()
+        try:
+            change = RevisionChange(folder=str(folder), gpus=1)
+            await engine.create(OWNER, change=change, name=NAME, replicas=2)
+            first = await state(lambda view: view.state == "ready")
+            assert gpus_of(first) == ["0", "1"]
+            await engine.update(OWNER, NAME, change=RevisionChange(environment={"VERSION": "2"}))
+            second = await state(lambda view: view.state == "ready" and view.stable_revision == 2)
+            assert gpus_of(second) == ["0", "1"]
+            assert not {r.pid for r in first.replica_list} & {r.pid for r in second.replica_list if r.phase == "ready"}
+            reasons = {
+                e.message.partition(": ")[2] for _, e in await engine.events(OWNER, NAME) if "draining" in e.kind
+            }
+            assert reasons == {"makes room for a new replica"}
+            await engine.update(OWNER, NAME, change=RevisionChange(gpus=2))
+            third = await state(lambda view: view.note is not None and view.state == "ready")
+            assert "needs 2 GPUs, and " in (third.note or "")
+            assert "to make room, scale another service down" in (third.note or "")
+            assert third.revision == 2
+        finally:
+            await engine.stop(end_replicas=True)
+        assert list(await launcher.find()) == []
+        assert list(engine.faults) == []
+
+    asyncio.run(body())
