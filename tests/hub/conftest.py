@@ -1,0 +1,133 @@
+"""Fixtures for tests with a real Docker engine and a real JupyterHub; skipped by name where a part is missing.
+
+``hub``           one Hub for the tests of a module: JupyterHub 6.1, managed gateway, ``install()`` with its defaults;
+                  another one by ``@pytest.mark.parametrize("hub", [Setup(line=5), …], indirect=True, ids=str)``
+``deploy_hub``    ``deploy_hub(Setup(…))`` starts one for a single test, with everything removed after it
+``docker_engine`` the engine's client (docker.DockerClient); ``network`` the session's docker network;
+``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from .deployment import PROXY, PYTHONS, ROOT, Deployment, Network, Setup, make_network, remove_session
+
+HERE = Path(__file__).parent
+LIMIT = 300  # seconds for one test: a Hub takes 10 to start and 3 to end, a notebook 5 to 9 (2 cores)
+running: list[Deployment] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        for hub in running:
+            report.sections += [(f"{hub.setup}: {name}", text) for name, text in hub.logs().items()]
+
+
+@functools.cache
+def no_engine() -> str | None:
+    """Why there is no engine to test with, or None."""
+    told = subprocess.run([str(ROOT / "deploy" / "engine.sh"), "--check"], capture_output=True, text=True, timeout=30)
+    return (told.stderr.strip() or "deploy/engine.sh failed") if told.returncode else None
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Any]:
+    if (why := no_engine()) is not None:
+        pytest.skip(why)
+    client = docker.from_env(timeout=120)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def network(docker_engine: Any) -> Iterator[Network]:
+    made = make_network(docker_engine)
+    yield made
+    remove_session(docker_engine, made)
+
+
+@pytest.fixture(scope="session")
+def base_image(docker_engine: Any) -> str:
+    name = "jupyter-model-service/base:dev"
+    if not docker_engine.images.list(name=name) and (os.geteuid() != 0 or shutil.which("debootstrap") is None):
+        pytest.skip(f"the image {name} is not built, which needs root and debootstrap: deploy/images/build.sh")
+    return name
+
+
+@pytest.fixture(scope="session")
+def notebook_image(base_image: str) -> Callable[[int], str]:
+    """Built for the first test that asks; two seconds when only the package changed, nothing when nothing did."""
+
+    @functools.cache
+    def build(line: int) -> str:
+        command = [str(ROOT / "deploy" / "images" / "build.sh"), f"hub{line}"]
+        built = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        assert built.returncode == 0, built.stderr
+        return built.stdout.split()[-1]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_deployment(
+    docker_engine: Any, network: Network, notebook_image: Callable[[int], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Setup], Deployment]:
+    """A Hub that is not started yet; skips by name what this machine lacks for it."""
+
+    def make(setup: Setup) -> Deployment:
+        if not PROXY.exists():
+            pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
+        if not PYTHONS[setup.line].exists():
+            pytest.skip("JupyterHub 5.5 is not installed in .venv-hub5: make .venv-hub5/.installed")
+        image = notebook_image(setup.line)
+        return Deployment(setup, tmp_path_factory.mktemp(f"hub{setup.line}-"), network, docker_engine, image)
+
+    return make
+
+
+def _started(deployment: Deployment) -> Iterator[Deployment]:
+    running.append(deployment)
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.close()
+        running.remove(deployment)
+
+
+@pytest.fixture(scope="module")
+def hub(request: pytest.FixtureRequest, make_deployment: Callable[[Setup], Deployment]) -> Iterator[Deployment]:
+    yield from _started(make_deployment(getattr(request, "param", Setup())))
+
+
+@pytest.fixture
+def deploy_hub(make_deployment: Callable[[Setup], Deployment]) -> Iterator[Callable[[Setup], Deployment]]:
+    open_ones: list[Iterator[Deployment]] = []
+
+    def deploy(setup: Setup) -> Deployment:
+        life = _started(make_deployment(setup))
+        open_ones.append(life)
+        return next(life)
+
+    yield deploy
+    for life in reversed(open_ones):
+        life.close()  # type: ignore[attr-defined]

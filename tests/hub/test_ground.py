@@ -1,0 +1,77 @@
+"""The ground that the other tests with a real Hub stand on: plain JupyterHub, both lines, without us."""
+
+from __future__ import annotations
+
+import pytest
+
+from .deployment import ADMIN, PLAIN, Deployment, Setup, ended, eventually
+
+LINES = [PLAIN, Setup(line=5, install=None)]
+both_lines = pytest.mark.parametrize("hub", LINES, indirect=True, ids=str)
+
+
+@both_lines
+def test_a_user_has_a_notebook_on_the_sessions_network_with_her_own_home(hub: Deployment) -> None:
+    """alice's server runs in a container of this deployment; she may write to her home, and the package is there."""
+    notebook = hub.notebook("alice")
+    assert [container.id for container in hub.containers()] == [notebook.container.id]
+    assert list(notebook.container.attrs["NetworkSettings"]["Networks"]) == [hub.network.name]
+    notebook.write("notes/a.txt", "hello")
+    assert notebook.exec("cat", "/home/jovyan/notes/a.txt").stdout == "hello"
+    assert notebook.exec("id", "-un").stdout.strip() == "jovyan"
+    assert "create" in notebook.cli("--help").stdout
+    spawned = notebook.exec("sh", "-c", "echo $JUPYTERHUB_USER $JUPYTER_IMAGE_SPEC").stdout.split()
+    assert spawned == ["alice", hub.image]
+
+    notebook.stop()
+
+    eventually(lambda: not hub.containers(all=False), "no running container", 15)
+
+
+@both_lines
+def test_the_hub_in_the_notebook_is_of_the_line_asked_for(hub: Deployment) -> None:
+    """Hub and single-user server are of one line, so neither warns of the other."""
+    inside = hub.notebook("bob").exec("jupyterhub-singleuser", "--version").stdout
+    wanted = f"{hub.setup.line}."
+    assert hub.api("GET", "/").json()["version"].startswith(wanted)
+    assert inside.startswith(wanted)
+
+
+@both_lines
+def test_tokens_act_for_their_user_only(hub: Deployment) -> None:
+    """The helpers' tokens are the user's: alice is not told about bob, an admin is."""
+    alice = hub.token("alice")
+    assert hub.api("GET", "/user", token=alice).json()["name"] == "alice"
+    assert hub.api("GET", "/users/bob", token=alice).status_code == 404
+    assert hub.api("GET", "/users/bob", token=hub.token(ADMIN)).status_code == 200
+
+
+@both_lines
+def test_a_notebook_reaches_the_hub_by_its_token(hub: Deployment) -> None:
+    """A container reaches the Hub at the network's gateway address, with what the spawner gave it."""
+    script = (
+        "import json, os, urllib.request as u; "
+        "r = u.Request(os.environ['JUPYTERHUB_API_URL'] + '/user', headers={'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}); "
+        "print(json.load(u.urlopen(r, timeout=10))['name'])"
+    )
+    assert hub.notebook("carol").exec("python3", "-c", script).stdout.strip() == "carol"
+
+
+def test_servers_stay_over_an_ordered_and_a_killed_hub(deploy_hub) -> None:  # type: ignore[no-untyped-def]
+    """The same container is known again after SIGTERM and after SIGKILL; nothing of the Hub is left by ``close``."""
+    hub = deploy_hub(PLAIN)
+    before = hub.notebook("alice").container.id
+    hub.stop()
+    hub.start()
+    assert hub.notebook("alice").container.id == before
+    hub.kill()
+    hub.start()
+    assert hub.notebook("alice").container.id == before
+    processes = hub.processes()
+    assert {"jupyterhub", "node"} & {process.name() for process in processes}
+
+    hub.close()
+
+    assert all(ended(process.pid) for process in processes)
+    assert not hub.containers()
+    assert not hub.engine.volumes.list(filters={"name": hub.prefix})
