@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import zlib
 from pathlib import Path
 
-__all__ = ["RUNNER", "runner_command"]
+__all__ = ["RUNNER", "packed", "runner_argument", "runner_command"]
 
 RUNNER = Path(__file__).with_name("runner.py")
 
@@ -18,3 +21,17 @@ def runner_command(python: str, spec: Path) -> list[str]:
     """
     load = f"import sys; sys.path.insert(0, {str(RUNNER.parent)!r}); import runner; sys.exit(runner.main(sys.argv[1:]))"
     return [python, "-I", "-S", "-c", load, "--spec", str(spec)]
+
+
+@functools.lru_cache(maxsize=1)
+def runner_argument() -> str:
+    """The whole runner as the argument of ``python3 -I -S -c``, for places where no file can be handed over. A tenth
+    of the 128 KiB that Linux allows for one argument (``MAX_ARG_STRLEN``)."""
+    source = packed(RUNNER.read_text(encoding="utf-8"))
+    unpack = f"zlib.decompress(base64.b64decode('{source}'))"
+    return f"import base64,zlib;exec(compile({unpack},'runner.py','exec'))"
+
+
+def packed(text: str) -> str:
+    """As the runner takes its specification from the environment when it is long: base64 of zlib's output."""
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")

@@ -42,6 +42,8 @@ GREETING_BYTES = 4096  # nor one of somebody who has not proven anything
 PIECE_BYTES = 60_000  # of log lines in one answer; the whole message stays under 64 KiB
 UNPROVEN = 8  # connections that may be in their handshake at once
 HANDSHAKE_SECONDS = 5.0
+HTTP_REQUEST = re.compile(rb"[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\Z")
+NOTHING_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 DEAF_SECONDS = 10.0  # a gateway that says nothing for so long has gone without closing
 PENDING_LOG_REQUESTS = 32
 TAIL_LINES = 50
@@ -254,6 +256,7 @@ class Connection:
         self.closed = False
         self.proven = False
         self.expected: Optional[str] = None  # the proof that the other side owes us
+        self.refused = False  # it spoke HTTP and has its answer
         self.since = now
         self.heard = now
         self.incoming = bytearray()
@@ -340,7 +343,7 @@ class Control:
         unproven = [c for c in self._connections if not c.proven]
         if len(unproven) >= UNPROVEN:
             # The oldest goes, not the newcomer: eight silent strangers must not keep the gateway out.
-            self._drop(min(unproven, key=lambda c: c.since))
+            self._drop(min(unproven, key=lambda c: (not c.refused, c.since)))
         connection = Connection(sock, time.monotonic())
         self._connections.append(connection)
         self._loop.watch(sock, selectors.EVENT_READ, lambda events: self._ready(connection, events))
@@ -393,6 +396,8 @@ class Control:
             self._drop(connection)
             return
         connection.heard = time.monotonic()
+        if connection.refused:
+            return
         connection.incoming += data
         while not connection.closed:
             cut = connection.incoming.find(b"\n")
@@ -406,12 +411,26 @@ class Control:
                 message = json.loads(line.decode("utf-8"))
             except (ValueError, RecursionError):
                 message = None
-            if not isinstance(message, dict) or len(line) > MESSAGE_BYTES:
+            if message is None and connection.expected is None and HTTP_REQUEST.match(line):
+                self._refuse(connection)
+                return
+            elif not isinstance(message, dict) or len(line) > MESSAGE_BYTES:
                 self._drop(connection)
             elif connection.proven:
                 self._request(connection, message)
             else:
                 self._greet(connection, message)
+
+    def _refuse(self, connection: Connection) -> None:
+        """A Hub looks whether its server answers HTTP, and its proxy brings whoever likes: they see nothing."""
+        connection.refused = True
+        connection.incoming.clear()
+        try:
+            connection.sock.send(NOTHING_HERE)
+            # Closed at once, the rest of the request would turn it into a reset, which may overtake the answer.
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(connection)
 
     def _proof(self, *words: str) -> str:
         return hmac_sha256(self._secret, "|".join(words).encode("utf-8"))
@@ -1702,8 +1721,21 @@ class Runner:
         write_whole(os.path.join(self.spec.directory, "runner.json"), encode(state), 0o600)
 
 
+def unpacked(text: Optional[str]) -> Optional[str]:
+    """One variable holds 128 KiB at most, so a specification may come as zlib's output in base64."""
+    if text is None or text.lstrip().startswith("{"):
+        return text
+    import base64
+    import zlib
+
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True)).decode("utf-8")
+    except (ValueError, zlib.error):
+        raise Failure("the specification in MODEL_SERVICE_SPEC is neither JSON nor packed JSON") from None
+
+
 def read_spec(arguments: Sequence[str]) -> Spec:
-    text = os.environ.pop("MODEL_SERVICE_SPEC", None)
+    text = unpacked(os.environ.pop("MODEL_SERVICE_SPEC", None))
     if len(arguments) == 2 and arguments[0] == "--spec":
         try:
             with open(arguments[1], encoding="utf-8") as file:

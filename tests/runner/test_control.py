@@ -45,7 +45,9 @@ def test_the_runners_own_proof_cannot_be_sent_back_to_it(start_runner):
 @pytest.mark.parametrize(
     "greeting",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/2\r\n\r\n",
+        b"get / HTTP/1.1\r\n\r\n",
+        b"GET  HTTP/1.1\r\n\r\n",
         b"\xff\xfe\x00\n",
         b"[]\n",
         b"{}\n",
