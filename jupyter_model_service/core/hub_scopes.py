@@ -10,19 +10,17 @@ of that name, not a named server: the Hub takes any text there, and a replica's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from .access import Caller
+from .hub_options import SERVER_PREFIX
 from .names import owner_from
 
 __all__ = ["INVOKE", "MANAGE", "Reach", "caller_from", "invoke_scope", "reach_of"]
 
 INVOKE = "custom:model-service:invoke"
 MANAGE = "custom:model-service:manage"
-
-_OURS = "ms-"  # what the names of replicas' and jobs' servers begin with
 
 Members = Callable[[str], Collection[str]]
 """The names of a group's users; empty for a group that is not known."""
@@ -69,18 +67,16 @@ def invoke_scope(user: str, service: str) -> str:
     return f"{INVOKE}!server={user}/{service}"
 
 
-def caller_from(model: Mapping[str, Any], members: Members, system_user: str | None = None) -> Caller:
-    """The caller that the Hub's ``GET /user`` describes; ``ValueError`` when it describes nobody.
+def caller_from(
+    name: str, kind: str, scopes: Collection[str], members: Members, system_user: str | None = None
+) -> Caller:
+    """The caller whose token the Hub describes so in ``GET /user``.
 
     Who may manage: hub administrators everybody's services; whoever holds the manage scope those that it covers; and
     a user her own with any token that opens her notebook server, since what runs there acts for her anyway. A
     replica's token never manages, whatever roles the site gave to servers' tokens, and ``system_user``, who only
     holds the endpoints' tokens, owns and manages nothing.
     """
-    name, kind = model.get("name"), model.get("kind")
-    scopes = [scope for scope in model.get("scopes") or () if isinstance(scope, str)]
-    if not isinstance(name, str) or not name or kind not in ("user", "service"):
-        raise ValueError("the Hub's answer names neither a user nor a service")
     person = kind == "user"
     calls = reach_of(scopes, INVOKE)
     manages, manages_all = frozenset[str](), False
@@ -102,7 +98,7 @@ def _managed(name: str, person: bool, scopes: Collection[str], members: Members)
     if not person:
         return frozenset(), granted.everything
     own = {server for user, server in servers.servers if user == name}
-    if any(server.startswith(_OURS) for server in own):
+    if any(server.startswith(SERVER_PREFIX) for server in own):
         return frozenset(), False
     everything = granted.everything or any(reach_of(scopes, each).everything for each in ("admin:servers", "servers"))
     opens_notebook = servers.everything or name in servers.users or bool(own)

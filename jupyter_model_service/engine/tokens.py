@@ -1,4 +1,5 @@
-"""Who a bearer token belongs to, in embedded mode: endpoint tokens made here, and the gateway's control tokens.
+"""The table of endpoint tokens; in embedded mode also who any bearer token belongs to. The tokens are made here, or by
+a JupyterHub: then the table says which of its tokens are still good, so that revoking is immediate.
 
 Only SHA-256 digests are kept. A slow, salted hash guards secrets that people choose and that can be guessed; these
 are 256 random bits, which no speed of hashing helps to guess, and the hash is taken on every call. The look-up
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
-from jupyter_model_service.ports import Clock, Store, TokenRecord
+from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, TokenRecord
 
 PREFIX = "jms_"
 NAME_LIMIT = 100  # characters
@@ -39,16 +40,33 @@ class _Key:
     caller: Caller
 
 
+class OwnTokens:
+    """Implements ``ports.TokenIssuer`` where nobody else has to know: a token is good as long as the table has it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def issue(self, key: str, name: str, expires_in: float | None) -> IssuedToken:
+        expires_at = None if expires_in is None else self._clock.now() + expires_in
+        return IssuedToken(secrets.token_hex(8), PREFIX + secrets.token_urlsafe(32), expires_at)
+
+    def withdraw(self, token_id: str) -> None:
+        pass
+
+
 class EndpointTokens:
     """Implements ``ports.Identity``. Everything is in memory, so ``known`` is also all that ``resolve`` knows.
 
     ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for.
     """
 
-    def __init__(self, store: Store, clock: Clock, control: Mapping[str, Caller]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, control: Mapping[str, Caller], issuer: TokenIssuer | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._control = control
+        self._issuer = issuer or OwnTokens(clock)
         self._keys: dict[str, _Key] = {}  # by digest: those that are good unless expired
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
         self._used: dict[str, float] = {}  # by token id: last use, Unix time
@@ -89,15 +107,14 @@ class EndpointTokens:
         """
         _check_name(name)
         _check_expiry(expires_in)
-        text = PREFIX + secrets.token_urlsafe(32)
-        now = self._clock.now()
+        issued = await self._issuer.issue(key, name, expires_in)
         record = TokenRecord(
-            id=secrets.token_hex(8),
+            id=issued.id,
             service_id=service_id,
             name=name,
-            digest=digest_of(text),
-            created_at=now,
-            expires_at=None if expires_in is None else now + expires_in,
+            digest=digest_of(issued.text),
+            created_at=self._clock.now(),
+            expires_at=issued.expires_at,
         )
         # In memory first: ``forget`` then also finds a token that is still being stored. Added after, it would
         # outlive its service and open the next one of the same name. Nobody knows its text before the return.
@@ -106,10 +123,11 @@ class EndpointTokens:
             await self._store.add_token(record)
         except BaseException:
             self._drop(record)
+            self._issuer.withdraw(record.id)
             raise
         if record.id not in self._records.get(service_id, {}):
             raise NotFound(f"The service {key} was deleted meanwhile.")
-        return record, text
+        return record, issued.text
 
     def of(self, service_id: str) -> list[TokenRecord]:
         """The tokens of a service, expired ones too, oldest first, with their last use up to now."""
@@ -124,11 +142,17 @@ class EndpointTokens:
         self._keys.pop(record.digest, None)
         await self._store.remove_token(token_id)
         self._drop(record)
+        self._issuer.withdraw(token_id)
+
+    def ids(self) -> frozenset[str]:
+        """The ids of all tokens that are listed."""
+        return frozenset(token_id for records in self._records.values() for token_id in records)
 
     def forget(self, service_id: str) -> None:
         """The service is gone, and its tokens with it (the store removes them with the service)."""
         for record in list(self._records.get(service_id, {}).values()):
             self._drop(record)
+            self._issuer.withdraw(record.id)
 
     # --- last use ------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def members(group: str) -> Collection[str]:
 
 
 def user(name: str, *scopes: str, kind: str = "user") -> Caller:
-    return caller_from({"name": name, "kind": kind, "scopes": list(scopes)}, members, SYSTEM)
+    return caller_from(name, kind, scopes, members, SYSTEM)
 
 
 # --- calling -----------------------------------------------------------------------------------------
@@ -168,9 +168,3 @@ def test_the_system_user_owns_nothing_whatever_its_tokens_hold() -> None:
     caller = user(SYSTEM, f"access:servers!user={SYSTEM}", f"servers!user={SYSTEM}", "servers", MANAGE)
     assert not caller.manages_any
     assert caller.home is None
-
-
-@pytest.mark.parametrize("model", [{}, {"name": "a"}, {"name": "", "kind": "user"}, {"name": 3, "kind": "user"}])
-def test_an_answer_that_names_nobody_is_refused(model: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        caller_from(model, members)

@@ -1,0 +1,149 @@
+"""The JupyterHub's users as they were a moment ago: who an owner is, who is in a group, and who has gone.
+
+A user who was deleted and made again under the same name is another one, told by the time of its making. Which user an
+owner's services were made for is therefore kept in a file (JSON, mode 0600) of the gateway's folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..core.names import owner_from
+from ..errors import HubRefused, HubUnavailable, NotFound
+from ..ports import Clock
+from .hub_models import HubUser
+
+__all__ = ["HubUsers"]
+
+INTERVAL = 60.0  # seconds between two looks
+AGAIN = 5.0  # seconds until the next look for a user that a look did not find
+
+log = logging.getLogger(__name__)
+
+
+class UserApi(Protocol):
+    """The part of ``HubApi`` that is needed here."""
+
+    async def users(self, *, patience: float | None = None) -> Sequence[HubUser]: ...
+    async def user(self, name: str, *, patience: float | None = None) -> HubUser | None: ...
+
+
+class HubUsers:
+    """``path`` is where the users of owners are kept. Belongs to one event loop."""
+
+    def __init__(self, api: UserApi, clock: Clock, path: Path) -> None:
+        self._api = api
+        self._clock = clock
+        self._path = path
+        self._names: dict[str, str] = {}  # owner → the Hub's name
+        self._groups: dict[str, frozenset[str]] = {}
+        self._looked_at: float | None = None
+        self._looking = asyncio.Lock()
+        self._missing: set[str] = set()  # owners that the last look did not find
+        self._task: asyncio.Task[None] | None = None
+
+    # --- what others ask -----------------------------------------------------------------------------
+
+    def members(self, group: str) -> Collection[str]:
+        """The names of a group's users; empty for an unknown one."""
+        return self._groups.get(group, frozenset())
+
+    async def name_of(self, owner: str) -> str:
+        """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""
+        if owner not in self._names:
+            async with self._looking:
+                now = self._clock.monotonic()
+                if owner not in self._names and (self._looked_at is None or now >= self._looked_at + AGAIN):
+                    await self.look()
+        if owner not in self._names:
+            raise NotFound(f"The Hub has no user whose services would be {owner}'s.")
+        return self._names[owner]
+
+    async def look(self) -> Mapping[str, HubUser]:
+        """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
+        users = await self._api.users()
+        groups: dict[str, set[str]] = {}
+        for user in users:
+            for group in user.groups:
+                groups.setdefault(group, set()).add(user.name)
+        self._names = {owner_from(user.name): user.name for user in users}
+        self._groups = {group: frozenset(names) for group, names in groups.items()}
+        self._looked_at = self._clock.monotonic()
+        return {owner_from(user.name): user for user in users}
+
+    # --- who has gone --------------------------------------------------------------------------------
+
+    def start(self, owners: Callable[[], Collection[str]], gone: Callable[[str, str], Awaitable[None]]) -> None:
+        """Look each minute. ``gone(owner, why)`` is called for those of ``owners`` who are no more; called again at
+        the next look if it raises."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._watch(owners, gone), name="hub users")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self, owners: Callable[[], Collection[str]], gone: Callable[[str, str], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await self.check(owners(), gone)
+            except (HubUnavailable, HubRefused) as error:
+                log.warning("the Hub's users cannot be looked at: %s", error)
+            except Exception:  # a fault of ours must not end the task
+                log.exception("the Hub's users could not be looked through")
+            await self._clock.sleep(INTERVAL)
+
+    async def check(self, owners: Collection[str], gone: Callable[[str, str], Awaitable[None]]) -> None:
+        """One look. Somebody is gone when two looks in a row and the Hub's answer about that one user say so: a list
+        may be short for a moment, and what is removed on its account does not come back."""
+        users = await self.look()
+        book = await asyncio.to_thread(_read, self._path)
+        new = {owner: kept for owner, kept in book.items() if owner in owners}
+        missing: set[str] = set()
+        for owner in owners:
+            user = users.get(owner)
+            if user is None:
+                missing.add(owner)
+                name = book.get(owner, {}).get("name", owner)
+                if owner in self._missing and await self._api.user(name) is None:
+                    await gone(owner, f"the Hub has no user {name} any more")
+                    new.pop(owner, None)
+                    missing.discard(owner)
+                continue
+            known = book.get(owner, {}).get("created")
+            if known and user.created and known != user.created:
+                await gone(owner, f"the user {user.name} was deleted in the Hub and made anew")
+            new[owner] = {"name": user.name, "created": user.created or known or ""}
+        self._missing = missing
+        if new != book:
+            await asyncio.to_thread(_write, self._path, new)
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(owner): {str(k): str(v) for k, v in kept.items()} for owner, kept in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s cannot be read (%s): who the owners of services were is noted anew", path, error)
+        return {}
+
+
+def _write(path: Path, book: Mapping[str, Mapping[str, str]]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(book, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

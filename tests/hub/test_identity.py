@@ -1,0 +1,458 @@
+"""Who a token belongs to while the Hub answers, is silent, or says no; and the tokens that it makes for endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.adapters.hub_identity import MOST, HubIdentity
+from jupyter_model_service.adapters.hub_models import HubToken, HubUser
+from jupyter_model_service.adapters.hub_tokens import HubTokens
+from jupyter_model_service.adapters.hub_users import HubUsers
+from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.hub_scopes import INVOKE
+from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.engine.tokens import EndpointTokens
+from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, NotFound
+from jupyter_model_service.ports import ServiceRecord
+from jupyter_model_service.testing import ManualClock, MemoryStore
+
+SYSTEM = "model-service-endpoints"
+FAR = 1e10  # Unix time
+BOB = HubUser("bob", groups=("ds",), scopes=frozenset({"access:servers!server=bob/"}), created="2026-01-01")
+
+
+class SmallHub:
+    """The part of a Hub that knows tokens and users. Ids of deleted tokens are given out again."""
+
+    def __init__(self) -> None:
+        self.users_there: dict[str, HubUser] = {"bob": BOB, "alice": HubUser("alice", created="2026-01-02")}
+        self.by_token: dict[str, HubUser] = {"bobs": BOB}
+        self.endpoint_tokens: dict[str, tuple[HubToken, str]] = {}
+        self.silent: Exception | None = None
+        self.asked = 0
+        self.hold: asyncio.Event | None = None
+
+    async def _answer(self) -> None:
+        self.asked += 1
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.silent is not None:
+            raise self.silent
+
+    async def user_of(self, token: str, *, patience: float = 0.0) -> HubUser | None:
+        await self._answer()
+        return self.by_token.get(token)
+
+    async def users(self, *, patience: float | None = None) -> Sequence[HubUser]:
+        await self._answer()
+        return list(self.users_there.values())
+
+    async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
+        await self._answer()
+        return self.users_there.get(name)
+
+    async def create_token(
+        self, user: str, *, note: str, scopes: Sequence[str], expires_in: int | None, patience: float | None = None
+    ) -> tuple[HubToken, str]:
+        await self._answer()
+        if expires_in is not None and expires_in > 1000:
+            raise HubRefused("The Hub refused: expires_in must not exceed 1000.", hub_status=400)
+        number = next(n for n in range(1, 100) if f"a{n}" not in self.endpoint_tokens)
+        text = f"hub-token-{number}-{len(note)}-{self.asked}"
+        made = HubToken(
+            f"a{number}", note, frozenset(scopes), created=0.0, expires_at=FAR + expires_in if expires_in else None
+        )
+        self.endpoint_tokens[made.id] = (made, text)
+        self.by_token[text] = HubUser(user, scopes=frozenset(scopes))
+        return made, text
+
+    async def tokens_of(self, user: str, *, patience: float | None = None) -> Sequence[HubToken]:
+        await self._answer()
+        return [token for token, _ in self.endpoint_tokens.values()]
+
+    async def delete_token(self, user: str, token_id: str, *, patience: float | None = None) -> None:
+        await self._answer()
+        _, text = self.endpoint_tokens.pop(token_id)
+        self.by_token.pop(text)
+
+
+class Setting:
+    """A Hub, a service ``alice/chat``, and all that decides who may call it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hub, self.clock, self.store = SmallHub(), ManualClock(), MemoryStore()
+        self.users = HubUsers(self.hub, self.clock, folder / "owners.json")
+        self.issuer = HubTokens(self.hub, self.clock, user=SYSTEM, name_of=self.users.name_of)
+        self.tokens = EndpointTokens(self.store, self.clock, {}, self.issuer)
+        self.identity = HubIdentity(
+            self.hub, self.clock, endpoints=self.tokens, system_user=SYSTEM, members=self.users.members
+        )
+
+    async def begin(self) -> None:
+        record = ServiceRecord("s1", "alice", "chat", False, True, 1, 1, None, 5.0)
+        await self.store.add_service(record, Revision(1, "/f", Definition("Tiny", "/models", 8000), 5.0))
+
+    async def generate(self, expires_in: float | None = None) -> tuple[str, str]:
+        record, text = await self.tokens.generate("s1", "alice/chat", "laptop", expires_in)
+        return record.id, text
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[Setting], Coroutine[Any, Any, None]]], None]:
+    def whole(body: Callable[[Setting], Coroutine[Any, Any, None]]) -> None:
+        async def main() -> None:
+            setting = Setting(tmp_path)
+            await setting.begin()
+            try:
+                await asyncio.wait_for(body(setting), 30)
+            finally:
+                await setting.issuer.stop()
+                await setting.users.stop()
+                await setting.identity.close()
+
+        asyncio.run(main())
+
+    return whole
+
+
+Run = Callable[[Callable[[Setting], Coroutine[Any, Any, None]]], None]
+DOWN = HubUnavailable("The Hub is down.")
+
+
+# --- who somebody is ---------------------------------------------------------------------------------
+
+
+def test_a_confirmed_token_is_known_for_thirty_seconds(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        assert s.identity.known("bobs") is None
+        caller = await s.identity.resolve("bobs")
+        assert caller == Caller("bob", manages=frozenset({"bob"}), home="bob")
+        s.clock.advance(29.9)
+        assert s.identity.known("bobs") == caller
+        s.clock.advance(0.2)
+        assert s.identity.known("bobs") is None
+        assert await s.identity.resolve("bobs") == caller
+        assert s.hub.asked == 2
+
+    run(body)
+
+
+@pytest.mark.parametrize("error", [DOWN, HubRefused("status 500", hub_status=500)])
+def test_a_silent_hub_takes_nobodys_token_away_for_five_minutes(run: Run, error: Exception) -> None:
+    async def body(s: Setting) -> None:
+        caller = await s.identity.resolve("bobs")
+        s.hub.silent = error
+        s.clock.advance(31)
+        assert await s.identity.resolve("bobs") == caller
+        assert s.identity.known("bobs") == caller  # not one question for each call
+        s.clock.advance(268)
+        assert await s.identity.resolve("bobs") == caller
+        s.clock.advance(2)
+        with pytest.raises(HubUnavailable):
+            await s.identity.resolve("bobs")
+        assert s.identity.known("bobs") is None
+
+    run(body)
+
+
+def test_a_hub_that_hangs_holds_up_one_call_for_two_seconds_and_the_next_not_at_all(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        caller = await s.identity.resolve("bobs")
+        s.clock.advance(31)
+        s.hub.hold = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await s.identity.resolve("bobs") == caller
+        assert 1.9 < loop.time() - began < 20
+        s.hub.silent = DOWN
+        s.hub.hold.set()
+        s.hub.hold = None
+        while s.identity.known("bobs") is None:
+            await asyncio.sleep(0)
+        s.clock.advance(6)
+        s.hub.hold = asyncio.Event()
+        began = loop.time()
+        assert await s.identity.resolve("bobs") == caller
+        assert loop.time() - began < 1.5
+
+    run(body)
+
+
+def test_when_the_hub_says_no_it_is_over_at_once(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        await s.identity.resolve("bobs")
+        del s.hub.by_token["bobs"]
+        s.clock.advance(31)
+        assert await s.identity.resolve("bobs") is None
+        s.hub.silent = DOWN
+        s.clock.advance(6)
+        with pytest.raises(HubUnavailable):
+            await s.identity.resolve("bobs")
+
+    run(body)
+
+
+def test_an_unknown_token_is_not_asked_for_again_for_five_seconds(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        for _ in range(3):
+            assert await s.identity.resolve("wrong") is None
+        assert s.hub.asked == 1
+        s.hub.by_token["wrong"] = BOB
+        s.clock.advance(5.1)
+        assert await s.identity.resolve("wrong") is not None
+
+    run(body)
+
+
+def test_many_callers_at_once_are_one_question(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        s.hub.hold = asyncio.Event()
+        calls = [asyncio.ensure_future(s.identity.resolve("bobs")) for _ in range(50)]
+        calls[0].cancel()  # a caller who leaves takes the answer from nobody
+        await asyncio.sleep(0)
+        s.hub.hold.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [a.name for a in answers[1:] if isinstance(a, Caller)] == ["bob"] * 49
+        assert s.hub.asked == 1
+
+    run(body)
+
+
+def test_what_is_remembered_is_bounded(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        for number in range(MOST + 50):
+            await s.identity.resolve(f"wrong {number}")
+        assert len(s.identity._refused) == MOST
+
+    run(body)
+
+
+def test_who_is_in_a_group_is_asked_of_the_users(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        await s.users.look()
+        s.hub.by_token["carols"] = HubUser("carol", scopes=frozenset({f"{INVOKE}!group=ds"}))
+        caller = await s.identity.resolve("carols")
+        assert caller is not None
+        assert caller.may_invoke("bob", "chat")
+        assert not caller.may_invoke("alice", "chat")
+
+    run(body)
+
+
+# --- tokens of endpoints -----------------------------------------------------------------------------
+
+
+def test_a_token_of_an_endpoint_is_the_hubs_and_opens_that_endpoint(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        token_id, text = await s.generate(expires_in=600.2)
+        ((made, _),) = s.hub.endpoint_tokens.values()
+        assert made.scopes == {f"{INVOKE}!server=alice/chat"}
+        assert made.expires_at == FAR + 601
+        assert "alice/chat" in made.note
+        assert "laptop" in made.note
+        caller = await s.identity.resolve(text)
+        assert caller is not None
+        assert caller.may_invoke("alice", "chat")
+        assert not caller.may_invoke("alice", "other")
+        assert not caller.manages_any
+        assert s.identity.known(text) == caller
+        assert [t.id for t in s.tokens.of("s1")] == [token_id]
+        assert s.tokens.of("s1")[0].last_used_at is not None
+
+    run(body)
+
+
+def test_revoking_is_immediate_even_while_the_hub_is_silent_and_is_made_good_there(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        token_id, text = await s.generate()
+        assert await s.identity.resolve(text) is not None
+        s.issuer.start(s.tokens.ids)
+        s.hub.silent = DOWN
+        await s.tokens.revoke("s1", token_id)
+        assert s.identity.known(text) is None
+        assert await s.identity.resolve(text) is None
+        assert len(s.hub.endpoint_tokens) == 1
+        asked = s.hub.asked
+        s.hub.silent = None
+
+        def gone() -> bool:
+            s.clock.advance(1)
+            return not s.hub.endpoint_tokens
+
+        await _until(gone)
+        assert s.hub.asked > asked
+        assert await s.identity.resolve(text) is None
+
+    run(body)
+
+
+def test_the_tokens_of_a_deleted_service_open_no_later_one_of_that_name(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        _, text = await s.generate()
+        assert await s.identity.resolve(text) is not None
+        s.tokens.forget("s1")
+        assert s.identity.known(text) is None
+        s.clock.advance(31)
+        assert await s.identity.resolve(text) is None  # though the Hub still knows it
+
+    run(body)
+
+
+def test_a_token_of_the_system_user_that_was_not_made_here_opens_nothing(run: Run) -> None:
+    """Whoever could make one in the Hub: all scopes of the system user are of no use without our table."""
+
+    async def body(s: Setting) -> None:
+        s.hub.by_token["stray"] = HubUser(SYSTEM, scopes=frozenset({INVOKE, f"access:servers!user={SYSTEM}"}))
+        assert await s.identity.resolve("stray") is None
+        assert s.identity.known("stray") is None
+
+    run(body)
+
+
+def test_an_id_that_the_hub_gave_out_again_is_somebody_elses(run: Run) -> None:
+    """``a1`` was deleted behind our back and is now another token: revoking the old one leaves it alone."""
+
+    async def body(s: Setting) -> None:
+        old, _ = await s.generate()
+        await s.hub.delete_token(SYSTEM, "a1")
+        new, text = await s.generate()
+        assert old.partition("-")[0] == new.partition("-")[0] == "a1"
+        await s.tokens.revoke("s1", old)
+        await s.issuer.sweep(s.tokens.ids())
+        assert await s.identity.resolve(text) is not None
+
+    run(body)
+
+
+def test_what_a_crash_left_in_the_hub_is_removed_and_nothing_else(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        kept, _ = await s.generate()
+        left = HubToken("a7", "model-service alice/gone [0123abcd] x", created=0.0)
+        young = HubToken("a8", "model-service alice/new [0123abcd] x", created=s.clock.now())
+        strange = HubToken("a9", "made by hand", created=0.0)
+        for token in (left, young, strange):
+            s.hub.endpoint_tokens[token.id] = (token, token.id)
+            s.hub.by_token[token.id] = BOB
+        await s.issuer.sweep(s.tokens.ids())
+        assert set(s.hub.endpoint_tokens) == {kept.partition("-")[0], "a8", "a9"}
+
+    run(body)
+
+
+def test_what_the_hub_does_not_allow_is_told_in_its_words(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        with pytest.raises(InvalidRequest, match="must not exceed 1000"):
+            await s.generate(expires_in=5000)
+        s.hub.silent = DOWN
+        with pytest.raises(HubUnavailable):
+            await s.generate()
+        assert s.tokens.of("s1") == []
+
+    run(body)
+
+
+# --- users -------------------------------------------------------------------------------------------
+
+
+async def _until(check: Callable[[], Any]) -> None:
+    for _ in range(2000):
+        if check():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come true")
+
+
+class Gone:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    async def __call__(self, owner: str, why: str) -> None:
+        self.seen.append((owner, why))
+
+
+def test_a_user_is_gone_after_two_looks_and_an_answer_about_that_one(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        await s.users.check({"alice", "bob"}, gone)
+        alice = s.hub.users_there.pop("alice")
+        await s.users.check({"alice", "bob"}, gone)
+        s.hub.users_there["alice"] = alice  # the list was short for a moment
+        await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == []
+        del s.hub.users_there["alice"]
+        await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == []
+        await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == [("alice", "the Hub has no user alice any more")]
+
+    run(body)
+
+
+def test_a_new_user_of_the_same_name_is_another_one_even_after_a_restart(run: Run, tmp_path: Path) -> None:
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        await s.users.check({"alice"}, gone)
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        after = HubUsers(s.hub, s.clock, tmp_path / "owners.json")
+        await after.check({"alice"}, gone)
+        assert [owner for owner, _ in gone.seen] == ["alice"]
+        await after.check({"alice"}, gone)  # the services that the new one makes are her own
+        assert len(gone.seen) == 1
+
+    run(body)
+
+
+def test_an_owner_without_services_is_no_longer_kept(run: Run, tmp_path: Path) -> None:
+    """Otherwise the next user of that name would lose what she makes."""
+
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        await s.users.check({"alice"}, gone)
+        await s.users.check(set(), gone)
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        await s.users.check({"alice"}, gone)
+        assert gone.seen == []
+        assert json.loads((tmp_path / "owners.json").read_text())["alice"]["created"] == "2027-01-01"
+        assert (tmp_path / "owners.json").stat().st_mode & 0o777 == 0o600
+
+    run(body)
+
+
+def test_a_silent_hub_and_a_missing_scope_remove_nobody(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        for error in (DOWN, HubRefused("status 403", hub_status=403)):
+            s.hub.silent = error
+            for _ in range(3):
+                with pytest.raises(type(error)):
+                    await s.users.check({"alice"}, gone)
+        s.hub.silent = None
+        s.hub.users_there["alice"] = HubUser("alice", created=None)  # without the scope read:users
+        await s.users.check({"alice"}, gone)
+        assert gone.seen == []
+
+    run(body)
+
+
+def test_the_hubs_name_of_an_owner(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        s.hub.users_there["Jo É"] = HubUser("Jo É")
+        names = await s.users.look()
+        (owner,) = set(names) - {"alice", "bob"}
+        assert await s.users.name_of(owner) == "Jo É"
+        with pytest.raises(NotFound):
+            await s.users.name_of("nobody")
+        s.hub.users_there["nobody"] = HubUser("nobody")
+        with pytest.raises(NotFound):  # one look in five seconds
+            await s.users.name_of("nobody")
+        s.clock.advance(6)
+        assert await s.users.name_of("nobody") == "nobody"
+
+    run(body)
