@@ -287,11 +287,17 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     "scale": ("change the number of replicas", "Replicas that leave finish the calls that they have.", _scale),
     "update": (
         "make the next revision and roll over to it",
-        "What is left out stays as it is; --env and --mount replace the former ones. New replicas are ready before old "
+        "The folder is read again, and its files are kept. What is left out stays as it is; --env and --mount replace "
+        "the former ones. New replicas are ready before old "
         "ones leave. If the new revision does not come up, the old one goes on serving.",
         _update,
     ),
-    "rollback": ("return to an earlier revision", "", _rollback),
+    "rollback": (
+        "return to an earlier revision",
+        "It has the files that it kept of its folder, whatever became of that since; what it only links to, such as "
+        "large weights, is as it is now.",
+        _rollback,
+    ),
     "restart": ("replace every replica, new ones first", "", _restart),
     "stop": ("end all replicas; endpoint and tokens stay", "", _stop),
     "start": ("start a stopped or failed service again", "", _restart),
