@@ -57,7 +57,9 @@ $(BIN)/python:
 # JupyterHub's proxy is a node program; without npm the tests that need it are skipped by name.
 .hub/.installed-proxy:
 	@command -v npm >/dev/null || { echo "There is no npm here, and JupyterHub's proxy needs it. Install Debian's: apt-get install npm" >&2; exit 1; }
-	npm install --silent --no-audit --no-fund --prefix .hub 'configurable-http-proxy@^5'
+	@# 5 needs node 20; Debian 12 has 18.
+	npm install --silent --no-audit --no-fund --prefix .hub \
+	  configurable-http-proxy@$$(node -p 'process.versions.node.split(".")[0] >= 20 ? "^5" : "^4.6"')
 	@touch $@
 
 # The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
