@@ -1,0 +1,141 @@
+"""Who holds which GPU of a Docker host, and which are to be given next. Plain data only: what NVML counted and what
+``docker inspect`` says of the containers.
+
+Containers ask in three ways: by ids (numbers, UUIDs, ``nvidia.com/gpu=…`` of CDI), by a number of GPUs without saying
+which (the NVIDIA runtime then gives the first ones, ``-1`` all), and, under the ``nvidia`` runtime, by a variable of
+their environment or image. Since others get the first ones, ours are given from the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Gpu", "Holder", "choose", "held", "holder_of", "known_ids", "shortage"]
+
+REPLICA_LABELS = ("org.jupyter.model-service.owner", "org.jupyter.model-service.service")
+REPLICA_LABEL = "org.jupyter.model-service.replica"
+_CDI = "nvidia.com/gpu="
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """``index`` is NVML's, in the order of the PCI bus, as the container runtime counts. ``memory`` in bytes.
+    ``parts``: it is divided (MIG) and cannot be given as a whole."""
+
+    index: int
+    id: str
+    name: str = ""
+    memory: int = 0
+    parts: bool = False
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One container that can use GPUs. ``label`` is how a sentence names it (``a notebook of alice``), ``replica`` is
+    set for one of ours. ``ids`` as asked for, ``first`` how many of the first ones (``-1``: all)."""
+
+    container: str
+    label: str
+    replica: str | None = None
+    user: str | None = None
+    ids: tuple[str, ...] = ()
+    first: int = 0
+
+
+def holder_of(container: Mapping[str, Any]) -> Holder | None:
+    """Of what ``docker inspect`` says; ``None`` for a container without GPUs."""
+    config, host = container.get("Config") or {}, container.get("HostConfig") or {}
+    environment = dict(str(entry).partition("=")[::2] for entry in config.get("Env") or ())
+    ids: list[str] = []
+    first = 0
+    requests = [request for request in host.get("DeviceRequests") or () if _asks_for_gpus(request)]
+    for request in requests:
+        ids += [str(each) for each in request.get("DeviceIDs") or ()]
+        if not request.get("DeviceIDs"):
+            first = _more(first, int(request.get("Count") or 0))
+    if not requests and host.get("Runtime") == "nvidia":
+        ids = [each.strip() for each in environment.get("NVIDIA_VISIBLE_DEVICES", "").split(",")]
+    ids = [each.removeprefix(_CDI) for each in ids if each not in ("", "void", "none")]
+    if "all" in ids:
+        first, ids = -1, []
+    if not ids and not first:
+        return None
+    labels = config.get("Labels") or {}
+    label, user = _named(container, labels, environment)
+    return Holder(str(container.get("Id", "")), label, labels.get(REPLICA_LABEL), user, tuple(ids), first)
+
+
+def held(gpus: Sequence[Gpu], holders: Iterable[Holder]) -> dict[str, list[Holder]]:
+    """For each GPU that somebody holds, who: by the ids in ``gpus``."""
+    found: dict[str, list[Holder]] = {}
+    for holder in holders:
+        for gpu in gpus:
+            counted = holder.first == -1 or gpu.index < holder.first
+            if counted or any(_is(gpu, each) for each in holder.ids):
+                found.setdefault(gpu.id, []).append(holder)
+    return found
+
+
+def known_ids(gpus: Sequence[Gpu], allowed: Collection[str] | None) -> tuple[list[Gpu], list[str]]:
+    """The GPUs that may be given, and which of ``allowed`` (numbers or UUIDs; ``None``: all) there are not. Divided
+    ones cannot be given."""
+    whole = [gpu for gpu in gpus if not gpu.parts]
+    if allowed is None:
+        return whole, []
+    missing = [each for each in allowed if not any(_is(gpu, each) for gpu in whole)]
+    return [gpu for gpu in whole if any(_is(gpu, each) for each in allowed)], missing
+
+
+def choose(gpus: Sequence[Gpu], taken: Collection[str], wanted: int) -> list[str] | None:
+    """The ids of ``wanted`` GPUs that are not ``taken``, the last ones first; ``None`` when there are too few."""
+    free = [gpu.id for gpu in sorted(gpus, key=lambda gpu: -gpu.index) if gpu.id not in taken]
+    return free[:wanted] if len(free) >= wanted else None
+
+
+def shortage(wanted: int, gpus: Sequence[Gpu], holders: Mapping[str, Sequence[Holder]]) -> str:
+    """Why they cannot be given now: ``no GPU free: 2 in use by a notebook of alice, 2 by alice/koalpaca``."""
+    if not gpus:
+        return "this Docker host has no GPU that may be given"
+    if wanted > len(gpus):
+        return f"{wanted} GPUs are wanted, and this Docker host has {len(gpus)} to give"
+    counts: dict[str, int] = {}
+    for gpu in gpus:
+        for label in dict.fromkeys(holder.label for holder in holders.get(gpu.id, ())):
+            counts[label] = counts.get(label, 0) + 1
+    free = sum(1 for gpu in gpus if not holders.get(gpu.id))
+    by = ", ".join(f"{count} by {label}" for label, count in counts.items()).replace(" by ", " in use by ", 1)
+    which = "no GPU free" if not free else f"{wanted} GPUs are wanted and {free} {'is' if free == 1 else 'are'} free"
+    return f"{which}: {by}"
+
+
+def _asks_for_gpus(request: Mapping[str, Any]) -> bool:
+    if request.get("Driver") == "cdi":
+        return any(str(each).startswith(_CDI) for each in request.get("DeviceIDs") or ())
+    kinds = {str(kind) for kinds in request.get("Capabilities") or () for kind in kinds}
+    return request.get("Driver") == "nvidia" or not kinds.isdisjoint({"gpu", "nvidia"})
+
+
+def _more(first: int, second: int) -> int:
+    return -1 if -1 in (first, second) else max(first, second)
+
+
+def _is(gpu: Gpu, name: str) -> bool:
+    """``0``, ``0:1`` (a part of it), or its UUID, of which the runtime takes the beginning, too."""
+    number = name.partition(":")[0]
+    if number.isdecimal():
+        return int(number) == gpu.index
+    return len(name) > len("GPU-") and gpu.id.startswith(name)
+
+
+def _named(
+    container: Mapping[str, Any], labels: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[str, str | None]:
+    owner, service = (labels.get(label) for label in REPLICA_LABELS)
+    user = environment.get("JUPYTERHUB_USER")
+    if owner and service:
+        return f"{owner}/{service}", user
+    if user:
+        return f"a notebook of {user}", user
+    return f"the container {str(container.get('Name', '')).lstrip('/') or 'without a name'}", None
