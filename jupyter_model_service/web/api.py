@@ -34,7 +34,10 @@ def event_info(key: str, event: EventRecord) -> wire.EventInfo:
 
 
 async def info(call: Call) -> wire.GatewayInfo:
-    return call.parts.info()
+    """``owner`` is the caller's own, where a gateway has several users."""
+    found = call.parts.info()
+    home = call.caller.home if call.caller is not None else None
+    return found if home is None else found.model_copy(update={"owner": home})
 
 
 async def validate(call: Call) -> wire.ValidateAnswer:

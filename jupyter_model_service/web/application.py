@@ -54,17 +54,30 @@ def make_application(
     shutdown: Callable[[bool], None],
     prefix: str = "/",
     open_metrics: bool = False,
+    shared: bool = False,
     streams: EventStreams | None = None,
 ) -> ControlApplication:
     """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
 
     ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
-    ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent.
+    ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
+    has several users, and what concerns it as a whole is for administrators.
     """
-    routes = [replace(r, access=Access.ANYONE) if open_metrics and r.name == "metrics" else r for r in ROUTES]
+    routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
     parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
+
+
+_OF_THE_WHOLE = ("attach", "metrics", "shutdown")
+
+
+def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:
+    if open_metrics and route.name == "metrics":
+        return replace(route, access=Access.ANYONE)
+    if shared and route.name in _OF_THE_WHOLE:
+        return replace(route, access=Access.ADMIN)
+    return route
 
 
 def _pattern(path: str) -> str:

@@ -61,6 +61,11 @@ def authorise(access: Access, caller: Caller, path: Mapping[str, str]) -> None:
             return
         if not caller.may_invoke(owner, name):
             raise NotFound(f"There is no service {owner}/{name}.")
-    elif caller.manages:
+    elif access is Access.ADMIN:
+        if caller.manages_all:
+            return
+        if caller.manages_any:
+            raise Forbidden("This concerns the gateway as a whole: only an administrator of the hub may.")
+    elif caller.manages_any:
         return
     raise Forbidden("This token may call endpoints, but not manage services.")

@@ -82,7 +82,9 @@ class Call:
     def home(self) -> str:
         """The owner that new services of this caller get: the caller's own, or the only one that is managed."""
         caller = self.caller or Caller("nobody")
-        if caller.may_manage(caller.name):
+        if caller.home is not None and caller.may_manage(caller.home):
+            return caller.home
+        if caller.name in caller.manages:
             return caller.name
         if len(caller.manages) == 1:
             return next(iter(caller.manages))

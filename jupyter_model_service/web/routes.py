@@ -26,6 +26,7 @@ class Access(enum.Enum):
     ANYONE = "anyone"
     MANAGER = "manager"  # a caller that manages at least one owner's services; endpoint tokens do not
     OWNER = "owner"  # a caller that manages the {owner} in the path
+    ADMIN = "admin"  # a caller that manages everybody's services; only where a gateway has several users
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

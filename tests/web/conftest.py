@@ -23,7 +23,7 @@ from jupyter_model_service.web.application import make_application
 from jupyter_model_service.web.handler import MAX_DISCARDED
 from jupyter_model_service.web.stream import EventStreams
 
-CONTROL, ENDPOINT, BOB = "jmc_control", "jms_endpoint", "jmc_bob"
+CONTROL, ENDPOINT, BOB, ADMIN = "jmc_control", "jms_endpoint", "jmc_bob", "jmc_admin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,8 @@ class FakeTokens:
     def __init__(self) -> None:
         self.callers = {
             CONTROL: Caller("alice", manages=frozenset({"alice"})),
-            BOB: Caller("bob", manages=frozenset({"bob"})),
+            BOB: Caller("bob", manages=frozenset({"bob"}), home="bob"),
+            ADMIN: Caller("boss", manages_all=True, home="boss"),
             ENDPOINT: Caller("token:demo", invokes=frozenset({"alice/chat"}), token_id="t1"),
         }
         self.records: dict[str, list[TokenRecord]] = {}
@@ -223,6 +224,7 @@ class ControlSite:
         self.ended: list[bool] = []
         self.streams = EventStreams(heartbeat=0.1)
         self.open_metrics = False
+        self.shared = False
         self.prefix = "/"
 
     def attach(self, pid: int, create_time: float, keep: bool) -> None:
@@ -247,6 +249,7 @@ class ControlSite:
             shutdown=self.ended.append,
             prefix=self.prefix,
             open_metrics=self.open_metrics,
+            shared=self.shared,
             streams=self.streams,
         )
 

@@ -139,3 +139,53 @@ def test_metrics_can_be_opened(site: Any) -> None:
     answer = get(site, "/metrics", None)
     assert answer.text == "model_service_replicas 1.0\n"
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+# --- a gateway that several users share --------------------------------------------------------------
+
+
+def statuses(site: Any, token: str, *calls: tuple[str, str, Any]) -> list[int]:
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        return [(await client.request(method, path, json=sent)).status_code for method, path, sent in calls]
+
+    found: list[int] = site.run(body, token=token)
+    return found
+
+
+WHOLE = (
+    ("GET", "/metrics", None),
+    ("POST", "/api/v1/gateway/attach", {"pid": 1, "create_time": 1.0}),
+    ("POST", "/api/v1/gateway/shutdown", {}),
+)
+
+
+def test_what_concerns_a_shared_gateway_as_a_whole_is_for_administrators(site: Any) -> None:
+    """Any user of a hub manages services, and none of them may end the gateway or count everybody's calls."""
+    site.shared = True
+    assert statuses(site, "jmc_bob", *WHOLE) == [403, 403, 403]
+    assert site.ended == site.attached == []
+    assert statuses(site, "jmc_admin", *WHOLE) == [200, 200, 202]
+
+
+def test_an_administrator_sees_and_manages_everybodys_services(site: Any) -> None:
+    site.shared = True
+    site.engine.add("alice", "chat")
+    site.engine.add("bob", "draw")
+    listed = get(site, "/api/v1/services", "jmc_admin").json()["services"]
+    assert [(each["owner"], each["name"]) for each in listed] == [("alice", "chat"), ("bob", "draw")]
+    assert statuses(site, "jmc_admin", ("DELETE", CHAT, None)) == [202]
+    assert [each["owner"] for each in get(site, "/api/v1/services", "jmc_bob").json()["services"]] == ["bob"]
+
+
+@pytest.mark.parametrize(("token", "owner"), [("jmc_bob", "bob"), ("jmc_admin", "boss")])
+def test_new_services_and_the_gateways_description_are_the_callers_own(site: Any, token: str, owner: str) -> None:
+    assert get(site, "/api/v1/", token).json()["owner"] == owner
+    assert statuses(site, token, ("POST", "/api/v1/services", {"folder": "/m"})) == [201]
+    assert site.engine.asked[-1][:2] == ("create", owner)
+
+
+def test_a_service_of_the_hub_has_no_home_for_new_services(site: Any) -> None:
+    """It may manage everybody's; whose a new one would be it cannot say."""
+    site.tokens.callers["robot"] = Caller("service:robot", manages_all=True)
+    site.engine.add("alice", "chat")
+    assert statuses(site, "robot", ("POST", "/api/v1/services", {"folder": "/m"}), ("GET", CHAT, None)) == [403, 200]
