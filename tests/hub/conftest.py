@@ -2,7 +2,8 @@
 
 ``hub``           one Hub for the tests of a module: JupyterHub 6.1, managed gateway, ``install()`` with its defaults;
                   another one by ``@pytest.mark.parametrize("hub", [Setup(line=5), …], indirect=True, ids=str)``
-``deploy_hub``    ``deploy_hub(Setup(…))`` starts one for a single test, with everything removed after it
+``deploy_hub``    ``deploy_hub(Setup(…))`` starts one for a single test, with everything removed after it;
+                  ``wait=False``: does not wait for it (one that must not start)
 ``docker_engine`` the engine's client (docker.DockerClient); ``network`` the session's docker network;
 ``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3
 """
@@ -104,10 +105,10 @@ def make_deployment(
     return make
 
 
-def _started(deployment: Deployment) -> Iterator[Deployment]:
+def _started(deployment: Deployment, *, wait: bool = True) -> Iterator[Deployment]:
     running.append(deployment)
     try:
-        deployment.start()
+        deployment.start(wait=wait)
         yield deployment
     finally:
         deployment.close()
@@ -120,11 +121,11 @@ def hub(request: pytest.FixtureRequest, make_deployment: Callable[[Setup], Deplo
 
 
 @pytest.fixture
-def deploy_hub(make_deployment: Callable[[Setup], Deployment]) -> Iterator[Callable[[Setup], Deployment]]:
+def deploy_hub(make_deployment: Callable[[Setup], Deployment]) -> Iterator[Callable[..., Deployment]]:
     open_ones: list[Iterator[Deployment]] = []
 
-    def deploy(setup: Setup) -> Deployment:
-        life = _started(make_deployment(setup))
+    def deploy(setup: Setup, *, wait: bool = True) -> Deployment:
+        life = _started(make_deployment(setup), wait=wait)
         open_ones.append(life)
         return next(life)
 

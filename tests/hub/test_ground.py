@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from .deployment import ADMIN, PLAIN, Deployment, Setup, ended, eventually
@@ -57,7 +59,7 @@ def test_a_notebook_reaches_the_hub_by_its_token(hub: Deployment) -> None:
     assert hub.notebook("carol").exec("python3", "-c", script).stdout.strip() == "carol"
 
 
-def test_servers_stay_over_an_ordered_and_a_killed_hub(deploy_hub) -> None:  # type: ignore[no-untyped-def]
+def test_servers_stay_over_an_ordered_and_a_killed_hub(deploy_hub: Callable[..., Deployment]) -> None:
     """The same container is known again after SIGTERM and after SIGKILL; nothing of the Hub is left by ``close``."""
     hub = deploy_hub(PLAIN)
     before = hub.notebook("alice").container.id
@@ -75,3 +77,11 @@ def test_servers_stay_over_an_ordered_and_a_killed_hub(deploy_hub) -> None:  # t
     assert all(ended(process.pid) for process in processes)
     assert not hub.containers()
     assert not hub.engine.volumes.list(filters={"name": hub.prefix})
+
+
+def test_a_hub_that_does_not_start_says_why(deploy_hub: Callable[..., Deployment]) -> None:
+    """A wrong setting ends the start; status and log are there to be judged."""
+    hub = deploy_hub(Setup(install=None, config="c.JupyterHub.spawner_class = 'nonsense.Spawner'"), wait=False)
+    assert hub.process is not None
+    assert hub.process.wait(timeout=60) == 1
+    assert "nonsense.Spawner" in hub.log_tail()
