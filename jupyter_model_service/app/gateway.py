@@ -66,7 +66,8 @@ class Gateway:
             store = await SqlStore.open(files.database)
             undo.push_async_callback(_ended, "the store", store.close, 15.0)
             token = f"jmc_{secrets.token_urlsafe(32)}"
-            owner = Caller(settings.owner, manages=frozenset({settings.owner}))
+            # This token is in the hands of the user's Jupyter servers, which pass on calls of browsers.
+            owner = Caller(settings.owner, manages=frozenset({settings.owner}), forwards=True)
             tokens = EndpointTokens(store, self._clock, {digest_of(token): owner})
             await tokens.load()
             tokens.start()

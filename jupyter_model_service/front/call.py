@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,12 @@ class Call(Exchange):
         self.target, self.prefix = place.path, place.prefix
         self.owner, self.name = place.owner, place.name
         endpoint = front.routing.get(place.owner, place.name)
+        token = bearer_token(self.head.authorization)
         if endpoint is not None and endpoint.public:
+            if token is not None and self.head.forwarded:
+                self._believe(front.identity.known(token))
             self._enter(endpoint)
             return
-        token = bearer_token(self.head.authorization)
         if token is None:
             self.refuse(_UNAUTHENTICATED)
             return
@@ -95,11 +98,16 @@ class Call(Exchange):
             message = f"This token is not for service {self.owner}/{self.name}."
             self.refuse(Refusal(403, "forbidden", message))
             return
+        self._believe(caller)
         endpoint = self.down.front.routing.get(self.owner, self.name)
         if endpoint is None:
             self.refuse(self._not_found())
         else:
             self._enter(endpoint)
+
+    def _believe(self, caller: Caller | None) -> None:
+        if caller is not None and caller.forwards:
+            self.peer = replace(self.peer, trusted=True)
 
     def _not_found(self) -> Refusal:
         return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")

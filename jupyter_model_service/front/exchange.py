@@ -37,13 +37,14 @@ class Exchange(abc.ABC):
     __slots__ = (
         "_answer", "_chunked", "_connects", "_continued", "_deaths", "_fresh", "_keep", "_out", "answered",
         "backend", "body", "bridged", "connection", "desk", "done", "down", "endpoint", "first_byte", "head",
-        "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched", "tried",
+        "peer", "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched", "tried",
         "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
         self.down = down
         self.head = head
+        self.peer = down.peer
         self.body = Body()
         self.to_head = head.method == b"HEAD"
         self.wants_upgrade = head.upgrade is not None
@@ -127,7 +128,7 @@ class Exchange(abc.ABC):
             head,
             target=self.target,
             prefix=self.prefix,
-            peer=self.down.peer,
+            peer=self.peer,
             request_id=self.request_id,
             to_replica=self.endpoint is not None,
         )

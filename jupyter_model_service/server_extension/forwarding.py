@@ -22,9 +22,6 @@ from .link import GatewayLink
 #: (it has the service's own limits); these only end what nobody watches any more.
 _TIMEOUT = httpx.Timeout(None, connect=5.0, pool=5.0)
 
-#: What may stand in a request target as it is; the rest (bytes beyond ASCII) is percent-encoded.
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-
 
 class Upload:
     """The request body between Tornado (which pushes) and httpx (which pulls): one chunk at a time.
@@ -78,6 +75,19 @@ class ForwardHandler(JupyterHandler):
         """What follows ``model-service/`` in the request line as it came: %2F in a model's path stays %2F."""
         return (self.request.uri or "").removeprefix(f"{self.base_url}model-service/")
 
+    def sent_headers(self) -> list[tuple[str, str]]:
+        """What the gateway is told of the caller. Tornado decides whether a proxy in front of Jupyter is believed."""
+        request = self.request
+        return [
+            *isolation.request_headers(request.headers.get_all()),
+            *isolation.public_headers(
+                base_url=self.base_url,
+                protocol=request.protocol,
+                host=request.headers.get("Host", ""),
+                remote=request.remote_ip or "",
+            ),
+        ]
+
     def refuse_token_in_address(self) -> bool:
         """Whether the call was refused: the address reaches the model and its log, and with it the token would."""
         values = self.request.query_arguments.get("token", [])
@@ -112,7 +122,7 @@ class ForwardHandler(JupyterHandler):
         gateway = await self.gateway()
         if gateway is None:
             return
-        sent = isolation.request_headers(self.request.headers.get_all())
+        sent = self.sent_headers()
         length = self.request.headers.get("Content-Length")
         if body is not None and length is not None:
             sent.append(("Content-Length", length))
@@ -139,7 +149,7 @@ class ForwardHandler(JupyterHandler):
 
     def _gateway_target(self, gateway: GatewayFile) -> bytes:
         root = httpx.URL(gateway.url).raw_path.decode().rstrip("/")
-        return quote(f"{root}/{self.raw_target()}".encode("latin-1"), safe=_PRINTABLE).encode()
+        return quote(f"{root}/{self.raw_target()}".encode("latin-1"), safe=isolation.VISIBLE).encode()
 
     async def _relay(self, answer: httpx.Response) -> None:
         self.set_status(answer.status_code, answer.reason_phrase or None)

@@ -213,7 +213,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         if gateway is None:
             return
         headers = HTTPHeaders()
-        for name, value in isolation.request_headers(self.request.headers.get_all()):
+        for name, value in self.sent_headers():
             if not name.lower().startswith("sec-websocket-"):
                 headers.add(name, value)
         headers["Authorization"] = f"Bearer {gateway.token}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 #: No ``allow-same-origin`` (an origin of its own) and no ``allow-top-navigation`` (it cannot steer the Lab away).
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
@@ -42,7 +42,12 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
     "x-xsrftoken",
     "content-length",
     "accept-encoding",
+    # What a caller says of the way here: the gateway believes us, so we say only what we know (see ``public_headers``).
+    "forwarded",
+    "x-real-ip",
+    "x-scheme",
 }
+_SAID_OF_THE_WAY = "x-forwarded-"
 
 #: Headers by which a model could act on the whole Jupyter origin rather than on its own page.
 _NOT_FROM_MODEL = HOP_BY_HOP | {
@@ -76,6 +81,9 @@ _NOT_FROM_MODEL = HOP_BY_HOP | {
 #: A path segment that some later parser would collapse (RFC 3986 §5.2.4), percent-encoded dots included.
 _DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 
+#: What may stand in a header or a request target as it is; the rest (bytes beyond ASCII) is percent-encoded.
+VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
 Header = tuple[str, str]
 
 
@@ -86,14 +94,32 @@ def request_headers(headers: Iterable[Header], *, keep: Iterable[str] = ()) -> l
         token.strip().lower() for name, value in pairs if name.lower() == "connection" for token in value.split(",")
     }
     dropped = (_NOT_TO_GATEWAY | named) - {name.lower() for name in keep}
-    return [(name, value) for name, value in pairs if name.lower() not in dropped]
+    return [
+        (name, value)
+        for name, value in pairs
+        if name.lower() not in dropped and not name.lower().startswith(_SAID_OF_THE_WAY)
+    ]
+
+
+def public_headers(*, base_url: str, protocol: str, host: str, remote: str) -> list[Header]:
+    """How the caller sees this server: for models that build absolute links.
+
+    To the prefix, the gateway adds its own ``/endpoints/OWNER/NAME``. ``base_url`` has a slash at both ends.
+    """
+    said = [
+        ("X-Forwarded-Prefix", f"{base_url}model-service"),
+        ("X-Forwarded-Proto", protocol),
+        ("X-Forwarded-Host", host),
+        ("X-Forwarded-For", remote),
+    ]
+    return [(name, quote(value, safe=VISIBLE)) for name, value in said if value]
 
 
 def model_headers(headers: Iterable[Header], *, prefix: str) -> list[Header]:
     """A model's answer headers, made harmless for the Jupyter origin.
 
     ``prefix`` is the path of the endpoint as the browser sees it (``/user/ann/model-service/endpoints/ann/chat``):
-    a ``Location`` such as ``/404.html`` means the model's own root and is moved below it.
+    a ``Location`` such as ``/404.html`` means the model's own root and is moved below it, unless it is there already.
     """
     kept = [
         (name, _own_location(value, prefix) if name.lower() == "location" else value)
@@ -149,6 +175,8 @@ def cross_site(method: str, headers: Mapping[str, str]) -> bool:
 
 
 def _own_location(value: str, prefix: str) -> str:
-    if value.startswith("/") and not value.startswith("//"):
-        return prefix.rstrip("/") + value
+    root = prefix.rstrip("/")
+    # A model that looks at X-Forwarded-Prefix has named the whole path.
+    if value.startswith("/") and not value.startswith("//") and not re.match(re.escape(root) + "(?![^/?#])", value):
+        return root + value
     return value

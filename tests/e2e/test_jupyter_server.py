@@ -240,6 +240,51 @@ def test_forwarding_below_a_base_url_with_the_users_rights_and_nothing_of_her_cr
     assert status == 404, "the gateway itself is not the page's business"
 
 
+def test_a_model_learns_its_public_address_from_the_jupyter_server_and_from_nobody_else(
+    jupyters: Callable[..., Jupyter],
+) -> None:
+    """So that a model that makes absolute links makes them to where the page was asked for."""
+    server = jupyters(base_url="/user/ann/")
+    path = deploy_nosy(server)
+    claims = {f"X_Forwarded_{name}": "evil" for name in ("Prefix", "Host", "Proto", "For")}
+
+    def seen(body: bytes) -> dict[str, str]:
+        return {name: value for name, value in json.loads(body)["headers"] if name.startswith("X-Forwarded-")}
+
+    host = server.base.split("/")[2]
+    public = {
+        "X-Forwarded-For": "127.0.0.1, 127.0.0.1",
+        "X-Forwarded-Host": host,
+        "X-Forwarded-Prefix": f"/user/ann/{path}",
+        "X-Forwarded-Proto": "http",
+    }
+    assert seen(server.fetch(f"{path}/x", **claims)[2]) == public
+    link = f"{public['X-Forwarded-Proto']}://{public['X-Forwarded-Host']}{public['X-Forwarded-Prefix']}/y?z=1"
+    assert json.loads(server.fetch(link.removeprefix(server.base))[2])["target"] == "/y?z=1", "the link leads back"
+
+    gateway = server.gateway()
+    assert gateway is not None
+    with server.client() as client:
+        token = client.generate_token("nosy").token
+        service = client.get("nosy")
+    for public_one in (False, True):
+        if public_one:
+            with server.client() as client:
+                client.update("nosy", public=True)
+            assert seen(server.fetch(f"{path}/x", **claims)[2]) == public
+        headers = {name.replace("_", "-"): value for name, value in claims.items()}
+        request = urllib.request.Request(
+            f"{service.endpoint}x", headers={"Authorization": f"Bearer {token}", **headers}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert seen(answer.read()) == {
+                "X-Forwarded-For": "127.0.0.1",
+                "X-Forwarded-Host": gateway.url.split("/")[2],
+                "X-Forwarded-Prefix": f"/endpoints/{service.owner}/nosy",
+                "X-Forwarded-Proto": "http",
+            }
+
+
 def test_streams_arrive_as_they_are_sent(jupyters: Callable[..., Jupyter]) -> None:
     server = jupyters()
     path = deploy_nosy(server)

@@ -21,6 +21,8 @@ from .upstreams import Replica
 
 TOKEN = "jms_good"
 OTHER = "jms_other"  # valid, for another service
+OWNER = "hub_owner"  # manages the service
+FORWARDER = "jmc_control"  # the owner's Jupyter server
 SLOW = "jms_slow"  # valid, not known from memory
 LIMIT = 20.0  # seconds for anything that is waited for
 
@@ -66,6 +68,10 @@ class Tokens:
     def known(self, token: str) -> Caller | None:
         if token == TOKEN:
             return Caller("token:good", invokes=frozenset({"o/n", "o/gone"}))
+        if token == FORWARDER:
+            return Caller("o", manages=frozenset({"o"}), forwards=True)
+        if token == OWNER:
+            return Caller("o", manages=frozenset({"o"}))
         if token == OTHER:
             return Caller("token:other", invokes=frozenset({"o/other"}))
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import OTHER, SLOW, TOKEN, site, until
+from .site import FORWARDER, OTHER, OWNER, SLOW, TOKEN, site, until
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
@@ -162,6 +162,49 @@ def test_a_trusted_proxy_is_believed(run: Run) -> None:
             assert headers["X-Forwarded-Proto"] == "https"
             assert headers["X-Forwarded-Host"] == "hub.example"
             assert headers["X-Forwarded-Prefix"] == "/hub/endpoints/o/n"
+
+    run(body())
+
+
+SAID = (
+    "X-Forwarded-For: 10.1.2.3",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: hub.example",
+    "X-Forwarded-Prefix: /user/ann/model-service",
+)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_what_a_forwarder_says_of_its_callers_is_believed_and_of_nobody_else(run: Run, public: bool) -> None:
+    """The token tells who is one: the address is this machine's for every program on it."""
+
+    async def body() -> None:
+        async with site(Replica(), public=public) as here:
+            got = await here.call("/x", *SAID, token=FORWARDER)
+            headers = dict(got.json()["headers"])
+            assert headers["X-Forwarded-For"] == "10.1.2.3, 127.0.0.1"
+            assert headers["X-Forwarded-Proto"] == "https"
+            assert headers["X-Forwarded-Host"] == "hub.example"
+            assert headers["X-Forwarded-Prefix"] == "/user/ann/model-service/endpoints/o/n"
+            for token in (TOKEN, OWNER, *([None, "nonsense"] if public else [])):
+                headers = dict((await here.call("/x", *SAID, token=token)).json()["headers"])
+                assert headers["X-Forwarded-For"] == "127.0.0.1"
+                assert headers["X-Forwarded-Proto"] == "http"
+                assert headers["X-Forwarded-Host"] == headers["Host"]
+                assert headers["X-Forwarded-Prefix"] == "/endpoints/o/n"
+
+    run(body())
+
+
+def test_one_forwarded_call_makes_no_later_one_of_its_connection_believed(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/x", *SAID, token=FORWARDER))
+            first = dict((await wire.answer()).json()["headers"])
+            assert first["X-Forwarded-Host"] == "hub.example"
+            await wire.send(here.request("/x", *SAID, token=TOKEN))
+            second = dict((await wire.answer()).json()["headers"])
+            assert second["X-Forwarded-Host"] == second["Host"]
 
     run(body())
 

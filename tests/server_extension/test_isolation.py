@@ -86,3 +86,43 @@ def test_a_models_answer_keeps_no_header_that_acts_on_the_whole_origin() -> None
 def test_a_location_at_the_models_root_moves_below_the_endpoint() -> None:
     moved = dict(isolation.model_headers([("Location", "/a")], prefix="/e/o/n"))["Location"]
     assert moved == "/e/o/n/a"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("/e/o/n/a", "/e/o/n/a"),  # a model that looks at X-Forwarded-Prefix
+        ("/e/o/n", "/e/o/n"),
+        ("/e/o/n?q", "/e/o/n?q"),
+        ("/e/o/names", "/e/o/n/e/o/names"),
+        ("/", "/e/o/n/"),
+        ("a/b", "a/b"),
+        ("//other.example/", "//other.example/"),
+        ("https://other.example/", "https://other.example/"),
+    ],
+)
+def test_a_location_below_the_endpoint_or_elsewhere_stays(said: str, told: str) -> None:
+    assert dict(isolation.model_headers([("Location", said)], prefix="/e/o/n"))["Location"] == told
+
+
+def test_nothing_that_a_caller_says_of_the_way_here_goes_on() -> None:
+    said = "x-forwarded-for X-Forwarded-Prefix X-FORWARDED-HOST X-Forwarded-Proto x-forwarded-port Forwarded X-Real-IP"
+    headers = [*((name, "evil") for name in said.split()), ("X-Own", "kept")]
+    assert isolation.request_headers(headers) == [("X-Own", "kept")]
+
+
+def test_what_is_said_instead_is_the_address_that_the_caller_used() -> None:
+    assert isolation.public_headers(
+        base_url="/user/f%C3%BC@o/", protocol="https", host="lab.example:8888", remote="::1"
+    ) == [
+        ("X-Forwarded-Prefix", "/user/f%C3%BC@o/model-service"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "lab.example:8888"),
+        ("X-Forwarded-For", "::1"),
+    ]
+    odd = isolation.public_headers(base_url="/ü/", protocol="http", host="a\r\nb c", remote="")
+    assert odd == [
+        ("X-Forwarded-Prefix", "/%C3%BC/model-service"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Host", "a%0D%0Ab%20c"),
+    ]
