@@ -91,8 +91,12 @@ class StartRequest:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a started replica is. ``handle`` is plain JSON data that lets the launcher find it again after
-    any restart of ours; ``control`` is the runner's control address, ``address`` the model server's."""
+    """Where a started replica is: ``control`` is the runner's control address, ``address`` the model server's.
+
+    ``handle`` is plain JSON data of the launcher's own: the store keeps it, ``stop`` gets it back after any restart
+    of ours, and nothing else reads it. A launcher whose replicas bear another's name where they are (a container's
+    id, a server of the Hub) finds them by it; the local one goes by its directories, and only notes what it knows.
+    """
 
     handle: Mapping[str, Any]
     control: tuple[str, int]

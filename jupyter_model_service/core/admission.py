@@ -10,9 +10,10 @@ RETRY_WHEN_FULL = 1.0
 RETRY_WHEN_NONE = 5.0
 
 
-def admit(*, serving: int, starting: bool, waiting: int, queue: int, unavailable: str, key: str) -> Refusal | None:
-    """``None``: hold the caller in the queue. ``serving`` counts the replicas that serve now (all full)."""
-    if serving == 0 and not starting:
+def admit(*, serving: int, wanted: bool, waiting: int, queue: int, unavailable: str, key: str) -> Refusal | None:
+    """``None``: hold the caller in the queue. ``serving`` counts the replicas that serve now (all full), ``wanted``
+    says whether there will be one (``routing.Endpoint``)."""
+    if serving == 0 and not wanted:
         return no_replica(unavailable=unavailable, key=key)
     if waiting >= queue:
         what = "every replica is busy" if serving else "no replica is ready yet"

@@ -221,8 +221,7 @@ class IllegalTransition(Exception):
 @dataclass(frozen=True)
 class Life:
     """What is known of a replica. ``since`` is when the phase began, ``ready_at`` when it became ready for the
-    first time, ``loading_at`` when its start command was seen, all monotonic. ``reason`` says why it is not
-    (or no longer) ready."""
+    first time, both monotonic. ``reason`` says why it is not (or no longer) ready."""
 
     since: float
     phase: Phase = Phase.REQUESTED
@@ -230,7 +229,6 @@ class Life:
     action: Preparing | None = None
     pid: int | None = None
     exit: Exit | None = None
-    loading_at: float | None = None
     ready_at: float | None = None
     starts: Mapping[Phase, float] = field(default_factory=dict)  # when each phase was entered first
 
@@ -250,8 +248,7 @@ def step(life: Life, event: Event, now: float) -> Life:
     if isinstance(event, Preparing):
         return replace(new, action=event if phase is Phase.PREPARING else life.action)
     if isinstance(event, Loading):
-        loading_at = now if life.loading_at is None else life.loading_at
-        return replace(new, action=None, pid=event.pid, loading_at=loading_at)
+        return replace(new, action=None, pid=event.pid)
     if isinstance(event, (Passed, ProbeFailed, LeaseLost)) and life.phase in LEAVING:
         return new  # why it leaves is what people want to read
     if isinstance(event, Passed):

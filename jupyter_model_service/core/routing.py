@@ -36,14 +36,18 @@ class Backend:
 
 @dataclass(eq=False)
 class Endpoint:
-    """One service as the front sees it. ``starting`` says whether holding a caller can make sense."""
+    """One service as the front sees it.
+
+    ``wanted``: it is to have replicas, and is neither failed nor on its way out. So a caller for whom there is none
+    just now may be held: one is being started, or will be. Also true while all of them are well.
+    """
 
     owner: str
     name: str
     public: bool
     serving: Serving
     backends: list[Backend] = field(default_factory=list)
-    starting: bool = False
+    wanted: bool = False
     unavailable: str = ""  # why there is no replica, in words, when there is none
     waiting: int = 0  # callers in the queue
     in_flight: int = 0

@@ -41,7 +41,7 @@ class Adoption:
     async def run(self) -> None:
         """Afterwards every service is published and every living replica adopted. Raises ``LaunchError`` when the
         world cannot be seen: to start replicas then would double them."""
-        await self._publish()
+        await self._load()
         seen = await self._find()
         known = {record.id: record for record in await self._parts.store.replicas()}
         by_id = {service.id: service for service in self._controller.services.values()}
@@ -57,7 +57,8 @@ class Adoption:
         for record in known.values():
             self._end(record.id, record.placement, known_as=record)
 
-    async def _publish(self) -> None:
+    async def _load(self) -> None:
+        """The services of the store, each with its endpoint in the routing table, so that callers are held."""
         for record in await self._parts.store.services():
             revisions = {revision.number: revision for revision in await self._parts.store.revisions(record.id)}
             if record.active not in revisions:

@@ -136,7 +136,7 @@ class Commands:
         """Roll over to a new revision; ``public`` alone makes none."""
         service = self.find(owner, name)
         if change.empty and public is not None:
-            return await self._in_turn(self._publish(service, public))
+            return await self._in_turn(self._set_public(service, public))
         folder = change.folder if change.folder is not None else service.active.folder
         definition, _ = await self._definitions.load(folder)
 
@@ -291,7 +291,7 @@ class Commands:
 
         return tell
 
-    async def _publish(self, service: Service, public: bool) -> Service:
+    async def _set_public(self, service: Service, public: bool) -> Service:
         await self._want(service, lambda record: replace(record, public=public))
         self._told(service, "service.updated", "made public" if public else "made private")
         return service

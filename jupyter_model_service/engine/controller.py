@@ -338,11 +338,12 @@ class Controller:
         for replica in list(service.replicas.values()):
             if replica.live():
                 self.apply(replica, life.DrainBegun(why) if replica.serving() else life.StopBegun(why))
-        service.endpoint.starting = False
+        service.endpoint.wanted = False
         service.endpoint.unavailable = "The gateway is ending."
         wake(service.endpoint)
 
     def publish(self, service: Service) -> None:
+        """Its endpoint is in the routing table from now on; whether a token is needed there is another matter."""
         self.services[service.record.owner, service.record.name] = service
         update_endpoint(service, self._parts.clock.monotonic())
         self._parts.routing.put(service.endpoint)

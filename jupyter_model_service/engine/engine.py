@@ -147,10 +147,6 @@ class Engine:
     def subscribe(self) -> Subscription:
         return self._bus.subscribe()
 
-    def story(self, owner: str, name: str, replica: str) -> Sequence[str]:
-        """The life of one replica, a line each, for people who look for a fault."""
-        return self._journal.story(self._commands.find(owner, name).id, replica)
-
     async def events(
         self, owner: str | None, name: str | None, after: int = 0, limit: int = 100
     ) -> Sequence[tuple[str, EventRecord]]:

@@ -67,10 +67,6 @@ class Journal:
         events = [e for e in (*kept, *unwritten, *self.recent(service_id)) if e.kind == "service.stable"]
         return {number for e in events if isinstance(number := e.details.get("revision"), int)}
 
-    def story(self, service_id: str, replica: str) -> Sequence[str]:
-        """The life of one replica, a line each."""
-        return [f"{e.at:.3f} {e.kind}: {e.message}" for e in self.recent(service_id) if e.replica == replica]
-
 
 def exit_details(exit: Exit) -> dict[str, Any]:
     return {

@@ -54,10 +54,10 @@ def update_endpoint(service: Service, now: float) -> None:
     record, endpoint = service.record, service.endpoint
     endpoint.public = record.public
     endpoint.serving = service.active.definition.serving
-    starting = record.running and record.replicas > 0 and record.error is None and not service.deleting
+    wanted = record.running and record.replicas > 0 and record.error is None and not service.deleting
     unavailable = "" if any(b.serving for b in endpoint.backends) else _unavailable(service, now)
-    changed = starting != endpoint.starting
-    endpoint.starting, endpoint.unavailable = starting, unavailable
+    changed = wanted != endpoint.wanted
+    endpoint.wanted, endpoint.unavailable = wanted, unavailable
     if changed:
         wake(endpoint)
 

@@ -128,7 +128,7 @@ class Call(Exchange):
             return
         refusal = admit(
             serving=_serving(endpoint),
-            starting=endpoint.starting,
+            wanted=endpoint.wanted,
             waiting=endpoint.waiting,
             queue=self.serving.queue,
             unavailable=endpoint.unavailable,
@@ -168,7 +168,7 @@ class Call(Exchange):
         if backend is not None:
             self._go(backend)
             return True
-        if endpoint.starting or _serving(endpoint):
+        if endpoint.wanted or _serving(endpoint):
             return False
         self._waits_since = None
         self.refuse(self._in_vain(waited))
@@ -192,7 +192,7 @@ class Call(Exchange):
             return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
         if endpoint is None:
             return self._not_found()
-        if not endpoint.starting and not _serving(endpoint):
+        if not endpoint.wanted and not _serving(endpoint):
             return no_replica(unavailable=endpoint.unavailable, key=endpoint.key)
         return expired(
             serving=_serving(endpoint), unavailable=endpoint.unavailable, key=endpoint.key, seconds=round(waited)

@@ -8,7 +8,7 @@ from jupyter_model_service.core.admission import admit, expired
 
 
 @pytest.mark.parametrize(
-    ("serving", "starting", "waiting", "queue", "code"),
+    ("serving", "wanted", "waiting", "queue", "code"),
     [
         (0, False, 0, 100, "no_replica"),
         (0, True, 0, 100, None),
@@ -19,12 +19,10 @@ from jupyter_model_service.core.admission import admit, expired
         (1, False, 0, 0, "queue_full"),
     ],
 )
-def test_who_is_held_and_who_is_refused(
-    serving: int, starting: bool, waiting: int, queue: int, code: str | None
-) -> None:
+def test_who_is_held_and_who_is_refused(serving: int, wanted: bool, waiting: int, queue: int, code: str | None) -> None:
     """A refusal is always a 503 that says when to come back, and why."""
     refusal = admit(
-        serving=serving, starting=starting, waiting=waiting, queue=queue, unavailable="It is stopped.", key="o/n"
+        serving=serving, wanted=wanted, waiting=waiting, queue=queue, unavailable="It is stopped.", key="o/n"
     )
     assert (refusal.code if refusal else None) == code
     if refusal is not None:

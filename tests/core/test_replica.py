@@ -139,7 +139,7 @@ def test_since_and_starts_tell_when_a_phase_began() -> None:
     """A repeated report does not make the phase look younger."""
     life = lived(LaunchBegun(), Launched(), Loading(1), Loading(1), ProbeFailed("refused"), Passed(), ProbeFailed("x"))
     assert (life.phase, life.since) == (Phase.UNHEALTHY, 7.0)
-    assert (life.loading_at, life.ready_at) == (3.0, 6.0)
+    assert life.ready_at == 6.0
     assert life.starts == {Phase.STARTING: 1.0, Phase.LOADING: 3.0, Phase.READY: 6.0, Phase.UNHEALTHY: 7.0}
     again = step(step(life, Passed(), 8.0), ProbeFailed("y"), 9.0)
     assert (again.ready_at, again.starts[Phase.READY]) == (6.0, 6.0), "the first time counts"

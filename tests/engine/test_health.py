@@ -41,7 +41,7 @@ def test_the_last_one_is_replaced_too() -> None:
         stage.world.script = StartScript(0.1)
         victim.exits(139)
         await stage.until(lambda: not stage.takes_calls(), 0.05)
-        assert stage.endpoint.starting, "callers are held meanwhile"
+        assert stage.endpoint.wanted, "callers are held meanwhile"
         assert "exited with code 139" in (stage.view.reason or "")
         await stage.until(lambda: stage.view.state == "ready", 0.5)
 

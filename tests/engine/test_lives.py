@@ -20,7 +20,7 @@ def test_a_service_comes_up_and_takes_calls() -> None:
     async def scene(stage: Stage) -> None:
         created = await stage.create(3)
         assert (created.state, created.endpoint) == ("starting", "http://127.0.0.1:1/endpoints/ann/chat/")
-        assert stage.endpoint.starting, "callers may be held from the first moment"
+        assert stage.endpoint.wanted, "callers may be held from the first moment"
         took = await stage.until(lambda: stage.view.state == "ready")
         assert took < 0.5
         view = stage.view
@@ -112,7 +112,7 @@ def fails_with(stage: Stage, *sentences: str) -> str:
     for sentence in sentences:
         assert sentence in (view.reason or "")
     assert view.replicas.total == 0
-    assert not stage.endpoint.starting
+    assert not stage.endpoint.wanted
     assert view.reason is not None
     assert view.reason in stage.endpoint.unavailable
     return view.reason
@@ -157,7 +157,7 @@ def test_a_crash_loop_says_when_the_next_attempt_is() -> None:
         await asyncio.sleep(10)
         assert "exited with code 3 while loading" in (stage.view.reason or "")
         assert "next attempt in" in (stage.view.reason or "")
-        assert stage.endpoint.starting
+        assert stage.endpoint.wanted
         said: set[str] = set()
         for _ in range(400):
             said.add(stage.view.reason or "")

@@ -24,7 +24,7 @@ def test_replicas_are_adopted_and_not_restarted() -> None:
         await stage.kill()
         await asyncio.sleep(5)
         await stage.reopen()
-        assert stage.endpoint.starting, "callers can be held"
+        assert stage.endpoint.wanted, "callers can be held"
         assert await stage.until(lambda: len(stage.takes_calls()) == 3) < 0.3
         assert {r.id: r.pid for r in stage.view.replica_list} == pids
         assert len(await stage.told("replica.adopted")) == 3
@@ -284,7 +284,7 @@ def test_a_gateway_that_takes_its_replicas_along() -> None:
         assert stage.clock.monotonic() - began < 8
         assert stage.world.replicas == {}
         assert stage.disk.replicas == {}
-        assert (stage.endpoint.starting, stage.endpoint.unavailable) == (False, "The gateway is ending.")
+        assert (stage.endpoint.wanted, stage.endpoint.unavailable) == (False, "The gateway is ending.")
         stage.store = stage.store.reopened()
         await stage.reopen()
         await stage.until(lambda: stage.view.state == "ready")

@@ -105,7 +105,7 @@ def test_a_cold_start_holds_its_callers(run: Run, woken: bool) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
             backend = here.backends.pop()
-            here.endpoint.starting = True
+            here.endpoint.wanted = True
             wire = await here.send(here.request("/x", method="POST", body=b"b" * 300_000))
             await waiting(here, 1)
             here.backends.append(backend)
@@ -124,10 +124,10 @@ def test_no_replica_and_none_to_come(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
             here.backends.clear()
-            here.endpoint.starting = True
+            here.endpoint.wanted = True
             held = await here.send(here.request("/x"))
             await waiting(here, 1)
-            here.endpoint.starting = False
+            here.endpoint.wanted = False
             here.endpoint.unavailable = "Service o/n is stopped."
             assert here.endpoint.wake is not None
             here.endpoint.wake()
@@ -146,7 +146,7 @@ def test_a_service_removed_while_callers_wait(run: Run) -> None:
         async with site(Replica()) as here:
             here.backends.clear()
             endpoint = here.endpoint
-            endpoint.starting = True
+            endpoint.wanted = True
             held = await here.send(here.request("/x"))
             await waiting(here, 1)
             here.routing.remove("o", "n")

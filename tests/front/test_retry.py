@@ -236,7 +236,7 @@ def test_the_only_replica_is_killed_and_replaced(run: Run) -> None:
             here.replicas[0].kill()
             await until(lambda: here.endpoint.waiting == 1)
             here.backends.clear()
-            here.endpoint.starting = True
+            here.endpoint.wanted = True
             assert here.endpoint.wake is not None
             here.endpoint.wake()
             new = await Replica("new").start()
