@@ -94,20 +94,25 @@ def choose(gpus: Sequence[Gpu], taken: Collection[str], wanted: int) -> list[str
     return free[:wanted] if len(free) >= wanted else None
 
 
-def shortage(wanted: int, gpus: Sequence[Gpu], holders: Mapping[str, Sequence[Holder]]) -> str:
-    """Why they cannot be given now: ``no GPU free: 2 in use by a notebook of alice, 2 by alice/koalpaca``."""
+def shortage(wanted: int, gpus: Sequence[Gpu], holders: Mapping[str, Sequence[Holder]], user: str | None = None) -> str:
+    """Why they cannot be given now: ``no GPU free: 2 in use by a notebook of alice, 2 by alice/koalpaca``; ``user`` is
+    told of "a notebook of yours"."""
     if not gpus:
-        return "this Docker host has no GPU that may be given"
+        return "this Docker host has no GPU to give"
     if wanted > len(gpus):
         return f"{wanted} GPUs are wanted, and this Docker host has {len(gpus)} to give"
     counts: dict[str, int] = {}
     for gpu in gpus:
-        for label in dict.fromkeys(holder.label for holder in holders.get(gpu.id, ())):
+        for label in dict.fromkeys(_told(holder, user) for holder in holders.get(gpu.id, ())):
             counts[label] = counts.get(label, 0) + 1
     free = sum(1 for gpu in gpus if not holders.get(gpu.id))
     by = ", ".join(f"{count} by {label}" for label, count in counts.items()).replace(" by ", " in use by ", 1)
     which = "no GPU free" if not free else f"{wanted} GPUs are wanted and {free} {'is' if free == 1 else 'are'} free"
     return f"{which}: {by}"
+
+
+def _told(holder: Holder, user: str | None) -> str:
+    return "a notebook of yours" if user is not None and holder.user == user and not holder.replica else holder.label
 
 
 def _asks_for_gpus(request: Mapping[str, Any]) -> bool:
