@@ -15,6 +15,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -209,26 +210,33 @@ def test_a_folder_that_holds_the_copies_does_not_copy_them(tmp_path: Path) -> No
     assert (first / "app.py").read_bytes() == b"one"
 
 
-def test_a_file_that_never_rests_is_taken_as_it_was_read(directory: Path, model: Path) -> None:
-    """A log that is written to for ever keeps nobody from serving; the copy ends somewhere, and it counts as changed."""
-    log = model / "log"
-    log.write_bytes(b"begin\n")
-    resting = threading.Event()
+@pytest.mark.parametrize("rests_after", [1, 99])
+def test_a_file_that_changes_while_it_is_copied_is_read_again(
+    rests_after: int, directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-saved file must not become the revision's; a log that is written to for ever keeps nobody from serving: it
+    is taken as it was read, and counts as changed. The moment between two reads cannot be met from outside."""
+    source, copy_content, reads = model / "log", snapshot_tree._copy_content, 0
 
-    def write() -> None:
-        with open(log, "ab", buffering=0) as file:
-            while not resting.is_set():
-                file.write(b"more\n")
+    def interrupted(*arguments: Any) -> int:
+        nonlocal reads
+        reads += 1
+        size = copy_content(*arguments)
+        if reads <= rests_after:
+            with open(source, "ab") as file:
+                file.write(b"+more")
+        return size
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        kept = [keep(directory, model, number, file_bytes=64 << 20) for number in range(1, 4)][-1]
-    finally:
-        resting.set()
-        writer.join()
-    assert (copy_of(kept) / "log").read_bytes().startswith(b"begin\nmore\n")
-    assert changed(directory, kept, model) == ["log"]
+    source.write_bytes(b"begin")
+    monkeypatch.setattr(snapshot_tree, "_copy_content", interrupted)
+    kept = keep(directory, model)
+    read = (copy_of(kept) / "log").read_bytes()
+    if rests_after == 1:
+        assert (read, kept.bytes, reads) == (b"begin+more", 10, 2)
+        assert changed(directory, kept, model) == []
+    else:
+        assert (read, kept.bytes, reads) == (b"begin+more+more", 15, 3)
+        assert changed(directory, kept, model) == ["log"]
 
 
 def test_a_file_that_grows_beyond_the_limit_while_it_is_copied_becomes_a_link(

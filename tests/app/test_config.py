@@ -11,6 +11,7 @@ from traitlets.config import Config
 import jupyter_model_service
 from jupyter_model_service.app import main
 from jupyter_model_service.config import ModelService
+from jupyter_model_service.core.revision import SnapshotLimits
 from jupyter_model_service.errors import InvalidRequest
 
 ROOT = Path(jupyter_model_service.__file__).parent
@@ -45,6 +46,14 @@ def test_any_other_address_is_refused_in_one_sentence(ip: str) -> None:
 def test_zero_means_never_abandoned() -> None:
     assert settings(abandon_after=0.0).abandon_after is None  # type: ignore[attr-defined]
     assert settings().abandon_after == 900.0  # type: ignore[attr-defined]
+
+
+def test_what_is_kept_of_folders_can_be_limited() -> None:
+    usual = settings()
+    assert usual.snapshots == SnapshotLimits()  # type: ignore[attr-defined]
+    few = settings(snapshot_bytes=1, snapshot_files=2, snapshot_file_bytes=3, revisions_kept=4)
+    assert few.snapshots == SnapshotLimits(bytes=1, files=2, file_bytes=3)  # type: ignore[attr-defined]
+    assert few.revisions_kept == 4  # type: ignore[attr-defined]
 
 
 def test_the_data_directory_is_absolute(tmp_path: Path) -> None:

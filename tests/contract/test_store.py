@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving
-from jupyter_model_service.core.revision import Mount, Resources, Revision, revision_from_plain, revision_to_plain
+from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision, revision_from_plain, revision_to_plain
 from jupyter_model_service.errors import Conflict, StoreError
 from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, Store, TokenRecord
 from jupyter_model_service.testing import MemoryStore
@@ -99,6 +99,22 @@ def event(id: int, service_id: str = "s1") -> EventRecord:
 
 def token(id: str = "t1", service_id: str = "s1") -> TokenRecord:
     return TokenRecord(id=id, service_id=service_id, name="laptop", digest=id * 8, created_at=9.0)
+
+
+def test_a_removed_revision_is_gone_and_no_other(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.add_service(service("s2", "other"), revision())
+        await store.add_revision("s1", revision(2))
+        await store.remove_revision("s1", 1)
+        await store.remove_revision("s1", 7)
+        assert [r.number for r in await store.revisions("s1")] == [2]
+        assert [r.number for r in await store.revisions("s2")] == [1]
+        again = await opener.reopen(store)
+        assert [r.number for r in await again.revisions("s1")] == [2]
+        await again.close()
+
+    with_store(opener, body)
 
 
 # --- services and revisions --------------------------------------------------------------------------
@@ -444,6 +460,15 @@ revisions = st.builds(
     resources=st.builds(
         Resources, cpus=st.none() | numbers, memory=st.none() | st.integers(0, 2**50), gpus=st.integers(0, 8)
     ),
+    kept=st.builds(
+        Kept,
+        kind=st.sampled_from(["copy", "live"]),
+        path=st.none() | texts,
+        files=st.integers(0, 2**31),
+        bytes=st.integers(0, 2**50),
+        linked=st.integers(0, 9),
+        why=st.none() | texts,
+    ),
 )
 
 
@@ -457,6 +482,10 @@ def test_a_revision_stored_before_a_field_came_has_its_default() -> None:
     for late in ("image", "environment", "mounts", "resources"):
         del old[late]
     assert revision_from_plain(old) == revision()
+    del old["kept"]
+    before = revision_from_plain(old)
+    assert (before.kept.kind, before.kept.why) == ("live", "it was made before files were kept")
+    assert before.served_folder == before.folder == "/home/u/chat"
 
 
 @pytest.mark.parametrize("kind", KINDS)

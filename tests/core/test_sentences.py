@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_model_service.core.reports import Exit
-from jupyter_model_service.core.sentences import duration, in_about, last_line, told
+from jupyter_model_service.core.sentences import counted, duration, in_about, in_bytes, last_line, told
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,25 @@ def test_the_action_that_failed_is_named() -> None:
 )
 def test_a_wait_is_told_in_whole_units(seconds: float, expected: str) -> None:
     assert in_about(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1,023 bytes"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (150 << 10, "150 KiB"),
+        ((1 << 20) - 1, "1 MiB"),
+        (512 << 20, "512 MiB"),
+        (5 << 40, "5120 GiB"),
+    ],
+)
+def test_a_size_is_told_in_the_unit_that_fits(size: int, expected: str) -> None:
+    assert in_bytes(size) == expected
+
+
+def test_one_is_one_and_many_are_many() -> None:
+    assert [counted(n, "file") for n in (0, 1, 12_000)] == ["0 files", "1 file", "12,000 files"]

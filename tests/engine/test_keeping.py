@@ -139,6 +139,26 @@ def test_a_slow_copy_makes_nobody_else_wait_and_tells_how_far_it_is() -> None:
     play(scene)
 
 
+def test_what_is_being_kept_survives_the_deletion_of_another_service() -> None:
+    """Kept, and waiting for its turn: the store does not know it yet."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.definitions.put("/other", definition("other"))
+        other = RevisionChange(folder="/other")
+        await stage.engine.create(OWNER, change=other, name="other", replicas=0)
+        async with stage.engine._commands._turn:
+            updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
+            await stage.until(lambda: (stage.view.id, 2) in stage.shelf.kept)
+            stage.engine._keeping.collect()
+            await asyncio.sleep(1)
+        await updating
+        assert (stage.view.id, 2) in stage.shelf.kept
+        await stage.until(lambda: stage.view.state == "ready")
+
+    play(scene)
+
+
 def test_a_copy_that_takes_too_long_is_given_up() -> None:
     async def scene(stage: Stage) -> None:
         stage.shelf.seconds = 1000.0

@@ -78,6 +78,15 @@ def test_what_is_left_out_of_an_update_stays_none(site: Any) -> None:
     assert site.engine.asked == [("update", "alice", "chat", RevisionChange(environment={}), None)]
 
 
+def test_what_changed_in_a_folder_is_told_where_one_service_is_asked_for(site: Any) -> None:
+    """It costs a look at the folder, which a list of all services must not."""
+    site.engine.add("alice", "chat")
+    site.engine.changed = ["app.py"]
+    assert site.run(lambda c: c.get(CHAT)).json()["changed"] == ["app.py"]
+    (listed,) = site.run(lambda c: c.get("/api/v1/services")).json()["services"]
+    assert listed["changed"] is None
+
+
 def test_a_body_may_be_left_out_where_nothing_in_it_is_needed(site: Any) -> None:
     site.engine.add("alice", "chat")
     assert post(site, f"{CHAT}/rollback").status_code == 202

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -18,7 +19,7 @@ import pytest
 from jupyter_model_service.adapters.launch_local import LocalLauncher
 from jupyter_model_service.adapters.local_files import PORTS, free_port
 from jupyter_model_service.core.definition import Definition
-from jupyter_model_service.core.revision import Mount, Resources, Revision
+from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
 
@@ -160,6 +161,25 @@ def test_no_interpreter_and_no_disk_are_one_sentence(bench: Bench, tmp_path: Pat
     with pytest.raises(LaunchError, match="Not a directory"):
         asyncio.run(LocalLauncher(blocked / "replicas").start(bench.request()))
     assert bench.find() == {}
+
+
+def test_replicas_run_in_the_copy_of_their_revision_and_say_when_it_is_gone(bench: Bench, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bench.folder, copy)
+    kept = Kept("copy", str(copy), files=1)
+    placement = bench.start(kept=kept)
+    eventually(lambda: accepts(placement.address))
+    eventually(lambda: (copy / "seen.txt").exists())
+    assert not (bench.folder / "seen.txt").exists()
+    bench.stop()
+    gone = bench.revision(kept=Kept("copy", str(tmp_path / "gone")))
+    with pytest.raises(LaunchError, match=r"files of revision 1 are gone from .*gone: update the service"):
+        bench.start(kept=gone.kept)
+    with pytest.raises(InvalidRequest, match="files of revision 1 are gone"):
+        bench.launcher().check(gone)
+    assert bench.find() == {}
+    shutil.rmtree(bench.folder)
+    assert bench.launcher().check(bench.revision(kept=kept)) == []
 
 
 def test_a_model_that_listens_on_every_address_is_told(bench: Bench) -> None:
