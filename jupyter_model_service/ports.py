@@ -87,6 +87,9 @@ class StartRequest:
     revision: Revision
     secret: str = field(repr=False)
     service_id: str = ""
+    tell: Callable[[str], None] = field(
+        default=lambda waiting: None, repr=False, compare=False
+    )  # what a start waits for
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,12 @@ class Launcher(Protocol):
 
     name: str
 
-    def check(self, revision: Revision) -> Sequence[str]:
-        """What of this revision the launcher cannot enforce, one sentence each.
+    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+        """What of this revision the launcher cannot enforce, one sentence each. ``owner``: whose it will be, as far as
+        that matters; ``public``: whether callers will need a token.
 
-        Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes).
+        Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes), and for what
+        this owner may not have.
         """
 
     async def start(self, request: StartRequest) -> Placement:

@@ -96,7 +96,7 @@ class LocalLauncher:
 
     # --- ports.Launcher ---
 
-    def check(self, revision: Revision) -> Sequence[str]:
+    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
         if revision.image is not None:
             raise InvalidRequest(
                 f"The image {revision.image} cannot be used: replicas are local processes here; leave the image out."

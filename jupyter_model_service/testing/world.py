@@ -34,6 +34,7 @@ class StartScript:
     seconds: float = 0.0
     error: LaunchError | None = None
     spawned_after: float | None = None
+    waits: tuple[str, ...] = ()  # what it tells while it waits
 
 
 class FakeReplica:
@@ -212,7 +213,7 @@ class FakeLauncher:
         self.world = world if world is not None else World()
         self._generation = self.world.generation
 
-    def check(self, revision: Revision) -> Sequence[str]:
+    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
         if revision.image is not None:
             raise InvalidRequest("Replicas have no image here: leave it out.")
         return self.world.cannot_enforce
@@ -225,6 +226,8 @@ class FakeLauncher:
         script = self.world.scripts.popleft() if self.world.scripts else self.world.script
         before = script.seconds if script.spawned_after is None else min(script.spawned_after, script.seconds)
         try:
+            for reason in script.waits:
+                request.tell(reason)
             await asyncio.sleep(before)
             if script.error is not None and script.spawned_after is None:
                 raise script.error

@@ -1,0 +1,285 @@
+"""Replicas as named servers of a JupyterHub, started by the Hub's own spawner.
+
+The Hub is asked through its REST API only; containers are the business of the spawner in the Hub's process. What must
+hold at any instant, ``kill -9`` of the gateway included: a replica can be found by its server's name, which is there
+before the container and goes after it.
+
+The Hub itself notices the end of a container only when it polls, so that a look here also knocks at the control port
+of what the Hub takes for running: nobody listens there any more when the runner has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..core import policy as rules
+from ..core.command import container_spec
+from ..core.hub_options import (
+    VOLUME_PATTERN,
+    ReplicaOptions,
+    ReplicaStorage,
+    Summary,
+    VolumeMount,
+    replica_of,
+    server_name,
+)
+from ..core.policy import Policy
+from ..core.revision import Revision
+from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
+from ..ports import Clock, Placement, Seen, StartRequest
+from .hub_api import HubApi, HubServer, HubUser
+from .hub_servers import HubServers, ServerState, state_of
+from .hub_users import HubUsers
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 600.0  # the image may have to be pulled
+SWEEP_EVERY = 600.0  # between two looks at all users of the Hub
+ACTIVITY_EVERY = 60.0
+KNOCK_SECONDS = 0.3
+POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
+GPU_WAIT = 10.0  # between two attempts while no GPU is free
+ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
+WAITS = frozenset({"gpus"})  # stages of a failed start that are no fault of the replica's
+
+
+class HubLauncher:
+    """Implements ``ports.Launcher``."""
+
+    name = "hub"
+
+    def __init__(
+        self,
+        api: HubApi,
+        servers: HubServers,
+        users: HubUsers,
+        policy: Policy,
+        clock: Clock,
+        *,
+        start_limit: float = START_SECONDS,
+        abandon_after: float | None = ABANDONED_AFTER,
+    ) -> None:
+        self._api = api
+        self._servers = servers
+        self._users = users
+        self._policy = policy
+        self._clock = clock
+        self._start_limit = start_limit
+        self._abandon_after = abandon_after
+        self._where: dict[str, str] = {}  # replica → the Hub's name of its user
+        self._starting: set[str] = set()
+        self._ended: dict[str, str] = {}  # replica → why it ended, of those that are still there
+        self._swept_at: float | None = None
+
+    # --- ports.Launcher ---
+
+    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+        container_spec(revision, service="check", replica="check", abandon_after=None)
+        for mount in revision.mounts:
+            if not re.fullmatch(VOLUME_PATTERN, mount.source):
+                raise InvalidRequest(f"{mount.source} cannot be mounted: on this hub only named volumes can.")
+        user = self._users.known(owner)
+        if user is not None:
+            wish = rules.Wish(
+                image=revision.image,
+                gpus=revision.resources.gpus,
+                cpus=revision.resources.cpus,
+                memory=revision.resources.memory,
+                volumes=_volumes(revision),
+                public=public,
+            )
+            if problems := rules.check(self._policy, user.name, user.groups, wish, rules.Held()):
+                raise InvalidRequest(" ".join(problems))
+        return ()
+
+    async def start(self, request: StartRequest) -> Placement:
+        user = await self._users.name_of(request.owner)
+        options = self._options(request, user)
+        self._where[request.replica] = user
+        self._starting.add(request.replica)
+        try:
+            return _placement(user, options.server, await self._started(options, request))
+        except BaseException as error:
+            # Only of a start that did not get an answer can anything still be under way.
+            await self._servers.clean(user, options.server, settle=not isinstance(error, LaunchError))
+            raise
+        finally:
+            self._starting.discard(request.replica)
+
+    async def find(self) -> Sequence[Seen]:
+        now = self._clock.monotonic()
+        if self._swept_at is None or now - self._swept_at > SWEEP_EVERY:
+            users = await self._sweep()
+        else:
+            names = sorted(set(self._where.values()))
+            found = await asyncio.gather(*(self._api.user(name) for name in names))
+            users = [user for user in found if user is not None]
+        servers = list(self._ours(users))
+        seen = await asyncio.gather(*(self._seen(replica, server) for replica, server in servers))
+        there = {replica: server.user for replica, server in servers}
+        starting = {replica: user for replica, user in self._where.items() if replica in self._starting}
+        self._where = {**starting, **there}
+        self._ended = {one.replica: one.reason for one in seen if one.reason}
+        return seen
+
+    async def stop(self, replica: str, placement: Placement | None) -> None:
+        user = placement.handle.get("user") if placement is not None else self._where.get(replica)
+        if user is None:
+            await self._sweep()
+            user = self._where.get(replica)
+        if user is not None:
+            await self._servers.end(user, server_name(replica), settle=placement is None)
+        self._where.pop(replica, None)
+        self._ended.pop(replica, None)
+
+    async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
+        return ()  # it has a network of its own with the gateway
+
+    async def holds(self, replica: str, placement: Placement) -> bool:
+        return True  # its address is its own; the lease proves that it is still there
+
+    # --- starting ---
+
+    async def _started(self, options: ReplicaOptions, request: StartRequest) -> ServerState:
+        summary = Summary(f"{request.owner}/{request.service}", options.revision, options.image, options.gpus)
+        end = self._clock.monotonic() + self._start_limit
+        while True:
+            left = end - self._clock.monotonic()
+            try:
+                return await self._servers.start(options, summary, done=_is_placed, limit=left)
+            except LaunchError as error:
+                if error.stage not in WAITS or end - self._clock.monotonic() < GPU_WAIT:
+                    raise
+                request.tell(str(error))
+            await self._servers.end(options.user, options.server)
+            await self._clock.sleep(GPU_WAIT)
+
+    def _options(self, request: StartRequest, user: str) -> ReplicaOptions:
+        revision, resources = request.revision, request.revision.resources
+        return ReplicaOptions(
+            user=user,
+            server=server_name(request.replica),
+            owner=request.owner,
+            service=request.service,
+            service_id=request.service_id,
+            replica=request.replica,
+            secret=request.secret,
+            revision=revision.number,
+            image=revision.image,
+            spec=container_spec(
+                revision, service=request.service, replica=request.replica, abandon_after=self._abandon_after
+            ),
+            port=revision.definition.port,
+            cpus=resources.cpus,
+            memory=resources.memory,
+            gpus=resources.gpus,
+            storage=_storage(revision),
+            mounts=tuple(VolumeMount(m.source, m.target, m.read_only) for m in revision.mounts),
+        )
+
+    # --- looking ---
+
+    async def _sweep(self) -> Sequence[HubUser]:
+        """All users with their servers: what this gateway does not know of is in there, too."""
+        found = (await self._users.look()).values()
+        self._swept_at = self._clock.monotonic()
+        self._where.update((replica, server.user) for replica, server in self._ours(found))
+        return list(found)
+
+    async def _seen(self, replica: str, server: HubServer) -> Seen:
+        state = state_of(server)
+        if server.stopped or server.pending == "stop":
+            why = state.error[1] if state is not None and state.error is not None else self._ended.get(replica, "")
+            return Seen(replica, None, alive=False, reason=why)
+        if state is not None and state.error is not None:
+            return Seen(replica, None, alive=False, reason=state.error[1])
+        if state is None or not _is_placed(state):
+            return Seen(replica, None, alive=server.pending is not None)
+        placement = _placement(server.user, server.name, state)
+        if await _knock(placement.control):
+            return Seen(replica, placement, alive=True)
+        return Seen(replica, None, alive=False, reason=await self._post_mortem(replica, server))
+
+    async def _post_mortem(self, replica: str, server: HubServer) -> str:
+        """Asked to stop it, the Hub looks first how it is, finds it dead, and says why in its state."""
+        if replica in self._ended:
+            return self._ended[replica]
+        with contextlib.suppress(ModelServiceError, asyncio.TimeoutError):
+            await asyncio.wait_for(
+                self._api.stop_server(server.user, server.name, remove=False, patience=0.0), POST_MORTEM_SECONDS
+            )
+            after = await self._api.server(server.user, server.name, patience=0.0)
+            state = state_of(after) if after is not None else None
+            if state is not None and state.error is not None:
+                return state.error[1]
+        return ""
+
+    def _ours(self, users: Iterable[HubUser]) -> Iterator[tuple[str, HubServer]]:
+        for user in users:
+            for server in user.servers.values():
+                if (replica := replica_of(server.name)) is not None and self._servers.is_ours(server):
+                    yield replica, server
+
+    # --- activity ---
+
+    async def report_activity(self) -> None:
+        """Until cancelled: tell the Hub each minute that all replicas are in use, or its idle culler ends them."""
+        while True:
+            await self._clock.sleep(ACTIVITY_EVERY)
+            try:
+                await self.report_once()
+            except Exception as error:  # the next minute is soon enough
+                log.warning("The Hub could not be told that replicas are in use: %s", error)
+
+    async def report_once(self) -> None:
+        now = self._clock.now()
+        for name in sorted(set(self._where.values())):
+            user = await self._api.user(name)
+            # The whole report is refused when one server is not there, so that only what is there is reported.
+            running = {server.name: now for _, server in self._ours([user] if user else ()) if not server.stopped}
+            if running:
+                with contextlib.suppress(HubRefused):  # one went meanwhile
+                    await self._api.activity(name, running)
+
+
+def _is_placed(state: ServerState) -> bool:
+    return state.control is not None and state.address is not None
+
+
+def _placement(user: str, server: str, state: ServerState) -> Placement:
+    if state.control is None or state.address is None:
+        raise LaunchError(f"The Hub does not tell the address of the server {server}.", stage="hub")
+    handle = {"user": user, "server": server, "container": state.container, "gpus": list(state.gpus)}
+    return Placement(handle, state.control, state.address)
+
+
+def _storage(revision: Revision) -> ReplicaStorage | None:
+    kept = revision.kept
+    if kept.path is None:
+        return None
+    return ReplicaStorage("snapshot" if kept.kind == "copy" else "volume", kept.path)
+
+
+def _volumes(revision: Revision) -> dict[str, bool]:
+    """Whole volumes by name, and whether they are to be writable."""
+    wanted = {mount.source: not mount.read_only for mount in revision.mounts}
+    storage = _storage(revision)
+    if storage is not None and storage.kind == "volume":
+        wanted.setdefault(storage.volume, False)
+    return wanted
+
+
+async def _knock(control: tuple[str, int]) -> bool:
+    """False only when the machine at that address says that nobody listens. The runner does as long as it lives."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(*control), KNOCK_SECONDS)
+    except ConnectionRefusedError:
+        return False
+    except (OSError, asyncio.TimeoutError):
+        return True  # paused, out of reach, or we have no descriptor left: no proof of anything
+    writer.close()
+    return True
