@@ -243,17 +243,15 @@ def _copy_content(reading: Any, target: Path, most: int, source: Path) -> int:
     """Bytes written: all of it, or one more than ``most``."""
     writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with _named(target):
-            if _shared(reading.fileno(), writing):
-                return os.fstat(writing).st_size
+        if _shared(reading.fileno(), writing):
+            return os.fstat(writing).st_size
         size = 0
         while size <= most:
             with _named(source):
                 part = reading.read(min(CHUNK, most + 1 - size))
             if not part:
                 return size
-            with _named(target):
-                size += _written(writing, part)
+            size += _written(writing, part)
         return size
     finally:
         os.close(writing)
@@ -279,7 +277,7 @@ def _shared(reading: int, writing: int) -> bool:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Any:
-    """An error of a read or a write says of which file."""
+    """An error of a read says of which file; one without a name is of the copy."""
     try:
         yield
     except OSError as error:

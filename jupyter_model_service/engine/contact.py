@@ -14,6 +14,7 @@ from ..core import replica as life
 from ..core.replica import Phase
 from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseSample, LeaseState, RunnerState
 from ..core.sentences import duration, told
+from ..core.words import FOLDER
 from ..ports import Seen
 from .state import Parts, Replica
 from .tasks import Tasks, within
@@ -114,7 +115,7 @@ class Contact:
             self._exited(replica, state)
         elif state.phase == "preparing":
             if replica.live():
-                self._emit(replica, life.Preparing(state.action, state.actions, state.label))
+                self._emit(replica, life.Preparing(state.action, state.actions, _as_written(replica, state.label)))
         elif state.phase == "loading":
             self._emit(replica, life.Loading(state.model_pid))
         elif state.phase == "stopping" and replica.live():
@@ -124,7 +125,7 @@ class Contact:
         if replica.exited.is_set() or state.exit is None:
             return
         replica.exited.set()
-        reason = told(state.exit, was_ready=replica.life.ready_at is not None, label=state.label)
+        reason = told(state.exit, was_ready=replica.life.ready_at is not None, label=_as_written(replica, state.label))
         self._emit(replica, life.Exited(state.exit, reason))
 
     def _doubt(self, replica: Replica, patience: float, looks: Sequence[float] = AFTER_A_LOSS) -> None:
@@ -149,6 +150,12 @@ class Contact:
         said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
         why = f": {replica.silence}" if replica.silence else ""
         self._emit(replica, life.GaveUp(f"{said} {duration(patience)}{why}"))
+
+
+def _as_written(replica: Replica, label: str) -> str:
+    """A pre-start action with ``/models`` as in the definition: where the copy lies that it stands for helps nobody."""
+    kept = replica.revision.kept
+    return label.replace(kept.path, FOLDER) if kept.kind == "copy" and kept.path else label
 
 
 def _task(replica: Replica) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import shutil
@@ -13,13 +14,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_model_service.adapters import snapshot_tree
+from jupyter_model_service.adapters import snapshot_tree, snapshots
 from jupyter_model_service.adapters.snapshots import LocalSnapshots
 from jupyter_model_service.core.revision import Kept, SnapshotLimits
 from jupyter_model_service.errors import InvalidRequest, StoreError
@@ -186,10 +188,14 @@ def test_any_name_is_a_name(name: bytes, directory: Path, model: Path) -> None:
     assert len(told) <= 200
 
 
-def test_a_folder_beyond_a_limit_is_live_and_says_which(directory: Path, model: Path) -> None:
+def test_a_folder_beyond_a_limit_is_live_and_says_which(
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found out before anything is copied."""
     for number in range(6):
         (model / f"f{number}").write_bytes(b"x" * 10)
     assert keep(directory, model, files=6, bytes=60).kind == "copy"
+    monkeypatch.delattr(snapshots, "copy_entry")
     few = keep(directory, model, files=5)
     assert (few.kind, few.why) == ("live", "the folder holds more than 5 files")
     small = keep(directory, model, bytes=59)
@@ -282,6 +288,52 @@ def small_files_only() -> Iterator[None]:
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, former)
     signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_from_a_folder_that_cannot_be_read(
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Also where the copies lie in the folder itself, and where the error is of a link to the original."""
+    (model / "b.bin").write_bytes(b"b" * 9000)
+
+    def no_space(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr(os, "symlink", no_space)
+    with pytest.raises(StoreError, match=r"cannot be copied to .*: no space left on device"):
+        keep(directory, model, file_bytes=100)
+    request.getfixturevalue("small_files_only")
+    with pytest.raises(StoreError, match="file too large"):
+        keep(model / "data", model)
+
+
+def test_a_cancelled_copy_ends_after_the_file_that_it_is_at(
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1000):
+        (model / f"f{number}").write_bytes(b"x")
+    begun, copied, copy_entry = threading.Event(), 0, snapshots.copy_entry
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal copied
+        copied += 1
+        begun.set()
+        time.sleep(0.02)  # the whole would take 20 s
+        return copy_entry(*arguments)
+
+    monkeypatch.setattr(snapshots, "copy_entry", slow)
+
+    async def body() -> None:
+        storage = LocalSnapshots(directory)
+        task = asyncio.ensure_future(storage.keep("s1", 1, str(model), lambda files, size: None))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert copied < 200
+        assert list(directory.iterdir()) == []
+
+    asyncio.run(body())
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(

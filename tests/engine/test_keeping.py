@@ -10,6 +10,7 @@ from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import DefinitionError, InvalidRequest, Overloaded, StoreError
 from jupyter_model_service.ports import EventRecord
+from jupyter_model_service.testing import FakeReplica
 
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
 from .test_commands import crashes_in
@@ -214,8 +215,9 @@ def test_a_deleted_service_has_its_files_until_its_last_replica_is_gone() -> Non
         await update(stage)
         stage.there()[0].stop_seconds = 5.0
         await stage.engine.delete(OWNER, NAME)
+        stage.engine._keeping.collect()  # as another service's update does
         await asyncio.sleep(2)
-        assert numbers(stage) == [1, 2]
+        assert numbers(stage) == [2]
         await stage.until(lambda: not stage.engine.services())
         await asyncio.sleep(0.1)
         assert stage.shelf.kept == {}
@@ -239,7 +241,13 @@ def test_old_revisions_are_dropped_with_their_files() -> None:
             await stage.engine.update(OWNER, NAME, change=AGAIN)
         await asyncio.sleep(1)
         assert [r.number for r in stage.view.revisions] == [5, 7, 8, 9]
+        await stage.engine.stop_service(OWNER, NAME)
+        await stage.until(lambda: not stage.world.replicas)
+        stage.world.on_start = lambda replica: replica.serves()
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        assert [r.number for r in stage.view.revisions] == [5, 8, 9, 10], "the stable one stays, though nothing runs it"
         await stage.engine.rollback(OWNER, NAME, 5)
+        await stage.engine.start_service(OWNER, NAME)
         await stage.until(lambda: stage.view.state == "ready")
 
     play(scene, Stage(settings=EngineSettings(strict=True, revisions_kept=3)))
@@ -312,6 +320,24 @@ def test_an_update_that_is_taken_back_goes_back_to_the_old_files() -> None:
         stage.there()[0].dies()
         await stage.until(lambda: stage.view.state == "ready" and len(stage.there()) == 1)
         assert runs(stage) == [b"1"]
+
+    play(scene)
+
+
+def test_a_pre_start_action_is_shown_as_it_is_written() -> None:
+    async def scene(stage: Stage) -> None:
+        def prepare(replica: FakeReplica) -> None:
+            folder = replica.request.revision.served_folder
+            replica.becomes("preparing", action=1, actions=1, label=f"run_command pip install -r {folder}/r.txt")
+
+        stage.world.on_start = prepare
+        await stage.create()
+        await stage.until(lambda: stage.view.replica_list and stage.view.replica_list[0].phase == "preparing")
+        action = stage.view.replica_list[0].action
+        assert action is not None
+        assert action.label == "run_command pip install -r /models/r.txt"
+        stage.there()[0].exits(1, stage="prepare", action=1, tail=("no such index",))
+        await stage.until(lambda: any("/models/r.txt" in (r.reason or "") for r in stage.view.replica_list))
 
     play(scene)
 
