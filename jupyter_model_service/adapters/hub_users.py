@@ -22,6 +22,7 @@ from .hub_models import HubUser
 __all__ = ["HubUsers"]
 
 INTERVAL = 60.0  # seconds between two looks
+SOON = 10.0  # seconds until the next look after one that failed
 AGAIN = 5.0  # seconds until the next look for a user that a look did not find
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,13 @@ class HubUsers:
         self._api = api
         self._clock = clock
         self._path = path
-        self._names: dict[str, str] = {}  # owner → the Hub's name
+        self._users: dict[str, HubUser] = {}  # by owner
         self._groups: dict[str, frozenset[str]] = {}
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
         self._missing: set[str] = set()  # owners that the last look did not find
         self._task: asyncio.Task[None] | None = None
+        self.problem: str | None = None  # why the last look failed, if it did
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -54,28 +56,37 @@ class HubUsers:
         """The names of a group's users; empty for an unknown one."""
         return self._groups.get(group, frozenset())
 
+    def known(self, owner: str) -> HubUser | None:
+        """The user that ``owner`` stands for, as of the last look."""
+        return self._users.get(owner)
+
     async def name_of(self, owner: str) -> str:
         """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""
-        if owner not in self._names:
+        if owner not in self._users:
             async with self._looking:
                 now = self._clock.monotonic()
-                if owner not in self._names and (self._looked_at is None or now >= self._looked_at + AGAIN):
+                if owner not in self._users and (self._looked_at is None or now >= self._looked_at + AGAIN):
                     await self.look()
-        if owner not in self._names:
+        if owner not in self._users:
             raise NotFound(f"The Hub has no user whose services would be {owner}'s.")
-        return self._names[owner]
+        return self._users[owner].name
 
     async def look(self) -> Mapping[str, HubUser]:
         """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
-        users = await self._api.users()
+        try:
+            users = await self._api.users()
+        except (HubUnavailable, HubRefused) as error:
+            self.problem = error.message
+            raise
+        self.problem = None
         groups: dict[str, set[str]] = {}
         for user in users:
             for group in user.groups:
                 groups.setdefault(group, set()).add(user.name)
-        self._names = {owner_from(user.name): user.name for user in users}
+        self._users = {owner_from(user.name): user for user in users}
         self._groups = {group: frozenset(names) for group, names in groups.items()}
         self._looked_at = self._clock.monotonic()
-        return {owner_from(user.name): user for user in users}
+        return self._users
 
     # --- who has gone --------------------------------------------------------------------------------
 
@@ -99,7 +110,7 @@ class HubUsers:
                 log.warning("the Hub's users cannot be looked at: %s", error)
             except Exception:  # a fault of ours must not end the task
                 log.exception("the Hub's users could not be looked through")
-            await self._clock.sleep(INTERVAL)
+            await self._clock.sleep(INTERVAL if self.problem is None else SOON)
 
     async def check(self, owners: Collection[str], gone: Callable[[str, str], Awaitable[None]]) -> None:
         """One look. Somebody is gone when two looks in a row and the Hub's answer about that one user say so: a list

@@ -131,9 +131,10 @@ class GatewayApp(JupyterApp):
         with DataDirectory(settings.data_dir, settings.scratch) as files:
             configure(cast(int, self.log_level), files.log_file)
             from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already
+            from .own_gateway import own_gateway
 
             async def serve() -> None:
-                await Gateway(settings, files).run()
+                await Gateway(settings, files, own_gateway(settings, files)).run()
 
             _run(serve())
 

@@ -155,7 +155,7 @@ async def ready(call: Call) -> Text:
     if problem is not None:
         # The reason may name paths of the owner's, and health is open to anyone: the log has it.
         raise Overloaded("The gateway cannot write its database now.", code="not_ready")
-    return Text(b"ok\n")
+    return Text("\n".join(["ok", *call.parts.told(), ""]).encode())
 
 
 async def metrics(call: Call) -> Text:

@@ -55,17 +55,19 @@ def make_application(
     prefix: str = "/",
     open_metrics: bool = False,
     shared: bool = False,
+    told: Callable[[], Sequence[str]] = tuple,
     streams: EventStreams | None = None,
 ) -> ControlApplication:
     """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
 
     ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
     ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
-    has several users, and what concerns it as a whole is for administrators.
+    has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
+    adds, of what is no reason to send callers elsewhere.
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
-    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe)
+    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, told)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 

@@ -42,6 +42,7 @@ class Parts:
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
     shutdown: Callable[[bool], None]  # whether the replicas are left running
     document: Callable[[], Mapping[str, Any]]  # OpenAPI
+    told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""What differs between the gateway of one user and the gateway of a hub: the same engine, front, store and web, other
+adapters, addresses and rules."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ..engine.engine import Engine
+from ..engine.settings import EngineSettings
+from ..engine.tokens import EndpointTokens
+from ..ports import Clock, Definitions, Identity, Launcher, Storage, Store
+
+__all__ = ["Assemble", "Assembly", "Site"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is there already when the parts are chosen. What they take goes onto ``undo``."""
+
+    store: Store
+    clock: Clock
+    undo: contextlib.AsyncExitStack
+    end: Callable[[str], None]
+
+
+def _nothing(engine: Engine, undo: contextlib.AsyncExitStack) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """``base`` is the gateway's address as callers know it, with a slash at the end; ``prefix`` the path of it that
+    reaches us. ``begin`` starts what runs beside the engine, ``told`` are lines for ``health/ready``."""
+
+    mode: Literal["embedded", "hub"]
+    owner: str
+    listener: socket.socket
+    base: str
+    launcher: Launcher
+    storage: Storage
+    definitions: Definitions
+    tokens: EndpointTokens
+    identity: Identity
+    settings: EngineSettings
+    attach: Callable[[int, float, bool], None]
+    attached: Callable[[], int]
+    kept: Callable[[], bool]
+    prefix: str = "/"
+    shared: bool = False
+    may_end: bool = True  # on request, and with it the replicas
+    announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs
+    begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
+    told: Callable[[], Sequence[str]] = tuple
+
+
+class Assemble(Protocol):
+    async def __call__(self, site: Site) -> Assembly: ...
