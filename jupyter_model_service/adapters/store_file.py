@@ -42,6 +42,7 @@ BUSY_TIMEOUT = 5.0  # seconds to wait for another connection's write
 _CHECKPOINT_PAGES = 250
 
 _NEW = ".new"  # ending of a database that is being made
+_QUOTED = 300  # characters of what SQLite says
 _ABANDONED = 60.0  # seconds after which a half-made one has nobody working on it: making takes milliseconds
 
 
@@ -84,7 +85,9 @@ def translated(path: Path) -> Iterator[None]:
 
 def explain(path: Path, error: BaseException) -> str:
     """One sentence: what is wrong, where, and what to do. By message, since Python 3.10 has no SQLite codes."""
-    said = str(error)
+    # SQLite quotes the damage: line breaks, control characters, any length.
+    said = "".join(c if c.isprintable() else "?" for c in str(error))
+    said = said if len(said) <= _QUOTED else said[: _QUOTED - 3] + "..."
     number = error.errno if isinstance(error, OSError) else None
     if "is full" in said or number in (errno.ENOSPC, errno.EDQUOT) or ("disk I/O" in said and _disk_full(path)):
         return f"The disk of the database {path} is full: nothing was changed; free some space and try again."

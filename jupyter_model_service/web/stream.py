@@ -51,8 +51,10 @@ class EventStreams:
             handler.set_header("X-Accel-Buffering", "no")
             await self._send(handler, _event("hello", {}))
             await self._forward(handler, call, subscription, ended)
-        except (StreamClosedError, asyncio.TimeoutError, TimeoutError):
-            pass  # the reader has gone, or takes nothing any more
+        except StreamClosedError:
+            pass  # the reader has gone
+        except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
+            handler.detach().close()  # it takes nothing any more: what waits for it goes, too
         finally:
             self._open.discard(ended)
             subscription.close()

@@ -112,7 +112,8 @@ def test_a_set_port_that_is_taken_is_an_error(files: DataDirectory) -> None:
 @pytest.mark.parametrize("text", ["", "x", "-1", "70000", "\0"])
 def test_a_damaged_port_file_is_no_obstacle(files: DataDirectory, text: str) -> None:
     files.port_file.write_text(text)
-    files.listener("127.0.0.1", 0).close()
+    with files.listener("127.0.0.1", 0) as listener:
+        assert files.port_file.read_text() == f"{listener.getsockname()[1]}\n"
 
 
 def test_the_socket_moves_where_its_path_is_short_enough(tmp_path: Path) -> None:

@@ -440,4 +440,11 @@ def test_importing_the_package_is_light_and_gives_the_clients() -> None:
         "except AttributeError as error:\n"
         "    assert 'Nothing' in str(error)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={**os.environ, "PYTHONPATH": ""})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    assert done.returncode == 0, done.stderr

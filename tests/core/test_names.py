@@ -81,7 +81,9 @@ def test_the_default_name_is_made_from_the_model_name(model: str, name: str) -> 
 
 @given(st.text() | st.sampled_from(sorted(RESERVED_SERVICE_NAMES)))
 def test_the_default_name_is_always_valid(model: str) -> None:
-    check_service_name(service_name_from(model))
+    name = service_name_from(model)
+    check_service_name(name)
+    assert re.fullmatch(SERVICE_NAME_PATTERN, name)
 
 
 @given(st.from_regex(SERVICE_NAME_PATTERN, fullmatch=True).filter(lambda n: n not in RESERVED_SERVICE_NAMES))

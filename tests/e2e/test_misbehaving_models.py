@@ -55,6 +55,7 @@ def test_a_model_that_ignores_sigterm_is_ended_all_the_same(client: Client, gate
     definition = (model() / "model-definition.yaml").read_text() + "    serving:\n      stop_timeout: 1\n"
     client.create(str(model(definition=definition)), name="m", environment={"IGNORE_SIGTERM": "1"})
     client.wait_ready("m", timeout=60)
+    assert len(gateway.processes()) >= 2, "runner and model"
     client.delete("m")
     eventually(lambda: not gateway.processes(), "nothing left", 15)
 

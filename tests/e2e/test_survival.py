@@ -277,6 +277,9 @@ def test_a_caller_that_leaves_in_mid_stream_frees_its_replica(client: Client, mo
         await asyncio.gather(call, return_exceptions=True)
 
     asyncio.run(body())
+    after = client.get("m")
+    assert after.replica_list[0].id == service.replica_list[0].id, "it was freed, not replaced"
+    assert (after.state, after.restarts) == ("ready", 0)
 
 
 def test_a_large_upload_a_slow_reader_and_idle_connections_keep_memory_flat(

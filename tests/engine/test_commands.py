@@ -62,7 +62,7 @@ def test_a_folder_that_create_refuses_is_not_called_valid() -> None:
     error, the same in both."""
 
     class Refusing(FakeLauncher):
-        def check(self, revision: Revision) -> Sequence[str]:
+        def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
             assert (revision.number, revision.image, revision.environment) == (1, None, ())
             if revision.definition.name == "no":
                 raise InvalidRequest("Replicas cannot do this here.")
@@ -599,6 +599,8 @@ def test_stopping_while_it_starts_leaves_nothing() -> None:
         await asyncio.sleep(10)
         await stage.engine.stop_service(OWNER, NAME)
         await stage.until(lambda: not stage.world.replicas and stage.view.replicas.total == 0, 1)
+        assert stage.view.state == "stopped"
+        assert stage.disk.replicas == {}
 
     play(scene)
 

@@ -9,6 +9,7 @@ import pytest
 
 from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.reports import GpuSample
+from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import ProbeResult
 from jupyter_model_service.testing import FakeReplica, StartScript
@@ -52,10 +53,13 @@ def test_replicas_killed_together_are_all_replaced_at_once() -> None:
     """One after the other within a second is one misfortune and not a crash loop."""
 
     async def scene(stage: Stage) -> None:
-        for victim in await stage.ready(3):
+        victims = await stage.ready(3)
+        for victim in victims:
             victim.exits(signal="SIGKILL")
             await asyncio.sleep(0.02)
         await stage.until(lambda: len(stage.takes_calls()) == 3, 1.5)
+        assert not {r.id for r in stage.there()} & {r.id for r in victims}
+        assert stage.view.restarts == 3
 
     play(scene)
 
@@ -249,7 +253,33 @@ def test_somebody_elses_stop_is_a_failure_and_not_a_wish() -> None:
         replica.becomes("stopping")
         await stage.until(lambda: stage.view.restarts == 1, 1)
         await stage.until(lambda: stage.view.state == "ready", 1)
-        assert "is being stopped by somebody else" in (await stage.told("replica.failed"))[0].message
+        (failed,) = await stage.told("replica.failed")
+        assert failed.message == (
+            f"replica {replica.id} was stopped from outside, so another takes its place; to stop the service: "
+            "jupyter model-service stop chat"
+        )
+
+    play(scene)
+
+
+def test_the_settings_say_where_others_can_stop_a_replica() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.becomes("stopping")
+        await stage.until(lambda: stage.view.restarts == 1, 1)
+        assert "was stopped on the Hub's page, so another" in (await stage.told("replica.failed"))[0].message
+
+    play(scene, Stage(settings=EngineSettings(strict=True, stopped_where="on the Hub's page")))
+
+
+def test_what_the_launcher_knows_of_a_silent_end_is_the_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        replica.why = "its container ran out of memory"
+        replica.dies()
+        await stage.until(lambda: stage.view.restarts == 1, 1)
+        (failed,) = await stage.told("replica.failed")
+        assert failed.message == f"replica {replica.id} is gone: its container ran out of memory"
 
     play(scene)
 

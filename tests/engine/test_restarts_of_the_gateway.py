@@ -170,6 +170,7 @@ def test_strays_are_ended_and_records_without_a_world_are_dropped() -> None:
         await stage.reopen()
         await stage.until(lambda: set(stage.world.replicas) == {replica.id} == set(stage.disk.replicas), 5)
         await stage.until(lambda: stage.view.state == "ready")
+        assert stage.there() == [replica], "the one that was known serves on"
 
     play(scene)
 

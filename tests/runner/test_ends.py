@@ -189,8 +189,9 @@ def test_kill_9_of_the_runner_ends_the_model(start_runner, is_alive, wait_for):
     runner = start_runner([sys.executable, "-c", STUBBORN])
     started(runner.lease(), wait_for)
     model = runner.state["model"]["pid"]
+    assert is_alive(model)
     runner.process.kill()
-    runner.process.wait(30)
+    assert runner.process.wait(30) == -signal.SIGKILL
     wait_for(lambda: not is_alive(model), "the model's death")
 
 
@@ -241,6 +242,7 @@ def test_user_signals_reach_the_model(start_runner, wait_for):
     started(lease, wait_for)
     runner.process.send_signal(signal.SIGHUP)
     started(lease, wait_for, "reloaded")
+    assert runner.process.poll() is None, "it was for the model alone"
 
 
 def test_a_crowd_of_short_lived_orphans_is_reaped(start_runner, wait_for):
@@ -250,3 +252,5 @@ def test_a_crowd_of_short_lived_orphans_is_reaped(start_runner, wait_for):
     lease = runner.lease()
     started(lease, wait_for)
     wait_for(lambda: len(psutil.Process(runner.process.pid).children()) == 1, "all orphans reaped")
+    assert runner.process.poll() is None
+    assert runner.state["phase"] != "exited", "an orphan's end is not the model's"

@@ -77,6 +77,7 @@ def test_what_a_python_model_prints_is_there_at_once(start_runner, wait_for):
     )
     lease = runner.lease()
     wait_for(lambda: lease.logs()[0] == ["first words"], "the print")
+    assert runner.process.poll() is None, "and not only at the end"
 
 
 def test_100_megabytes_of_log_cost_neither_memory_nor_disk_nor_heartbeats(start_runner):

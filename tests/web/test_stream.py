@@ -158,11 +158,13 @@ def test_a_reader_that_takes_nothing_is_cut_off(site: Any, change: Any) -> None:
 
     async def main() -> None:
         async with site.serving():
-            _reader, writer = await asyncio.open_unix_connection(site.path, limit=1024)
+            reader, writer = await asyncio.open_unix_connection(site.path, limit=1024)
             writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer jmc_control\r\n\r\n")
             await eventually(lambda: len(site.engine.subscriptions) == 1)
             site.engine.publish(*[change("service", "alice/chat", view=view)] * 200)
             await eventually(lambda: not site.engine.subscriptions)
+            got = await asyncio.wait_for(reader.read(), 20)
+            assert len(got) < 10_000_000, "far from all 200 changes of 100 kB each were kept for it"
             writer.close()
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,8 +164,13 @@ def test_any_damage_is_either_harmless_or_one_sentence(
         finally:
             await store.close()
 
-    with suppress(StoreError):  # and nothing else
+    told = f"Nothing is wrong with {path}."
+    try:
         asyncio.run(read_everything())
+    except StoreError as error:  # and nothing else
+        told = str(error)
+    assert str(path) in told
+    assert "\n" not in told
     for beside in ("-wal", "-shm"):
         Path(f"{path}{beside}").unlink(missing_ok=True)
 
