@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=deploy/images
 prefix=jupyter-model-service
-keep=5   # older builds of a tag; the package's own layer is 2 MB
+keep=20  # older builds of a tag, as another checkout or a running Hub may use one; the package is a layer of 3 MB
 recipe=2 # raised when the steps in this file change: part of each hash
 
 fail() { printf '%s\n' "$1" >&2; exit 1; }

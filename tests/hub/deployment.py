@@ -349,6 +349,7 @@ class Deployment:
             answer = self.start_server(user)
             assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}"
             server = eventually(lambda: self._ready(user, ""), f"{user}'s notebook ready", seconds)
+            assert server is not None
         return Notebook(self, user, self.engine.containers.get(server["state"]["object_id"]))
 
     def _ready(self, user: str, name: str) -> dict[str, Any] | None:

@@ -1,0 +1,302 @@
+"""The tour on a real JupyterHub: proxy, DockerSpawner, two users; alice serves `examples/tiny-chat`, and it is called.
+
+Needs a Docker engine and the images of `deploy/images/build.sh` (`make hub` sees to both). Everything that it makes is
+named `jms-hub…` or lies below `.hub/site/`, and goes when it ends: the users' home volumes too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
+IMAGE = "jupyter-model-service/notebook:hub6"
+NAME = "jms-hub"  # of the network, and how containers and volumes begin
+PIP_VOLUME, PIP_FOLDER = f"{NAME}-pip", "/etc/pip-of-the-host"
+SERVICE, REPLICAS = "tiny-chat", 2
+QUESTION = "Hello! What can you do?"
+ANSWER = ("Hello, and welcome!", "one word at a time.")  # it always answers the same: how that begins and ends
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def free_port(address: str, wish: int = 0) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, wish))
+        except OSError:
+            probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def packed(folder: Path, what: str = ".") -> bytes:
+    """A tar archive of what is in a folder."""
+    return subprocess.run(["tar", "-C", str(folder), "-c", what], stdout=subprocess.PIPE, check=True).stdout
+
+
+def wait_for(look: Callable[[], Any], what: str, seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what} was not seen within {seconds:.0f} s.")
+        time.sleep(0.2)
+    return seen
+
+
+class Site:
+    """Owns the Hub's process, the network and everything in it; ``close`` ends and removes all of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = docker.from_env(timeout=120)
+        self.clear()  # what an interrupted tour left
+        shutil.rmtree(folder, ignore_errors=True)  # of no use without its volumes
+        folder.mkdir(mode=0o700, parents=True)
+        self.folder = folder
+        self.log = folder / "hub.log"
+        network = self.engine.networks.create(NAME, driver="bridge")
+        network.reload()
+        self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
+        self.port = free_port("127.0.0.1", 8000)
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.token, self.password = secrets.token_hex(24), secrets.token_hex(6)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def fill_pip_volume(self) -> None:
+        """This machine's pip settings as a volume: an address may hold a password, so they are in no image."""
+        subprocess.run(
+            [sys.executable, str(ROOT / "deploy" / "images" / "pip_settings.py"), str(self.folder / "pip")], check=True
+        )
+        container = self.engine.containers.create(IMAGE, ["true"], volumes={PIP_VOLUME: {"bind": PIP_FOLDER}})
+        try:
+            packed = subprocess.run(
+                ["tar", "-C", str(self.folder / "pip"), "-c", "."], stdout=subprocess.PIPE, check=True
+            )
+            container.put_archive(PIP_FOLDER, packed.stdout)
+        finally:
+            container.remove(force=True)
+
+    def start(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB_", "MODEL_SERVICE_"))}
+        environment |= {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(24),
+            "DEMO_NETWORK": NAME,
+            "DEMO_ADDRESS": self.address,
+            "DEMO_FOLDER": str(self.folder),
+            "DEMO_IMAGE": IMAGE,
+            "DEMO_PORT": str(self.port),
+            "DEMO_HUB_PORT": str(free_port(self.address)),
+            "DEMO_GATEWAY_PORT": str(free_port(self.address)),
+            "DEMO_PROXY": str(PROXY),
+            "DEMO_PROXY_API_PORT": str(free_port("127.0.0.1")),
+            "DEMO_PASSWORD": self.password,
+            "DEMO_PREFIX": NAME,
+            "DEMO_TOKEN": self.token,
+            "DEMO_PIP_VOLUME": PIP_VOLUME,
+        }
+        command = [sys.executable, "-m", "jupyterhub", "-f", str(ROOT / "deploy" / "hub" / "jupyterhub_config.py")]
+        with open(self.log, "wb") as log:
+            # A job in the background of a script ignores SIGINT, by which the Hub ends what it started.
+            self.process = subprocess.Popen(
+                ["env", "--default-signal=INT", *command],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        began = time.monotonic()
+        wait_for(self._up, f"The Hub (its log is {self.log})", 90)
+        say(f"   It is up ({time.monotonic() - began:.1f} s)")
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise SystemExit(f"JupyterHub ended at once; the end of its log:\n{self.log.read_text()[-3000:]}")
+        try:
+            return self.api("GET", "/users").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def api(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        headers = {"Authorization": f"token {self.token}"}
+        return httpx.request(
+            method, f"{self.url}hub/api{path}", json=body, headers=headers, timeout=60, trust_env=False
+        )
+
+    def user_token(self, user: str) -> str:
+        answer = self.api("POST", f"/users/{user}/tokens", {"note": "tour", "expires_in": 3600})
+        answer.raise_for_status()
+        return str(answer.json()["token"])
+
+    def notebook(self, user: str) -> str:
+        """Start the user's notebook server; the id of its container."""
+
+        def ready() -> Any:
+            server = self.api("GET", f"/users/{user}").json()["servers"].get("", {})
+            return server if server.get("ready") else None
+
+        self.api("POST", f"/users/{user}/server").raise_for_status()
+        return str(wait_for(ready, f"{user}'s notebook", 90)["state"]["object_id"])
+
+    def clear(self) -> None:
+        """Remove the containers, the volumes of theirs and of the service, and the network of this site, no others."""
+        found = {c.id: c for wanted in ({"network": NAME}, {"name": f"^/{NAME}-"}) for c in self._containers(wanted)}
+        volumes = {PIP_VOLUME}
+        for container in found.values():
+            volumes |= {mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
+            container.remove(force=True)
+        volumes |= {volume.name for volume in self.engine.volumes.list(filters={"name": f"{NAME}-"})}
+        for volume in volumes:
+            try:
+                self.engine.volumes.get(volume).remove()
+            except docker.errors.NotFound:
+                pass
+        for network in self.engine.networks.list(names=[f"^{NAME}$"]):
+            network.remove()
+
+    def _containers(self, wanted: dict[str, str]) -> list[Any]:
+        try:
+            return list(self.engine.containers.list(all=True, filters=wanted))
+        except docker.errors.NotFound:  # no such network
+            return []
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=45)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.clear()
+        self.engine.close()
+
+
+class Notebook:
+    """A user's terminal in her running notebook server."""
+
+    def __init__(self, container: str) -> None:
+        self.container = container
+
+    def run(self, *command: str, stdin: bytes | None = None, show: bool = False) -> str:
+        words = ["docker", "exec", *(["-i"] if stdin is not None else []), self.container, *command]
+        done = subprocess.run(words, input=stdin, stdout=None if show else subprocess.PIPE, timeout=600)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}")
+        return (done.stdout or b"").decode()
+
+    def cli(self, *arguments: str) -> str:
+        return self.run("jupyter", "model-service", *arguments)
+
+
+def ask(endpoint: str, token: str) -> str:
+    """One streamed call, printed as it comes; returns the whole answer."""
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"messages": [{"role": "user", "content": QUESTION}]}
+    answer = ""
+    with httpx.stream(
+        "POST", endpoint + "api/chat", json=body, headers=headers, timeout=30, trust_env=False
+    ) as response:
+        if response.status_code != 200:
+            response.read()
+            raise SystemExit(f"The endpoint answered {response.status_code}: {response.text}")
+        for piece in response.iter_text():
+            print(piece, end="", flush=True)
+            answer += piece
+    print()
+    return answer
+
+
+def status(endpoint: str, token: str | None) -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body: dict[str, Any] = {"messages": []}
+    return httpx.post(endpoint + "api/chat", json=body, headers=headers, timeout=30, trust_env=False).status_code
+
+
+def tour(site: Site, *, once: bool) -> None:
+    say(f"1. Starting JupyterHub with DockerSpawner (image {IMAGE}) …")
+    site.fill_pip_volume()
+    site.start()
+    say("2. Starting alice's notebook server, and in it what she would type:")
+    alice = Notebook(site.notebook("alice"))
+    alice.run("tar", "-x", "--no-same-owner", stdin=packed(ROOT / "examples", SERVICE))
+    create = ["create", SERVICE, "-n", SERVICE, "--replicas", str(REPLICAS)]
+    create += ["--mount", f"{PIP_VOLUME}:{PIP_FOLDER}:ro", "--env", f"PIP_CONFIG_FILE={PIP_FOLDER}/pip.conf"]
+    say("   $ jupyter model-service " + " ".join(create))
+    began = time.monotonic()
+    done = alice.cli(*create)
+    say(f"   {done.partition(chr(10))[0]} ({time.monotonic() - began:.1f} s)")
+    endpoint = alice.cli("get-endpoint", SERVICE).strip()
+    path = endpoint[endpoint.index("/services/") + 1 :]
+    endpoint = site.url + path  # through the Hub's proxy, as people reach it
+    token = str(json.loads(alice.cli("generate-token", SERVICE, "--name", "tour", "--json"))["token"])
+    say(f"3. Calling it with a token for this endpoint: {QUESTION}")
+    answer = ask(endpoint, token)
+    if not (answer.startswith(ANSWER[0]) and answer.rstrip().endswith(ANSWER[1])):
+        raise SystemExit(f"That is not what {SERVICE} answers: {answer!r}")
+    for who, hers, wanted in (("nobody", None, 401), ("bob", site.user_token("bob"), 403)):
+        if (got := status(endpoint, hers)) != wanted:
+            raise SystemExit(f"To {who} the endpoint answered {got}, not {wanted}.")
+    say("   (without a token it answers 401, to bob's own token 403)\n")
+    show(site, endpoint, token)
+    if not once:
+        say("\nThis stays until Ctrl-C.")
+        signal.pause()
+    alice.cli("delete", SERVICE, "--yes")
+
+
+def show(site: Site, endpoint: str, token: str) -> None:
+    token_file = site.folder / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(token + "\n")
+    shown = token_file.relative_to(Path.cwd()) if token_file.is_relative_to(Path.cwd()) else token_file
+    say(f"Endpoint  {endpoint}")
+    say(
+        f'Call it   curl -N {endpoint}api/chat -H "Authorization: Bearer $(cat {shown})" \\\n'
+        "               -H 'Content-Type: application/json' \\\n"
+        f"               -d '{json.dumps({'messages': [{'role': 'user', 'content': QUESTION}]})}'"
+    )
+    say(f"Hub       {site.url}hub/home  (users alice and bob, password {site.password}; replicas are listed there)")
+    say("Type      in a terminal of alice's JupyterLab: jupyter model-service info tiny-chat")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--once", action="store_true", help="end after the calls; exit status 0 only if all was right")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".hub" / "site", help="where everything is kept")
+    options = parser.parse_args()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, signal.default_int_handler)  # whatever ends it, it takes along what it started
+    site = Site(options.folder.resolve())
+    try:
+        tour(site, once=options.once)
+    except KeyboardInterrupt:
+        say("")
+    finally:
+        site.close()
+        say("Stopped: the Hub, its proxy, the notebooks and the replicas; their network and volumes are removed.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

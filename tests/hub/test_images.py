@@ -1,0 +1,112 @@
+"""The scripts that make the engine and the images: what they say when something is missing, and what they leave out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .deployment import ROOT
+
+ENGINE, BUILD = str(ROOT / "deploy" / "engine.sh"), str(ROOT / "deploy" / "images" / "build.sh")
+NO_ENGINE = {**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_check_says_in_one_sentence_that_no_engine_answers(docker_engine: Any) -> None:
+    """Nothing is started by ``--check``; the sentence says how to start one."""
+    told = run(ENGINE, "--check", env=NO_ENGINE)
+    assert told.returncode == 1
+    assert told.stderr == "No Docker engine answers (docker version). Start one: deploy/engine.sh, as root.\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_who_is_not_root_is_told_so(docker_engine: Any) -> None:
+    """Only root can start an engine."""
+    told = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", ENGINE, env=NO_ENGINE)
+    assert told.returncode == 1
+    assert "only root can start one" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_running_engine_is_used(docker_engine: Any) -> None:
+    """The script starts none beside the one that answers."""
+    told = run(ENGINE)
+    assert (told.returncode, told.stdout) == (0, f"Docker engine {docker_engine.version()['Version']} answers.\n")
+
+
+def test_an_unknown_line_is_refused_before_anything_is_built() -> None:
+    told = run(BUILD, "hub7")
+    assert (told.returncode, told.stderr) == (1, "There is no image line hub7; there are: hub6 hub5.\n")
+
+
+def test_an_image_is_built_once_for_one_state_of_the_package(
+    docker_engine: Any, base_image: str, tmp_path: Path
+) -> None:
+    """It is found by the hash of what it is made of; a changed module makes another, with its own tag."""
+    left_out = shutil.ignore_patterns("__pycache__", "labextension")
+    for part in ("deploy", "jupyter_model_service"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=left_out)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    build = str(tmp_path / "deploy" / "images" / "build.sh")
+    first = run(build, "hub6").stdout.split()
+
+    again = run(build, "hub6")
+    assert (again.stdout.split(), again.stderr) == (first, "")
+    (tmp_path / "jupyter_model_service" / "added.py").write_text("value = 4711\n")
+    other = run(build, "hub6").stdout.split()[-1]
+
+    (tmp_path / "jupyter_model_service" / "added.py").unlink()  # the plain tag is to stay with what is tested
+    try:
+        assert other != first[-1]
+        said = docker_engine.containers.run(
+            other, ["python3", "-c", "from jupyter_model_service import added; print(added.value)"], remove=True
+        )
+        assert said == b"4711\n"
+    finally:
+        run(build, "hub6").check_returncode()
+        docker_engine.images.remove(other)
+
+
+def test_nothing_of_the_host_is_in_the_images(docker_engine: Any, notebook_image: Callable[[int], str]) -> None:
+    """Its pip settings and certificates were mounted for the build only; the package and its extension are there."""
+    script = (
+        "env; find /etc/pip-of-the-host /source /steps -mindepth 1; find / -xdev -name 'pip*.conf' 2>/dev/null; true"
+    )
+    told = docker_engine.containers.run(notebook_image(6), ["sh", "-c", script], remove=True).decode().splitlines()
+    assert [line for line in told if not line.startswith(("PATH=", "HOME=", "HOSTNAME=", "PWD="))] == []
+
+
+def test_settings_for_containers_name_no_file_of_the_host(tmp_path: Path) -> None:
+    """Network settings of pip are taken over, the certificates copied; local folders and indexes are left out."""
+    (tmp_path / "own.crt").write_text("certificates")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+    environment |= {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "https://index.example/simple",
+        "PIP_EXTRA_INDEX_URL": "file:///opt/index https://more.example/simple",
+        "PIP_FIND_LINKS": "/opt/wheels",
+        "PIP_CERT": str(tmp_path / "own.crt"),
+    }
+    command = [sys.executable, str(ROOT / "deploy" / "images" / "pip_settings.py"), str(tmp_path / "out")]
+
+    subprocess.run(command, env=environment, check=True, timeout=60)
+
+    assert (tmp_path / "out" / "ca.crt").read_text() == "certificates"
+    assert (tmp_path / "out" / "pip.conf").read_text().splitlines() == [
+        "[global]",
+        "disable-pip-version-check = true",
+        "extra-index-url = https://more.example/simple",
+        "index-url = https://index.example/simple",
+        "cert = /etc/pip-of-the-host/ca.crt",
+    ]
