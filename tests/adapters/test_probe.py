@@ -30,6 +30,7 @@ class Server:
         self.answer = answer
         self.requests: list[bytes] = []
         self.ended = asyncio.Event()
+        self.closed = 0  # connections
         self.reader: asyncio.StreamReader | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +44,9 @@ class Server:
         finally:
             writer.close()
             self.ended.set()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self.closed += 1
 
 
 @contextlib.asynccontextmanager
@@ -417,7 +421,7 @@ def test_a_cancelled_probe_closes_its_connection(kind: str, which: str) -> None:
 
 def test_many_probes_leave_no_open_connection(kind: str, recwarn: pytest.WarningsRecorder) -> None:
     async def body() -> None:
-        async with serving(OK) as (_, address):
+        async with serving(OK) as (server, address):
             gone = ("127.0.0.1", closed_port())
             for _ in range(10):
                 await asyncio.gather(
@@ -426,7 +430,10 @@ def test_many_probes_leave_no_open_connection(kind: str, recwarn: pytest.Warning
                     PROBE.port(gone, LONG),
                     PROBE.http(gone, "/", 200, LONG),
                 )
-            await asyncio.sleep(0.05)
+            deadline = time.monotonic() + 30
+            while server.closed < 10 * (5 + 1) and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            assert server.closed == 10 * (5 + 1), "each probe of an open port was one connection, and has left it"
             assert len(asyncio.all_tasks()) <= 3
 
     run(kind, body())
