@@ -255,7 +255,7 @@ class _Copy:
             "WorkingDir": "/",
             "Env": ["NVIDIA_VISIBLE_DEVICES=void"],  # where the engine's default runtime gives every container a GPU
             "Labels": self._copier_labels,
-            "NetworkDisabled": True,
+            "NetworkDisabled": True,  # a namespace with nothing in it; preparing the network "none" costs 0.1 s more
             "Healthcheck": {"Test": ["NONE"]},
             **({"User": self._run_as} if self._run_as else {}),
             "HostConfig": {
