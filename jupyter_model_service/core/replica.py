@@ -46,6 +46,13 @@ class LaunchBegun:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The launcher waits for something, such as a free GPU, and says for what."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Launched:
     """The launcher has started the runner; its report is awaited."""
 
@@ -119,6 +126,7 @@ class Ended:
 
 Event = (
     LaunchBegun
+    | Waiting
     | Launched
     | Adopted
     | Preparing
@@ -141,6 +149,7 @@ _F, _GONE = Phase.FAILED, Phase.GONE
 TRANSITIONS: Mapping[Phase, Mapping[type, Phase]] = {
     _R: {LaunchBegun: _S, Adopted: _S, GaveUp: _F, StopBegun: _STOP},
     _S: {
+        Waiting: _S,
         Launched: _S,
         Preparing: _P,
         Loading: _L,
@@ -257,8 +266,10 @@ def step(life: Life, event: Event, now: float) -> Life:
         # The first end counts: a replica given up for a better reason (never healthy) keeps that one.
         reason = event.reason if life.phase in LIVE else life.reason
         return replace(new, exit=event.exit, pid=None, reason=reason)
+    if isinstance(event, Launched):
+        return replace(new, reason=None)  # what it waited for has come
     if isinstance(event, LeaseBack):
         return replace(new, reason=None if life.phase in STARTING_UP else life.reason)
-    if isinstance(event, (GaveUp, DrainBegun, StopBegun, ProbeFailed, LeaseLost)):
+    if isinstance(event, (Waiting, GaveUp, DrainBegun, StopBegun, ProbeFailed, LeaseLost)):
         return replace(new, reason=event.reason)
     return new

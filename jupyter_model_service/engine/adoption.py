@@ -68,7 +68,9 @@ class Adoption:
             endpoint = Endpoint(record.owner, record.name, record.public, serving)
             service = Service(record, revisions, endpoint)
             try:
-                service.not_enforced = tuple(self._parts.launcher.check(service.active))
+                service.not_enforced = tuple(
+                    self._parts.launcher.check(service.active, owner=record.owner, public=record.public)
+                )
             except ModelServiceError as error:
                 log.warning("Service %s: %s", service.key, error)
             self._controller.publish(service)

@@ -50,6 +50,10 @@ def _as_now(kept: Kept) -> str:
     return f"; {counted(kept.linked, 'link')} in it lead{'s' if kept.linked == 1 else ''} to files as they are now"
 
 
+def _public(service: Service, wanted: bool | None) -> bool:
+    return service.record.public if wanted is None else wanted
+
+
 class Commands:
     def __init__(
         self,
@@ -99,7 +103,7 @@ class Commands:
         definition, _ = await self._definitions.load(change.folder)
         now = self._parts.clock.now()
         revision = make_revision(change, None, 1, change.folder, definition, now)
-        not_enforced = tuple(self._parts.launcher.check(revision))
+        not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=public))
         chosen = name if name is not None else service_name_from(definition.name)
         record = ServiceRecord(
             id=uuid.uuid4().hex,
@@ -145,7 +149,7 @@ class Commands:
             now = self._parts.clock.now()
             made = make_revision(change, service.active, number, folder, definition, now)
             revision = replace(made, kept=kept)
-            self._parts.launcher.check(revision)
+            self._parts.launcher.check(revision, owner=owner, public=_public(service, public))
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             await self._activate(service, revision, public)
@@ -159,7 +163,7 @@ class Commands:
                 number = max(service.last_number, *service.revisions) + 1
                 now = self._parts.clock.now()
                 made = make_revision(change, service.active, number, folder, definition, now)
-                self._parts.launcher.check(made)
+                self._parts.launcher.check(made, owner=owner, public=_public(service, public))
                 tell = self._copying(service, number)
                 async with self._keeping.kept(service.id, owner, made, tell) as kept, self._turn:
                     return await body(number, kept)
@@ -292,6 +296,8 @@ class Commands:
         return tell
 
     async def _set_public(self, service: Service, public: bool) -> Service:
+        if public:
+            self._parts.launcher.check(service.active, owner=service.record.owner, public=True)
         await self._want(service, lambda record: replace(record, public=public))
         self._told(service, "service.updated", "made public" if public else "made private")
         return service
@@ -303,7 +309,8 @@ class Commands:
         return max((n for n in others if n < active), default=max(others, default=None))
 
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
-        not_enforced = tuple(self._parts.launcher.check(revision))
+        owner = service.record.owner
+        not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=_public(service, public)))
 
         def change(record: ServiceRecord) -> ServiceRecord:
             return replace(
@@ -312,7 +319,7 @@ class Commands:
                 error=None,
                 note=None,
                 restarted_at=None,
-                public=record.public if public is None else public,
+                public=_public(service, public),
             )
 
         await self._ledger_accepts(service, change)

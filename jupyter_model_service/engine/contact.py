@@ -119,7 +119,13 @@ class Contact:
         elif state.phase == "loading":
             self._emit(replica, life.Loading(state.model_pid))
         elif state.phase == "stopping" and replica.live():
-            self._emit(replica, life.GaveUp("is being stopped by somebody else"))
+            self._emit(
+                replica,
+                life.GaveUp(
+                    f"was stopped {self._parts.settings.stopped_where}, so another takes its place; to stop the "
+                    f"service: jupyter model-service stop {replica.service.record.name}"
+                ),
+            )
 
     def _exited(self, replica: Replica, state: RunnerState) -> None:
         if replica.exited.is_set() or state.exit is None:
@@ -142,8 +148,10 @@ class Contact:
             seen = await self._look()
             if not replica.live():
                 return
-            if seen is not None and not (replica.id in seen and seen[replica.id].alive):
-                self._emit(replica, life.GaveUp(SILENT_END))
+            there = seen.get(replica.id) if seen is not None else None
+            if seen is not None and not (there is not None and there.alive):
+                known = there.reason if there is not None else ""
+                self._emit(replica, life.GaveUp(f"is gone: {known}" if known else SILENT_END))
                 return
             if replica.lease_open:
                 return

@@ -69,6 +69,9 @@ class Controller:
             self._entered(replica, before)
         elif isinstance(event, life.Preparing) and before.action != replica.life.action:
             self._tell(replica, event)
+        elif isinstance(event, life.Waiting) and before.reason != event.reason:
+            message = f"replica {replica.id} waits to be started: {event.reason}"
+            self._journal.add(replica.service, "replica.waiting", message, replica)
         update_backend(replica)
         self.touch(replica.service)
 

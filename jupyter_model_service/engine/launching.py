@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from ..core import replica as life
+from ..core.replica import Phase
 from ..core.sentences import duration
 from ..errors import LaunchError, ModelServiceError
 from ..ports import Placement, StartRequest
@@ -49,6 +50,11 @@ class Launching:
 
     async def _start(self, replica: Replica) -> Placement:
         service, secret = replica.service.record, replica.record.secret
+
+        def tell(reason: str) -> None:
+            if replica.phase is Phase.STARTING:
+                self._emit(replica, life.Waiting(reason))
+
         return await self._parts.launcher.start(
-            StartRequest(replica.id, service.owner, service.name, replica.revision, secret, service.id)
+            StartRequest(replica.id, service.owner, service.name, replica.revision, secret, service.id, tell)
         )

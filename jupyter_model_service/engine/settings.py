@@ -31,4 +31,5 @@ class EngineSettings:
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer
     look_interval: float = 3.0  # between two such looks
     revisions_kept: int = 10  # per service, besides the active, the stable and those that replicas run
+    stopped_where: str = "from outside"  # said of a replica whose runner was told to stop, but not by us
     strict: bool = False

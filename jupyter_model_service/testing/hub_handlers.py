@@ -80,7 +80,7 @@ class _Handler(tornado.web.RequestHandler):
             self._give(fault)
             return
         self.set_status(status)
-        self.finish("" if body is None else json.dumps(body))
+        self.finish(None if body is None else json.dumps(body))
 
     def holds(self, scope: str, user: str | None = None) -> bool:
         assert self.who is not None

@@ -56,6 +56,7 @@ class FakeReplica:
         self.hangs = False  # the port accepts, and no answer comes
         self.status = 200  # of the health path
         self.ignores_stop = False
+        self.why = ""  # what launcher.find() knows of its end
         self.stop_seconds = 0.0  # how long launcher.stop() takes
         self.listens_on: tuple[str, ...] = ()  # what launcher.exposed() says
         self.squatted = False  # another process listens on its address: what launcher.holds() denies
@@ -250,7 +251,7 @@ class FakeLauncher:
         await asyncio.sleep(0)
         if self.world.find_error is not None:
             raise self.world.find_error
-        return [Seen(r.id, r.placement if r.alive else None, r.alive) for r in self.world]
+        return [Seen(r.id, r.placement if r.alive else None, r.alive, r.why) for r in self.world]
 
     async def stop(self, replica: str, placement: Placement | None) -> None:
         there = self.world.replicas.get(replica)

@@ -33,6 +33,7 @@ from jupyter_model_service.core.replica import (
     Preparing,
     ProbeFailed,
     StopBegun,
+    Waiting,
     step,
 )
 from jupyter_model_service.core.reports import Exit
@@ -43,6 +44,7 @@ SAMPLES: dict[type, Event] = {
     for event in (
         LaunchBegun(),
         Launched(),
+        Waiting("no GPU free"),
         Adopted(),
         Preparing(1, 2, "mkdir"),
         Loading(7),
@@ -209,3 +211,9 @@ class ReplicaMachine(RuleBasedStateMachine):
 
 TestReplicaMachine = ReplicaMachine.TestCase
 TestReplicaMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_what_a_start_waits_for_is_its_reason_until_it_is_launched() -> None:
+    life = lived(LaunchBegun(), Waiting("no GPU free"))
+    assert (life.phase, life.reason) == (Phase.STARTING, "no GPU free")
+    assert step(life, Launched(), 9.0).reason is None

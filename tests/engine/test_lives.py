@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import pytest
 
 from jupyter_model_service.core.definition import HealthCheck
-from jupyter_model_service.errors import LaunchError
+from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, ReplicaRecord, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
 
@@ -534,5 +537,47 @@ def test_who_cannot_be_told_to_hold_its_port_waits_until_it_can() -> None:
 
     stage = Stage()
     stage.launcher_class = BlindLauncher
+    stage.build()
+    play(scene, stage)
+
+
+def test_what_a_launcher_waits_for_is_shown_and_told_once() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(seconds=20.0, waits=("no GPU free", "no GPU free", "no GPU free: 2 in use"))
+        await stage.create()
+        await asyncio.sleep(5)
+        (shown,) = stage.view.replica_list
+        assert (shown.phase, shown.reason) == ("starting", "no GPU free: 2 in use")
+        assert [e.message for e in await stage.told("replica.waiting")] == [
+            f"replica {shown.id} waits to be started: no GPU free",
+            f"replica {shown.id} waits to be started: no GPU free: 2 in use",
+        ]
+        await stage.until(lambda: stage.view.state == "ready")
+        assert stage.shown(shown.id).reason is None
+
+    play(scene)
+
+
+def test_the_launcher_is_told_whose_a_revision_is_and_whether_it_is_public() -> None:
+    asked: list[tuple[int, str, bool]] = []
+
+    class Asking(FakeLauncher):
+        def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+            asked.append((revision.number, owner, public))
+            if public and revision.number == 1:
+                raise InvalidRequest("Public services are not allowed here.")
+            return ()
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        with pytest.raises(InvalidRequest, match="not allowed here"):
+            await stage.engine.update(OWNER, NAME, change=RevisionChange(), public=True)
+        assert not stage.view.public
+        await stage.engine.update(OWNER, NAME, change=RevisionChange(cpus=1.0), public=True)
+        assert set(asked) == {(1, OWNER, False), (1, OWNER, True), (2, OWNER, True)}
+        await stage.quiet()
+
+    stage = Stage()
+    stage.launcher_class = Asking
     stage.build()
     play(scene, stage)
