@@ -1,0 +1,83 @@
+"""The arguments of ``install()``, checked: each is right, or a ``WrongSetting`` with one sentence that names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..core.policy import VolumeRule
+from .site_config import WrongSetting
+from .sizes import size_of
+
+
+def names_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise WrongSetting(f"{what} is one text, {given!r}, and must be a list of them.")
+    names = tuple(given)
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise WrongSetting(f"{what} has {name!r}, which is no name.")
+    return names
+
+
+def count_of(what: str, given: int | None) -> int | None:
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
+        raise WrongSetting(f"{what} is {given!r}, and must be a whole number or None.")
+    return given
+
+
+def cpus_of(given: float | None) -> float | None:
+    if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1e5):
+        raise WrongSetting(f"max_cpus is {given!r}, and must be a number above 0, or None.")
+    return given if given is None else float(given)
+
+
+def setting_size_of(what: str, given: str | int | None) -> int | None:
+    try:
+        return size_of(given)
+    except ValueError as error:
+        raise WrongSetting(f"{what}: {error}.") from None
+
+
+def gpus_of(given: str | Iterable[str | int] | None) -> tuple[str, ...] | None:
+    if given is None or given == "all":
+        return () if given is None else None
+    if isinstance(given, str | int):
+        raise WrongSetting(f'gpus is {given!r}, and must be None, "all", or a list such as [0, 1].')
+    ids = tuple(str(each) for each in given)
+    for each in ids:
+        if not re.fullmatch(r"\d{1,3}|(GPU|MIG)-[0-9A-Za-z/-]{4,80}", each):
+            raise WrongSetting(f"gpus has {each!r}, which is neither a GPU's number nor its UUID.")
+    return ids
+
+
+def volumes_of(given: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> tuple[VolumeRule, ...]:
+    rules: list[VolumeRule] = []
+    entries = given if isinstance(given, Mapping) else {name: {} for name in names_of("model_volumes", given)}
+    for name, about in entries.items():
+        plain = name.replace("{username}", "u") if isinstance(name, str) else ""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", plain):
+            raise WrongSetting(f"model_volumes has {name!r}, which is not the name of a Docker volume.")
+        if not isinstance(about, Mapping) or not set(about) <= {"users", "groups", "writable"}:
+            raise WrongSetting(f'model_volumes[{name!r}] may have "users", "groups" and "writable", and nothing else.')
+        who = {key: names_of(f"model_volumes[{name!r}]", about[key]) for key in ("users", "groups") if key in about}
+        rules.append(VolumeRule(name, who.get("users"), who.get("groups"), bool(about.get("writable", False))))
+    return tuple(rules)
+
+
+def url_of(what: str, given: str | None) -> str | None:
+    if given is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", given):
+        raise WrongSetting(f"{what} is {given!r}, and must be an address such as https://models.example.org/.")
+    return given
+
+
+def address_of(given: str) -> str:
+    match = re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})", given)
+    if match is None or not 0 < int(match.group(2)) < 65536:
+        raise WrongSetting(f"gateway_address is {given!r}, and must be host:port.")
+    if match.group(1) in ("127.0.0.1", "localhost", "0.0.0.0"):
+        raise WrongSetting(
+            f"gateway_address is {given!r}, which containers cannot reach: give the host's address in their network."
+        )
+    return given

@@ -1,0 +1,345 @@
+"""``install(c, network=…)`` in a site's ``jupyterhub_config.py``: the service, its scopes, the spawner, the limits.
+
+It adds to what the site has set and changes nothing else; what it did is said on the Hub's log. A setting that is
+wrong, or with which this cannot work, ends the Hub's start with one sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import socket
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapters.sealing import Sealer, SealError, make_key
+from ..core.hub_scopes import INVOKE, MANAGE
+from ..core.policy import SNAPSHOT_FILES, Policy, policy_to_plain
+from .given import address_of, count_of, cpus_of, gpus_of, names_of, setting_size_of, url_of, volumes_of
+from .limits import NamedServerLimit
+from .settings import HubSettings
+from .site_config import SiteConfig, WrongSetting
+from .spawner import ModelServiceMixin, spawner_class
+
+GATEWAY_PORT = 8910
+
+log = logging.getLogger("jupyter_model_service.hub")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What :func:`install` did, for those who want to look at it. ``notes`` are the lines that it has logged."""
+
+    settings: HubSettings
+    gateway_settings: Mapping[str, Any]
+    api_token_file: Path | None
+    notes: Sequence[str]
+
+
+def install(
+    c: Any,
+    *,
+    network: str,
+    allowed_images: Iterable[str] | None = None,
+    max_replicas_per_user: int | None = 10,
+    gpus: str | Iterable[str | int] | None = None,
+    max_gpus_per_user: int | None = None,
+    max_gpus_per_replica: int | None = None,
+    max_cpus: float | None = None,
+    max_memory: str | int | None = None,
+    model_volumes: Mapping[str, Mapping[str, Any]] | Iterable[str] = (),
+    snapshot_bytes_per_user: str | int = "20G",
+    snapshot_files: int = SNAPSHOT_FILES,
+    allow_public: bool = True,
+    users: Collection[str] | None = None,
+    groups: Collection[str] | None = None,
+    service_name: str = "model-service",
+    gateway_address: str | None = None,
+    endpoints_url: str | None = None,
+    managed: bool = True,
+    key_file: str | Path | None = None,
+    data_dir: str | Path = "model-service",
+    token_user: str | None = None,
+) -> Installed:
+    """Let the users of this Hub serve models. Call it at the end of ``jupyterhub_config.py``; ``c`` is its ``c``.
+
+    ``network``: the Docker network of the replicas. ``allowed_images``: names or patterns; without them a replica may
+    run what its owner's notebook runs and what the site offers. ``gpus``: ``None`` for none, ``"all"``, or numbers or
+    UUIDs of those that replicas may have. ``max_cpus`` and ``max_memory``: of one replica; without them as much as a
+    notebook here. ``model_volumes``: volumes that may be mounted whole, or a mapping of their names to ``{"users",
+    "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default. ``gateway_address``:
+    ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
+    network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
+
+    Raises ``SystemExit`` with one sentence, which ends the Hub's start.
+    """
+    try:
+        policy = Policy(
+            allowed_images=None if allowed_images is None else names_of("allowed_images", allowed_images),
+            max_replicas_per_user=count_of("max_replicas_per_user", max_replicas_per_user),
+            max_gpus_per_user=count_of("max_gpus_per_user", max_gpus_per_user),
+            max_gpus_per_replica=count_of("max_gpus_per_replica", max_gpus_per_replica),
+            max_cpus=cpus_of(max_cpus),
+            max_memory=setting_size_of("max_memory", max_memory),
+            model_volumes=volumes_of(model_volumes),
+            snapshot_bytes_per_user=setting_size_of("snapshot_bytes_per_user", snapshot_bytes_per_user) or 0,
+            snapshot_files=count_of("snapshot_files", snapshot_files) or 0,
+            allow_public=bool(allow_public),
+            users=None if users is None else names_of("users", users),
+            groups=None if groups is None else names_of("groups", groups),
+        )
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):
+            raise WrongSetting(f"service_name {service_name!r} must be lower-case letters, digits and hyphens.")
+        installation = _Installation(SiteConfig(c), network, service_name, managed, Path(data_dir).absolute())
+        return installation.run(
+            policy=policy,
+            gpus=gpus_of(gpus),
+            gateway_address=gateway_address,
+            endpoints_url=url_of("endpoints_url", endpoints_url),
+            key_file=None if key_file is None else Path(key_file).absolute(),
+            token_user=token_user or f"{service_name}-tokens",
+        )
+    except (WrongSetting, SealError) as error:
+        raise SystemExit(f"The model service cannot be installed: {error}") from None
+
+
+class _Installation:
+    def __init__(self, site: SiteConfig, network: str, service_name: str, managed: bool, data_dir: Path) -> None:
+        self._site = site
+        self._network = network
+        self._name = service_name
+        self._managed = managed
+        self._data_dir = data_dir
+        self._notes: list[str] = []
+
+    def run(
+        self,
+        *,
+        policy: Policy,
+        gpus: tuple[str, ...] | None,
+        gateway_address: str | None,
+        endpoints_url: str | None,
+        key_file: Path | None,
+        token_user: str,
+    ) -> Installed:
+        spawner = self._check_spawner()
+        self._check_hub()
+        facts = self._look_at_network(spawner)
+        address = address_of(gateway_address or self._default_address(facts))
+        try:
+            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise WrongSetting(f"the data_dir {self._data_dir} cannot be made: {error.strerror}.") from None
+        key_path = key_file or self._data_dir / "sealing.key"
+        key = make_key(key_path)
+        settings = HubSettings(
+            network=self._network,
+            policy=policy,
+            hub=hashlib.sha256(f"hub|{key}".encode()).hexdigest()[:12],
+            sealer=Sealer(key),
+            gateway=f"http://{address}",
+            service_name=self._name,
+            gpus=gpus,
+        )
+        told = {
+            "v": 1,
+            "key_file": str(key_path),
+            "data_dir": str(self._data_dir),
+            "policy": policy_to_plain(policy),
+            "endpoints_url": endpoints_url,
+            "token_user": token_user,
+            "service_name": self._name,
+            "hub": settings.hub,
+        }
+        self._site.set_hub("spawner_class", spawner_class(spawner, settings))
+        self._limit_servers()
+        token_file = self._add_service(settings, told)
+        self._add_scopes(token_user)
+        for note in self._notes:
+            log.warning("Model service: %s", note)
+        return Installed(settings, told, token_file, tuple(self._notes))
+
+    # --- what must be so ---
+
+    def _check_spawner(self) -> type[Any]:
+        site = self._site.spawner_class()
+        try:
+            from dockerspawner import DockerSpawner, SwarmSpawner
+        except ImportError:
+            raise WrongSetting(
+                "dockerspawner is not installed where the Hub runs: pip install 'jupyter-model-service[hub]'."
+            ) from None
+        name = "LocalProcessSpawner" if site is None else site.__name__
+        if site is not None and issubclass(site, ModelServiceMixin):
+            raise WrongSetting("install() was called twice.")
+        if site is None or not issubclass(site, DockerSpawner) or issubclass(site, SwarmSpawner):
+            raise WrongSetting(
+                f"c.JupyterHub.spawner_class is {name}, and only DockerSpawner and classes made from it are supported."
+            )
+        return site
+
+    def _check_hub(self) -> None:
+        named = self._site.of_hub("allow_named_servers")
+        if named is None:
+            self._site.set_hub("allow_named_servers", True)
+            self._note("allow_named_servers is on, since replicas are named servers.")
+        elif not named:
+            raise WrongSetting(
+                "c.JupyterHub.allow_named_servers is False, and replicas are named servers: remove that line."
+            )
+        if self._site.of_hub("internal_ssl"):
+            raise WrongSetting("c.JupyterHub.internal_ssl is on, and replicas cannot be reached with it: turn it off.")
+        if self._site.of_hub("cleanup_servers", True):
+            self._note(
+                "cleanup_servers is on, so the Hub stops every server, replicas included, when it ends, and they come "
+                "back after its start; with c.JupyterHub.cleanup_servers = False they run on."
+            )
+        for section, value in self._site.anywhere("manage_roles"):
+            if value is True:
+                raise WrongSetting(
+                    f"c.{section}.manage_roles is on, and JupyterHub then lets no configuration give a role to the "
+                    "user that holds the endpoints' tokens: turn it off."
+                )
+
+    def _look_at_network(self, spawner: type[Any]) -> Mapping[str, Any]:
+        name = self._network
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in _NO_NETWORKS:
+            raise WrongSetting(
+                f"network is {name!r}, and replicas need a Docker network with addresses of their own: "
+                "docker network create model-service."
+            )
+        if self._site.of_spawners(spawner, "network_name") == name:
+            self._note(
+                f"replicas are in the notebooks' own network {name}, where every notebook can reach every model "
+                "without a token; give them a network of their own."
+            )
+        import docker
+
+        kwargs = docker.utils.kwargs_from_env() | dict(self._site.of_spawners(spawner, "client_kwargs") or {})
+        try:
+            client = docker.APIClient(**{**kwargs, "timeout": 5})
+            with contextlib.closing(client):
+                facts: Mapping[str, Any] = client.inspect_network(name)
+                return facts
+        except docker.errors.NotFound:
+            raise WrongSetting(f'the Docker engine has no network "{name}": docker network create {name}.') from None
+        except Exception as error:  # an engine that is not up yet must not keep the Hub from its start
+            self._note(f"the Docker engine does not answer now, so the network {name} was not looked at ({error}).")
+            return {}
+
+    def _default_address(self, network: Mapping[str, Any]) -> str:
+        if Path("/.dockerenv").exists():
+            return f"{socket.gethostname()}:{GATEWAY_PORT}"
+        for entry in (network.get("IPAM") or {}).get("Config") or ():
+            if entry.get("Gateway") and ":" not in entry["Gateway"]:
+                return f"{entry['Gateway']}:{GATEWAY_PORT}"
+        raise WrongSetting(
+            "the address of the gateway cannot be worked out: give install() gateway_address='host:port', at which "
+            "containers reach this machine."
+        )
+
+    # --- what is added ---
+
+    def _limit_servers(self) -> None:
+        site = self._site.of_hub("named_server_limit_per_user", 0)
+        self._site.set_hub("named_server_limit_per_user", NamedServerLimit(site, self._name))
+
+    def _add_service(self, settings: HubSettings, told: Mapping[str, Any]) -> Path | None:
+        service: dict[str, Any] = {"name": self._name, "url": settings.gateway}
+        if self._managed:
+            service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
+            service["environment"] = {"MODEL_SERVICE_HUB": json.dumps(told)}
+            self._site.add_service(service)
+            self._note(f"the Hub runs the gateway at {settings.gateway}, with its data in {self._data_dir}.")
+            return None
+        path = self._data_dir / "api-token"
+        service["api_token"] = _token_in(path)
+        _write_private(self._data_dir / "gateway.env", f"MODEL_SERVICE_HUB={json.dumps(told)}\n")
+        self._site.add_service(service)
+        self._note(
+            f"the gateway is not run by the Hub: start it at {settings.gateway} with {self._data_dir / 'gateway.env'} "
+            f"and the token in {path}."
+        )
+        return path
+
+    def _add_scopes(self, token_user: str) -> None:
+        from jupyterhub.app import JupyterHub
+
+        self._site.add_custom_scopes(
+            {
+                INVOKE: {"description": "Call the endpoints of models"},
+                MANAGE: {"description": "Create, change and remove services of models", "subscopes": [INVOKE]},
+            }
+        )
+        self._site.add_role(
+            {
+                "name": self._name,
+                "description": "The gateway of the model service",
+                "services": [self._name],
+                "scopes": service_scopes(token_user),
+            }
+        )
+        self._site.add_role(
+            {
+                "name": f"{self._name}-tokens",
+                "description": "Holds the tokens of the model service's endpoints; nobody logs in as this user",
+                "users": [token_user],
+                "scopes": [INVOKE],
+            }
+        )
+        self._site.add_user_scopes([f"{MANAGE}!user"], extra="extra_user_scopes" in JupyterHub.class_trait_names())
+        self._note(
+            f'the service "{self._name}" holds {", ".join(service_scopes(token_user))}; every user holds '
+            f'{MANAGE}!user; the user "{token_user}" holds {INVOKE}, and no person may be able to log in as it.'
+        )
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+
+
+def service_scopes(token_user: str) -> list[str]:
+    """What the gateway's own token may do at the Hub, and no more."""
+    return [
+        "servers",  # start, stop and remove the replicas of whoever asks, and read which there are
+        "list:users",  # one look at all replicas after a start of the gateway, and notice users who are gone
+        "read:users",  # when a user was made (one of the same name inherits nothing), and which groups she is in
+        "admin:server_state",  # where the replica is, or why it could not be started
+        "users:activity",  # a replica that answers calls is not idle
+        f"tokens!user={token_user}",  # the endpoints' tokens, of the one user that holds nothing else
+    ]
+
+
+_NO_NETWORKS = ("host", "none", "default")
+
+
+# --- files -------------------------------------------------------------------------------------------
+
+
+def _token_in(path: Path) -> str:
+    """The service's token at the Hub, made once."""
+    with contextlib.suppress(FileNotFoundError):
+        if text := path.read_text().strip():
+            return text
+    token = secrets.token_hex(32)
+    _write_private(path, token + "\n")
+    return token
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise WrongSetting(f"{path} cannot be written: {error.strerror}.") from None

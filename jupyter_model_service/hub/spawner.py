@@ -1,0 +1,270 @@
+"""The spawner of a site with ours in front: named servers ``ms-…`` are replicas and jobs, all others stay as they are.
+
+A start of ours never raises for a replica that cannot be started or a job that fails: both lines of JupyterHub count
+that as a failed spawn, and end the whole Hub after ``consecutive_failure_limit`` of them. The server then "runs" at the
+Hub's own address until the gateway has read why, or for a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+import jupyterhub
+from jupyterhub import orm
+from tornado import web
+
+from ..adapters.sealing import SealError
+from ..core.hub_options import KEY, SERVER_PREFIX, Options, ReplicaOptions, options_from_plain, sealed_in
+from ..core.sentences import counted, in_bytes
+from ..errors import LaunchError
+from . import container
+from .docker_calls import ENGINE_ERRORS, status_of
+from .life import Life
+from .settings import HubParts, HubSettings
+from .work import Work, container_name
+
+POLL_SECONDS = 5.0
+START_SECONDS = 6 * 3600.0  # for the longest snapshot; every step has a limit of its own
+HTTP_SECONDS = 20.0
+PROGRESS_SECONDS = 0.25
+
+if TYPE_CHECKING:
+
+    class _Site:
+        """What is used of DockerSpawner."""
+
+        name: str
+        user: Any
+        hub: Any
+        handler: Any
+        log: Any
+        client: Any
+        user_options: Mapping[str, Any]
+        object_id: str
+        object_name: str
+        start_timeout: float
+        http_timeout: float
+        poll_interval: float
+        consecutive_failure_limit: int
+
+        async def start(self) -> Any: ...
+        async def stop(self, now: bool = False) -> None: ...
+        async def poll(self) -> Any: ...
+        def progress(self) -> AsyncIterator[dict[str, Any]]: ...
+        def get_state(self) -> dict[str, Any]: ...
+        def load_state(self, state: dict[str, Any]) -> None: ...
+        def clear_state(self) -> None: ...
+        def get_env(self) -> dict[str, str]: ...
+        def run_pre_spawn_hook(self) -> Any: ...
+        def run_post_stop_hook(self) -> Any: ...
+        async def _run_apply_user_options(self, user_options: Mapping[str, Any]) -> None: ...
+else:
+    _Site = object
+
+
+class Refused(Exception):
+    """Not by our service, or not for this server. One sentence."""
+
+
+class ModelServiceMixin(_Site):
+    """In front of a DockerSpawner class; see :func:`spawner_class`."""
+
+    model_service: ClassVar[HubSettings]
+    model_service_parts: ClassVar[HubParts | None] = None
+    model_service_life: Life | None = None
+
+    # --- starting ---
+
+    async def start(self) -> Any:
+        if not self._is_for_us():
+            return await super().start()
+        try:
+            options = self._opened()
+        except Refused as refusal:
+            return self._refuse(str(refusal))
+        life = Life(do=options.do)
+        if isinstance(options, ReplicaOptions):
+            life.replica, life.service = options.replica, options.service
+            life.revision = options.revision
+        self.model_service_life = life
+        self.object_name, self.object_id = container_name(self), ""
+        try:
+            await Work(self, self.model_service, self._parts(), life).do(options)
+        except LaunchError as error:
+            life.fail(error.stage, str(error))
+            self.log.warning("Model service: %s of %s could not be done: %s", options.do, self._told(), error)
+        except Exception as error:  # a fault of ours must not count as a failed spawn of the Hub
+            self.log.exception("Model service: %s of %s failed", options.do, self._told())
+            life.fail("internal", f"The Hub's side of the model service failed: {type(error).__name__}.")
+        if life.over:
+            return self._hubs_own_address()
+        self.object_id = life.container or ""
+        return life.control
+
+    def _is_for_us(self) -> bool:
+        return self.name.startswith(SERVER_PREFIX) or KEY in self.user_options
+
+    def _opened(self) -> Options:
+        """What our service asks for, for this server of this user; :class:`Refused` for everything else."""
+        who = getattr(self.handler, "current_user", None)
+        if not isinstance(who, orm.Service) or who.name != self.model_service.service_name:
+            raise Refused(reserved_name())
+        try:
+            plain = self.model_service.sealer.open(sealed_in(self.user_options))
+            options = options_from_plain(plain)
+        except SealError as error:
+            raise Refused(str(error)) from None
+        except ValueError as error:
+            raise Refused(f"These options are wrong: {error}") from None
+        if (options.user, options.server) != (self.user.name, self.name):
+            raise Refused("These options are for another server.")
+        return options
+
+    def _refuse(self, sentence: str) -> str:
+        """6.x counts no 403 as a failed spawn; 5.x counts everything, and a user must not be able to end the Hub."""
+        self.log.warning("Model service: refused to start %s: %s", self._told(), sentence)
+        if int(jupyterhub.version_info[0]) >= 6:
+            raise web.HTTPError(403, sentence)
+        self.model_service_life = Life(do="", restored=True)
+        self.model_service_life.fail("refused", sentence)
+        return self._hubs_own_address()
+
+    def _parts(self) -> HubParts:
+        if self.model_service_parts is None:
+            type(self).model_service_parts = HubParts(self.model_service, self.client)
+        assert self.model_service_parts is not None
+        return self.model_service_parts
+
+    def _hubs_own_address(self) -> str:
+        """Of something that answers HTTP and is not the user's: the Hub asks it once whether it is up."""
+        url = urlsplit(self.hub.url)
+        return f"{url.scheme}://{url.netloc}"
+
+    def _told(self) -> str:
+        return f"{self.user.name}/{self.name}"
+
+    # --- watching and ending ---
+
+    async def poll(self) -> Any:
+        life = self.model_service_life
+        if life is None:
+            return await super().poll()
+        if life.over:
+            return 1 if life.read_by_now else None
+        if life.container is None:
+            return None if not life.restored else 1
+        try:
+            state = (await self._parts().docker("inspect_container", life.container))["State"]
+        except ENGINE_ERRORS as error:
+            if status_of(error) == 404:
+                return 1
+            raise
+        return None if state["Running"] else f"ExitCode={state.get('ExitCode')}"
+
+    async def stop(self, now: bool = False) -> None:
+        if self.model_service_life is None:
+            await super().stop(now)
+            return
+        await self._clean_up(None if now else container.STOP_SECONDS)
+
+    async def _clean_up(self, seconds: int | None = None) -> None:
+        """Nothing of the replica is left, and its GPUs are free."""
+        life = self.model_service_life
+        if life is None or life.do != "replica":
+            return
+        parts = self._parts()
+        try:
+            await container.remove(
+                parts.docker, container_name(self), hub=self.model_service.hub, server=self.name, seconds=seconds
+            )
+        finally:
+            if life.replica is not None:
+                parts.gpus.give_back(life.replica)
+        life.container = None
+        self.object_id = ""
+
+    def run_post_stop_hook(self) -> Any:
+        """The Hub asks a server that has ended by itself for nothing else."""
+        if self.model_service_life is None:
+            return super().run_post_stop_hook()
+        return self._clean_up()
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Also what a job has done so far, with ``files`` and ``bytes`` beside what the Hub's page shows."""
+        life = self.model_service_life
+        if life is None:
+            async with contextlib.aclosing(super().progress()) as events:  # type: ignore[type-var]
+                async for event in events:
+                    yield event
+            return
+        yield {"progress": 10, "message": "Starting the replica" if life.do == "replica" else f"Doing a {life.do}"}
+        told: dict[str, int] = {}
+        while not life.over and life.container is None:
+            if life.progress != told:
+                told = dict(life.progress)
+                done = f"Copied {counted(told['files'], 'file')}, {in_bytes(told['bytes'])}"
+                yield {"progress": 50, "message": done, **told}
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+    # --- what the Hub keeps ---
+
+    def get_state(self) -> dict[str, Any]:
+        state = super().get_state()
+        if self.model_service_life is not None:
+            state[KEY] = self.model_service_life.to_plain()
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        if isinstance(state.get(KEY), Mapping):
+            self.model_service_life = Life.from_plain(state[KEY])
+            self._set_times()
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self.model_service_life = None
+
+    # --- what the Hub does before a start ---
+
+    def run_pre_spawn_hook(self) -> Any:
+        """A site's hook is for notebooks: it may mount a home, or refuse a user who has not paid for hers."""
+        if self._is_for_us():
+            self._set_times()
+            return None
+        return super().run_pre_spawn_hook()
+
+    async def _run_apply_user_options(self, user_options: Mapping[str, Any]) -> None:
+        if not self._is_for_us():
+            await super()._run_apply_user_options(user_options)
+
+    def _set_times(self) -> None:
+        self.start_timeout, self.http_timeout, self.poll_interval = START_SECONDS, HTTP_SECONDS, POLL_SECONDS
+        self.consecutive_failure_limit = 0
+
+    def get_env(self) -> dict[str, str]:
+        environment = super().get_env()
+        if not self._is_for_us():
+            prefix = self.hub.base_url.removesuffix("/").removesuffix("hub")
+            environment.setdefault(
+                "MODEL_SERVICE_URL", f"{self.model_service.gateway}{prefix}services/{self.model_service.service_name}/"
+            )
+        return environment
+
+
+def reserved_name() -> str:
+    return (
+        f'Servers whose names begin with "{SERVER_PREFIX}" are replicas of the model service: only it starts them. '
+        'Use "jupyter model-service".'
+    )
+
+
+def spawner_class(site: type[Any], settings: HubSettings) -> type[Any]:
+    """The site's class with ours in front: its configuration is found by the names of its own classes."""
+    return type("ModelServiceSpawner", (ModelServiceMixin, site), {"model_service": settings, "__module__": __name__})
+
+
+__all__ = ["ModelServiceMixin", "Refused", "reserved_name", "spawner_class"]
