@@ -1,0 +1,219 @@
+"""Owns the listening socket of a hub's gateway and keeps a gateway running on it.
+
+A gateway that crashes refuses no connection: the socket stays open here, new calls wait in its queue, and the next
+gateway, started at once, takes them. The supervisor is what the Hub (or systemd, or compose) starts::
+
+    python -m jupyter_model_service.app.supervisor
+
+It ends with its parent, however that one ends: a Hub that is killed must not leave a gateway behind that answers with
+an old token on the port of the next one. Where one is left all the same, the port is waited for. Replicas are not its
+business: they outlive gateway and supervisor, and the next gateway takes them over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from ..errors import Conflict, InvalidRequest, ModelServiceError
+
+__all__ = ["LISTEN_VARIABLE", "Supervisor", "bind", "inherited_listener", "main"]
+
+LISTEN_VARIABLE = "MODEL_SERVICE_LISTEN_FD"
+BACKLOG = 1024
+BIND_PATIENCE = 10.0  # seconds for an orphan that still holds the port
+END_PATIENCE = 20.0  # seconds for a gateway to end in order: open calls have 5 by default
+LOOK = 1.0  # seconds between two looks at the parent
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the first, second … start after a crash
+STEADY = 30.0  # seconds after which a gateway counts as well, and the next crash as the first
+WRONG_USE = 2  # the gateway's exit status for settings that cannot be used: no start will change that
+_PR_SET_PDEATHSIG = 1
+
+
+def bind(host: str, port: int, patience: float = BIND_PATIENCE) -> socket.socket:
+    """A socket that listens there. Waits for a port that is taken; ``Conflict`` after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((host, port))
+                listener.listen(BACKLOG)
+            except BaseException:
+                listener.close()
+                raise
+            return listener
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise Conflict(
+                    f"The gateway cannot listen on {host}:{port} ({error.strerror}): end what does, or choose another "
+                    "address."
+                ) from error
+        time.sleep(0.1)
+
+
+def inherited_listener() -> socket.socket | None:
+    """The supervisor's socket, in a gateway that a supervisor started."""
+    given = os.environ.pop(LISTEN_VARIABLE, "")  # not for what we start ourselves
+    if not given:
+        return None
+    try:
+        listener = socket.socket(fileno=int(given))
+        listener.getsockname()
+    except (ValueError, OSError) as error:
+        raise InvalidRequest(f"{LISTEN_VARIABLE} = {given!r} is no open socket: the supervisor sets it.") from error
+    listener.setblocking(False)
+    os.set_inheritable(listener.fileno(), False)
+    return listener
+
+
+class Supervisor:
+    """``run`` returns the exit status. Belongs to the main thread: it takes the process's signals."""
+
+    def __init__(self, command: Sequence[str], listener: socket.socket, *, say: Callable[[str], None]) -> None:
+        self._command = list(command)
+        self._listener = listener
+        self._say = say
+        self._parent = os.getppid()
+        self._ending: str | None = None
+        self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._woken.setblocking(False)
+
+    def run(self) -> int:
+        self._obey()
+        crashes = 0
+        while True:
+            if not self._pause(PAUSES[min(crashes, len(PAUSES) - 1)]):
+                return 0
+            began = time.monotonic()
+            child = self._start()
+            while child.poll() is None and self._ending is None:
+                self._look()
+            if self._ending is not None:
+                self._end(child)
+                return 0
+            if child.returncode == WRONG_USE:
+                return WRONG_USE
+            crashes = 1 if time.monotonic() - began >= STEADY else crashes + 1
+            how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with status {child.returncode}"
+            self._say(f"the gateway (process {child.pid}) ended {how}; starting the next")
+
+    # --- the gateway ---------------------------------------------------------------------------------
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor = self._listener.fileno()
+        return subprocess.Popen(
+            self._command,
+            env={**os.environ, LISTEN_VARIABLE: str(descriptor)},
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            preexec_fn=self._in_child(),
+        )
+
+    def _in_child(self) -> Callable[[], None]:
+        me = os.getpid()
+
+        def prepare() -> None:
+            self._die_with_parent()
+            if os.getppid() != me:  # we were killed between fork and here
+                os._exit(1)
+
+        return prepare
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        self._say(f"ending the gateway: {self._ending}")
+        self._listener.close()
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(END_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._say(f"the gateway (process {child.pid}) did not end within {END_PATIENCE:g} s and is killed")
+                child.kill()
+                child.wait()
+
+    # --- what ends us --------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._asked)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop
+        self._die_with_parent()
+
+    def _asked(self, number: int, frame: object) -> None:
+        gone = number == signal.SIGTERM and os.getppid() != self._parent
+        self._ending = "what started it has gone" if gone else f"signal {signal.Signals(number).name}"
+
+    def _die_with_parent(self) -> None:
+        """The kernel sends SIGTERM when the parent's thread ends, by whatever signal. Elsewhere than on Linux the
+        look each second has to do."""
+        if self._libc is not None:
+            self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+    def _look(self, seconds: float = LOOK) -> None:
+        """Until something happened, or for ``seconds``."""
+        readable, _, _ = select.select([self._woken], [], [], seconds)
+        if readable:
+            with contextlib.suppress(BlockingIOError):
+                self._woken.recv(4096)
+        if self._ending is None and os.getppid() != self._parent:
+            self._ending = "what started it has gone"
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether to go on after so long."""
+        deadline = time.monotonic() + seconds
+        while self._ending is None and time.monotonic() < deadline:
+            self._look(max(0.0, min(LOOK, deadline - time.monotonic())))
+        return self._ending is None
+
+
+def _address() -> tuple[str, int]:
+    """Where to listen: what the Hub sets for a managed service, or whoever runs an unmanaged one."""
+    given = os.environ.get("JUPYTERHUB_SERVICE_URL", "")
+    parts = urlsplit(given)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme != "http" or not parts.hostname or not port:
+        raise InvalidRequest(
+            f"JUPYTERHUB_SERVICE_URL = {given!r} is no address to listen on: it looks like http://10.0.0.1:8910."
+        )
+    return parts.hostname, port
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"model-service supervisor: {sentence}\n")
+        sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until told to end. ``argv`` is for the gateway (``--log-level=DEBUG``)."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        listener = bind(*_address())
+    except ModelServiceError as error:
+        _say(error.message)
+        return WRONG_USE if isinstance(error, InvalidRequest) else 1
+    command = [sys.executable, "-m", "jupyter_model_service.app", "--hub", *given]
+    return Supervisor(command, listener, say=_say).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
