@@ -18,6 +18,7 @@ from typing import Any, cast
 from ..core.lease_proof import gateway_proof, proofs_match, runner_proof
 from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseState
 from ..errors import UpstreamError
+from .lack import OUR_LACK
 from .lease_messages import log_piece_from, message_from, sample_from, state_from
 
 __all__ = ["TcpLease", "TcpLeases"]
@@ -150,7 +151,8 @@ class TcpLease:
             pause = min(pause * 2, self._times.retry_most)
 
     async def _one_connection(self, stream: _Stream) -> tuple[str, str]:
-        """Why it ended: a clause for people, and its kind (``lost`` or ``impostor``)."""
+        """Why it ended: a clause for people, and its kind (``lost``, ``impostor``, or ``ours`` when this process has
+        nothing left to connect with)."""
         host, port = self._control
         try:
             await asyncio.wait_for(self._loop.create_connection(lambda: stream, host, port), self._times.connect)
@@ -159,14 +161,15 @@ class TcpLease:
         except OSError as error:
             if isinstance(error, ConnectionRefusedError):
                 return f"connection to the runner at {host}:{port} refused", "lost"
-            return f"no connection to the runner at {host}:{port}: {error.strerror or error}", "lost"
+            kind = "ours" if error.errno in OUR_LACK else "lost"
+            return f"no connection to the runner at {host}:{port}: {error.strerror or error}", kind
         return await stream.ended
 
     def _report_closed(self, reason: str, kind: str) -> None:
-        """Once per loss, and once more when it turns out that somebody else answers there."""
+        """Once per loss, and once more when it turns out that somebody else answers there, or that it is our lack."""
         if self._reported not in (kind, "impostor"):
             self._reported = kind
-            self._emit(LeaseClosed(reason))
+            self._emit(LeaseClosed(reason, ours=kind == "ours"))
 
     def _lost_stream(self, stream: _Stream) -> None:
         stream.end()

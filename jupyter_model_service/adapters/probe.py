@@ -7,7 +7,6 @@ Only the status counts; of the body a little is read, so that a server need not 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import struct
 import time
@@ -20,11 +19,10 @@ import httptools
 
 from jupyter_model_service.ports import ProbeResult
 
+from .lack import OUR_LACK
+
 READ_LIMIT = 64 * 1024  # bytes of head and body that are read
 BODY_LIMIT = 0.25  # seconds that are waited for the body, once the status is known
-
-# No descriptor in this process or this machine, no memory for a socket, no local port to connect from.
-_OUR_LACK = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 _URL_CHARACTERS = "/?%&=:@!$'()*+,;-._~[]"
 # Closing with this sends RST: the port is free again at once, nothing stays in TIME_WAIT.
@@ -135,7 +133,7 @@ async def _connected(address: tuple[str, int], timeout: float) -> AsyncIterator[
     except asyncio.TimeoutError:
         raise _NotConnected(f"no connection within {timeout:g} s") from None
     except OSError as error:
-        raise _NotConnected(_why_not_connected(error), ours=error.errno in _OUR_LACK) from None
+        raise _NotConnected(_why_not_connected(error), ours=error.errno in OUR_LACK) from None
     finally:
         if answer.transport is not None:
             answer.transport.abort()

@@ -60,6 +60,12 @@ def after_failure(retry: Retry, *, created_at: float, ready_for: float | None, n
     return replace(retry, failures=failures, counted_at=now, not_before=now + wait, reason=reason)
 
 
+def without_merit(retry: Retry) -> Retry:
+    """That it was ready counts for nothing: it did then what no replica may do (listen where others reach it), and
+    would do so again for ever."""
+    return replace(retry, ever_ready=False)
+
+
 def without_place(retry: Retry, beside: int, reason: str) -> Retry:
     """A replica found no place beside ``beside`` others of its service."""
     return replace(retry, room=beside, refusal=reason)

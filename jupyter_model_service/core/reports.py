@@ -70,9 +70,14 @@ class LeaseSample:
 
 @dataclass(frozen=True)
 class LeaseClosed:
-    """The stream ended or fell silent: no traffic from here on. ``reason`` is one clause for people."""
+    """The stream ended or fell silent: no traffic from here on. ``reason`` is one clause for people.
+
+    ``ours``: it cannot be opened again because this process has no descriptor, memory or port left for it; that says
+    nothing about the replica.
+    """
 
     reason: str
+    ours: bool = False
 
 
 LeaseEvent = LeaseOpened | LeaseState | LeaseSample | LeaseClosed

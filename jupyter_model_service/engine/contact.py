@@ -1,7 +1,8 @@
 """Contact with the runners: what their leases say, and what to think when one says nothing.
 
 A lease that closes takes the replica out of the routing table at once. Whether the runner is dead (then it is
-replaced at once) or only silent (then it gets ``contact_patience`` seconds) is learned by looking at the world.
+replaced at once) or only silent (then it gets ``contact_patience`` seconds) is learned by looking at the world. While
+this process itself has no descriptor left to connect with, silence says nothing.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Contact:
         if isinstance(event, LeaseSample):
             replica.sample = event
         elif isinstance(event, LeaseOpened):
-            replica.lease_open, replica.silence = True, ""
+            replica.lease_open, replica.silence, replica.unasked = True, "", False
             self._tasks.cancel(_task(replica))
             self._emit(replica, life.LeaseBack())
             self._report(replica, event.state)
@@ -99,7 +100,7 @@ class Contact:
         elif isinstance(event, LeaseState):
             self._report(replica, event.state)
         elif isinstance(event, LeaseClosed):
-            replica.silence = event.reason
+            replica.silence, replica.unasked = event.reason, event.ours
             if not replica.lease_open:
                 return  # one that was never open has nothing to lose
             replica.lease_open = False
@@ -155,6 +156,8 @@ class Contact:
                 return
             if replica.lease_open:
                 return
+            if replica.unasked:  # it has its patience from when we can ask again
+                deadline = clock.monotonic() + patience
         said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
         why = f": {replica.silence}" if replica.silence else ""
         self._emit(replica, life.GaveUp(f"{said} {duration(patience)}{why}"))

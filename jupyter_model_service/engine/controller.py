@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from ..core import plan as planning
 from ..core import replica as life
-from ..core.backoff import Retry, after_failure, after_ready, without_place
+from ..core.backoff import Retry, after_failure, after_ready, without_merit, without_place
 from ..core.plan import Plan, SeenReplica, Want
 from ..core.replica import STARTING_UP, IllegalTransition, Life, Phase
 from ..ports import Placement, ReplicaRecord
@@ -120,6 +120,8 @@ class Controller:
             now=now,
             reason=reason,
         )
+        if replica.exposed:
+            service.retries[number] = without_merit(service.retries[number])
         if not replica.placed:
             beside = sum(r.takes_room for r in self._seen(service))
             service.retries[number] = without_place(service.retries[number], beside, reason)

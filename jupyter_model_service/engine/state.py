@@ -63,6 +63,7 @@ class Replica:
     lease: Lease | None = None
     lease_open: bool = False
     silence: str = ""  # why the lease is not open, in the lease's words
+    unasked: bool = False  # and that it is our own lack, which says nothing about the replica
     runner: RunnerState | None = None
     sample: LeaseSample | None = None
     # probing

@@ -106,6 +106,11 @@ class FakeReplica:
         self.reachable = False
         self._lose(reason)
 
+    def cannot_be_asked(self, ours: bool = True) -> None:
+        """The lease that was lost cannot be opened again: the gateway has no descriptor left for it, or has again."""
+        if self._lease is not None:
+            self._lease.fails(LeaseClosed("too many open files" if ours else "connection refused", ours=ours))
+
     def speaks(self) -> None:
         self.reachable = True
         if self._lease is not None:
@@ -301,6 +306,10 @@ class FakeLease:
         if self._open:
             self._open = False
             self._deliver(LeaseClosed(reason))
+
+    def fails(self, event: LeaseClosed) -> None:
+        if not self._open:
+            self._deliver(event)
 
     async def logs(self, after: int = 0, limit: int = 1000) -> tuple[Sequence[str], int, int]:
         await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -317,6 +318,24 @@ def test_a_refused_connection_is_reported_after_the_first_second_only(free_port)
     async def body(lease: Lease, events: Events) -> None:
         await events.kind(LeaseClosed)
         assert time.monotonic() - began >= 1.0
+
+    with_lease(("127.0.0.1", free_port), "ab" * 32, body)
+
+
+def test_that_we_have_no_descriptor_left_is_told_as_our_lack_and_not_as_the_runners(free_port):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def body(lease: Lease, events: Events) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            closed = await events.kind(LeaseClosed)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert closed.ours
+        assert "Too many open files" in closed.reason
+        again = await events.kind(LeaseClosed, len(events.all))
+        assert not again.ours, "now it was asked, and refused"
+        assert "refused" in again.reason
 
     with_lease(("127.0.0.1", free_port), "ab" * 32, body)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -16,7 +18,7 @@ import httpx
 import pytest
 
 from jupyter_model_service import wire
-from jupyter_model_service.client import WaitTimeout
+from jupyter_model_service.client import AsyncClient, WaitTimeout
 from jupyter_model_service.errors import (
     Conflict,
     DefinitionError,
@@ -246,6 +248,58 @@ def test_an_answer_that_breaks_off_is_not_taken_for_one(kind: Any, verb: str, ti
         server.shutdown(socket.SHUT_RDWR)
     thread.join(10)
     assert len(asked) == times
+
+
+@pytest.mark.parametrize("when", ["idle", "under the call"])
+def test_a_change_on_a_kept_connection_that_died_is_made_once_or_reported(when: str) -> None:
+    """Closed while it was idle: the change goes out on a fresh connection. Closed when the gateway had read it: nobody
+    knows whether it was made, so it is not sent again."""
+    asked: list[bytes] = []
+    idle_over = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            while data := connection.recv(65536):
+                if data.startswith((b"GET ", b"POST ")):  # else the body, in a packet of its own
+                    asked.append(data.split(b" ", 1)[0])
+                else:
+                    continue
+                if when == "under the call" and asked[-1] == b"POST":
+                    return
+                body = json.dumps(service()).encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                if when == "idle" and len(asked) == 1:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:  # the test is over
+                    return
+                serve(connection)
+                idle_over.set()
+
+        async def body() -> None:
+            async with AsyncClient(f"http://127.0.0.1:{server.getsockname()[1]}/", "t") as client:
+                await client.get("ada/demo")
+                if when == "idle":
+                    await asyncio.to_thread(idle_over.wait, 10)
+                    await client.stop("ada/demo")
+                    return
+                with pytest.raises(GatewayUnavailable, match="did not finish its answer"):
+                    await client.stop("ada/demo")
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            asyncio.run(body())
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert asked == [b"GET", b"POST"]
 
 
 # --- watching --------------------------------------------------------------------------------------------

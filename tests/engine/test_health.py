@@ -142,6 +142,28 @@ def test_a_runner_that_stays_silent_is_replaced_after_three_seconds() -> None:
     play(scene)
 
 
+def test_a_runner_is_not_held_to_be_dead_while_the_gateway_has_no_descriptor_to_ask_it() -> None:
+    """Its connection broke, and for a minute none can be opened: it lives, and goes on as it was."""
+
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        replica.falls_silent("the connection broke")
+        replica.cannot_be_asked()
+        await asyncio.sleep(60)
+        assert (stage.view.restarts, replica.id in stage.world.replicas) == (0, True)
+        assert replica.id not in stage.takes_calls()
+        replica.speaks()
+        await stage.until(lambda: replica.id in stage.takes_calls(), 0.6)
+        replica.falls_silent("the connection broke")
+        replica.cannot_be_asked()
+        await asyncio.sleep(60)
+        replica.cannot_be_asked(ours=False)
+        took = await stage.until(lambda: stage.view.restarts == 1)
+        assert 2 < took < 4.1, "it has its three seconds from when it could be asked again"
+
+    play(scene)
+
+
 def test_a_launcher_that_cannot_tell_does_not_kill_a_silent_replica_early() -> None:
     async def scene(stage: Stage) -> None:
         replica, _ = await stage.ready(2)

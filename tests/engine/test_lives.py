@@ -13,7 +13,7 @@ from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import InvalidRequest, LaunchError
-from jupyter_model_service.ports import Placement, ReplicaRecord, StartRequest
+from jupyter_model_service.ports import Placement, ReplicaRecord, Seen, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
 
 from .stage import NAME, OWNER, Stage, definition, play
@@ -369,10 +369,43 @@ def test_a_server_that_opens_another_port_later_is_noticed_within_half_a_minute(
     play(scene)
 
 
-def test_what_cannot_be_enforced_is_said() -> None:
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_server_that_opens_itself_to_everybody_whenever_it_is_ready_is_given_up(replicas: int) -> None:
+    """Ready for half a minute each time: that is no merit, so five attempts are enough, and each waits longer."""
+
+    async def scene(stage: Stage) -> None:
+        starts: list[float] = []
+
+        def opens_up(replica: FakeReplica) -> None:
+            starts.append(stage.clock.monotonic())
+            replica.serves()
+            asyncio.get_running_loop().call_later(5, setattr, replica, "listens_on", ("0.0.0.0:9999",))
+
+        stage.world.on_start = opens_up
+        await stage.create(replicas)
+        await stage.until(lambda: stage.view.state == "failed", 600)
+        assert "0.0.0.0:9999" in (stage.view.reason or "")
+        assert len(starts) <= 5 * replicas
+        pauses = [b - a for a, b in itertools.pairwise(starts[::replicas])]
+        assert pauses == sorted(pauses), "1 s, 2 s, 4 s … longer each time"
+        begun = len(starts)
+        await asyncio.sleep(300)
+        assert (len(starts), stage.takes_calls()) == (begun, set())
+
+    play(scene)
+
+
+def test_what_cannot_be_enforced_is_said_and_said_again_after_an_update() -> None:
     async def scene(stage: Stage) -> None:
         stage.world.cannot_enforce = ("memory is not limited",)
         assert (await stage.create(memory=1 << 30)).not_enforced == ["memory is not limited"]
+        stage.world.cannot_enforce = ("memory is not limited", "CPUs are not limited")
+        await stage.engine.update(OWNER, NAME, change=RevisionChange(cpus=2))
+        assert stage.view.not_enforced == ["memory is not limited", "CPUs are not limited"]
+        await stage.until(lambda: stage.view.state == "ready")
+        await stage.kill()
+        await stage.reopen()
+        assert stage.view.not_enforced == ["memory is not limited", "CPUs are not limited"]
 
     play(scene)
 
@@ -384,14 +417,30 @@ def test_an_illegal_event_in_production_is_logged_and_the_world_looked_at_again(
 
     async def scene(stage: Stage) -> None:
         (replica,) = await stage.ready()
+        await asyncio.sleep(5)
+        launcher.looks = 0
         replica.becomes("preparing")
         await asyncio.sleep(5)
-        assert stage.view.state == "ready"
+        assert launcher.looks >= 1, "what it says does not fit: is it there at all?"
+        assert stage.view.state == "ready", "it is, and in contact"
         assert "Preparing cannot happen to a replica that is ready" in stage.engine.faults[0]
+        replica.alive = False  # gone without a word: no event would ever tell
+        replica.becomes("preparing")
+        await stage.until(lambda: replica.id not in stage.takes_calls(), 1)
+        await stage.until(lambda: stage.view.restarts == 1, 1)
         stage.engine._controller.faults.clear()
+
+    class Watched(FakeLauncher):
+        looks = 0
+
+        async def find(self) -> Sequence[Seen]:
+            self.looks += 1
+            return await super().find()
 
     stage = Stage()
     stage.settings = dataclasses.replace(stage.settings, strict=False)
+    launcher = Watched(stage.world)
+    stage.launcher_class = lambda world: launcher  # type: ignore[assignment]
     stage.build()
     play(scene, stage)
     assert "Preparing cannot happen" in caplog.text
