@@ -68,12 +68,14 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
     assert (stopped.returncode, stopped.stderr) == (0, "")
     assert gateway.end() == 0
     assert gateways.leftovers() == []
-    assert sorted(p.name for p in gateways.data.iterdir() if p.name != "replicas") == [
+    assert sorted(p.name for p in gateways.data.iterdir()) == [
         "gateway.lock",
         "gateway.port",
+        "replicas",
+        "revisions",
         "state.db",
     ]
-    assert list((gateways.data / "replicas").iterdir()) == []
+    assert [each for name in ("replicas", "revisions") for each in (gateways.data / name).iterdir()] == []
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])
