@@ -32,9 +32,18 @@ class Clock(Protocol):
 # --- model folders ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class GivenDefinition:
+    """A folder's definition as the user's program read it: the name of the file in the folder, and its text."""
+
+    file: str
+    text: str
+
+
 class Definitions(Protocol):
-    async def load(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
-        """Read, parse and check the folder's definition; also returns the warnings.
+    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
+        """Read, parse and check the folder's definition; also returns the warnings. ``given`` is what is read instead
+        where the folder is out of reach.
 
         Raises ``DefinitionError`` with all problems (a missing folder or file is one, too).
         """

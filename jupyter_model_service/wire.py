@@ -24,11 +24,19 @@ class MountSpec(_Request):
     read_only: bool = False
 
 
+class DefinitionText(_Request):
+    """The folder's definition file as the client read it; needed where the gateway cannot read the folder."""
+
+    file: str = Field(description="its name in the folder, such as model-definition.yaml", max_length=100)
+    text: str
+
+
 class RevisionOptions(_Request):
     """What ``create`` and ``update`` share. In an update, a field left out keeps its value; ``environment``
     and ``mounts`` replace the former ones when given."""
 
     folder: str | None = None
+    definition: DefinitionText | None = None
     image: str | None = None
     environment: dict[str, str] | None = None
     mounts: list[MountSpec] | None = None
@@ -60,6 +68,7 @@ class RollbackRequest(_Request):
 
 class ValidateRequest(_Request):
     folder: str
+    definition: DefinitionText | None = None
 
 
 class TokenRequest(_Request):

@@ -21,7 +21,7 @@ from ..core.revision import Kept, Revision
 from ..core.routing import Endpoint
 from ..core.sentences import counted, in_bytes
 from ..errors import Conflict, InvalidRequest, NotFound, Problem
-from ..ports import Definitions, ServiceRecord
+from ..ports import Definitions, GivenDefinition, ServiceRecord
 from .controller import Controller
 from .journal import Journal
 from .keeping import Keeping
@@ -85,9 +85,9 @@ class Commands:
             raise NotFound(f"There is no service {owner}/{name}.")
         return service
 
-    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+    async def validate(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
         """Everything that :meth:`create` would check of a folder alone."""
-        definition, problems = await self._definitions.load(folder)
+        definition, problems = await self._definitions.load(folder, given)
         would_be = make_revision(RevisionChange(), None, 1, folder, definition, self._parts.clock.now())
         not_enforced = self._parts.launcher.check(would_be)
         return definition, [*problems, *(Problem("", sentence, severity="warning") for sentence in not_enforced)]
@@ -100,7 +100,7 @@ class Commands:
         self._check_replicas(replicas)
         if name is not None:
             check_service_name(name)
-        definition, _ = await self._definitions.load(change.folder)
+        definition, _ = await self._definitions.load(change.folder, change.definition)
         now = self._parts.clock.now()
         revision = make_revision(change, None, 1, change.folder, definition, now)
         not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=public))
@@ -142,7 +142,7 @@ class Commands:
         if change.empty and public is not None:
             return await self._in_turn(self._set_public(service, public))
         folder = change.folder if change.folder is not None else service.active.folder
-        definition, _ = await self._definitions.load(folder)
+        definition, _ = await self._definitions.load(folder, change.definition)
 
         async def body(number: int, kept: Kept) -> Service:
             self._check_there(service)

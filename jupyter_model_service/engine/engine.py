@@ -15,6 +15,7 @@ from ..ports import (
     Clock,
     Definitions,
     EventRecord,
+    GivenDefinition,
     Launcher,
     Leases,
     Meter,
@@ -186,11 +187,11 @@ class Engine:
             raise NotFound(f"Service {service.key} has no replica that has a log.")
         raise NotFound(f"Service {service.key} has no replica {replica}.")
 
-    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+    async def validate(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
         """What ``create`` would find: the definition and the warnings, among them what the launcher cannot enforce.
 
         Raises as ``create`` does: ``DefinitionError``, and ``InvalidRequest`` for what the launcher cannot do."""
-        return await self._commands.validate(folder)
+        return await self._commands.validate(folder, given)
 
     # --- commands ---
 

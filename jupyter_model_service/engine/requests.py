@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from ..core.definition import Definition
 from ..core.environment import check_environment
 from ..core.revision import Mount, Resources, Revision
+from ..ports import GivenDefinition
 
 
 @dataclass(frozen=True)
 class RevisionChange:
     """``None`` keeps what the former revision has (in a first one: the default). ``environment`` and
-    ``mounts`` replace the former ones as a whole. ``memory`` in bytes. ``InvalidRequest`` for an environment that no
+    ``mounts`` replace the former ones as a whole. ``memory`` in bytes. ``definition`` is the folder's
+    as the user's program read it, for a gateway that cannot. ``InvalidRequest`` for an environment that no
     program can be given: a replica would be the first to find out."""
 
     folder: str | None = None
@@ -23,6 +25,7 @@ class RevisionChange:
     cpus: float | None = None
     memory: int | None = None
     gpus: int | None = None
+    definition: GivenDefinition | None = None
 
     def __post_init__(self) -> None:
         check_environment(self.environment or {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.errors import DefinitionError, Problem
-from jupyter_model_service.ports import ProbeResult
+from jupyter_model_service.ports import GivenDefinition, ProbeResult
 
 from .world import World
 
@@ -79,7 +79,7 @@ class FakeDefinitions:
     def breaks(self, folder: str, *problems: Problem) -> None:
         self._broken[folder] = problems
 
-    async def load(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
+    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
         await asyncio.sleep(0)
         if folder in self._broken:
             raise DefinitionError(self._broken[folder])

@@ -11,7 +11,7 @@ from ..core.names import service_name_from
 from ..core.revision import Mount
 from ..engine.requests import RevisionChange
 from ..errors import Overloaded, Problem
-from ..ports import EventRecord, TokenRecord
+from ..ports import EventRecord, GivenDefinition, TokenRecord
 from .call import Call, Text
 from .queries import EventQuery, LogQuery
 
@@ -41,7 +41,8 @@ async def info(call: Call) -> wire.GatewayInfo:
 
 
 async def validate(call: Call) -> wire.ValidateAnswer:
-    definition, warnings = await call.parts.engine.validate(call.given(wire.ValidateRequest).folder)
+    body = call.given(wire.ValidateRequest)
+    definition, warnings = await call.parts.engine.validate(body.folder, _given(body.definition))
     return wire.ValidateAnswer(
         name=service_name_from(definition.name),
         definition=definition_to_plain(definition),
@@ -166,6 +167,7 @@ def _change(options: wire.RevisionOptions) -> RevisionChange:
     mounts = options.mounts
     return RevisionChange(
         folder=options.folder,
+        definition=_given(options.definition),
         image=options.image,
         environment=options.environment,
         mounts=None if mounts is None else tuple(Mount(m.source, m.target, m.read_only) for m in mounts),
@@ -173,6 +175,10 @@ def _change(options: wire.RevisionOptions) -> RevisionChange:
         memory=options.memory,
         gpus=options.gpus,
     )
+
+
+def _given(text: wire.DefinitionText | None) -> GivenDefinition | None:
+    return None if text is None else GivenDefinition(text.file, text.text)
 
 
 def _problem(problem: Problem) -> wire.ProblemInfo:

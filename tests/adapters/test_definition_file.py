@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jupyter_model_service.adapters import definition_file
-from jupyter_model_service.adapters.definition_file import DefinitionFiles
+from jupyter_model_service.adapters.definition_file import DefinitionFiles, GivenDefinitions
 from jupyter_model_service.core.definition import Definition
-from jupyter_model_service.errors import DefinitionError, Problem
+from jupyter_model_service.errors import DefinitionError, InvalidRequest, ModelServiceError, Problem
+from jupyter_model_service.ports import GivenDefinition
 
 GOOD = "models:\n  - name: m\n    service: {port: 8000, start_command: [serve, on, 1.10]}\n"
 
@@ -205,3 +208,45 @@ def test_a_file_system_that_hangs_ends_in_an_error_and_not_in_a_wait(
         return "read"
 
     assert asyncio.run(body()) == f"{folder}: could not be read within 0 s; is the file system well?"
+
+
+# --- a gateway that cannot read the folder -------------------------------------------------------------
+
+
+def given(folder: str, text: str, file: str = "model-definition.yaml") -> tuple[Definition, Sequence[Problem]]:
+    return asyncio.run(GivenDefinitions().load(folder, GivenDefinition(file, text)))
+
+
+@pytest.mark.parametrize("text", [GOOD, GOOD.replace("port: 8000", "port: many"), "models: [", GOOD + "serving: 3\n"])
+def test_a_definition_that_was_sent_is_judged_like_one_that_was_read(folder: Path, text: str) -> None:
+    """The same definition, problems, sentences, file names and lines."""
+    (folder / "model-definition.yaml").write_text(text)
+
+    def outcome(load: Callable[[], Any]) -> Any:
+        try:
+            return load()
+        except DefinitionError as error:
+            return error.problems
+
+    read = outcome(lambda: asyncio.run(DefinitionFiles().load(str(folder))))
+    assert outcome(lambda: given(str(folder), text)) == read
+    assert str(folder) in str(read) or read == (read[0], ())
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "text", "message"),
+    [
+        ("models/chat", "model-definition.yaml", GOOD, "absolute path"),
+        ("", "model-definition.yaml", GOOD, "absolute path"),
+        ("/home/ann/chat", "../../etc/passwd", GOOD, "is no name of a definition"),
+        ("/home/ann/chat", "model-definition.yaml", "#" * (1 << 20) + "\n", "larger than 1 MiB"),
+    ],
+)
+def test_what_cannot_be_a_folders_definition_is_refused(folder: str, file: str, text: str, message: str) -> None:
+    with pytest.raises(ModelServiceError, match=message):
+        given(folder, text, file)
+
+
+def test_a_client_that_sends_no_definition_is_told_what_to_send() -> None:
+    with pytest.raises(InvalidRequest, match=r"cannot read /home/ann/chat: send the text of its model-definition\.yaml"):
+        asyncio.run(GivenDefinitions().load("/home/ann/chat"))

@@ -110,8 +110,8 @@ class FakeEngine:
     async def inspect(self, owner: str, name: str) -> View:
         return dataclasses.replace(self.service(owner, name), changed=self.changed)
 
-    async def validate(self, folder: str) -> tuple[Definition, Sequence[Problem]]:
-        self._note("validate", folder)
+    async def validate(self, folder: str, given: Any = None) -> tuple[Definition, Sequence[Problem]]:
+        self._note("validate", folder, *([given] if given else []))
         warning = Problem("models[0].nmae", 'unknown key, did you mean "name"?', "model-definition.yaml", 3, "warning")
         return Definition("Tiny Chat", "/models", 8000), [warning]
 

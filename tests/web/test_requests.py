@@ -16,6 +16,7 @@ from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import (
     DefinitionError,
     GatewayUnavailable,
+    HubRefused,
     InvalidRequest,
     LaunchError,
     ModelServiceError,
@@ -267,6 +268,8 @@ def test_each_error_has_its_status_code_and_sentence(site: Any, kind: type[Model
         error = DefinitionError([Problem("models[0].port", "0 is no port", "model-definition.yaml", 4)])
     elif kind.__name__ == "MethodNotAllowed":
         error = kind(["GET"])  # type: ignore[arg-type]
+    elif kind is HubRefused:
+        error = HubRefused("It went wrong here; do that.", hub_status=400)
     else:
         error = kind("It went wrong here; do that.")
     site.engine.failure = error
