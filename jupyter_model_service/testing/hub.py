@@ -29,6 +29,7 @@ import tornado.netutil
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_api import HubApi
 from jupyter_model_service.adapters.hub_servers import HubServers
+from jupyter_model_service.adapters.hub_storage import HubStorage
 from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.adapters.launch_hub import HubLauncher
 from jupyter_model_service.adapters.sealing import Sealer, new_key
@@ -86,13 +87,14 @@ class Token:
 @dataclass
 class Fault:
     """``times`` calls that ``matches`` (method and path) are answered so; ``status`` 0 breaks the connection, after
-    the work was done when ``late``."""
+    the work was done when ``late``. ``after`` such calls go well before."""
 
     matches: Callable[[str, str], bool]
     status: int
     times: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
     late: bool = False
+    after: int = 0
 
 
 class FakeHub:
@@ -264,12 +266,24 @@ class FakeHub:
         server.pending = None
 
 
-def hub_launcher(hub: FakeHub, folder: Path, **options: Any) -> HubLauncher:
-    """A launcher for this Hub. It keeps no connection open, so that it need not be closed; ``folder`` is for what the
+@dataclass
+class HubParts:
+    """What speaks to a fake Hub. It keeps no connection open, so that it need not be closed; ``folder`` is for what the
     gateway would keep."""
+
+    api: HubApi
+    servers: HubServers
+    users: HubUsers
+    launcher: HubLauncher
+    storage: HubStorage
+
+
+def hub_parts(hub: FakeHub, folder: Path, policy: Policy | None = None, **options: Any) -> HubParts:
+    """``options`` are the launcher's."""
     api = HubApi(
         hub.url, hub.token, transport=httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
     )
-    clock = SystemClock()
-    users = HubUsers(api, clock, folder / "users.json")
-    return HubLauncher(api, HubServers(api, hub.sealer, clock), users, Policy(), clock, **options)
+    clock, policy = SystemClock(), policy or Policy()
+    users, servers = HubUsers(api, clock, folder / "users.json"), HubServers(api, hub.sealer, clock)
+    launcher = HubLauncher(api, servers, users, policy, clock, **options)
+    return HubParts(api, servers, users, launcher, HubStorage(servers, users, policy, folder / "volumes.json"))

@@ -59,6 +59,9 @@ class _Handler(tornado.web.RequestHandler):
     def _fault(self, *, late: bool) -> Fault | None:
         for fault in self.hub.faults:
             if fault.late == late and fault.matches(self.request.method or "", self.request.path):
+                if fault.after:
+                    fault.after -= 1
+                    return None
                 fault.times -= 1
                 if fault.times == 0:
                     self.hub.faults.remove(fault)

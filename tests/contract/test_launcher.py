@@ -17,7 +17,7 @@ from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Launcher, Seen, StartRequest
 from jupyter_model_service.testing import FakeLauncher, StartScript, World
-from jupyter_model_service.testing.hub import FakeHub, hub_launcher
+from jupyter_model_service.testing.hub import FakeHub, hub_parts
 from jupyter_model_service.testing.hub_spawner import SpawnScript
 
 SERVE = (sys.executable, "-c", "import time; time.sleep(600)", "{port}")
@@ -66,7 +66,7 @@ class HubBench:
     def launcher(self, *, broken: bool = False, slow: bool = False) -> Launcher:
         error = ("image", "There is no image x.") if broken else None
         self.hub.engine.script = SpawnScript(60.0 if slow else 0.0, error)
-        return hub_launcher(self.hub, self.path)
+        return hub_parts(self.hub, self.path).launcher
 
     def traces(self, replica: str) -> bool:
         containers = {c.options.replica for c in self.hub.engine.containers.values()}

@@ -1,0 +1,223 @@
+"""What a revision's folder held, kept in a volume that the Hub's process makes.
+
+The gateway can read no user's workspace, so it asks: a short-lived named server of the user, of which nothing is run
+but the copying container. ``Kept.path`` is the name of the volume. A folder ``volume:NAME`` is not copied: that volume
+is mounted as it is.
+
+Whose volumes there are is noted in a file before they are made: a service that is gone says so no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import secrets
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from ..core.hub_options import (
+    VOLUME_PATTERN,
+    CollectOptions,
+    SnapshotOptions,
+    Summary,
+    is_job_server,
+    job_server,
+    volume_name,
+)
+from ..core.policy import Policy
+from ..core.revision import Kept
+from ..errors import HubRefused, InvalidRequest, LaunchError, StoreError
+from ..ports import KeptKey
+from .hub_servers import HubServers, ServerState
+from .hub_users import HubUsers
+
+log = logging.getLogger(__name__)
+
+VOLUME = "volume:"
+EXCLUDED = (".git", ".ipynb_checkpoints", "__pycache__")
+KEEP_SECONDS = 3900.0  # the Hub's side gives a copy an hour
+COLLECT_SECONDS = 300.0
+_OF_THE_USER = frozenset({"folder", "limit", "policy"})  # stages of a failed copy that are hers to mend
+
+
+class HubStorage:
+    """Implements ``ports.Storage``. ``book`` is the file with the names of volumes and their users (JSON, 0600)."""
+
+    def __init__(self, servers: HubServers, users: HubUsers, policy: Policy, book: Path) -> None:
+        self._servers = servers
+        self._users = users
+        self._policy = policy
+        self._book = book
+        self._writing = asyncio.Lock()  # the book
+        self._jobs: set[str] = set()  # servers that are being waited for
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    # --- ports.Storage ---
+
+    async def keep(
+        self,
+        service_id: str,
+        number: int,
+        folder: str,
+        progress: Callable[[int, int], None],
+        *,
+        owner: str = "",
+        image: str | None = None,
+    ) -> Kept:
+        if folder.startswith(VOLUME):
+            return _mounted(folder.removeprefix(VOLUME))
+        user = await self._users.name_of(owner)
+        options = SnapshotOptions(
+            user=user,
+            server=job_server(secrets.token_hex(6)),
+            service_id=service_id,
+            revision=number,
+            folder=_absolute(folder),
+            image=image,
+            exclude=EXCLUDED,
+            limit_bytes=self._policy.snapshot_bytes_per_user,
+            limit_files=self._policy.snapshot_files,
+        )
+
+        def tell(state: ServerState) -> None:
+            if state.progress:
+                progress(_count(state.progress, "files"), _count(state.progress, "bytes"))
+
+        async with self._turn(user):  # no collection may run that does not know of it
+            await self._note({options.volume: user}, ())
+            try:
+                result = await self._job(options, f"files of revision {number}", KEEP_SECONDS, tell)
+            except LaunchError as error:
+                if error.stage in _OF_THE_USER:
+                    raise InvalidRequest(str(error)) from error
+                raise StoreError(f"The files of {folder} could not be copied: {error}") from error
+        return Kept("copy", options.volume, _count(result, "files"), _count(result, "bytes"))
+
+    async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
+        return ()  # nothing of ours can look into a workspace without starting a container
+
+    async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
+        await self._end_stale_jobs()
+        for user in sorted(set((await self._read()).values())):
+            async with self._turn(user):
+                await self._collect(user, {volume_name(*key) for key in await wanted()})
+
+    # --- what is not wanted any more ---
+
+    async def _collect(self, user: str, wanted: Collection[str]) -> None:
+        unwanted = {volume for volume, whose in (await self._read()).items() if whose == user} - set(wanted)
+        if not unwanted:
+            return
+        options = CollectOptions(user, job_server(secrets.token_hex(6)), tuple(sorted(wanted)))
+        try:
+            await self._job(options, "former revisions", COLLECT_SECONDS)
+        except (LaunchError, HubRefused) as error:
+            if await self._is_gone(user):
+                log.info("The volumes of %s are left to the Hub: there is no such user any more", user)
+            else:
+                raise StoreError(f"The files of former revisions of {user} stay for now: {error}") from error
+        await self._note({}, unwanted)
+
+    async def _is_gone(self, user: str) -> bool:
+        return user not in {known.name for known in (await self._users.look()).values()}
+
+    async def _end_stale_jobs(self) -> None:
+        """What a killed gateway waited for. Ended first, so that no copy is under way that nobody wants."""
+        for user in (await self._users.look()).values():
+            for server in user.servers.values():
+                if is_job_server(server.name) and server.name not in self._jobs and self._servers.is_ours(server):
+                    await self._servers.end(user.name, server.name)
+
+    # --- jobs ---
+
+    async def _job(
+        self,
+        options: SnapshotOptions | CollectOptions,
+        what: str,
+        limit: float,
+        tell: Callable[[ServerState], None] = lambda state: None,
+    ) -> Mapping[str, object]:
+        """What the job came to; its server is gone then."""
+        self._jobs.add(options.server)
+        settle = True
+        try:
+            state = await self._servers.start(
+                options, Summary(what), done=lambda state: state.result is not None, limit=limit, tell=tell
+            )
+            settle = False
+            return state.result or {}
+        except LaunchError:
+            settle = False
+            raise
+        finally:
+            await self._servers.clean(options.user, options.server, settle=settle)
+            self._jobs.discard(options.server)
+
+    def _turn(self, user: str) -> asyncio.Lock:
+        turn = self._turns.get(user)
+        if turn is None:
+            turn = self._turns[user] = asyncio.Lock()
+        return turn
+
+    # --- the book ---
+
+    async def _read(self) -> dict[str, str]:
+        return await asyncio.to_thread(_read_book, self._book)
+
+    async def _note(self, made: Mapping[str, str], gone: Collection[str]) -> None:
+        """On the disk when it returns."""
+        async with self._writing:
+            book = await self._read()
+            new = {volume: user for volume, user in {**book, **made}.items() if volume not in gone}
+            if new == book:
+                return
+            try:
+                await asyncio.to_thread(_write_book, self._book, new)
+            except OSError as error:
+                raise StoreError(f"{self._book} cannot be written: {error.strerror or error}.") from error
+
+
+def _mounted(volume: str) -> Kept:
+    if not re.fullmatch(VOLUME_PATTERN, volume):
+        raise InvalidRequest(f'"{volume}" is no name of a volume: write volume:NAME.')
+    return Kept("live", volume, why=f"the volume {volume} is mounted as it is")
+
+
+def _absolute(folder: str) -> str:
+    if not folder.startswith("/") or "\0" in folder:
+        raise InvalidRequest(f"The folder {folder} must be a full path, as your notebook sees it.")
+    return folder
+
+
+def _count(told: Mapping[str, object], name: str) -> int:
+    value = told.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _read_book(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(volume): str(user) for volume, user in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s cannot be read (%s): which volumes there are is noted anew", path, error)
+        return {}
+
+
+def _write_book(path: Path, book: Mapping[str, str]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(book, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+__all__ = ["EXCLUDED", "VOLUME", "HubStorage"]
