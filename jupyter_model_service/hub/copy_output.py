@@ -52,7 +52,9 @@ def follow(socket: Any, tell: Callable[[int, int], None], *, limit: float, silen
                 return output
             frames, buffer = _frames(buffer + part)
             for stream, content in frames:
-                *whole, rest = (lines.get(stream, b"") + content).split(b"\n")
+                if stream not in lines:
+                    continue
+                *whole, rest = (lines[stream] + content).split(b"\n")
                 lines[stream] = rest[-LINE:]
                 for line in whole:
                     _take(stream, line[-LINE:], output, tell)

@@ -1,0 +1,299 @@
+"""GPUs given to replicas beside what other containers of a real engine hold. Containers with device requests are made
+here and not started, which takes NVIDIA's runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from jupyter_model_service.core.gpu_pool import Gpu
+from jupyter_model_service.errors import LaunchError
+from jupyter_model_service.hub import gpus as gpus_module
+from jupyter_model_service.hub.context import LABEL
+from jupyter_model_service.hub.docker_calls import DockerCalls
+from jupyter_model_service.hub.gpus import GpuPool, read_inventory
+
+from .deployment import TEST_LABEL
+
+GPUS = [Gpu(number, f"GPU-{number}aaaa", "Fake", 80 << 30) for number in range(4)]
+IDS = [gpu.id for gpu in GPUS]
+
+
+class OwnContainers(DockerCalls):
+    """The engine as if it had no containers but this test's."""
+
+    def __init__(self, client: Any, label: str) -> None:
+        super().__init__(client)
+        self._label = label
+
+    async def __call__(self, method: str, *args: Any, **named: Any) -> Any:
+        if method == "containers":
+            named["filters"] = {**named["filters"], "label": self._label}
+        return await super().__call__(method, *args, **named)
+
+
+class Host:
+    """The engine, with containers that ask for GPUs; ``now`` is the pool's clock."""
+
+    def __init__(self, engine: Any, image: str) -> None:
+        self.engine, self.image = engine, image
+        self.session = secrets.token_hex(4)
+        self.docker = OwnContainers(engine.api, f"{TEST_LABEL}={self.session}")
+        self.now = 0.0
+
+    def pool(self, allowed: list[str] | None = None) -> GpuPool:
+        return GpuPool(allowed, inventory=lambda: GPUS, monotonic=lambda: self.now)
+
+    def container(
+        self, *, start: bool = False, env: dict[str, str] | None = None, replica: str | None = None, **request: Any
+    ) -> Any:
+        labels = {TEST_LABEL: self.session}
+        if replica is not None:
+            labels |= {f"{LABEL}owner": "alice", f"{LABEL}service": "koalpaca", f"{LABEL}replica": replica}
+        requests = [docker.types.DeviceRequest(capabilities=[["gpu"]], **request)] if request else []
+        made = self.engine.containers.create(
+            self.image, ["sleep", "600"], environment=env, labels=labels, device_requests=requests, network_mode="none"
+        )
+        if start:
+            made.start()
+        return made
+
+    def notebook(self, user: str, **request: Any) -> Any:
+        return self.container(env={"JUPYTERHUB_USER": user}, **request)
+
+    def close(self) -> None:
+        for container in self.engine.containers.list(all=True, filters={"label": f"{TEST_LABEL}={self.session}"}):
+            container.remove(force=True)
+
+
+@pytest.fixture
+def host(docker_engine: Any, base_image: str) -> Iterator[Host]:
+    made = Host(docker_engine, base_image)
+    yield made
+    made.close()
+
+
+async def take(pool: GpuPool, host: Host, wanted: int, replica: str, user: str | None = None) -> list[str]:
+    return await pool.take(wanted, replica, host.docker, label=f"alice/{replica}", user=user)
+
+
+def test_parallel_takes_never_give_one_device_twice(host: Host) -> None:
+    """Thirty replicas at once on four GPUs of which a notebook has one: three get theirs, the others the reason."""
+    host.notebook("alice", count=1)
+    pool = host.pool()
+
+    async def body() -> list[Any]:
+        takes = [take(pool, host, 1, f"r{number}") for number in range(30)]
+        return await asyncio.gather(*takes, return_exceptions=True)
+
+    ends = asyncio.run(body())
+    given = [end for end in ends if isinstance(end, list)]
+    refused = [end for end in ends if isinstance(end, LaunchError)]
+    assert sorted(given) == [[IDS[1]], [IDS[2]], [IDS[3]]]
+    assert len(refused) == 27
+    assert {error.stage for error in refused} == {"gpus"}
+    assert {str(error) for error in refused} == {
+        "no GPU free: 1 in use by a notebook of alice, 1 by alice/r2, 1 by alice/r1, 1 by alice/r0"
+    }
+
+
+def test_the_sentence_names_the_holders(host: Host) -> None:
+    """Notebooks by their user, also when she is the one who asks, services by their names, others by theirs."""
+    host.notebook("alice", count=2)
+    host.container(device_ids=["2", IDS[3]], replica="koalpaca-abc123")
+    pool = host.pool()
+    for user, whose in ((None, "alice"), ("bob", "alice"), ("alice", "yours")):
+        with pytest.raises(LaunchError) as caught:
+            asyncio.run(take(pool, host, 1, "r", user))
+        assert str(caught.value) == f"no GPU free: 2 in use by a notebook of {whose}, 2 by alice/koalpaca"
+    view = asyncio.run(pool.view(host.docker))
+    assert [gpu["holders"] for gpu in view] == [["a notebook of alice"]] * 2 + [["alice/koalpaca"]] * 2
+    assert (view[1]["index"], view[1]["id"], view[1]["name"], view[1]["memory"]) == (1, IDS[1], "Fake", 80 << 30)
+
+
+def test_every_way_of_asking_counts(host: Host) -> None:
+    """All of them, by number and by UUID; a container that asks for none holds none; what ends is free again."""
+    pool = host.pool()
+    host.container(start=True)
+    every = host.container(count=-1)
+    with pytest.raises(LaunchError, match="no GPU free: 4 in use by the container"):
+        asyncio.run(take(pool, host, 1, "r"))
+    every.remove()
+    host.container(device_ids=["3"])
+    host.container(device_ids=["GPU-2aa"])
+    assert asyncio.run(take(pool, host, 2, "r")) == [IDS[1], IDS[0]]
+
+
+def test_a_choice_is_remembered_until_its_container_is_seen_and_gone(host: Host) -> None:
+    """Asked again, it is the same; its container takes its place; when that is gone, or was never made, it is free."""
+    pool = host.pool(["0"])
+    assert asyncio.run(take(pool, host, 1, "r1")) == [IDS[0]]
+    assert asyncio.run(take(pool, host, 1, "r1")) == [IDS[0]]
+    with pytest.raises(LaunchError, match="1 in use by alice/r1"):
+        asyncio.run(take(pool, host, 1, "r2"))
+    container = host.container(device_ids=[IDS[0]], replica="r1")
+    with pytest.raises(LaunchError, match="1 in use by alice/koalpaca"):
+        asyncio.run(take(pool, host, 1, "r2"))
+    assert asyncio.run(take(pool, host, 1, "r1")) == [IDS[0]]
+    container.remove(force=True)
+    assert asyncio.run(take(pool, host, 1, "r2")) == [IDS[0]]
+    pool.give_back("r2")
+    assert asyncio.run(take(pool, host, 1, "r3")) == [IDS[0]]
+    host.now += 601  # its container never came
+    assert asyncio.run(take(pool, host, 1, "r4")) == [IDS[0]]
+
+
+def test_a_container_that_never_starts_does_not_hold_a_gpu_for_ever(host: Host) -> None:
+    """One that is being started may be just made; one that could not be started stays so."""
+    pool = host.pool()
+    host.notebook("alice", count=-1)
+    with pytest.raises(LaunchError, match="no GPU free"):
+        asyncio.run(take(pool, host, 1, "r"))
+    host.now += 59
+    with pytest.raises(LaunchError, match="no GPU free"):
+        asyncio.run(take(pool, host, 1, "r"))
+    host.now += 2
+    assert asyncio.run(take(pool, host, 1, "r")) == [IDS[3]]
+
+
+def test_only_allowed_gpus_are_given(host: Host) -> None:
+    """By number or UUID; those that the machine has not are told; wanting more than there are is final."""
+    pool = host.pool(["1", IDS[2], "9"])
+    assert asyncio.run(pool.missing()) == ["9"]
+    assert asyncio.run(take(pool, host, 2, "r")) == [IDS[2], IDS[1]]
+    with pytest.raises(LaunchError) as caught:
+        asyncio.run(take(pool, host, 3, "s"))
+    assert (caught.value.stage, str(caught.value)) == (
+        "gpus_never",
+        "3 GPUs are wanted, and this Docker host has 2 to give",
+    )
+    with pytest.raises(LaunchError, match="this Docker host has no GPU to give"):
+        asyncio.run(take(host.pool([]), host, 1, "r"))
+    assert asyncio.run(take(host.pool([]), host, 0, "r")) == []
+
+
+def test_gpus_named_by_the_administrator_are_trusted_where_none_can_be_counted(host: Host) -> None:
+    """The Hub may run in a container that sees no GPU."""
+    pool = GpuPool(["0", "1"], inventory=list)
+    host.notebook("alice", count=1)
+    assert asyncio.run(take(pool, host, 1, "r")) == ["1"]
+    with pytest.raises(LaunchError, match="no GPU to give"):
+        asyncio.run(take(GpuPool(None, inventory=list), host, 1, "r"))
+
+
+def test_an_engine_that_does_not_answer_gives_no_gpu() -> None:
+    """What is in use is not known then, so nothing is free."""
+    client = docker.APIClient(base_url="unix:///nonexistent/docker.sock", version="1.41")
+    pool = GpuPool(None, inventory=lambda: GPUS)
+    with pytest.raises(LaunchError, match="The Docker engine does not say which GPUs are in use"):
+        asyncio.run(pool.take(1, "r", DockerCalls(client), label="a/b"))
+
+
+# --- NVML --------------------------------------------------------------------------------------------
+
+NVML = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <unistd.h>
+typedef struct { unsigned long long total, free, used; } memory_t;
+int nvmlInitWithFlags(unsigned flags) { if (getenv("FAKE_HANG")) sleep(600); if (getenv("FAKE_CRASH")) abort(); return getenv("FAKE_INIT") ? atoi(getenv("FAKE_INIT")) : 0; }
+int nvmlShutdown(void) { return 0; }
+const char *nvmlErrorString(int error) { return "fake error"; }
+int nvmlDeviceGetCount_v2(unsigned *count) { if (getenv("FAKE_LOST")) return 15; *count = 3; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **device) { *device = (void *)(long)(i + 1); return 0; }
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { snprintf(uuid, size, "GPU-%ld", (long)device - 1); return 0; }
+int nvmlDeviceGetName(void *device, char *name, unsigned size) { strncpy(name, "Fake H200", size); return 0; }
+int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) { m->total = 80ULL << 30; return 0; }
+int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *later) { if ((long)device == 1) return 3; *now = *later = (long)device == 3; return 0; }
+"""
+
+
+@pytest.fixture(scope="module")
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler for a stand-in of NVML")
+    folder = tmp_path_factory.mktemp("nvml")
+    (folder / "nvml.c").write_text(NVML)
+    command = [compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"]
+    subprocess.run(command, check=True, timeout=60)
+    return folder
+
+
+def inventory(**environment: str) -> str:
+    """What ``read_inventory`` gives in a process with this environment."""
+    code = """
+from jupyter_model_service.hub import gpus
+from jupyter_model_service.errors import LaunchError
+gpus.INVENTORY_SECONDS = 3.0
+try: print([(g.index, g.id, g.name, g.memory >> 30, g.parts) for g in gpus.read_inventory()])
+except LaunchError as error: print(error.stage, error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_nvml_counts_the_gpus(nvml: Path) -> None:
+    """With the real package and a stand-in for NVIDIA's library."""
+    assert inventory(LD_LIBRARY_PATH=str(nvml)) == str(
+        [
+            (0, "GPU-0", "Fake H200", 80, False),
+            (1, "GPU-1", "Fake H200", 80, False),
+            (2, "GPU-2", "Fake H200", 80, True),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"FAKE_INIT": "9"}, "[]"),  # the library without a driver
+        ({"FAKE_INIT": "4"}, "gpus The GPUs of the Docker host cannot be counted: NVIDIA's library says: "),
+        ({"FAKE_LOST": "1"}, "gpus The GPUs of the Docker host cannot be counted: NVIDIA's library says: "),
+        ({"FAKE_CRASH": "1"}, "gpus The GPUs of the Docker host cannot be counted: its reader ended with status -6."),
+        ({"FAKE_HANG": "1"}, "gpus NVIDIA's driver does not say within 3 s which GPUs there are."),
+    ],
+)
+def test_a_faulty_nvml_is_a_sentence(nvml: Path, fault: dict[str, str], says: str) -> None:
+    """It may fail, crash or hang: the Hub goes on, and hears of it in time."""
+    began = time.monotonic()
+    assert inventory(LD_LIBRARY_PATH=str(nvml), **fault).startswith(says)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has NVIDIA's driver")
+def test_a_machine_without_a_driver_has_no_gpus() -> None:
+    assert read_inventory() == []
+
+
+def test_the_machine_is_asked_once_a_minute(host: Host) -> None:
+    """And at each look while there is none, as when the driver is still loading."""
+    asked = []
+    there: list[Gpu] = []
+
+    def count() -> list[Gpu]:
+        asked.append(host.now)
+        return list(there)
+
+    pool = GpuPool(None, inventory=count, monotonic=lambda: host.now)
+    for host.now in (0.0, 1.0, 2.0, 3.0, 61.0, 64.0):
+        if host.now == 1.0:
+            there[:] = GPUS
+        asyncio.run(pool.view(host.docker))
+    assert asked == [0.0, 1.0, 64.0]
+    assert gpus_module.INVENTORY_KEPT == 60.0
