@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -214,12 +215,21 @@ async def _accepts(host: str, port: int) -> bool:
 
 def _refused(image: str, error: BaseException) -> str:
     """Of a container that could not be made or started."""
-    said = explained(error)
+    said = _cause(str(getattr(error, "explanation", None) or explained(error)))
     if "python3" in said and ("not found" in said or "no such file" in said):
         return no_python(image)
     if status_of(error) == 404 and "image" in said.lower():
         return f"There is no image {image} on the Docker engine."
     return f"The container cannot be started from the image {image}: {said}"
+
+
+_CHAIN = re.compile(r"(failed to create shim( task)?|OCI runtime create failed|runc create failed): |unable to start ")
+
+
+def _cause(said: str) -> str:
+    """What the engine said without the names of its parts, and with volumes called by their names."""
+    text = _readable(re.sub(r'"?/[^\s":]*/volumes/([^/\s":]+)/_data"?', r"the volume \1", _CHAIN.sub("", said)))
+    return text if len(text) <= LINE else f"{text[: LINE // 2]} … {text[-LINE // 2 :]}"
 
 
 def no_python(image: str) -> str:
@@ -238,7 +248,7 @@ async def _ended(docker: DockerCalls, wanted: ReplicaContainer, seen: Mapping[st
         limit = f" of {in_bytes(wanted.memory)}" if wanted.memory else ""
         return f"The container ran out of memory{limit} before its runner listened."
     if reason := seen["State"].get("Error"):
-        return f"The container cannot be started from the image {wanted.image}: {reason[:LINE]}"
+        return f"The container cannot be started from the image {wanted.image}: {_cause(reason)}"
     return f"The container ended before its runner listened (exit code {code})" + (f": {said}" if said else ".")
 
 
