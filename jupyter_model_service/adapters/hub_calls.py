@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,6 +20,8 @@ STREAM_SILENCE = 30.0  # the Hub sends a blank line every 8 s
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.0)  # between attempts where the Hub names no time
 _LATER = (429, 502, 503, 504)
 _LINE = 64 * 1024
+
+T = TypeVar("T")
 
 
 class Lane:
@@ -101,26 +103,21 @@ class HubCalls:
         headers: Mapping[str, str] | None,
         limit: float,
     ) -> httpx.Response:
-        try:
-            await asyncio.wait_for(lane.room.acquire(), limit)
-        except asyncio.TimeoutError as error:
-            raise HubUnavailable(f"Too many calls wait for the Hub at {self.url}.", sent=False) from error
-        try:
-            return await asyncio.wait_for(
-                self._http.request(
-                    method,
-                    self.url + path,
-                    content=None if body is None else json.dumps(body).encode(),
-                    params=params,
-                    headers={**self._own, **(headers or {})},
-                    timeout=httpx.Timeout(limit, connect=min(limit, 5.0)),
-                ),
-                limit,
-            )
-        except (httpx.HTTPError, asyncio.TimeoutError) as error:
-            raise self._lost(error, limit) from error
-        finally:
-            lane.room.release()
+        async with lane.room:
+            try:
+                return await limited(
+                    self._http.request(
+                        method,
+                        self.url + path,
+                        content=None if body is None else json.dumps(body).encode(),
+                        params=params,
+                        headers={**self._own, **(headers or {})},
+                        timeout=httpx.Timeout(limit, connect=min(limit, 5.0)),
+                    ),
+                    limit,
+                )
+            except (httpx.HTTPError, asyncio.TimeoutError) as error:
+                raise self._lost(error, limit) from error
 
     async def events(self, lane: Lane, path: str) -> AsyncGenerator[Mapping[str, Any], None]:
         """The data of an event stream; nothing where there is none (status 400 or 404)."""
@@ -182,6 +179,23 @@ class HubCalls:
         if isinstance(error, (asyncio.TimeoutError, httpx.TimeoutException)):
             return HubUnavailable(f"The Hub at {self.url} did not answer within {limit:g} s.")
         return HubUnavailable(f"The Hub at {self.url} broke the connection: {error or type(error).__name__}.")
+
+
+async def limited(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The result of ``work``, or ``asyncio.TimeoutError``. Unlike ``asyncio.wait_for`` before Python 3.12 it loses no
+    cancellation that comes in the moment in which the work is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen, so that the loop does not complain
 
 
 def _pauses() -> Iterator[float]:

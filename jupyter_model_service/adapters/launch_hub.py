@@ -32,6 +32,7 @@ from ..core.revision import Revision
 from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
 from ..ports import Clock, Placement, Seen, StartRequest
 from .hub_api import HubApi, HubServer, HubUser
+from .hub_calls import limited
 from .hub_servers import HubServers, ServerState, state_of
 from .hub_users import HubUsers
 
@@ -62,6 +63,7 @@ class HubLauncher:
         *,
         start_limit: float = START_SECONDS,
         abandon_after: float | None = ABANDONED_AFTER,
+        gpu_wait: float = GPU_WAIT,
     ) -> None:
         self._api = api
         self._servers = servers
@@ -70,6 +72,7 @@ class HubLauncher:
         self._clock = clock
         self._start_limit = start_limit
         self._abandon_after = abandon_after
+        self._gpu_wait = gpu_wait
         self._where: dict[str, str] = {}  # replica → the Hub's name of its user
         self._starting: set[str] = set()
         self._ended: dict[str, str] = {}  # replica → why it ended, of those that are still there
@@ -152,11 +155,11 @@ class HubLauncher:
             try:
                 return await self._servers.start(options, summary, done=_is_placed, limit=left)
             except LaunchError as error:
-                if error.stage not in WAITS or end - self._clock.monotonic() < GPU_WAIT:
+                if error.stage not in WAITS or end - self._clock.monotonic() < self._gpu_wait:
                     raise
                 request.tell(str(error))
             await self._servers.end(options.user, options.server)
-            await self._clock.sleep(GPU_WAIT)
+            await self._clock.sleep(self._gpu_wait)
 
     def _options(self, request: StartRequest, user: str) -> ReplicaOptions:
         revision, resources = request.revision, request.revision.resources
@@ -209,7 +212,7 @@ class HubLauncher:
         if replica in self._ended:
             return self._ended[replica]
         with contextlib.suppress(ModelServiceError, asyncio.TimeoutError):
-            await asyncio.wait_for(
+            await limited(
                 self._api.stop_server(server.user, server.name, remove=False, patience=0.0), POST_MORTEM_SECONDS
             )
             after = await self._api.server(server.user, server.name, patience=0.0)
@@ -276,7 +279,7 @@ def _volumes(revision: Revision) -> dict[str, bool]:
 async def _knock(control: tuple[str, int]) -> bool:
     """False only when the machine at that address says that nobody listens. The runner does as long as it lives."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(*control), KNOCK_SECONDS)
+        _, writer = await limited(asyncio.open_connection(*control), KNOCK_SECONDS)
     except ConnectionRefusedError:
         return False
     except (OSError, asyncio.TimeoutError):

@@ -120,6 +120,7 @@ class FakeHub:
         self.users: dict[str, User] = {}
         self.tokens: dict[str, Token] = {}
         self.faults: list[Fault] = []
+        self.lag = 0.0  # seconds that a start lies about before the Hub hears of it
         self.calls: list[tuple[float, str, str]] = []  # monotonic time, method, path
         self.at_once = self.most_at_once = 0  # POSTs of servers
         self.scopes: frozenset[str] = SERVICE_SCOPES

@@ -173,6 +173,7 @@ class _Server(_Handler):
         self.hub.at_once += 1
         self.hub.most_at_once = max(self.hub.most_at_once, self.hub.at_once)
         try:
+            await asyncio.sleep(self.hub.lag)
             await self._start(self.user(name), server)
         finally:
             self.hub.at_once -= 1

@@ -87,7 +87,12 @@ class Engine:
             state["result"] = {"image": "notebook", "mounts": [], "gpus": [], "volumes": sorted(self.volumes)}
 
     async def _replica(self, options: ReplicaOptions, state: dict[str, Any]) -> None:
-        container = await self._container(options)
+        making = asyncio.ensure_future(self._container(options))
+        try:
+            container = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await self.remove((await making).id)
+            raise
         state.update(
             replica=options.replica,
             revision=options.revision,
