@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from jupyter_core.application import JupyterApp
@@ -23,12 +23,16 @@ from traitlets.config import Config
 from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
 
 from .._version import __version__
-from ..config import GatewaySettings, ModelService
+from ..config import GatewaySettings, HubService, ModelService, hub_service
 from ..discovery import GatewayFile, find_gateway, wait_until_gone
 from ..errors import InvalidRequest, ModelServiceError
 from .files import DataDirectory
 from .logs import configure
 from .options import check_names, refused_value
+from .supervisor import supervise, supervised
+
+if TYPE_CHECKING:
+    from .assembly import Assemble
 
 __all__ = ["GatewayApp", "main"]
 
@@ -72,6 +76,7 @@ class GatewayApp(JupyterApp):
     flags = {  # noqa: RUF012
         "keep": ({"ModelService": {"keep": True}}, "Stay when no Jupyter server is there."),
         "stop": ({"GatewayApp": {"stop_running": True}}, "End the gateway that runs, with its replicas."),
+        "hub": ({"GatewayApp": {"hub": True}}, "Serve a JupyterHub, which starts this, or systemd or compose does."),
         "leave-replicas": (
             {"GatewayApp": {"leave_replicas": True}},
             "With --stop: leave the replicas running for the next gateway, which adopts them.",
@@ -81,6 +86,7 @@ class GatewayApp(JupyterApp):
     _reads_files = False
 
     stop_running = Bool(False, help="End the gateway that runs instead of starting one.").tag(config=True)
+    hub = Bool(False, help="Be the gateway of a JupyterHub; see the administrator's guide.").tag(config=True)
     leave_replicas = Bool(False, help="With stop_running: leave the replicas running.").tag(config=True)
 
     def _config_file_name_default(self) -> str:
@@ -116,27 +122,43 @@ class GatewayApp(JupyterApp):
     def start(self) -> None:
         """Run until the end, or end the one that runs."""
         try:
-            settings = ModelService(parent=self).settings()
+            hub = hub_service() if self.hub else None
+            settings = ModelService(parent=self).settings(hub)
         except TraitError as error:
             raise refused_value(error, ModelService, self.config) from error
         if self.stop_running:
             stop_gateway(settings, leave_replicas=self.leave_replicas)
         else:
-            self._serve(settings)
+            self._serve(settings, hub)
 
-    def _serve(self, settings: GatewaySettings) -> None:
+    def _serve(self, settings: GatewaySettings, hub: HubService | None) -> None:
         # A umask that takes away the user's own rights (0777) would leave us files that we cannot open again. What it
         # says of others goes on to the model servers; our own files are for this user alone in any case.
         os.umask(os.umask(0o077) & 0o077)
         with DataDirectory(settings.data_dir, settings.scratch) as files:
             configure(cast(int, self.log_level), files.log_file)
             from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already
-            from .own_gateway import own_gateway
+
+            assemble = _assembly(settings, hub, files)
 
             async def serve() -> None:
-                await Gateway(settings, files, own_gateway(settings, files)).run()
+                await Gateway(settings, files, assemble).run()
 
             _run(serve())
+
+
+def _assembly(settings: GatewaySettings, hub: HubService | None, files: DataDirectory) -> Assemble:
+    if hub is None:
+        from .own_gateway import own_gateway
+
+        return own_gateway(settings, files)
+    try:
+        from .hub_gateway import hub_gateway
+    except ImportError as error:
+        raise InvalidRequest(
+            f"{error.name} is not installed, and a hub's gateway needs it: pip install 'jupyter-model-service[hub]'."
+        ) from error
+    return hub_gateway(settings, hub, files)
 
 
 def stop_gateway(settings: GatewaySettings, *, leave_replicas: bool) -> None:
@@ -182,10 +204,15 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit status."""
+    """Run the program and return its exit status. A hub's gateway runs below a supervisor, which this process then
+    is."""
     app = GatewayApp()
     try:
-        app.initialize(sys.argv[1:] if argv is None else argv)
+        given = list(sys.argv[1:] if argv is None else argv)
+        app.initialize(given)
+        if app.hub and not app.stop_running and not supervised():
+            hub = hub_service()
+            return supervise(given, (hub.host, hub.port))
         app.start()
     except (ArgumentError, TraitError, InvalidRequest) as error:
         print(f"{error}", file=sys.stderr)

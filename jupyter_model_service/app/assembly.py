@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
+from ..front.settings import FrontSettings
 from ..ports import Clock, Definitions, Identity, Launcher, Storage, Store
 
 __all__ = ["Assemble", "Assembly", "Site"]
@@ -50,6 +51,7 @@ class Assembly:
     attached: Callable[[], int]
     kept: Callable[[], bool]
     prefix: str = "/"
+    front: FrontSettings = field(default_factory=FrontSettings)
     shared: bool = False
     may_end: bool = True  # on request, and with it the replicas
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs

@@ -87,6 +87,7 @@ class Gateway:
                 meter=meter,
                 web_socket=str(web_socket),
                 prefix=parts.prefix,
+                settings=parts.front,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace

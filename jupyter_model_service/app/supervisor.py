@@ -3,7 +3,7 @@
 A gateway that crashes refuses no connection: the socket stays open here, new calls wait in its queue, and the next
 gateway, started at once, takes them. The supervisor is what the Hub (or systemd, or compose) starts::
 
-    python -m jupyter_model_service.app.supervisor
+    python -m jupyter_model_service.app --hub
 
 It ends with its parent, however that one ends: a Hub that is killed must not leave a gateway behind that answers with
 an old token on the port of the next one. Where one is left all the same, the port is waited for. Replicas are not its
@@ -23,11 +23,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
-from ..errors import Conflict, InvalidRequest, ModelServiceError
+from ..errors import Conflict, InvalidRequest
 
-__all__ = ["LISTEN_VARIABLE", "Supervisor", "bind", "inherited_listener", "main"]
+__all__ = ["LISTEN_VARIABLE", "Supervisor", "bind", "inherited_listener", "supervise", "supervised"]
 
 LISTEN_VARIABLE = "MODEL_SERVICE_LISTEN_FD"
 BACKLOG = 1024
@@ -182,38 +181,18 @@ class Supervisor:
         return self._ending is None
 
 
-def _address() -> tuple[str, int]:
-    """Where to listen: what the Hub sets for a managed service, or whoever runs an unmanaged one."""
-    given = os.environ.get("JUPYTERHUB_SERVICE_URL", "")
-    parts = urlsplit(given)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme != "http" or not parts.hostname or not port:
-        raise InvalidRequest(
-            f"JUPYTERHUB_SERVICE_URL = {given!r} is no address to listen on: it looks like http://10.0.0.1:8910."
-        )
-    return parts.hostname, port
-
-
 def _say(sentence: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"model-service supervisor: {sentence}\n")
         sys.stderr.flush()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run until told to end. ``argv`` is for the gateway (``--log-level=DEBUG``)."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        listener = bind(*_address())
-    except ModelServiceError as error:
-        _say(error.message)
-        return WRONG_USE if isinstance(error, InvalidRequest) else 1
-    command = [sys.executable, "-m", "jupyter_model_service.app", "--hub", *given]
-    return Supervisor(command, listener, say=_say).run()
+def supervised() -> bool:
+    """Whether a supervisor started this process."""
+    return bool(os.environ.get(LISTEN_VARIABLE))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def supervise(words: Sequence[str], address: tuple[str, int]) -> int:
+    """Keep ``python -m jupyter_model_service.app WORDS`` running at ``address`` until told to end; the exit status."""
+    command = [sys.executable, "-m", "jupyter_model_service.app", *words]
+    return Supervisor(command, bind(*address), say=_say).run()

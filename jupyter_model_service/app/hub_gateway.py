@@ -1,0 +1,126 @@
+"""The parts of a hub's gateway: replicas are named servers of the JupyterHub, the Hub's tokens say who calls.
+
+It acts with the service's own token and never ends replicas at its own end: the next gateway takes them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+from ..adapters.definition_file import GivenDefinitions
+from ..adapters.hub_api import HubApi
+from ..adapters.hub_identity import HubIdentity
+from ..adapters.hub_servers import HubServers
+from ..adapters.hub_storage import HubStorage
+from ..adapters.hub_tokens import HubTokens
+from ..adapters.hub_users import HubUsers
+from ..adapters.launch_hub import HubLauncher
+from ..adapters.sealing import Sealer, SealError, read_key
+from ..config import GatewaySettings, HubService
+from ..engine.engine import Engine
+from ..engine.settings import EngineSettings
+from ..engine.tokens import EndpointTokens
+from ..errors import Forbidden, InvalidRequest, ModelServiceError
+from ..front.settings import FrontSettings
+from .assembly import Assemble, Assembly, Site
+from .files import DataDirectory
+from .gateway import ended
+from .supervisor import bind, inherited_listener
+
+__all__ = ["hub_gateway"]
+
+log = logging.getLogger(__name__)
+
+
+def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory) -> Assemble:
+    async def assemble(site: Site) -> Assembly:
+        try:
+            sealer = Sealer(await asyncio.to_thread(read_key, hub.key_file))
+        except SealError as error:
+            raise InvalidRequest(str(error)) from error
+        listener = inherited_listener()
+        if listener is None:
+            listener = await asyncio.to_thread(bind, hub.host, hub.port)
+        site.undo.callback(listener.close)
+        api = HubApi(hub.api_url, hub.api_token, clock=site.clock)
+        site.undo.push_async_callback(ended, "the connections to the Hub", api.close, 5.0)
+        users = HubUsers(api, site.clock, files.path / "owners.json")
+        servers = HubServers(api, sealer, site.clock)
+        issuer = HubTokens(api, site.clock, user=hub.token_user, name_of=users.name_of)
+        tokens = EndpointTokens(site.store, site.clock, {}, issuer)
+        identity = HubIdentity(api, site.clock, endpoints=tokens, system_user=hub.token_user, members=users.members)
+        site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
+        launcher = HubLauncher(api, servers, users, hub.policy, site.clock)
+        beside = _Beside(users, issuer, launcher, tokens)
+        return Assembly(
+            mode="hub",
+            owner=hub.service_name,
+            listener=listener,
+            base=hub.base,
+            prefix=hub.prefix,
+            launcher=launcher,
+            storage=HubStorage(servers, users, hub.policy, files.path / "volumes.json"),
+            definitions=GivenDefinitions(),
+            tokens=tokens,
+            identity=identity,
+            settings=EngineSettings(
+                max_replicas=settings.max_replicas,
+                revisions_kept=settings.revisions_kept,
+                launch_timeout=_LAUNCH_SECONDS,
+            ),
+            front=FrontSettings(trusted_proxies=hub.trusted_proxies),
+            attach=_attach,
+            attached=lambda: 0,
+            kept=lambda: True,
+            shared=True,
+            may_end=False,
+            begin=beside.begin,
+            told=lambda: [f"hub: {'does not answer' if users.problem else 'answers'}"],
+        )
+
+    return assemble
+
+
+_LAUNCH_SECONDS = 660.0  # above the launcher's own limit: an image may have to be pulled first
+
+
+def _attach(pid: int, create_time: float, keep: bool) -> NoReturn:
+    raise Forbidden("No Jupyter server attaches to a hub's gateway: it stays without.")
+
+
+class _Beside:
+    """What runs beside the engine: the look at users, the tidying of tokens, the reports of activity."""
+
+    def __init__(self, users: HubUsers, issuer: HubTokens, launcher: HubLauncher, tokens: EndpointTokens) -> None:
+        self._users = users
+        self._issuer = issuer
+        self._launcher = launcher
+        self._tokens = tokens
+
+    def begin(self, engine: Engine, undo: contextlib.AsyncExitStack) -> None:
+        async def gone(owner: str, why: str) -> None:
+            for view in engine.services(owner):
+                log.warning("removing service %s/%s: %s", owner, view.name, why)
+                with contextlib.suppress(ModelServiceError):  # it is being deleted already
+                    await engine.delete(owner, view.name)
+                self._tokens.forget(view.id)
+
+        self._users.start(lambda: {view.owner for view in engine.services()}, gone)
+        undo.push_async_callback(ended, "the look at users", self._users.stop, 5.0)
+        self._issuer.start(self._tokens.ids)
+        undo.push_async_callback(ended, "the tidying of tokens", self._issuer.stop, 5.0)
+        self._run("activity", self._launcher.report_activity(), undo)
+
+    @staticmethod
+    def _run(name: str, work: Coroutine[Any, Any, None], undo: contextlib.AsyncExitStack) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        undo.push_async_callback(ended, name, stop, 5.0)

@@ -1,0 +1,122 @@
+"""What the gateway of a hub is told, and what it says when that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.config import HubService, ModelService, hub_service
+from jupyter_model_service.core.policy import Policy, policy_to_plain
+from jupyter_model_service.errors import InvalidRequest
+
+TOLD = {
+    "v": 1,
+    "key_file": "/srv/ms/key",
+    "data_dir": "/srv/ms",
+    "policy": policy_to_plain(Policy(max_replicas_per_user=3)),
+    "token_user": "model-service-tokens",
+    "service_name": "model-service",
+    "endpoints_url": None,
+    "hub": "0123456789ab",
+}
+ENVIRONMENT = {
+    "JUPYTERHUB_API_URL": "http://10.0.0.1:8081/hub/api",
+    "JUPYTERHUB_API_TOKEN": "secret-of-the-service",
+    "JUPYTERHUB_SERVICE_URL": "http://10.0.0.1:8910",
+    "JUPYTERHUB_SERVICE_PREFIX": "/lab/services/model-service/",
+}
+
+
+def read(told: dict[str, Any] | str | None = None, **environment: str | None) -> HubService:
+    text = told if isinstance(told, str) else json.dumps({**TOLD, **(told or {})})
+    given = {**ENVIRONMENT, "MODEL_SERVICE_HUB": text, **environment}
+    return hub_service({name: value for name, value in given.items() if value is not None})
+
+
+def test_what_the_hub_and_install_say_together() -> None:
+    hub = read()
+    assert (hub.host, hub.port, hub.prefix) == ("10.0.0.1", 8910, "/lab/services/model-service/")
+    assert hub.policy.max_replicas_per_user == 3
+    assert "secret-of-the-service" not in repr(hub)
+    settings = ModelService().settings(hub)
+    assert (settings.data_dir, settings.host, settings.port, settings.keep) == (Path("/srv/ms"), "10.0.0.1", 8910, True)
+
+
+def test_outside_the_hub_everything_can_stand_in_one_variable_and_a_token_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-a-file\n")
+    told = {
+        "api_url": "http://hub:8081/hub/api",
+        "gateway": "http://10.0.0.9:8910",
+        "prefix": "/services/model-service/",
+    }
+    hub = hub_service({"MODEL_SERVICE_HUB": json.dumps(TOLD | told | {"api_token_file": str(tmp_path / "token")})})
+    assert (hub.api_url, hub.api_token, hub.host) == ("http://hub:8081/hub/api", "from-a-file", "10.0.0.9")
+
+
+@pytest.mark.parametrize(
+    ("told", "environment", "base"),
+    [
+        ({}, {}, "http://10.0.0.1:8910/lab/services/model-service/"),
+        ({"public_url": "https://hub.example.org/lab/"}, {}, "https://hub.example.org/lab/services/model-service/"),
+        (
+            {"public_url": "http://inside:8000"},
+            {"JUPYTERHUB_PUBLIC_URL": "https://hub.example.org/lab/services/model-service/"},
+            "https://hub.example.org/lab/services/model-service/",
+        ),
+        ({"endpoints_url": "https://models.example.org"}, {}, "https://models.example.org/lab/services/model-service/"),
+        ({"endpoints_url": "https://example.org/models/"}, {}, "https://example.org/models/"),
+        (
+            {"endpoints_url": "https://models.example.org/", "public_url": "https://hub.example.org"},
+            {"JUPYTERHUB_PUBLIC_URL": "https://hub.example.org/x/"},
+            "https://models.example.org/lab/services/model-service/",
+        ),
+    ],
+)
+def test_where_endpoints_are_said_to_be(told: dict[str, Any], environment: dict[str, str], base: str) -> None:
+    assert read(told, **environment).base == base
+
+
+@pytest.mark.parametrize(
+    ("told", "environment", "message"),
+    [
+        ("", {}, "MODEL_SERVICE_HUB is not set"),
+        ("{", {}, "is not JSON"),
+        ("[]", {}, "of another version"),
+        ({"v": 2}, {}, "of another version"),
+        ({"policy": {"max": 3}}, {}, "policy in MODEL_SERVICE_HUB cannot be used"),
+        ({"key_file": None}, {}, "key_file in MODEL_SERVICE_HUB is not set"),
+        ({"endpoints_url": "models.example.org"}, {}, "endpoints_url = 'models.example.org' is no address"),
+        ({"trusted_proxies": ["ingress"]}, {}, "trusted_proxies"),
+        ({"api_token_file": "/nowhere/token"}, {"JUPYTERHUB_API_TOKEN": None}, "cannot be read from /nowhere/token"),
+        ({}, {"JUPYTERHUB_API_TOKEN": None}, "JUPYTERHUB_API_TOKEN is not set"),
+        ({}, {"JUPYTERHUB_API_URL": ""}, "JUPYTERHUB_API_URL is not set"),
+        ({}, {"JUPYTERHUB_SERVICE_URL": "http://10.0.0.1"}, "is no address to listen on"),
+        ({}, {"JUPYTERHUB_SERVICE_URL": "https://10.0.0.1:1"}, "is no address to listen on"),
+        ({}, {"JUPYTERHUB_SERVICE_URL": "http://h:99999999"}, "is no address to listen on"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence(told: Any, environment: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message) as caught:
+        read(told, **environment)
+    assert "\n" not in caught.value.message
+    assert "secret-of-the-service" not in caught.value.message
+
+
+def test_the_program_ends_with_that_sentence_and_status_2() -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB_", "MODEL_SERVICE_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyter_model_service.app", "--hub"],
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("MODEL_SERVICE_HUB is not set")
+    assert done.stderr.count("\n") == 1
