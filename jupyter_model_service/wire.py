@@ -1,8 +1,9 @@
 """The JSON of the control API, in one place: the server validates and documents with it, clients read with it.
 
-Times are Unix seconds, sizes bytes. ``Service.state`` is one of ``starting``, ``ready``, ``degraded`` (fewer
-ready than wanted), ``updating``, ``stopped``, ``failed``, ``deleting``. A replica's ``phase`` is one of
-``core.replica.Phase``. Unknown fields in requests are refused, so that a typo is never dropped in silence.
+Times are Unix seconds, sizes bytes. ``Service.state`` is one of ``starting``, ``ready``, ``degraded`` (one that served
+has failed or is doubtful, and nothing has taken its place yet), ``updating``, ``stopped``, ``failed``, ``deleting``. A
+service that is scaled up is ``starting`` until the new ones are ready: all that served go on. A replica's ``phase`` is
+one of ``core.replica.Phase``. Unknown fields in requests are refused, so that a typo is never dropped in silence.
 """
 
 from __future__ import annotations

@@ -12,14 +12,13 @@ class Caller:
     ``manages`` lists the owners whose services the caller may manage; ``invokes`` the ``owner/name`` of the
     services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
     ``manages_all`` and ``invokes_all`` are of whoever runs the place. ``home`` is the owner that new services of the
-    caller get. ``token_id`` is for "last use" accounting. ``forwards``: it passes on the calls of others, so what it
-    says of them (``X-Forwarded-*``) is believed.
+    caller get. ``forwards``: it passes on the calls of others, so what it says of them (``X-Forwarded-*``) is
+    believed.
     """
 
     name: str
     manages: frozenset[str] = frozenset()
     invokes: frozenset[str] = frozenset()
-    token_id: str | None = None
     manages_all: bool = False
     invokes_of: frozenset[str] = frozenset()
     invokes_all: bool = False

@@ -200,7 +200,7 @@ class EndpointTokens:
     # --- the tables ----------------------------------------------------------------------------------
 
     def _add(self, record: TokenRecord, key: str) -> None:
-        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), token_id=record.id)
+        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}))
         self._keys[record.digest] = _Key(record, caller)
         self._records.setdefault(record.service_id, {})[record.id] = record
 

@@ -87,13 +87,13 @@ VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 Header = tuple[str, str]
 
 
-def request_headers(headers: Iterable[Header], *, keep: Iterable[str] = ()) -> list[Header]:
+def request_headers(headers: Iterable[Header]) -> list[Header]:
     """The caller's headers without credentials, hop-by-hop ones and those named in ``Connection``."""
     pairs = list(headers)
     named = {
         token.strip().lower() for name, value in pairs if name.lower() == "connection" for token in value.split(",")
     }
-    dropped = (_NOT_TO_GATEWAY | named) - {name.lower() for name in keep}
+    dropped = _NOT_TO_GATEWAY | named
     return [
         (name, value)
         for name, value in pairs

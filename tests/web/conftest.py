@@ -180,7 +180,7 @@ class FakeTokens:
             CONTROL: Caller("alice", manages=frozenset({"alice"})),
             BOB: Caller("bob", manages=frozenset({"bob"}), home="bob"),
             ADMIN: Caller("boss", manages_all=True, home="boss"),
-            ENDPOINT: Caller("token:demo", invokes=frozenset({"alice/chat"}), token_id="t1"),
+            ENDPOINT: Caller("token:demo", invokes=frozenset({"alice/chat"})),
         }
         self.records: dict[str, list[TokenRecord]] = {}
         self.resolved: list[str] = []
