@@ -239,15 +239,16 @@ class _Copy:
     def _config(self, limit_bytes: int) -> dict[str, Any]:
         """As the engine's API takes it. ``outer`` is an empty volume that holds the mount point: an archive may be put
         into a volume although the root file system is read-only, and so give the target to the container's user."""
+        plain = {"NoCopy": True}
         source = {
             "Type": self._mount.kind,
             "Source": self._mount.source,
             "Target": self._mount.target,
             "ReadOnly": True,
-            **({"VolumeOptions": {"NoCopy": True}} if self._mount.kind == "volume" else {}),
+            **({"VolumeOptions": plain} if self._mount.kind == "volume" else {}),
         }
-        outer = {"Type": "volume", "Target": OUTER, "VolumeOptions": {"NoCopy": True}}
-        target = {**outer, "Source": self._options.volume, "Target": TARGET}
+        outer = {"Type": "volume", "Target": OUTER, "VolumeOptions": {**plain, "Labels": self._copier_labels}}
+        target = {"Type": "volume", "Target": TARGET, "VolumeOptions": plain, "Source": self._options.volume}
         return {
             "Image": self._image,
             "Entrypoint": ["python3", "-I", "-S", "-B", "-X", "utf8", "-c", _script(), self._spec(limit_bytes)],

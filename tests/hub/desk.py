@@ -112,10 +112,6 @@ class Desk:
         found = [volume.name for volume in self.engine.volumes.list(filters=wanted)]
         return sorted(found + [each.name for each in self.engine.containers.list(all=True, filters=wanted)])
 
-    def anonymous_volumes(self) -> set[str]:
-        """Those without a name of somebody's, which a copy must not leave either."""
-        return {each.name for each in self.engine.volumes.list() if len(each.name) == 64}
-
     def kept_volumes(self, user: str | None = "alice") -> list[volumes.KeptVolume]:
         return asyncio.run(self.snapshots().kept(user))
 

@@ -51,11 +51,9 @@ def listed(desk: Desk, revision: int = 1) -> dict[str, list[Any]]:
 
 def refused(desk: Desk, **how: Any) -> LaunchError:
     """The error of a keeping that must leave nothing behind."""
-    before = desk.anonymous_volumes()
     with pytest.raises(LaunchError) as caught:
         desk.keep(**how)
     assert desk.left() == []
-    assert desk.anonymous_volumes() <= before
     return caught.value
 
 
@@ -73,7 +71,6 @@ for name, text, mode in (("app.py", "print(1)", 0o644), ("run.sh", "exit", 0o750
 os.utime("app.py", (1, 1000000000)); os.utime("sub/deep", (1, 1100000000)); os.utime("sub", (1, 1200000000))
 """,
     )
-    before = desk.anonymous_volumes()
     done = desk.keep()
     found = listed(desk)
     assert {name: entry[:2] for name, entry in found.items()} == {
@@ -102,7 +99,6 @@ os.utime("app.py", (1, 1000000000)); os.utime("sub/deep", (1, 1100000000)); os.u
         "fingerprint": done["fingerprint"],
     }
     assert desk.left() == [desk.volume(), desk.volume() + ".kept"]
-    assert desk.anonymous_volumes() <= before
     kept = desk.kept_volumes()
     assert kept == [volumes.KeptVolume(desk.volume(), "alice", desk.service_id, 1, done["bytes"], 3)]
 
@@ -431,7 +427,9 @@ def test_the_copier_has_nothing_but_the_folders_storage_and_the_target(desk: Des
     asyncio.run(body())
     copier = seen[0]
     mounts = {mount["Destination"]: (mount["Name"], mount["RW"]) for mount in copier["Mounts"]}
-    assert mounts.pop("/.model-service")[0] not in (desk.home, desk.volume())
+    outer, _ = mounts.pop("/.model-service")  # empty, and gone with the container
+    assert outer not in (desk.home, desk.volume())
+    assert outer not in {volume.name for volume in desk.engine.volumes.list()}
     assert mounts == {HOME: (desk.home, False), "/.model-service/target": (desk.volume(), True)}
     host = copier["HostConfig"]
     assert (host["NetworkMode"], host["ReadonlyRootfs"], host["CapDrop"], host["CapAdd"], host["Privileged"]) == (
@@ -558,7 +556,6 @@ def test_progress_is_told_while_it_copies(desk: Desk) -> None:
 def test_a_cancelled_copy_leaves_nothing(desk: Desk) -> None:
     """In the midst of copying, and at many other instants."""
     fill(desk, MANY)
-    before = desk.anonymous_volumes()
 
     async def body() -> None:
         begun = asyncio.Event()
@@ -585,7 +582,6 @@ def test_a_cancelled_copy_leaves_nothing(desk: Desk) -> None:
     for number in range(14):
         asyncio.run(at(number * 0.02))
     desk.keep()  # and the place is free
-    assert desk.anonymous_volumes() <= before
 
 
 def test_what_a_killed_hub_left_is_replaced(desk: Desk) -> None:
@@ -597,6 +593,7 @@ def test_what_a_killed_hub_left_is_replaced(desk: Desk) -> None:
         desk.image,
         ["sleep", "600"],
         detach=True,
+        network_mode="none",
         labels=volumes.labels(volumes.COPIER, *what),
         volumes={desk.volume(): {"bind": "/.model-service/target", "mode": "rw"}},
     )
