@@ -100,11 +100,12 @@ def test_what_no_revision_needs_is_left_out(directory: Path, model: Path) -> Non
     (model / "pkg" / "m.py").write_bytes(b"")
     os.mkfifo(model / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
+        before = os.getcwd()
         os.chdir(model)  # a socket's path is short
         try:
             listener.bind("sock")
         finally:
-            os.chdir("/")
+            os.chdir(before)
         if os.geteuid() == 0:
             os.mknod(model / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
         kept = keep(directory, model)
