@@ -32,8 +32,11 @@ done
 if [ -d /run/systemd/system ]; then
   systemctl start docker || true # what it says, or the engine's silence, is reported below
 else
-  # Left over by a machine that went down with the engine running: dockerd would not start beside it.
-  if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then rm -f /var/run/docker.pid; fi
+  # Left over by an engine that was killed: dockerd would not start beside them. A zombie, which nobody may collect
+  # here, still has its number, but no program.
+  for left in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+    if [ -f $left ] && ! readlink "/proc/$(cat $left)/exe" >/dev/null 2>&1; then rm -f $left; fi
+  done
   # A session of its own, and the default for SIGINT: as the background job of a script it would be ignored for good.
   setsid env --default-signal=INT dockerd >>"$LOG" 2>&1 </dev/null &
 fi

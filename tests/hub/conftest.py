@@ -4,6 +4,7 @@
                   another one by ``@pytest.mark.parametrize("hub", [Setup(line=5), …], indirect=True, ids=str)``
 ``deploy_hub``    ``deploy_hub(Setup(…))`` starts one for a single test, with everything removed after it;
                   ``wait=False``: does not wait for it (one that must not start)
+``own_engine``    an engine of the test's own, to be stopped and killed; ``deploy_hub(Setup(…), on=own_engine)`` has a Hub on it
 ``docker_engine`` the engine's client (docker.DockerClient); ``network`` the session's docker network;
 ``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3
 """
@@ -22,6 +23,7 @@ import docker
 import pytest
 
 from .deployment import PROXY, PYTHONS, ROOT, Deployment, Network, Setup, make_network, remove_session
+from .own_engine import OwnEngine, lacking
 
 HERE = Path(__file__).parent
 LIMIT = 300  # seconds for one test: a Hub takes 10 to start and 3 to end, a notebook 5 to 9 (2 cores)
@@ -91,16 +93,20 @@ def notebook_image(base_image: str) -> Callable[[int], str]:
 @pytest.fixture(scope="session")
 def make_deployment(
     docker_engine: Any, network: Network, notebook_image: Callable[[int], str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Setup], Deployment]:
+) -> Callable[..., Deployment]:
     """A Hub that is not started yet; skips by name what this machine lacks for it."""
 
-    def make(setup: Setup) -> Deployment:
+    def make(setup: Setup, on: OwnEngine | None = None) -> Deployment:
         if not PROXY.exists():
             pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
         if not PYTHONS[setup.line].exists():
             pytest.skip("JupyterHub 5.5 is not installed in .venv-hub5: make .venv-hub5/.installed")
         image = notebook_image(setup.line)
-        return Deployment(setup, tmp_path_factory.mktemp(f"hub{setup.line}-"), network, docker_engine, image)
+        folder = tmp_path_factory.mktemp(f"hub{setup.line}-")
+        if on is None:
+            return Deployment(setup, folder, network, docker_engine, image)
+        on.load(image)
+        return Deployment(setup, folder, make_network(on.client), on.client, image, on.socket)
 
     return make
 
@@ -116,16 +122,29 @@ def _started(deployment: Deployment, *, wait: bool = True) -> Iterator[Deploymen
 
 
 @pytest.fixture(scope="module")
-def hub(request: pytest.FixtureRequest, make_deployment: Callable[[Setup], Deployment]) -> Iterator[Deployment]:
+def hub(request: pytest.FixtureRequest, make_deployment: Callable[..., Deployment]) -> Iterator[Deployment]:
     yield from _started(make_deployment(getattr(request, "param", Setup())))
 
 
 @pytest.fixture
-def deploy_hub(make_deployment: Callable[[Setup], Deployment]) -> Iterator[Callable[..., Deployment]]:
+def own_engine(docker_engine: Any) -> Iterator[OwnEngine]:
+    """Started; a test that uses it must come before ``deploy_hub`` in the arguments, to be ended after it."""
+    if (why := lacking()) is not None:
+        pytest.skip(why)
+    engine = OwnEngine()
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def deploy_hub(make_deployment: Callable[..., Deployment]) -> Iterator[Callable[..., Deployment]]:
     open_ones: list[Iterator[Deployment]] = []
 
-    def deploy(setup: Setup, *, wait: bool = True) -> Deployment:
-        life = _started(make_deployment(setup), wait=wait)
+    def deploy(setup: Setup, *, wait: bool = True, on: OwnEngine | None = None) -> Deployment:
+        life = _started(make_deployment(setup, on), wait=wait)
         open_ones.append(life)
         return next(life)
 

@@ -7,6 +7,7 @@ Everything made is named ``jmstest-<session>…`` or labelled ``org.jupyter.mode
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import signal
@@ -23,9 +24,12 @@ import docker
 import httpx
 import psutil
 
+from jupyter_model_service.adapters.sealing import read_key
+
 ROOT = Path(__file__).resolve().parents[2]
 PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
 PYTHONS = {6: Path(sys.executable), 5: ROOT / ".venv-hub5" / "bin" / "python"}
+HUB_LABEL = "org.jupyter.model-service.hub"
 TEST_LABEL = "org.jupyter.model-service.test"
 PREFIX = "jmstest-"
 USERS = ("alice", "bob", "carol")
@@ -54,11 +58,14 @@ def ended(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class Network:
-    """The docker network of the session: where the containers are, and the host's own address in it."""
+    """The docker network of the session: where the containers are, and the host's own address in it. ``replicas`` is a
+    second one, as sites should have it; a container in one does not reach those in the other."""
 
     session: str
     name: str
     address: str
+    id: str
+    replicas: str
 
     def free_port(self) -> int:
         with socket.socket() as probe:
@@ -73,6 +80,7 @@ class Setup:
     ``install``: keyword arguments for our ``install()`` besides what the deployment gives itself, as items; None for a
     Hub without us. ``config``: text for jupyterhub_config.py before ``install()``, ``after``: behind it; both see
     ``c``, ``NETWORK``, ``IMAGE``, ``FOLDER`` and ``SESSION``. ``proxy``: "hub" (the Hub starts it) or "external".
+    ``apart``: the replicas are in a network of their own, not in the notebooks'.
     """
 
     line: int = 6
@@ -81,6 +89,7 @@ class Setup:
     config: str = ""
     after: str = ""
     proxy: str = "hub"
+    apart: bool = False
 
     def __post_init__(self) -> None:
         assert self.line in PYTHONS
@@ -89,7 +98,7 @@ class Setup:
     def __str__(self) -> str:
         """For the names of parametrised tests."""
         words = [f"hub{self.line}", "plain" if self.install is None else "managed" if self.managed else "unmanaged"]
-        return "-".join(words + (["external-proxy"] if self.proxy == "external" else []))
+        return "-".join([*words, *["external-proxy"] * (self.proxy == "external"), *["apart"] * self.apart])
 
 
 PLAIN = Setup(install=None)
@@ -110,7 +119,8 @@ class Notebook:
         words = ["docker", "exec", *(["-i"] if stdin is not None else [])]
         for name, value in environment.items():
             words += ["-e", f"{name}={value}"]
-        done = subprocess.run([*words, self.container.id, *command], input=stdin, capture_output=True, timeout=timeout)
+        words += [self.container.id, *command]
+        done = subprocess.run(words, input=stdin, capture_output=True, timeout=timeout, env=self.hub.environment)
         told = subprocess.CompletedProcess(
             command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         )
@@ -146,6 +156,7 @@ class Deployment:
     network: Network
     engine: Any  # docker.DockerClient
     image: str
+    docker_host: str | None = None  # where the engine is not the one that everybody's client finds
     process: subprocess.Popen[bytes] | None = None
     proxy: subprocess.Popen[bytes] | None = None
     admin_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
@@ -168,6 +179,8 @@ class Deployment:
             "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
             "PATH": f"{PYTHONS[self.setup.line].parent}:{os.environ['PATH']}",
         }
+        if self.docker_host is not None:
+            self.environment["DOCKER_HOST"] = self.docker_host
         self._http = httpx.Client(timeout=60.0, trust_env=False)
 
     # -- the Hub's process ---------------------------------------------------------------------------------------------
@@ -211,7 +224,7 @@ class Deployment:
         lines.append(self.setup.config)
         if self.setup.install is not None:
             given: dict[str, Any] = {
-                "network": self.network.name,
+                "network": self.network.replicas if self.setup.apart else self.network.name,
                 "managed": self.setup.managed,
                 "gateway_address": f"{address}:{self.gateway_port}",
                 "data_dir": str(self.folder / "model-service"),
@@ -340,7 +353,7 @@ class Deployment:
             server = self.servers(user).get(name)
             return server is None or (server["stopped"] and not server["pending"])
 
-        eventually(gone, f"server {name!r} of {user} stopped", seconds)
+        eventually(gone, f"server {name!r} of {user} stopped", seconds, 0.3)
 
     def notebook(self, user: str, seconds: float = 90.0) -> Notebook:
         """The user's notebook server, started if it does not run."""
@@ -348,7 +361,7 @@ class Deployment:
         if server is None or not server["ready"]:
             answer = self.start_server(user)
             assert answer.status_code in (201, 202), f"{answer.status_code} {answer.text}"
-            server = eventually(lambda: self._ready(user, ""), f"{user}'s notebook ready", seconds)
+            server = eventually(lambda: self._ready(user, ""), f"{user}'s notebook ready", seconds, 0.3)
             assert server is not None
         return Notebook(self, user, self.engine.containers.get(server["state"]["object_id"]))
 
@@ -397,9 +410,19 @@ class Deployment:
         if self.proxy is not None:
             self.proxy.wait(timeout=10)
         self._http.close()
-        for container in self.containers():
+        if self.docker_host is not None:
+            return  # its containers and volumes go with that engine, which may not answer now
+        ours = {"label": f"{HUB_LABEL}={self.hub_label()}"}
+        for container in [*self.containers(), *self.engine.containers.list(all=True, filters=ours)]:
             remove_container(container)
         remove_volumes(self.engine, self.prefix)
+        for volume in self.engine.volumes.list(filters=ours):
+            volume.remove(force=True)
+
+    def hub_label(self) -> str:
+        """What tells the containers and volumes that we made for this Hub from those of another on the same engine."""
+        key = self.folder / "model-service" / "sealing.key"
+        return hashlib.sha256(f"hub|{read_key(key)}".encode()).hexdigest()[:12] if key.exists() else "-"
 
 
 def _in_container(pid: int) -> bool:
@@ -432,13 +455,15 @@ def make_network(engine: Any) -> Network:
     session = secrets.token_hex(3)
     made = engine.networks.create(f"{PREFIX}{session}", driver="bridge", labels={TEST_LABEL: session})
     made.reload()
-    return Network(session, made.name, made.attrs["IPAM"]["Config"][0]["Gateway"])
+    second = engine.networks.create(f"{PREFIX}{session}-replicas", driver="bridge", labels={TEST_LABEL: session})
+    return Network(session, made.name, made.attrs["IPAM"]["Config"][0]["Gateway"], made.id, second.name)
 
 
 def remove_session(engine: Any, network: Network) -> None:
     """Whatever of a session is still there: containers in its network or with its label, volumes, the network."""
     filters: tuple[dict[str, str], ...] = (
         {"network": network.name},
+        {"network": network.replicas},
         {"label": f"{TEST_LABEL}={network.session}"},
         {"name": f"^/{PREFIX}{network.session}"},
     )
@@ -448,4 +473,5 @@ def remove_session(engine: Any, network: Network) -> None:
     for volume in engine.volumes.list(filters={"label": f"{TEST_LABEL}={network.session}"}):
         volume.remove(force=True)
     remove_volumes(engine, f"{PREFIX}{network.session}")
-    engine.networks.get(network.name).remove()
+    for name in (network.name, network.replicas):
+        engine.networks.get(name).remove()

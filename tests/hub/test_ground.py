@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import psutil
 import pytest
 
 from .deployment import ADMIN, PLAIN, Deployment, Setup, ended, eventually
+from .own_engine import OwnEngine
 
 LINES = [PLAIN, Setup(line=5, install=None)]
 both_lines = pytest.mark.parametrize("hub", LINES, indirect=True, ids=str)
@@ -85,3 +88,28 @@ def test_a_hub_that_does_not_start_says_why(deploy_hub: Callable[..., Deployment
     assert hub.process is not None
     assert hub.process.wait(timeout=60) == 1
     assert "nonsense.Spawner" in hub.log_tail()
+
+
+def test_an_engine_of_ones_own_ends_and_starts_while_the_machines_stays(
+    own_engine: OwnEngine, deploy_hub: Callable[..., Deployment], docker_engine: Any
+) -> None:
+    """Its containers end with it when it is killed, and the Hub starts them again; the machine's has none of them."""
+    hub = deploy_hub(Setup(install=None, config="c.Spawner.poll_interval = 2"), on=own_engine)
+    assert hub.notebook("alice").container.name not in [c.name for c in docker_engine.containers.list(all=True)]
+
+    own_engine.kill()
+    own_engine.start()
+    eventually(lambda: not hub.servers("alice")[""]["ready"], "the Hub sees the end of the notebook", 45, 0.5)
+    assert hub.notebook("alice").exec("id", "-un").stdout == "jovyan\n"
+    assert docker_engine.ping()
+    links = [name for name in psutil.net_if_addrs() if name.startswith("br-")]
+    processes = own_engine.processes()
+    own_engine.kill()
+
+    own_engine.close()
+
+    assert processes
+    assert all(ended(process.pid) for process in processes)
+    assert not own_engine.folder.exists()
+    assert f"br-{hub.network.id[:12]}" in links
+    assert f"br-{hub.network.id[:12]}" not in psutil.net_if_addrs()
