@@ -40,7 +40,7 @@ c.JupyterHub.load_roles = [
 
 install(
     c,
-    network=network,
+    network=os.environ["DEMO_REPLICAS_NETWORK"],  # one of their own: no notebook reaches a model's port
     allowed_images=[image],
     # This machine's pip settings and certificates, so that a replica can install packages at its start.
     model_volumes=[os.environ["DEMO_PIP_VOLUME"]],

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
 IMAGE = "jupyter-model-service/notebook:hub6"
 NAME = "jms-hub"  # of the network, and how containers and volumes begin
+REPLICAS_NETWORK = f"{NAME}-replicas"
 PIP_VOLUME, PIP_FOLDER = f"{NAME}-pip", "/etc/pip-of-the-host"
 SERVICE, REPLICAS = "tiny-chat", 2
 QUESTION = "Hello! What can you do?"
@@ -73,6 +74,7 @@ class Site:
         self.log = folder / "hub.log"
         network = self.engine.networks.create(NAME, driver="bridge")
         network.reload()
+        self.engine.networks.create(REPLICAS_NETWORK, driver="bridge")  # where no notebook reaches a model's port
         self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
         self.port = free_port("127.0.0.1", 8000)
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -99,6 +101,7 @@ class Site:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(24),
             "DEMO_NETWORK": NAME,
+            "DEMO_REPLICAS_NETWORK": REPLICAS_NETWORK,
             "DEMO_ADDRESS": self.address,
             "DEMO_FOLDER": str(self.folder),
             "DEMO_IMAGE": IMAGE,
@@ -160,7 +163,8 @@ class Site:
 
     def clear(self) -> None:
         """Remove the containers, the volumes of theirs and of the service, and the network of this site, no others."""
-        found = {c.id: c for wanted in ({"network": NAME}, {"name": f"^/{NAME}-"}) for c in self._containers(wanted)}
+        places = [{"network": NAME}, {"network": REPLICAS_NETWORK}, {"name": f"^/{NAME}-"}]
+        found = {c.id: c for wanted in places for c in self._containers(wanted)}
         volumes = {PIP_VOLUME}
         for container in found.values():
             volumes |= {mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
@@ -171,7 +175,7 @@ class Site:
                 self.engine.volumes.get(volume).remove()
             except docker.errors.NotFound:
                 pass
-        for network in self.engine.networks.list(names=[f"^{NAME}$"]):
+        for network in self.engine.networks.list(names=[f"^{NAME}$", f"^{REPLICAS_NETWORK}$"]):
             network.remove()
 
     def _containers(self, wanted: dict[str, str]) -> list[Any]:
