@@ -45,6 +45,7 @@ FILE_NAME = "gateway.json"
 LOG_NAME = "gateway.log"
 URL_VARIABLE = "MODEL_SERVICE_URL"
 TOKEN_VARIABLE = "MODEL_SERVICE_TOKEN"
+HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # set by the Hub in every server that it starts
 
 _FILE_LIMIT = 64 << 10  # bytes; the file has about 200
 _SAME_PROCESS = 2.0  # seconds: create_time moves a little when the clock is corrected; no pid is reused so soon
@@ -75,12 +76,13 @@ def default_data_dir() -> Path:
 
 
 def explicit_gateway(environment: Mapping[str, str] | None = None) -> tuple[str, str] | None:
-    """``(url, token)`` from ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN``, or ``None`` without the former."""
+    """``(url, token)`` from ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN``, or ``None`` without the former. In a
+    server of a hub the address is set by the hub, and the token is the server's own."""
     environment = os.environ if environment is None else environment
     url = environment.get(URL_VARIABLE, "").strip()
     if not url:
         return None
-    token = environment.get(TOKEN_VARIABLE, "").strip()
+    token = environment.get(TOKEN_VARIABLE, "").strip() or environment.get(HUB_TOKEN_VARIABLE, "").strip()
     if not token:
         raise GatewayUnavailable(f"{URL_VARIABLE} is set but {TOKEN_VARIABLE} is not: set both, or neither.")
     return url, token

@@ -170,7 +170,7 @@ class HubRefused(ModelServiceError):
     code = "hub_refused"
     status = 502
 
-    def __init__(self, message: str, *, hub_status: int) -> None:
+    def __init__(self, message: str, *, hub_status: int = 0) -> None:
         super().__init__(message)
         self.hub_status = hub_status
 

@@ -31,6 +31,8 @@ from .exchange import (
     refused,
     stream_request,
 )
+from .folders import Steps, for_create, for_update, for_validate
+from .stepping import drive
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
@@ -75,7 +77,8 @@ class AsyncClient:
         return await self._send(calls.info())
 
     async def validate(self, folder: str | Path) -> ValidateAnswer:
-        return await self._send(calls.validate(calls.absolute(folder)))
+        options = await self._complete(for_validate({"folder": calls.absolute(folder)}))
+        return await self._send(calls.validate(**options))
 
     async def create(
         self,
@@ -92,6 +95,7 @@ class AsyncClient:
         gpus: int | None = None,
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
+        options = await self._complete(for_create(options))
         return await self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}))
 
     async def list(self) -> builtins.list[ServiceInfo]:
@@ -117,7 +121,8 @@ class AsyncClient:
         gpus: int | None = None,
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
-        return await self._send(calls.update(await self._key(name), {**options, "public": public}))
+        key = await self._key(name)
+        return await self._send(calls.update(key, await self._complete(for_update(key, {**options, "public": public}))))
 
     async def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
         return await self._send(calls.rollback(await self._key(name), revision))
@@ -271,6 +276,9 @@ class AsyncClient:
             else:
                 request, result = await asyncio.to_thread(_step, partial(talk.send, answer))
         return result
+
+    async def _complete(self, steps: Steps) -> dict[str, Any]:
+        return await drive(steps, self._plain, embedded=not self._locator.explicit)
 
     async def _exchange(self, request: Request) -> Answer:
         try:

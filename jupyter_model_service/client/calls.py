@@ -33,6 +33,7 @@ Key = tuple[str, str]  # owner, name
 #: Seconds for a whole call: everything that takes long (pulling, loading) goes on after the answer. Reading a
 #: definition from a slow network folder is the slowest of them.
 CALL_SECONDS = 60.0
+COPY_SECONDS = 3600.0
 _LOG_PAGE = 10_000  # lines; the most that the API gives at once
 _LOG_PAGES = 8  # a runner keeps 20,000 lines: enough for a model that prints while we read
 
@@ -131,8 +132,9 @@ def shutdown() -> Call[None]:
     return Call("POST", "api/v1/gateway/shutdown", _nothing, body={})
 
 
-def validate(folder: str) -> Call[ValidateAnswer]:
-    return Call("POST", "api/v1/validate", _model("ValidateAnswer"), body={"folder": folder})
+def validate(folder: str, definition: Mapping[str, Any] | None = None) -> Call[ValidateAnswer]:
+    body = given({"folder": folder, "definition": definition})
+    return Call("POST", "api/v1/validate", _model("ValidateAnswer"), body=body)
 
 
 def services() -> Call[list[ServiceInfo]]:
@@ -141,7 +143,7 @@ def services() -> Call[list[ServiceInfo]]:
 
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.CreateRequest``; those that are ``None`` are left out."""
-    return Call("POST", "api/v1/services", read_service, body=given(options))
+    return Call("POST", "api/v1/services", read_service, body=given(options), seconds=_copying(options))
 
 
 def get(key: Key) -> Call[ServiceInfo]:
@@ -158,7 +160,7 @@ def scale(key: Key, replicas: int) -> Call[ServiceInfo]:
 
 def update(key: Key, options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.UpdateRequest``; what is left out stays as it is."""
-    return Call("POST", _service(key, "/update"), read_service, body=given(options))
+    return Call("POST", _service(key, "/update"), read_service, body=given(options), seconds=_copying(options))
 
 
 def rollback(key: Key, revision: int | None) -> Call[ServiceInfo]:
@@ -210,6 +212,11 @@ def generate_token(key: Key, name: str = "", expires_in: float | str | None = No
 
 def revoke_token(key: Key, token_id: str) -> Call[None]:
     return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
+
+
+def _copying(options: Mapping[str, Any]) -> float:
+    """A hub's gateway, which is sent the definition, answers when the folder's files are copied."""
+    return CALL_SECONDS if options.get("definition") is None else COPY_SECONDS
 
 
 STREAM = "api/v1/events"

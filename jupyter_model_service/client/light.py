@@ -30,6 +30,7 @@ from .exchange import (
     refused,
     stream_request,
 )
+from .folders import AskMode, ReadFolder, Steps
 from .waiting import Following
 
 
@@ -42,6 +43,7 @@ class Connection:
     def __init__(self, locator: Locator) -> None:
         self.locator = locator
         self._owner: str | None = None
+        self._mode: str | None = None
 
     def send(self, call: Call[Any]) -> Any:
         """The answer's plain JSON."""
@@ -57,6 +59,25 @@ class Connection:
                     request = talk.send(answer)
         except StopIteration as end:
             return end.value
+
+    def complete(self, steps: Steps) -> dict[str, Any]:
+        """What a gateway has to be told, with what only a hub's has to be told besides."""
+        outcome: Any = None
+        try:
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, AskMode):
+                    outcome = self.mode()
+                else:
+                    outcome = step.read() if isinstance(step, ReadFolder) else self.send(step)
+        except StopIteration as end:
+            return dict(end.value)
+
+    def mode(self) -> str:
+        """``embedded`` or ``hub``."""
+        if self._mode is None:
+            self._mode = str(self.send(calls.info())["mode"]) if self.locator.explicit else "embedded"
+        return self._mode
 
     def last_logs(self, key: Key, replica: str | None, tail: int) -> Any:
         """The end of a replica's log, as ``LogAnswer`` in plain JSON."""

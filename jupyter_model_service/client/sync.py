@@ -17,6 +17,7 @@ from . import calls, endpoint
 from .address import Locator
 from .calls import Call
 from .events import Change, read_change
+from .folders import for_create, for_update, for_validate
 from .light import Connection
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
@@ -76,7 +77,8 @@ class Client:
 
     def validate(self, folder: str | Path) -> ValidateAnswer:
         """Check a model folder without making anything; raises ``DefinitionError`` with every problem."""
-        return self._send(calls.validate(calls.absolute(folder)))
+        options = self._connection.complete(for_validate({"folder": calls.absolute(folder)}))
+        return self._send(calls.validate(**options))
 
     def create(
         self,
@@ -97,6 +99,7 @@ class Client:
         ``mounts`` are ``SRC:DST[:ro]``; ``memory`` is bytes or a size such as ``"8g"``.
         """
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
+        options = self._connection.complete(for_create(options))
         return self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}))
 
     def list(self) -> builtins.list[ServiceInfo]:
@@ -124,7 +127,9 @@ class Client:
         """Make the next revision and roll over to it; what is left out stays. Without a folder the same one is read
         again. ``environment`` and ``mounts`` replace the former ones."""
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
-        return self._send(calls.update(self._connection.key(name), {**options, "public": public}))
+        key = self._connection.key(name)
+        options = self._connection.complete(for_update(key, {**options, "public": public}))
+        return self._send(calls.update(key, options))
 
     def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
         """Return to a kept revision; by default the last before the active one that was ever fully up."""

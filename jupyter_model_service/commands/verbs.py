@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..client import calls
 from ..client.calls import Call, Key
+from ..client.folders import Steps, for_create, for_update, for_validate
 from ..client.light import Connection
 from ..client.waiting import Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
@@ -80,6 +81,9 @@ class Session:
     def send(self, call: Call[Any]) -> Any:
         return self.connection.send(call)
 
+    def complete(self, steps: Steps) -> dict[str, Any]:
+        return self.connection.complete(steps)
+
     def key(self, arguments: argparse.Namespace) -> Key:
         return self.connection.key(arguments.name)
 
@@ -95,12 +99,14 @@ def run(session: Session, arguments: argparse.Namespace) -> Result:
 def _validate(session: Session, arguments: argparse.Namespace) -> Result:
     folder = calls.absolute(arguments.folder)
     _ensure_gateway(session, folder)  # often the first line that anybody tries
-    return ValidateResult(folder, session.send(calls.validate(folder)))
+    options = session.complete(for_validate({"folder": folder}))
+    return ValidateResult(folder, session.send(calls.validate(**options)))
 
 
 def _create(session: Session, arguments: argparse.Namespace) -> Result:
     options = _options(arguments)
     _ensure_gateway(session, options["folder"])
+    options = session.complete(for_create(options))
     options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
     try:
         service = session.send(calls.create(options))
@@ -161,7 +167,9 @@ def _scale(session: Session, arguments: argparse.Namespace) -> Result:
 
 
 def _update(session: Session, arguments: argparse.Namespace) -> Result:
-    service = session.send(calls.update(session.key(arguments), {**_options(arguments), "public": arguments.public}))
+    key = session.key(arguments)
+    options = session.complete(for_update(key, {**_options(arguments), "public": arguments.public}))
+    service = session.send(calls.update(key, options))
     return _follow(session, arguments, service, Goal(revision=service["revision"]))
 
 

@@ -1,0 +1,141 @@
+"""Clients in a server of a hub: which gateway and token they use, and what they tell a gateway that cannot read folders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.cli import main
+from jupyter_model_service.client import AsyncClient, Client
+from jupyter_model_service.discovery import explicit_gateway
+from jupyter_model_service.errors import DefinitionError
+
+from .fake_gateway import FakeGateway, service
+
+TEXT = "models:\n  - name: demo\n    service: {port: 8000}\n"
+
+
+@pytest.fixture(params=["sync", "async", "cli"])
+def way(request: Any) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
+    """A hub's gateway, and the environment that a server of the hub has."""
+    with FakeGateway(token="hub-token-of-ada") as fake:
+        info = {"version": "0", "mode": "hub", "owner": "ada", "pid": 1, "launcher": "hub", "started_at": 1.0}
+        fake.answers["GET", "api/v1/"] = (200, info, {})
+        monkeypatch.setenv("MODEL_SERVICE_URL", fake.url)
+        monkeypatch.delenv("MODEL_SERVICE_TOKEN", raising=False)
+        monkeypatch.setenv("JUPYTERHUB_API_TOKEN", fake.token)
+        monkeypatch.setenv("JUPYTER_IMAGE_SPEC", "site/notebook:7")
+        yield fake
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "model-definition.yml").write_text(TEXT)
+    return made
+
+
+def sent(gateway: FakeGateway, path: str) -> Any:
+    return [body for _, asked, _, body in gateway.requests if asked == path][-1]
+
+
+def do(way: str, verb: str, *given: str, **options: Any) -> Any:
+    """The same by each of the three faces."""
+    if way == "cli":
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        detached = ["--detach"] if verb in ("create", "update") else []
+        return main([verb, *given, *words, *detached])
+    if way == "sync":
+        with Client() as client:
+            return getattr(client, verb)(*given, **options)
+
+    async def call() -> Any:
+        async with AsyncClient() as client:
+            return await getattr(client, verb)(*given, **options)
+
+    return asyncio.run(call())
+
+
+def test_the_servers_own_token_is_used_where_none_is_given() -> None:
+    there = {"MODEL_SERVICE_URL": "http://gw/", "JUPYTERHUB_API_TOKEN": "hers"}
+    assert explicit_gateway(there) == ("http://gw/", "hers")
+    assert explicit_gateway({**there, "MODEL_SERVICE_TOKEN": "given"}) == ("http://gw/", "given")
+    assert explicit_gateway({"JUPYTERHUB_API_TOKEN": "hers"}) is None
+
+
+def test_create_sends_the_definition_and_the_notebooks_image(way: str, gateway: FakeGateway, folder: Path) -> None:
+    do(way, "create", str(folder))
+    body = sent(gateway, "api/v1/services")
+    assert body["folder"] == str(folder)
+    assert body["definition"] == {"file": "model-definition.yml", "text": TEXT}
+    assert body["image"] == "site/notebook:7"
+
+
+def test_an_image_that_was_asked_for_is_not_replaced(way: str, gateway: FakeGateway, folder: Path) -> None:
+    do(way, "create", str(folder), image="other:1")
+    assert sent(gateway, "api/v1/services")["image"] == "other:1"
+
+
+def test_update_reads_the_folder_again_and_keeps_the_image(way: str, gateway: FakeGateway, folder: Path) -> None:
+    """Without a folder it is that of the active revision, which the gateway says."""
+    revisions = [
+        {"number": 1, "created_at": 1.0, "folder": "/gone", "model_name": "demo"},
+        {"number": 2, "created_at": 2.0, "folder": str(folder), "model_name": "demo"},
+    ]
+    gateway.services["ada/demo"] = service("demo", revision=2, revisions=revisions)
+    gateway.answers["POST", "api/v1/services/ada/demo/update"] = (202, service("demo", revision=3), {})
+    do(way, "update", "demo", cpu=2) if way == "cli" else do(way, "update", "demo", cpus=2)
+    body = sent(gateway, "api/v1/services/ada/demo/update")
+    assert body["definition"]["text"] == TEXT
+    assert body["folder"] == str(folder)
+    assert "image" not in body
+
+
+def test_validate_sends_the_definition(way: str, gateway: FakeGateway, folder: Path) -> None:
+    answer = {"name": "demo", "definition": {}, "warnings": []}
+    gateway.answers["POST", "api/v1/validate"] = (200, answer, {})
+    do(way, "validate", str(folder))
+    assert sent(gateway, "api/v1/validate") == {
+        "folder": str(folder),
+        "definition": {"file": "model-definition.yml", "text": TEXT},
+    }
+
+
+def test_a_folder_without_a_definition_is_said_before_anything_is_asked_for(
+    way: str, gateway: FakeGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of a gateway that reads the folder itself."""
+    sentence = f"{tmp_path}: the folder has no model-definition.yaml, which says how to serve it"
+    if way == "cli":
+        assert do(way, "create", str(tmp_path)) == 1
+        assert sentence in capsys.readouterr().err
+    else:
+        with pytest.raises(DefinitionError, match="the folder has no") as caught:
+            do(way, "create", str(tmp_path))
+        assert caught.value.message == sentence
+    assert not [path for method, path, _, _ in gateway.requests if method == "POST"]
+
+
+def test_making_a_service_public_reads_no_folder(gateway: FakeGateway) -> None:
+    gateway.services["ada/demo"] = service("demo")
+    gateway.answers["POST", "api/v1/services/ada/demo/update"] = (202, service("demo", public=True), {})
+    do("sync", "update", "demo", public=True)
+    assert sent(gateway, "api/v1/services/ada/demo/update") == {"public": True}
+
+
+def test_a_gateway_that_reads_folders_itself_is_sent_none(way: str, gateway: FakeGateway, folder: Path) -> None:
+    """``MODEL_SERVICE_URL`` may also name one's own gateway."""
+    status, info, headers = gateway.answers["GET", "api/v1/"]  # type: ignore[misc]
+    gateway.answers["GET", "api/v1/"] = (status, {**info, "mode": "embedded"}, headers)
+    do(way, "create", str(folder))
+    assert not {"definition", "image"} & sent(gateway, "api/v1/services").keys()
