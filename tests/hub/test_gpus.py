@@ -148,6 +148,8 @@ def test_a_choice_is_remembered_until_its_container_is_seen_and_gone(host: Host)
     assert asyncio.run(take(pool, host, 1, "r1")) == [IDS[0]]
     container.remove(force=True)
     assert asyncio.run(take(pool, host, 1, "r2")) == [IDS[0]]
+    with pytest.raises(LaunchError, match="1 in use by alice/r2"):
+        asyncio.run(take(pool, host, 1, "r1"))
     pool.give_back("r2")
     assert asyncio.run(take(pool, host, 1, "r3")) == [IDS[0]]
     host.now += 601  # its container never came
