@@ -5,6 +5,7 @@ and the `install(…)` at the end.
 """
 
 import os
+from pathlib import Path
 
 from jupyter_model_service.hub import install
 
@@ -38,7 +39,7 @@ c.JupyterHub.load_roles = [
     {"name": "tour", "services": ["tour"], "scopes": ["list:users", "servers", "admin:server_state", "tokens"]}
 ]
 
-install(
+installed = install(
     c,
     network=os.environ["DEMO_REPLICAS_NETWORK"],  # one of their own: no notebook reaches a model's port
     allowed_images=[image],
@@ -47,3 +48,5 @@ install(
     gateway_address=f"{address}:{os.environ['DEMO_GATEWAY_PORT']}",
     data_dir=f"{folder}/model-service",
 )
+# Labels what the service makes on this engine, so that the tour can remove it at its end.
+Path(folder, "hub-label").write_text(installed.settings.hub)

@@ -1,7 +1,7 @@
 """The tour on a real JupyterHub: proxy, DockerSpawner, two users; alice serves `examples/tiny-chat`, and it is called.
 
 Needs a Docker engine and the images of `deploy/images/build.sh` (`make hub` sees to both). Everything that it makes is
-named `jms-hub…` or lies below `.hub/site/`, and goes when it ends: the users' home volumes too.
+named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes when the tour ends, home volumes included.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
 IMAGE = "jupyter-model-service/notebook:hub6"
-NAME = "jms-hub"  # of the network, and how containers and volumes begin
-REPLICAS_NETWORK = f"{NAME}-replicas"
-PIP_VOLUME, PIP_FOLDER = f"{NAME}-pip", "/etc/pip-of-the-host"
+NAME = "jms-hub"
+PIP_FOLDER = "/etc/pip-of-the-host"
 SERVICE, REPLICAS = "tiny-chat", 2
 QUESTION = "Hello! What can you do?"
 ANSWER = ("Hello, and welcome!", "one word at a time.")  # it always answers the same: how that begins and ends
@@ -63,18 +62,21 @@ def wait_for(look: Callable[[], Any], what: str, seconds: float) -> Any:
 
 
 class Site:
-    """Owns the Hub's process, the network and everything in it; ``close`` ends and removes all of it."""
+    """Owns the Hub's process, the networks and everything in them; ``close`` ends and removes all of it.
 
-    def __init__(self, folder: Path) -> None:
+    ``name`` is that of the notebooks' network, and how those of containers and volumes begin."""
+
+    def __init__(self, folder: Path, name: str, image: str) -> None:
         self.engine = docker.from_env(timeout=120)
+        self.folder, self.name, self.image = folder, name, image
+        self.replicas_network, self.pip_volume = f"{name}-replicas", f"{name}-pip"
         self.clear()  # what an interrupted tour left
         shutil.rmtree(folder, ignore_errors=True)  # of no use without its volumes
         folder.mkdir(mode=0o700, parents=True)
-        self.folder = folder
         self.log = folder / "hub.log"
-        network = self.engine.networks.create(NAME, driver="bridge")
+        network = self.engine.networks.create(name, driver="bridge")
         network.reload()
-        self.engine.networks.create(REPLICAS_NETWORK, driver="bridge")  # where no notebook reaches a model's port
+        self.engine.networks.create(self.replicas_network, driver="bridge")  # where no notebook reaches a model's port
         self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
         self.port = free_port("127.0.0.1", 8000)
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -86,7 +88,7 @@ class Site:
         subprocess.run(
             [sys.executable, str(ROOT / "deploy" / "images" / "pip_settings.py"), str(self.folder / "pip")], check=True
         )
-        container = self.engine.containers.create(IMAGE, ["true"], volumes={PIP_VOLUME: {"bind": PIP_FOLDER}})
+        container = self.engine.containers.create(self.image, ["true"], volumes={self.pip_volume: {"bind": PIP_FOLDER}})
         try:
             packed = subprocess.run(
                 ["tar", "-C", str(self.folder / "pip"), "-c", "."], stdout=subprocess.PIPE, check=True
@@ -100,20 +102,20 @@ class Site:
         environment |= {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(24),
-            "DEMO_NETWORK": NAME,
-            "DEMO_REPLICAS_NETWORK": REPLICAS_NETWORK,
+            "DEMO_NETWORK": self.name,
+            "DEMO_REPLICAS_NETWORK": self.replicas_network,
             "DEMO_ADDRESS": self.address,
             "DEMO_FOLDER": str(self.folder),
-            "DEMO_IMAGE": IMAGE,
+            "DEMO_IMAGE": self.image,
             "DEMO_PORT": str(self.port),
             "DEMO_HUB_PORT": str(free_port(self.address)),
             "DEMO_GATEWAY_PORT": str(free_port(self.address)),
             "DEMO_PROXY": str(PROXY),
             "DEMO_PROXY_API_PORT": str(free_port("127.0.0.1")),
             "DEMO_PASSWORD": self.password,
-            "DEMO_PREFIX": NAME,
+            "DEMO_PREFIX": self.name,
             "DEMO_TOKEN": self.token,
-            "DEMO_PIP_VOLUME": PIP_VOLUME,
+            "DEMO_PIP_VOLUME": self.pip_volume,
         }
         command = [sys.executable, "-m", "jupyterhub", "-f", str(ROOT / "deploy" / "hub" / "jupyterhub_config.py")]
         with open(self.log, "wb") as log:
@@ -162,20 +164,22 @@ class Site:
         return str(wait_for(ready, f"{user}'s notebook", 90)["state"]["object_id"])
 
     def clear(self) -> None:
-        """Remove the containers, the volumes of theirs and of the service, and the network of this site, no others."""
-        places = [{"network": NAME}, {"network": REPLICAS_NETWORK}, {"name": f"^/{NAME}-"}]
+        """Remove the containers, volumes and networks of this site, and what the service made for it; no others."""
+        told = self.folder / "hub-label"
+        label = {"label": f"org.jupyter.model-service.hub={told.read_text() if told.exists() else '-'}"}
+        places = [{"network": self.name}, {"network": self.replicas_network}, {"name": f"^/{self.name}-"}, label]
         found = {c.id: c for wanted in places for c in self._containers(wanted)}
-        volumes = {PIP_VOLUME}
+        volumes = {volume.name for volume in self.engine.volumes.list(filters=label)}
+        volumes |= {v.name for v in self.engine.volumes.list() if v.name.startswith(f"{self.name}-")}
         for container in found.values():
             volumes |= {mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
             container.remove(force=True)
-        volumes |= {volume.name for volume in self.engine.volumes.list(filters={"name": f"{NAME}-"})}
         for volume in volumes:
             try:
                 self.engine.volumes.get(volume).remove()
             except docker.errors.NotFound:
                 pass
-        for network in self.engine.networks.list(names=[f"^{NAME}$", f"^{REPLICAS_NETWORK}$"]):
+        for network in self.engine.networks.list(names=[f"^{self.name}$", f"^{self.replicas_network}$"]):
             network.remove()
 
     def _containers(self, wanted: dict[str, str]) -> list[Any]:
@@ -238,14 +242,14 @@ def status(endpoint: str, token: str | None) -> int:
 
 
 def tour(site: Site, *, once: bool) -> None:
-    say(f"1. Starting JupyterHub with DockerSpawner (image {IMAGE}) …")
+    say(f"1. Starting JupyterHub with DockerSpawner (image {site.image}) …")
     site.fill_pip_volume()
     site.start()
     say("2. Starting alice's notebook server, and in it what she would type:")
     alice = Notebook(site.notebook("alice"))
     alice.run("tar", "-x", "--no-same-owner", stdin=packed(ROOT / "examples", SERVICE))
     create = ["create", SERVICE, "-n", SERVICE, "--replicas", str(REPLICAS)]
-    create += ["--mount", f"{PIP_VOLUME}:{PIP_FOLDER}:ro", "--env", f"PIP_CONFIG_FILE={PIP_FOLDER}/pip.conf"]
+    create += ["--mount", f"{site.pip_volume}:{PIP_FOLDER}:ro", "--env", f"PIP_CONFIG_FILE={PIP_FOLDER}/pip.conf"]
     say("   $ jupyter model-service " + " ".join(create))
     began = time.monotonic()
     done = alice.cli(*create)
@@ -288,10 +292,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="end after the calls; exit status 0 only if all was right")
     parser.add_argument("--folder", type=Path, default=ROOT / ".hub" / "site", help="where everything is kept")
+    parser.add_argument("--name", default=NAME, help="how the names of networks, containers and volumes begin")
+    parser.add_argument("--image", default=IMAGE, help="of the notebooks, and so of the replicas")
     options = parser.parse_args()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, signal.default_int_handler)  # whatever ends it, it takes along what it started
-    site = Site(options.folder.resolve())
+    site = Site(options.folder.resolve(), options.name, options.image)
     try:
         tour(site, once=options.once)
     except KeyboardInterrupt:
