@@ -65,6 +65,7 @@ class Engine:
     started: list[Options] = field(default_factory=list)
     copy_seconds: float = 0.0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _hosts: set[str] = field(default_factory=set)
     _network: str = field(default_factory=lambda: f"127.{random.randint(20, 250)}.{random.randint(1, 250)}")
 
     async def run(self, options: Options, state: dict[str, Any]) -> None:
@@ -106,8 +107,8 @@ class Engine:
             await self.kill(container.id)
 
     async def _container(self, options: ReplicaOptions) -> Container:
-        used = {container.host for container in self.containers.values()}
-        host = next(host for n in range(2, 250) if (host := f"{self._network}.{n}") not in used)
+        host = next(host for n in range(2, 250) if (host := f"{self._network}.{n}") not in self._hosts)
+        self._hosts.add(host)
         directory = Path(tempfile.mkdtemp(prefix="fake-hub-"))
         spec = {
             **options.spec,
@@ -177,6 +178,7 @@ class Engine:
                 await asyncio.wait_for(there.process.wait(), STOP_SECONDS)
         await self._kill(there)
         self.containers.pop(there.id, None)
+        self._hosts.discard(there.host)
         shutil.rmtree(there.directory, ignore_errors=True)
 
     async def _kill(self, container: Container) -> None:
