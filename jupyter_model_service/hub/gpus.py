@@ -82,7 +82,11 @@ class GpuPool:
             chosen = choose(gpus, taken, wanted)
             if chosen is None:
                 why = shortage(wanted, gpus, taken, user)
-                raise LaunchError(why, stage="gpus" if wanted <= len(gpus) else "gpus_never")
+                if wanted <= len(gpus):
+                    raise LaunchError(why, stage="gpus")
+                missing = known_ids(self._gpus, self._allowed)[1]
+                why += f" (the setting names {', '.join(missing)}, which cannot be given)" if missing else ""
+                raise LaunchError(why, stage="gpus_never")
             self._choices[replica] = _Choice(chosen, label, self._monotonic())
             return list(chosen)
 
@@ -105,12 +109,6 @@ class GpuPool:
             }
             for gpu in gpus
         ]
-
-    async def missing(self) -> list[str]:
-        """Which of ``allowed`` this machine has not: for the administrator, at the start."""
-        async with self._lock:
-            await self._giveable()
-            return known_ids(self._gpus, self._allowed)[1]
 
     # --- what there is ---
 
