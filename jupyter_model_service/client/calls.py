@@ -6,6 +6,7 @@ A :class:`Call` knows nothing of sockets or of sync and async; a service is alwa
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -259,7 +260,8 @@ def revision_options(
 
 
 def parse_mount(mount: str | Mapping[str, Any]) -> dict[str, Any]:
-    """``SRC:DST[:ro|rw]``, where ``DST`` is an absolute path inside the replica; a mapping is taken as it is."""
+    """``SRC:DST[:ro|rw]``, where ``DST`` is an absolute path inside the replica; a mapping is taken as it is. A ``SRC``
+    that could be a volume's name stays as it is written: what it means depends on the gateway (``folders.py``)."""
     if not isinstance(mount, str):
         return dict(mount)
     parts = mount.split(":")
@@ -269,4 +271,10 @@ def parse_mount(mount: str | Mapping[str, Any]) -> dict[str, Any]:
     source, target = parts
     if not target.startswith("/"):
         raise InvalidRequest(f"{mount!r} mounts at {target!r}, which must be an absolute path.")
-    return {"source": absolute(source), "target": target, "read_only": mode == "ro"}
+    source = source if is_volume_name(source) else absolute(source)
+    return {"source": source, "target": target, "read_only": mode == "ro"}
+
+
+def is_volume_name(source: str) -> bool:
+    """Docker's rule. ``data`` may be a volume or a folder here, ``./data`` is a folder."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", source) is not None

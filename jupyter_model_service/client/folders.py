@@ -1,5 +1,5 @@
 """What the gateway of a hub has to be told besides: the definition that stands in the user's own folder, which it
-cannot read, and the image that her notebook runs.
+cannot read, and the image that her notebook runs. And what a mount's bare name means: a volume there, a folder here.
 
 Plain generators: they yield what is to be done (a call to the gateway, a folder to be read) and are sent the outcome,
 so that the sync and the async client do it each in their own way.
@@ -64,8 +64,16 @@ def for_update(key: Key, options: Mapping[str, Any]) -> Steps:
 
 
 def _completed(options: Mapping[str, Any], folder: str | None, defaults: Mapping[str, Any]) -> Steps:
-    if folder is None or options.get("definition") is not None or (yield AskMode()) != "hub":
-        return dict(options)
-    found = yield ReadFolder(folder)
+    reads = folder is not None and options.get("definition") is None
+    mounts = options.get("mounts")
+    on_hub = bool((reads or mounts) and (yield AskMode()) == "hub")
     given = {name: value for name, value in options.items() if value is not None}
+    if mounts and not on_hub:  # without volumes, a name is that of a folder in the user's working directory
+        given["mounts"] = [
+            {**each, "source": calls.absolute(each["source"])} if calls.is_volume_name(each["source"]) else each
+            for each in mounts
+        ]
+    if folder is None or not reads or not on_hub:
+        return given
+    found = yield ReadFolder(folder)
     return {**defaults, **given, **found}

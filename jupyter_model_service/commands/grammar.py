@@ -117,7 +117,7 @@ def _revision(parser: Parser) -> None:
         dest="mounts",
         action="append",
         type=values.checked(parse_mount),
-        help="a folder besides the model folder; may be repeated",
+        help="a folder (on a hub: the name of a volume) besides the model folder; may be repeated",
     )
     parser.add_argument("--cpu", metavar="N", dest="cpus", type=values.cpus, help="CPUs of each replica")
     parser.add_argument(

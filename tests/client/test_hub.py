@@ -139,3 +139,23 @@ def test_a_gateway_that_reads_folders_itself_is_sent_none(way: str, gateway: Fak
     gateway.answers["GET", "api/v1/"] = (status, {**info, "mode": "embedded"}, headers)
     do(way, "create", str(folder))
     assert not {"definition", "image"} & sent(gateway, "api/v1/services").keys()
+
+
+@pytest.mark.parametrize("mode", ["hub", "embedded"])
+def test_a_bare_name_is_mounted_as_a_volume_on_a_hub_and_as_a_folder_elsewhere(
+    way: str, gateway: FakeGateway, folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """``./weights`` is a folder everywhere: a hub's gateway then says that only volumes can be mounted."""
+    status, info, headers = gateway.answers["GET", "api/v1/"]  # type: ignore[misc]
+    gateway.answers["GET", "api/v1/"] = (status, {**info, "mode": mode}, headers)
+    monkeypatch.chdir(folder)
+    given = ["weights:/a:ro", "./weights:/b"]
+    if way == "cli":
+        main(["create", str(folder), "--detach", "--mount", given[0], "--mount", given[1]])
+    else:
+        do(way, "create", str(folder), mounts=given)
+    bare = "weights" if mode == "hub" else str(folder / "weights")
+    assert sent(gateway, "api/v1/services")["mounts"] == [
+        {"source": bare, "target": "/a", "read_only": True},
+        {"source": str(folder / "weights"), "target": "/b", "read_only": False},
+    ]
