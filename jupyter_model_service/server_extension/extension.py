@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
 from tornado.ioloop import IOLoop
 from traitlets import Bool, Unicode
 
-from ..discovery import default_data_dir
+from ..client.address import Address
+from ..discovery import default_data_dir, explicit_gateway
 from .handlers import ControlHandler, EndpointHandler
-from .link import GatewayLink
+from .link import GatewayLink, HubLink, Link
 
 
 class ModelServiceExtension(ExtensionApp):
@@ -28,12 +30,15 @@ class ModelServiceExtension(ExtensionApp):
         help="Folder of the gateway's state; empty: 'model-service' in the Jupyter data directory.",
     ).tag(config=True)
 
-    link: GatewayLink
+    link: Link
 
     def initialize_settings(self) -> None:
+        hub = _hub_link()
+        if hub is not None:
+            self.link = self.settings["model_service_link"] = hub
+            return
         folder = Path(self.data_dir) if self.data_dir else default_data_dir()
-        self.link = GatewayLink(folder, keep=self.keep, log=self.log)
-        self.settings["model_service_link"] = self.link
+        self.link = self.settings["model_service_link"] = GatewayLink(folder, keep=self.keep, log=self.log)
         # Services that were running when the user left come back with the first Jupyter server.
         resume = (folder / "state.db").exists()
         IOLoop.current().add_callback(self._start_link, resume)
@@ -56,3 +61,10 @@ class ModelServiceExtension(ExtensionApp):
 
     async def stop_extension(self) -> None:
         await self.link.stop()
+
+
+def _hub_link() -> HubLink | None:
+    """In a server that a hub started, where the hub has a gateway."""
+    owner = os.environ.get("JUPYTERHUB_USER", "")
+    named = explicit_gateway() if owner else None
+    return None if named is None else HubLink(Address(named[0].rstrip("/") + "/", named[1]), owner)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -13,10 +14,11 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import iostream
 from tornado.httputil import HTTPInputError
 
+from ..client.address import Address
 from ..discovery import GatewayFile
-from ..errors import ModelServiceError
+from ..errors import ModelServiceError, Problem
 from . import isolation
-from .link import GatewayLink
+from .link import Link
 
 #: No total limit: streams may last. Connecting and the wait between two bytes are the front's business
 #: (it has the service's own limits); these only end what nobody watches any more.
@@ -54,22 +56,31 @@ class ForwardHandler(JupyterHandler):
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
     @property
-    def link(self) -> GatewayLink:
+    def link(self) -> Link:
         return self.settings["model_service_link"]  # type: ignore[no-any-return]
 
-    async def gateway(self) -> GatewayFile | None:
+    async def gateway(self) -> GatewayFile | Address | None:
         """The gateway, or ``None`` after the error was answered."""
+        owner = self.link.owner
+        if owner is not None and getattr(self.current_user, "username", None) != owner:
+            self.refuse(
+                403,
+                "forbidden",
+                f"Model services are called from here with the rights of {owner}, whose server this is: use your own.",
+            )
+            return None
         try:
             return await self.link.ensure()
         except ModelServiceError as error:
             self.refuse(error.status, error.code, error.message)
             return None
 
-    def refuse(self, status: int, code: str, message: str) -> None:
+    def refuse(self, status: int, code: str, message: str, problems: Sequence[Problem] = ()) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.set_header("X-Model-Service-Error", code)
-        self.finish({"error": {"code": code, "message": message}})
+        found = {"problems": [dataclasses.asdict(each) for each in problems]} if problems else {}
+        self.finish({"error": {"code": code, "message": message, **found}})
 
     def raw_target(self) -> str:
         """What follows ``model-service/`` in the request line as it came: %2F in a model's path stays %2F."""
@@ -123,7 +134,7 @@ class ForwardHandler(JupyterHandler):
         if gateway is None:
             return
         sent = self.sent_headers()
-        length = self.request.headers.get("Content-Length")
+        length = str(len(body)) if isinstance(body, bytes) else self.request.headers.get("Content-Length")
         if body is not None and length is not None:
             sent.append(("Content-Length", length))
         sent.append(("Authorization", f"Bearer {gateway.token}"))
@@ -147,7 +158,7 @@ class ForwardHandler(JupyterHandler):
         finally:
             await answer.aclose()
 
-    def _gateway_target(self, gateway: GatewayFile) -> bytes:
+    def _gateway_target(self, gateway: GatewayFile | Address) -> bytes:
         root = httpx.URL(gateway.url).raw_path.decode().rstrip("/")
         return quote(f"{root}/{self.raw_target()}".encode("latin-1"), safe=isolation.VISIBLE).encode()
 

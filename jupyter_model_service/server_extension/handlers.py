@@ -17,7 +17,9 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
+from ..errors import DefinitionError, ModelServiceError
 from . import isolation
+from .completing import complete, takes_a_folder
 from .forwarding import ForwardHandler, Upload
 
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
@@ -45,7 +47,24 @@ class ControlHandler(ForwardHandler):
         if path.startswith("api/v1/gateway"):
             self.refuse(404, "not_found", "The gateway itself is run by the Jupyter server, not through it.")
             return
-        await self.forward(self.request.body or None)
+        body = self.request.body or None
+        if self.link.remote and takes_a_folder(self.request.method or "", path):
+            body = await self._completed(path, self.request.body)
+            if body is None:
+                return
+        await self.forward(body)
+
+    async def _completed(self, path: str, body: bytes) -> bytes | None:
+        """With what the gateway cannot read itself; ``None`` after an error was answered."""
+        gateway = await self.gateway()
+        if gateway is None:
+            return None
+        try:
+            return await asyncio.to_thread(complete, gateway.url, gateway.token, path, body)
+        except ModelServiceError as error:
+            problems = error.problems if isinstance(error, DefinitionError) else ()
+            self.refuse(error.status, error.code, error.message, problems)
+            return None
 
     @web.authenticated
     @authorized

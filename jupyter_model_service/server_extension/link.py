@@ -1,4 +1,5 @@
-"""The tie between one Jupyter server and its user's gateway: find it, start it, stay attached, notice its death."""
+"""The tie between one Jupyter server and its user's gateway: find it, start it, stay attached, notice its death. In a
+server of a hub there is nothing of that to do: the hub's gateway is there, with or without us."""
 
 from __future__ import annotations
 
@@ -6,15 +7,61 @@ import asyncio
 import logging
 import os
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
 
+from ..client.address import Address
 from ..discovery import GatewayFile, alive, find_gateway, start_gateway
 from ..errors import GatewayUnavailable
 
 #: How often the runtime file is looked at: a restarted gateway knows us again within this time (its grace is 60 s).
 WATCH_SECONDS = 2.0
+
+
+class Link(Protocol):
+    """What the handlers need. ``owner``: the only user whose calls are forwarded, ``None`` for whoever may use this
+    server. ``remote``: the gateway cannot read this user's folders."""
+
+    owner: str | None
+    remote: bool
+    transport: httpx.AsyncHTTPTransport
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def ensure(self) -> GatewayFile | Address:
+        """Where the gateway is, and the token to use. Raises ``GatewayUnavailable``."""
+
+
+def _transport() -> httpx.AsyncHTTPTransport:
+    # One for all calls: making the TLS context of a client takes milliseconds of the loop's time, each time.
+    # A bare transport, since a client would keep one caller's cookies for the next. No idle connections: one
+    # that the gateway closed (a restart) would fail a POST that cannot be repeated.
+    return httpx.AsyncHTTPTransport(
+        trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    )
+
+
+class HubLink:
+    """To the gateway of a hub, with the token of this server, which stands for its ``owner``: nobody else's calls may
+    go with it, such as those of a colleague who was let into this server."""
+
+    remote = True
+
+    def __init__(self, address: Address, owner: str) -> None:
+        self.owner: str | None = owner
+        self.transport = _transport()
+        self._address = address
+
+    def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        await self.transport.aclose()
+
+    async def ensure(self) -> Address:
+        return self._address
 
 
 class GatewayLink:
@@ -25,6 +72,9 @@ class GatewayLink:
     that a notebook user who never serves a model never runs a gateway.
     """
 
+    owner: str | None = None
+    remote = False
+
     def __init__(self, data_dir: Path | None, *, keep: bool, log: logging.Logger) -> None:
         self._data_dir = data_dir
         self._keep = keep
@@ -33,12 +83,7 @@ class GatewayLink:
         self._attached: tuple[int, float] | None = None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        # One for all calls: making the TLS context of a client takes milliseconds of the loop's time, each time.
-        # A bare transport, since a client would keep one caller's cookies for the next. No idle connections: one
-        # that the gateway closed (a restart) would fail a POST that cannot be repeated.
-        self.transport = httpx.AsyncHTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        )
+        self.transport = _transport()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._watch(), name="model-service-link")
