@@ -137,14 +137,14 @@ async def start(docker: DockerCalls, wanted: ReplicaContainer) -> tuple[str, str
         raise
 
 
-async def remove(docker: DockerCalls, name: str, *, hub: str, server: str, seconds: int | None = None) -> None:
-    """Take away the container of this name, if it is of this server; with ``seconds``, SIGTERM comes first.
-    ``LaunchError`` when it is somebody else's."""
+async def remove(docker: DockerCalls, name: str, *, hub: str, server: str, seconds: int | None = None) -> bool:
+    """Take away the container of this name, if it is of this server; with ``seconds``, SIGTERM comes first. Whether
+    there was one. ``LaunchError`` when it is somebody else's."""
     try:
         there = await docker("inspect_container", name)
     except ENGINE_ERRORS as error:
         if status_of(error) == 404:
-            return
+            return False
         raise LaunchError(f"The Docker engine does not answer: {explained(error)}", stage="engine") from error
     labels = there["Config"].get("Labels") or {}
     if (labels.get(LABEL + "hub"), labels.get(LABEL + "server")) != (hub, server):
@@ -154,6 +154,7 @@ async def remove(docker: DockerCalls, name: str, *, hub: str, server: str, secon
     refused = await docker.try_("remove_container", there["Id"], force=True, v=True)
     if refused is not None and refused not in GONE:
         raise LaunchError(f"The container {name} cannot be removed: the engine refuses it.", stage="engine")
+    return True
 
 
 async def _discard(docker: DockerCalls, wanted: ReplicaContainer) -> None:
@@ -223,13 +224,17 @@ def _refused(image: str, error: BaseException) -> str:
     return f"The container cannot be started from the image {image}: {said}"
 
 
-_CHAIN = re.compile(r"(failed to create shim( task)?|OCI runtime create failed|runc create failed): |unable to start ")
+_CHAIN = re.compile(
+    r"(failed to create shim( task)?|(OCI|runc)( runtime)? create failed|unable to start container process|unknown): "
+)
+    r"(failed to create shim( task)?|(OCI|runc)( runtime)? create failed|unable to start container process|unknown): "
+)
 
 
 def _cause(said: str) -> str:
     """What the engine said without the names of its parts, and with volumes called by their names."""
     text = _readable(re.sub(r'"?/[^\s":]*/volumes/([^/\s":]+)/_data"?', r"the volume \1", _CHAIN.sub("", said)))
-    return text if len(text) <= LINE else f"{text[: LINE // 2]} … {text[-LINE // 2 :]}"
+    return text if len(text) <= 2 * LINE else f"{text[:LINE]} … {text[-LINE:]}"
 
 
 def no_python(image: str) -> str:

@@ -13,18 +13,21 @@ from .docker_calls import ENGINE_ERRORS, DockerCalls, status_of
 _ROOT = frozenset({"", "root", "0", "0:0", "root:root"})
 
 
-async def notebooks_of(user: Any, docker: DockerCalls) -> list[Notebook]:
-    """The default server first, then those that run, the newest first. ``user`` is the Hub's."""
+async def notebooks_of(spawner: Any, docker: DockerCalls) -> list[Notebook]:
+    """The default server first, then those that run, the newest first. ``spawner``: any of the user's."""
+    user = spawner.user
+    # To ask for the spawner of a server that never was would make a record of it.
+    default = user.spawners[""] if "" in user.orm_spawners else None
     found = []
     others = sorted(
-        (spawner for name, spawner in user.spawners.items() if name and not name.startswith(SERVER_PREFIX)),
-        key=lambda spawner: str(spawner.orm_spawner.started or ""),
+        (each for name, each in user.spawners.items() if name and not name.startswith(SERVER_PREFIX)),
+        key=lambda each: str(each.orm_spawner.started or ""),
         reverse=True,
     )
-    for spawner in (user.spawners[""], *others):
-        running = await _running(spawner, docker) if spawner.active else None
-        if running is not None or not spawner.name:
-            found.append(running or _configured(spawner))
+    for each in (default, *others):
+        running = await _running(each, docker) if each is not None and each.active else None
+        if running is not None or each is default:
+            found.append(running or _configured(spawner if each is None else each))
     return found
 
 
@@ -65,4 +68,4 @@ def _configured(spawner: Any) -> Notebook:
     for mount in spawner.mount_binds:
         if mount.get("Type") in ("volume", "bind"):
             mounts.append(NotebookMount(mount["Source"], mount["Target"], mount["Type"], bool(mount.get("ReadOnly"))))
-    return Notebook(spawner.name, spawner.image, tuple(mounts))
+    return Notebook("", spawner.image, tuple(mounts))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import jupyterhub
 from jupyterhub import orm
+from jupyterhub.utils import maybe_future
 from tornado import web
 
 from ..adapters.sealing import SealError
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         def get_env(self) -> dict[str, str]: ...
         def run_pre_spawn_hook(self) -> Any: ...
         def run_post_stop_hook(self) -> Any: ...
+        def delete_forever(self) -> Any: ...
         async def _run_apply_user_options(self, user_options: Mapping[str, Any]) -> None: ...
 else:
     _Site = object
@@ -152,7 +154,8 @@ class ModelServiceMixin(_Site):
     async def poll(self) -> Any:
         life = self.model_service_life
         if life is None:
-            return await super().poll()
+            # Of a start that a killed Hub has begun, only the container is left.
+            return 1 if await self._swept() else await super().poll()
         if life.over:
             return 1 if life.read_by_now else None
         if life.container is None:
@@ -170,6 +173,22 @@ class ModelServiceMixin(_Site):
             await super().stop(now)
             return
         await self._clean_up(None if now else container.STOP_SECONDS)
+
+    async def _swept(self) -> bool:
+        """Take away a container of ours that the Hub's database does not know of; whether there was one."""
+        if not self.name.startswith(SERVER_PREFIX):
+            return False
+        try:
+            return await container.remove(
+                self._parts().docker, container_name(self), hub=self.model_service.hub, server=self.name
+            )
+        except LaunchError:
+            return False  # a notebook that had such a name before us
+
+    async def delete_forever(self) -> None:
+        """The Hub stops nothing of which it has no server; a container may be there all the same."""
+        await self._swept()
+        await maybe_future(super().delete_forever())
 
     async def _clean_up(self, seconds: int | None = None) -> None:
         """Nothing of the replica is left, and its GPUs are free."""

@@ -31,7 +31,7 @@ class Work:
     async def do(self, options: Options) -> None:
         """Raises ``LaunchError``; cancelled, it leaves nothing behind."""
         try:
-            notebooks = await notebooks_of(self._spawner.user, self._parts.docker)
+            notebooks = await notebooks_of(self._spawner, self._parts.docker)
             if isinstance(options, ReplicaOptions):
                 await self._start_replica(options, notebooks)
             elif isinstance(options, SnapshotOptions):
