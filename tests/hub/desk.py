@@ -23,7 +23,7 @@ MEMBER = "1000:1000"
 
 
 class Desk:
-    """``home`` is alice's volume. Everything is labelled or named after ``hub`` and removed by ``close``."""
+    """``home`` is alice's volume, made by ``open``. Everything is labelled or named after ``hub`` and removed by ``close``."""
 
     def __init__(self, engine: Any, image: str) -> None:
         self.engine, self.image = engine, image
@@ -32,7 +32,7 @@ class Desk:
         self.service_id = secrets.token_hex(16)
         self.containers: list[Any] = []
         self.images: list[str] = []
-        self.home = self.storage("alice")
+        self.home = ""
         self.told: list[tuple[int, int]] = []
 
     def storage(self, user: str) -> str:
@@ -129,11 +129,16 @@ class Desk:
             container.remove(force=True)
             self.containers.remove(container)
 
+    def open(self) -> Desk:
+        self.home = self.storage("alice")
+        return self
+
     def close(self) -> None:
-        wanted = {"label": f"{LABEL}hub={self.hub}"}
-        for container in [*self.containers, *self.engine.containers.list(all=True, filters=wanted)]:
-            container.remove(force=True, v=True)
-        for label in (f"{LABEL}hub={self.hub}", f"{TEST_LABEL}={self.hub}"):
+        own = [f"{LABEL}hub={self.hub}", f"{TEST_LABEL}={self.hub}"]
+        for label in own:
+            for container in self.engine.containers.list(all=True, filters={"label": label}):
+                container.remove(force=True, v=True)
+        for label in own:
             for volume in self.engine.volumes.list(filters={"label": label}):
                 volume.remove(force=True)
         for image in self.images:

@@ -33,8 +33,10 @@ FOLDERS, FILES, LINKS = "0o4", "0o10", "0o12"
 @pytest.fixture
 def desk(docker_engine: Any, base_image: str) -> Iterator[Desk]:
     made = Desk(docker_engine, base_image)
-    yield made
-    made.close()
+    try:
+        yield made.open()
+    finally:
+        made.close()
 
 
 def fill(desk: Desk, code: str, user: str = MEMBER, **how: Any) -> str:
