@@ -227,8 +227,6 @@ def _refused(image: str, error: BaseException) -> str:
 _CHAIN = re.compile(
     r"(failed to create shim( task)?|(OCI|runc)( runtime)? create failed|unable to start container process|unknown): "
 )
-    r"(failed to create shim( task)?|(OCI|runc)( runtime)? create failed|unable to start container process|unknown): "
-)
 
 
 def _cause(said: str) -> str:
