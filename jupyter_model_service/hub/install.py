@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..adapters.sealing import Sealer, SealError, make_key
 from ..core.hub_scopes import INVOKE, MANAGE
@@ -155,6 +156,7 @@ class _Installation:
             "data_dir": str(self._data_dir),
             "policy": policy_to_plain(policy),
             "endpoints_url": endpoints_url,
+            "public_url": self._public_url(address),
             "token_user": token_user,
             "service_name": self._name,
             "hub": settings.hub,
@@ -245,6 +247,17 @@ class _Installation:
             "the address of the gateway cannot be worked out: give install() gateway_address='host:port', at which "
             "containers reach this machine."
         )
+
+    def _public_url(self, gateway: str) -> str:
+        """The Hub's address as people know it. A ``bind_url`` without a host says only the port of it."""
+        given = str(self._site.of_hub("public_url") or "")
+        if given:
+            return given
+        bound = urlsplit(str(self._site.of_hub("bind_url") or "http://:8000"))
+        host = bound.hostname or ""
+        if host in ("", "*", "0.0.0.0", "::", "127.0.0.1", "localhost"):
+            host = gateway.rpartition(":")[0]
+        return f"{bound.scheme}://{host}:{bound.port}" if bound.port else f"{bound.scheme}://{host}"
 
     # --- what is added ---
 
