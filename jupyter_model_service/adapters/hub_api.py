@@ -146,8 +146,8 @@ class HubApi:
         return StartAnswer(pending=answer.status_code == 202)
 
     async def stop_server(self, user: str, name: str, *, remove: bool = True, patience: float | None = None) -> bool:
-        """Stop it and remove its record; True when it is gone, False when the Hub goes on with it. A start that is
-        under way is broken off, on both lines. ``servers``."""
+        """Stop it and remove its record; True when it is stopped (the record goes in a moment), False when the Hub is
+        at it. A start that is under way is broken off, on both lines. ``servers``."""
         answer = await self._calls.call(
             self._stops,
             "DELETE",

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SETTLING = (0.1, 0.3, 0.6)  # a start whose answer we did not wait for may reach the Hub after our look
 ATTEMPTS = 3  # at a start whose answer was lost and of which the Hub knows nothing
+REMOVE_SECONDS = 2.0  # for the Hub to remove the record of a server that it has stopped
 END_SECONDS = 120.0  # for a server to go: the Hub's own time to stop a container is 10 s
 
 
@@ -155,18 +156,15 @@ class HubServers:
         for pause in _pauses():
             refused = ""
             try:
-                gone = await self._api.stop_server(user, name, remove=True)
+                await self._api.stop_server(user, name, remove=True)
             except HubRefused as error:
                 if error.hub_status not in (400, 500):
                     raise LaunchError(f"The server {name} cannot be ended: {error}", stage="stop") from error
-                gone, refused = False, f": {error}"
-            if gone:
+                refused = f": {error}"
+            if await self._left(user, name, end):
                 if (wait := next(settling, None)) is None:
                     return
                 await self._clock.sleep(wait)
-                continue
-            if await self._left(user, name, end):
-                settling = iter(())
                 continue
             if self._clock.monotonic() > end:
                 raise LaunchError(
@@ -175,12 +173,14 @@ class HubServers:
             await self._clock.sleep(pause)
 
     async def _left(self, user: str, name: str, end: float) -> bool:
-        """Wait while the Hub is at it; whether it is gone then."""
+        """Wait while the Hub is at it; whether it is gone then. The Hub answers before it has removed the record."""
+        removed_by = self._clock.monotonic() + REMOVE_SECONDS
         for pause in _pauses():
             server = await self._api.server(user, name)
             if server is None:
                 return True
-            if server.pending != "stop" or self._clock.monotonic() > end:
+            now = self._clock.monotonic()
+            if now > end or (server.pending != "stop" and (not server.stopped or now > removed_by)):
                 return False
             await self._clock.sleep(pause)
         raise AssertionError("pauses never end")
@@ -197,7 +197,7 @@ class HubServers:
 
 
 def _pauses() -> Iterator[float]:
-    pause = 0.05
+    pause = 0.02
     while True:
         yield pause
         pause = min(pause * 1.5, 0.5)

@@ -120,6 +120,7 @@ class FakeHub:
         self.users: dict[str, User] = {}
         self.tokens: dict[str, Token] = {}
         self.faults: list[Fault] = []
+        self.removal = 0.03  # seconds from the answer to the removal of a record
         self.lag = 0.0  # seconds that a start lies about before the Hub hears of it
         self.calls: list[tuple[float, str, str]] = []  # monotonic time, method, path
         self.at_once = self.most_at_once = 0  # POSTs of servers

@@ -222,8 +222,8 @@ class _Server(_Handler):
             return
         if there.pending or (there.ready and await self.hub.look(there)):
             await self.hub.stop_server(there)
-        if remove:
-            user.servers.pop(server, None)
+        if remove:  # soon after the answer, as the real one does
+            asyncio.get_running_loop().call_later(self.hub.removal, user.servers.pop, server, None)
         self.done(204)
 
 
