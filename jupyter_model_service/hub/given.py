@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,16 @@ def names_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name or not name.isprintable():
             raise WrongSetting(f"{what} has {name!r}, which is no name.")
+    return names
+
+
+def networks_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    names = names_of(what, given)
+    for name in names:
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise WrongSetting(f"{what} has {name!r}, which is no address and no network such as 10.0.0.0/8.") from None
     return names
 
 

@@ -19,12 +19,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..adapters.sealing import Sealer, SealError, make_key
 from ..core.hub_scopes import INVOKE, MANAGE
 from ..core.policy import SNAPSHOT_FILES, Policy, policy_to_plain
-from .given import address_of, count_of, cpus_of, gpus_of, names_of, setting_size_of, url_of, volumes_of
+from .addresses import Addresses
+from .given import address_of, count_of, cpus_of, gpus_of, names_of, networks_of, setting_size_of, url_of, volumes_of
 from .limits import NamedServerLimit
 from .settings import HubSettings
 from .site_config import SiteConfig, WrongSetting
@@ -69,6 +69,7 @@ def install(
     key_file: str | Path | None = None,
     data_dir: str | Path = "model-service",
     token_user: str | None = None,
+    trusted_proxies: Iterable[str] = (),
 ) -> Installed:
     """Let the users of this Hub serve models. Call it at the end of ``jupyterhub_config.py``; ``c`` is its ``c``.
 
@@ -79,6 +80,7 @@ def install(
     "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default. ``gateway_address``:
     ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
     network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
+    ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
     """
@@ -107,6 +109,7 @@ def install(
             endpoints_url=url_of("endpoints_url", endpoints_url),
             key_file=None if key_file is None else Path(key_file).absolute(),
             token_user=token_user or f"{service_name}-tokens",
+            trusted_proxies=networks_of("trusted_proxies", trusted_proxies),
         )
     except (WrongSetting, SealError) as error:
         raise SystemExit(f"The model service cannot be installed: {error}") from None
@@ -130,6 +133,7 @@ class _Installation:
         endpoints_url: str | None,
         key_file: Path | None,
         token_user: str,
+        trusted_proxies: tuple[str, ...],
     ) -> Installed:
         spawner = self._check_spawner()
         self._check_hub()
@@ -150,16 +154,22 @@ class _Installation:
             service_name=self._name,
             gpus=gpus,
         )
+        addresses = Addresses.of(self._site, self._name, address.rpartition(":")[0])
         told = {
             "v": 1,
+            "gateway": settings.gateway,
+            "api_url": addresses.api_url,
+            "prefix": addresses.prefix,
+            "public_url": addresses.public_url,
             "key_file": str(key_path),
             "data_dir": str(self._data_dir),
             "policy": policy_to_plain(policy),
             "endpoints_url": endpoints_url,
-            "public_url": self._public_url(address),
             "token_user": token_user,
             "service_name": self._name,
             "hub": settings.hub,
+            "trusted_proxies": list(trusted_proxies),
+            **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),
         }
         self._site.set_hub("spawner_class", spawner_class(spawner, settings))
         self._limit_servers()
@@ -238,26 +248,17 @@ class _Installation:
             return {}
 
     def _default_address(self, network: Mapping[str, Any]) -> str:
-        if Path("/.dockerenv").exists():
-            return f"{socket.gethostname()}:{GATEWAY_PORT}"
+        """This machine's own address in the network; in a container, the name by which others there find it."""
         for entry in (network.get("IPAM") or {}).get("Config") or ():
-            if entry.get("Gateway") and ":" not in entry["Gateway"]:
-                return f"{entry['Gateway']}:{GATEWAY_PORT}"
+            address = entry.get("Gateway")
+            if address and ":" not in address and _is_own(address):
+                return f"{address}:{GATEWAY_PORT}"
+        if network and Path("/.dockerenv").exists():
+            return f"{socket.gethostname()}:{GATEWAY_PORT}"
         raise WrongSetting(
             "the address of the gateway cannot be worked out: give install() gateway_address='host:port', at which "
             "containers reach this machine."
         )
-
-    def _public_url(self, gateway: str) -> str:
-        """The Hub's address as people know it. A ``bind_url`` without a host says only the port of it."""
-        given = str(self._site.of_hub("public_url") or "")
-        if given:
-            return given
-        bound = urlsplit(str(self._site.of_hub("bind_url") or "http://:8000"))
-        host = bound.hostname or ""
-        if host in ("", "*", "0.0.0.0", "::", "127.0.0.1", "localhost"):
-            host = gateway.rpartition(":")[0]
-        return f"{bound.scheme}://{host}:{bound.port}" if bound.port else f"{bound.scheme}://{host}"
 
     # --- what is added ---
 
@@ -275,7 +276,9 @@ class _Installation:
             return None
         path = self._data_dir / "api-token"
         service["api_token"] = _token_in(path)
-        _write_private(self._data_dir / "gateway.env", f"MODEL_SERVICE_HUB={json.dumps(told)}\n")
+        # Quoted as systemd's EnvironmentFile and a shell take it; JSON has no single quote of its own but in texts.
+        text = json.dumps(told).replace("'", "\\u0027")
+        _write_private(self._data_dir / "gateway.env", f"MODEL_SERVICE_HUB='{text}'\n")
         self._site.add_service(service)
         self._note(
             f"the gateway is not run by the Hub: start it at {settings.gateway} with {self._data_dir / 'gateway.env'} "
@@ -328,6 +331,15 @@ def service_scopes(token_user: str) -> list[str]:
         "users:activity",  # a replica that answers calls is not idle
         f"tokens!user={token_user}",  # the endpoints' tokens, of the one user that holds nothing else
     ]
+
+
+def _is_own(address: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 _NO_NETWORKS = ("host", "none", "default")

@@ -1,0 +1,452 @@
+"""``install()`` on the configurations of many kinds of sites: what it adds, what it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dockerspawner import DockerSpawner, SwarmSpawner, SystemUserSpawner
+from traitlets.config import Config
+
+from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.core.policy import Policy, VolumeRule, policy_from_plain
+from jupyter_model_service.hub import install
+from jupyter_model_service.hub.addresses import Addresses
+from jupyter_model_service.hub.limits import NamedServerLimit
+from jupyter_model_service.hub.site_config import SiteConfig
+from jupyter_model_service.hub.spawner import ModelServiceMixin
+
+MANAGE = "custom:model-service:manage"
+INVOKE = "custom:model-service:invoke"
+
+
+class OwnSpawner(DockerSpawner):
+    """A site's own class."""
+
+
+def a_site(**hub: Any) -> Config:
+    c = Config()
+    c.JupyterHub.spawner_class = "docker"
+    # No engine is asked: its answer is a test of its own.
+    c.DockerSpawner.client_kwargs = {"base_url": "tcp://127.0.0.1:1"}
+    for name, value in hub.items():
+        setattr(c.JupyterHub, name, value)
+    return c
+
+
+@pytest.fixture
+def do(tmp_path: Path) -> Callable[..., Any]:
+    """``do(c, **arguments)`` with what every call needs."""
+
+    def run(c: Config, **more: Any) -> Any:
+        given = {"network": "replicas", "gateway_address": "10.9.0.1:8910", "data_dir": tmp_path / "ms", **more}
+        return install(c, **given)
+
+    return run
+
+
+def roles_of(c: Config) -> dict[str, dict[str, Any]]:
+    return {role["name"]: role for role in c.JupyterHub.load_roles}
+
+
+# --- what it adds ------------------------------------------------------------------------------------
+
+
+def test_a_bare_site_gets_service_roles_scopes_and_spawner(do: Callable[..., Any], tmp_path: Path) -> None:
+    """Exactly these settings, and each says what it is for."""
+    c = a_site()
+    before = copy.deepcopy(dict(c.JupyterHub))
+    did = do(c)
+    assert set(c.JupyterHub) - set(before) == {
+        "allow_named_servers",
+        "custom_scopes",
+        "extra_user_scopes",
+        "load_roles",
+        "named_server_limit_per_user",
+        "services",
+    }
+    (service,) = c.JupyterHub.services
+    assert (service["name"], service["url"]) == ("model-service", "http://10.9.0.1:8910")
+    assert service["command"][1:] == ["-m", "jupyter_model_service.app", "--hub"]
+    told = json.loads(service["environment"]["MODEL_SERVICE_HUB"])
+    assert told == did.gateway_settings
+    assert policy_from_plain(told["policy"]) == Policy(snapshot_bytes_per_user=20 << 30)
+    assert read_key(Path(told["key_file"])) not in service["environment"]["MODEL_SERVICE_HUB"]
+    assert stat.S_IMODE((tmp_path / "ms").stat().st_mode) == 0o700
+    roles = roles_of(c)
+    assert roles["model-service"]["services"] == ["model-service"]
+    assert roles["model-service"]["scopes"] == [
+        "servers",
+        "list:users",
+        "read:users",
+        "admin:server_state",
+        "users:activity",
+        "tokens!user=model-service-tokens",
+    ]
+    assert (roles["model-service-tokens"]["users"], roles["model-service-tokens"]["scopes"]) == (
+        ["model-service-tokens"],
+        [INVOKE],
+    )
+    assert c.JupyterHub.extra_user_scopes == {f"{MANAGE}!user"}
+    assert c.JupyterHub.custom_scopes[MANAGE]["subscopes"] == [INVOKE]
+    assert issubclass(c.JupyterHub.spawner_class, ModelServiceMixin)
+    assert issubclass(c.JupyterHub.spawner_class, DockerSpawner)
+
+
+def test_it_says_what_it_changed(do: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Named servers, clean-up, where the gateway runs, which scopes: on the log, one line each."""
+    notes = " ".join(do(a_site()).notes)
+    for words in ("allow_named_servers is on", "cleanup_servers is on", "runs the gateway at", "list:users"):
+        assert words in notes
+        assert words in caplog.text
+    quiet = do(a_site(allow_named_servers=True, cleanup_servers=False), service_name="other").notes
+    assert not any("allow_named_servers" in note or "cleanup_servers" in note for note in quiet)
+
+
+def test_the_policy_and_the_gpus_are_as_given(do: Callable[..., Any]) -> None:
+    did = do(
+        a_site(),
+        allowed_images=["a", "b:*"],
+        max_replicas_per_user=None,
+        gpus=[0, "GPU-12345678-aaaa"],
+        max_gpus_per_user=4,
+        max_gpus_per_replica=2,
+        max_cpus=4,
+        max_memory="1.5G",
+        model_volumes={"llama": {"groups": ["ds"], "writable": True}, "models-{username}": {}},
+        snapshot_bytes_per_user="500M",
+        snapshot_files=1000,
+        allow_public=False,
+        users=["alice"],
+        groups=["ds"],
+        endpoints_url="https://models.example.org/",
+        token_user="the-tokens",
+    )
+    assert did.settings.policy == Policy(
+        allowed_images=("a", "b:*"),
+        max_replicas_per_user=None,
+        max_gpus_per_user=4,
+        max_gpus_per_replica=2,
+        max_cpus=4.0,
+        max_memory=3 << 29,
+        model_volumes=(VolumeRule("llama", groups=("ds",), writable=True), VolumeRule("models-{username}")),
+        snapshot_bytes_per_user=500 << 20,
+        snapshot_files=1000,
+        allow_public=False,
+        users=("alice",),
+        groups=("ds",),
+    )
+    assert did.settings.gpus == ("0", "GPU-12345678-aaaa")
+    assert did.gateway_settings["endpoints_url"] == "https://models.example.org/"
+    assert did.gateway_settings["token_user"] == "the-tokens"
+    assert do(a_site(), gpus="all", service_name="b").settings.gpus is None
+    assert do(a_site(), service_name="c").settings.gpus == ()
+
+
+def test_an_unmanaged_gateway_has_its_settings_in_files(do: Callable[..., Any], tmp_path: Path) -> None:
+    """The Hub starts nothing; token and settings are for their owner only, and stay the same at the next start."""
+    c = a_site()
+    did = do(c, managed=False, groups=["who's who"])
+    (service,) = c.JupyterHub.services
+    assert "command" not in service
+    token = (tmp_path / "ms" / "api-token").read_text().strip()
+    assert (service["api_token"], did.api_token_file) == (token, tmp_path / "ms" / "api-token")
+    for name in ("api-token", "gateway.env", "sealing.key"):
+        assert stat.S_IMODE((tmp_path / "ms" / name).stat().st_mode) == 0o600
+    line = (tmp_path / "ms" / "gateway.env").read_text()
+    assert json.loads(line.partition("=")[2].strip().strip("'")) == did.gateway_settings
+    assert did.gateway_settings["api_token_file"] == str(tmp_path / "ms" / "api-token")
+    shell = subprocess.run(
+        ["sh", "-c", f'. "{tmp_path}/ms/gateway.env"; printf %s "$MODEL_SERVICE_HUB"'], capture_output=True, check=True
+    )
+    assert json.loads(shell.stdout) == did.gateway_settings
+    again = a_site()
+    assert do(again, managed=False).settings.hub == did.settings.hub
+    assert again.JupyterHub.services[0]["api_token"] == token
+
+
+# --- what it leaves ----------------------------------------------------------------------------------
+
+
+def test_what_a_site_has_stays(do: Callable[..., Any]) -> None:
+    """Hooks, services, roles, custom scopes, profiles, limits of spawners: the same objects as before."""
+
+    def hook(spawner: Any) -> None:
+        pass
+
+    c = a_site(
+        spawner_class=OwnSpawner,
+        services=[{"name": "culler", "command": ["x"]}],
+        load_roles=[{"name": "culler", "services": ["culler"], "scopes": ["list:users"]}],
+        custom_scopes={"custom:other:x": {"description": "x"}},
+        cleanup_servers=False,
+        named_server_limit_per_user=3,
+        concurrent_spawn_limit=7,
+    )
+    c.Spawner.pre_spawn_hook = hook
+    c.Spawner.apply_user_options = hook
+    c.Spawner.options_form = "<form>"
+    c.OwnSpawner.allowed_images = ["a"]
+    c.OwnSpawner.mem_limit = "2G"
+    c.Authenticator.admin_users = {"root"}
+    before = copy.deepcopy(c)
+    do(c)
+    changed = {"spawner_class", "services", "load_roles", "custom_scopes", "named_server_limit_per_user"}
+    added = {"allow_named_servers", "extra_user_scopes"}
+    assert {name for name in c.JupyterHub if c.JupyterHub[name] != before.JupyterHub.get(name)} == changed | added
+    assert {name: c[name] for name in c if name != "JupyterHub"} == {
+        name: before[name] for name in before if name != "JupyterHub"
+    }
+    assert c.JupyterHub.services[0] == {"name": "culler", "command": ["x"]}
+    assert roles_of(c)["culler"] == before.JupyterHub.load_roles[0]
+    assert "custom:other:x" in c.JupyterHub.custom_scopes
+    assert c.JupyterHub.named_server_limit_per_user.site == 3
+    spawner = c.JupyterHub.spawner_class(config=c, user=SimpleNamespace(name="u", url="/"), _deprecated_db_session=None)
+    assert spawner.pre_spawn_hook is hook
+    assert (spawner.mem_limit, spawner.allowed_images) == (2 << 30, {"a": "a"})
+
+
+def test_what_a_site_appends_lazily_is_kept(do: Callable[..., Any]) -> None:
+    """``c.JupyterHub.services.append(…)`` upon the default, which traitlets works out later."""
+    c = a_site()
+    c.JupyterHub.services.append({"name": "one"})
+    c.JupyterHub.services.prepend([{"name": "zero"}])
+    c.JupyterHub.load_roles.extend([{"name": "user", "scopes": ["self", "shares!user"]}])
+    c.JupyterHub.custom_scopes.update({"custom:other:x": {"description": "x"}})
+    do(c)
+    assert [service["name"] for service in c.JupyterHub.services] == ["zero", "one", "model-service"]
+    assert roles_of(c)["user"]["scopes"] == ["self", "shares!user", f"{MANAGE}!user"]
+    assert set(c.JupyterHub.custom_scopes) == {"custom:other:x", MANAGE, INVOKE}
+
+
+def test_lazy_additions_after_it_still_work(do: Callable[..., Any]) -> None:
+    c = a_site()
+    do(c)
+    c.JupyterHub.services.append({"name": "later"})
+    assert [service["name"] for service in c.JupyterHub.services] == ["model-service", "later"]
+
+
+@pytest.mark.parametrize(
+    "given", ["docker", "dockerspawner.DockerSpawner", DockerSpawner, OwnSpawner, SystemUserSpawner]
+)
+def test_each_form_of_a_spawner_class(do: Callable[..., Any], given: Any) -> None:
+    c = a_site(spawner_class=given)
+    do(c)
+    found = c.JupyterHub.spawner_class
+    assert issubclass(found, ModelServiceMixin)
+    assert issubclass(found, given if isinstance(given, type) else DockerSpawner)
+
+
+def test_two_sites_share_nothing(do: Callable[..., Any], tmp_path: Path) -> None:
+    """Two Hubs of one machine have different keys and marks; the class of the one is not the other's."""
+    first, second = a_site(), a_site()
+    one, two = do(first), do(second, data_dir=tmp_path / "other")
+    assert one.settings.hub != two.settings.hub
+    assert first.JupyterHub.spawner_class is not second.JupyterHub.spawner_class
+    assert first.JupyterHub.spawner_class.model_service is one.settings
+    assert second.JupyterHub.spawner_class.model_service is two.settings
+
+
+# --- every user's scopes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("roles", "extra", "expected_role", "expected_extra"),
+    [
+        (None, None, None, {f"{MANAGE}!user"}),
+        (None, {"shares!user"}, None, {"shares!user", f"{MANAGE}!user"}),
+        ([{"name": "user", "scopes": ["self"]}], None, ["self", f"{MANAGE}!user"], None),
+        ([{"name": "user", "scopes": []}], None, [f"{MANAGE}!user"], None),
+        ([{"name": "user", "scopes": ["self", f"{MANAGE}!user"]}], None, ["self", f"{MANAGE}!user"], None),
+        ([{"name": "user", "users": ["a"]}], None, None, {f"{MANAGE}!user"}),
+    ],
+)
+def test_users_get_one_scope_on_top_on_6(
+    do: Callable[..., Any], roles: Any, extra: Any, expected_role: Any, expected_extra: Any
+) -> None:
+    """In the site's own role "user" where it has one with scopes, else beside JupyterHub's."""
+    c = a_site()
+    if roles is not None:
+        c.JupyterHub.load_roles = roles
+    if extra is not None:
+        c.JupyterHub.extra_user_scopes = extra
+    do(c)
+    assert roles_of(c).get("user", {}).get("scopes") == expected_role
+    assert c.JupyterHub.get("extra_user_scopes") == expected_extra
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ([], {"name": "user", "scopes": ["self", f"{MANAGE}!user"]}),
+        ([{"name": "user", "users": ["a"]}], {"name": "user", "users": ["a"], "scopes": ["self", f"{MANAGE}!user"]}),
+        ([{"name": "user", "scopes": ["x"]}], {"name": "user", "scopes": ["x", f"{MANAGE}!user"]}),
+    ],
+)
+def test_users_get_one_scope_on_top_on_5(roles: Any, expected: Any) -> None:
+    """Without ``extra_user_scopes`` the role is set, and keeps what JupyterHub gives by itself."""
+    c = a_site(load_roles=roles)
+    given = copy.deepcopy(roles)
+    SiteConfig(c).add_user_scopes([f"{MANAGE}!user"], extra=False)
+    assert roles_of(c)["user"] == expected
+    assert roles == given  # the site's own list is not written into
+
+
+# --- where the Hub is --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hub", "api_url", "public_url", "prefix"),
+    [
+        ({}, "http://h:8081/hub/api", "http://h:8000", "/services/ms/"),
+        ({"base_url": "/jh"}, "http://h:8081/jh/hub/api", "http://h:8000", "/jh/services/ms/"),
+        ({"bind_url": "https://:443/jh/"}, "http://h:8081/jh/hub/api", "https://h:443", "/jh/services/ms/"),
+        ({"bind_url": "http://10.0.0.5:80"}, "http://h:8081/hub/api", "http://10.0.0.5:80", "/services/ms/"),
+        ({"ip": "10.0.0.6", "port": 90}, "http://h:8081/hub/api", "http://10.0.0.6:90", "/services/ms/"),
+        ({"ssl_cert": "x.pem", "port": 443}, "http://h:8081/hub/api", "https://h:443", "/services/ms/"),
+        (
+            {"public_url": "https://hub.example.org/"},
+            "http://h:8081/hub/api",
+            "https://hub.example.org",
+            "/services/ms/",
+        ),
+        ({"hub_ip": "0.0.0.0", "hub_port": 5}, "http://h:5/hub/api", "http://h:8000", "/services/ms/"),
+        ({"hub_ip": "10.0.0.7"}, "http://10.0.0.7:8081/hub/api", "http://h:8000", "/services/ms/"),
+        ({"hub_ip": "0.0.0.0", "hub_connect_ip": "hub"}, "http://hub:8081/hub/api", "http://h:8000", "/services/ms/"),
+        ({"hub_connect_url": "http://hub:82"}, "http://hub:82/hub/api", "http://h:8000", "/services/ms/"),
+        ({"hub_bind_url": "http://10.0.0.8:83"}, "http://10.0.0.8:83/hub/api", "http://h:8000", "/services/ms/"),
+        ({"hub_bind_url": "http://:84"}, "http://h:84/hub/api", "http://h:8000", "/services/ms/"),
+    ],
+)
+def test_an_unmanaged_gateway_is_told_where_the_hub_is(
+    hub: dict[str, Any], api_url: str, public_url: str, prefix: str
+) -> None:
+    """As JupyterHub works it out; where it would say "everywhere", this machine as containers see it."""
+    assert Addresses.of(SiteConfig(a_site(**hub)), "ms", "h") == Addresses(api_url, public_url, prefix)
+
+
+# --- the limit ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("site", [4, lambda handler: 4])
+def test_the_sites_limit_is_wrapped(do: Callable[..., Any], site: Any) -> None:
+    c = a_site(named_server_limit_per_user=site)
+    do(c)
+    limit = c.JupyterHub.named_server_limit_per_user
+    assert isinstance(limit, NamedServerLimit)
+    assert limit.site is site
+    assert callable(limit)
+
+
+# --- what it refuses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hub", "given", "words"),
+    [
+        ({"spawner_class": None}, {}, "LocalProcessSpawner"),
+        ({"spawner_class": "simple"}, {}, "SimpleLocalProcessSpawner"),
+        ({"spawner_class": SwarmSpawner}, {}, "SwarmSpawner"),
+        ({"spawner_class": "docker-swarm"}, {}, "SwarmSpawner"),
+        ({"spawner_class": "no.such.Class"}, {}, "cannot be imported"),
+        ({"spawner_class": "dockerspawner"}, {}, "no class"),
+        ({"allow_named_servers": False}, {}, "allow_named_servers is False"),
+        ({"internal_ssl": True}, {}, "internal_ssl"),
+        ({"services": [{"name": "model-service"}]}, {}, 'a service called "model-service"'),
+        ({"load_roles": [{"name": "model-service"}]}, {}, 'a role called "model-service"'),
+        ({"custom_scopes": {INVOKE: {}}}, {}, INVOKE),
+        ({}, {"network": "host"}, "network is 'host'"),
+        ({}, {"network": "none"}, "network is 'none'"),
+        ({}, {"network": ""}, "network is ''"),
+        ({}, {"network": "container:x"}, "network is"),
+        ({}, {"allowed_images": "one:*"}, "allowed_images is one text"),
+        ({}, {"allowed_images": [1]}, "allowed_images has 1"),
+        ({}, {"max_replicas_per_user": -1}, "max_replicas_per_user"),
+        ({}, {"max_replicas_per_user": "10"}, "max_replicas_per_user"),
+        ({}, {"max_gpus_per_user": 1.5}, "max_gpus_per_user"),
+        ({}, {"max_cpus": 0}, "max_cpus"),
+        ({}, {"max_cpus": float("nan")}, "max_cpus"),
+        ({}, {"max_memory": "lots"}, "max_memory"),
+        ({}, {"max_memory": "0G"}, "max_memory"),
+        ({}, {"snapshot_bytes_per_user": "-1G"}, "snapshot_bytes_per_user"),
+        ({}, {"gpus": "0,1"}, "gpus is '0,1'"),
+        ({}, {"gpus": 2}, "gpus is 2"),
+        ({}, {"gpus": ["first"]}, "gpus has 'first'"),
+        ({}, {"model_volumes": ["/srv/models"]}, "model_volumes has '/srv/models'"),
+        ({}, {"model_volumes": "llama"}, "model_volumes is one text"),
+        ({}, {"model_volumes": {"v": {"user": ["a"]}}}, "model_volumes['v']"),
+        ({}, {"users": "alice"}, "users is one text"),
+        ({}, {"service_name": "Model Service"}, "service_name"),
+        ({}, {"gateway_address": "10.0.0.1"}, "gateway_address"),
+        ({}, {"gateway_address": "127.0.0.1:80"}, "containers cannot reach"),
+        ({}, {"gateway_address": "10.0.0.1:99999"}, "gateway_address"),
+        ({}, {"endpoints_url": "models.example.org"}, "endpoints_url"),
+        ({}, {"trusted_proxies": ["proxy"]}, "trusted_proxies has 'proxy'"),
+        ({}, {"data_dir": "/dev/null/x"}, "data_dir"),
+        ({}, {"key_file": "/nowhere/at/all"}, "key file"),
+    ],
+)
+def test_a_wrong_or_impossible_setting_stops_the_start_with_one_sentence(
+    do: Callable[..., Any], hub: dict[str, Any], given: dict[str, Any], words: str
+) -> None:
+    c = a_site(**hub)
+    if c.JupyterHub.spawner_class is None:
+        del c.JupyterHub["spawner_class"]
+    with pytest.raises(SystemExit) as caught:
+        do(c, **given)
+    sentence = str(caught.value)
+    assert sentence.startswith("The model service cannot be installed: ")
+    assert words in sentence
+    assert "\n" not in sentence
+    assert caught.value.code != 0
+
+
+def test_an_authenticator_that_manages_roles_is_refused(do: Callable[..., Any]) -> None:
+    """JupyterHub then forbids roles for users in load_roles, with an error that would not name us."""
+    c = a_site()
+    c.GenericOAuthenticator.manage_roles = True
+    with pytest.raises(SystemExit, match=r"c\.GenericOAuthenticator\.manage_roles"):
+        do(c)
+
+
+def test_twice_is_refused(do: Callable[..., Any]) -> None:
+    c = a_site()
+    do(c)
+    with pytest.raises(SystemExit, match="twice"):
+        do(c)
+
+
+def test_a_key_that_others_can_read_is_refused(do: Callable[..., Any], tmp_path: Path) -> None:
+    do(a_site())
+    (tmp_path / "ms" / "sealing.key").chmod(0o644)
+    with pytest.raises(SystemExit, match="chmod 600"):
+        do(a_site())
+
+
+def test_a_network_that_is_not_there_is_refused(do: Callable[..., Any], docker_engine: Any) -> None:
+    c = a_site()
+    del c.DockerSpawner["client_kwargs"]
+    with pytest.raises(SystemExit, match="docker network create jmstest-no-such"):
+        do(c, network="jmstest-no-such")
+
+
+def test_the_address_is_the_hosts_in_that_network(do: Callable[..., Any], network: Any) -> None:
+    """Without ``gateway_address``: where containers reach this machine, which the engine knows."""
+    c = a_site()
+    del c.DockerSpawner["client_kwargs"]
+    c.DockerSpawner.network_name = network.name
+    did = do(c, network=network.name, gateway_address=None)
+    assert did.settings.gateway == f"http://{network.address}:8910"
+    assert any("network of their own" in note for note in did.notes)
+
+
+def test_without_an_engine_the_address_must_be_given(do: Callable[..., Any]) -> None:
+    with pytest.raises(SystemExit, match="gateway_address"):
+        do(a_site(), gateway_address=None)
