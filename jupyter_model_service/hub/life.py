@@ -13,7 +13,7 @@ UNREAD_SECONDS = 60.0  # for which what a server came to stays readable, if nobo
 @dataclass
 class Life:
     """``error`` is ``{"stage", "message"}``, ``result`` a job's. With one of them the server runs nothing: it is there
-    to be read. ``restored``: it was so before the Hub was restarted, and whoever asked is not waiting any more."""
+    to be read. ``ended``: why a replica's container runs no more, in one clause. ``restored``: it was so before the Hub was restarted, and whoever asked is not waiting any more."""
 
     do: str
     replica: str | None = None
@@ -24,11 +24,14 @@ class Life:
     container: str | None = None
     image: str | None = None
     gpus: tuple[str, ...] = ()
+    wanted_gpus: int = 0
     error: dict[str, str] | None = None
     result: dict[str, Any] | None = None
     progress: dict[str, int] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
     at: float = field(default_factory=time.monotonic)
     restored: bool = False
+    ended: str | None = None
 
     @property
     def over(self) -> bool:
@@ -81,6 +84,7 @@ class Life:
             container=plain.get("container"),
             image=plain.get("image"),
             gpus=tuple(plain.get("gpus") or ()),
+            wanted_gpus=len(plain.get("gpus") or ()),
             error=plain.get("error"),
             result=plain.get("result"),
             restored=True,

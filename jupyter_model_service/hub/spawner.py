@@ -91,7 +91,7 @@ class ModelServiceMixin(_Site):
         life = Life(do=options.do)
         if isinstance(options, ReplicaOptions):
             life.replica, life.service = options.replica, options.service
-            life.revision = options.revision
+            life.revision, life.wanted_gpus = options.revision, options.gpus
         self.model_service_life = life
         self.object_name, self.object_id = container_name(self), ""
         try:
@@ -161,12 +161,17 @@ class ModelServiceMixin(_Site):
         if life.container is None:
             return None if not life.restored else 1
         try:
-            state = (await self._parts().docker("inspect_container", life.container))["State"]
+            seen = await self._parts().docker("inspect_container", life.container)
         except ENGINE_ERRORS as error:
             if status_of(error) == 404:
                 return 1
             raise
-        return None if state["Running"] else f"ExitCode={state.get('ExitCode')}"
+        state = seen["State"]
+        if state["Running"]:
+            return None
+        if life.ended is None:
+            life.ended = await container.how_it_ended(self._parts().docker, seen)
+        return f"ExitCode={state.get('ExitCode')}"
 
     async def stop(self, now: bool = False) -> None:
         if self.model_service_life is None:
@@ -244,8 +249,12 @@ class ModelServiceMixin(_Site):
             self._set_times()
 
     def clear_state(self) -> None:
+        """Of a replica that has ended by itself, why stays to be read until its server is removed."""
         super().clear_state()
-        self.model_service_life = None
+        life, self.model_service_life = self.model_service_life, None
+        if life is not None and life.ended is not None:
+            self.model_service_life = Life(do=life.do, replica=life.replica, restored=True)
+            self.model_service_life.fail("ended", life.ended)
 
     # --- what the Hub does before a start ---
 

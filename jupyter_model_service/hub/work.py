@@ -127,11 +127,16 @@ class Work:
             raise LaunchError(" ".join(said), stage="policy")
 
     def _held(self, replica: str) -> rules.Held:
-        """By the user's other replicas, which are spawners of this process."""
+        """By the user's other replicas, which are spawners of this process. Of several that are being started, those
+        count that began before: else two that come together could keep each other out."""
         lives = [spawner.model_service_life for spawner in self._spawner.user.spawners.values()]
-        running = [life for life in lives if life is not None and life.do == "replica" and not life.over]
-        others = [life for life in running if life.replica != replica]
-        return rules.Held(len(others), sum(len(life.gpus) for life in others))
+        others = [
+            life
+            for life in lives
+            if life is not None and life.do == "replica" and not life.over
+            if life.replica != replica and life.began <= self._life.began
+        ]
+        return rules.Held(len(others), sum(life.wanted_gpus for life in others))
 
     async def _check_volumes(self, options: ReplicaOptions) -> None:
         names = [mount.source for mount in options.mounts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import stat
@@ -13,6 +14,9 @@ from typing import Any
 
 import pytest
 from dockerspawner import DockerSpawner, SwarmSpawner, SystemUserSpawner
+from jupyterhub import orm
+from jupyterhub.apihandlers.users import UserServerAPIHandler
+from tornado.web import HTTPError
 from traitlets.config import Config
 
 from jupyter_model_service.adapters.sealing import read_key
@@ -29,6 +33,10 @@ INVOKE = "custom:model-service:invoke"
 
 class OwnSpawner(DockerSpawner):
     """A site's own class."""
+
+
+class OwnWithUs(ModelServiceMixin, DockerSpawner):
+    """As install() makes it."""
 
 
 def a_site(**hub: Any) -> Config:
@@ -343,6 +351,69 @@ def test_the_sites_limit_is_wrapped(do: Callable[..., Any], site: Any) -> None:
     assert isinstance(limit, NamedServerLimit)
     assert limit.site is site
     assert callable(limit)
+
+
+def a_call(who: Any, method: str = "POST", server: str = "own", body: Any = None, **user: Any) -> Any:
+    """A request as the Hub's handler has it when it asks for the limit."""
+    handler = object.__new__(UserServerAPIHandler)
+    handler._jupyterhub_user = who
+    handler.path_args = ["alice", server]
+    handler.request = SimpleNamespace(method=method, body=json.dumps(body).encode())
+    handler.application = SimpleNamespace(settings={"spawner_class": user.get("spawner_class", DockerSpawner)})
+    handler.find_user = lambda name: SimpleNamespace(orm_spawners=user.get("servers", {}))
+    return handler
+
+
+USER = SimpleNamespace(name="alice")
+
+
+def test_replicas_come_on_top_of_the_users_own_servers(do: Callable[..., Any]) -> None:
+    """With three of ours among five records a limit of 4 is 7 for JupyterHub, which counts all; none stays none."""
+    servers = dict.fromkeys(["", "a", "ms-x-abc123", "ms-y-abc123", "ms-job-0123456789ab"])
+    call = a_call(USER, servers=servers)
+    assert asyncio.run(NamedServerLimit(4, "model-service")(call)) == 7
+    assert asyncio.run(NamedServerLimit(0, "model-service")(call)) == 0
+
+    async def of_site(handler: Any) -> int:
+        assert handler is call
+        return 4
+
+    assert asyncio.run(NamedServerLimit(of_site, "model-service")(call)) == 7
+
+
+@pytest.mark.parametrize(
+    ("method", "server", "body"),
+    [
+        ("POST", "ms-x-abc123", None),
+        ("PUT", "ms-x", {}),
+        ("POST", "own", {"model_service": 1}),
+        ("POST", "own", {"user_options": {"model_service": 1}, "display_name": "x"}),
+        ("PATCH", "own", {"name": "ms-x-abc123"}),
+        ("PATCH", "own", {"user_options": {"model_service": 1}}),
+    ],
+)
+def test_nobody_else_asks_for_servers_of_ours(method: str, server: str, body: Any) -> None:
+    """A user, an administrator and another service alike."""
+    for who in (USER, orm.Service(name="other")):
+        with pytest.raises(HTTPError) as caught:
+            asyncio.run(NamedServerLimit(0, "model-service")(a_call(who, method, server, body)))
+        assert caught.value.status_code == 403
+    ours = a_call(orm.Service(name="model-service"), method, server, body, spawner_class=OwnWithUs)
+    assert asyncio.run(NamedServerLimit(1, "model-service")(ours)) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "server", "body"),
+    [("POST", "own", {"image": "x"}), ("PATCH", "ms-x-abc123", {"name": "own"}), ("POST", "m", [])],
+)
+def test_other_requests_are_none_of_our_business(method: str, server: str, body: Any) -> None:
+    assert asyncio.run(NamedServerLimit(2, "model-service")(a_call(USER, method, server, body))) == 2
+
+
+def test_a_spawner_class_that_was_set_again_is_said() -> None:
+    """The site's configuration went on after install(): our service's first request says so."""
+    with pytest.raises(HTTPError, match="install"):
+        asyncio.run(NamedServerLimit(0, "model-service")(a_call(orm.Service(name="model-service"))))
 
 
 # --- what it refuses ---------------------------------------------------------------------------------
