@@ -101,6 +101,16 @@ def test_update_reads_the_folder_again_and_keeps_the_image(way: str, gateway: Fa
     assert "image" not in body
 
 
+def test_an_update_of_nothing_but_the_files_reads_the_folder_again(
+    way: str, gateway: FakeGateway, folder: Path
+) -> None:
+    revision = {"number": 1, "created_at": 1.0, "folder": str(folder), "model_name": "demo"}
+    gateway.services["ada/demo"] = service("demo", revisions=[revision])
+    gateway.answers["POST", "api/v1/services/ada/demo/update"] = (202, service("demo", revision=2), {})
+    do(way, "update", "demo")
+    assert sent(gateway, "api/v1/services/ada/demo/update")["definition"]["text"] == TEXT
+
+
 def test_validate_sends_the_definition(way: str, gateway: FakeGateway, folder: Path) -> None:
     answer = {"name": "demo", "definition": {}, "warnings": []}
     gateway.answers["POST", "api/v1/validate"] = (200, answer, {})
