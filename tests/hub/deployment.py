@@ -159,6 +159,7 @@ class Deployment:
     docker_host: str | None = None  # where the engine is not the one that everybody's client finds
     process: subprocess.Popen[bytes] | None = None
     proxy: subprocess.Popen[bytes] | None = None
+    gateway: subprocess.Popen[bytes] | None = None  # the supervisor of an unmanaged one
     admin_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
 
@@ -272,6 +273,23 @@ class Deployment:
             f"http://{address}:{self.hub_port}/hub/error",
         ]
         self.proxy = self._run([str(PROXY), *map(str, words)], self.folder / "proxy.log")
+
+    def start_gateway(self, *, wait: bool = True) -> None:
+        """An unmanaged gateway, as a service manager runs it: with the file that ``install()`` wrote."""
+        script = 'set -a; . "$1"; exec "$2" -m jupyter_model_service.app --hub'
+        file, python = self.folder / "model-service" / "gateway.env", PYTHONS[self.setup.line]
+        self.gateway = self._run(["sh", "-c", script, "sh", str(file), str(python)], self.folder / "gateway.log")
+        if wait:
+            eventually(self.gateway_answers, "a gateway that answers", 60)
+
+    def gateway_answers(self) -> bool:
+        assert self.gateway is None or self.gateway.poll() is None, (
+            f"the gateway ended: {self.logs().get('gateway.log')}"
+        )
+        try:
+            return self._http.get(f"{self.gateway_url}health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def wait_up(self, seconds: float = 90.0) -> None:
         """Until the Hub answers through its proxy and knows which of its servers run."""
@@ -407,8 +425,9 @@ class Deployment:
                 self.process.wait()
         for process in self.processes():
             process.kill()
-        if self.proxy is not None:
-            self.proxy.wait(timeout=10)
+        for started in (self.proxy, self.gateway):
+            if started is not None:
+                started.wait(timeout=10)
         self._http.close()
         if self.docker_host is not None:
             return  # its containers and volumes go with that engine, which may not answer now

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -80,6 +82,36 @@ def test_servers_stay_over_an_ordered_and_a_killed_hub(deploy_hub: Callable[...,
     assert all(ended(process.pid) for process in processes)
     assert not hub.containers()
     assert not hub.engine.volumes.list(filters={"name": hub.prefix})
+
+
+SHAPES = [
+    Setup(apart=True),
+    Setup(line=5, apart=True),
+    Setup(managed=False, proxy="external"),
+    Setup(line=5, managed=False, proxy="external"),
+]
+
+
+@pytest.mark.parametrize("setup", SHAPES, ids=str)
+def test_a_gateway_answers_a_users_notebook_however_it_is_run(
+    setup: Setup, deploy_hub: Callable[..., Deployment]
+) -> None:
+    """By the Hub or beside it, in the notebooks' network or another: alice's CLI reaches it and is known there."""
+    hub = deploy_hub(setup)
+    if not setup.managed:
+        hub.start_gateway()
+    alice = hub.notebook("alice")
+    told = eventually(lambda: hub.gateway_answers() and alice.cli("list", "--json"), "a gateway that answers", 30)
+    assert json.loads(told.stdout)["services"] == []
+    through_the_proxy = hub.service_url + "api/v1/services"
+    answer = httpx.get(through_the_proxy, headers={"Authorization": f"Bearer {hub.token('bob')}"}, timeout=30)
+    assert (answer.status_code, answer.json()["services"]) == (200, [])
+    assert httpx.get(through_the_proxy, timeout=30).status_code == 401
+
+    processes = hub.processes()
+    hub.close()
+
+    assert all(ended(process.pid) for process in processes)
 
 
 def test_a_hub_that_does_not_start_says_why(deploy_hub: Callable[..., Deployment]) -> None:
