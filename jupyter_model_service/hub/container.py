@@ -255,6 +255,17 @@ async def _ended(docker: DockerCalls, wanted: ReplicaContainer, seen: Mapping[st
     return f"The container ended before its runner listened (exit code {code})" + (f": {said}" if said else ".")
 
 
+async def how_it_ended(docker: DockerCalls, seen: Mapping[str, Any]) -> str:
+    """Why a replica's container runs no more, in one clause: of one whose runner had listened."""
+    said = ""
+    with contextlib.suppress(*ENGINE_ERRORS):
+        text = await docker("logs", seen["Id"], tail=20)
+        said = last_line([_readable(line) for line in text.decode("utf-8", "replace").splitlines()])
+    code = int(seen["State"].get("ExitCode") or 0)
+    out_of_memory = "ran out of memory" if seen["State"].get("OOMKilled") else "ended"
+    return f"its container {out_of_memory} (exit code {code})" + (f": {said}" if said else "")
+
+
 def _readable(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)
 
