@@ -46,6 +46,7 @@ ACTIVITY_EVERY = 60.0
 KNOCK_SECONDS = 0.3
 KNOCK_AGAIN = 0.02  # a container that is being killed may take a last connection
 POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
+AUTOPSY_PAUSE = 0.05  # between two looks at a server that the Hub is stopping
 GPU_WAIT = 10.0  # between two attempts while no GPU is free
 ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
 Address = tuple[str, int]
@@ -213,11 +214,12 @@ class HubLauncher:
 
     async def _seen(self, replica: str, server: HubServer, knocks: Mapping[Address, asyncio.Future[bool]]) -> Seen:
         state = state_of(server)
-        if server.stopped or server.pending == "stop":
-            why = state.error[1] if state is not None and state.error is not None else self._ended.get(replica, "")
-            return Seen(replica, None, alive=False, reason=why)
         if state is not None and state.error is not None:
             return Seen(replica, None, alive=False, reason=state.error[1])
+        if server.pending == "stop":
+            return Seen(replica, None, alive=False, reason=await self._post_mortem(replica, server))
+        if server.stopped:
+            return Seen(replica, None, alive=False, reason=self._ended.get(replica, ""))
         if state is None or not _is_placed(state):
             return Seen(replica, None, alive=server.pending is not None)
         placement = _placement(server.user, server.name, state)
@@ -228,17 +230,22 @@ class HubLauncher:
 
     async def _post_mortem(self, replica: str, server: HubServer) -> str:
         """Asked to stop it, the Hub looks first how it is, finds it dead, and says why in its state."""
-        if replica in self._ended:
-            return self._ended[replica]
-        with contextlib.suppress(ModelServiceError, asyncio.TimeoutError):
-            await limited(
-                self._api.stop_server(server.user, server.name, remove=False, patience=0.0), POST_MORTEM_SECONDS
-            )
+        if replica not in self._ended:
+            with contextlib.suppress(ModelServiceError, asyncio.TimeoutError):
+                return await limited(self._autopsy(server), POST_MORTEM_SECONDS)
+        return self._ended.get(replica, "")
+
+    async def _autopsy(self, server: HubServer) -> str:
+        if server.pending != "stop":
+            await self._api.stop_server(server.user, server.name, remove=False, patience=0.0)
+        while True:
             after = await self._api.server(server.user, server.name, patience=0.0)
             state = state_of(after) if after is not None else None
             if state is not None and state.error is not None:
                 return state.error[1]
-        return ""
+            if after is None or after.pending != "stop":
+                return ""
+            await self._clock.sleep(AUTOPSY_PAUSE)
 
     def _ours(self, users: Iterable[HubUser]) -> Iterator[tuple[str, HubServer]]:
         for user in users:

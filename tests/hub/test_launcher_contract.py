@@ -148,7 +148,7 @@ def test_the_runner_in_the_container_takes_our_lease_and_runs_the_model(bench: R
     asyncio.run(body())
 
 
-def test_a_killed_container_is_seen_to_be_gone_and_goes_wholly(bench: RealBench, ask: Ask) -> None:
+def test_a_killed_container_is_seen_to_be_gone_with_its_reason_and_goes_wholly(bench: RealBench, ask: Ask) -> None:
     """At the latest when the Hub polls; the engine gives up a replica before that, which ends it here."""
 
     async def body() -> None:
@@ -162,8 +162,9 @@ def test_a_killed_container_is_seen_to_be_gone_and_goes_wholly(bench: RealBench,
             pass
         await lease.close()
         end = time.monotonic() + 30
-        while [(one.replica, one.alive) for one in await launcher.find()] != [(REPLICA, False)]:
+        while (seen := (await launcher.find())[0]).alive:
             assert time.monotonic() < end
+        assert seen == Seen(REPLICA, None, False, "its container ended (exit code 137)")
         await launcher.stop(REPLICA, placement)
         assert not bench.traces(REPLICA)
 
