@@ -64,6 +64,7 @@ class Engine:
     containers: dict[str, Container] = field(default_factory=dict)
     started: list[Options] = field(default_factory=list)
     copy_seconds: float = 0.0
+    collect_seconds: float = 0.0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _hosts: set[str] = field(default_factory=set)
     _network: str = field(default_factory=lambda: f"127.{random.randint(20, 250)}.{random.randint(1, 250)}")
@@ -80,6 +81,7 @@ class Engine:
         elif isinstance(options, SnapshotOptions):
             await self._snapshot(options, state)
         elif isinstance(options, CollectOptions):
+            await asyncio.sleep(self.collect_seconds)
             kept = {n: v for n, v in self.volumes.items() if v.user != options.user or n in options.keep}
             gone = sorted(self.volumes.keys() - kept.keys())
             self.volumes = kept

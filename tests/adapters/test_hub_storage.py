@@ -193,7 +193,7 @@ def test_nothing_that_is_being_kept_is_collected(hub: FakeHub, play: Play) -> No
 
     async def body(parts: HubParts) -> None:
         await parts.storage.keep(ONE, 1, FOLDER, untold, owner="ann")
-        hub.engine.copy_seconds = 0.5
+        hub.engine.copy_seconds, hub.engine.collect_seconds = 0.5, 1.5
         keeping = asyncio.ensure_future(parts.storage.keep(ONE, 2, FOLDER, untold, owner="ann"))
         while len(hub.engine.started) < 2:
             await asyncio.sleep(0.005)
