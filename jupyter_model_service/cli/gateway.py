@@ -32,6 +32,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--keep", action="store_true", help="stay when the last Jupyter server has ended, or none comes"
     )
+    parser.add_argument("--hub", action="store_true", help="be the gateway of a JupyterHub: see docs/admin.md")
     parser.add_argument("--port", metavar="N", help="listen there (default: the port used last)")
     parser.add_argument("--log-level", metavar="LEVEL", help="such as DEBUG")
 

@@ -29,6 +29,7 @@ from .limits import NamedServerLimit
 from .settings import HubSettings
 from .site_config import SiteConfig, WrongSetting
 from .spawner import ModelServiceMixin, spawner_class
+from .token_user import missing_account
 
 GATEWAY_PORT = 8910
 
@@ -137,6 +138,8 @@ class _Installation:
     ) -> Installed:
         spawner = self._check_spawner()
         self._check_hub()
+        if (sentence := missing_account(self._site, token_user)) is not None:
+            raise WrongSetting(sentence)
         facts = self._look_at_network(spawner)
         address = address_of(gateway_address or self._default_address(facts))
         try:

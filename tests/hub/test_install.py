@@ -42,6 +42,7 @@ class OwnWithUs(ModelServiceMixin, DockerSpawner):
 def a_site(**hub: Any) -> Config:
     c = Config()
     c.JupyterHub.spawner_class = "docker"
+    c.JupyterHub.authenticator_class = "dummy"
     # No engine is asked: its answer is a test of its own.
     c.DockerSpawner.client_kwargs = {"base_url": "tcp://127.0.0.1:1"}
     for name, value in hub.items():
@@ -521,3 +522,28 @@ def test_the_address_is_the_hosts_in_that_network(do: Callable[..., Any], networ
 def test_without_an_engine_the_address_must_be_given(do: Callable[..., Any]) -> None:
     with pytest.raises(SystemExit, match="gateway_address"):
         do(a_site(), gateway_address=None)
+
+
+# --- the user that holds the endpoints' tokens ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("authenticator", [None, "pam", "jupyterhub.auth.LocalAuthenticator"])
+def test_a_site_of_local_accounts_needs_one_for_the_endpoints_tokens(
+    do: Callable[..., Any], authenticator: str | None
+) -> None:
+    """Otherwise the Hub ends with a traceback: it makes every user that a role names, and PAM knows none of that name."""
+    c = a_site()
+    del c.JupyterHub["authenticator_class"]
+    if authenticator is not None:
+        c.JupyterHub.authenticator_class = authenticator
+    with pytest.raises(
+        SystemExit, match="useradd --system --no-create-home --shell /usr/sbin/nologin model-service-tok"
+    ):
+        do(c)
+    do(c, token_user="nobody")
+
+
+def test_a_hub_that_makes_accounts_itself_makes_that_one(do: Callable[..., Any]) -> None:
+    c = a_site(authenticator_class="pam")
+    c.LocalAuthenticator.create_system_users = True
+    do(c)
