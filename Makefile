@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo hub hub-images test lint coverage bench docs clean
+.PHONY: help demo hub hub-images test lint coverage bench bench-hub docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figu
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/tables.py
+
+bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run (needs a Docker engine)
+	$(BIN)/python benchmarks/startup.py --hub
 
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py

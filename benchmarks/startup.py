@@ -3,6 +3,8 @@
 The model is ``benchmarks/models/noop`` (FastAPI under uvicorn). By hand: exec of uvicorn until its first 200, asked
 every 5 ms. Through us: exec of the command line until a call, sent at once and held by the front, comes back.
 The two alternate, so that a machine that drifts drifts for both.
+
+``--hub``: the same on a JupyterHub, beside ``docker run`` (``hub_startup.py``; ``make hub-images`` first).
 """
 
 from __future__ import annotations
@@ -50,8 +52,14 @@ def through_us(gateway: Gateway, name: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=10, help="runs of each")
-    runs = parser.parse_args().n
+    parser.add_argument("-n", type=int, help="runs of each (10; 5 with --hub)")
+    parser.add_argument("--hub", action="store_true", help="on a JupyterHub")
+    options = parser.parse_args()
+    if options.hub:
+        from hub_startup import measure
+
+        sys.exit(measure(options.n or 5))
+    runs = options.n or 10
     hand, ours, command = [], [], []
     with gateway() as running:
         through_us(running, "warm")
