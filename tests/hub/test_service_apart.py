@@ -74,6 +74,35 @@ def test_a_killed_gateway_refuses_nobody(site: Deployment, parrot: dict[str, Any
     assert {c.id for c in replica_containers(site)} == before
 
 
+def tokens_that_the_gateway_can_make(hub: Deployment) -> dict[str, int]:
+    """What the Hub answers to the gateway's own token when it asks for tokens that it has no need of."""
+    own, system = (hub.folder / "model-service" / "api-token").read_text().strip(), "model-service-tokens"
+    wishes = {
+        "as alice": ("alice", ["custom:model-service:invoke!server=alice/parrot"]),
+        "as an administrator": ("admin", []),
+        "to manage": (system, ["custom:model-service:manage!user=alice"]),
+        "for her servers": (system, ["access:servers!user=alice"]),
+        "to call one endpoint": (system, ["custom:model-service:invoke!server=alice/parrot"]),
+    }
+    return {
+        what: hub.api("POST", f"/users/{user}/tokens", {"note": "test", "scopes": scopes}, token=own).status_code
+        for what, (user, scopes) in wishes.items()
+    }
+
+
+ONLY_ENDPOINTS = {
+    "as alice": 403,
+    "as an administrator": 403,
+    "to manage": 400,
+    "for her servers": 400,
+    "to call one endpoint": 201,
+}
+
+
+def test_the_gateways_own_token_makes_no_token_of_a_person(site: Deployment, parrot: dict[str, Any]) -> None:
+    assert tokens_that_the_gateway_can_make(site) == ONLY_ENDPOINTS
+
+
 def test_a_deleted_user_loses_her_services_and_the_next_of_that_name_inherits_none(
     site: Deployment, parrot: dict[str, Any]
 ) -> None:
@@ -102,7 +131,9 @@ def test_a_deleted_user_loses_her_services_and_the_next_of_that_name_inherits_no
 
 def test_the_older_line_serves_as_well(deploy_hub: Callable[..., Deployment]) -> None:
     """JupyterHub 5.5: from the notebook's terminal to an endpoint, not for others, and away again."""
-    hub = deploy_hub(Setup(line=5))
+    hub = deploy_hub(Setup(line=5, managed=False))
+    hub.start_gateway()
+    assert tokens_that_the_gateway_can_make(hub) == ONLY_ENDPOINTS
     alice = hub.notebook("alice")
     put_model(alice, "hello")
     alice.cli("create", FOLDER, "-n", "parrot")
