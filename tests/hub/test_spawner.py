@@ -111,7 +111,7 @@ def gateway(hub: Deployment) -> Iterator[Gateway]:
 
 
 def replicas(hub: Deployment, **labels: str) -> list[Any]:
-    found = hub.engine.containers.list(all=True, filters={"label": [f"{LABEL}kind=replica"]})
+    found = hub.engine.containers.list(all=True, filters={"label": [f"{LABEL}kind=replica"]}, ignore_removed=True)
     ours = [c for c in found if c.name.startswith(hub.prefix)]
     return [c for c in ours if all(c.labels.get(LABEL + k.replace("_", "-")) == v for k, v in labels.items())]
 
