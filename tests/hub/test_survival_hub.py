@@ -1,0 +1,160 @@
+"""A Hub that is restarted or killed and a gateway that is killed, under the load of 50 callers."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from .deployment import Deployment, Setup, eventually
+from .stage import Stage, Told, under_load
+from .test_service import gateway_of, gateways
+
+UNMANAGED = Setup(managed=False, proxy="external")
+MOMENT = 1.0  # seconds for what was in flight to be seen as broken, and for callers to come again
+
+
+@pytest.fixture(scope="module")
+def managed(hub: Deployment) -> Iterator[Stage]:
+    stage = Stage(hub, "m", 3)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def unmanaged(make_deployment: Callable[..., Deployment]) -> Iterator[Stage]:
+    from .conftest import running
+
+    deployment = make_deployment(UNMANAGED)
+    running.append(deployment)
+    try:
+        deployment.start()
+        deployment.start_gateway()
+        stage = Stage(deployment, "m", 3)
+        yield stage
+        stage.close()
+    finally:
+        deployment.close()
+        running.remove(deployment)
+
+
+# --- the gateway -------------------------------------------------------------------------------------
+
+
+def killed_gateway(stage: Stage) -> None:
+    stage.ready(3)
+    before, restarts = stage.ids(), stage.info().restarts
+    at = 0.0
+
+    def kill() -> None:
+        nonlocal at
+        gateway = gateway_of(stage.hub)
+        at = time.time()
+        gateway.send_signal(signal.SIGKILL)
+        eventually(lambda: [each for each in gateways(stage.hub) if each.pid != gateway.pid], "the next gateway")
+        eventually(stage.hub.gateway_answers, "a gateway that answers")
+        print(f"a gateway answers after {time.time() - at:.2f} s")
+
+    told = under_load(stage, kill)
+    tally = told.tally
+    print(
+        f"{len(tally.failures)} calls in flight broken, {len(tally.broken_streams)} streams; longest {tally.slowest:.2f} s"
+    )
+    assert not [failure for failure in tally.failures if "refused" in failure.detail.lower()]
+    assert len(tally.failures) + len(tally.broken_streams) <= 50, "each caller loses at most the call that it had open"
+    assert all(at <= failed <= at + MOMENT for failed in told.failed_at()), [f - at for f in told.failed_at()]
+    assert tally.slowest < 5
+    after = stage.ready(3)
+    assert stage.ids() == before
+    assert after.restarts == restarts
+
+
+def test_kill_9_of_a_managed_gateway_refuses_nobody_and_restarts_nothing(managed: Stage) -> None:
+    killed_gateway(managed)
+
+
+def test_kill_9_of_an_unmanaged_gateway_refuses_nobody_and_restarts_nothing(unmanaged: Stage) -> None:
+    killed_gateway(unmanaged)
+
+
+# --- the Hub -----------------------------------------------------------------------------------------
+
+
+def answers(stage: Stage) -> bool:
+    """Whether the endpoint answers through the Hub's proxy."""
+    try:
+        answer = httpx.get(
+            stage.proxied + "pid", headers={"Authorization": f"Bearer {stage.token}"}, timeout=10, trust_env=False
+        )
+        return answer.status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def restarted(stage: Stage, how: str) -> tuple[Told, float, float]:
+    """Under load through the Hub's proxy; when the end began, and when an answer came again."""
+    began = ended = 0.0
+
+    def restart() -> None:
+        nonlocal began, ended
+        began = time.time()
+        getattr(stage.hub, how)()
+        stage.hub.start(wait=False)
+        eventually(lambda: answers(stage), "an answer through the proxy", 90, 0.05)
+        ended = time.time()
+        stage.hub.wait_up()
+
+    return under_load(stage, restart, proxied=True), began, ended
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_restart_of_the_hub_is_over_when_its_proxy_and_gateway_are_back(managed: Stage, how: str) -> None:
+    """The same containers, endpoint and tokens; calls fail from the Hub's end to the first answer, and not after."""
+    managed.ready(3)
+    before, endpoint, restarts = managed.ids(), managed.info().endpoint, managed.info().restarts
+    told, began, ended = restarted(managed, how)
+    failed = told.failed_at()
+    print(f"{how}: an answer after {ended - began:.1f} s; {len(failed)} failed")
+    assert all(began <= at <= ended + MOMENT for at in failed), [at - began for at in failed][-5:]
+    after = managed.ready(3)
+    assert managed.ids() == before
+    assert (after.endpoint, after.restarts) == (endpoint, restarts)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_restart_of_the_hub_fails_no_call_with_a_proxy_and_a_gateway_beside_it(unmanaged: Stage, how: str) -> None:
+    unmanaged.ready(3)
+    before = unmanaged.ids()
+    told, _, _ = restarted(unmanaged, how)
+    assert told.tally.failures == []
+    assert told.tally.broken_streams == []
+    assert told.tally.streams > 0
+    unmanaged.ready(3)
+    assert unmanaged.ids() == before
+
+
+def test_with_cleanup_servers_replicas_come_back_after_a_restart(managed: Stage) -> None:
+    """The Hub ends every server with itself, as install() warned; same endpoint and tokens, new containers."""
+    hub = managed.hub
+    managed.ready(3)
+    before = managed.ids()
+    hub.setup = replace(hub.setup, config="c.JupyterHub.cleanup_servers = True")
+    hub.stop()  # by the former setting: they run on
+    assert managed.ids() == before
+    hub.start()
+    managed.ready(3)
+    assert managed.ids() == before
+    assert "cleanup_servers is on" in hub.log.read_text()
+    began = time.time()
+    hub.stop()
+    assert managed.ids() == set(), "the Hub has ended them all"
+    hub.start()
+    eventually(lambda: answers(managed), "an answer", 60)
+    print(f"an answer after {time.time() - began:.1f} s")
+    managed.ready(3)
+    assert not managed.ids() & before
+    assert len(managed.traces()) == 3 * 2 + 2, managed.traces()
