@@ -248,5 +248,7 @@ def test_what_cannot_be_a_folders_definition_is_refused(folder: str, file: str, 
 
 
 def test_a_client_that_sends_no_definition_is_told_what_to_send() -> None:
-    with pytest.raises(InvalidRequest, match=r"cannot read /home/ann/chat: send the text of its model-definition\.yaml"):
+    with pytest.raises(
+        InvalidRequest, match=r"cannot read /home/ann/chat: send the text of its model-definition\.yaml"
+    ):
         asyncio.run(GivenDefinitions().load("/home/ann/chat"))
