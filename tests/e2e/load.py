@@ -172,9 +172,13 @@ class Load:
                 continue
             finally:
                 await caller.close()
+            if status != 200:
+                self._fail("stream", f"{status} {body[:200]!r}")
+                await asyncio.sleep(0.05)
+                continue
             numbers = [line.split()[1] for line in body.decode().split("\n\n") if line]
             expected = [*map(str, range(self.events)), "done"]
-            if status != 200 or numbers != expected:
+            if numbers != expected:
                 self._fail("stream", f"{status}, looked complete with {len(numbers)} of {len(expected)} events")
                 await asyncio.sleep(0.05)
             else:
