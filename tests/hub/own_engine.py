@@ -53,7 +53,8 @@ class OwnEngine:
         folder = self.folder
         own = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "pid"}
         words = [f"--{name}={value}" for name, value in own.items()]
-        words += [f"--host={self.socket}", "--bridge=none", "--iptables=false", "--ip-masq=false"]
+        # Without a bridge of its own it would take the machine's: with "none" it removes docker0.
+        words += [f"--host={self.socket}", f"--bridge={self._bridge()}", "--iptables=false", "--ip-masq=false"]
         # Networks away from those of the machine's engine: 172.17.0.0/16 and on.
         words += [f"--default-address-pool=base=10.{self.subnet}.0.0/16,size=24", *options]
         environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
@@ -63,6 +64,17 @@ class OwnEngine:
                 env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         eventually(self._answers, "an engine of one's own that answers", 60)
+
+    def _bridge(self) -> str:
+        """Goes with ``close``, as those of its networks."""
+        name = f"br-{self.folder.name[-8:]}"
+        if name not in psutil.net_if_addrs():
+            for words in (
+                ["link", "add", name, "type", "bridge"],
+                ["addr", "add", f"10.{self.subnet}.255.1/24", "dev", name],
+            ):
+                subprocess.run(["ip", *words], check=True)
+        return name
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -126,6 +126,7 @@ def test_an_engine_of_ones_own_ends_and_starts_while_the_machines_stays(
     own_engine: OwnEngine, deploy_hub: Callable[..., Deployment], docker_engine: Any
 ) -> None:
     """Its containers end with it when it is killed, and the Hub starts them again; the machine's has none of them."""
+    assert "docker0" in psutil.net_if_addrs()  # the machine's: an engine without a bridge would remove it
     hub = deploy_hub(Setup(install=None, config="c.Spawner.poll_interval = 2"), on=own_engine)
     assert hub.notebook("alice").container.name not in [c.name for c in docker_engine.containers.list(all=True)]
 
