@@ -20,7 +20,7 @@ hub: $(VENV)/.installed-hub .hub/.installed-proxy ## start a real JupyterHub wit
 
 hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a real Hub need beside .venv: engine, images, proxy, the older Hub
 	deploy/engine.sh
-	deploy/images/build.sh
+	deploy/images/build.sh hub6 hub5 site
 
 test: lint ## everything that this machine can run; what it lacks is listed by name at the end
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

