@@ -93,12 +93,15 @@ class Stage:
         found = self.client.events(self.key, limit=1000)
         return [event for event in found if replica is None or event.replica == replica]
 
-    def traces(self) -> list[str]:
-        """Whatever of the service's replicas and jobs the Hub and the engine have: records, containers, volumes."""
-        hub = {"label": f"{LABEL}hub={self.hub.hub_label()}"}
-        records = [name for name in self.hub.servers("alice") if name.startswith("ms-")]
-        containers = [c.name for c in self.hub.engine.containers.list(all=True, filters=hub)]
-        return [*records, *containers, *(v.name for v in self.hub.engine.volumes.list(filters=hub))]
+
+def traces(hub: Deployment) -> list[str]:
+    """Whatever of alice's replicas and jobs the Hub and the engine have: records, containers, volumes, networks."""
+    ours = {"label": f"{LABEL}hub={hub.hub_label()}"}
+    found = [name for name in hub.servers("alice") if name.startswith("ms-")]
+    for kind in (hub.engine.volumes, hub.engine.networks):
+        found += [each.name for each in kind.list(filters=ours)]
+    # As the engine lists them: one of them may be gone when it is looked at.
+    return found + [" ".join(c["Names"] or [c["Id"]]) for c in hub.engine.api.containers(all=True, filters=ours)]
 
 
 def created_at(container: Any) -> float:
