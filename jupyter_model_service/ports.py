@@ -271,6 +271,10 @@ class TokenRecord:
 class Store(Protocol):
     """The durable half of the state. Each write is on disk when it returns; ``StoreError`` if it is not."""
 
+    @property
+    def identity(self) -> str:
+        """A few letters and digits by which this store is told from one that was made anew. A copy has the same."""
+
     async def services(self) -> Sequence[ServiceRecord]: ...
     async def revisions(self, service_id: str) -> Sequence[Revision]: ...
     async def replicas(self) -> Sequence[ReplicaRecord]: ...

@@ -1,10 +1,13 @@
 """The files of revisions, copied into the gateway's own folder: a replica that is replaced, and a rollback, find what
 was there when the revision was made.
 
-    <directory>/<service id>/        0700
+    <directory>/<database>/<service id>/     0700
         <number>/                    the copy, with the modes and times of the original
         <number>.json                sizes and times of the original at that moment, to see later what changed
         .new-…, .gone-…              under way, in or out; what a killed gateway left of these goes at the next start
+
+A database that was made anew knows no service, and must not take the copies of the former one for rubbish: its owner
+may put that one back. So each has a folder of its own, and what lies beside that is never touched.
 
 The order makes every instant safe: a copy gets its name when it is complete, and before the store knows the revision;
 it loses its name after the store has forgotten it. ``snapshot_tree`` says what is copied and what is linked.
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -40,6 +44,8 @@ NAME_LENGTH = 200  # characters of one of them
 CANCEL_PATIENCE = 5.0  # seconds for a cancelled copy to clean up; one that hangs in a file system does it when it can
 _NEW, _GONE = ".new-", ".gone-"
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Mark = tuple[str, int, int]
 """Kind, size and time (ns) of an original."""
@@ -50,11 +56,15 @@ class _Cancelled(Exception):
 
 
 class LocalSnapshots:
-    """Implements ``ports.Storage`` below ``directory``, which belongs to it alone. ``told_every``: seconds between two
-    reports of progress."""
+    """Implements ``ports.Storage`` below ``directory``, which belongs to it alone, in the folder ``database`` of it
+    (the identity of the store). ``told_every``: seconds between two reports of progress."""
 
-    def __init__(self, directory: Path, limits: SnapshotLimits | None = None, *, told_every: float = 0.2) -> None:
+    def __init__(
+        self, directory: Path, limits: SnapshotLimits | None = None, *, database: str = "", told_every: float = 0.2
+    ) -> None:
         self.directory = Path(directory).absolute()
+        self._own = self.directory / database
+        self._strangers_told = False
         self._limits = limits or SnapshotLimits()
         self._told_every = told_every
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="snapshots")
@@ -75,7 +85,7 @@ class LocalSnapshots:
         image: str | None = None,
     ) -> Kept:
         temporary = f"{_NEW}{number}-{secrets.token_hex(4)}"
-        place = self.directory / service_id / temporary
+        place = self._own / service_id / temporary
         cancelled = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -122,6 +132,8 @@ class LocalSnapshots:
                 await _outlast([condemning])  # what is kept after this must not be taken for what was unwanted before
                 raise
         await asyncio.shield(self._run(_remove_all, doomed))
+        if self._own != self.directory:
+            await asyncio.shield(self._run(self._tidy))
 
     # --- keeping ---
 
@@ -212,7 +224,7 @@ class LocalSnapshots:
     def _condemn(self, wanted: Collection[KeptKey], under_way: Collection[str]) -> list[Path]:
         """Take the names from what nobody needs; the work of removing it may then take as long as it takes."""
         doomed: list[Path] = []
-        for service in _children(self.directory):
+        for service in _children(self._own):
             for path in _children(service):
                 number = path.name.removesuffix(".json")
                 if number.isdecimal() and (service.name, int(number)) in wanted:
@@ -228,6 +240,19 @@ class LocalSnapshots:
             if not any(service.name == wanted_service for wanted_service, _ in wanted):
                 doomed.append(service)  # goes when it is empty
         return doomed
+
+    def _tidy(self) -> None:
+        with contextlib.suppress(OSError):
+            self._own.rmdir()  # nothing is kept
+        strangers = sorted(_shown(path.name) for path in _children(self.directory) if path != self._own)
+        if strangers and not self._strangers_told:
+            self._strangers_told = True
+            log.warning(
+                "%s holds files of revisions that this database does not know (%s): they stay, for the database that "
+                "knows them; remove them if there is none.",
+                self.directory,
+                ", ".join(strangers[:NAMES_SHOWN]) + (", …" if len(strangers) > NAMES_SHOWN else ""),
+            )
 
     def _run(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)

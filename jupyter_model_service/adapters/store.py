@@ -25,7 +25,7 @@ from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecor
 
 from . import store_rows as rows
 from .schema import events, replicas, revisions, services, tokens
-from .store_file import MIGRATIONS, Migrations, open_database, translated
+from .store_file import MIGRATIONS, Migrations, identity, open_database, translated
 
 EVENTS_KEPT = 1000  # per service
 
@@ -36,7 +36,8 @@ _Work = Callable[[Connection], _T]
 class SqlStore:
     """``limit`` is the seconds that any one call may take before it fails with ``StoreError``."""
 
-    def __init__(self, path: Path, connection: Connection, thread: ThreadPoolExecutor, limit: float) -> None:
+    def __init__(self, path: Path, connection: Connection, thread: ThreadPoolExecutor, limit: float, name: str) -> None:
+        self.identity = name
         self._path = path
         self._connection = connection
         self._driver: Any = connection.connection.dbapi_connection
@@ -52,17 +53,17 @@ class SqlStore:
         cannot be written, a full disk.
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        opening = thread.submit(open_database, path, migrations)
+        opening = thread.submit(_opened, path, migrations)
         try:
             # Checking and migrating a large file may take longer than any one call.
-            connection = await asyncio.wait_for(asyncio.wrap_future(opening), 4 * limit)
+            connection, name = await asyncio.wait_for(asyncio.wrap_future(opening), 4 * limit)
         except BaseException as error:
             thread.submit(_close_opened, opening.result)
             thread.shutdown(wait=False)
             if isinstance(error, asyncio.TimeoutError):
                 raise _too_slow(path, 4 * limit) from None
             raise
-        return cls(path, connection, thread, limit)
+        return cls(path, connection, thread, limit, name)
 
     async def close(self) -> None:
         """Move the log into the file and give it back. Calls that are under way end first."""
@@ -238,10 +239,17 @@ def _trim_events(connection: Connection, service_id: str) -> None:
     connection.execute(delete(events).where(of_service, events.c.id <= newest_to_drop.scalar_subquery()))
 
 
-def _close_opened(result: Callable[[], Connection]) -> None:
+def _opened(path: Path, migrations: Migrations) -> tuple[Connection, str]:
+    connection = open_database(path, migrations)
+    name = identity(connection)
+    connection.commit()  # reading has begun a transaction
+    return connection, name
+
+
+def _close_opened(result: Callable[[], tuple[Connection, str]]) -> None:
     """Runs after an opening that nobody waited for."""
     with suppress(Exception):  # it failed, so that nothing is open
-        result().close()
+        result()[0].close()
 
 
 def _too_slow(path: Path, limit: float) -> StoreError:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import sqlite3
 import stat
@@ -43,6 +44,7 @@ _CHECKPOINT_PAGES = 250
 
 _NEW = ".new"  # ending of a database that is being made
 _QUOTED = 300  # characters of what SQLite says
+_NOBODY = f"{0:08x}"  # SQLite's own value of the number that we keep the identity in
 _ABANDONED = 60.0  # seconds after which a half-made one has nobody working on it: making takes milliseconds
 
 
@@ -105,7 +107,8 @@ def explain(path: Path, error: BaseException) -> str:
 def _damaged(path: Path, how: str) -> str:
     return (
         f"The database {path} is damaged ({how}): nothing was changed; move it and the files {path.name}-wal and "
-        f"{path.name}-shm away to start anew, or put a backup copy in their place."
+        f"{path.name}-shm away to start anew, or put a backup copy in their place; leave what is in revisions/, which "
+        "belongs to that copy."
     )
 
 
@@ -316,10 +319,17 @@ def _open_for_writing(path: Path) -> Connection:
         with connection.begin():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+            if identity(connection) == _NOBODY:
+                connection.exec_driver_sql(f"PRAGMA user_version = {1 + secrets.randbelow((1 << 31) - 1)}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def identity(connection: Connection) -> str:
+    """By which this database is told from one that was made anew; a copy of it has the same."""
+    return f"{connection.exec_driver_sql('PRAGMA user_version').scalar_one():08x}"
 
 
 def _connection(path: Path) -> Connection:

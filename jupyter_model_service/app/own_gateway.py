@@ -37,7 +37,7 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             listener=listener,
             base=_url(listener),
             launcher=LocalLauncher(files.replicas, abandon_after=settings.abandon_after),
-            storage=LocalSnapshots(files.revisions, settings.snapshots),
+            storage=LocalSnapshots(files.revisions, settings.snapshots, database=site.store.identity),
             definitions=DefinitionFiles(),
             tokens=tokens,
             identity=tokens,

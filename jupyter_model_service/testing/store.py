@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Disk:
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     events: list[EventRecord] = field(default_factory=list)
     writes: int = 0
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
 
 class MemoryStore:
@@ -44,6 +46,10 @@ class MemoryStore:
     def reopened(self) -> MemoryStore:
         self._closed = True
         return MemoryStore(self.disk)
+
+    @property
+    def identity(self) -> str:
+        return self.disk.identity
 
     async def services(self) -> Sequence[ServiceRecord]:
         return list((await self._read()).services.values())

@@ -449,6 +449,33 @@ def test_a_killed_copy_is_collected_by_the_next_gateway(directory: Path, model: 
     assert list(directory.iterdir()) == []
 
 
+def test_the_files_of_another_database_stay_and_are_named_once(
+    directory: Path, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway that was started without its database must not take the copies of all services for rubbish."""
+    (model / "app.py").write_bytes(b"one")
+
+    async def nothing() -> list[tuple[str, int]]:
+        return []
+
+    async def body() -> None:
+        former, anew = (LocalSnapshots(directory, database=name) for name in ("0a", "0b"))
+        kept = await former.keep("s1", 1, str(model), lambda files, size: None)
+        other = await anew.keep("s1", 1, str(model), lambda files, size: None)
+        assert (kept.path, other.path) == (str(directory / "0a/s1/1"), str(directory / "0b/s1/1"))
+        for _ in range(2):
+            await anew.collect(nothing)
+        assert sorted(path.name for path in directory.iterdir()) == ["0a"]
+        assert (copy_of(kept) / "app.py").read_bytes() == b"one"
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert f"{directory} holds files of revisions that this database does not know (0a)" in told
+        await former.collect(nothing)
+        assert list(directory.iterdir()) == []
+        assert len(caplog.records) == 1
+
+    asyncio.run(body())
+
+
 def test_progress_is_told_on_the_loop(directory: Path, model: Path) -> None:
     for number in range(300):
         (model / f"f{number:03}").write_bytes(b"x")

@@ -120,6 +120,22 @@ def test_a_removed_revision_is_gone_and_no_other(opener: Opener) -> None:
 # --- services and revisions --------------------------------------------------------------------------
 
 
+def test_a_store_is_told_from_one_that_was_made_anew(opener: Opener, tmp_path: Path) -> None:
+    async def body(store: Store) -> None:
+        known = store.identity
+        assert known.isalnum()
+        again = await opener.reopen(store)
+        assert again.identity == known
+        await again.close()
+        for path in tmp_path.glob("state.db*"):
+            path.rename(path.with_name(f"away-{path.name}"))
+        anew = await opener.open()
+        assert anew.identity != known
+        await anew.close()
+
+    with_store(opener, body)
+
+
 def test_a_new_store_is_empty(opener: Opener) -> None:
     async def body(store: Store) -> None:
         assert [await store.services(), await store.replicas(), await store.tokens(), await store.events()] == [

@@ -52,7 +52,7 @@ def settled(client: Client, revision: int) -> wire.ServiceInfo:
 
 
 def copies(gateway: Gateway) -> list[str]:
-    return sorted(path.name for path in gateway.data_dir.glob("revisions/*/*") if path.suffix != ".json")
+    return sorted(path.name for path in gateway.data_dir.glob("revisions/*/*/*") if path.suffix != ".json")
 
 
 def test_an_edit_counts_from_the_update_on_and_a_rollback_brings_the_old_files_back(
@@ -127,7 +127,7 @@ def test_kill_9_of_the_gateway_while_it_copies_leaves_nothing_behind(gateway: Ga
 
         async def body(asked: Coroutine[Any, Any, None]) -> None:
             task = asyncio.ensure_future(asked)
-            look = lambda: list(gateway.data_dir.glob("revisions/*/.new-*"))  # noqa: E731
+            look = lambda: list(gateway.data_dir.glob("revisions/*/*/.new-*"))  # noqa: E731
             await asyncio.to_thread(eventually, look, "a copy under way")
             gateway.kill()
             await task
@@ -139,6 +139,30 @@ def test_kill_9_of_the_gateway_while_it_copies_leaves_nothing_behind(gateway: Ga
         eventually(lambda: not list((gateway.data_dir / "revisions").iterdir()), "the half copy is gone")
         client.create(str(folder), name="m")
         assert settled(client, 1).revisions[0].files.files == 12_002
+
+
+def test_a_start_without_the_database_spares_the_copies_of_the_one_that_is_put_back(
+    gateway: Gateway, client: Client, model: Model
+) -> None:
+    client.create(str(model()), name="m")
+    service = settled(client, 1)
+    gateway.stop()
+    away = gateway.data_dir.with_name("away")
+    away.mkdir()
+    for path in gateway.data_dir.glob("state.db*"):
+        path.rename(away / path.name)
+    gateway.start()
+    with gateway.client() as anew:
+        assert anew.list() == []
+    eventually(lambda: "does not know" in gateway.log.read_text(), "what is kept is looked through")
+    gateway.stop()
+    for path in gateway.data_dir.glob("state.db*"):
+        path.unlink()
+    for path in away.iterdir():
+        path.rename(gateway.data_dir / path.name)
+    gateway.start()
+    with gateway.client() as back:
+        assert settled(back, 1).revisions[0].files == service.revisions[0].files
 
 
 def _ignored(call: Callable[[], object]) -> None:
