@@ -41,9 +41,12 @@ class GivenDefinition:
 
 
 class Definitions(Protocol):
-    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
+    async def load(
+        self, folder: str, given: GivenDefinition | None = None, kept: Kept | None = None
+    ) -> tuple[Definition, Sequence[Problem]]:
         """Read, parse and check the folder's definition; also returns the warnings. ``given`` is what is read instead
-        where the folder is out of reach.
+        where the folder is out of reach. ``kept`` is what a revision has of the folder: its definition is read from
+        there, where it is in reach, so that files and definition are of one moment.
 
         Raises ``DefinitionError`` with all problems (a missing folder or file is one, too).
         """

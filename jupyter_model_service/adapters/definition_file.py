@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.definition import Definition, parse, where
+from ..core.revision import Kept
 from ..errors import DefinitionError, InvalidRequest, Problem
 from ..model_folder import FILE_NAMES, MAX_BYTES, definition_path, problem_with, read_definition
 from ..ports import GivenDefinition
+from .daemon_threads import in_thread
 from .yaml_document import Document, YamlProblem, read_yaml
 
 READ_TIMEOUT = 30.0  # seconds; a network file system may hang for ever
@@ -22,9 +24,12 @@ class DefinitionFiles:
     """Implements ``ports.Definitions`` on the file system. All file work is done in a thread. What was given is not
     looked at: the folder itself is."""
 
-    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
+    async def load(
+        self, folder: str, given: GivenDefinition | None = None, kept: Kept | None = None
+    ) -> tuple[Definition, Sequence[Problem]]:
+        copy = kept.path if kept is not None and kept.kind == "copy" else None
         try:
-            return await asyncio.wait_for(asyncio.to_thread(load_definition, folder), READ_TIMEOUT)
+            return await asyncio.wait_for(in_thread(f"definition of {folder}", _load, folder, copy), READ_TIMEOUT)
         except asyncio.TimeoutError:
             raise problem_with(
                 folder, f"could not be read within {READ_TIMEOUT:.0f} s; is the file system well?"
@@ -35,7 +40,9 @@ class GivenDefinitions:
     """Implements ``ports.Definitions`` where the folders are out of reach: what the user's program read there counts.
     Who lies about it gets what was told, run with the files of the user's own folder."""
 
-    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
+    async def load(
+        self, folder: str, given: GivenDefinition | None = None, kept: Kept | None = None
+    ) -> tuple[Definition, Sequence[Problem]]:
         if not os.path.isabs(folder) or "\0" in folder:
             raise problem_with(folder, "name the model folder by its absolute path")
         if given is None:
@@ -50,6 +57,23 @@ class GivenDefinitions:
             raise problem_with(path, f"is larger than {MAX_BYTES >> 20} MiB; it should hold only the definition")
         definition, warnings, _ = await asyncio.to_thread(_parsed, path, given.text)
         return definition, warnings
+
+
+def _load(folder: str, copy: str | None) -> tuple[Definition, tuple[Problem, ...]]:
+    """What is wrong in the copy is said of the folder: the copy goes with the error."""
+    if copy is None:
+        return load_definition(folder)
+    root = os.path.abspath(os.path.expanduser(folder))
+
+    def told(problem: Problem) -> Problem:
+        file, message = (text.replace(copy, root) for text in (problem.file or "", problem.message))
+        return dataclasses.replace(problem, file=file or None, message=message)
+
+    try:
+        definition, warnings = load_definition(copy)
+    except DefinitionError as error:
+        raise DefinitionError([told(problem) for problem in error.problems]) from None
+    return definition, tuple(map(told, warnings))
 
 
 def load_definition(folder: str) -> tuple[Definition, tuple[Problem, ...]]:

@@ -24,30 +24,14 @@ from ..errors import Conflict, InvalidRequest, NotFound, Problem
 from ..ports import Definitions, GivenDefinition, ServiceRecord
 from .controller import Controller
 from .journal import Journal
-from .keeping import Keeping
+from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
 from .requests import RevisionChange, make_revision
-from .state import Parts, Service
+from .state import Parts, Preparing, Service
 
 T = TypeVar("T")
 
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
-
-
-def _unkept(kept: Kept) -> str:
-    """To be said when a revision is made."""
-    if kept.kind == "copy":
-        return ""
-    return f"; its files are read where they lie, a rollback cannot bring them back: {kept.why or 'none are kept'}"
-
-
-def _as_now(kept: Kept) -> str:
-    """To be said when a revision is gone back to."""
-    if kept.kind != "copy":
-        return "; its files were not kept and are as they are now"
-    if not kept.linked:
-        return ""
-    return f"; {counted(kept.linked, 'link')} in it lead{'s' if kept.linked == 1 else ''} to files as they are now"
 
 
 def _public(service: Service, wanted: bool | None) -> bool:
@@ -100,39 +84,42 @@ class Commands:
         self._check_replicas(replicas)
         if name is not None:
             check_service_name(name)
-        definition, _ = await self._definitions.load(change.folder, change.definition)
-        now = self._parts.clock.now()
-        revision = make_revision(change, None, 1, change.folder, definition, now)
-        not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=public))
-        chosen = name if name is not None else service_name_from(definition.name)
-        record = ServiceRecord(
-            id=uuid.uuid4().hex,
-            owner=owner,
-            name=chosen,
-            public=public,
-            running=True,
-            replicas=replicas,
-            active=1,
-            stable=None,
-            created_at=now,
-        )
+        since, folder = self._parts.clock.monotonic(), change.folder
+        definition, _ = await self._definitions.load(folder, change.definition)
+        revision = make_revision(change, None, 1, folder, definition, self._parts.clock.now())
+        self._parts.launcher.check(revision, owner=owner, public=public)
+        self._check_free(owner, name if name is not None else service_name_from(definition.name))
+        service_id = uuid.uuid4().hex
 
-        self._check_free(owner, chosen)
-
-        async def body(kept: Kept) -> Service:
+        async def body(kept: Kept, definition: Definition) -> Service:
+            first = replace(revision, kept=kept, definition=definition)
+            not_enforced = tuple(self._parts.launcher.check(first, owner=owner, public=public))
+            chosen = name if name is not None else service_name_from(definition.name)
             self._check_free(owner, chosen)
-            first = replace(revision, kept=kept)
+            record = ServiceRecord(
+                id=service_id,
+                owner=owner,
+                name=chosen,
+                public=public,
+                running=True,
+                replicas=replicas,
+                active=1,
+                stable=None,
+                created_at=revision.created_at,
+            )
             await self._ledger.commit(lambda: self._parts.store.add_service(record, first))
             endpoint = Endpoint(owner, chosen, public, definition.serving)
             service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
             count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._told(service, "service.created", f"created from {first.folder} with {count}{_unkept(kept)}")
+            self._told(service, "service.created", f"created from {first.folder} with {count}{unkept(kept)}")
             return service
 
         async def keep() -> Service:
-            async with self._keeping.kept(record.id, owner, revision, lambda files, size: None) as kept, self._turn:
-                return await body(kept)
+            async with self._keeping.kept(service_id, owner, revision, lambda files, size: None, since) as kept:
+                of_copy, _ = await self._definitions.load(folder, change.definition, kept)
+                async with self._turn:
+                    return await body(kept, of_copy)
 
         return await self._begin(keep())
 
@@ -141,34 +128,60 @@ class Commands:
         service = self.find(owner, name)
         if change.empty and public is not None:
             return await self._in_turn(self._set_public(service, public))
-        folder = change.folder if change.folder is not None else service.active.folder
-        definition, _ = await self._definitions.load(folder, change.definition)
 
-        async def body(number: int, kept: Kept) -> Service:
+        async def body(number: int, folder: str, kept: Kept, definition: Definition) -> Service:
             self._check_there(service)
-            now = self._parts.clock.now()
-            made = make_revision(change, service.active, number, folder, definition, now)
+            made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             revision = replace(made, kept=kept)
             self._parts.launcher.check(revision, owner=owner, public=_public(service, public))
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             await self._activate(service, revision, public)
-            self._told(service, "service.updated", f"updated to revision {number}{_unkept(kept)}")
+            self._told(service, "service.updated", f"updated to revision {number}{unkept(kept)}")
             await self._keeping.drop_old(service)
             return service
 
-        async def keep() -> Service:
-            async with service.updating:
-                self._check_there(service)
-                number = max(service.last_number, *service.revisions) + 1
-                now = self._parts.clock.now()
-                made = make_revision(change, service.active, number, folder, definition, now)
-                self._parts.launcher.check(made, owner=owner, public=_public(service, public))
-                tell = self._copying(service, number)
-                async with self._keeping.kept(service.id, owner, made, tell) as kept, self._turn:
-                    return await body(number, kept)
+        async def prepare(preparing: Preparing) -> Service:
+            since, number = self._parts.clock.monotonic(), preparing.number
+            folder = change.folder if change.folder is not None else service.active.folder
+            definition, _ = await self._definitions.load(folder, change.definition)
+            made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
+            self._parts.launcher.check(made, owner=owner, public=_public(service, public))
+            tell = self._copying(service, number)
+            async with self._keeping.kept(service.id, owner, made, tell, since) as kept:
+                of_copy, _ = await self._definitions.load(folder, change.definition, kept)
+                async with self._turn:
+                    return await body(number, folder, kept, of_copy)
 
-        return await self._begin(keep())
+        return await self._begin(self._alone(service, prepare))
+
+    async def _alone(self, service: Service, prepare: Callable[[Preparing], Coroutine[Any, Any, Service]]) -> Service:
+        """One revision of a service is prepared at a time, and given up when something else becomes of the service."""
+        self._check_there(service)
+        if service.preparing is not None:
+            raise Conflict(
+                f"Revision {service.preparing.number} of service {service.key} is being copied: update again when it "
+                "is there, or give it up with a rollback or a stop."
+            )
+        task = asyncio.current_task()
+        assert task is not None
+        preparing = service.preparing = Preparing(max(service.last_number, *service.revisions) + 1, task)
+        try:
+            return await prepare(preparing)
+        except asyncio.CancelledError:
+            if preparing.given_up is None:
+                raise
+            raise Conflict(preparing.given_up) from None
+        finally:
+            if service.preparing is preparing:
+                service.preparing = None
+
+    def _give_up_preparing(self, service: Service, why: str) -> None:
+        """In turn: one that has got as far as its own turn is finished."""
+        preparing, service.preparing = service.preparing, None
+        if preparing is not None:
+            preparing.given_up = f"Revision {preparing.number} of service {service.key} was not made: {why} meanwhile."
+            preparing.task.cancel()
 
     async def rollback(self, owner: str, name: str, number: int | None) -> Service:
         """Make a kept revision active again; without a number the last one before the active one that was ever fully
@@ -189,7 +202,8 @@ class Commands:
             if chosen not in service.revisions:
                 raise NotFound(f"Service {service.key} has no revision {chosen}; it has {kept}.")
             await self._activate(service, service.revisions[chosen], None)
-            message = f"rolled back from revision {active} to {chosen}{_as_now(service.active.kept)}"
+            self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
+            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}"
             self._told(service, "service.rolled_back", message)
             return service
 
@@ -234,6 +248,7 @@ class Commands:
 
         async def body() -> Service:
             await self._want(service, lambda record: replace(record, running=False, error=None, note=None))
+            self._give_up_preparing(service, "it was stopped")
             self._told(service, "service.stopped", "stopped")
             return service
 
@@ -258,6 +273,7 @@ class Commands:
             self._check_there(service)
             await self._ledger.remove_service(service.id)
             service.deleting = True
+            self._give_up_preparing(service, "it was deleted")
             self._controller.unpublish(service)
             self._controller.hurry(service, self._parts.settings.delete_drain)
             self._controller.touch(service)

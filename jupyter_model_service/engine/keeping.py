@@ -15,7 +15,7 @@ from functools import partial
 
 from ..core.replica import Phase
 from ..core.revision import Kept, Revision
-from ..core.sentences import duration
+from ..core.sentences import counted, duration
 from ..errors import ModelServiceError, Overloaded, StoreError
 from ..ports import KeptKey, Storage
 from .ledger import Ledger
@@ -26,6 +26,22 @@ log = logging.getLogger(__name__)
 
 Services = Callable[[], Iterable[Service]]
 Progress = Callable[[int, int], None]
+
+
+def unkept(kept: Kept) -> str:
+    """To be said when a revision is made."""
+    if kept.kind == "copy":
+        return ""
+    return f"; its files are read where they lie, a rollback cannot bring them back: {kept.why or 'none are kept'}"
+
+
+def as_now(kept: Kept) -> str:
+    """To be said when a revision is gone back to."""
+    if kept.kind != "copy":
+        return "; its files were not kept and are as they are now"
+    if not kept.linked:
+        return ""
+    return f"; {counted(kept.linked, 'link')} in it lead{'s' if kept.linked == 1 else ''} to files as they are now"
 
 
 @dataclass
@@ -50,26 +66,30 @@ class Keeping:
     # --- keeping ---
 
     @asynccontextmanager
-    async def kept(self, service_id: str, owner: str, revision: Revision, progress: Progress) -> AsyncIterator[Kept]:
-        """What is kept for this revision, which the body writes to the store; if the body fails, it is removed."""
+    async def kept(
+        self, service_id: str, owner: str, revision: Revision, progress: Progress, since: float
+    ) -> AsyncIterator[Kept]:
+        """What is kept for this revision, which the body writes to the store; if the body fails, it is removed.
+        ``since`` (monotonic): from when on somebody has been waiting."""
         key = (service_id, revision.number)
         self._coming.add(key)
         written = False
         try:
-            yield await self._keep(key, owner, revision, progress)
+            yield await self._keep(key, owner, revision, progress, since)
             written = True
         finally:
             self._coming.discard(key)
             if not written:
                 self.collect()
 
-    async def _keep(self, key: KeptKey, owner: str, revision: Revision, progress: Progress) -> Kept:
+    async def _keep(self, key: KeptKey, owner: str, revision: Revision, progress: Progress, since: float) -> Kept:
         if self._closed:
             raise Overloaded("The gateway is ending; nothing was changed.")
         limit = self._parts.settings.keep_limit
         folder = revision.folder
         keeping = self._storage.keep(*key, folder, progress, owner=owner, image=revision.image)
-        work = within(self._parts.clock, keeping, limit)
+        left = max(0.0, since + limit - self._parts.clock.monotonic())  # reading the definition may have taken its time
+        work = within(self._parts.clock, keeping, left)
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

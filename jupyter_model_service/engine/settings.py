@@ -26,7 +26,7 @@ class EngineSettings:
     log_timeout: float = 10.0
     departed_kept: int = 5  # failed replicas per service that are still shown
     max_replicas: int = 100
-    keep_limit: float = 50.0  # the copy of a folder; whoever waits for it gives up after 60
+    keep_limit: float = 50.0  # reading and copying a folder; whoever waits for it gives up after 60
     keep_told: float = 2.0  # between two events about a long one
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer
     look_interval: float = 3.0  # between two such looks

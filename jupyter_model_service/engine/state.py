@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..core.backoff import Retry
 from ..core.definition import HealthCheck
@@ -118,6 +119,16 @@ class Departed:
 
 
 @dataclass(eq=False)
+class Preparing:
+    """A revision whose files are being kept, and which the store does not know yet. ``given_up``: why it is not made,
+    once that is so."""
+
+    number: int
+    task: asyncio.Task[Any]
+    given_up: str | None = None
+
+
+@dataclass(eq=False)
 class Service:
     record: ServiceRecord
     revisions: dict[int, Revision]
@@ -130,7 +141,7 @@ class Service:
     restarts: int = 0
     deleting: bool = False
     last_number: int = 0  # the highest revision number that the store may know
-    updating: asyncio.Lock = field(default_factory=asyncio.Lock)  # who holds it may make the next number
+    preparing: Preparing | None = None  # one at a time: each is made from what the one before left
 
     @property
     def id(self) -> str:

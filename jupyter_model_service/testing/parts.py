@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.revision import Kept
 from jupyter_model_service.errors import DefinitionError, Problem
 from jupyter_model_service.ports import GivenDefinition, ProbeResult
 
@@ -71,6 +72,7 @@ class FakeDefinitions:
             folder: (definition, ()) for folder, definition in (folders or {}).items()
         }
         self._broken: dict[str, tuple[Problem, ...]] = {}
+        self.seconds = 0.0  # that reading a folder takes
 
     def put(self, folder: str, definition: Definition, warnings: Sequence[Problem] = ()) -> None:
         self._broken.pop(folder, None)
@@ -79,8 +81,13 @@ class FakeDefinitions:
     def breaks(self, folder: str, *problems: Problem) -> None:
         self._broken[folder] = problems
 
-    async def load(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
-        await asyncio.sleep(0)
+    async def load(
+        self, folder: str, given: GivenDefinition | None = None, kept: Kept | None = None
+    ) -> tuple[Definition, Sequence[Problem]]:
+        """What was put under the path of the copy, if anything was, is the definition there."""
+        await asyncio.sleep(0 if kept is not None else self.seconds)
+        if kept is not None and kept.path is not None and kept.path in {*self._folders, *self._broken}:
+            folder = kept.path
         if folder in self._broken:
             raise DefinitionError(self._broken[folder])
         if folder not in self._folders:

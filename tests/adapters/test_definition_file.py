@@ -14,6 +14,7 @@ import pytest
 from jupyter_model_service.adapters import definition_file
 from jupyter_model_service.adapters.definition_file import DefinitionFiles, GivenDefinitions
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.revision import Kept
 from jupyter_model_service.errors import DefinitionError, InvalidRequest, ModelServiceError, Problem
 from jupyter_model_service.ports import GivenDefinition
 
@@ -208,6 +209,29 @@ def test_a_file_system_that_hangs_ends_in_an_error_and_not_in_a_wait(
         return "read"
 
     assert asyncio.run(body()) == f"{folder}: could not be read within 0 s; is the file system well?"
+
+
+def test_the_definition_of_a_revision_is_that_of_its_copy(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is wrong with it is said of the folder: the copy is gone by then."""
+    copy = tmp_path_factory.mktemp("copy")
+    (folder / "model-definition.yaml").write_text(GOOD)
+    (copy / "model-definition.yaml").write_text(GOOD.replace("name: m", "name: copied"))
+    kept = Kept("copy", str(copy))
+
+    def read(kept: Kept) -> Definition:
+        return asyncio.run(DefinitionFiles().load(str(folder), None, kept))[0]
+
+    assert (read(kept).name, read(Kept(why="too large")).name) == ("copied", "m")
+    (copy / "model-definition.yaml").write_text("models: [")
+    with pytest.raises(DefinitionError) as caught:
+        read(kept)
+    assert str(copy) not in str(caught.value)
+    assert str(caught.value).startswith(f"{folder}/model-definition.yaml:1: ")
+    (copy / "model-definition.yaml").unlink()
+    with pytest.raises(DefinitionError, match=f"{folder}: the folder has no model-definition.yaml"):
+        read(kept)
 
 
 # --- a gateway that cannot read the folder -------------------------------------------------------------

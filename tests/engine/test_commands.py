@@ -203,14 +203,15 @@ def test_a_caller_who_leaves_between_the_write_and_its_answer() -> None:
 # --- update, rollback, restart ---
 
 
-def test_updates_at_once_take_turns() -> None:
+def test_of_updates_at_once_one_is_made_and_the_others_are_told() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready()
         updates = (stage.engine.update(OWNER, NAME, change=RevisionChange(gpus=n)) for n in (1, 2, 3))
-        views = await asyncio.gather(*updates)
-        assert [view.revision for view in views] == [2, 3, 4]
+        first, *others = await asyncio.gather(*updates, return_exceptions=True)
+        assert [type(other) for other in others] == [Conflict, Conflict]
+        assert getattr(first, "revision", None) == stage.view.revision == 2
         await stage.until(lambda: stage.view.state == "ready")
-        assert stage.there()[0].request.revision.resources.gpus == 3
+        assert stage.there()[0].request.revision.resources.gpus == 1
 
     play(scene)
 

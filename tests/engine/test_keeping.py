@@ -8,7 +8,15 @@ import pytest
 
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
-from jupyter_model_service.errors import DefinitionError, InvalidRequest, Overloaded, StoreError
+from jupyter_model_service.errors import (
+    Conflict,
+    DefinitionError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    Problem,
+    StoreError,
+)
 from jupyter_model_service.ports import EventRecord
 from jupyter_model_service.testing import FakeReplica
 
@@ -124,7 +132,6 @@ def test_a_slow_copy_makes_nobody_else_wait_and_tells_how_far_it_is() -> None:
         stage.shelf.seconds = 40.0
         began = stage.clock.monotonic()
         updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
-        second = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
         await asyncio.sleep(1)
         await stage.engine.scale(OWNER, NAME, 2)
         assert stage.clock.monotonic() - began < 2
@@ -133,9 +140,119 @@ def test_a_slow_copy_makes_nobody_else_wait_and_tells_how_far_it_is() -> None:
         assert stage.view.revision == 2
         told = [event.message for event in await stage.told("service.copying")]
         assert told[0] == "copying the files of revision 2: 0 files, 0 bytes so far"
-        await second
-        assert (stage.view.revision, numbers(stage)) == (3, [1, 2, 3])
+        assert numbers(stage) == [1, 2]
         await stage.until(lambda: stage.view.state == "ready")
+
+    play(scene)
+
+
+def test_a_second_update_is_refused_while_one_copies() -> None:
+    """It would be made from what the first one is about to replace, and undo it in silence."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.definitions.put("/other", definition())
+        stage.shelf.seconds = 40.0
+        there = RevisionChange(folder="/other", environment={"A": "1"})
+        updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=there))
+        await asyncio.sleep(1)
+        again = "Revision 2 of service ann/chat is being copied: update again when it is there"
+        with pytest.raises(Conflict, match=again):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        await stage.engine.update(OWNER, NAME, change=AGAIN, public=True)  # makes no revision
+        await updating
+        stage.shelf.seconds = 0.0
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        revision = stage.disk.revisions[stage.view.id][3]
+        assert (revision.folder, revision.environment) == ("/other", (("A", "1"),))
+        await stage.until(lambda: stage.view.state == "ready")
+
+    play(scene)
+
+
+@pytest.mark.parametrize("reading", ["definition", "files"])
+@pytest.mark.parametrize("command", ["rolled back to revision 1", "stopped", "deleted"])
+def test_an_update_that_copies_is_given_up_when_something_else_becomes_of_the_service(
+    command: str, reading: str
+) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await update(stage)
+        if reading == "files":
+            stage.shelf.seconds = 40.0
+        else:
+            stage.definitions.seconds = 20.0
+        updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
+        await asyncio.sleep(1)
+        key = stage.view.id
+        with pytest.raises(NotFound):
+            await stage.engine.rollback(OWNER, NAME, 7)
+        assert not updating.done(), "what was refused gives nothing up"
+        began = stage.clock.monotonic()
+        if command == "deleted":
+            await stage.engine.delete(OWNER, NAME)
+        elif command == "stopped":
+            await stage.engine.stop_service(OWNER, NAME)
+        else:
+            await stage.engine.rollback(OWNER, NAME, 1)
+        told = f"Revision 3 of service ann/chat was not made: it was {command} meanwhile."
+        with pytest.raises(Conflict, match=told):
+            await updating
+        assert stage.clock.monotonic() - began < 1
+        await asyncio.sleep(60)
+        assert 3 not in stage.disk.revisions.get(key, {})
+        assert (key, 3) not in {*stage.shelf.kept, *stage.shelf.half}
+        if command == "rolled back to revision 1":
+            stage.shelf.seconds = stage.definitions.seconds = 0.0
+            await update(stage)
+            assert stage.view.revision == 3
+
+    play(scene)
+
+
+def test_reading_and_copying_share_one_limit() -> None:
+    """Who asked is told within the minute that it waits, and nothing comes of it later."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.definitions.seconds, stage.shelf.seconds = 25.0, 30.0
+        began = stage.clock.monotonic()
+        with pytest.raises(StoreError, match="could not be copied within 50 s"):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        assert stage.clock.monotonic() - began < 51
+        await asyncio.sleep(100)
+        assert (stage.view.revision, numbers(stage)) == (1, [1])
+
+    play(scene)
+
+
+@pytest.mark.parametrize("command", ["create", "update"])
+def test_a_revision_has_the_definition_that_its_copy_holds(command: str) -> None:
+    """The folder is edited between the first look at it and the end of the copy."""
+
+    async def scene(stage: Stage) -> None:
+        number, copied = (1, definition("copied")) if command == "create" else (2, definition("copied"))
+        if command == "update":
+            await stage.ready()
+        stage.shelf.seconds = 10.0
+        change = RevisionChange(folder=FOLDER)
+        working = asyncio.ensure_future(
+            stage.engine.create(OWNER, change=change, name=None)
+            if command == "create"
+            else stage.engine.update(OWNER, NAME, change=change)
+        )
+        await asyncio.sleep(5)
+        (key,) = stage.shelf.half
+        stage.definitions.put(f"kept:{key[0]}/{number}", copied)
+        view = await working
+        assert stage.disk.revisions[view.id][number].definition == copied
+        assert (view.name, view.revisions[-1].model_name) == ("copied" if command == "create" else NAME, "copied")
+        stage.definitions.breaks(f"kept:{view.id}/{number + 1}", Problem("", "half saved"))
+        with pytest.raises(DefinitionError, match="half saved"):
+            await stage.engine.update(OWNER, view.name, change=AGAIN)
+        await asyncio.sleep(1)
+        assert max(numbers(stage)) == number
+        await stage.until(lambda: stage.engine.service(OWNER, view.name).state == "ready")
 
     play(scene)
 
