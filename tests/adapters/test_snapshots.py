@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -281,18 +282,20 @@ def test_a_folder_that_is_gone_cannot_be_kept(directory: Path, model: Path) -> N
         keep(directory, model)
 
 
-@pytest.fixture
+@contextmanager
 def small_files_only() -> Iterator[None]:
-    """A limit of the size of files stands for the full disk."""
+    """A limit of the size of files stands for the full disk. No fixture: what runs the tests writes files, too."""
     former, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, former[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, former)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_is_told_from_a_folder_that_cannot_be_read(
-    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the copies lie in the folder itself, and where the error is of a link to the original."""
     (model / "b.bin").write_bytes(b"b" * 9000)
@@ -303,8 +306,7 @@ def test_a_full_disk_is_told_from_a_folder_that_cannot_be_read(
     monkeypatch.setattr(os, "symlink", no_space)
     with pytest.raises(StoreError, match=r"cannot be copied to .*: no space left on device"):
         keep(directory, model, file_bytes=100)
-    request.getfixturevalue("small_files_only")
-    with pytest.raises(StoreError, match="file too large"):
+    with small_files_only(), pytest.raises(StoreError, match="file too large"):
         keep(model / "data", model)
 
 
@@ -337,13 +339,10 @@ def test_a_cancelled_copy_ends_after_the_file_that_it_is_at(
     asyncio.run(body())
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    directory: Path, model: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(directory: Path, model: Path) -> None:
     (model / "a.py").write_bytes(b"a")
     (model / "b.bin").write_bytes(b"b" * 9000)
-    request.getfixturevalue("small_files_only")
-    with pytest.raises(StoreError, match="cannot be copied to") as caught:
+    with small_files_only(), pytest.raises(StoreError, match="cannot be copied to") as caught:
         keep(directory, model)
     assert "\n" not in str(caught.value)
     assert [path for path in directory.rglob("*") if path.is_file()] == []
