@@ -1,5 +1,7 @@
 # `make demo` shows the product, `make test` proves it. Each does all of its own set-up in .venv.
 PYTHON ?= python3
+# Processes that share the tests: one of the two has the tests with a Hub, which mostly wait. WORKERS=0: in this one.
+WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -23,7 +25,7 @@ hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a
 	deploy/images/build.sh hub6 hub5 site
 
 test: lint ## everything that this machine can run; what it lacks is listed by name at the end
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents
 	$(BIN)/ruff check .
