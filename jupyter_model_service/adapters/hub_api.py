@@ -9,7 +9,7 @@ The scopes that the calls need are named at each method.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -123,7 +123,13 @@ class HubApi:
         return found.servers.get(name) if found is not None else None
 
     async def start_server(
-        self, user: str, name: str, options: Mapping[str, Any], *, patience: float | None = None
+        self,
+        user: str,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+        waits: Callable[[HubUnavailable], None] = lambda failure: None,
     ) -> StartAnswer:
         """Ask for a named server. Returns when the Hub does, at most a minute later. ``servers``.
 
@@ -141,6 +147,7 @@ class HubApi:
             limit=BLOCKING_SECONDS,
             patience=patience,
             again=False,
+            waits=waits,
         )
         self._calls.check(answer)
         return StartAnswer(pending=answer.status_code == 202)

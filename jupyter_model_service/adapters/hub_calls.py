@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -30,6 +30,7 @@ class Lane:
     def __init__(self, width: int) -> None:
         self.room = asyncio.Semaphore(width)
         self.closed_until = 0.0  # of the monotonic clock
+        self.why: HubUnavailable | None = None  # what it was closed by
 
 
 class HubCalls:
@@ -64,9 +65,10 @@ class HubCalls:
         limit: float = QUICK_SECONDS,
         patience: float | None = None,
         again: bool = True,
+        waits: Callable[[HubUnavailable], None] = lambda failure: None,
     ) -> httpx.Response:
         """The answer, whatever its status but those that mean "later". ``again``: a call that may have arrived may be
-        made once more. ``limit`` is for one attempt."""
+        made once more. ``limit`` is for one attempt. ``waits`` is told what each pause is for."""
         end = self._clock.monotonic() + (self._patience if patience is None else patience)
         pauses = _pauses()
         while True:
@@ -76,6 +78,8 @@ class HubCalls:
                     raise HubUnavailable(
                         f"The Hub at {self.url} is to be left alone for now.", retry_after=held, sent=False
                     )
+                if lane.why is not None:
+                    waits(lane.why)
                 await self._clock.sleep(held)
             try:
                 answer = await self._once(lane, method, path, body, params, headers, limit)
@@ -89,8 +93,10 @@ class HubCalls:
                 if answer.status_code in (429, 503) and failure.retry_after is not None:
                     pause = min(failure.retry_after, LONGEST_RETRY)
                     lane.closed_until = max(lane.closed_until, self._clock.monotonic() + pause)
+                    lane.why = failure
             if (failure.sent and not again) or self._clock.monotonic() + pause > end:
                 raise failure
+            waits(failure)
             await self._clock.sleep(pause * random.uniform(1.0, 1.25))  # not all of us at the same instant
 
     async def _once(

@@ -99,13 +99,15 @@ class HubServers:
         done: Callable[[ServerState], bool],
         limit: float,
         tell: Callable[[ServerState], None] = lambda state: None,
+        waits: Callable[[str], None] = lambda reason: None,
     ) -> ServerState:
         """Start the server that the options name and wait until ``done``, at most ``limit`` seconds. ``LaunchError``
-        with the stage when it did not come up, ``HubUnavailable``; however it ends, what is there is the caller's."""
+        with the stage when it did not come up, ``HubUnavailable``; however it ends, what is there is the caller's.
+        ``waits`` is told why a Hub that is not there, or says "later", is waited for."""
         user, name = options.user, options.server
         body = enveloped(summary, self._sealer.seal(options.to_plain()))
         end = self._clock.monotonic() + limit
-        posted = await self._post(user, name, body)
+        posted = await self._post(user, name, body, waits)
         attempts = 1
         for pause in _pauses():
             server = await self._api.server(user, name, patience=self._patience)
@@ -119,7 +121,7 @@ class HubServers:
                         f"The Hub did not start the server {name}: {posted.refused or gone}".rstrip(".") + ".",
                         stage="hub",
                     )
-                posted, attempts = await self._post(user, name, body), attempts + 1  # it never reached the Hub
+                posted, attempts = await self._post(user, name, body, waits), attempts + 1  # it never reached the Hub
             elif state is not None:
                 if server.pending != "stop" and done(state):
                     return state
@@ -134,9 +136,11 @@ class HubServers:
             await self._clock.sleep(pause)
         raise AssertionError("pauses never end")
 
-    async def _post(self, user: str, name: str, body: Mapping[str, Any]) -> _Posted:
+    async def _post(self, user: str, name: str, body: Mapping[str, Any], waits: Callable[[str], None]) -> _Posted:
         try:
-            await self._api.start_server(user, name, body, patience=self._patience)
+            await self._api.start_server(
+                user, name, body, patience=self._patience, waits=lambda failure: waits(str(failure))
+            )
         except HubUnavailable as error:
             if not error.sent:
                 raise

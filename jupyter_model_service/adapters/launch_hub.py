@@ -172,7 +172,7 @@ class HubLauncher:
         while True:
             left = end - self._clock.monotonic()
             try:
-                return await self._servers.start(options, summary, done=_is_placed, limit=left)
+                return await self._servers.start(options, summary, done=_is_placed, limit=left, waits=request.tell)
             except LaunchError as error:
                 if error.stage not in WAITS or end - self._clock.monotonic() < self._gpu_wait:
                     raise
