@@ -5,6 +5,7 @@ Who is in which network and who has the engine's socket are facts of these files
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -60,6 +61,8 @@ class Site:
 
     def __post_init__(self) -> None:
         shutil.copytree(COMPOSE, self.folder)
+        self.prefix = f"10.213.{secrets.randbelow(256)}"
+        self.bridge = f"br-{self.name[-11:]}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -68,7 +71,7 @@ class Site:
         own = {
             "HUB_NAME": self.name, "COMPOSE_PROJECT_NAME": self.name, "HUB_IMAGE": self.image,
             "NOTEBOOK_IMAGE": self.notebook_image, "PUBLIC_ADDRESS": address, "PUBLIC_URL": self.url.rstrip("/"),
-            "HUB_PASSWORD": self.password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
+            "REPLICAS_PREFIX": self.prefix, "REPLICAS_BRIDGE": self.bridge, "HUB_PASSWORD": self.password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
         }  # fmt: skip
         lines = (self.folder / "example.env").read_text().splitlines()
         told = [
@@ -193,9 +196,36 @@ def deploy_site(
             site.run("./remove.sh", "--volumes")
 
 
+@contextlib.contextmanager
+def rules(site: Site) -> Iterator[None]:
+    """Those of docs/admin.md for compose, for this site's bridge and addresses."""
+    (block,) = re.findall(r"^```bash compose\n(.*?)^```$", (ROOT / "docs" / "admin.md").read_text(), re.M | re.S)
+    lines = block.replace("br-models", site.bridge).replace("10.213.77", site.prefix).splitlines()
+    environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    try:
+        for line in lines:
+            subprocess.run(line, shell=True, env=environment, check=True, timeout=30)
+        yield
+    finally:
+        for line in lines:
+            subprocess.run(line.replace(" -I ", " -D "), shell=True, env=environment, check=False, timeout=30)
+
+
 def call(endpoint: str, token: str | None) -> int:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx.post(f"{endpoint}noop", headers=headers, timeout=60, trust_env=False).status_code
+
+
+def check_rules(site: Site, replica: Any) -> None:
+    """With the rules of the guide another replica reaches neither the model nor the proxy; the Hub's container does."""
+    model, proxy = ((site.address(each, "replicas"), 8000) for each in (replica, site.container("proxy")))
+    other = site.engine.containers.run(
+        replica.image, ["sleep", "99"], name=f"{site.name}-other", network=f"{site.name}-replicas", detach=True
+    )
+    assert site.reached(other, model, proxy) == ["reached"] * 2
+    with rules(site):
+        assert site.reached(other, model, proxy) == ["not reached"] * 2
+        assert site.reached(site.container("hub"), model) == ["reached"]
 
 
 def test_a_service_is_deployed_and_called_and_nothing_is_left(deploy_site: Callable[[bool], Site]) -> None:
@@ -219,6 +249,9 @@ def test_a_service_is_deployed_and_called_and_nothing_is_left(deploy_site: Calla
     ports = [(site.address(hub, network), port) for network in ("replicas", "notebooks") for port in (8081, 8910)]
     proxy = site.address(site.container("proxy"), "replicas")
     assert site.reached(replica, *ports, (proxy, 8001), model) == ["not reached"] * 5 + ["reached"]
+
+    if os.geteuid() == 0:  # else nobody can make rules
+        check_rules(site, replica)
 
     site.run("./remove.sh")
     assert site.left() == [f"{site.name}-{each}" for each in ("home-alice", "hub", "model-service")]
