@@ -7,10 +7,12 @@
 | a virtual environment, ``node_modules`` | a link to the original |
 | a link to something that is copied | a link inside the copy |
 | a link to anything else | a link to the same place |
+| what this user may not read | a link to the original |
 | ``.git``, ``__pycache__``, ``.ipynb_checkpoints`` | nothing; a link into one of these points to the original |
 | pipes, sockets, devices | nothing |
 
-Links are never followed, and every file is opened so that what was put in its place meanwhile is not either.
+Links are never followed, and every name is opened below the descriptor of its folder, so that what was put in the place
+of a folder or a file meanwhile is not either.
 """
 
 from __future__ import annotations
@@ -37,6 +39,11 @@ LINKED_WHOLE = frozenset({"node_modules"})
 ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")  # what is in a virtual environment and nowhere else
 ATTEMPTS = 3  # at a file that changes while it is copied
 CHUNK = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# What opening says of something that was put in the place of what was listed: a link, a pipe, a file for a folder.
+_SWAPPED = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EMLINK)
+_GONE = (errno.ENOENT, errno.ESTALE, *_SWAPPED)
 _FICLONE = 0x40049409  # ioctl of Linux: share the blocks of another file
 
 
@@ -51,13 +58,14 @@ def too_many_bytes(limits: SnapshotLimits) -> str:
 @dataclass(frozen=True)
 class Entry:
     """``name`` is relative to the folder. ``kind``: ``folder``, ``file``, ``link`` (as it is, to ``target``),
-    ``whole`` (a file or folder of which only a link to the original is made)."""
+    ``whole`` (a file or folder of which only a link to the original is made). ``status`` is the name's own."""
 
     name: str
     kind: str
     status: os.stat_result
     target: str = ""
     outside: bool = False  # a link that leaves the folder
+    unreadable: bool = False
 
     @property
     def mark(self) -> tuple[str, int, int] | None:
@@ -73,6 +81,48 @@ class Done:
     files: int = 0
     bytes: int = 0
     linked: int = 0
+    unreadable: bool = False
+
+
+class Opened:
+    """A model folder, and one folder in it at a time, by descriptors. ``root`` has no links in its path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with _named(root):
+            self._root = os.open(root, _FOLDER)
+        self._name, self._here = "", self._root
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+        os.close(self._root)
+
+    def folder(self, name: str) -> int:
+        """The descriptor of the folder ``name``, until the next call; ``OSError`` where there is none any more."""
+        if name != self._name:
+            self._leave()
+            for part in name.split(os.sep) if name else ():
+                try:
+                    with _named(self.root / name):
+                        below = os.open(part, _FOLDER, dir_fd=self._here)
+                finally:
+                    self._leave()
+                self._here = below
+            self._name = name
+        return self._here
+
+    def replaced(self) -> bool:
+        """Whether another folder, or none, is at its path now."""
+        there, here = _identity(self.root), os.fstat(self._root)
+        return there != (here.st_dev, here.st_ino)
+
+    def _leave(self) -> None:
+        if self._here != self._root:
+            os.close(self._here)
+        self._name, self._here = "", self._root
 
 
 def _mark(status: os.stat_result) -> tuple[str, int, int]:
@@ -83,10 +133,12 @@ def _mark(status: os.stat_result) -> tuple[str, int, int]:
 # --- looking -----------------------------------------------------------------------------------------
 
 
-def scan(root: Path, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[], None] = lambda: None) -> list[Entry]:
+def scan(
+    opened: Opened, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[], None] = lambda: None
+) -> list[Entry]:
     """Everything that gets a place in the copy, folders before what is in them. ``avoid`` is the folder that copies are
-    made in: it may lie within ``root``. ``TooMuch`` as soon as a limit is passed; ``OSError`` for what cannot be read.
-    ``go_on`` is called now and then and may raise."""
+    made in: it may lie within the model's. ``TooMuch`` as soon as a limit is passed; ``OSError`` when the folder itself
+    cannot be read. ``go_on`` is called now and then and may raise."""
     found: list[Entry] = []
     total = 0
     own = _identity(avoid)
@@ -94,12 +146,15 @@ def scan(root: Path, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[],
     while waiting:
         inside = waiting.pop()
         go_on()
-        for entry in _listed(root / inside, must_be=not inside):
+        for entry in _listed(opened, inside):
             name = os.path.join(inside, entry.name)
             try:
-                found_one = _entry(root, name, entry, limits, own)
-            except FileNotFoundError:  # gone since it was listed
-                continue
+                with _named(opened.root / name):
+                    found_one = _entry(opened, name, entry, limits, own)
+            except OSError as error:
+                if error.errno in _GONE:  # since it was listed
+                    continue
+                raise
             if found_one is None:
                 continue
             found.append(found_one)
@@ -114,14 +169,14 @@ def scan(root: Path, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[],
     return found
 
 
-def _listed(folder: Path, *, must_be: bool) -> list[os.DirEntry[str]]:
+def _listed(opened: Opened, inside: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as entries:
+        with _named(opened.root / inside), os.scandir(opened.folder(inside)) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        if must_be:
-            raise
-        return []  # gone since it was listed
+    except OSError as error:
+        if inside and error.errno in _GONE:  # since it was listed
+            return []
+        raise
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -133,39 +188,59 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _entry(
-    root: Path, name: str, entry: os.DirEntry[str], limits: SnapshotLimits, own: tuple[int, int] | None
+    opened: Opened, name: str, entry: os.DirEntry[str], limits: SnapshotLimits, own: tuple[int, int] | None
 ) -> Entry | None:
     if entry.name in LEFT_OUT:
         return None
-    status = entry.stat(follow_symlinks=False)
+    inside = opened.folder(os.path.dirname(name))
+    status = os.stat(entry.name, dir_fd=inside, follow_symlinks=False)
     mode = status.st_mode
     if stat.S_ISLNK(mode):
-        target, outside = link_target(root, name, os.readlink(root / name))
+        target, outside = link_target(opened.root, name, os.readlink(entry.name, dir_fd=inside))
         return Entry(name, "link", status, target, outside)
     if stat.S_ISDIR(mode):
         if (status.st_dev, status.st_ino) == own:
             return None
-        whole = entry.name in LINKED_WHOLE or any(os.path.lexists(root / name / m) for m in ENVIRONMENT_MARKS)
-        return Entry(name, "whole" if whole else "folder", status)
+        if entry.name in LINKED_WHOLE:
+            return Entry(name, "whole", status)
+        try:
+            return Entry(name, "whole" if _is_environment(entry.name, inside) else "folder", status)
+        except PermissionError:
+            return Entry(name, "whole", status, unreadable=True)
     if stat.S_ISREG(mode):
         return Entry(name, "whole" if status.st_size > limits.file_bytes else "file", status)
     return None
 
 
+def _is_environment(name: str, inside: int) -> bool:
+    folder = os.open(name, _FOLDER, dir_fd=inside)
+    try:
+        for mark in ENVIRONMENT_MARKS:
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(mark, dir_fd=folder, follow_symlinks=False)
+                return True
+        return False
+    finally:
+        os.close(folder)
+
+
 def link_target(root: Path, name: str, text: str) -> tuple[str, bool]:
     """What the link ``name`` says in the copy, and whether that leads out of it. ``root`` has no links in its path.
 
-    A relative text that never climbs above the root means the same in the copy, whatever it passes through.
+    A relative text means the same in the copy if it never climbs above the root, passes through nothing that is left
+    out, and does not go down and up again: what it goes down into may be a link to the original, and up from there is
+    the original's folder.
     """
     base, here = str(root), os.path.dirname(name)
+    as_it_is = not os.path.isabs(text) and not _climbs(here, text) and not _detours(text)
     full = os.path.join(base, here, text)
     reached = os.path.realpath(full)
     within = _relative(reached, base)
     if within is not None and LEFT_OUT.isdisjoint(within.split(os.sep)):
-        if not os.path.isabs(text) and not _climbs(here, text):
+        if as_it_is:
             return text, False
         return os.path.relpath(os.path.join(base, within), os.path.join(base, here)), False
-    if within is None and not os.path.isabs(text) and not _climbs(here, text):
+    if within is None and as_it_is:
         return text, False  # through another link, which is the one that leaves
     if os.path.isabs(text):
         return text, True
@@ -182,6 +257,12 @@ def _relative(path: str, base: str) -> str | None:
     return path[len(start) :] if path.startswith(start) else None
 
 
+def _detours(text: str) -> bool:
+    parts = [part for part in text.split(os.sep) if part not in ("", ".")]
+    down = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+    return ".." in parts[down:] or not LEFT_OUT.isdisjoint(parts)
+
+
 def _climbs(here: str, text: str) -> bool:
     depth = len([part for part in here.split(os.sep) if part])
     for part in text.split(os.sep):
@@ -194,9 +275,9 @@ def _climbs(here: str, text: str) -> bool:
 # --- copying -----------------------------------------------------------------------------------------
 
 
-def copy_entry(entry: Entry, root: Path, place: Path, limits: SnapshotLimits) -> Done | None:
+def copy_entry(entry: Entry, opened: Opened, place: Path, limits: SnapshotLimits) -> Done | None:
     """``None`` when it is not there any more."""
-    source, target = root / entry.name, place / entry.name
+    source, target = opened.root / entry.name, place / entry.name
     if entry.kind == "folder":
         target.mkdir(mode=0o700)
         return Done(None)
@@ -205,20 +286,23 @@ def copy_entry(entry: Entry, root: Path, place: Path, limits: SnapshotLimits) ->
         return Done(entry.mark, linked=int(entry.outside))
     if entry.kind == "whole":
         os.symlink(source, target)
-        return Done(entry.mark, linked=1)
-    return _copy_file(source, target, limits)
+        return Done(entry.mark, linked=1, unreadable=entry.unreadable)
+    return _copy_file(entry, opened, target, limits)
 
 
-def _copy_file(source: Path, target: Path, limits: SnapshotLimits) -> Done | None:
+def _copy_file(entry: Entry, opened: Opened, target: Path, limits: SnapshotLimits) -> Done | None:
     """A file that changes meanwhile is read again; one that never rests (a log) is taken as it was read, and counts as
     changed from then on."""
+    source, (folder, name) = opened.root / entry.name, os.path.split(entry.name)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+            with _named(source):
+                descriptor = os.open(name, _FILE, dir_fd=opened.folder(folder))
+        except PermissionError:
+            os.symlink(source, target)
+            return Done(entry.mark, linked=1, unreadable=True)
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):  # something else took its place
+            if error.errno in _GONE:  # or something else took its place
                 return None
             raise
         with open(descriptor, "rb", buffering=0) as reading:
@@ -277,10 +361,10 @@ def _shared(reading: int, writing: int) -> bool:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Any:
-    """An error of a read says of which file; one without a name is of the copy."""
+    """An error of a read says of which file, by its whole path; one without a name is of the copy."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if not isinstance(error.filename, (str, bytes)) or not os.path.isabs(error.filename):
             error.filename = str(path)
         raise

@@ -11,7 +11,8 @@ may put that one back. So each has a folder of its own, and what lies beside tha
 
 The order makes every instant safe: a copy gets its name when it is complete, and before the store knows the revision;
 it loses its name after the store has forgotten it. ``snapshot_tree`` says what is copied and what is linked.
-Everything here blocks, so it runs in threads of its own.
+Everything here blocks, for ever where a file system hangs: each piece of work has a thread of its own, which nobody
+waits for at the end, so that one folder that hangs keeps nobody from another one.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import stat
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,14 +35,17 @@ from jupyter_model_service.core.revision import Kept, SnapshotLimits
 from jupyter_model_service.errors import InvalidRequest, ModelServiceError, StoreError
 from jupyter_model_service.ports import KeptKey
 
-from .snapshot_tree import Entry, TooMuch, copy_entry, scan, too_many_bytes
+from .daemon_threads import in_thread
+from .snapshot_removal import GONE, children, discard, marks_file, remove_all
+from .snapshot_tree import Done, Entry, Opened, TooMuch, copy_entry, scan, too_many_bytes
 
 __all__ = ["LocalSnapshots"]
 
 NAMES_SHOWN = 5  # of changed files
 NAME_LENGTH = 200  # characters of one of them
+TRIES = 3  # at a folder that loses files while it is copied
 CANCEL_PATIENCE = 5.0  # seconds for a cancelled copy to clean up; one that hangs in a file system does it when it can
-_NEW, _GONE = ".new-", ".gone-"
+_NEW = ".new-"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,14 @@ Mark = tuple[str, int, int]
 
 class _Cancelled(Exception):
     pass
+
+
+class _Shrank(Exception):
+    """Files went away while the folder was copied: the copy would be neither what was there before nor after."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
 
 
 class LocalSnapshots:
@@ -67,8 +78,8 @@ class LocalSnapshots:
         self._strangers_told = False
         self._limits = limits or SnapshotLimits()
         self._told_every = told_every
-        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="snapshots")
-        self._lookers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="snapshots-look")
+        self._hanging: dict[str, asyncio.Future[Kept]] = {}  # folders, of which the last copy was given up and runs on
+        self._looks: dict[str, asyncio.Future[Sequence[str]]] = {}  # by folder, the last one
         self._moving = asyncio.Lock()  # names appear and disappear under it
         self._under_way: set[str] = set()  # names of unfinished copies
 
@@ -84,6 +95,11 @@ class LocalSnapshots:
         owner: str = "",
         image: str | None = None,
     ) -> Kept:
+        if folder in self._hanging:
+            raise StoreError(
+                f"The last copy of {folder} was given up and still hangs in the file system: see that it is well, or "
+                "name a folder on another one."
+            )
         temporary = f"{_NEW}{number}-{secrets.token_hex(4)}"
         place = self._own / service_id / temporary
         cancelled = threading.Event()
@@ -94,7 +110,7 @@ class LocalSnapshots:
                 loop.call_soon_threadsafe(progress, files, size)
 
         self._under_way.add(temporary)
-        job = loop.run_in_executor(self._threads, self._copy, Path(folder), place, tell, cancelled)
+        job = in_thread(f"copy of {folder}", self._copy, Path(folder), place, tell, cancelled)
         moved: asyncio.Future[Kept] | None = None
         try:
             kept = await asyncio.shield(job)
@@ -107,9 +123,12 @@ class LocalSnapshots:
             cancelled.set()
             await _outlast([each for each in (job, moved) if each is not None])
             if moved is not None:
-                await asyncio.shield(self._run(_discard, place.parent / str(number)))
+                await asyncio.shield(self._run(discard, place.parent / str(number)))
             elif job.done():
-                await asyncio.shield(self._run(_discard, place))
+                await asyncio.shield(self._run(discard, place))
+            else:
+                self._hanging[folder] = job
+                job.add_done_callback(lambda _: self._hanging.pop(folder, None))
             raise
         finally:
             # A copy that hangs in a file system removes what it made when it comes back.
@@ -118,9 +137,12 @@ class LocalSnapshots:
     async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
         if kept.kind != "copy" or kept.path is None:
             return ()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._lookers, self._changed, Path(kept.path), Path(folder)
-        )
+        while (former := self._looks.get(folder)) is not None and not former.done():
+            await asyncio.wait({former})  # one thread at most hangs in a folder
+        look = in_thread(f"look at {folder}", self._changed, Path(kept.path), Path(folder))
+        self._looks[folder] = look
+        look.add_done_callback(lambda done: self._looks.pop(folder) if self._looks.get(folder) is done else None)
+        return await asyncio.shield(look)
 
     async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
         async with self._moving:
@@ -131,7 +153,7 @@ class LocalSnapshots:
             except asyncio.CancelledError:
                 await _outlast([condemning])  # what is kept after this must not be taken for what was unwanted before
                 raise
-        await asyncio.shield(self._run(_remove_all, doomed))
+        await asyncio.shield(self._run(remove_all, doomed))
         if self._own != self.directory:
             await asyncio.shield(self._run(self._tidy))
 
@@ -141,15 +163,25 @@ class LocalSnapshots:
         """The copy under its temporary name, with its list of marks beside it."""
         root = Path(os.path.realpath(folder))
         try:
+            for _ in range(TRIES - 1):
+                with contextlib.suppress(_Shrank):
+                    return self._copied(root, place, tell, cancelled)
+                discard(place)
             return self._copied(root, place, tell, cancelled)
         except _Cancelled:
-            _discard(place)
+            discard(place)
             return Kept(why="cancelled")  # for nobody: who waited was cancelled
+        except _Shrank as shrank:
+            discard(place)
+            raise InvalidRequest(
+                f"Files of {_shown(str(root))} go away while it is copied ({_some(shrank.names)}): update again when "
+                "nothing changes there."
+            ) from None
         except OSError as error:
-            _discard(place)
+            discard(place)
             raise _explained(error, root, self.directory) from error
         except BaseException:
-            _discard(place)
+            discard(place)
             raise
 
     def _copied(self, root: Path, place: Path, tell: Callable[[int, int], None], cancelled: threading.Event) -> Kept:
@@ -157,61 +189,87 @@ class LocalSnapshots:
             if cancelled.is_set():
                 raise _Cancelled
 
-        try:
-            entries = scan(root, self._limits, avoid=self.directory, go_on=go_on)
-        except TooMuch as much:
-            return Kept(why=str(much))
+        with Opened(root) as opened:
+            try:
+                entries = scan(opened, self._limits, avoid=self.directory, go_on=go_on)
+                kept, gone = self._filled(entries, opened, place, tell, go_on)
+                if kept.kind == "copy":
+                    later = scan(opened, self._limits, avoid=self.directory, go_on=go_on)
+                    gone += _lost(entries, later if not opened.replaced() else ())
+            except TooMuch as much:
+                discard(place)
+                return Kept(why=str(much))
+        if gone:
+            raise _Shrank(sorted({*gone}))
+        return kept
+
+    def _filled(
+        self,
+        entries: Sequence[Entry],
+        opened: Opened,
+        place: Path,
+        tell: Callable[[int, int], None],
+        go_on: Callable[[], None],
+    ) -> tuple[Kept, list[str]]:
+        """The copy, and what of it was not there any more."""
         _private(place.parent.parent)
         _private(place.parent)
         place.mkdir(mode=0o700)
         marks: dict[str, Mark] = {}
+        gone: list[str] = []
+        unread: list[str] = []
         files = size = linked = 0
         next_told = time.monotonic() + self._told_every
         for entry in entries:
             go_on()
-            done = copy_entry(entry, root, place, self._limits)
-            if done is None:  # gone since the look
+            done: Done | None = copy_entry(entry, opened, place, self._limits)
+            if done is None:
+                gone.append(entry.name)
                 continue
             if done.mark is not None:
                 marks[entry.name] = done.mark
+            if done.unreadable:
+                unread.append(entry.name)
             files, size, linked = files + done.files, size + done.bytes, linked + done.linked
             if size > self._limits.bytes:  # files grew under our hands
-                _discard(place)
-                return Kept(why=too_many_bytes(self._limits))
+                raise TooMuch(too_many_bytes(self._limits))
             if time.monotonic() > next_told:
                 tell(files, size)
                 next_told = time.monotonic() + self._told_every
         go_on()
         _restore_times(entries, place)
-        _write_private(_marks_file(place), json.dumps({"format": 1, "marks": marks}))
-        return Kept("copy", str(place), files, size, linked)
+        _write_private(marks_file(place), json.dumps({"format": 1, "marks": marks}))
+        why = f"{_some(unread)} cannot be read, so the copy has links to what is there" if unread else None
+        return Kept("copy", str(place), files, size, linked, why), gone
 
     def _publish(self, place: Path, number: int, kept: Kept) -> Kept:
         """Give the copy its name; what a killed gateway left under that name goes."""
         final = place.parent / str(number)
         try:
             if os.path.lexists(final):
-                _discard(final)
-            os.rename(_marks_file(place), _marks_file(final))
+                discard(final)
+            os.rename(marks_file(place), marks_file(final))
             os.rename(place, final)
         except OSError as error:
-            _discard(place)
+            discard(place)
             raise _explained(error, place, self.directory) from error
-        return Kept(kept.kind, str(final), kept.files, kept.bytes, kept.linked)
+        return replace(kept, path=str(final))
 
     # --- looking ---
 
     def _changed(self, copy: Path, folder: Path) -> Sequence[str]:
         try:
-            kept: Mapping[str, Sequence[Any]] = json.loads(_marks_file(copy).read_bytes())["marks"]
+            kept: Mapping[str, Sequence[Any]] = json.loads(marks_file(copy).read_bytes())["marks"]
         except (OSError, ValueError, KeyError, TypeError):
             return ()
         # More than twice as many files as may be kept are not worth the look.
         limits = SnapshotLimits(self._limits.file_bytes, 1 << 62, 2 * self._limits.files + 100)
+        entries: Sequence[Entry] = ()
         try:
-            entries = scan(Path(os.path.realpath(folder)), limits, avoid=self.directory)
+            with Opened(Path(os.path.realpath(folder))) as opened:
+                entries = scan(opened, limits, avoid=self.directory)
         except FileNotFoundError:
-            entries = []
+            pass
         except (OSError, TooMuch):
             return ()
         now = {entry.name: entry.mark for entry in entries if entry.mark is not None}
@@ -224,16 +282,16 @@ class LocalSnapshots:
     def _condemn(self, wanted: Collection[KeptKey], under_way: Collection[str]) -> list[Path]:
         """Take the names from what nobody needs; the work of removing it may then take as long as it takes."""
         doomed: list[Path] = []
-        for service in _children(self._own):
-            for path in _children(service):
+        for service in children(self._own):
+            for path in children(service):
                 number = path.name.removesuffix(".json")
                 if number.isdecimal() and (service.name, int(number)) in wanted:
                     continue
                 if path.name.removesuffix(".json") in under_way:
                     continue
                 gone = path
-                if not path.name.startswith(_GONE):
-                    gone = path.with_name(f"{_GONE}{path.name.lstrip('.')}-{secrets.token_hex(4)}")
+                if not path.name.startswith(GONE):
+                    gone = path.with_name(f"{GONE}{path.name.lstrip('.')}-{secrets.token_hex(4)}")
                     with contextlib.suppress(OSError):
                         os.rename(path, gone)
                 doomed.append(gone)
@@ -244,18 +302,18 @@ class LocalSnapshots:
     def _tidy(self) -> None:
         with contextlib.suppress(OSError):
             self._own.rmdir()  # nothing is kept
-        strangers = sorted(_shown(path.name) for path in _children(self.directory) if path != self._own)
+        strangers = sorted(path.name for path in children(self.directory) if path != self._own)
         if strangers and not self._strangers_told:
             self._strangers_told = True
             log.warning(
                 "%s holds files of revisions that this database does not know (%s): they stay, for the database that "
                 "knows them; remove them if there is none.",
                 self.directory,
-                ", ".join(strangers[:NAMES_SHOWN]) + (", …" if len(strangers) > NAMES_SHOWN else ""),
+                _some(strangers),
             )
 
     def _run(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        return in_thread("snapshots", function, *args)
 
 
 async def _outlast(jobs: Sequence[asyncio.Future[Any]]) -> None:
@@ -266,6 +324,17 @@ async def _outlast(jobs: Sequence[asyncio.Future[Any]]) -> None:
         await asyncio.wait(jobs, timeout=CANCEL_PATIENCE)
 
 
+def _lost(before: Sequence[Entry], after: Sequence[Entry]) -> list[str]:
+    """What is not there any more, or is something of another kind."""
+    there = {entry.name: stat.S_IFMT(entry.status.st_mode) for entry in after}
+    return [entry.name for entry in before if there.get(entry.name) != stat.S_IFMT(entry.status.st_mode)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(map(_shown, names[:NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
 def _differs(kept: Sequence[Any] | None, now: Mark | None) -> bool:
     return kept is None or now is None or tuple(kept) != now
 
@@ -274,18 +343,6 @@ def _shown(name: str) -> str:
     """As text that JSON and terminals can take, whatever bytes the name has."""
     text = os.fsencode(name).decode("utf-8", "replace")
     return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
-
-
-def _marks_file(copy: Path) -> Path:
-    return copy.with_name(copy.name + ".json")
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _private(folder: Path) -> None:
@@ -305,46 +362,6 @@ def _restore_times(entries: Sequence[Entry], place: Path) -> None:
                 path = place / entry.name
                 os.utime(path, ns=(entry.status.st_atime_ns, entry.status.st_mtime_ns))
                 os.chmod(path, stat.S_IMODE(entry.status.st_mode) & 0o777 | 0o700)  # we must be able to remove it
-
-
-def _discard(copy: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(_marks_file(copy))
-    _remove(copy)
-    with contextlib.suppress(OSError):
-        copy.parent.rmdir()  # the folder of a service of which nothing was kept
-
-
-def _remove_all(doomed: Sequence[Path]) -> None:
-    for path in doomed:
-        if path.name.startswith(_GONE):
-            _remove(path)
-        else:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
-
-def _remove(path: Path) -> None:
-    """Also what a model has made unwritable. What cannot be removed now is tried again at the next collection."""
-
-    def again(function: Callable[..., Any], name: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
-            if not os.path.islink(name) and os.path.isdir(name):
-                os.chmod(name, 0o700)
-                shutil.rmtree(name, ignore_errors=True)
-            else:
-                os.unlink(name)
-
-    try:
-        is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return
-    if is_folder:
-        shutil.rmtree(path, onerror=again)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _explained(error: OSError, root: Path, directory: Path) -> ModelServiceError:

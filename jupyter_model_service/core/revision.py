@@ -27,8 +27,9 @@ class Mount:
 @dataclass(frozen=True)
 class Kept:
     """What a revision has of its folder's files. ``kind`` is ``copy`` (as they were when the revision was made, in
-    ``path``) or ``live`` (read where they lie; ``why`` is the reason in one clause). ``files`` and ``bytes`` count what
-    was copied, ``linked`` what the copy only points to: it is as it is now, not as it was."""
+    ``path``; ``why`` says what of them could not be copied) or ``live`` (read where they lie; ``why`` is the reason in
+    one clause). ``files`` and ``bytes`` count what was copied, ``linked`` what the copy only points to: it is as it is
+    now, not as it was."""
 
     kind: str = "live"
     path: str | None = None

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 def unkept(kept: Kept) -> str:
     """To be said when a revision is made."""
     if kept.kind == "copy":
-        return ""
+        return f"; {kept.why}" if kept.why else ""
     return f"; its files are read where they lie, a rollback cannot bring them back: {kept.why or 'none are kept'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -15,7 +16,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,32 @@ def test_links_stay_inside_or_go_where_they_went(directory: Path, model: Path, t
     assert changed(directory, kept, model) == ["current", "v1/app.py"]
 
 
+def test_a_link_by_way_of_what_is_not_copied_leads_into_the_copy(directory: Path, model: Path, tmp_path: Path) -> None:
+    """Up from a link to the original, or from a folder that is left out, is the original's folder, or nothing."""
+    (model / "app.py").write_bytes(b"one")
+    for name in ("venv", ".git", "sub/deep"):
+        (model / name).mkdir(parents=True)
+    (model / "venv" / "pyvenv.cfg").write_bytes(b"cfg")
+    (tmp_path / "outside").write_bytes(b"out")
+    os.symlink(tmp_path / "outside", model / ".git" / "out")
+    os.symlink("venv", model / "alias")
+    links = {
+        "by_environment": ("venv/../app.py", "app.py"),
+        "by_alias": ("alias/../app.py", "app.py"),
+        "by_git": (".git/../app.py", "app.py"),
+        "sub/deep/by_git": ("../../.git/../app.py", "../../app.py"),
+        "in_environment": ("venv/pyvenv.cfg", "venv/pyvenv.cfg"),
+        "out_of_git": (".git/out", str(model / ".git" / "out")),
+    }
+    for name, (text, _) in links.items():
+        os.symlink(text, model / name)
+    copy = copy_of(keep(directory, model))
+    assert {name: os.readlink(copy / name) for name in links} == {name: kept for name, (_, kept) in links.items()}
+    assert all((copy / name).read_bytes() == (model / name).read_bytes() for name in links)
+    (model / "app.py").write_bytes(b"two")
+    assert {(copy / name).read_bytes() for name in links if "by" in name} == {b"one"}
+
+
 def test_a_folder_that_is_named_by_a_link_is_the_folder(directory: Path, model: Path, tmp_path: Path) -> None:
     (model / "app.py").write_bytes(b"one")
     os.symlink(str(tmp_path / "alias" / "app.py"), model / "again")
@@ -257,7 +284,7 @@ def test_a_file_that_grows_beyond_the_limit_while_it_is_copied_becomes_a_link(
     look = os.stat(source)
     entry = snapshot_tree.Entry("weights", "file", look)  # as it was at the look: small enough
     (tmp_path / "place").mkdir()
-    done = snapshot_tree.copy_entry(entry, model, tmp_path / "place", limits)
+    done = snapshot_tree.copy_entry(entry, snapshot_tree.Opened(model), tmp_path / "place", limits)
     assert done is not None
     assert (done.files, done.linked) == (0, 1)
     assert os.readlink(tmp_path / "place" / "weights") == str(source)
@@ -272,8 +299,171 @@ def test_what_took_a_files_place_is_not_followed(model: Path, tmp_path: Path) ->
     for replace in (lambda p: os.symlink("/etc/passwd", p), os.mkfifo, lambda p: None):
         (model / "app.py").unlink(missing_ok=True)
         replace(model / "app.py")
-        assert snapshot_tree.copy_entry(entry, model, tmp_path / "place", SnapshotLimits()) is None
+        assert (
+            snapshot_tree.copy_entry(entry, snapshot_tree.Opened(model), tmp_path / "place", SnapshotLimits()) is None
+        )
         assert os.listdir(tmp_path / "place") == []
+
+
+def test_a_folder_that_a_link_replaces_meanwhile_is_not_followed(
+    directory: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the moment between the look and the copy, which cannot be met from outside; then the link is the folder's."""
+    secret = tmp_path / "secret"
+    for folder in (model / "a" / "b", secret / "b"):
+        folder.mkdir(parents=True)
+        (folder / "key").write_bytes(bytes(folder.parent.name, "ascii"))
+    entry = snapshot_tree.Entry("a/b/key", "file", os.stat(model / "a" / "b" / "key"))
+    copy_entry, swapped = snapshots.copy_entry, False
+
+    def swapping(entry: Any, *arguments: Any) -> Any:
+        nonlocal swapped
+        if entry.name == "a/b/key" and not swapped:
+            swapped = True
+            shutil.rmtree(model / "a")
+            os.symlink(secret, model / "a")
+        return copy_entry(entry, *arguments)
+
+    monkeypatch.setattr(snapshots, "copy_entry", swapping)
+    kept = keep(directory, model)
+    assert (swapped, kept.files, kept.linked) == (True, 0, 1)
+    assert os.readlink(copy_of(kept) / "a") == str(secret)
+    with snapshot_tree.Opened(model) as opened:
+        assert copy_entry(entry, opened, tmp_path / "nowhere", SnapshotLimits()) is None
+        with pytest.raises(NotADirectoryError):
+            opened.folder("a/b")
+        assert [entry.name for entry in snapshot_tree.scan(opened, SnapshotLimits(), avoid=directory)] == ["a"]
+
+
+@pytest.mark.parametrize(("when", "losses"), [("before", 1), ("before", 99), ("after", 1), ("after", 99), ("away", 1)])
+def test_a_folder_that_loses_files_while_it_is_copied_is_copied_again(
+    losses: int, when: str, directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a checkout of another branch: half of the one and half of the other is no revision."""
+    for number in range(9):
+        (model / f"f{number}").write_bytes(b"x")
+    copy_entry, lost = snapshots.copy_entry, 0
+
+    def losing(entry: Any, *arguments: Any) -> Any:
+        nonlocal lost
+        here = entry.name == f"f{8 - lost}" and lost < losses
+        lost += here
+        if here and when != "after":
+            (model / entry.name).unlink()
+        done = copy_entry(entry, *arguments)
+        if here and when == "after":
+            (model / entry.name).unlink()
+        if here and when == "away":  # and back again
+            (model / entry.name).write_bytes(b"x")
+        return done
+
+    monkeypatch.setattr(snapshots, "copy_entry", losing)
+    if losses == 1:
+        kept = keep(directory, model)
+        left = 9 if when == "away" else 8
+        assert sorted(os.listdir(copy_of(kept))) == [f"f{number}" for number in range(left)]
+        assert (kept.files, changed(directory, kept, model)) == (left, [])
+    else:
+        with pytest.raises(InvalidRequest, match=r"Files of .*/model go away while it is copied \(f6\)"):
+            keep(directory, model)
+        assert lost == 3
+        assert list(directory.rglob("*")) == []
+
+
+def test_a_folder_that_is_exchanged_while_it_is_copied_is_copied_again(
+    directory: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a file system that goes away under it."""
+    (model / "app.py").write_bytes(b"one")
+    copy_entry, moved = snapshots.copy_entry, tmp_path / "moved"
+
+    def exchanging(*arguments: Any) -> Any:
+        if not moved.exists():
+            model.rename(moved)
+            model.mkdir()
+            (model / "app.py").write_bytes(b"two")
+        return copy_entry(*arguments)
+
+    monkeypatch.setattr(snapshots, "copy_entry", exchanging)
+    assert (copy_of(keep(directory, model)) / "app.py").read_bytes() == b"two"
+
+
+def test_a_folder_that_hangs_keeps_nobody_from_another_one(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system that is away cannot be had here, so the look is held up."""
+    scan, freed = snapshots.scan, threading.Event()
+
+    def hanging(opened: Any, *arguments: Any, **named: Any) -> Any:
+        if opened.root.name.startswith("away"):
+            freed.wait(60)
+        return scan(opened, *arguments, **named)
+
+    monkeypatch.setattr(snapshots, "scan", hanging)
+    monkeypatch.setattr(snapshots, "CANCEL_PATIENCE", 0.05)
+    names = ["well", *(f"away{number}" for number in range(12))]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_bytes(b"one")
+
+    async def body() -> None:
+        storage = LocalSnapshots(directory)
+
+        def keeping(name: str) -> Awaitable[Kept]:
+            return storage.keep(name, 1, str(tmp_path / name), lambda files, size: None)
+
+        kept = await keeping("well")
+        copies = [asyncio.ensure_future(keeping(name)) for name in names[1:]]
+        looks = [asyncio.ensure_future(storage.changed(kept, str(tmp_path / name))) for name in names[1:] * 3]
+        await asyncio.sleep(0.1)
+        assert threading.active_count() < 40, "one look at a time hangs in a folder"
+        for copy in copies:
+            copy.cancel()
+        await asyncio.wait(copies)
+        assert (await asyncio.wait_for(keeping("well"), 30)).files == 1
+        assert list(await asyncio.wait_for(storage.changed(kept, str(tmp_path / "well")), 30)) == []
+        for look in looks:
+            look.cancel()
+        hangs = f"The last copy of {tmp_path}/away3 was given up and still hangs in the file system"
+        with pytest.raises(StoreError, match=hangs):
+            await keeping("away3")
+        freed.set()
+        for _ in range(3000):
+            with contextlib.suppress(StoreError):
+                assert (await keeping("away3")).files == 1
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it came back, and is refused")
+
+    try:
+        asyncio.run(body())
+    finally:
+        freed.set()
+
+
+def test_a_program_ends_though_a_folder_hangs() -> None:
+    """A look, a copy and a definition, each of which would otherwise be waited for until the file system is back."""
+    script = textwrap.dedent("""
+        import asyncio, threading
+        from pathlib import Path
+        from jupyter_model_service.adapters import definition_file, snapshots
+        from jupyter_model_service.core.revision import Kept
+        hang = lambda *arguments, **named: threading.Event().wait()
+        snapshots.Opened = snapshots.marks_file = definition_file.load_definition = hang
+        async def body():
+            storage = snapshots.LocalSnapshots(Path("/nonexistent"))
+            tasks = [
+                asyncio.ensure_future(storage.keep("s1", 1, "/", lambda files, size: None)),
+                asyncio.ensure_future(storage.changed(Kept("copy", "/x"), "/")),
+                asyncio.ensure_future(definition_file.DefinitionFiles().load("/")),
+            ]
+            await asyncio.sleep(0.2)
+            print("over", flush=True)
+        snapshots.CANCEL_PATIENCE = 0.05
+        asyncio.run(body())
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "over\n"), done.stderr
 
 
 def test_a_folder_that_is_gone_cannot_be_kept(directory: Path, model: Path) -> None:
@@ -357,7 +547,8 @@ KEEPS = """
     if os.geteuid() == 0:  # a user whom mode bits hold back; the interpreter's own files may be root's
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
     try:
-        print(asyncio.run(LocalSnapshots(Path({directory!r})).keep("s1", 1, {model!r}, lambda files, size: None)).kind)
+        kept = asyncio.run(LocalSnapshots(Path({directory!r})).keep("s1", 1, {model!r}, lambda files, size: None))
+        print(*filter(None, [kept.kind, kept.why]))
     except ModelServiceError as error:
         print(type(error).__name__, error)
 """
@@ -384,22 +575,35 @@ def test_what_cannot_be_read_or_written_is_named(open_path: Path) -> None:
     (model / "sub").mkdir(parents=True)
     (model / "app.py").write_bytes(b"one")
     script = KEEPS.format(directory=str(directory), model=str(model))
-    (model / "sub").chmod(0o000)
+    model.chmod(0o000)
     said = said_by(script)
-    assert said.startswith(f"InvalidRequest {model}/sub cannot be copied into the revision: permission denied")
-    (model / "sub").chmod(0o755)
-    (model / "app.py").chmod(0o000)
-    said = said_by(script)
-    assert said.startswith(f"InvalidRequest {model}/app.py cannot be copied into the revision: permission denied")
+    assert said.startswith(f"InvalidRequest {model} cannot be copied into the revision: permission denied")
     assert said.count("\n") == 1
     assert not list(directory.glob("*"))
-    (model / "app.py").chmod(0o644)
+    model.chmod(0o755)
     shutil.rmtree(directory, ignore_errors=True)
     open_path.chmod(0o555)
     said = said_by(script)
     open_path.chmod(0o777)
     assert said.startswith(f"StoreError The files of {model} cannot be copied to {directory}: permission denied")
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_what_may_not_be_read_is_a_link_and_named(open_path: Path, mode: int) -> None:
+    """One ``lost+found`` must not keep the whole folder from being served."""
+    model, directory = open_path / "model", open_path / "revisions"
+    (model / "lost+found").mkdir(parents=True)
+    (model / "app.py").write_bytes(b"one")
+    (model / "key").write_bytes(b"secret")
+    (model / "key").chmod(mode & 0o111)
+    (model / "lost+found").chmod(mode)
+    said = said_by(KEEPS.format(directory=str(directory), model=str(model)))
+    assert said == "copy key, lost+found cannot be read, so the copy has links to what is there\n"
+    copy = directory / "s1" / "1"
+    assert (copy / "app.py").read_bytes() == b"one"
+    assert [os.readlink(copy / name) for name in ("key", "lost+found")] == [f"{model}/key", f"{model}/lost+found"]
+    (model / "lost+found").chmod(0o755)
 
 
 def test_what_a_model_made_unwritable_is_removed_all_the_same(open_path: Path) -> None:
