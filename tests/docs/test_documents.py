@@ -55,6 +55,16 @@ def test_every_link_between_the_documents_leads_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_dependency_has_its_reason() -> None:
+    """Those of the package and of its part for a Hub, each at the beginning of a row."""
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    told = (ROOT / "docs" / "dependencies.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["hub"]]
+    named = {name.strip() for row in re.findall(r"^\| ([\w, -]+?) \|", told, re.MULTILINE) for name in row.split(",")}
+    assert {re.split(r"[<>=;]", each)[0].strip() for each in wanted} <= named
+
+
 def test_binder_opens_what_exists() -> None:
     """A binder build cannot run here; its steps name only what is in the repository."""
     assert "examples/tiny-chat" in (ROOT / "binder" / "start").read_text()

@@ -31,13 +31,14 @@ from .deployment import ADMIN, PREFIX, ROOT, TEST_LABEL, Deployment, Network, Se
 from .test_compose import MODEL, REACHES
 
 PAGE = (ROOT / "docs" / "admin.md").read_text()
+README = (ROOT / "README.md").read_text()
 UNIT = ROOT / "deploy" / "systemd" / "model-service-gateway.service"
 BLOCK = re.compile(r"^( *)```(\S[^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(kind: str, heading: str = "") -> list[str]:
+def blocks(kind: str, heading: str = "", page: str = PAGE) -> list[str]:
     """The blocks of one kind on the page, or below one heading."""
-    text = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0] if heading else PAGE
+    text = page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0] if heading else page
     return [textwrap.dedent(match[3]) for match in BLOCK.finditer(text) if match[2] == kind]
 
 
@@ -222,8 +223,9 @@ def test_the_commands_of_the_page_work_as_written(
     assert len(machine.rules()) == 2
 
     monkeypatch.chdir(tmp_path)  # where a Hub would be started
-    settings = blocks("python-config")
-    assert len(settings) == 3
+    settings = blocks("python config")
+    settings += blocks("python config", page=README)
+    assert len(settings) == 4
     for block in settings:
         c = a_site(engine="")
         c.JupyterHub.load_roles = []
