@@ -90,6 +90,19 @@ _HOP_BY_HOP = (
     b"trailer",
     b"http2-settings",
 )
+# What a proxy may say of the caller or of the way here, but without a chain that could be checked: a model that
+# believes its proxy would believe the caller.
+CLAIMS = (
+    b"forwarded",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"true-client-ip",
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"remote-user",
+    b"x-remote-user",
+)
+_SET_BY_US = (b"x-forwarded-", b"x-model-service-")  # by how their names begin; the others are in the rules
 _REQUEST_RULES = {
     **dict.fromkeys(_HOP_BY_HOP, _HOP),
     b"host": _HOST,
@@ -101,8 +114,7 @@ _REQUEST_RULES = {
     b"authorization": _AUTH,
     b"cookie": _COOKIE,
     b"x-request-id": _ID,
-    b"x-real-ip": _HOP,  # a claim about the peer, as X-Forwarded-For, but without a chain that could be checked
-    b"forwarded": _HOP,
+    **dict.fromkeys(CLAIMS, _HOP),
     **dict.fromkeys(
         (
             b"x-forwarded-for",
@@ -162,8 +174,10 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         rule = rules.get(lower)
         value = raw.rstrip(b" \t")
         if rule is None:
-            if not lower.startswith(b"x-forwarded-"):  # others than the above are of no proxy that we know; some
-                plain.append((name, value))  # (-Access-Token, -Email, -User of oauth2-proxy) are its callers' secrets
+            # X-Forwarded- others than the above are of no proxy that we know; some (-Access-Token, -Email, -User of
+            # oauth2-proxy) are its callers' secrets.
+            if not lower.startswith(b"x-forwarded-") and (b"_" not in lower or not _merges(lower)):
+                plain.append((name, value))
         elif rule == _HOST:
             hosts.append(value)
         elif rule == _LENGTH:
@@ -197,6 +211,13 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         head.upgrade = _upgrade(head, upgrades)
     _set_target(head, hosts)
     return head
+
+
+def _merges(lower: bytes) -> bool:
+    """Whether a server that makes variables of headers (WSGI, CGI) takes it for one that we set or keep back: to these,
+    ``X_Real_IP`` is ``X-Real-IP``."""
+    dashed = lower.replace(b"_", b"-")
+    return dashed in _REQUEST_RULES or dashed.startswith(_SET_BY_US)
 
 
 def _request_framing(lengths: list[bytes], codings: list[bytes], version: int) -> tuple[int | None, bool]:

@@ -45,6 +45,12 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
     # What a caller says of the way here: the gateway believes us, so we say only what we know (see ``public_headers``).
     "forwarded",
     "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "remote-user",
+    "x-remote-user",
     "x-scheme",
 }
 _SAID_OF_THE_WAY = "x-forwarded-"
@@ -88,16 +94,21 @@ Header = tuple[str, str]
 
 
 def request_headers(headers: Iterable[Header]) -> list[Header]:
-    """The caller's headers without credentials, hop-by-hop ones and those named in ``Connection``."""
+    """The caller's headers without credentials, hop-by-hop ones and those named in ``Connection``.
+
+    A name with underscores is judged as the one with dashes: to a server that makes variables of headers (WSGI, CGI),
+    ``X_Real_IP`` is ``X-Real-IP``.
+    """
     pairs = list(headers)
     named = {
         token.strip().lower() for name, value in pairs if name.lower() == "connection" for token in value.split(",")
     }
     dropped = _NOT_TO_GATEWAY | named
+    judged = [(name.lower().replace("_", "-"), name, value) for name, value in pairs]
     return [
         (name, value)
-        for name, value in pairs
-        if name.lower() not in dropped and not name.lower().startswith(_SAID_OF_THE_WAY)
+        for meant, name, value in judged
+        if meant not in dropped and not meant.startswith(_SAID_OF_THE_WAY)
     ]
 
 

@@ -30,6 +30,22 @@ def test_what_travels_on_and_what_does_not() -> None:
     assert head.forwarded == [(b"x-forwarded-for", b"1.1.1.1")]
 
 
+def test_what_only_a_proxy_may_say_does_not_travel_on_in_any_spelling() -> None:
+    """To WSGI and CGI, X_Real_IP is X-Real-IP."""
+    claims = (
+        b"X-Real-IP X-Client-IP True-Client-IP X-Original-URL X-Rewrite-URL Remote-User X-Remote-User Forwarded X-Scheme"
+        b" X-Forwarded-Host X-Forwarded-User X-Model-Service-Replica X-Request-Id Content-Length Transfer-Encoding"
+    ).split()
+    for claim in claims:
+        for name in (claim.replace(b"-", b"_", 1), claim.replace(b"-", b"_").upper()):
+            if b"_" in name:
+                head = request((name, b"6"), (b"X_Own", b"1"), (b"User_Agent", b"2"))
+                assert head.headers == [(b"X_Own", b"1"), (b"User_Agent", b"2")], name
+                assert (head.forwarded, head.request_id, head.length, head.chunked) == ([], None, None, False)
+    for claim in claims[:9]:
+        assert request((claim, b"6")).headers == [], claim
+
+
 @pytest.mark.parametrize("bad", [b"", b"a b", b"a" * 129, b"a\x80", b"a;b"])
 def test_a_request_id_that_is_not_sane_is_not_kept(bad: bytes) -> None:
     assert request((b"X-Request-Id", bad)).request_id is None
