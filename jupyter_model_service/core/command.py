@@ -10,6 +10,7 @@ from typing import Any
 from jupyter_model_service.errors import InvalidRequest
 
 from .definition import Action, Definition
+from .environment import check_sizes
 from .revision import Revision
 from .words import FOLDER, Place, Rewriter
 
@@ -188,4 +189,5 @@ def _environment(
     )
     if place.port != place.declared:
         values["PORT"] = str(place.port)
+    check_sizes(values)  # once more: a path that was put in is longer than /models
     return values

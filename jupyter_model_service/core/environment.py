@@ -6,12 +6,17 @@ from collections.abc import Mapping
 
 from ..errors import InvalidRequest
 
+MOST_OF_ONE = 131_072  # bytes of NAME=VALUE with its closing NUL: MAX_ARG_STRLEN of Linux, 32 pages of 4 KiB
+MOST_OF_ALL = 1 << 20  # of 2 MiB that a program's arguments and variables share there (a quarter of its stack of 8)
+SET_BY_THE_RUNNER = ("BACKEND_MODEL_PATH",)
+_OURS = "MODEL_SERVICE_"
 _SHOWN = 40  # characters of a wrong name in a sentence
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises ``InvalidRequest`` for what no program can be given (``execve`` takes ``NAME=VALUE`` that ends with NUL)
-    and for names that are no single readable line. Values are never shown: they may be secrets."""
+    """Raises ``InvalidRequest`` for what no program can be given (``execve`` takes ``NAME=VALUE`` that ends with NUL,
+    of a limited size), for names that are no single readable line, and for those whose value is not the user's to give.
+    Values are never shown: they may be secrets."""
     for name, value in environment.items():
         if not name:
             raise InvalidRequest("An environment variable has an empty name: give it one, or take it away.")
@@ -27,3 +32,26 @@ def check_environment(environment: Mapping[str, str]) -> None:
                 f"The value of the environment variable {name} has a NUL character, which no program can be given: "
                 "take it out."
             )
+        if name in SET_BY_THE_RUNNER or name.startswith(_OURS):
+            raise InvalidRequest(
+                f"The environment variable {name} is set for each replica and cannot be given: take it away, or give "
+                "the value another name."
+            )
+    check_sizes(environment)
+
+
+def check_sizes(environment: Mapping[str, str]) -> None:
+    """``InvalidRequest`` for more than a program can be given."""
+    sizes = {name: len(f"{name}={value}\0".encode("utf-8", "surrogatepass")) for name, value in environment.items()}
+    for name, size in sizes.items():
+        if size > MOST_OF_ONE:
+            shown = name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "..."
+            raise InvalidRequest(
+                f"The environment variable {shown} has {size:,} bytes with its name, and a program can be given "
+                f"{MOST_OF_ONE:,}: put the value into a file of the model folder."
+            )
+    if sum(sizes.values()) > MOST_OF_ALL:
+        raise InvalidRequest(
+            f"The environment variables have {sum(sizes.values()):,} bytes together, and a replica is given at most "
+            f"{MOST_OF_ALL:,}: put large values into files of the model folder."
+        )

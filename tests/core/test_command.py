@@ -298,6 +298,14 @@ def test_actions_map_paths_but_no_ports_nor_addresses() -> None:
     assert plan.actions[2].args == {"message": f"in /models on {FREE}"}
 
 
+def test_a_value_that_grows_beyond_what_a_program_can_be_given_is_refused() -> None:
+    """A path of the container is shorter than what it stands for."""
+    own = (("PATHS", ":".join(["/models/x"] * 13_000)),)
+    assert declared(ARTICLE, environment=own).environment["PATHS"] == own[0][1]
+    with pytest.raises(InvalidRequest, match=r"The environment variable PATHS has .* bytes with its name"):
+        local(ARTICLE, environment=own)
+
+
 def test_the_users_values_win_but_not_over_what_must_be_true() -> None:
     own = (("BACKEND_MODEL_NAME", "mine"), ("BACKEND_MODEL_PATH", "/x"), ("PORT", "9"), ("MODEL_SERVICE_PORT", "9"))
     values = local(ARTICLE, environment=own).environment

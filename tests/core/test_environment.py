@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +22,13 @@ from jupyter_model_service.errors import InvalidRequest
         ("A\nB", "x", 'variable "A?B" has control characters'),
         ("N\x1b" * 200, "x", f'variable "{"N?" * 18}N..." has control characters'),
         ("A\ud800", "x", 'variable "A?" has control characters'),
+        (
+            "BACKEND_MODEL_PATH",
+            "secret",
+            "The environment variable BACKEND_MODEL_PATH is set for each replica and cannot be given",
+        ),
+        ("MODEL_SERVICE_PORT", "secret", "variable MODEL_SERVICE_PORT is set for each replica and cannot be given"),
+        ("A", "secret" * 30_000, "The environment variable A has 180,003 bytes with its name"),
         ("A", "secret\0", "The value of the environment variable A has a NUL character, which no program can be given"),
     ],
 )
@@ -30,6 +39,25 @@ def test_what_no_program_can_be_given_is_one_sentence_without_the_value(name: st
     assert "secret" not in str(caught.value)
     with pytest.raises(InvalidRequest):
         RevisionChange(environment={name: value})
+
+
+def test_a_value_may_be_as_large_as_a_program_can_be_given() -> None:
+    """The limit is that of the system: one byte more, and no program starts. The total is ours."""
+    most = "x" * (131_072 - len("NAME=\0"))
+    check_environment({"NAME": most})
+    with pytest.raises(
+        InvalidRequest, match="NAME has 131,073 bytes with its name, and a program can be given 131,072"
+    ):
+        check_environment({"NAME": most + "x"})
+    with pytest.raises(InvalidRequest, match="has 131,074 bytes"):
+        check_environment({"NAME": most[:-1] + "€"})
+    if sys.platform == "linux":
+        subprocess.run(["true"], env={"NAME": most}, check=True)
+        with pytest.raises(OSError, match="Argument list too long"):
+            subprocess.run(["true"], env={"NAME": most + "x"}, check=True)
+    check_environment({f"N{number}": "x" * 104_853 for number in range(10)})
+    with pytest.raises(InvalidRequest, match="have 1,048,580 bytes together"):
+        check_environment({f"N{number}": "x" * 104_854 for number in range(10)})
 
 
 def test_every_value_that_a_program_can_be_given_is_taken() -> None:
