@@ -79,7 +79,8 @@ class Storage(Protocol):
 
     async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
         """Names of files, relative to the folder, that are not (or not there any more, or new) as they were when they
-        were kept: the first few, fit to be shown. Looks at sizes and times only. Empty for ``live``."""
+        were kept: the first few, fit to be shown. Looks at sizes and times only. Empty for ``live``. ``NotFound`` when
+        the folder itself is not there, where that can be seen."""
 
     async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
         """Remove what belongs to none of these, and what was left by a keeping that was killed. ``wanted`` is asked
@@ -144,7 +145,8 @@ class Launcher(Protocol):
     async def start(self, request: StartRequest) -> Placement:
         """Start the runner and return as soon as its control address is known (not: model ready).
 
-        When it raises or is cancelled, nothing of the replica is left behind.
+        When it raises or is cancelled, nothing of the replica is left behind. A ``LaunchError`` of the stage ``gpus``
+        says that there is no room for it just now: that is tried again for as long as it is wanted.
         """
 
     async def find(self) -> Sequence[Seen]:
@@ -231,6 +233,8 @@ class ServiceRecord:
     error: str | None = None
     note: str | None = None  # such as why the last update was taken back
     restarted_at: float | None = None  # replicas created before are to be replaced (Unix time)
+    former: tuple[int, ...] = ()  # what was ``stable`` before it, oldest first, without what was left by a rollback
+    restarts: int = 0  # replicas that were replaced after they had run and failed
 
 
 @dataclass(frozen=True)

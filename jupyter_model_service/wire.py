@@ -63,7 +63,7 @@ class ScaleRequest(_Request):
 
 class RollbackRequest(_Request):
     revision: int | None = Field(
-        default=None, ge=1, description="default: the last before the active one that was ever fully up"
+        default=None, ge=1, description="default: the one that was fully up before the active one"
     )
 
 
@@ -211,12 +211,15 @@ class ServiceInfo(BaseModel):
     revisions: list[RevisionInfo] = []
     replica_list: list[ReplicaInfo] = []
     not_enforced: list[str] = []
-    restarts: int = 0
+    restarts: int = Field(default=0, description="replicas that had run, failed, and were replaced")
     created_at: float
     changed: list[str] | None = Field(
         default=None,
         description="the first few files of the folder that are not as the active revision keeps them; only where one "
         "service is asked for, null where that is not known",
+    )
+    folder_gone: bool = Field(
+        default=False, description="the folder itself is not there any more; only where one service is asked for"
     )
 
 

@@ -7,6 +7,8 @@ import ctypes
 import os
 from collections.abc import Mapping, Sequence
 
+from jupyter_model_service.core.sentences import counted
+
 
 def gpu_ids(environment: Mapping[str, str] | None = None, count: int | None = None) -> Sequence[str]:
     """Names for ``CUDA_VISIBLE_DEVICES``: those that this process was given, else every device by its number in
@@ -32,3 +34,9 @@ def _count() -> int:
             count.value = 0
     library.nvmlShutdown()
     return count.value
+
+
+def shortage(wanted: int, free: int, all_there_are: int) -> str:
+    """``1 GPU is needed, and none of this machine's 2 is free.``"""
+    needed = f"{counted(wanted, 'GPU')} {'is' if wanted == 1 else 'are'} needed"
+    return f"{needed}, and {free or 'none'} of this machine's {all_there_are} {'is' if free < 2 else 'are'} free."

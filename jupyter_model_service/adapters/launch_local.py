@@ -33,11 +33,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.sentences import counted
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
 from jupyter_model_service.runner import runner_command
 
-from .gpus import gpu_ids
+from .gpus import gpu_ids, shortage
 from .local_files import (
     free_port,
     inheritable,
@@ -113,7 +114,7 @@ class LocalLauncher:
             )
         wanted = revision.resources.gpus
         if wanted and wanted > (available := len(self._gpus())):
-            raise InvalidRequest(f"{_gpus(wanted)} asked for, this machine has {available or 'none'}.")
+            raise InvalidRequest(f"{counted(wanted, 'GPU')} asked for, this machine has {available or 'none'}.")
         return not_enforced(revision)
 
     async def start(self, request: StartRequest) -> Placement:
@@ -171,7 +172,7 @@ class LocalLauncher:
         """Choose port and GPUs, and write them down where the next start looks."""
         revision = request.revision
         if not os.path.isdir(revision.served_folder):
-            raise LaunchError(_missing(revision), stage="place")
+            raise LaunchError(_missing(revision), stage="files")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
         (folder / "env").mkdir(mode=0o700)
@@ -192,11 +193,7 @@ class LocalLauncher:
                 taken.update(notes_of(path).get("gpus", ()))
         free = [gpu for gpu in self._gpus() if gpu not in taken]
         if len(free) < wanted:
-            raise LaunchError(
-                f"Replica {request.replica} needs {_gpus(wanted)}, and {len(free) or 'none'} of this machine's "
-                f"{len(taken) + len(free)} is free.",
-                stage="place",
-            )
+            raise LaunchError(shortage(wanted, len(free), len(taken) + len(free)), stage="gpus")
         return free[:wanted]
 
     def _spawn(self, folder: Path, replica: str) -> subprocess.Popen[bytes]:
@@ -392,7 +389,3 @@ def _missing(revision: Revision) -> str:
     if revision.kept.kind == "copy":
         return f"The files of revision {revision.number} are gone from {revision.served_folder}: update the service."
     return f"There is no folder {revision.folder} on this machine."
-
-
-def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"

@@ -13,6 +13,7 @@ from typing import Any
 
 from jupyter_model_service.core.command import RunPlan, resolve
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.sentences import in_bytes
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import Placement, StartRequest
 
@@ -105,9 +106,10 @@ def not_enforced(revision: Revision) -> list[str]:
         for mount in revision.mounts
     ]
     if resources.cpus is not None:
-        said.append(f"The limit of {resources.cpus:g} CPUs is not enforced for local processes.")
+        cpus = f"{resources.cpus:g} {'CPU' if resources.cpus == 1 else 'CPUs'}"
+        said.append(f"The limit of {cpus} is not enforced for local processes.")
     if resources.memory is not None:
-        said.append(f"The memory limit of {resources.memory} bytes is not enforced for local processes.")
+        said.append(f"The memory limit of {in_bytes(resources.memory)} is not enforced for local processes.")
     return said
 
 
@@ -129,7 +131,7 @@ def free_port(taken: set[int]) -> int:
             chosen: int = probe.getsockname()[1]
             if chosen not in taken:
                 return chosen
-    raise LaunchError("There is no free port on this machine.", stage="place")
+    raise LaunchError("There is no free port on this machine.", stage="port")
 
 
 def last_line(path: Path) -> str:

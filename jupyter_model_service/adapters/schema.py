@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 
 class AnyText(TypeDecorator[str]):
@@ -83,6 +83,8 @@ services = Table(
     Column("error", AnyText),
     Column("note", AnyText),
     Column("restarted_at", Float),
+    Column("former", JSON, nullable=False, server_default="[]"),
+    Column("restarts", Integer, nullable=False, server_default="0"),
     UniqueConstraint("owner", "name"),
 )
 

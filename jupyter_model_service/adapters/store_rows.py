@@ -24,11 +24,13 @@ def service_row(record: ServiceRecord) -> dict[str, Any]:
         "error": record.error,
         "note": record.note,
         "restarted_at": record.restarted_at,
+        "former": list(record.former),
+        "restarts": record.restarts,
     }
 
 
 def service_from(row: Row[Any]) -> ServiceRecord:
-    return ServiceRecord(**row._mapping)
+    return ServiceRecord(**{**row._mapping, "former": tuple(row.former)})
 
 
 def revision_row(service_id: str, revision: Revision) -> dict[str, Any]:

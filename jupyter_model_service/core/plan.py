@@ -13,7 +13,7 @@ Pure and deterministic: the same want, seen and now give the same plan. The rule
    revision that passes one check and then dies does not drive out one that works.
 5. Too many replicas: victims are those that are not ready, then unhealthy or suspect ones, then those with the fewest
    calls in flight.
-6. Too few: start, but not before the back-off is over.
+6. Too few: start, but not before the back-off is over. Where there was no room, that is tried again for ever.
    In a roll-out that found no place for one more (all GPUs are in use), the replicas that were there are all the room
    there is: a new one waits until one has gone, and when all are well, one old one leaves to make room, as long as
    ``ceil(replicas / 2)`` and at least one serve. If none may leave, the revision is given up at once.
@@ -128,6 +128,17 @@ class Plan:
     wake_at: float | None = None
 
 
+def former_after(former: Sequence[int], stable: int | None, settled: int) -> tuple[int, ...]:
+    """The revisions that were fully up before ``settled``, oldest first, when it takes the place of ``stable``.
+
+    Each was what served when the next came up. Who goes back to one leaves what came after it, so that a rollback
+    never leads there by itself: 1, 2, 3, back to 1, then 4: before 4 was 1.
+    """
+    if stable is None or stable == settled:
+        return tuple(former)
+    return tuple(former[: former.index(settled)]) if settled in former else (*former, stable)
+
+
 def surge(replicas: int) -> int:
     """How many more than wanted may live during a roll-out: half of them, rounded up."""
     return (replicas + 1) // 2
@@ -167,8 +178,8 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
         elif (made := _make_room(want, proved, kept, now)) is not None:
             return Plan((*actions, *made), min(wakes, default=None))
     if missing > 0:  # 6
-        if now < want.retry.not_before:
-            wakes.append(want.retry.not_before)
+        if now < want.retry.next_at:
+            wakes.append(want.retry.next_at)
         else:
             actions += [Start(want.active)] * missing
     if want.stable != want.active and proved >= want.replicas:  # 7

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from .reports import Exit
 
@@ -15,6 +16,12 @@ def last_line(tail: Sequence[str]) -> str:
         if text := " ".join(line.split()):
             return text if len(text) <= LINE else text[: LINE - 1] + "…"
     return ""
+
+
+def names_folder(lines: Iterable[str], folder: str) -> bool:
+    """Whether one of them names something in ``folder`` (absolute), and not in one that only ends like it."""
+    inside = re.compile(rf"(?<![\w.~/-]){re.escape(folder)}/")
+    return any(inside.search(line) for line in lines)
 
 
 def told(exit: Exit, *, was_ready: bool, label: str = "") -> str:

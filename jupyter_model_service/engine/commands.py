@@ -34,6 +34,14 @@ T = TypeVar("T")
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
 
 
+def _before(service: Service) -> int | None:
+    """What was fully up before the active revision."""
+    record = service.record
+    if record.stable is not None and record.stable != record.active:
+        return record.stable
+    return next((number for number in reversed(record.former) if number in service.revisions), None)
+
+
 def _public(service: Service, wanted: bool | None) -> bool:
     return service.record.public if wanted is None else wanted
 
@@ -184,23 +192,28 @@ class Commands:
             preparing.task.cancel()
 
     async def rollback(self, owner: str, name: str, number: int | None) -> Service:
-        """Make a kept revision active again; without a number the last one before the active one that was ever fully
-        up, or else the last after it: one that never came up is nothing to go back to, unless it is named."""
+        """Make a kept revision active again; without a number the one that was fully up before the active one. One
+        that never came up, or that was gone back from, is nothing to go back to unless it is named."""
         service = self.find(owner, name)
 
         async def body() -> Service:
             active = service.record.active
             kept = ", ".join(map(str, sorted(service.revisions)))
-            chosen = number if number is not None else await self._proved_before(service)
+            chosen = number if number is not None else _before(service)
             if chosen is None and len(service.revisions) == 1:
                 raise Conflict(f"Service {service.key} has no revision but {active} to go back to.")
             if chosen is None:
                 raise Conflict(
-                    f"No revision of service {service.key} but the active one ({active}) was ever fully up: "
-                    f"name the one to go back to; it has {kept}."
+                    f"No revision of service {service.key} is known to have been fully up before the active one "
+                    f"({active}): name the one to go back to; it has {kept}."
                 )
             if chosen not in service.revisions:
                 raise NotFound(f"Service {service.key} has no revision {chosen}; it has {kept}.")
+            if chosen == active and service.record.error is None and service.preparing is None:
+                raise Conflict(
+                    f"Revision {active} of service {service.key} is the active one already: nothing was done. "
+                    f"It has {kept}."
+                )
             await self._activate(service, service.revisions[chosen], None)
             self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
             message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}"
@@ -318,12 +331,6 @@ class Commands:
         self._told(service, "service.updated", "made public" if public else "made private")
         return service
 
-    async def _proved_before(self, service: Service) -> int | None:
-        active = service.record.active
-        up = {*await self._journal.were_up(service.id), service.record.stable}
-        others = [number for number in service.revisions if number in up and number != active]
-        return max((n for n in others if n < active), default=max(others, default=None))
-
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
         owner = service.record.owner
         not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=_public(service, public)))
@@ -360,7 +367,7 @@ class Commands:
 
     def _try_again(self, service: Service, revision: int) -> None:
         """Former failures count no longer."""
-        service.holes = 0
+        service.holes = service.owed = 0
         service.retries[revision] = Retry(ever_ready=revision == service.record.stable)
 
     def _told(self, service: Service, kind: str, message: str) -> None:

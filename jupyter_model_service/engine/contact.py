@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from ..core import replica as life
 from ..core.replica import Phase
-from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseSample, LeaseState, RunnerState
-from ..core.sentences import duration, told
+from ..core.reports import Exit, LeaseClosed, LeaseEvent, LeaseOpened, LeaseSample, LeaseState, RunnerState
+from ..core.sentences import duration, names_folder, told
 from ..core.words import FOLDER
 from ..ports import Seen
 from .state import Parts, Replica
@@ -132,8 +133,17 @@ class Contact:
         if replica.exited.is_set() or state.exit is None:
             return
         replica.exited.set()
-        reason = told(state.exit, was_ready=replica.life.ready_at is not None, label=_as_written(replica, state.label))
-        self._emit(replica, life.Exited(state.exit, reason))
+        self._emit(replica, life.Exited(state.exit, self._why(replica, state.exit, state.label)))
+
+    def _why(self, replica: Replica, exit: Exit, label: str) -> str:
+        said = replace(
+            exit,
+            message=_as_written(replica, exit.message),
+            tail=tuple(_as_written(replica, line) for line in exit.tail),
+        )
+        reason = told(said, was_ready=replica.life.ready_at is not None, label=_as_written(replica, label))
+        hint = self._parts.settings.hint_models
+        return f"{reason} ({hint})" if hint and names_folder((exit.message, *exit.tail), FOLDER) else reason
 
     def _doubt(self, replica: Replica, patience: float, looks: Sequence[float] = AFTER_A_LOSS) -> None:
         self._tasks.start(_task(replica), self._find_out(replica, patience, looks))
@@ -163,10 +173,10 @@ class Contact:
         self._emit(replica, life.GaveUp(f"{said} {duration(patience)}{why}"))
 
 
-def _as_written(replica: Replica, label: str) -> str:
-    """A pre-start action with ``/models`` as in the definition: where the copy lies that it stands for helps nobody."""
+def _as_written(replica: Replica, text: str) -> str:
+    """With ``/models`` as in the definition: where the copy lies that it stands for helps nobody."""
     kept = replica.revision.kept
-    return label.replace(kept.path, FOLDER) if kept.kind == "copy" and kept.path else label
+    return text.replace(kept.path, FOLDER) if kept.kind == "copy" and kept.path else text
 
 
 def _task(replica: Replica) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from ..core import plan as planning
 from ..core import replica as life
-from ..core.backoff import Retry, after_failure, after_ready, without_merit, without_place
+from ..core.backoff import Retry, after_failure, after_ready, without_merit
 from ..core.plan import Plan, SeenReplica, Want
 from ..core.replica import STARTING_UP, IllegalTransition, Life, Phase
 from ..ports import Placement, ReplicaRecord
@@ -28,6 +28,7 @@ from .journal import Journal, exit_details
 from .launching import Launching
 from .ledger import Ledger
 from .probing import Probing
+from .room import found, given_back, is_no_news, refused
 from .routes import add_backend, update_backend, update_endpoint, wake
 from .state import Parts, Replica, Service
 from .tasks import Tasks
@@ -72,6 +73,8 @@ class Controller:
         elif isinstance(event, life.Waiting) and before.reason != event.reason:
             message = f"replica {replica.id} waits to be started: {event.reason}"
             self._journal.add(replica.service, "replica.waiting", message, replica)
+        elif isinstance(event, life.Launched):
+            found(replica)
         update_backend(replica)
         self.touch(replica.service)
 
@@ -99,8 +102,13 @@ class Controller:
         elif replica.phase is Phase.FAILED:
             if before.phase is Phase.DRAINING:
                 replica.idle.set()  # its calls are broken off: there is nothing to wait for
-            else:
+            elif replica.placed:
                 self._count_failure(replica, before, now)
+            else:
+                refused(replica, sum(r.takes_room for r in self._seen(service)), now)
+        elif replica.phase is Phase.GONE and replica.placed and replica.revision.resources.gpus:
+            for waiting in given_back(self.services.values()):
+                self.touch(waiting)
         if replica.phase in life.LEAVING and replica.phase is not Phase.DRAINING:
             self._tasks.cancel(f"{replica.id} probing")
         if replica.phase in life.LEAVING and before.phase in life.LIVE:
@@ -113,22 +121,24 @@ class Controller:
         service, number = replica.service, replica.revision.number
         reason = f"replica {replica.id} {replica.life.reason}"
         ready_for = None if before.ready_at is None or replica.exposed else now - before.ready_at
+        certain = replica.exposed if before.ready_at is None else ""
         service.retries[number] = after_failure(
             service.retry(number),
             created_at=replica.created,
             ready_for=ready_for,
             now=now,
             reason=reason,
+            finding=certain,
         )
         if replica.exposed:
             service.retries[number] = without_merit(service.retries[number])
-        if not replica.placed:
-            beside = sum(r.takes_room for r in self._seen(service))
-            service.retries[number] = without_place(service.retries[number], beside, reason)
         if number == service.record.active:
             service.holes += 1
+            service.owed += replica.ran()
 
     def _tell(self, replica: Replica, action: life.Preparing | None = None) -> None:
+        if is_no_news(replica):
+            return
         details = {"revision": replica.revision.number}
         kind, text = f"replica.{replica.phase}", f"replica {replica.id} is {replica.phase}"
         if (step := action or replica.life.action) is not None and replica.phase is Phase.PREPARING:
@@ -237,11 +247,13 @@ class Controller:
             self._take_back(service, action)
         elif isinstance(action, planning.Fail):
             self.decide(service, error=action.reason)
-            service.holes = 0
+            service.holes = service.owed = 0
             self._journal.add(service, "service.failed", f"given up: {action.reason}")
         else:
-            self.decide(service, stable=action.revision)
-            details = {"revision": action.revision}  # read again by journal.were_up
+            former = planning.former_after(service.record.former, service.record.stable, action.revision)
+            former = tuple(number for number in former if number in service.revisions)
+            self.decide(service, stable=action.revision, former=former)
+            details = {"revision": action.revision}
             self._journal.add(service, "service.stable", f"revision {action.revision} is fully up", details=details)
 
     def _start(self, service: Service, number: int) -> None:
@@ -257,7 +269,9 @@ class Controller:
         if service.holes:
             service.holes -= 1
             replica.substitute = True
-            service.restarts += 1
+        if service.owed:
+            service.owed -= 1
+            self.decide(service, restarts=service.record.restarts + 1)
             self._parts.meter.restarted(service.record.owner, service.record.name)
         self._tell(replica)
         self._tasks.start(f"{replica.id} launch", self._launching.run(replica))
@@ -271,7 +285,7 @@ class Controller:
 
     def _forget(self, service: Service, replica: Replica) -> None:
         del service.replicas[replica.id]
-        if Phase.FAILED in replica.life.starts:
+        if Phase.FAILED in replica.life.starts and replica.placed:
             service.departed.append(depart(replica))
             while len(service.departed) > self._parts.settings.departed_kept:
                 service.departed.popleft()
@@ -285,7 +299,7 @@ class Controller:
                 replica.outdated = not replica.outdated and not replica.serving()
         else:
             note = f"revision {given_up} was taken back, revision {action.revision} serves on: {action.reason}"
-        service.holes = 0
+        service.holes = service.owed = 0
         service.retries[action.revision] = Retry(ever_ready=True)
         self.decide(service, active=action.revision, note=note, restarted_at=None)
         self._journal.add(service, "service.taken_back", note)

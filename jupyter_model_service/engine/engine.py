@@ -143,7 +143,9 @@ class Engine:
         """Like :meth:`service`, and what changed in its folder since, if that is found out within half a second."""
         changed = await self._keeping.changed(self._commands.find(owner, name))
         view = self._view(self._commands.find(owner, name))
-        return view if changed is None else replace(view, changed=list(changed))
+        if changed is None:
+            return view
+        return replace(view, changed=list(changed.names), folder_gone=changed.gone)
 
     def subscribe(self) -> Subscription:
         return self._bus.subscribe()
@@ -206,7 +208,7 @@ class Engine:
         return self._view(await self._commands.update(owner, name, change, public))
 
     async def rollback(self, owner: str, name: str, revision: int | None = None) -> ServiceView:
-        """Back to a kept revision; by default the last before the active one that was ever fully up."""
+        """Back to a kept revision; by default the one that was fully up before the active one."""
         return self._view(await self._commands.rollback(owner, name, revision))
 
     async def scale(self, owner: str, name: str, replicas: int) -> ServiceView:

@@ -13,7 +13,6 @@ from .ledger import Ledger
 from .state import Replica, Service
 
 KEPT = 300  # events per service in memory, for when the store cannot be read
-STORED = 1000  # and in the store, as ports.Store says
 
 
 class Journal:
@@ -59,13 +58,6 @@ class Journal:
 
     def recent(self, service_id: str, after: int = 0) -> Sequence[EventRecord]:
         return [e for e in self._recent.get(service_id, ()) if e.id > after]
-
-    async def were_up(self, service_id: str) -> set[int]:
-        """The revisions that were fully up at some time, as far back as the store's events go (1,000 of a service)."""
-        unwritten = self._ledger.waiting(service_id)  # first: what is written meanwhile is in both
-        kept = await self._store.events(service_id, limit=STORED)
-        events = [e for e in (*kept, *unwritten, *self.recent(service_id)) if e.kind == "service.stable"]
-        return {number for e in events if isinstance(number := e.details.get("revision"), int)}
 
 
 def exit_details(exit: Exit) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from .tasks import within
 
 log = logging.getLogger(__name__)
 
+NO_ROOM = "gpus"  # the stage of a start that is no fault of the replica's: it is made again when there may be room
+
 
 class Launching:
     def __init__(self, parts: Parts, ledger: Ledger, contact: Contact, emit: Emit) -> None:
@@ -36,7 +38,8 @@ class Launching:
             self._emit(replica, life.GaveUp(f"could not be started within {duration(limit)}"))
             return
         except ModelServiceError as error:
-            replica.placed = not (isinstance(error, LaunchError) and error.stage == "place")
+            replica.placed = not (isinstance(error, LaunchError) and error.stage == NO_ROOM)
+            replica.refusal = str(error).rstrip(".")
             self._emit(replica, life.GaveUp(f"could not be started: {error}"))
             return
         except Exception as error:  # a launcher's fault must not leave a replica that starts for ever

@@ -249,13 +249,15 @@ class Probing:
             return False
         if not addresses or not replica.live():
             return False
-        replica.exposed = True
-        where = ", ".join(addresses)
+        # At the next attempt it would be the same, perhaps at another port.
+        replica.exposed = ", ".join(sorted({address.rpartition(":")[0] for address in addresses}))
+        where, here = ", ".join(addresses), placement.address[0]
         self._emit(
             replica,
             life.GaveUp(
-                f"listens on {where}, where others reach it without a token: let it listen on "
-                f"{placement.address[0]} and its declared port only"
+                f"listens on {where}, where others reach it without a token: give the server its address as an "
+                f"argument in start_command (0.0.0.0 there becomes {here} here), or let it listen on {here} and its "
+                "declared port only"
             ),
         )
         return True

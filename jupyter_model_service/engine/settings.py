@@ -29,7 +29,9 @@ class EngineSettings:
     keep_limit: float = 50.0  # reading and copying a folder; whoever waits for it gives up after 60
     keep_told: float = 2.0  # between two events about a long one
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer
-    look_interval: float = 3.0  # between two such looks
+    look_kept: float = 3.0  # what a look found is told for so long, while the next one takes longer than that
+    look_share: float = 0.2  # of the time may be spent looking, however often it is asked for
     revisions_kept: int = 10  # per service, besides the active, the stable and those that replicas run
+    hint_models: str = ""  # said of a replica whose last lines name files below /models, where no such folder is
     stopped_where: str = "from outside"  # said of a replica whose runner was told to stop, but not by us
     strict: bool = False

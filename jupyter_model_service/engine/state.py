@@ -70,9 +70,10 @@ class Replica:
     # probing
     health: Health = field(default_factory=Health)
     poke: asyncio.Event = field(default_factory=asyncio.Event)  # probe now
-    exposed: bool = False  # it listened where it must not
+    exposed: str = ""  # the hosts on which it listened and must not
     # launching
     placed: bool = True  # False: the launcher found no place for it (no GPU is free)
+    refusal: str = ""  # and its sentence about that
     # the front's side
     backend: Backend | None = None
     # ending
@@ -94,6 +95,10 @@ class Replica:
 
     def serving(self) -> bool:
         return self.life.phase in SERVING
+
+    def ran(self) -> bool:
+        """Whether anything of its definition was run."""
+        return Phase.PREPARING in self.life.starts or Phase.LOADING in self.life.starts
 
     def has_calls(self) -> bool:
         """Whether calls may be on it, new ones or the last: it is asked how it is."""
@@ -138,7 +143,7 @@ class Service:
     departed: deque[Departed] = field(default_factory=deque)
     not_enforced: tuple[str, ...] = ()
     holes: int = 0  # failed replicas whose replacement has not been started yet
-    restarts: int = 0
+    owed: int = 0  # those among them that had run: what is started for one is a restart
     deleting: bool = False
     last_number: int = 0  # the highest revision number that the store may know
     preparing: Preparing | None = None  # one at a time: each is made from what the one before left

@@ -129,6 +129,7 @@ class ServiceView:
     restarts: int
     created_at: float
     changed: list[str] | None = None
+    folder_gone: bool = False
 
     @property
     def key(self) -> str:
@@ -183,13 +184,17 @@ def service_reason(service: Service, now: float) -> str | None:
     current = [
         r for r in service.replicas.values() if r.live() and r.revision.number == record.active and not r.outdated
     ]
-    parts = [_progress(r, now) for r in _furthest(current)]
     retry = service.retry(record.active)
-    if retry.failures and retry.reason:
-        parts.insert(0, retry.reason)
-        if (wait := retry.not_before - now) > 0:
-            parts.append(f"next attempt {in_about(wait)}")
-    if retry.not_before <= now and not _furthest(current) and is_rolling(service):
+    if retry.refusals:  # an attempt that may find no room again is not worth a word
+        current = [r for r in current if r.phase not in (Phase.REQUESTED, Phase.STARTING)]
+    parts = [_progress(r, now) for r in _furthest(current)]
+    if retry.refusals:
+        parts.insert(0, f"waits for a GPU: {retry.refusal}")
+    elif retry.failures and retry.reason:
+        parts.insert(0, retry.reason.rstrip("."))
+    if (retry.refusals or retry.failures) and (wait := retry.next_at - now) > 0:
+        parts.append(f"next attempt {in_about(wait)}")
+    if retry.next_at <= now and not _furthest(current) and is_rolling(service):
         parts += _proving(sum(r.phase is Phase.READY for r in current))
     return "; ".join(parts) or "replicas are about to start"
 
@@ -321,6 +326,6 @@ def service_view(service: Service, now: float, endpoint_url: Callable[[str, str]
         revisions=[revision_view(service.revisions[number]) for number in sorted(service.revisions)],
         replica_list=[*map(replica_view, there), *map(departed_view, service.departed)],
         not_enforced=list(service.not_enforced),
-        restarts=service.restarts,
+        restarts=record.restarts,
         created_at=record.created_at,
     )

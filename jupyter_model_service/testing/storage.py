@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_model_service.core.revision import Kept
-from jupyter_model_service.errors import ModelServiceError
+from jupyter_model_service.errors import ModelServiceError, NotFound
 from jupyter_model_service.ports import KeptKey
 
 NAMES_SHOWN = 5
@@ -15,9 +15,9 @@ NAMES_SHOWN = 5
 
 @dataclass
 class Shelf:
-    """``folders`` is what users have, by path: name to content; one that is not there is empty. ``kept`` survives the
-    gateway. ``seconds`` is what each keeping takes, ``error`` what it then ends with; ``live`` is the reason for which
-    nothing is kept. ``look_seconds`` is what a look at what changed takes."""
+    """``folders`` is what users have, by path: name to content; one that is not there is kept as an empty one. ``kept``
+    survives the gateway. ``seconds`` is what each keeping takes, ``error`` what it then ends with; ``live`` is the
+    reason for which nothing is kept. ``look_seconds`` is what a look at what changed takes."""
 
     folders: dict[str, dict[str, bytes]] = field(default_factory=dict)
     kept: dict[KeptKey, dict[str, bytes]] = field(default_factory=dict)
@@ -78,6 +78,8 @@ class FakeStorage:
             return ()
         self.shelf.looks += 1
         await asyncio.sleep(self.shelf.look_seconds)
+        if folder not in self.shelf.folders:
+            raise NotFound(f"There is no folder {folder} any more.")
         service_id, _, number = kept.path.removeprefix("kept:").partition("/")
         then, now = self.shelf.kept.get((service_id, int(number)), {}), self.shelf.folders.get(folder, {})
         names = (name for name in sorted({*then, *now}) if then.get(name) != now.get(name))

@@ -238,7 +238,7 @@ class FakeLauncher:
             if script.error is not None and script.spawned_after is None:
                 raise script.error
             if self.world.places is not None and sum(r.alive for r in self.world) >= self.world.places:
-                raise LaunchError(f"Replica {request.replica} needs 1 GPU, and none is free.", stage="place")
+                raise LaunchError("1 GPU is needed, and none is free.", stage="gpus")
             replica = self.world.spawn(request)
             await asyncio.sleep(script.seconds - before)
             if script.error is not None:

@@ -18,6 +18,7 @@ from jupyter_model_service.core.plan import (
     Stop,
     TakeBack,
     Want,
+    former_after,
     plan,
     surge,
 )
@@ -297,3 +298,21 @@ def test_an_adopted_replica_is_not_stopped_before_it_was_looked_at() -> None:
     assert what(plan(want(active=2), [*old, new], NOW + 15)) == ["-a", "-b", "+2"]
     assert what(plan(want(active=1, failed=True), old, NOW)) == []
     assert what(plan(want(active=1, failed=True), old, NOW + 15)) == ["-a", "-b"]
+
+
+@pytest.mark.parametrize(
+    ("former", "stable", "settled", "then"),
+    [
+        ((), None, 1, ()),
+        ((), 1, 1, ()),
+        ((), 1, 2, (1,)),
+        ((1, 2), 3, 2, (1,)),
+        ((1, 2, 3, 4), 5, 1, ()),
+        ((), 1, 8, (1,)),
+        ((1,), 2, 1, ()),
+    ],
+)
+def test_what_was_left_by_a_rollback_is_not_what_was_before(
+    former: tuple[int, ...], stable: int | None, settled: int, then: tuple[int, ...]
+) -> None:
+    assert former_after(former, stable, settled) == then

@@ -8,7 +8,15 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from jupyter_model_service.core.backoff import Retry, after_failure, after_ready, without_place
+from jupyter_model_service.core.backoff import (
+    LONGEST_DELAY,
+    Retry,
+    after_failure,
+    after_ready,
+    room_given_back,
+    with_place,
+    without_place,
+)
 from jupyter_model_service.core.plan import (
     Drain,
     Fail,
@@ -163,7 +171,7 @@ class PlanMachine(RuleBasedStateMachine):
         live = self.live()
         assert want.running
         assert not want.failed
-        assert self.now >= want.retry.not_before
+        assert self.now >= want.retry.next_at
         old = [r for r in live if r.revision != want.active or r.outdated]
         assert len(live) <= want.replicas + (surge(want.replicas) if old else 0)
 
@@ -235,14 +243,27 @@ class PlanMachine(RuleBasedStateMachine):
         seen = self.replicas[id].seen
         taken = sum(m.placed for m in self.replicas.values())
         if seen.phase is Phase.STARTING and self.places is not None and taken >= self.places:
-            self.replicas[id].seen = replace(seen, placed=False)
-            self.fail(id)
-            beside = sum(r.takes_room for r in self.seen())
-            self.retries[seen.revision] = without_place(self.retries[seen.revision], beside, "no GPU")
+            self.refuse(id)
             return
         if seen.phase is Phase.STARTING:
             self.replicas[id].placed = True
+            self.retries[seen.revision] = with_place(self.retry(seen.revision))
         self.move(id, NEXT[seen.phase])
+        if self.replicas[id].placed and self.replicas[id].seen.phase is Phase.GONE:
+            self.replicas[id].placed = False
+            self.retries = {number: room_given_back(retry) for number, retry in self.retries.items()}
+
+    def refuse(self, id: str) -> None:
+        """There is no room for it: that is no failure, and the next attempt comes within a minute."""
+        self.move(id, Phase.FAILED)
+        model = self.replicas[id]
+        model.seen = replace(model.seen, placed=False)
+        number, created = model.seen.revision, model.seen.created_at
+        before, beside = self.retry(number), sum(r.takes_room for r in self.seen())
+        after = without_place(before, created_at=created, beside=beside, now=self.now, reason="no GPU")
+        assert after.tired == before.tired
+        assert self.now <= after.room_at <= self.now + LONGEST_DELAY or after.room_at == before.room_at
+        self.retries[number] = after
 
     def fail(self, id: str) -> None:
         model = self.replicas[id]
@@ -279,8 +300,28 @@ class PlanMachine(RuleBasedStateMachine):
         now = {r.id for r in self.live()}
         assert now == former if self.want.replicas == 1 else not now & former
 
-    def all_goes_on(self) -> None:
-        for _ in range(200):
+    @precondition(lambda self: self.count < 60)
+    @rule(places=st.integers(0, 3))
+    def a_start_on_a_machine_without_enough_room(self, places: int) -> None:
+        """However long that lasts, nobody gives up: as many run as there is room for, and all when there is."""
+        self.places = None
+        self.all_goes_on()
+        assume(self.want.running and self.want.replicas > places and not self.want.failed)
+        self.stop_or_start(False)
+        self.all_goes_on()
+        self.places = places
+        self.retries[self.want.active] = Retry(ever_ready=self.want.active == self.want.stable)
+        self.stop_or_start(True)
+        self.all_goes_on(30)
+        assert not self.want.failed
+        assert self.ready() == places
+        assert self.retry(self.want.active).failures == 0
+        self.places = None
+        self.all_goes_on(30)
+        self.check_converged()
+
+    def all_goes_on(self, times: int = 200) -> None:
+        for _ in range(times):
             self.now += 61.0
             for id in sorted(self.replicas):
                 if id in self.replicas and self.replicas[id].seen.phase in NEXT:

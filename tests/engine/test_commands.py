@@ -362,8 +362,8 @@ def test_rollback_returns_to_the_one_before_or_any_kept_one() -> None:
 
 
 def test_rollback_without_a_number_passes_over_what_never_came_up() -> None:
-    """1 and 2 were up, 3 crashed, 4 is up: back to 2, also in the next life of the gateway; then to 1; then, with
-    nothing before it, to the last that was up."""
+    """1 and 2 were up, 3 crashed, 4 is up: back to 2, also in the next life of the gateway; then to 1, and then there is
+    nothing before it: 2 and 4 were left."""
 
     async def scene(stage: Stage) -> None:
         await stage.ready()
@@ -378,11 +378,61 @@ def test_rollback_without_a_number_passes_over_what_never_came_up() -> None:
         await stage.kill()
         await stage.reopen()
         await stage.until(lambda: stage.view.state == "ready")
-        for chosen in (2, 1, 4):
+        for chosen in (2, 1):
             assert (await stage.engine.rollback(OWNER, NAME)).revision == chosen
             await stage.until(lambda: stage.view.state == "ready")
+        with pytest.raises(
+            Conflict, match=r"before the active one \(1\): name the one to go back to; it has 1, 2, 3, 4"
+        ):
+            await stage.engine.rollback(OWNER, NAME)
         assert (await stage.engine.rollback(OWNER, NAME, 3)).revision == 3, "named, it is tried"
-        assert (await stage.engine.rollback(OWNER, NAME)).revision == 2, "and left again"
+        assert (await stage.engine.rollback(OWNER, NAME)).revision == 1, "and left again"
+
+    play(scene)
+
+
+def test_rollback_without_a_number_never_returns_to_what_was_left() -> None:
+    """5 was left for 1, 6 crashed, 7 is up: what served before it is 1, not 5. Also after a restart of the gateway, and
+    although so many revisions have come and gone since that 1 is not among those that are kept for their age."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        for _ in range(4):
+            await stage.engine.update(OWNER, NAME, change=NOTHING)
+            await stage.until(lambda: stage.view.state == "ready")
+        await stage.engine.rollback(OWNER, NAME, 1)
+        await stage.until(lambda: stage.view.state == "ready")
+        crashes_in(6, stage)
+        await stage.engine.update(OWNER, NAME, change=NOTHING)
+        await stage.until(lambda: stage.view.note)
+        await stage.engine.update(OWNER, NAME, change=NOTHING)
+        await stage.until(lambda: stage.view.state == "ready" and stage.view.stable_revision == 7)
+        await asyncio.sleep(1)
+        await stage.kill()
+        await stage.reopen()
+        await stage.until(lambda: stage.view.state == "ready")
+        for number in range(8, 20):
+            crashes_in(number, stage)
+            await stage.engine.update(OWNER, NAME, change=NOTHING)
+            await stage.until(lambda: stage.view.note and stage.view.revision == 7)
+        assert min(r.number for r in stage.view.revisions) == 1
+        assert (await stage.engine.rollback(OWNER, NAME)).revision == 1
+
+    play(scene)
+
+
+def test_a_rollback_to_the_active_revision_says_that_nothing_was_done() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.update(OWNER, NAME, change=NOTHING)
+        await stage.until(lambda: stage.view.state == "ready")
+        writes = stage.disk.writes
+        with pytest.raises(Conflict) as caught:
+            await stage.engine.rollback(OWNER, NAME, 2)
+        assert str(caught.value) == (
+            "Revision 2 of service ann/chat is the active one already: nothing was done. It has 1, 2."
+        )
+        assert stage.disk.writes == writes
 
     play(scene)
 
@@ -400,7 +450,7 @@ def test_rollback_asks_for_a_number_when_no_other_revision_was_ever_up() -> None
         with pytest.raises(Conflict) as caught:
             await stage.engine.rollback(OWNER, NAME)
         assert str(caught.value) == (
-            "No revision of service ann/chat but the active one (2) was ever fully up: "
+            "No revision of service ann/chat is known to have been fully up before the active one (2): "
             "name the one to go back to; it has 1, 2."
         )
         assert (stage.view.revision, stage.view.state) == (view.revision, "ready")

@@ -28,7 +28,7 @@ from jupyter_model_service.testing import (
     StartScript,
 )
 
-from .stage import NAME, OWNER, Stage, definition, play
+from .stage import FOLDER, NAME, OWNER, Stage, definition, play
 
 AGAIN = RevisionChange()
 
@@ -102,7 +102,7 @@ def test_a_single_replica_serves_on_and_the_way_out_is_said_at_once() -> None:
         assert await stage.until(lambda: stage.view.note, 1) < 0.5
         note = stage.view.note or ""
         assert note.startswith("revision 2 was taken back, revision 1 serves on: ")
-        assert "needs 1 GPU, and none is free; to make room, scale another service down, or stop this one, " in note
+        assert "1 GPU is needed, and none is free; to make room, scale another service down, or stop this one, " in note
         assert stage.takes_calls() == {old.id}
         await asyncio.sleep(120)
         assert (stage.view.state, len(stage.world.requests)) == ("ready", 2), "nothing more is tried"
@@ -171,6 +171,84 @@ def test_restarting_on_a_full_machine_goes_one_by_one_too() -> None:
     play(scene)
 
 
+def gpus(count: int) -> RevisionChange:
+    return RevisionChange(folder=FOLDER, gpus=count)
+
+
+def test_a_service_that_waits_for_a_gpu_is_not_given_up() -> None:
+    """An hour without room: it is no crash loop. It is tried at least once a minute, its history is not flooded, and it
+    starts when there is room."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.places = 0
+        await stage.create()
+        await asyncio.sleep(20)
+        assert stage.view.state == "starting"
+        assert (stage.view.reason or "").startswith(
+            "waits for a GPU: 1 GPU is needed, and none is free; next attempt in "
+        )
+        await asyncio.sleep(3600)
+        assert (stage.view.state, stage.view.note) == ("starting", None)
+        assert 60 < len(stage.world.requests) < 70
+        assert len(await stage.told()) <= 5
+        assert stage.view.replica_list == []
+        stage.world.places = 1
+        assert await stage.until(lambda: stage.view.state == "ready") <= 60.5
+        assert (stage.view.restarts, stage.view.reason) == (0, None), "launches that never ran are no restarts"
+
+    play(scene)
+
+
+def test_a_gpu_that_another_service_gives_back_is_taken_at_once() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.places = 1
+        await stage.engine.create(OWNER, change=gpus(1), name="first", replicas=1, public=False)
+        await stage.until(lambda: stage.engine.service(OWNER, "first").state == "ready")
+        await stage.engine.create(OWNER, change=gpus(1), name=NAME, replicas=1, public=False)
+        await asyncio.sleep(200)
+        assert stage.view.state == "starting"
+        tried = len(stage.world.requests)
+        await stage.until(lambda: len(stage.world.requests) > tried)  # the next attempt is a minute away
+        await asyncio.sleep(1)
+        await stage.engine.stop_service(OWNER, "first")
+        assert await stage.until(lambda: stage.view.state == "ready") < 2
+
+    play(scene)
+
+
+def test_a_replica_that_lost_its_gpu_to_somebody_else_leaves_the_service_degraded() -> None:
+    """One of two dies, and its GPU is taken before its replacement has it: the other one serves on for as long as that
+    lasts, whatever the definition says about failures."""
+
+    async def scene(stage: Stage) -> None:
+        first, _ = await stage.ready(2)
+        stage.world.places = 1
+        first.exits(1)
+        await stage.until(lambda: len(stage.takes_calls()) == 1)
+        await asyncio.sleep(900)
+        assert stage.view.state == "degraded"
+        assert (stage.view.reason or "").startswith("waits for a GPU: 1 GPU is needed, and none is free")
+        assert len(stage.takes_calls()) == 1
+        stage.world.places = 2
+        await stage.until(lambda: stage.view.state == "ready", 61)
+        assert stage.view.restarts == 1, "one replica that had run was replaced"
+
+    play(scene)
+
+
+def test_a_scale_up_without_room_is_a_start_that_waits() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        stage.world.places = 1
+        await stage.engine.scale(OWNER, NAME, 2)
+        await asyncio.sleep(300)
+        assert (stage.view.state, len(stage.takes_calls())) == ("starting", 1)
+        await stage.engine.scale(OWNER, NAME, 1)
+        assert stage.view.state == "ready"
+
+    play(scene)
+
+
 SERVER = """
 import os, socket, sys, time
 with open(f"gpu-{os.getpid()}", "w") as file:
@@ -231,7 +309,7 @@ def test_real_processes_on_two_gpus_change_places_one_by_one(tmp_path: Path) -> 
             assert reasons == {"makes room for a new replica"}
             await engine.update(OWNER, NAME, change=RevisionChange(gpus=2))
             third = await state(lambda view: view.note is not None and view.state == "ready")
-            assert "needs 2 GPUs, and " in (third.note or "")
+            assert "2 GPUs are needed, and " in (third.note or "")
             assert "to make room, scale another service down" in (third.note or "")
             assert third.revision == 2
         finally:

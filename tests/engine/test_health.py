@@ -36,6 +36,22 @@ def test_a_replica_that_dies_is_replaced_at_once_and_the_event_names_the_signal(
     play(scene)
 
 
+def test_only_replacements_of_what_had_run_are_restarts_and_they_are_remembered() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.scripts.extend([StartScript(error=LaunchError("no process", stage="spawn"))] * 3)
+        (replica,) = await stage.ready()
+        assert (stage.view.restarts, stage.meter.restarts) == (0, {}), "three launches that never ran"
+        replica.exits(1)
+        await stage.until(lambda: stage.view.restarts == 1 and stage.view.state == "ready")
+        await asyncio.sleep(1)
+        await stage.kill()
+        await stage.reopen()
+        await stage.until(lambda: stage.view.state == "ready")
+        assert stage.view.restarts == 1
+
+    play(scene)
+
+
 def test_the_last_one_is_replaced_too() -> None:
     async def scene(stage: Stage) -> None:
         (victim,) = await stage.ready()

@@ -357,12 +357,12 @@ def test_old_revisions_are_dropped_with_their_files() -> None:
         for _ in range(4):
             await stage.engine.update(OWNER, NAME, change=AGAIN)
         await asyncio.sleep(1)
-        assert [r.number for r in stage.view.revisions] == [5, 7, 8, 9]
+        assert [r.number for r in stage.view.revisions] == [4, 5, 7, 8, 9], "what serves, and what did before"
         await stage.engine.stop_service(OWNER, NAME)
         await stage.until(lambda: not stage.world.replicas)
         stage.world.on_start = lambda replica: replica.serves()
         await stage.engine.update(OWNER, NAME, change=AGAIN)
-        assert [r.number for r in stage.view.revisions] == [5, 8, 9, 10], "the stable one stays, though nothing runs it"
+        assert [r.number for r in stage.view.revisions] == [4, 5, 8, 9, 10], "also when nothing runs it"
         await stage.engine.rollback(OWNER, NAME, 5)
         await stage.engine.start_service(OWNER, NAME)
         await stage.until(lambda: stage.view.state == "ready")
@@ -392,18 +392,52 @@ def test_a_folder_that_is_not_kept_says_so() -> None:
     play(scene)
 
 
-def test_what_changed_in_the_folder_is_looked_at_for_one_service_only_and_not_often() -> None:
+def test_what_changed_in_the_folder_is_told_as_of_now_and_for_one_service_only() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready()
+        stage.shelf.look_seconds = 0.01
         assert (await stage.engine.inspect(OWNER, NAME)).changed == []
         edit(stage, b"2")
-        assert (await stage.engine.inspect(OWNER, NAME)).changed == [], "not so soon again"
-        await asyncio.sleep(4)
+        assert (await stage.engine.inspect(OWNER, NAME)).changed == ["app.py"], "right after the edit"
         assert (stage.view.changed, stage.engine.services()[0].changed) == (None, None)
-        assert stage.shelf.looks == 1
-        assert (await stage.engine.inspect(OWNER, NAME)).changed == ["app.py"]
+        assert stage.shelf.looks == 2
         await update(stage)
         assert (await stage.engine.inspect(OWNER, NAME)).changed == []
+
+    play(scene)
+
+
+def test_however_often_it_is_asked_a_fifth_of_the_time_is_spent_looking() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        stage.shelf.look_seconds = 0.05
+        asked, end = 0, stage.clock.monotonic() + 10
+
+        async def ask() -> None:
+            nonlocal asked
+            while stage.clock.monotonic() < end:
+                edit(stage, content := b"%d" % asked)
+                view = await stage.engine.inspect(OWNER, NAME)
+                assert view.changed == ["app.py"] or content == b"1"
+                asked += 1
+
+        await asyncio.gather(*(ask() for _ in range(5)))
+        assert 30 <= stage.shelf.looks <= 42
+        assert asked > 2 * stage.shelf.looks, "who asks at the same time shares a look"
+
+    play(scene)
+
+
+def test_a_folder_that_is_gone_is_told_as_gone() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        view = await stage.engine.inspect(OWNER, NAME)
+        assert (view.changed, view.folder_gone) == ([], False)
+        folder = stage.shelf.folders.pop(FOLDER)
+        view = await stage.engine.inspect(OWNER, NAME)
+        assert (view.changed, view.folder_gone) == ([], True)
+        stage.shelf.folders[FOLDER] = folder
+        assert not (await stage.engine.inspect(OWNER, NAME)).folder_gone
 
     play(scene)
 

@@ -12,6 +12,7 @@ import pytest
 from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, ReplicaRecord, Seen, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
@@ -321,7 +322,12 @@ def test_a_server_that_listens_for_everybody_is_stopped_with_one_sentence() -> N
         await stage.create()
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "listens on 0.0.0.0:8000", "let it listen on 127.0.0.1")
+        fails_with(
+            stage,
+            "listens on 0.0.0.0:8000, where others reach it without a token: give the server its address as an argument in "
+            "start_command (0.0.0.0 there becomes 127.0.0.1 here)",
+        )
+        assert len(stage.world.requests) == 2, "it would do the same five times"
         assert stage.endpoint.backends == []
         assert "replica.ready" not in {event.kind for event in await stage.told()}, "it never took a call"
 
@@ -354,6 +360,46 @@ def test_a_server_that_listens_for_everybody_at_another_port_is_stopped_while_it
         assert await stage.until(lambda: later.id not in stage.world.replicas) <= 5.2
 
     play(scene, Stage(definition(health=check)))
+
+
+def test_reasons_name_files_as_the_definition_does_and_logs_as_they_are() -> None:
+    """Where the copy of a revision lies, in 100 characters, helps nobody; and what is below /models helps who has no such
+    folder to use the portable name."""
+
+    async def scene(stage: Stage) -> None:
+        def lacks(replica: FakeReplica) -> None:
+            path = replica.request.revision.served_folder
+            replica.becomes("loading")
+            replica.exits(1, tail=(f"{path}/app.py, line 3", f"FileNotFoundError: {path}/w.bin for /models/w.bin"))
+
+        stage.world.on_start = lacks
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        said = (
+            "exited with code 1 while loading: FileNotFoundError: /models/w.bin for /models/w.bin (use a relative path)"
+        )
+        fails_with(stage, said)
+        (failed, *_) = await stage.told("replica.failed")
+        assert failed.message.endswith(said)
+        exit = stage.view.replica_list[-1].exit
+        assert exit is not None
+        assert exit.tail[0].startswith("kept:")
+
+    play(scene, Stage(settings=EngineSettings(strict=True, hint_models="use a relative path")))
+
+
+def test_the_place_of_the_copy_alone_is_no_reason_for_a_hint() -> None:
+    async def scene(stage: Stage) -> None:
+        def fails(replica: FakeReplica) -> None:
+            replica.becomes("loading")
+            replica.exits(1, tail=(f"{replica.request.revision.served_folder}/app.py, line 3", "see /srv/models/x"))
+
+        stage.world.on_start = fails
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "failed")
+        assert fails_with(stage, "exited with code 1").endswith("see /srv/models/x")
+
+    play(scene, Stage(settings=EngineSettings(strict=True, hint_models="use a relative path")))
 
 
 def test_a_server_that_opens_another_port_later_is_noticed_within_half_a_minute() -> None:

@@ -209,7 +209,7 @@ def test_what_is_not_enforced_is_said(bench: Bench) -> None:
     assert len(said) == 3
     assert "/data at /mnt/data is not enforced" in said[0]
     assert "2.5 CPUs is not enforced" in said[1]
-    assert "memory limit of 1073741824 bytes is not enforced" in said[2]
+    assert "memory limit of 1 GiB is not enforced" in said[2]
 
 
 def test_what_cannot_be_run_here_is_refused_with_the_reason(bench: Bench, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_two_replicas_never_share_the_gpus_that_they_asked_for(bench: Bench) -> 
         assert (one.handle["gpus"], two.handle["gpus"]) == (["0"], ["1", "2"])
         spec = json.loads((bench.directory / "chat-b" / "spec.json").read_text())
         assert spec["environment"]["CUDA_VISIBLE_DEVICES"] == "1,2"
-        with pytest.raises(LaunchError, match="needs 1 GPU, and none of this machine's 3 is free"):
+        with pytest.raises(LaunchError, match="1 GPU is needed, and none of this machine's 3 is free"):
             await launcher.start(bench.request(replica="chat-c", resources=Resources(gpus=1)))
         os.kill(one.handle["pid"], signal.SIGKILL)
         again = bench.launcher(gpus=lambda: ["0", "1", "2"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from sqlalchemy import create_engine
 from jupyter_model_service.adapters import schema
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
+from jupyter_model_service.core.revision import revision_to_plain
 from jupyter_model_service.errors import StoreError
 
 from .samples import REVISION, copy, fill, ids, refused, rows
@@ -28,8 +31,8 @@ NEXT = """
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -40,12 +43,15 @@ def upgrade():
 """
 
 
+FROM_NOTHING = "revision = '0000'\ndown_revision = None\n\n\ndef upgrade():\n    pass\n"
+
+
 def next_schema(folder: Path, then: str = "") -> Migrations:
     """Our migrations and one more, which rebuilds the table that all others refer to."""
     directory = folder / "migrations 100%"
     shutil.copytree(MIGRATIONS.directory, directory)
-    (directory / "versions" / "v0002.py").write_text(NEXT.format(then=then))
-    return Migrations(directory, "0002")
+    (directory / "versions" / "v0003.py").write_text(NEXT.format(then=then))
+    return Migrations(directory, "0003")
 
 
 def test_a_newer_schema_is_refused(killed: Path, path: Path) -> None:
@@ -88,12 +94,12 @@ def test_an_older_schema_is_lifted_with_a_copy_beside_it(
         await store.close()
 
     asyncio.run(body())
-    assert rows(path, "SELECT version_num FROM alembic_version") == [("0002",)]
-    kept = path.with_name("state.db.schema-0001")
+    assert rows(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    kept = path.with_name("state.db.schema-0002")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert rows(kept, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert rows(kept, "SELECT version_num FROM alembic_version") == [("0002",)]
     assert rows(kept, "SELECT count(*) FROM events") == [(60,)]
-    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", "state.db.schema-0001"]
+    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", "state.db.schema-0002"]
     assert "written by a newer version" in refused(path)  # by what is installed now
     kept.replace(path)
     assert asyncio.run(ids(path)) == list(range(1, 61))
@@ -112,7 +118,7 @@ def test_a_migration_that_fails_changes_nothing(closed: Path, path: Path, tmp_pa
     content = path.read_bytes()
     with pytest.raises(StoreError) as caught:
         asyncio.run(SqlStore.open(path, migrations=next_schema(tmp_path, then)))
-    assert "from schema 0001 to 0002 failed, nothing was changed" in str(caught.value)
+    assert "from schema 0002 to 0003 failed, nothing was changed" in str(caught.value)
     assert why in str(caught.value)
     assert rows(path, "SELECT count(*) FROM events") == [(60,)]
     assert path.read_bytes() == content
@@ -124,11 +130,47 @@ def test_a_kill_in_the_middle_of_a_migration_changes_nothing(closed: Path, path:
     newer = next_schema(tmp_path, "import os; os.kill(os.getpid(), 9)")
     program = (
         "import sys; from pathlib import Path; from jupyter_model_service.adapters.store_file import *\n"
-        "open_database(Path(sys.argv[1]), Migrations(Path(sys.argv[2]), '0002'))"
+        "open_database(Path(sys.argv[1]), Migrations(Path(sys.argv[2]), '0003'))"
     )
     child = subprocess.run([sys.executable, "-c", program, str(path), str(newer.directory)], timeout=60)
     assert child.returncode == -9
     assert asyncio.run(ids(path)) == list(range(1, 61))
+
+
+def test_what_served_before_is_read_from_the_events_of_a_schema_that_did_not_know_it(
+    path: Path, tmp_path: Path
+) -> None:
+    """Fully up in this order: 1, 2, 3, 1, 4 and, of a revision that is no longer kept, 9. Before 4 was 1: 2 and 3 were
+    left. A service that never was up has nothing before it."""
+    first = Migrations(tmp_path / "first", "0001")
+    shutil.copytree(MIGRATIONS.directory, first.directory)
+    (first.directory / "versions" / "v0002.py").unlink()
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+    path.chmod(0o600)
+    (first.directory / "versions" / "v0000.py").write_text(FROM_NOTHING)
+    one = first.directory / "versions" / "v0001.py"
+    one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
+    asyncio.run(fill_with(path, first))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        add = "INSERT INTO services VALUES (?, 'u', ?, 0, 1, 1, ?, ?, 5.0, NULL, NULL, NULL)"
+        connection.executemany(add, [("s1", "chat", 4, 4), ("s2", "new", 1, None)])
+        content = json.dumps(revision_to_plain(REVISION))
+        connection.executemany("INSERT INTO revisions VALUES ('s1', ?, ?)", [(n, content) for n in (1, 2, 3, 4)])
+        events = [(id, json.dumps({"revision": number})) for id, number in enumerate((1, 2, 3, 1, 9, 4))]
+        connection.executemany("INSERT INTO events VALUES (?, 1, 's1', 'service.stable', 'up', NULL, ?)", events)
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        found = {record.name: (record.former, record.restarts) for record in await store.services()}
+        assert found == {"chat": ((1,), 0), "new": ((), 0)}
+        await store.save_service(replace((await store.services())[0], former=(1, 3), restarts=7))
+        assert (await store.services())[0].former == (1, 3)
+        await store.close()
+
+    asyncio.run(body())
 
 
 def test_the_migrations_lead_to_the_tables_that_a_new_database_gets(path: Path, tmp_path: Path) -> None:
@@ -141,9 +183,7 @@ def test_the_migrations_lead_to_the_tables_that_a_new_database_gets(path: Path, 
         connection.execute("INSERT INTO alembic_version VALUES ('0000')")
     first = Migrations(tmp_path / "from-nothing", schema.HEAD)
     shutil.copytree(MIGRATIONS.directory, first.directory)
-    (first.directory / "versions" / "v0000.py").write_text(
-        "revision = '0000'\ndown_revision = None\n\n\ndef upgrade():\n    pass\n"
-    )
+    (first.directory / "versions" / "v0000.py").write_text(FROM_NOTHING)
     one = first.directory / "versions" / "v0001.py"
     one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
     asyncio.run(fill_with(migrated, first))
