@@ -10,6 +10,7 @@
 | what this user may not read | a link to the original |
 | ``.git``, ``__pycache__``, ``.ipynb_checkpoints`` | nothing; a link into one of these points to the original |
 | pipes, sockets, devices | nothing |
+| the gateway's own folder, Jupyter's runtime folder | nothing, as tokens lie there |
 
 Links are never followed, and every name is opened below the descriptor of its folder, so that what was put in the place
 of a folder or a file meanwhile is not either.
@@ -21,7 +22,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,14 +135,14 @@ def _mark(status: os.stat_result) -> tuple[str, int, int]:
 
 
 def scan(
-    opened: Opened, limits: SnapshotLimits, *, avoid: Path, go_on: Callable[[], None] = lambda: None
+    opened: Opened, limits: SnapshotLimits, *, avoid: Collection[Path], go_on: Callable[[], None] = lambda: None
 ) -> list[Entry]:
-    """Everything that gets a place in the copy, folders before what is in them. ``avoid`` is the folder that copies are
-    made in: it may lie within the model's. ``TooMuch`` as soon as a limit is passed; ``OSError`` when the folder itself
-    cannot be read. ``go_on`` is called now and then and may raise."""
+    """Everything that gets a place in the copy, folders before what is in them. ``avoid`` are folders that are passed
+    over if they lie within the model's, such as the one that copies are made in. ``TooMuch`` as soon as a limit is
+    passed; ``OSError`` when the folder itself cannot be read. ``go_on`` is called now and then and may raise."""
     found: list[Entry] = []
     total = 0
-    own = _identity(avoid)
+    own = {_identity(folder) for folder in avoid}
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -188,7 +189,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _entry(
-    opened: Opened, name: str, entry: os.DirEntry[str], limits: SnapshotLimits, own: tuple[int, int] | None
+    opened: Opened,
+    name: str,
+    entry: os.DirEntry[str],
+    limits: SnapshotLimits,
+    own: Collection[tuple[int, int] | None],
 ) -> Entry | None:
     if entry.name in LEFT_OUT:
         return None
@@ -199,7 +204,7 @@ def _entry(
         target, outside = link_target(opened.root, name, os.readlink(entry.name, dir_fd=inside))
         return Entry(name, "link", status, target, outside)
     if stat.S_ISDIR(mode):
-        if (status.st_dev, status.st_ino) == own:
+        if (status.st_dev, status.st_ino) in own:
             return None
         if entry.name in LINKED_WHOLE:
             return Entry(name, "whole", status)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_model_service.core.revision import Kept, SnapshotLimits
-from jupyter_model_service.errors import InvalidRequest, ModelServiceError, StoreError
+from jupyter_model_service.errors import InvalidRequest, ModelServiceError, NotFound, StoreError
 from jupyter_model_service.ports import KeptKey
 
 from .daemon_threads import in_thread
@@ -68,12 +68,20 @@ class _Shrank(Exception):
 
 class LocalSnapshots:
     """Implements ``ports.Storage`` below ``directory``, which belongs to it alone, in the folder ``database`` of it
-    (the identity of the store). ``told_every``: seconds between two reports of progress."""
+    (the identity of the store). ``leave_out``: folders that may lie in a model folder and are nobody's to copy, as they
+    hold secrets. ``told_every``: seconds between two reports of progress."""
 
     def __init__(
-        self, directory: Path, limits: SnapshotLimits | None = None, *, database: str = "", told_every: float = 0.2
+        self,
+        directory: Path,
+        limits: SnapshotLimits | None = None,
+        *,
+        database: str = "",
+        leave_out: Sequence[Path] = (),
+        told_every: float = 0.2,
     ) -> None:
         self.directory = Path(directory).absolute()
+        self._avoid = (self.directory, *leave_out)
         self._own = self.directory / database
         self._strangers_told = False
         self._limits = limits or SnapshotLimits()
@@ -191,10 +199,10 @@ class LocalSnapshots:
 
         with Opened(root) as opened:
             try:
-                entries = scan(opened, self._limits, avoid=self.directory, go_on=go_on)
+                entries = scan(opened, self._limits, avoid=self._avoid, go_on=go_on)
                 kept, gone = self._filled(entries, opened, place, tell, go_on)
                 if kept.kind == "copy":
-                    later = scan(opened, self._limits, avoid=self.directory, go_on=go_on)
+                    later = scan(opened, self._limits, avoid=self._avoid, go_on=go_on)
                     gone += _lost(entries, later if not opened.replaced() else ())
             except TooMuch as much:
                 discard(place)
@@ -267,9 +275,9 @@ class LocalSnapshots:
         entries: Sequence[Entry] = ()
         try:
             with Opened(Path(os.path.realpath(folder))) as opened:
-                entries = scan(opened, limits, avoid=self.directory)
-        except FileNotFoundError:
-            pass
+                entries = scan(opened, limits, avoid=self._avoid)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"There is no folder {_shown(str(folder))} any more.") from None
         except (OSError, TooMuch):
             return ()
         now = {entry.name: entry.mark for entry in entries if entry.mark is not None}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
+from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
 
 from ..adapters.definition_file import DefinitionFiles
 from ..adapters.launch_local import LocalLauncher
 from ..adapters.snapshots import LocalSnapshots
 from ..config import GatewaySettings
 from ..core.access import Caller
+from ..core.words import FOLDER
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens, digest_of
@@ -22,8 +27,15 @@ from .gateway import ended
 
 __all__ = ["own_gateway"]
 
+NO_MODELS = (
+    f"there is no folder {FOLDER} on this machine: in the model's code use the variable BACKEND_MODEL_PATH, or a path "
+    "relative to the model folder"
+)
+
 
 def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
+    hint = "" if os.path.isdir(FOLDER) else NO_MODELS
+
     async def assemble(site: Site) -> Assembly:
         token = f"jmc_{secrets.token_urlsafe(32)}"
         # This token is in the hands of the user's Jupyter servers, which pass on calls of browsers.
@@ -37,11 +49,20 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             listener=listener,
             base=_url(listener),
             launcher=LocalLauncher(files.replicas, abandon_after=settings.abandon_after),
-            storage=LocalSnapshots(files.revisions, settings.snapshots, database=site.store.identity),
+            storage=LocalSnapshots(
+                files.revisions,
+                settings.snapshots,
+                database=site.store.identity,
+                leave_out=(files.path, Path(jupyter_runtime_dir())),
+            ),
             definitions=DefinitionFiles(),
             tokens=tokens,
             identity=tokens,
-            settings=EngineSettings(max_replicas=settings.max_replicas, revisions_kept=settings.revisions_kept),
+            settings=EngineSettings(
+                max_replicas=settings.max_replicas,
+                revisions_kept=settings.revisions_kept,
+                hint_models=hint,
+            ),
             attach=attachments.attach,
             attached=attachments.__len__,
             kept=lambda: attachments.keep,

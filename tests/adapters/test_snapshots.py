@@ -118,6 +118,31 @@ def test_what_no_revision_needs_is_left_out(directory: Path, model: Path) -> Non
     assert changed(directory, kept, model) == []
 
 
+def test_what_holds_secrets_of_the_gateway_is_neither_copied_nor_told(model: Path) -> None:
+    """A home folder as model folder, with the gateway's data and Jupyter's runtime folder in it: their tokens stay where
+    they are, and what the gateway writes there is no change of the model."""
+    data, runtime = model / ".local" / "model-service", model / ".local" / "runtime"
+    for folder in (data / "replicas" / "m-1", runtime):
+        folder.mkdir(parents=True)
+    (model / "app.py").write_bytes(b"1")
+    (model / ".local" / "mine").write_bytes(b"1")
+    for secret in (data / "gateway.json", data / "replicas" / "m-1" / "spec.json", runtime / "jupyter_cookie_secret"):
+        secret.write_bytes(b"secret")
+    storage = LocalSnapshots(data / "revisions", leave_out=(data, runtime))
+
+    async def body() -> None:
+        kept = await storage.keep("s1", 1, str(model), lambda files, size: None)
+        found = {str(path.relative_to(copy_of(kept))) for path in copy_of(kept).rglob("*")}
+        assert found == {"app.py", ".local", ".local/mine"}
+        (data / "gateway.json").write_bytes(b"another")
+        (runtime / "kernel.json").write_bytes(b"new")
+        assert list(await storage.changed(kept, str(model))) == []
+        (model / ".local" / "mine").write_bytes(b"22")
+        assert list(await storage.changed(kept, str(model))) == [".local/mine"]
+
+    asyncio.run(body())
+
+
 def test_links_stay_inside_or_go_where_they_went(directory: Path, model: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -332,7 +357,7 @@ def test_a_folder_that_a_link_replaces_meanwhile_is_not_followed(
         assert copy_entry(entry, opened, tmp_path / "nowhere", SnapshotLimits()) is None
         with pytest.raises(NotADirectoryError):
             opened.folder("a/b")
-        assert [entry.name for entry in snapshot_tree.scan(opened, SnapshotLimits(), avoid=directory)] == ["a"]
+        assert [entry.name for entry in snapshot_tree.scan(opened, SnapshotLimits(), avoid=[directory])] == ["a"]
 
 
 @pytest.mark.parametrize(("when", "losses"), [("before", 1), ("before", 99), ("after", 1), ("after", 99), ("away", 1)])
