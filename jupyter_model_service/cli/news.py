@@ -13,6 +13,8 @@ from .text import clean
 Json = Mapping[str, Any]
 ENDED = ("gone", "failed")
 _UNDER_WAY = ("starting", "updating", "degraded")
+#: How the engine begins its reason while a service has no room.
+NO_ROOM = "waits for a GPU"
 _ORDER = {"requested": 0, "starting": 1, "preparing": 2, "loading": 3}
 _READY = len(_ORDER)  # and everything later
 #: The countdown is another one in every state, and so are the seconds that a phase has lasted.
@@ -36,6 +38,8 @@ class News:
         old = {r["id"] for r in replicas if r["phase"] in ENDED and (first or r["id"] in self._ended)}
         news = []
         for each in replicas:
+            if _is_attempt(service, each):
+                old.add(each["id"])
             text = f"{each['id']} {describe_replica(each)}"
             if self._last.get(each["id"]) != text and each["id"] not in old:
                 news.append(text)
@@ -48,7 +52,7 @@ class News:
     def _of_service(self, service: Json) -> list[str]:
         head = f"{service['name']} is {service['state']}"
         reason = self._untold(waiting(service))
-        key = head + _PASSING.sub(r"\1", reason)
+        key = head + _PASSING.sub(r"\1", reason).removesuffix("; next attempt")
         last = self._last.get("", "")
         if key == last or (not reason and last.startswith(head)):  # that a pause is over shows in its replicas
             return []
@@ -75,10 +79,19 @@ def _rank(replica: Json) -> int:
     return _ORDER.get(replica["phase"], _READY)
 
 
+def _is_attempt(service: Json, replica: Json) -> bool:
+    """One more attempt to start something for which there has been no room: another one each minute."""
+    return (service["reason"] or "").startswith(NO_ROOM) and replica["address"] is None
+
+
+def _busy(service: Json) -> list[Json]:
+    under_way = (each for each in service["replica_list"] if each["phase"] not in (*ENDED, "ready"))
+    return [each for each in under_way if not _is_attempt(service, each)]
+
+
 def waiting(service: Json) -> str:
     """Why nothing happens while no replica is on its way: the pause between two attempts, mostly."""
-    busy = any(each["phase"] not in (*ENDED, "ready") for each in service["replica_list"])
-    quiet = service["state"] not in _UNDER_WAY or busy or not service["reason"]
+    quiet = service["state"] not in _UNDER_WAY or _busy(service) or not service["reason"]
     return "" if quiet else f": {clean(service['reason'])}"
 
 
@@ -86,7 +99,7 @@ def under_way(service: Json) -> str:
     """What goes on, in one line: the replica that is on its way, or what is waited for."""
     counts = service["replicas"]
     head = f"{service['name']} is {service['state']}, {counts['ready']} of {counts['want']} ready"
-    busy = [each for each in service["replica_list"] if each["phase"] not in (*ENDED, "ready")]
+    busy = _busy(service)
     if not busy:
         return head + _PASSING.sub(r"\1", waiting(service))
     more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""

@@ -137,6 +137,9 @@ def _files_fact(files: Json) -> str:
 
 
 def _changed_fact(service: Json) -> str:
+    if service.get("folder_gone"):
+        kept = f"replicas run from what revision {service['revision']} kept of it"
+        return f"the folder is not there any more; {kept} ({PROGRAM} update {service['name']} FOLDER takes another)"
     changed = service["changed"] or []
     if not changed:
         return ""
@@ -151,7 +154,11 @@ def _mount(mount: Json) -> str:
 
 def _resources(resources: Json) -> str:
     cpus, memory, gpus = resources["cpus"], resources["memory"], resources["gpus"]
-    told = [f"{cpus:g} CPUs" if cpus else "", show_size(memory) if memory else "", f"{gpus} GPUs" if gpus else ""]
+    told = [
+        f"{cpus:g} {'CPU' if cpus == 1 else 'CPUs'}" if cpus else "",
+        show_size(memory) if memory else "",
+        f"{gpus} {'GPU' if gpus == 1 else 'GPUs'}" if gpus else "",
+    ]
     return ", ".join(part for part in told if part)
 
 
@@ -267,9 +274,19 @@ def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str
     if outcome.tail:
         lines += ["Last lines of its log:", *(f"  | {clean(line)}" for line in outcome.tail)]
     lines.append(f"More: {PROGRAM} events {name}")
-    if result.verb == "create" and state == "failed":
-        lines.append(f"Mend the folder, then: {PROGRAM} update {name}")
+    gave_up = state == "failed" or (outcome.replica is not None and not serving)
+    if gave_up and result.verb in ("create", "update", "start", "restart"):
+        lines.append(_what_to_mend(result, outcome))
     return "\n".join(lines)
+
+
+def _what_to_mend(result: ServiceResult, outcome: Outcome) -> str:
+    """A replica that never got an address was not even started: that is no matter of the folder."""
+    name = result.service["name"]
+    about = [each for each in result.service["replica_list"] if each["id"] == outcome.replica]
+    if about and about[0]["address"] is None and about[0]["exit"] is None:
+        return f"When that is mended: {PROGRAM} restart {name}"
+    return f"Mend the folder, then: {PROGRAM} update {name}"
 
 
 # --- everything else -------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class Client:
         return self._send(calls.update(key, options))
 
     def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
-        """Return to a kept revision; by default the last before the active one that was ever fully up."""
+        """Return to a kept revision; by default the one that was fully up before the active one."""
         return self._send(calls.rollback(self._connection.key(name), revision))
 
     def restart(self, name: str) -> ServiceInfo:

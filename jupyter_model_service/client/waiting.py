@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from .calls import Key
 #: The longest that anybody waits unless told otherwise; large models load for minutes, downloads take longer.
 WAIT_SECONDS = 3600.0
 _ENDED = ("gone", "failed")
+TAIL_LINES = 10
+_REPLICA = re.compile(r"\breplica ([a-z0-9-]+)")  # as the engine's sentences name it
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``reason`` is one sentence and ``tail`` the last log lines, oldest first, when it failed."""
+    """When it failed, ``reason`` is one sentence, ``replica`` the one that it is about (if it is about one of the
+    revision that was tried), and ``tail`` that one's last log lines, oldest first."""
 
     ok: bool
     reason: str = ""
     tail: tuple[str, ...] = ()
+    replica: str | None = None
 
 
 def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
@@ -46,12 +51,12 @@ def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
     if goal.state == "stopped":
         return Outcome(True) if state == "stopped" and not alive else None
     if state == "failed":
-        return Outcome(False, service.get("reason") or "it failed without a reason given", last_lines(service))
+        return _failed(service, goal, service.get("reason") or "it failed without a reason given")
     if state == "deleting":
         return Outcome(False, "it is being deleted")
     if goal.revision is not None and service["revision"] != goal.revision:
         reason = service.get("note") or f"revision {service['revision']} was made active meanwhile"
-        return Outcome(False, reason, last_lines(service))
+        return _failed(service, goal, reason)
     if state in ("starting", "updating", "degraded"):
         return None
     counts = service["replicas"]
@@ -68,12 +73,15 @@ def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
     return Outcome(True) if counts["ready"] >= wanted and not surplus else None
 
 
-def last_lines(service: Mapping[str, Any], limit: int = 10) -> tuple[str, ...]:
-    """The end of the log of the replica that failed last, as far as the service's own description holds it."""
-    failed = [each for each in service.get("replica_list", ()) if (each.get("exit") or {}).get("tail")]
-    if not failed:
-        return ()
-    return tuple(max(failed, key=lambda each: each.get("since", 0.0))["exit"]["tail"][-limit:])
+def _failed(service: Mapping[str, Any], goal: Goal, reason: str) -> Outcome:
+    """The log of another replica, or of one of another revision, would explain something else."""
+    tried = service["revision"] if goal.revision is None else goal.revision
+    said = {each["id"]: each for each in service.get("replica_list", ()) if each["revision"] == tried}
+    for named in _REPLICA.findall(reason):
+        if named in said:
+            lines = (said[named].get("exit") or {}).get("tail") or ()
+            return Outcome(False, reason, tuple(lines[-TAIL_LINES:]), named)
+    return Outcome(False, reason)
 
 
 class Following:

@@ -207,7 +207,7 @@ def _rollback(parser: Parser) -> None:
         metavar="REVISION",
         nargs="?",
         type=values.number(1, 10**9),
-        help="default: the last before the active one that was ever fully up",
+        help="default: the one that was fully up before the active one",
     )
     _waiting(parser)
 

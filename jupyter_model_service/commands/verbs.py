@@ -18,7 +18,7 @@ from ..client import calls
 from ..client.calls import Call, Key
 from ..client.folders import Steps, for_create, for_update, for_validate
 from ..client.light import Connection
-from ..client.waiting import Following, Goal, Outcome
+from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
 from .following import follow_events, follow_logs
@@ -216,8 +216,8 @@ def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal
     following = Following((service["owner"], service["name"]), goal, arguments.timeout)
     _watch(session, following, arguments.verb)
     result = following.outcome or Outcome(True)
-    if not result.ok and not result.tail:
-        result = replace(result, tail=_last_lines(session, following.key))
+    if result.replica is not None and not result.tail:
+        result = replace(result, tail=_last_lines(session, following.key, result.replica))
     return ServiceResult(arguments.verb, following.last or service, result, time.monotonic() - began)
 
 
@@ -233,10 +233,10 @@ def _watch(session: Session, following: Following, verb: str) -> None:
         ) from None
 
 
-def _last_lines(session: Session, key: Key) -> tuple[str, ...]:
-    """Of whichever replica there is still a log of, when the service's description has none."""
+def _last_lines(session: Session, key: Key, replica: str) -> tuple[str, ...]:
+    """Of one that is just being ended, so that the service's description has none yet."""
     with contextlib.suppress(ModelServiceError):
-        return tuple(session.connection.last_logs(key, None, 10)["lines"])
+        return tuple(session.connection.last_logs(key, replica, TAIL_LINES)["lines"])
     return ()
 
 

@@ -104,14 +104,56 @@ def test_the_call_that_is_proposed_is_one_that_the_model_answers(
 def test_a_failed_start_ends_with_the_reason_and_the_log(line: Line, fake: FakeGateway) -> None:
     exit = {"stage": "serve", "code": 1, "tail": ["Traceback", "ModuleNotFoundError: No module named 'torch'"]}
     gone = replica("demo-a", "gone", reason="exited with code 1 while loading", exit=exit)
-    with meanwhile(fake, service(state="failed", reason="5 replicas in a row exited", replica_list=[gone])):
+    with meanwhile(fake, service(state="failed", reason="replica demo-a exited with code 1", replica_list=[gone])):
         ran = line("create", ".", "--json")
     assert ran.status == 1
     assert json.loads(ran.out)["state"] == "failed", "a program gets the service, not an error document"
-    assert "demo is failed: 5 replicas in a row exited\n" in ran.err
+    assert "demo is failed: replica demo-a exited with code 1\n" in ran.err
     assert "  | ModuleNotFoundError: No module named 'torch'\n" in ran.err
     assert "demo-a gone: exited with code 1 while loading" in ran.err
     assert ran.err.endswith("Mend the folder, then: jupyter model-service update demo\n")
+
+
+def test_the_log_that_is_shown_is_that_of_the_replica_in_the_reason(line: Line, fake: FakeGateway) -> None:
+    """Another replica failed later, and one of the former revision, too: what they said explains nothing."""
+
+    def gone(id: str, revision: int, said: str, **more: Any) -> dict[str, Any]:
+        return replica(id, "gone", revision=revision, exit={"stage": "serve", "code": 1, "tail": [said]}, **more)
+
+    seen = [gone("demo-a", 2, "this one"), gone("demo-b", 2, "another", since=9e9), gone("demo-c", 1, "an old one")]
+    note = "revision 2 was taken back, revision 1 serves on: replica {} exited with code 1"
+    fake.services["ada/demo"] = service(revision=2, state="updating")
+    fake.answers["POST", "api/v1/services/ada/demo/update"] = (202, service(revision=2, state="updating"), {})
+    shown = {}
+    for id in ("demo-a", "demo-c", "demo-x"):
+        with meanwhile(fake, service(revision=1, note=note.format(id), replica_list=seen)):
+            ran = line("update", "demo")
+        shown[id] = [text for text in ran.err.splitlines() if text.startswith("  | ")]
+    assert shown == {"demo-a": ["  | this one"], "demo-c": [], "demo-x": []}
+    assert not [path for _, path, *_ in fake.requests if path.endswith("/logs")], "and no other log is asked for"
+
+
+EXIT = {"stage": "serve", "code": 1, "tail": ["x"]}
+
+
+@pytest.mark.parametrize("verb", ["create", "update", "start", "restart"])
+@pytest.mark.parametrize(
+    ("failed", "told"),
+    [
+        (replica("demo-a", "gone", address="127.0.0.1:1", exit=EXIT), "Mend the folder, then: {} update demo"),
+        (replica("demo-a", "gone"), "When that is mended: {} restart demo"),
+    ],
+)
+def test_what_to_do_next_depends_on_what_is_wrong(
+    line: Line, fake: FakeGateway, verb: str, failed: dict[str, Any], told: str
+) -> None:
+    """A replica that could not even be started is no matter of the folder."""
+    if verb != "create":
+        fake.services["ada/demo"] = service(state="starting")
+        fake.answers["POST", f"api/v1/services/ada/demo/{verb}"] = (202, service(state="starting"), {})
+    with meanwhile(fake, service(state="failed", reason="replica demo-a failed", replica_list=[failed])):
+        ran = line(verb, "." if verb == "create" else "demo")
+    assert ran.err.endswith(told.format("jupyter model-service") + "\n")
 
 
 def test_a_failure_is_told_once_and_the_pause_before_the_next_attempt_too(line: Line, fake: FakeGateway) -> None:
@@ -131,11 +173,17 @@ def test_a_failure_is_told_once_and_the_pause_before_the_next_attempt_too(line: 
     assert "demo is starting: next attempt in 2 s\n" in ran.err
 
 
-def test_without_lines_in_the_service_the_log_is_asked(line: Line, fake: FakeGateway) -> None:
+def test_the_log_of_a_replica_that_is_just_being_ended_is_asked_for_by_name(line: Line, fake: FakeGateway) -> None:
     fake.log = ["the last words"]
-    with meanwhile(fake, service(state="failed", reason="it crashed")):
+    ending = replica("demo-a", "failed", address="127.0.0.1:1")
+    with meanwhile(
+        fake, service(state="failed", reason="replica demo-a did not become healthy", replica_list=[ending])
+    ):
         ran = line("create", ".")
     assert "  | the last words\n" in ran.err
+    asked = [str(each) for each in fake.requests if str(each[1]).endswith("/logs")]
+    assert asked
+    assert all("demo-a" in each for each in asked)
 
 
 def test_an_update_that_is_taken_back_fails_and_says_what_goes_on_serving(line: Line, fake: FakeGateway) -> None:

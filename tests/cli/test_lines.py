@@ -217,6 +217,14 @@ def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGate
     assert "model-service update demo takes it up" in out
     assert "Mounts:       /data:/mnt:ro" in out
     assert "Resources:    1.5 CPUs, 8.0 GiB, 2 GPUs" in out
+    one = {**second, "resources": {"cpus": 1, "memory": None, "gpus": 1}}
+    fake.services["ada/demo"] = service(revision=2, revisions=[one], folder_gone=True)
+    out = line("info", "demo").out
+    assert "Resources:    1 CPU, 1 GPU\n" in out
+    assert "Changed:      the folder is not there any more; replicas run from what revision 2 kept of it (" in out
+    assert "takes it up" not in out
+    fake.services["ada/demo"] = service(revision=2, revisions=[first, second], changed=["app.py"])
+    out = line("info", "demo").out
     rows = [row for row in out.splitlines() if "/m " in row]
     assert [row.split("/m")[-1].strip() for row in rows] == ["not kept", "12, 340 KiB, 1 linked"]
     fake.services["ada/demo"] = service(revisions=[first], changed=[])

@@ -6,7 +6,7 @@ import io
 import time
 from typing import Any
 
-from jupyter_model_service.cli.news import News
+from jupyter_model_service.cli.news import News, under_way
 from jupyter_model_service.cli.progress import Watcher
 
 from ..client.fake_gateway import replica, service
@@ -85,3 +85,21 @@ def test_a_line_says_that_it_goes_on_while_nothing_changes() -> None:
     time.sleep(0.15)
     assert errors.getvalue() == written, "nothing more once the following is over"
     assert Watcher.quiet_seconds == 15
+
+
+def test_a_service_that_waits_for_a_gpu_says_so_once() -> None:
+    """Each minute one more attempt, with a name of its own: an hour of them is no news."""
+    reason = "waits for a GPU: 1 GPU is needed, and none is free"
+    states = [starting(replica("demo-0", "requested")), starting(replica("demo-0", "starting"))]
+    for number in range(1, 20):
+        states.append(service(state="starting", reason=f"{reason}; next attempt in about {number} s"))
+        states += [
+            service(state="starting", reason=reason, replica_list=[replica(f"demo-{number}", phase, reason=why)])
+            for phase, why in (("requested", None), ("starting", None), ("failed", "could not be started: none"))
+        ]
+    states.append(starting(replica("demo-x", "loading", address="127.0.0.1:1")))
+    lines = told(*states)
+    assert lines[0] == "demo is starting"
+    assert sum("waits for a GPU: 1 GPU is needed, and none is free" in line for line in lines) == 1
+    assert [line for line in lines if line.startswith("demo-") and not line.startswith("demo-0")] == ["demo-x loading"]
+    assert "waits for a GPU" in under_way(states[-3])

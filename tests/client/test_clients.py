@@ -375,8 +375,8 @@ def test_wait_ready_misses_nothing_between_looking_and_listening(face: Face, fak
 def test_wait_ready_tells_why_it_failed(face: Face, fake: FakeGateway) -> None:
     exit = {"stage": "serve", "code": 3, "tail": ["Traceback", "ImportError: no torch"]}
     gone = replica("demo-a", "gone", exit=exit)
-    fake.services["ada/demo"] = service(state="failed", reason="it exited with code 3", replica_list=[gone])
-    with pytest.raises(LaunchError, match="it exited with code 3") as caught:
+    fake.services["ada/demo"] = service(state="failed", reason="replica demo-a exited with code 3", replica_list=[gone])
+    with pytest.raises(LaunchError, match="replica demo-a exited with code 3") as caught:
         face.wait_ready("demo", timeout=30)
     assert "ImportError: no torch" in str(caught.value)
 

@@ -297,6 +297,22 @@ def test_when_waiting_is_over(seen: dict[str, Any], goal: Goal, expected: object
 
 
 def test_a_failure_brings_the_last_log_lines() -> None:
-    result = outcome(service(state="failed", replica_list=[FAILED]), Goal())
+    result = outcome(service(state="failed", reason="replica m-1 crashed", replica_list=[FAILED]), Goal())
     assert result is not None
-    assert result.tail == ("one", "two")
+    assert (result.tail, result.replica) == (("one", "two"), "m-1")
+
+
+@pytest.mark.parametrize(
+    ("seen", "goal"),
+    [
+        (service(state="failed", reason="replica m-2 crashed", replica_list=[FAILED]), Goal()),
+        (service(state="failed", reason="replica m-1x crashed", replica_list=[FAILED]), Goal()),
+        (service(state="failed", reason="the disk is full", replica_list=[FAILED]), Goal()),
+        (service(state="failed", revision=2, reason="replica m-1 crashed", replica_list=[FAILED]), Goal()),
+        (service(revision=1, note="replica m-1 crashed", replica_list=[FAILED]), Goal(revision=2)),
+    ],
+)
+def test_the_log_of_another_replica_or_revision_is_no_explanation(seen: dict[str, Any], goal: Goal) -> None:
+    result = outcome(seen, goal)
+    assert result is not None
+    assert (result.ok, result.tail, result.replica) == (False, (), None)
