@@ -6,7 +6,8 @@
                   ``wait=False``: does not wait for it (one that must not start)
 ``own_engine``    an engine of the test's own, to be stopped and killed; ``deploy_hub(Setup(…), on=own_engine)`` has a Hub on it
 ``docker_engine`` the engine's client (docker.DockerClient); ``network`` the session's docker network;
-``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3
+``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3;
+``site_image`` the one with JupyterHub, DockerSpawner and the proxy, of `deploy/compose`
 """
 
 from __future__ import annotations
@@ -88,6 +89,17 @@ def notebook_image(base_image: str) -> Callable[[int], str]:
         return built.stdout.split()[-1]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def site_image(base_image: str) -> str:
+    """Built for the first test that asks, as the notebooks' is."""
+    if not PROXY.exists():
+        pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
+    command = [str(ROOT / "deploy" / "images" / "build.sh"), "site"]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert built.returncode == 0, built.stderr
+    return built.stdout.split()[-1]
 
 
 @pytest.fixture(scope="session")

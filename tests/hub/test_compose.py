@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .deployment import PREFIX, PROXY, ROOT, Network, eventually
+from .deployment import PREFIX, ROOT, Network, eventually
 
 COMPOSE = ROOT / "deploy" / "compose"
 MODEL = ROOT / "benchmarks" / "models" / "noop"
@@ -169,22 +169,16 @@ class Site:
 
 @pytest.fixture
 def deploy_site(
-    docker_engine: Any, network: Network, notebook_image: Callable[[int], str], tmp_path: Path
+    docker_engine: Any, network: Network, notebook_image: Callable[[int], str], site_image: str, tmp_path: Path
 ) -> Iterator[Callable[[bool], Site]]:
     command = compose_command()
     if command is None:
         pytest.skip("there is no docker-compose here (Debian's docker-compose)")
-    if not PROXY.exists():
-        pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
     sites: list[Site] = []
 
     def deploy(apart: bool) -> Site:
-        build = [str(ROOT / "deploy" / "images" / "build.sh"), "site"]
-        built = subprocess.run(build, capture_output=True, text=True, timeout=900)
-        assert built.returncode == 0, built.stderr
         name = f"{PREFIX}{network.session}-{secrets.token_hex(2)}"
-        image = built.stdout.split()[-1]
-        site = Site(tmp_path / "compose", name, image, notebook_image(6), docker_engine, command, apart)
+        site = Site(tmp_path / "compose", name, site_image, notebook_image(6), docker_engine, command, apart)
         sites.append(site)
         site.up()
         return site

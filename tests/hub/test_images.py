@@ -75,16 +75,30 @@ def test_an_image_is_built_once_for_one_state_of_the_package(
         assert said == b"4711\n"
     finally:
         run(build, "hub6").check_returncode()
-        docker_engine.images.remove(other)
+        docker_engine.images.remove(other, force=True)
 
 
-def test_nothing_of_the_host_is_in_the_images(docker_engine: Any, notebook_image: Callable[[int], str]) -> None:
+def test_nothing_of_the_host_is_in_the_images(
+    docker_engine: Any, notebook_image: Callable[[int], str], site_image: str
+) -> None:
     """Its pip settings and certificates were mounted for the build only; the package and its extension are there."""
     script = (
         "env; find /etc/pip-of-the-host /source /steps -mindepth 1; find / -xdev -name 'pip*.conf' 2>/dev/null; true"
     )
-    told = docker_engine.containers.run(notebook_image(6), ["sh", "-c", script], remove=True).decode().splitlines()
-    assert [line for line in told if not line.startswith(("PATH=", "HOME=", "HOSTNAME=", "PWD="))] == []
+    for image in (notebook_image(6), site_image):
+        told = docker_engine.containers.run(image, ["sh", "-c", script], remove=True).decode().splitlines()
+        assert [line for line in told if not line.startswith(("PATH=", "HOME=", "HOSTNAME=", "PWD="))] == []
+
+
+def test_the_hubs_image_has_all_that_its_containers_start(docker_engine: Any, site_image: str) -> None:
+    """Hub, proxy with a node of its own, spawner and gateway; no pip settings are needed to start them."""
+    script = (
+        "jupyterhub --version && configurable-http-proxy --version && node --version && "
+        "python -c 'import dockerspawner, pynvml, jupyter_model_service.hub, jupyter_model_service.app' && echo all"
+    )
+    told = docker_engine.containers.run(site_image, ["sh", "-c", script], remove=True).decode().splitlines()
+    assert told[0].startswith("6.")
+    assert told[-1] == "all"
 
 
 def test_settings_for_containers_name_no_file_of_the_host(tmp_path: Path) -> None:
