@@ -11,6 +11,7 @@ from ..core.policy import Policy
 from .docker_calls import DockerCalls
 from .gpus import GpuPool
 from .snapshots import Snapshots
+from .sweep import Sweep
 
 CONTROL_PORT = 39777
 """The runner's, in every replica; the next one where the model itself listens there."""
@@ -46,3 +47,7 @@ class HubParts:
     def snapshots(self) -> Snapshots:
         limit = self._settings.policy.snapshot_bytes_per_user
         return Snapshots(self.docker, hub=self._settings.hub, bytes_per_user=limit)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        return Sweep(self.docker, self.snapshots, self._settings.hub)

@@ -26,6 +26,7 @@ from . import container
 from .docker_calls import ENGINE_ERRORS, status_of
 from .life import Life
 from .settings import HubParts, HubSettings
+from .sweep import known_of
 from .work import Work, container_name
 
 POLL_SECONDS = 5.0
@@ -139,6 +140,8 @@ class ModelServiceMixin(_Site):
         if self.model_service_parts is None:
             type(self).model_service_parts = HubParts(self.model_service, self.client)
         assert self.model_service_parts is not None
+        db = self.user.db
+        self.model_service_parts.sweep.begin(lambda: known_of(db))
         return self.model_service_parts
 
     def _hubs_own_address(self) -> str:
@@ -191,8 +194,12 @@ class ModelServiceMixin(_Site):
             return False  # a notebook that had such a name before us
 
     async def delete_forever(self) -> None:
-        """The Hub stops nothing of which it has no server; a container may be there all the same."""
+        """The Hub stops nothing of which it has no server; a container may be there all the same. Of a user's default
+        server this is the end of the user, whose snapshots the next user of that name must not have."""
         await self._swept()
+        if not self.name:
+            with contextlib.suppress(*ENGINE_ERRORS):  # the sweep comes back to it
+                await self._parts().snapshots.collect(self.user.name, ())
         await maybe_future(super().delete_forever())
 
     async def _clean_up(self, seconds: int | None = None) -> None:
@@ -205,6 +212,9 @@ class ModelServiceMixin(_Site):
             await container.remove(
                 parts.docker, container_name(self), hub=self.model_service.hub, server=self.name, seconds=seconds
             )
+        except LaunchError:
+            parts.sweep.soon()  # the Hub forgets the server all the same
+            raise
         finally:
             if life.replica is not None:
                 parts.gpus.give_back(life.replica)
