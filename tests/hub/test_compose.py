@@ -61,7 +61,7 @@ class Site:
 
     def __post_init__(self) -> None:
         shutil.copytree(COMPOSE, self.folder)
-        self.prefix = f"10.213.{secrets.randbelow(256)}"
+        self.prefix = f"10.{150 + secrets.randbelow(50)}.{secrets.randbelow(256)}"
         self.bridge = f"br-{self.name[-11:]}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
