@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 600.0  # the image may have to be pulled
 SWEEP_EVERY = 600.0  # between two looks at all users of the Hub
 ACTIVITY_EVERY = 60.0
+ACTIVITY_LOOK = 5.0  # until a new replica is reported, too: a culler may have a time limit of seconds
+ACTIVITY_AHEAD = 30.0  # beyond the next report, which may be late; the Hub takes up to an hour
 KNOCK_SECONDS = 0.3
 KNOCK_AGAIN = 0.02  # a container that is being killed may take a last connection
 POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
@@ -256,20 +258,28 @@ class HubLauncher:
     # --- activity ---
 
     async def report_activity(self) -> None:
-        """Until cancelled: tell the Hub each minute that all replicas are in use, or its idle culler ends them."""
+        """Until cancelled: tell the Hub soon after each start, and each minute, that all replicas are in use, or its
+        idle culler ends them."""
+        told: frozenset[str] = frozenset()
+        told_at = self._clock.monotonic()
         while True:
-            await self._clock.sleep(ACTIVITY_EVERY)
+            await self._clock.sleep(ACTIVITY_LOOK)
+            now, running = self._clock.monotonic(), frozenset(self._controls)
+            if running <= told and now - told_at < ACTIVITY_EVERY:
+                continue
             try:
                 await self.report_once()
-            except Exception as error:  # the next minute is soon enough
+                told, told_at = running, now
+            except Exception as error:  # the next look is soon enough
                 log.warning("The Hub could not be told that replicas are in use: %s", error)
 
     async def report_once(self) -> None:
-        now = self._clock.now()
+        """In use until the next report: at any time between two, no culler may find them idle for long."""
+        until = self._clock.now() + ACTIVITY_EVERY + ACTIVITY_AHEAD
         for name in sorted(set(self._where.values())):
             user = await self._api.user(name)
             # The whole report is refused when one server is not there, so that only what is there is reported.
-            running = {server.name: now for _, server in self._ours([user] if user else ()) if not server.stopped}
+            running = {server.name: until for _, server in self._ours([user] if user else ()) if not server.stopped}
             if running:
                 with contextlib.suppress(HubRefused):  # one went meanwhile
                     await self._api.activity(name, running)

@@ -1,0 +1,118 @@
+"""Others who end replicas: the idle culler, an administrator on the Hub's page, the end of a user; and the limits."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .deployment import ADMIN, Deployment, Setup, eventually
+from .stage import Stage, traces
+
+pytest.importorskip("jupyterhub_idle_culler")
+
+IDLE = 15  # seconds
+SETUP = Setup(
+    config=f"""
+import sys
+culler = [sys.executable, "-m", "jupyterhub_idle_culler", "--timeout={IDLE}", "--cull-every=3"]
+c.JupyterHub.services.append({{"name": "culler", "command": culler}})
+scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+c.JupyterHub.load_roles.append({{"name": "culler", "scopes": scopes, "services": ["culler"]}})
+c.JupyterHub.named_server_limit_per_user = 1
+""",
+    install=(("max_replicas_per_user", 3),),
+)
+
+
+@pytest.fixture(scope="module")
+def site(make_deployment: Callable[..., Deployment]) -> Iterator[Deployment]:
+    from .conftest import running
+
+    deployment = make_deployment(SETUP)
+    running.append(deployment)
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.close()
+        running.remove(deployment)
+
+
+@pytest.fixture(scope="module")
+def stage(site: Deployment) -> Iterator[Stage]:
+    stage = Stage(site, "m", 2)
+    yield stage
+    stage.client.close()
+
+
+def test_the_idle_culler_leaves_replicas_alone_and_ends_what_is_idle(site: Deployment, stage: Stage) -> None:
+    """Nobody calls them, for three times as long as the culler allows; an idle server of hers is ended meanwhile."""
+    stage.ready(2)
+    before, began = stage.ids(), time.monotonic()
+    assert site.start_server("alice", "own", {}, token=site.token("alice")).status_code in (201, 202)
+    eventually(
+        lambda: (site.servers("alice").get("own") or {}).get("stopped", True), "her own server is culled", 120, 1.0
+    )
+    while time.monotonic() - began < 3 * IDLE:
+        time.sleep(1.0)
+    assert stage.ready(2).restarts == 0
+    assert stage.ids() == before
+
+
+def test_the_users_limit_counts_her_own_servers_and_ours_replicas(site: Deployment, stage: Stage) -> None:
+    stage.ready(2)
+    hers = site.token("alice")
+    assert site.start_server("alice", "own", {}, token=hers).status_code in (201, 202), "replicas are none of hers"
+    refused = site.start_server("alice", "second", {}, token=hers)
+    assert (refused.status_code, "maximum" in refused.text) == (400, True)
+    stage.client.scale(stage.key, 4)
+    reason = eventually(
+        lambda: [e.message for e in stage.events() if "3 are the most" in e.message], "why there is no fourth replica"
+    )[0]
+    assert "\n" not in reason
+    stage.client.scale(stage.key, 2)
+    stage.ready(2)
+    site.stop_server("alice", "own", remove=True)
+
+
+def test_what_an_administrator_stops_on_the_hubs_page_is_replaced_and_the_event_says_how_to_stop_it(
+    site: Deployment, stage: Stage
+) -> None:
+    stage.ready(2)
+    victim = next(iter(stage.containers()))
+    answer = site.api("DELETE", f"/users/alice/servers/ms-{victim}", token=site.token(ADMIN))
+    assert answer.status_code in (202, 204)
+    eventually(lambda: victim not in stage.containers(), "it has ended")
+    stage.ready(2)
+    told = " ".join(event.message for event in stage.events(victim))
+    assert "jupyter model-service stop m" in told, told
+    assert "Hub's page" in told
+    eventually(lambda: f"ms-{victim}" not in site.servers("alice"), "its record is gone, too")
+
+
+def test_nothing_of_a_deleted_user_is_left_and_the_next_of_that_name_inherits_nothing(
+    site: Deployment, stage: Stage
+) -> None:
+    """Her service was stopped, its files are kept; services, replicas and snapshots go with her."""
+    stage.client.stop(stage.key)
+    eventually(lambda: not stage.containers(), "no replica")
+    left = [name for name in traces(site) if name.startswith("ms-")]
+    assert left, "there are snapshots of hers"
+    eventually(lambda: not [n for n in site.servers("alice") if n.startswith("ms-")], "no server of hers")
+    site.stop_server("alice")
+    assert site.api("DELETE", "/users/alice").status_code == 204
+    assert site.api("POST", "/users/alice").status_code == 201
+    eventually(lambda: not traces(site), "no snapshot of hers", 30)
+
+    def services() -> Any:
+        answer = site._http.get(
+            f"{site.gateway_url}api/v1/services", headers={"Authorization": f"Bearer {site.token('alice')}"}
+        )
+        return answer.json()
+
+    eventually(lambda: services() == {"services": []}, "no service of the new alice", 150, 2.0)
+    assert json.loads(site.notebook("alice").cli("list", "--json").stdout) in ({"services": []}, [])
