@@ -47,6 +47,8 @@ class HubUsers:
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
         self._missing: set[str] = set()  # owners that the last look did not find
+        self._writing = asyncio.Lock()  # the file
+        self._noted: set[str] = set()  # owners that are in it
         self._task: asyncio.Task[None] | None = None
         self.problem: str | None = None  # why the last look failed, if it did
 
@@ -69,7 +71,25 @@ class HubUsers:
                     await self.look()
         if owner not in self._users:
             raise NotFound(f"The Hub has no user whose services would be {owner}'s.")
+        await self._note(self._users[owner].name, owner)
         return self._users[owner].name
+
+    async def _note(self, name: str, owner: str) -> None:
+        """Before anything is made for an owner: a user who is deleted and made anew before the next look would else
+        inherit it."""
+        if owner in self._noted:
+            return
+        try:
+            user = await self._api.user(name)
+        except (HubUnavailable, HubRefused):
+            return  # then nothing is made either; noted the next time
+        if user is None or not user.created:
+            return
+        async with self._writing:
+            book = await asyncio.to_thread(_read, self._path)
+            if owner not in book:
+                await asyncio.to_thread(_write, self._path, {**book, owner: {"name": name, "created": user.created}})
+            self._noted.add(owner)
 
     async def look(self) -> Mapping[str, HubUser]:
         """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
@@ -134,8 +154,12 @@ class HubUsers:
                 await gone(owner, f"the user {user.name} was deleted in the Hub and made anew")
             new[owner] = {"name": user.name, "created": user.created or known or ""}
         self._missing = missing
-        if new != book:
-            await asyncio.to_thread(_write, self._path, new)
+        async with self._writing:
+            now = await asyncio.to_thread(_read, self._path)
+            new |= {owner: kept for owner, kept in now.items() if owner not in book}  # noted meanwhile
+            self._noted = set(new)
+            if new != now:
+                await asyncio.to_thread(_write, self._path, new)
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

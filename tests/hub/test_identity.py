@@ -395,6 +395,19 @@ def test_a_user_is_gone_after_two_looks_and_an_answer_about_that_one(run: Run) -
     run(body)
 
 
+def test_who_an_owner_is_is_noted_before_anything_is_made_for_her(run: Run) -> None:
+    """Not only at the next look: she may be deleted and made anew before that."""
+
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        assert await s.users.name_of("alice") == "alice"
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        await s.users.check({"alice"}, gone)
+        assert gone.seen == [("alice", "the user alice was deleted in the Hub and made anew")]
+
+    run(body)
+
+
 def test_a_new_user_of_the_same_name_is_another_one_even_after_a_restart(run: Run, tmp_path: Path) -> None:
     async def body(s: Setting) -> None:
         gone = Gone()
