@@ -10,7 +10,8 @@ new one. Whatever it is made to open, that is all there is; the rest of this fil
 * pipes, sockets and devices are left out;
 * a file that changes while it is read is read again, and what it grows by is left out.
 
-On its output, a line of JSON each: ``progress`` (``files``, ``bytes``), and at the end either ``done`` or ``error``
+On its output, a line of JSON each: ``expected`` (``files``, ``bytes``: what it will come to, unless that takes long to
+find out), ``progress`` (``files``, ``bytes``), and at the end either ``done`` or ``error``
 (``stage``: ``folder`` the user's side, ``limit``, ``space`` on the Docker host; ``message`` is one sentence).
 """
 
@@ -33,6 +34,7 @@ SMALL = 256 << 10  # bytes up to which a file is read in one go
 NAMED = 5  # names that a report shows of each kind
 TOLD_EVERY = 0.25  # seconds between two lines of progress
 SPACE_EVERY = 64 << 20  # bytes between two looks at the free space
+SURVEY = 5.0  # seconds for the look at how much it will be
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -90,6 +92,7 @@ class Copy:
         source = self._open_folder()
         self._target_root = os.open(self._target, FOLDER)
         self._check_space()
+        self._tell_expected(source)
         self._copy_folder(source, self._target_root, "", 0)
         self._finish_folder(os.fstat(source), self._target_root)
         return {
@@ -135,6 +138,37 @@ class Copy:
             os.close(here)
             here = below
         return here
+
+    # --- how much it will be ---
+
+    def _tell_expected(self, source: int) -> None:
+        """For who waits; nothing depends on it."""
+        ends = time.monotonic() + SURVEY
+        files = size = 0
+        try:
+            for each in self._sizes(source, 0):
+                files, size = files + 1, size + each
+                if files > self._limit_files or time.monotonic() > ends:
+                    return
+        except OSError:
+            return  # the copy will say which name it is
+        say({"t": "expected", "files": files, "bytes": size})
+
+    def _sizes(self, folder: int, depth: int) -> Iterator[int]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name in self._exclude:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < DEEPEST:
+                        below = os.open(entry.name, FOLDER, dir_fd=folder)
+                        try:
+                            yield from self._sizes(below, depth + 1)
+                        finally:
+                            os.close(below)
+                elif entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    yield min(status.st_size, status.st_blocks * 512)
 
     # --- folders ---
 

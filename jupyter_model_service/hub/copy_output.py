@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.sentences import duration
+
 __all__ = ["CopyOutput", "follow"]
 
 LINE = 64 << 10  # bytes
+Report = Callable[[int, int], None]  # files, bytes
 STAGES = ("folder", "limit", "space")
 MOST = 1 << 60
 
@@ -27,7 +30,14 @@ class CopyOutput:
     overdue: str = ""
 
 
-def follow(socket: Any, tell: Callable[[int, int], None], *, limit: float, silence: float) -> CopyOutput:
+def follow(
+    socket: Any,
+    tell: Report,
+    *,
+    limit: float,
+    silence: float,
+    expected: Report = lambda files, size: None,
+) -> CopyOutput:
     """Read until the copier ends (blocking). ``limit`` seconds in all, ``silence`` seconds between two words."""
     output = CopyOutput()
     plain = getattr(socket, "_sock", socket)
@@ -38,7 +48,7 @@ def follow(socket: Any, tell: Callable[[int, int], None], *, limit: float, silen
         while True:
             left = ends - time.monotonic()
             if left <= 0:
-                output.overdue = f"it took longer than {limit / 60:g} minutes"
+                output.overdue = f"it took longer than {duration(limit)}"
                 return output
             plain.settimeout(min(silence, left))
             try:
@@ -57,7 +67,7 @@ def follow(socket: Any, tell: Callable[[int, int], None], *, limit: float, silen
                 *whole, rest = (lines[stream] + content).split(b"\n")
                 lines[stream] = rest[-LINE:]
                 for line in whole:
-                    _take(stream, line[-LINE:], output, tell)
+                    _take(stream, line[-LINE:], output, tell, expected)
     finally:
         socket.close()
 
@@ -77,7 +87,7 @@ def _frames(buffer: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     return frames, buffer
 
 
-def _take(stream: int, line: bytes, output: CopyOutput, tell: Callable[[int, int], None]) -> None:
+def _take(stream: int, line: bytes, output: CopyOutput, tell: Report, expected: Report) -> None:
     if stream == 2:
         output.last_words = _text(line.decode("utf-8", "replace"), 300) or output.last_words
         return
@@ -87,8 +97,9 @@ def _take(stream: int, line: bytes, output: CopyOutput, tell: Callable[[int, int
         return
     if not isinstance(message, dict):
         return
-    if message.get("t") == "progress":
-        tell(_count(message.get("files")), _count(message.get("bytes")))
+    if message.get("t") in ("progress", "expected"):
+        told = tell if message["t"] == "progress" else expected
+        told(_count(message.get("files")), _count(message.get("bytes")))
     elif message.get("t") == "error":
         stage = message.get("stage")
         said = _text(message.get("message"), 1000)

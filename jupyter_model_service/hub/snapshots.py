@@ -35,14 +35,18 @@ __all__ = ["Snapshots"]
 
 OUTER, TARGET = "/.model-service", "/.model-service/target"
 AT_ONCE = 4  # copies; each holds one of the engine's threads
-TIME_LIMIT = 3600.0  # seconds for one copy
+TIME_LIMIT = 6 * 3600.0  # seconds for one copy
 SILENCE = 60.0  # seconds: a copier tells four times a second how far it is, so its disk does not answer
 CLEANING = 30.0  # seconds
 KEEP_FREE = 1 << 30  # bytes on the engine's disk that no snapshot may take
 MEMORY = 512 << 20
 
 Report = Callable[[int, int], None]
-"""Called with files and bytes so far, on the loop."""
+"""Called with files and bytes so far (or as they will be), on the loop."""
+
+
+def _untold(files: int, size: int) -> None:
+    pass
 
 
 class Snapshots:
@@ -68,6 +72,7 @@ class Snapshots:
         *,
         image: str,
         run_as: str | None = None,
+        expected: Report = _untold,
     ) -> dict[str, Any]:
         """Copy the folder; the volume is in the place of what an earlier attempt left there.
 
@@ -85,20 +90,20 @@ class Snapshots:
             copy = _Copy(self._docker, self._hub, mount, options, image, run_as, self._keep_free)
             self._busy.add(options.volume)
             try:
-                done = await self._kept(copy, options, report)
+                done = await self._kept(copy, options, report, expected)
             finally:
                 self._busy.discard(options.volume)
         done["not_copied"] = list(mounts_below(options.folder, mounts))
         return done
 
-    async def _kept(self, copy: _Copy, options: SnapshotOptions, report: Report) -> dict[str, Any]:
+    async def _kept(self, copy: _Copy, options: SnapshotOptions, report: Report, expected: Report) -> dict[str, Any]:
         try:
             await copy.clear()
             limit = options.limit_bytes
             if self._bytes_per_user is not None:
                 own = await volumes.volumes_of(self._docker, self._hub, options.user)
                 limit = min(limit, max(0, self._bytes_per_user - volumes.usage(own, without=options.volume)))
-            return await copy.made(limit, report)
+            return await copy.made(limit, report, expected)
         except ENGINE_ERRORS as error:
             raise LaunchError(
                 f"The Docker engine could not make the snapshot: {explained(error)}", stage="engine"
@@ -172,12 +177,12 @@ class _Copy:
         if await volumes.remove(self._docker, name) is not None:
             raise LaunchError(f"The volume {name} is in use by a container and cannot be made again.", stage="engine")
 
-    async def made(self, limit_bytes: int, report: Report) -> dict[str, Any]:
+    async def made(self, limit_bytes: int, report: Report, expected: Report) -> dict[str, Any]:
         preparing = asyncio.ensure_future(self._prepared(limit_bytes))
         finishing: asyncio.Future[None] | None = None
         try:
             container = await asyncio.shield(preparing)
-            output = await self._run(container, report)
+            output = await self._run(container, report, expected)
             done = self._judged(output, await self._ended(container, output), limit_bytes)
             finishing = asyncio.ensure_future(self._finished(container, done))
             await asyncio.shield(finishing)
@@ -302,7 +307,7 @@ class _Copy:
                 return int(fields[2]), int(fields[3])
         raise LaunchError(f"The image {self._image} has no user {user}, as whom it is to run.", stage="image")
 
-    async def _run(self, container: str, report: Report) -> CopyOutput:
+    async def _run(self, container: str, report: Report, expected: Report) -> CopyOutput:
         loop = asyncio.get_running_loop()
         # Attached before the start: nothing of the output is missed, and the engine writes no log.
         socket = await self._docker("attach_socket", container, {"stdout": 1, "stderr": 1, "stream": 1})
@@ -315,11 +320,16 @@ class _Copy:
                 raise LaunchError(message, stage="image") from error
             raise
 
-        def tell(files: int, size: int) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(report, files, size)
+        def on_loop(told: Report) -> Report:
+            def tell(files: int, size: int) -> None:
+                with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                    loop.call_soon_threadsafe(told, files, size)
 
-        return await self._docker.run(follow, socket, tell, limit=TIME_LIMIT, silence=SILENCE)
+            return tell
+
+        return await self._docker.run(
+            follow, socket, on_loop(report), expected=on_loop(expected), limit=TIME_LIMIT, silence=SILENCE
+        )
 
     async def _ended(self, container: str, output: CopyOutput) -> str:
         """How it ended, when it did not say so itself."""

@@ -30,7 +30,7 @@ from .sweep import known_of
 from .work import Work, container_name
 
 POLL_SECONDS = 5.0
-START_SECONDS = 6 * 3600.0  # for the longest snapshot; every step has a limit of its own
+START_SECONDS = 12 * 3600.0  # for the longest snapshot and its turn; every step has a limit of its own
 HTTP_SECONDS = 20.0
 PROGRESS_SECONDS = 0.25
 

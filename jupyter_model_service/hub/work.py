@@ -123,8 +123,11 @@ class Work:
             volumes.setdefault(options.storage.volume, False)
         wish = rules.Wish(image=image, gpus=options.gpus, cpus=options.cpus, memory=options.memory, volumes=volumes)
         groups = [group.name for group in self._spawner.user.groups]
-        if said := rules.check(self._settings.policy, options.user, groups, wish, self._held(options.replica)):
+        if said := rules.check(self._settings.policy, options.user, groups, wish, rules.Held()):
             raise LaunchError(" ".join(said), stage="policy")
+        # The user's others take up what she may have, as while an update rolls out: there is room when one has gone.
+        if said := rules.check(self._settings.policy, options.user, groups, wish, self._held(options.replica)):
+            raise LaunchError(" ".join(said), stage="room")
 
     def _held(self, replica: str) -> rules.Held:
         """By the user's other replicas, which are spawners of this process. Of several that are being started, those
@@ -155,17 +158,23 @@ class Work:
 
     async def _keep_snapshot(self, options: SnapshotOptions, notebooks: list[Notebook]) -> dict[str, Any]:
         notebook = preferred(notebooks)
+        self._image(options.image, notebooks)  # it is for the replicas, and this is the first that is asked of us
         image = options.image if any(each.image == options.image for each in notebooks) else notebook.image
         assert image is not None
         await container.need_image(self._parts.docker, image, pull=False)
 
         def report(files: int, size: int) -> None:
-            self._life.progress = {"files": files, "bytes": size}
+            self._life.progress = {**self._life.progress, "files": files, "bytes": size}
+
+        def expected(files: int, size: int) -> None:
+            self._life.progress = {"files": 0, "bytes": 0, "of_files": files, "of_bytes": size}
 
         mounts = [mount for each in (notebook, *notebooks) for mount in each.mounts]
         chosen = list({mount.target: mount for mount in reversed(mounts)}.values())
         options = replace(options, image=image)
-        return await self._parts.snapshots.keep(chosen, options, report, image=image, run_as=notebook.run_as)
+        return await self._parts.snapshots.keep(
+            chosen, options, report, image=image, run_as=notebook.run_as, expected=expected
+        )
 
     async def _inspect(self, options: InspectOptions, notebooks: list[Notebook]) -> dict[str, Any]:
         notebook = preferred(notebooks)
