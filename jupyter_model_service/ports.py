@@ -12,9 +12,12 @@ from typing import Any, Protocol
 
 from .core.access import Caller
 from .core.definition import Definition
+from .core.policy import Held
 from .core.reports import LeaseEvent
 from .core.revision import Kept, Revision
 from .errors import Problem
+
+NOTHING_HELD = Held()
 
 
 class Clock(Protocol):
@@ -68,11 +71,14 @@ class Storage(Protocol):
         *,
         owner: str = "",
         image: str | None = None,
+        expected: Callable[[int, int], None] = lambda files, size: None,
     ) -> Kept:
         """Keep the folder's files for this revision, in the place of what may be there under the same key. ``owner``:
         whose folder it is, where that is not the user that we run as; ``image``: what the revision's replicas run.
 
-        ``progress(files, bytes)`` is called on the loop now and then. ``kind`` is ``live``, with the reason, when the
+        ``progress(files, bytes)`` is called on the loop now and then, at least each 20 s while the work goes on, also
+        while it waits for its turn; ``expected(files, bytes)`` at most once, with what it will come to as far as a look
+        could tell. ``kind`` is ``live``, with the reason, when the
         folder is beyond the limits of what is kept. ``InvalidRequest`` when the folder cannot be read, ``StoreError``
         when there is no place for it; when it raises or is cancelled, nothing is left behind.
         """
@@ -134,9 +140,12 @@ class Launcher(Protocol):
 
     name: str
 
-    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+    def check(
+        self, revision: Revision, *, owner: str = "", public: bool = False, replicas: int = 1, held: Held = NOTHING_HELD
+    ) -> Sequence[str]:
         """What of this revision the launcher cannot enforce, one sentence each. ``owner``: whose it will be, as far as
-        that matters; ``public``: whether callers will need a token.
+        that matters; ``public``: whether callers will need no token; ``replicas``: how many there are to be, beside
+        what the owner's other services have (``held``).
 
         Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes), and for what
         this owner may not have.

@@ -170,11 +170,21 @@ class FilesInfo(BaseModel):
     """What a revision has of its folder: a copy as it was when the revision was made, or the folder as it is now."""
 
     kind: Literal["copy", "live"] = "live"
-    path: str | None = Field(default=None, description="where the copy is")
+    source: Literal["copy", "live", "snapshot", "volume"] = Field(
+        default="live",
+        description="what the replicas have: a copy in a folder of the gateway's, the folder itself, a copy in a "
+        "volume of the revision, or a volume that is mounted as it is",
+    )
+    path: str | None = Field(default=None, description="where the copy is: a full path, or the name of a volume")
     files: int = Field(default=0, description="in the copy")
     bytes: int = Field(default=0, description="in the copy")
     linked: int = Field(default=0, description="links in the copy to files that are used as they are now")
     why: str | None = Field(default=None, description="why there is no copy")
+    fingerprint: str | None = Field(
+        default=None,
+        description="of the folder when it was copied, where the gateway cannot look at it again: a client that can "
+        "compares it with that of the folder now",
+    )
 
 
 class RevisionInfo(BaseModel):
@@ -221,6 +231,11 @@ class ServiceInfo(BaseModel):
     folder_gone: bool = Field(
         default=False, description="the folder itself is not there any more; only where one service is asked for"
     )
+    folder_changed: bool | None = Field(
+        default=None,
+        description="whether the folder is not as the active revision keeps it; null where that is not known. On a hub "
+        "only the user's own server can know: the client there, or the Jupyter server that forwards, fills it in",
+    )
 
 
 class ServiceList(BaseModel):
@@ -243,6 +258,21 @@ class EventInfo(BaseModel):
     message: str
     replica: str | None = None
     details: dict[str, Any] = {}
+
+
+class CopyInfo(BaseModel):
+    """How far the copy of a folder is, while a service or a revision is made of it. It is told in the event stream
+    only: nothing is there yet that could be asked for it."""
+
+    service: str = Field(description="owner/name, also of a service that is not made yet")
+    folder: str
+    revision: int
+    files: int
+    bytes: int
+    of_files: int | None = Field(default=None, description="what it will come to, where that is known")
+    of_bytes: int | None = None
+    seconds: float = Field(description="since the beginning")
+    over: bool = Field(default=False, description="it has ended, well or not; nothing follows")
 
 
 class EventList(BaseModel):

@@ -16,10 +16,12 @@ import os
 import re
 import secrets
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..core.hub_options import (
+    VOLUME,
     VOLUME_PATTERN,
     CollectOptions,
     SnapshotOptions,
@@ -31,15 +33,15 @@ from ..core.hub_options import (
 from ..core.policy import Policy
 from ..core.revision import Kept
 from ..errors import HubRefused, InvalidRequest, LaunchError, StoreError
+from ..fingerprint import EXCLUDED
 from ..ports import KeptKey
 from .hub_servers import HubServers, ServerState
 from .hub_users import HubUsers
 
 log = logging.getLogger(__name__)
 
-VOLUME = "volume:"
-EXCLUDED = (".git", ".ipynb_checkpoints", "__pycache__")
-KEEP_SECONDS = 3900.0  # the Hub's side gives a copy an hour
+KEEP_SECONDS = 12 * 3600.0  # the Hub's side gives a copy six hours, and it may have to wait for others
+TURN_TOLD = 10.0  # seconds between two words of a copy that waits for a collection
 COLLECT_SECONDS = 300.0
 _OF_THE_USER = frozenset({"folder", "limit", "policy"})  # stages of a failed copy that are hers to mend
 
@@ -67,6 +69,7 @@ class HubStorage:
         *,
         owner: str = "",
         image: str | None = None,
+        expected: Callable[[int, int], None] = lambda files, size: None,
     ) -> Kept:
         if folder.startswith(VOLUME):
             return _mounted(folder.removeprefix(VOLUME))
@@ -83,11 +86,17 @@ class HubStorage:
             limit_files=self._policy.snapshot_files,
         )
 
-        def tell(state: ServerState) -> None:
-            if state.progress:
-                progress(_count(state.progress, "files"), _count(state.progress, "bytes"))
+        all_known = False
 
-        async with self._turn(user):  # no collection may run that does not know of it
+        def tell(state: ServerState) -> None:
+            """At each look that finds it going on: the Hub's side gives it up itself when it hears nothing of it."""
+            nonlocal all_known
+            if not all_known and "of_bytes" in state.progress:
+                all_known = True
+                expected(_count(state.progress, "of_files"), _count(state.progress, "of_bytes"))
+            progress(_count(state.progress, "files"), _count(state.progress, "bytes"))
+
+        async with self._waiting_turn(user, progress):  # no collection may run that does not know of it
             await self._note({options.volume: user}, ())
             try:
                 result = await self._job(options, f"files of revision {number}", KEEP_SECONDS, tell)
@@ -95,7 +104,14 @@ class HubStorage:
                 if error.stage in _OF_THE_USER:
                     raise InvalidRequest(str(error)) from error
                 raise StoreError(f"The files of {folder} could not be copied: {error}") from error
-        return Kept("copy", options.volume, _count(result, "files"), _count(result, "bytes"))
+        fingerprint = result.get("fingerprint")
+        return Kept(
+            "copy",
+            options.volume,
+            _count(result, "files"),
+            _count(result, "bytes"),
+            fingerprint=fingerprint if isinstance(fingerprint, str) and fingerprint else None,
+        )
 
     async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
         return ()  # nothing of ours can look into a workspace without starting a container
@@ -163,6 +179,20 @@ class HubStorage:
             turn = self._turns[user] = asyncio.Lock()
         return turn
 
+    @asynccontextmanager
+    async def _waiting_turn(self, user: str, progress: Callable[[int, int], None]) -> AsyncIterator[None]:
+        """The user's turn; that it is waited for is progress, too."""
+        turn = self._turn(user)
+        taking = asyncio.ensure_future(turn.acquire())
+        try:
+            while not taking.done():
+                await asyncio.wait({taking}, timeout=TURN_TOLD)
+                progress(0, 0)
+            yield
+        finally:
+            if not taking.cancel():
+                turn.release()
+
     # --- the book ---
 
     async def _read(self) -> dict[str, str]:
@@ -220,4 +250,4 @@ def _write_book(path: Path, book: Mapping[str, str]) -> None:
     part.replace(path)
 
 
-__all__ = ["EXCLUDED", "VOLUME", "HubStorage"]
+__all__ = ["HubStorage"]

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..core import policy as rules
 from ..core.command import container_spec
 from ..core.hub_options import (
+    VOLUME,
     VOLUME_PATTERN,
     ReplicaOptions,
     ReplicaStorage,
@@ -32,7 +33,7 @@ from ..core.hub_options import (
 from ..core.policy import Policy
 from ..core.revision import Revision
 from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
-from ..ports import Clock, Placement, Seen, StartRequest
+from ..ports import NOTHING_HELD, Clock, Placement, Seen, StartRequest
 from .hub_api import HubApi, HubServer, HubUser
 from .hub_calls import limited
 from .hub_servers import HubServers, ServerState, state_of
@@ -49,11 +50,8 @@ KNOCK_SECONDS = 0.3
 KNOCK_AGAIN = 0.02  # a container that is being killed may take a last connection
 POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
 AUTOPSY_PAUSE = 0.05  # between two looks at a server that the Hub is stopping
-GPU_WAIT = 10.0  # between two attempts while no GPU is free
 ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
 Address = tuple[str, int]
-
-WAITS = frozenset({"gpus"})  # stages of a failed start that are no fault of the replica's
 
 
 class HubLauncher:
@@ -71,7 +69,6 @@ class HubLauncher:
         *,
         start_limit: float = START_SECONDS,
         abandon_after: float | None = ABANDONED_AFTER,
-        gpu_wait: float = GPU_WAIT,
     ) -> None:
         self._api = api
         self._servers = servers
@@ -80,7 +77,6 @@ class HubLauncher:
         self._clock = clock
         self._start_limit = start_limit
         self._abandon_after = abandon_after
-        self._gpu_wait = gpu_wait
         self._where: dict[str, str] = {}  # replica → the Hub's name of its user
         self._starting: set[str] = set()
         self._controls: dict[str, Address] = {}  # of those that lived at the last look
@@ -89,7 +85,15 @@ class HubLauncher:
 
     # --- ports.Launcher ---
 
-    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+    def check(
+        self,
+        revision: Revision,
+        *,
+        owner: str = "",
+        public: bool = False,
+        replicas: int = 1,
+        held: rules.Held = NOTHING_HELD,
+    ) -> Sequence[str]:
         container_spec(revision, service="check", replica="check", abandon_after=None)
         for mount in revision.mounts:
             if not re.fullmatch(VOLUME_PATTERN, mount.source):
@@ -98,13 +102,14 @@ class HubLauncher:
         if user is not None:
             wish = rules.Wish(
                 image=revision.image,
+                replicas=replicas,
                 gpus=revision.resources.gpus,
                 cpus=revision.resources.cpus,
                 memory=revision.resources.memory,
                 volumes=_volumes(revision),
                 public=public,
             )
-            if problems := rules.check(self._policy, user.name, user.groups, wish, rules.Held()):
+            if problems := rules.check(self._policy, user.name, user.groups, wish, held):
                 raise InvalidRequest(" ".join(problems))
         return ()
 
@@ -169,18 +174,10 @@ class HubLauncher:
     # --- starting ---
 
     async def _started(self, options: ReplicaOptions, request: StartRequest) -> ServerState:
+        """Where no GPU is free, that is the error's stage (``gpus``): the engine tries again, or makes room itself."""
         summary = Summary(f"{request.owner}/{request.service}", options.revision, options.image, options.gpus)
-        end = self._clock.monotonic() + self._start_limit
-        while True:
-            left = end - self._clock.monotonic()
-            try:
-                return await self._servers.start(options, summary, done=_is_placed, limit=left, waits=request.tell)
-            except LaunchError as error:
-                if error.stage not in WAITS or end - self._clock.monotonic() < self._gpu_wait:
-                    raise
-                request.tell(str(error))
-            await self._servers.end(options.user, options.server)
-            await self._clock.sleep(self._gpu_wait)
+        limit = self._start_limit
+        return await self._servers.start(options, summary, done=_is_placed, limit=limit, waits=request.tell)
 
     def _options(self, request: StartRequest, user: str) -> ReplicaOptions:
         revision, resources = request.revision, request.revision.resources
@@ -307,6 +304,8 @@ def _volumes(revision: Revision) -> dict[str, bool]:
     """Whole volumes by name, and whether they are to be writable."""
     wanted = {mount.source: not mount.read_only for mount in revision.mounts}
     storage = _storage(revision)
+    if revision.folder.startswith(VOLUME):  # nothing may be kept of it yet
+        storage = ReplicaStorage("volume", revision.folder.removeprefix(VOLUME))
     if storage is not None and storage.kind == "volume":
         wanted.setdefault(storage.volume, False)
     return wanted

@@ -32,10 +32,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.sentences import counted
 from jupyter_model_service.errors import InvalidRequest, LaunchError
-from jupyter_model_service.ports import Placement, Seen, StartRequest
+from jupyter_model_service.ports import NOTHING_HELD, Placement, Seen, StartRequest
 from jupyter_model_service.runner import runner_command
 
 from .gpus import gpu_ids, shortage
@@ -97,7 +98,9 @@ class LocalLauncher:
 
     # --- ports.Launcher ---
 
-    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+    def check(
+        self, revision: Revision, *, owner: str = "", public: bool = False, replicas: int = 1, held: Held = NOTHING_HELD
+    ) -> Sequence[str]:
         if revision.image is not None:
             raise InvalidRequest(
                 f"The image {revision.image} cannot be used: replicas are local processes here; leave the image out."

@@ -280,8 +280,10 @@ def _climbs(here: str, text: str) -> bool:
 # --- copying -----------------------------------------------------------------------------------------
 
 
-def copy_entry(entry: Entry, opened: Opened, place: Path, limits: SnapshotLimits) -> Done | None:
-    """``None`` when it is not there any more."""
+def copy_entry(
+    entry: Entry, opened: Opened, place: Path, limits: SnapshotLimits, go_on: Callable[[], None] = lambda: None
+) -> Done | None:
+    """``None`` when it is not there any more. ``go_on`` as in :func:`scan`."""
     source, target = opened.root / entry.name, place / entry.name
     if entry.kind == "folder":
         target.mkdir(mode=0o700)
@@ -292,10 +294,12 @@ def copy_entry(entry: Entry, opened: Opened, place: Path, limits: SnapshotLimits
     if entry.kind == "whole":
         os.symlink(source, target)
         return Done(entry.mark, linked=1, unreadable=entry.unreadable)
-    return _copy_file(entry, opened, target, limits)
+    return _copy_file(entry, opened, target, limits, go_on)
 
 
-def _copy_file(entry: Entry, opened: Opened, target: Path, limits: SnapshotLimits) -> Done | None:
+def _copy_file(
+    entry: Entry, opened: Opened, target: Path, limits: SnapshotLimits, go_on: Callable[[], None]
+) -> Done | None:
     """A file that changes meanwhile is read again; one that never rests (a log) is taken as it was read, and counts as
     changed from then on."""
     source, (folder, name) = opened.root / entry.name, os.path.split(entry.name)
@@ -314,7 +318,7 @@ def _copy_file(entry: Entry, opened: Opened, target: Path, limits: SnapshotLimit
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 return None
-            size = _copy_content(reading, target, limits.file_bytes, source)
+            size = _copy_content(reading, target, limits.file_bytes, source, go_on)
             after = os.fstat(descriptor)
         if size > limits.file_bytes:  # it has grown since the look
             os.unlink(target)
@@ -328,7 +332,7 @@ def _copy_file(entry: Entry, opened: Opened, target: Path, limits: SnapshotLimit
     return Done(_mark(before), files=1, bytes=size)
 
 
-def _copy_content(reading: Any, target: Path, most: int, source: Path) -> int:
+def _copy_content(reading: Any, target: Path, most: int, source: Path, go_on: Callable[[], None]) -> int:
     """Bytes written: all of it, or one more than ``most``."""
     writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -336,6 +340,7 @@ def _copy_content(reading: Any, target: Path, most: int, source: Path) -> int:
             return os.fstat(writing).st_size
         size = 0
         while size <= most:
+            go_on()
             with _named(source):
                 part = reading.read(min(CHUNK, most + 1 - size))
             if not part:

@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Mark = tuple[str, int, int]
 """Kind, size and time (ns) of an original."""
+Report = Callable[[int, int], None]
+"""Files and bytes."""
 
 
 class _Cancelled(Exception):
@@ -64,6 +66,34 @@ class _Shrank(Exception):
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = names
+
+
+class _Work:
+    """One copy, as its thread and the loop share it."""
+
+    def __init__(self, progress: Report, expected: Report, told_every: float) -> None:
+        self.cancelled = threading.Event()
+        self.files = self.bytes = 0
+        self._progress = progress
+        self._expected = expected
+        self._loop = asyncio.get_running_loop()
+        self._told_every = told_every
+        self._told_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """Called wherever time passes: tells how far it is, ends what was cancelled."""
+        if self.cancelled.is_set():
+            raise _Cancelled
+        if time.monotonic() > self._told_at + self._told_every:
+            self._told_at = time.monotonic()
+            self._tell(self._progress, self.files, self.bytes)
+
+    def expects(self, sizes: Sequence[int]) -> None:
+        self._tell(self._expected, len(sizes), sum(sizes))
+
+    def _tell(self, told: Report, files: int, size: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(told, files, size)
 
 
 class LocalSnapshots:
@@ -98,10 +128,11 @@ class LocalSnapshots:
         service_id: str,
         number: int,
         folder: str,
-        progress: Callable[[int, int], None],
+        progress: Report,
         *,
         owner: str = "",
         image: str | None = None,
+        expected: Report = lambda files, size: None,
     ) -> Kept:
         if folder in self._hanging:
             raise StoreError(
@@ -110,15 +141,9 @@ class LocalSnapshots:
             )
         temporary = f"{_NEW}{number}-{secrets.token_hex(4)}"
         place = self._own / service_id / temporary
-        cancelled = threading.Event()
-        loop = asyncio.get_running_loop()
-
-        def tell(files: int, size: int) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(progress, files, size)
-
+        work = _Work(progress, expected, self._told_every)
         self._under_way.add(temporary)
-        job = in_thread(f"copy of {folder}", self._copy, Path(folder), place, tell, cancelled)
+        job = in_thread(f"copy of {folder}", self._copy, Path(folder), place, work)
         moved: asyncio.Future[Kept] | None = None
         try:
             kept = await asyncio.shield(job)
@@ -128,7 +153,7 @@ class LocalSnapshots:
                 moved = self._run(self._publish, place, number, kept)
                 return await asyncio.shield(moved)
         except asyncio.CancelledError:
-            cancelled.set()
+            work.cancelled.set()
             await _outlast([each for each in (job, moved) if each is not None])
             if moved is not None:
                 await asyncio.shield(self._run(discard, place.parent / str(number)))
@@ -167,15 +192,15 @@ class LocalSnapshots:
 
     # --- keeping ---
 
-    def _copy(self, folder: Path, place: Path, tell: Callable[[int, int], None], cancelled: threading.Event) -> Kept:
+    def _copy(self, folder: Path, place: Path, work: _Work) -> Kept:
         """The copy under its temporary name, with its list of marks beside it."""
         root = Path(os.path.realpath(folder))
         try:
             for _ in range(TRIES - 1):
                 with contextlib.suppress(_Shrank):
-                    return self._copied(root, place, tell, cancelled)
+                    return self._copied(root, place, work)
                 discard(place)
-            return self._copied(root, place, tell, cancelled)
+            return self._copied(root, place, work)
         except _Cancelled:
             discard(place)
             return Kept(why="cancelled")  # for nobody: who waited was cancelled
@@ -192,17 +217,15 @@ class LocalSnapshots:
             discard(place)
             raise
 
-    def _copied(self, root: Path, place: Path, tell: Callable[[int, int], None], cancelled: threading.Event) -> Kept:
-        def go_on() -> None:
-            if cancelled.is_set():
-                raise _Cancelled
-
+    def _copied(self, root: Path, place: Path, work: _Work) -> Kept:
         with Opened(root) as opened:
             try:
-                entries = scan(opened, self._limits, avoid=self._avoid, go_on=go_on)
-                kept, gone = self._filled(entries, opened, place, tell, go_on)
+                work.files = work.bytes = 0
+                entries = scan(opened, self._limits, avoid=self._avoid, go_on=work.go_on)
+                work.expects([entry.status.st_size for entry in entries if entry.kind == "file"])
+                kept, gone = self._filled(entries, opened, place, work)
                 if kept.kind == "copy":
-                    later = scan(opened, self._limits, avoid=self._avoid, go_on=go_on)
+                    later = scan(opened, self._limits, avoid=self._avoid, go_on=work.go_on)
                     gone += _lost(entries, later if not opened.replaced() else ())
             except TooMuch as much:
                 discard(place)
@@ -211,14 +234,7 @@ class LocalSnapshots:
             raise _Shrank(sorted({*gone}))
         return kept
 
-    def _filled(
-        self,
-        entries: Sequence[Entry],
-        opened: Opened,
-        place: Path,
-        tell: Callable[[int, int], None],
-        go_on: Callable[[], None],
-    ) -> tuple[Kept, list[str]]:
+    def _filled(self, entries: Sequence[Entry], opened: Opened, place: Path, work: _Work) -> tuple[Kept, list[str]]:
         """The copy, and what of it was not there any more."""
         _private(place.parent.parent)
         _private(place.parent)
@@ -226,11 +242,10 @@ class LocalSnapshots:
         marks: dict[str, Mark] = {}
         gone: list[str] = []
         unread: list[str] = []
-        files = size = linked = 0
-        next_told = time.monotonic() + self._told_every
+        linked = 0
         for entry in entries:
-            go_on()
-            done: Done | None = copy_entry(entry, opened, place, self._limits)
+            work.go_on()
+            done: Done | None = copy_entry(entry, opened, place, self._limits, work.go_on)
             if done is None:
                 gone.append(entry.name)
                 continue
@@ -238,17 +253,14 @@ class LocalSnapshots:
                 marks[entry.name] = done.mark
             if done.unreadable:
                 unread.append(entry.name)
-            files, size, linked = files + done.files, size + done.bytes, linked + done.linked
-            if size > self._limits.bytes:  # files grew under our hands
+            work.files, work.bytes, linked = work.files + done.files, work.bytes + done.bytes, linked + done.linked
+            if work.bytes > self._limits.bytes:  # files grew under our hands
                 raise TooMuch(too_many_bytes(self._limits))
-            if time.monotonic() > next_told:
-                tell(files, size)
-                next_told = time.monotonic() + self._told_every
-        go_on()
+        work.go_on()
         _restore_times(entries, place)
         _write_private(marks_file(place), json.dumps({"format": 1, "marks": marks}))
         why = f"{_some(unread)} cannot be read, so the copy has links to what is there" if unread else None
-        return Kept("copy", str(place), files, size, linked, why), gone
+        return Kept("copy", str(place), work.files, work.bytes, linked, why), gone
 
     def _publish(self, place: Path, number: int, kept: Kept) -> Kept:
         """Give the copy its name; what a killed gateway left under that name goes."""

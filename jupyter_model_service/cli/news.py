@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 ENDED = ("gone", "failed")
 _UNDER_WAY = ("starting", "updating", "degraded")
 #: How the engine begins its reason while a service has no room.
-NO_ROOM = "waits for a GPU"
+NO_ROOM = ("waits for a GPU", "waits for room")
 _ORDER = {"requested": 0, "starting": 1, "preparing": 2, "loading": 3}
 _READY = len(_ORDER)  # and everything later
 #: The countdown is another one in every state, and so are the seconds that a phase has lasted.

@@ -22,6 +22,7 @@ SERVER_PREFIX = "ms-"
 JOB_PREFIX = "ms-job-"
 MAX_SERVER_NAME = 30  # of JupyterHub 6
 
+VOLUME = "volume:"  # before the name of a volume, in the place of a folder
 VOLUME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}"
 SERVICE_ID_PATTERN = r"[0-9a-f]{32}"
 MAX_REPLICA = MAX_SERVER_NAME - len(SERVER_PREFIX)

@@ -53,8 +53,8 @@ class Policy:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for: ``replicas`` of these, each with so much. ``image`` ``None``: not known yet. ``volumes`` maps
-    the names of whole volumes to whether they are to be writable."""
+    """What is asked for: ``replicas`` of these, each with so much; 0 is within every sum. ``image`` ``None``: not known
+    yet. ``volumes`` maps the names of whole volumes to whether they are to be writable."""
 
     image: str | None = None
     replicas: int = 1
@@ -82,7 +82,7 @@ def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: 
         allowed = ", ".join(policy.allowed_images) or "none"
         said.append(f"The image {wish.image} may not be used for replicas; allowed: {allowed}.")
     limit = policy.max_replicas_per_user
-    if limit is not None and held.replicas + wish.replicas > limit:
+    if limit is not None and wish.replicas and held.replicas + wish.replicas > limit:
         said.append(
             f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
             f"and {limit} are the most that one user may run."
@@ -120,7 +120,7 @@ def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> list[str]:
     if each is not None and wish.gpus > each:
         said.append(f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for.")
     wanted = held.gpus + wish.gpus * wish.replicas
-    if most is not None and wish.gpus and wanted > most:
+    if most is not None and wish.gpus * wish.replicas and wanted > most:
         said.append(
             f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
             f"and {most} are the most that one user may have."

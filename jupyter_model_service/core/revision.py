@@ -29,7 +29,8 @@ class Kept:
     """What a revision has of its folder's files. ``kind`` is ``copy`` (as they were when the revision was made, in
     ``path``; ``why`` says what of them could not be copied) or ``live`` (read where they lie; ``why`` is the reason in
     one clause). ``files`` and ``bytes`` count what was copied, ``linked`` what the copy only points to: it is as it is
-    now, not as it was."""
+    now, not as it was. ``path`` is a full path, or on a hub the name of a volume. ``fingerprint`` is of the folder that
+    was copied, where nothing but the copy tells of it (see ``fingerprint.py``)."""
 
     kind: str = "live"
     path: str | None = None
@@ -37,6 +38,16 @@ class Kept:
     bytes: int = 0
     linked: int = 0
     why: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def source(self) -> str:
+        """``copy`` and ``live`` where replicas are processes, ``snapshot`` (a volume of the revision) and ``volume``
+        (one that is mounted as it is) where they are containers."""
+        in_volume = self.path is not None and not self.path.startswith("/")
+        if self.kind == "copy":
+            return "snapshot" if in_volume else "copy"
+        return "volume" if in_volume else "live"
 
 
 @dataclass(frozen=True)

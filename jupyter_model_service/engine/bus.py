@@ -8,20 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..ports import EventRecord
-from .views import ServiceView
+from .views import CopyView, ServiceView
 
 QUEUE = 1000  # entries; a change of a service that is queued already takes up none
 
 
 @dataclass(frozen=True)
 class Change:
-    """``kind`` is ``service`` (``view``), ``removed``, ``event`` (``event``) or ``resync``: changes were dropped,
-    read everything again. ``key`` is ``owner/name``, empty for ``resync``."""
+    """``kind`` is ``service`` (``view``), ``removed``, ``event`` (``event``), ``copying`` (``copy``) or ``resync``:
+    changes were dropped, read everything again. ``key`` is ``owner/name``, empty for ``resync``."""
 
     kind: str
     key: str = ""
     view: ServiceView | None = None
     event: EventRecord | None = None
+    copy: CopyView | None = None
 
 
 class Subscription:
@@ -35,7 +36,7 @@ class Subscription:
         self._closed = False
 
     def push(self, change: Change) -> None:
-        slot: tuple[str, str | int] = ("service", change.key)
+        slot: tuple[str, str | int] = ("copying" if change.copy is not None else "service", change.key)
         if change.event is not None:
             slot = ("event", change.event.id)
         elif change.kind == "removed":
@@ -88,6 +89,10 @@ class Bus:
 
     def removed(self, key: str) -> None:
         self._push(Change("removed", key))
+
+    def copying(self, key: str, copy: CopyView) -> None:
+        """Of one copy, what is not read yet is replaced by what is newer."""
+        self._push(Change("copying", key, copy=copy))
 
     def event(self, key: str, record: EventRecord) -> None:
         self._push(Change("event", key, event=record))

@@ -2,7 +2,8 @@
 
 When a check or the write fails, nothing has changed. Commands take turns, so that two cannot pass the same check,
 and one that has begun is finished even when its caller leaves: otherwise the store could know what we do not.
-Keeping the files of a new revision may take seconds and comes before the turn, so that nobody else waits for it.
+Keeping the files of a new revision may take hours and comes before the turn, so that nobody else waits for it; until
+it is done, nothing is decided, and a caller that leaves gives it up.
 Nothing here waits for replicas: how that goes is told by views and events.
 """
 
@@ -19,10 +20,12 @@ from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
 from ..core.revision import Kept, Revision
 from ..core.routing import Endpoint
-from ..core.sentences import counted, in_bytes
 from ..errors import Conflict, InvalidRequest, NotFound, Problem
 from ..ports import Definitions, GivenDefinition, ServiceRecord
+from .bus import Bus
 from .controller import Controller
+from .copying import Copying
+from .holding import held_beside
 from .journal import Journal
 from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
@@ -55,6 +58,7 @@ class Commands:
         ledger: Ledger,
         journal: Journal,
         keeping: Keeping,
+        bus: Bus,
     ) -> None:
         self._parts = parts
         self._definitions = definitions
@@ -62,6 +66,7 @@ class Commands:
         self._ledger = ledger
         self._journal = journal
         self._keeping = keeping
+        self._bus = bus
         self._turn = asyncio.Lock()
         self._begun: set[asyncio.Task[Any]] = set()
 
@@ -92,16 +97,19 @@ class Commands:
         self._check_replicas(replicas)
         if name is not None:
             check_service_name(name)
-        since, folder = self._parts.clock.monotonic(), change.folder
+        folder = change.folder
+        copying = Copying(f"{owner}/{name}", folder, self._parts.clock, self._bus)
         definition, _ = await self._definitions.load(folder, change.definition)
         revision = make_revision(change, None, 1, folder, definition, self._parts.clock.now())
-        self._parts.launcher.check(revision, owner=owner, public=public)
-        self._check_free(owner, name if name is not None else service_name_from(definition.name))
+        self._allowed(revision, owner, public, replicas)
+        would_be = name if name is not None else service_name_from(definition.name)
+        self._check_free(owner, would_be)
+        copying.key = f"{owner}/{would_be}"
         service_id = uuid.uuid4().hex
 
         async def body(kept: Kept, definition: Definition) -> Service:
             first = replace(revision, kept=kept, definition=definition)
-            not_enforced = tuple(self._parts.launcher.check(first, owner=owner, public=public))
+            not_enforced = self._allowed(first, owner, public, replicas)
             chosen = name if name is not None else service_name_from(definition.name)
             self._check_free(owner, chosen)
             record = ServiceRecord(
@@ -124,12 +132,13 @@ class Commands:
             return service
 
         async def keep() -> Service:
-            async with self._keeping.kept(service_id, owner, revision, lambda files, size: None, since) as kept:
+            async with self._keeping.kept(service_id, owner, revision, copying) as kept:
                 of_copy, _ = await self._definitions.load(folder, change.definition, kept)
                 async with self._turn:
+                    copying.decided = True
                     return await body(kept, of_copy)
 
-        return await self._begin(keep())
+        return await self._begin(keep(), copying)
 
     async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Service:
         """Roll over to a new revision; ``public`` alone makes none."""
@@ -137,11 +146,17 @@ class Commands:
         if change.empty and public is not None:
             return await self._in_turn(self._set_public(service, public))
 
+        def history(line: str) -> None:
+            if not service.deleting:
+                self._told(service, "service.copying", line)
+
+        copying = Copying(service.key, "", self._parts.clock, self._bus, history)
+
         async def body(number: int, folder: str, kept: Kept, definition: Definition) -> Service:
             self._check_there(service)
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             revision = replace(made, kept=kept)
-            self._parts.launcher.check(revision, owner=owner, public=_public(service, public))
+            self._allowed_for(service, revision, public)
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             await self._activate(service, revision, public)
@@ -150,18 +165,18 @@ class Commands:
             return service
 
         async def prepare(preparing: Preparing) -> Service:
-            since, number = self._parts.clock.monotonic(), preparing.number
-            folder = change.folder if change.folder is not None else service.active.folder
+            number = copying.number = preparing.number
+            folder = copying.folder = change.folder if change.folder is not None else service.active.folder
             definition, _ = await self._definitions.load(folder, change.definition)
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
-            self._parts.launcher.check(made, owner=owner, public=_public(service, public))
-            tell = self._copying(service, number)
-            async with self._keeping.kept(service.id, owner, made, tell, since) as kept:
+            self._allowed_for(service, made, public)
+            async with self._keeping.kept(service.id, owner, made, copying) as kept:
                 of_copy, _ = await self._definitions.load(folder, change.definition, kept)
                 async with self._turn:
+                    copying.decided = True
                     return await body(number, folder, kept, of_copy)
 
-        return await self._begin(self._alone(service, prepare))
+        return await self._begin(self._alone(service, prepare), copying)
 
     async def _alone(self, service: Service, prepare: Callable[[Preparing], Coroutine[Any, Any, Service]]) -> Service:
         """One revision of a service is prepared at a time, and given up when something else becomes of the service."""
@@ -232,6 +247,8 @@ class Commands:
             return replace(record, replicas=replicas, note=note)
 
         async def body() -> Service:
+            if replicas > service.record.replicas and service.record.running:
+                self._allowed_for(service, service.active, replicas=replicas)
             await self._want(service, change)
             count = "1 replica" if replicas == 1 else f"{replicas} replicas"
             self._told(service, "service.scaled", f"scaled to {count}")
@@ -247,6 +264,7 @@ class Commands:
             if not service.record.running:
                 raise Conflict(f"Service {service.key} is stopped: start it instead.")
             now = self._parts.clock.now()
+            self._allowed_for(service, service.active, replicas=service.record.replicas)
             await self._want(service, lambda record: replace(record, error=None, note=None, restarted_at=now))
             for replica in service.replicas.values():
                 replica.outdated = True
@@ -271,6 +289,7 @@ class Commands:
         service = self.find(owner, name)
 
         async def body() -> Service:
+            self._allowed_for(service, service.active, replicas=service.record.replicas)
             await self._want(service, lambda record: replace(record, running=True, error=None, note=None))
             self._try_again(service, service.record.active)
             self._told(service, "service.started", "started")
@@ -303,37 +322,26 @@ class Commands:
 
         return await self._begin(take())
 
-    async def _begin(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _begin(self, work: Coroutine[Any, Any, T], copying: Copying | None = None) -> T:
         task = asyncio.get_running_loop().create_task(work)
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
-        return await asyncio.shield(task)
-
-    def _copying(self, service: Service, number: int) -> Callable[[int, int], None]:
-        """Tells of a copy that takes its time."""
-        told_at = self._parts.clock.monotonic()
-
-        def tell(files: int, size: int) -> None:
-            nonlocal told_at
-            now = self._parts.clock.monotonic()
-            if now - told_at < self._parts.settings.keep_told or service.deleting:
-                return
-            told_at = now
-            message = f"copying the files of revision {number}: {counted(files, 'file')}, {in_bytes(size)} so far"
-            self._told(service, "service.copying", message)
-
-        return tell
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if copying is not None and not copying.decided:
+                task.cancel()  # nobody waits for it any more, and nobody would be told of what comes of it
+            raise
 
     async def _set_public(self, service: Service, public: bool) -> Service:
         if public:
-            self._parts.launcher.check(service.active, owner=service.record.owner, public=True)
+            self._allowed_for(service, service.active, public)
         await self._want(service, lambda record: replace(record, public=public))
         self._told(service, "service.updated", "made public" if public else "made private")
         return service
 
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
-        owner = service.record.owner
-        not_enforced = tuple(self._parts.launcher.check(revision, owner=owner, public=_public(service, public)))
+        not_enforced = self._allowed_for(service, revision, public)
 
         def change(record: ServiceRecord) -> ServiceRecord:
             return replace(
@@ -377,6 +385,21 @@ class Commands:
     def _check_there(self, service: Service) -> None:
         if service.deleting:
             raise Conflict(f"Service {service.key} is being deleted.")
+
+    def _allowed(
+        self, revision: Revision, owner: str, public: bool, replicas: int, besides: Service | None = None
+    ) -> tuple[str, ...]:
+        """Raises ``InvalidRequest`` for what the owner may not have beside her other services; what is not enforced."""
+        held = held_beside(self._controller.services.values(), owner, besides)
+        check = self._parts.launcher.check
+        return tuple(check(revision, owner=owner, public=public, replicas=replicas, held=held))
+
+    def _allowed_for(
+        self, service: Service, revision: Revision, public: bool | None = None, *, replicas: int | None = None
+    ) -> tuple[str, ...]:
+        """As it is now, or with so many replicas. One that does not run is looked at when it is started."""
+        count = replicas if replicas is not None else service.record.replicas if service.record.running else 0
+        return self._allowed(revision, service.record.owner, _public(service, public), count, service)
 
     def _check_free(self, owner: str, name: str) -> None:
         there = self._controller.services.get((owner, name))

@@ -67,7 +67,7 @@ class Engine:
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
         self._controller.on_removed = self._keeping.forget
         self._commands = Commands(
-            self._parts, definitions, self._controller, self._ledger, self._journal, self._keeping
+            self._parts, definitions, self._controller, self._ledger, self._journal, self._keeping, self._bus
         )
 
     # --- life ---
@@ -145,7 +145,8 @@ class Engine:
         view = self._view(self._commands.find(owner, name))
         if changed is None:
             return view
-        return replace(view, changed=list(changed.names), folder_gone=changed.gone)
+        told = list(changed.names)
+        return replace(view, changed=told, folder_gone=changed.gone, folder_changed=bool(told) or changed.gone)
 
     def subscribe(self) -> Subscription:
         return self._bus.subscribe()

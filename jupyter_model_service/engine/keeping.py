@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from ..core.replica import Phase
 from ..core.revision import Kept, Revision
 from ..core.sentences import counted, duration
 from ..errors import ModelServiceError, NotFound, Overloaded, StoreError
 from ..ports import KeptKey, Storage
+from .copying import Copying
 from .ledger import Ledger
 from .state import Parts, Service
 from .tasks import Tasks, within
@@ -26,7 +28,6 @@ from .tasks import Tasks, within
 log = logging.getLogger(__name__)
 
 Services = Callable[[], Iterable[Service]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ def as_now(kept: Kept) -> str:
     if not kept.linked:
         return ""
     return f"; {counted(kept.linked, 'link')} in it lead{'s' if kept.linked == 1 else ''} to files as they are now"
+
+
+async def _finished(task: asyncio.Task[Kept]) -> None:
+    await asyncio.wait({task})
 
 
 @dataclass
@@ -81,31 +86,28 @@ class Keeping:
     # --- keeping ---
 
     @asynccontextmanager
-    async def kept(
-        self, service_id: str, owner: str, revision: Revision, progress: Progress, since: float
-    ) -> AsyncIterator[Kept]:
-        """What is kept for this revision, which the body writes to the store; if the body fails, it is removed.
-        ``since`` (monotonic): from when on somebody has been waiting."""
+    async def kept(self, service_id: str, owner: str, revision: Revision, copying: Copying) -> AsyncIterator[Kept]:
+        """What is kept for this revision, which the body writes to the store; if the body fails, it is removed."""
         key = (service_id, revision.number)
         self._coming.add(key)
         written = False
         try:
-            yield await self._keep(key, owner, revision, progress, since)
+            yield await self._keep(key, owner, revision, copying)
             written = True
         finally:
             self._coming.discard(key)
             if not written:
                 self.collect()
 
-    async def _keep(self, key: KeptKey, owner: str, revision: Revision, progress: Progress, since: float) -> Kept:
+    async def _keep(self, key: KeptKey, owner: str, revision: Revision, copying: Copying) -> Kept:
         if self._closed:
             raise Overloaded("The gateway is ending; nothing was changed.")
-        limit = self._parts.settings.keep_limit
-        folder = revision.folder
-        keeping = self._storage.keep(*key, folder, progress, owner=owner, image=revision.image)
-        left = max(0.0, since + limit - self._parts.clock.monotonic())  # reading the definition may have taken its time
-        work = within(self._parts.clock, keeping, left)
-        task = asyncio.get_running_loop().create_task(work)
+        settings, folder = self._parts.settings, revision.folder
+        keeping = self._storage.keep(
+            *key, folder, copying.progress, owner=owner, image=revision.image, expected=copying.expected
+        )
+        copying.begins()
+        task = asyncio.get_running_loop().create_task(self._bounded(keeping, copying))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -113,15 +115,40 @@ class Keeping:
         except asyncio.CancelledError:
             task.cancel()
             raise
+        finally:
+            copying.over()
         if task.cancelled():
             raise Overloaded("The gateway is ending; nothing was changed.")
         try:
             return task.result()
         except TimeoutError:
+            silent = copying.heard_at + settings.keep_silence <= copying.began + settings.keep_limit
+            why = (
+                f"nothing was heard of the copy for {duration(settings.keep_silence)}"
+                if silent
+                else f"that takes longer than {duration(settings.keep_limit)}"
+            )
             raise StoreError(
-                f"The files of {folder} could not be copied within {duration(limit)}: look at the file system, or move "
-                "what replicas need not keep out of the folder."
+                f"The files of {folder} could not be copied: {why}. Look at the file system, or move what replicas "
+                "need not keep out of the folder."
             ) from None
+
+    async def _bounded(self, keeping: Coroutine[Any, Any, Kept], copying: Copying) -> Kept:
+        """``TimeoutError`` when it takes too long in all (reading the definition counts), or nothing is heard of it."""
+        clock, settings = self._parts.clock, self._parts.settings
+        task = asyncio.ensure_future(keeping)
+        try:
+            while not task.done():
+                ends = min(copying.heard_at + settings.keep_silence, copying.began + settings.keep_limit)
+                if (left := ends - clock.monotonic()) <= 0:
+                    raise TimeoutError
+                with suppress(TimeoutError):
+                    await within(clock, _finished(task), left)
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
 
     def close(self) -> None:
         """What is being kept is given up; whoever asked for it is told."""

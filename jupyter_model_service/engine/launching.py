@@ -17,7 +17,8 @@ from .tasks import within
 
 log = logging.getLogger(__name__)
 
-NO_ROOM = "gpus"  # the stage of a start that is no fault of the replica's: it is made again when there may be room
+# Stages of a start that is no fault of the replica's: it is made again when there may be room.
+NO_ROOM = frozenset({"gpus", "room"})
 
 
 class Launching:
@@ -38,7 +39,7 @@ class Launching:
             self._emit(replica, life.GaveUp(f"could not be started within {duration(limit)}"))
             return
         except ModelServiceError as error:
-            replica.placed = not (isinstance(error, LaunchError) and error.stage == NO_ROOM)
+            replica.placed = not (isinstance(error, LaunchError) and error.stage in NO_ROOM)
             replica.refusal = str(error).rstrip(".")
             self._emit(replica, life.GaveUp(f"could not be started: {error}"))
             return

@@ -26,8 +26,8 @@ class EngineSettings:
     log_timeout: float = 10.0
     departed_kept: int = 5  # failed replicas per service that are still shown
     max_replicas: int = 100
-    keep_limit: float = 50.0  # reading and copying a folder; whoever waits for it gives up after 60
-    keep_told: float = 2.0  # between two events about a long one
+    keep_limit: float = 6 * 3600.0  # reading and copying a folder; whoever waits for it waits longer
+    keep_silence: float = 60.0  # without a word about the copy, which is then given up
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer
     look_kept: float = 3.0  # what a look found is told for so long, while the next one takes longer than that
     look_share: float = 0.2  # of the time may be spent looking, however often it is asked for

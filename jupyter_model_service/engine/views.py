@@ -79,11 +79,13 @@ class ResourcesView:
 @dataclass(frozen=True)
 class FilesView:
     kind: str
+    source: str
     path: str | None
     files: int
     bytes: int
     linked: int
     why: str | None
+    fingerprint: str | None
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,27 @@ class ServiceView:
     created_at: float
     changed: list[str] | None = None
     folder_gone: bool = False
+    folder_changed: bool | None = None
 
     @property
     def key(self) -> str:
         return f"{self.owner}/{self.name}"
+
+
+@dataclass(frozen=True)
+class CopyView:
+    """``service`` is ``owner/name``. ``of_files`` and ``of_bytes`` are what it will come to, as far as that is known;
+    ``seconds`` since the beginning. ``over``: it has ended, well or not."""
+
+    service: str
+    folder: str
+    revision: int
+    files: int
+    bytes: int
+    of_files: int | None
+    of_bytes: int | None
+    seconds: float
+    over: bool
 
 
 def ready_count(service: Service) -> int:
@@ -189,7 +208,8 @@ def service_reason(service: Service, now: float) -> str | None:
         current = [r for r in current if r.phase not in (Phase.REQUESTED, Phase.STARTING)]
     parts = [_progress(r, now) for r in _furthest(current)]
     if retry.refusals:
-        parts.insert(0, f"waits for a GPU: {retry.refusal}")
+        what = "a GPU" if "GPU" in retry.refusal else "room"
+        parts.insert(0, f"waits for {what}: {retry.refusal}")
     elif retry.failures and retry.reason:
         parts.insert(0, retry.reason.rstrip("."))
     if (retry.refusals or retry.failures) and (wait := retry.next_at - now) > 0:
@@ -301,7 +321,7 @@ def revision_view(revision: Revision) -> RevisionView:
         environment=[name for name, _ in revision.environment],
         mounts=[MountView(m.source, m.target, m.read_only) for m in revision.mounts],
         resources=ResourcesView(revision.resources.cpus, revision.resources.memory, revision.resources.gpus),
-        files=FilesView(**asdict(revision.kept)),
+        files=FilesView(source=revision.kept.source, **asdict(revision.kept)),
         definition=definition_to_plain(revision.definition),
     )
 

@@ -52,6 +52,7 @@ class Call(Exchange):
         place = route(self.head.target, front.base)
         if place is None:
             self.body.limit(self.serving.replay_limit)
+            self.serving = replace(self.serving, first_byte_timeout=front.settings.web_timeout)
             self.send(front.web)
             return
         if place.redirect is not None:

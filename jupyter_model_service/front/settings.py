@@ -24,6 +24,7 @@ class FrontSettings:
     reader_timeout: float = 300.0  # a caller who takes nothing of a waiting answer for so long
     bridge_timeout: float = 3600.0  # between two bytes of an upgraded connection
     linger: float = 3.0  # to read on after a last answer, so that it is not lost in a reset
+    web_timeout: float = 7 * 3600.0  # until the control API answers: one that copies a folder does so when it is copied
     identity_timeout: float = 10.0
     replay_grace: float = 1.0  # a call whose only replica failed waits so long for another one
     end_proof: float = 0.25  # an answer that ends with its connection is held to be whole after so long

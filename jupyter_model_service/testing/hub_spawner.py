@@ -145,10 +145,15 @@ class Engine:
             state["error"] = {"stage": "limit", "message": f"The folder has more than {options.limit_bytes} bytes."}
             return
         for part in range(4):
-            state["progress"] = {"files": len(files) * part // 4, "bytes": size * part // 4}
+            state["progress"] = {
+                "files": len(files) * part // 4,
+                "bytes": size * part // 4,
+                "of_files": len(files),
+                "of_bytes": size,
+            }
             await asyncio.sleep(self.copy_seconds / 4)
         self.volumes[options.volume] = Volume(options.user, files)
-        state["result"] = {"files": len(files), "bytes": size, "skipped": {}, "fingerprint": "f"}
+        state["result"] = {"files": len(files), "bytes": size, "skipped": {}, "fingerprint": "f" * 64}
 
     def ended(self, container: str) -> str | None:
         """Why it is not running, in one clause; ``None`` while it runs."""

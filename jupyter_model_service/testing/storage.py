@@ -23,6 +23,7 @@ class Shelf:
     kept: dict[KeptKey, dict[str, bytes]] = field(default_factory=dict)
     half: set[KeptKey] = field(default_factory=set)  # being kept; what a killed gateway left of it
     seconds: float = 0.0
+    told_every: float | None = None  # seconds between two words about it; by default four are said
     error: ModelServiceError | None = None
     live: str | None = None
     look_seconds: float = 0.0
@@ -52,6 +53,7 @@ class FakeStorage:
         *,
         owner: str = "",
         image: str | None = None,
+        expected: Callable[[int, int], None] = lambda files, size: None,
     ) -> Kept:
         key, shelf = (service_id, number), self.shelf
         if shelf.live is not None:
@@ -60,9 +62,11 @@ class FakeStorage:
         self._under_way.add(key)
         try:
             files = dict(shelf.folders.get(folder, {}))
-            for done in range(1, 5):
-                await asyncio.sleep(shelf.seconds / 4)
-                progress(len(files) * done // 4, sum(map(len, files.values())) * done // 4)
+            expected(len(files), sum(map(len, files.values())))
+            parts = 4 if shelf.told_every is None else max(1, round(shelf.seconds / shelf.told_every))
+            for done in range(1, parts + 1):
+                await asyncio.sleep(shelf.seconds / parts)
+                progress(len(files) * done // parts, sum(map(len, files.values())) * done // parts)
             if shelf.error is not None:
                 raise shelf.error
             async with self._moving:

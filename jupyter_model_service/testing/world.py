@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.reports import (
     Exit,
     GpuSample,
@@ -20,7 +21,7 @@ from jupyter_model_service.core.reports import (
 )
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
-from jupyter_model_service.ports import Placement, Seen, StartRequest
+from jupyter_model_service.ports import NOTHING_HELD, Placement, Seen, StartRequest
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,9 @@ class FakeLauncher:
         self.world = world if world is not None else World()
         self._generation = self.world.generation
 
-    def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+    def check(
+        self, revision: Revision, *, owner: str = "", public: bool = False, replicas: int = 1, held: Held = NOTHING_HELD
+    ) -> Sequence[str]:
         if revision.image is not None:
             raise InvalidRequest("Replicas have no image here: leave it out.")
         return self.world.cannot_enforce

@@ -21,6 +21,10 @@ def service_info(view: Any) -> wire.ServiceInfo:
     return wire.ServiceInfo.model_validate(dataclasses.asdict(view))
 
 
+def copy_info(view: Any) -> wire.CopyInfo:
+    return wire.CopyInfo.model_validate(dataclasses.asdict(view))
+
+
 def event_info(key: str, event: EventRecord) -> wire.EventInfo:
     return wire.EventInfo(
         id=event.id,

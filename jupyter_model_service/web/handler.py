@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -116,10 +117,23 @@ class RouteHandler(BaseHandler):
         call = Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
         if route.handler is None:
             await self.streams.serve(self, call)
-        else:
+        elif not route.abandoned:
             self._answer(route, await route.handler(call))
+        elif (answered := await self._while_wanted(route.handler(call))) is not None:
+            self._answer(route, answered)
 
     head = post = put = patch = delete = options = get
+
+    async def _while_wanted(self, work: Awaitable[Answer]) -> Answer:
+        """``None`` when the caller has left: what takes hours is of no use to nobody."""
+        task = asyncio.ensure_future(work)
+        connection: Any = self.request.connection
+        connection.set_close_callback(task.cancel)
+        await asyncio.wait({task})
+        if task.cancelled():
+            log.info("request %s was given up: its caller has left", self.request_id)
+            return None
+        return task.result()
 
     def parsed_with(self) -> tuple[type[BaseModel], ...]:
         route = self.route

@@ -121,9 +121,9 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    # EventInfo travels in the event stream only, so no route names it as its answer.
+    # These travel in the event stream only, so no route names them as its answer.
     answers: set[type[BaseModel]] = {r.answer for r in routes if r.answer is not None}
-    answers |= {wire.ErrorAnswer, wire.EventInfo}
+    answers |= {wire.ErrorAnswer, wire.EventInfo, wire.CopyInfo}
     requests: set[type[BaseModel]] = {r.request for r in routes if r.request is not None}
     wanted: list[tuple[type[BaseModel], Any]] = [(m, "serialization") for m in answers]
     wanted += [(m, "validation") for m in requests]
@@ -135,5 +135,6 @@ def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
 
 _STREAM = """\
 Server-sent events: `hello` once (data `{}`), then `service` (a `ServiceInfo`), `removed` (`{"service": "owner/name"}`),
-`event` (an `EventInfo`) and `resync` (`{}`: changes were missed, list again). A comment comes each 10 seconds.
+`event` (an `EventInfo`), `copying` (a `CopyInfo`: how far the copy of a folder is, for a service that need not be there
+yet) and `resync` (`{}`: changes were missed, list again). A comment comes each 10 seconds.
 """

@@ -51,6 +51,7 @@ class Route:
     answer: type[BaseModel] | None = None
     status: int = 200
     statuses: tuple[int, ...] = ()
+    abandoned: bool = False  # given up when the caller leaves
     media_type: str = "application/json"
 
     def errors_of(self) -> tuple[int, ...]:
@@ -100,6 +101,7 @@ ROUTES: tuple[Route, ...] = (
         answer=wire.ServiceInfo,
         status=201,
         statuses=(409, 422),
+        abandoned=True,
     ),
     Route("GET", _SERVICE, "get_service", "One service", api.get_service, answer=wire.ServiceInfo),
     Route(
@@ -122,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
         answer=wire.ServiceInfo,
         status=202,
         statuses=(409, 422),
+        abandoned=True,
     ),
     Route(
         "PUT",

@@ -15,7 +15,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from ..errors import Overloaded
-from .api import event_info, service_info
+from .api import copy_info, event_info, service_info
 from .call import Call
 
 __all__ = ["EventStreams"]
@@ -97,6 +97,8 @@ def _text(call: Call, change: Any) -> str | None:
         return _event("service", service_info(change.view).model_dump(mode="json"))
     if change.kind == "event":
         return _event("event", event_info(change.key, change.event).model_dump(mode="json"))
+    if change.kind == "copying":
+        return _event("copying", copy_info(change.copy).model_dump(mode="json"))
     return _event(change.kind, {"service": change.key})
 
 

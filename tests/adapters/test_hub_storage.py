@@ -59,7 +59,8 @@ def jobs(hub: FakeHub) -> list[str]:
 def test_a_folder_of_the_owner_is_kept_in_the_revisions_volume(hub: FakeHub, play: Play) -> None:
     async def body(parts: HubParts) -> None:
         kept = await parts.storage.keep(ONE, 3, FOLDER, untold, owner="ann", image="nb:7")
-        assert kept == Kept("copy", volume_name(ONE, 3), files=1, bytes=3)
+        assert kept == Kept("copy", volume_name(ONE, 3), files=1, bytes=3, fingerprint="f" * 64)
+        assert kept.source == "snapshot"
         assert hub.engine.volumes == {volume_name(ONE, 3): Volume("ann", {"app.py": b"one"})}
         (sent,) = hub.engine.started
         assert isinstance(sent, SnapshotOptions)

@@ -18,7 +18,7 @@ from jupyter_model_service.adapters.lease import TcpLeases
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_options import KEY, ReplicaOptions, ReplicaStorage, VolumeMount
 from jupyter_model_service.core.names import owner_from
-from jupyter_model_service.core.policy import Policy, VolumeRule
+from jupyter_model_service.core.policy import Held, Policy, VolumeRule
 from jupyter_model_service.core.reports import LeaseEvent, LeaseOpened, LeaseState
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
 from jupyter_model_service.errors import HubUnavailable, InvalidRequest, LaunchError, NotFound
@@ -245,25 +245,20 @@ def test_too_many_starts_wait_their_turn(tmp_path: Path) -> None:
         asyncio.run(body())
 
 
-def test_no_free_gpu_is_waited_for_and_told(hub: FakeHub, tmp_path: Path, play: Play) -> None:
-    told: list[str] = []
-
-    def tell(reason: str) -> None:
-        told.append(reason)
-        hub.engine.script.error = None
+def test_no_free_gpu_is_told_at_once_and_nothing_is_left(hub: FakeHub, play: Play) -> None:
+    """By the stage, the engine knows that it is no failure: it waits, or makes room."""
 
     async def body(parts: HubParts) -> None:
         hub.engine.script.error = ("gpus", "no GPU free: 2 in use by bob/chat")
-        placement = await parts.launcher.start(ask(tell=tell))
-        assert told == ["no GPU free: 2 in use by bob/chat"]
+        with pytest.raises(LaunchError, match="no GPU free: 2 in use by bob/chat") as caught:
+            await parts.launcher.start(ask())
+        assert caught.value.stage == "gpus"
+        assert hub.servers() == {}
+        hub.engine.script.error = None
+        placement = await parts.launcher.start(ask())
         assert await seen(parts) == {A: Seen(A, placement, True)}
-        hub.engine.script.error = ("gpus", "no GPU free")
-        with pytest.raises(LaunchError, match="no GPU free"):
-            await hub_parts(hub, tmp_path, start_limit=0.5, gpu_wait=0.1).launcher.start(ask(B, tell=told.append))
-        assert len(told) >= 3
-        assert set(hub.servers()) == {f"ms-{A}"}
 
-    play(body, gpu_wait=0.1)
+    play(body)
 
 
 # --- a Hub that is down ------------------------------------------------------------------------------
@@ -519,3 +514,19 @@ def test_what_the_administrator_does_not_let_a_user_have_is_refused_before(hub: 
             check(REVISION, owner="ann")
 
     play(body, policy=policy)
+
+
+def test_what_the_other_services_of_an_owner_hold_counts(hub: FakeHub, play: Play) -> None:
+    async def body(parts: HubParts) -> None:
+        await parts.users.look()
+        two, check = replace(REVISION, resources=Resources(gpus=2)), parts.launcher.check
+        assert list(check(two, owner="ann", replicas=2, held=Held(1, 0))) == []
+        with pytest.raises(InvalidRequest, match=r"4 replicas of ann, and 3 are the most that one user may run\.$"):
+            check(REVISION, owner="ann", replicas=2, held=Held(2, 0))
+        with pytest.raises(InvalidRequest, match=r"^That would be 5 GPUs for the replicas of ann, and 4 are the most"):
+            check(two, owner="ann", replicas=2, held=Held(1, 1))
+        assert list(check(two, owner="ann", replicas=0, held=Held(9, 9))) == [], "what does not run takes nothing"
+        with pytest.raises(InvalidRequest, match="The volume weights may not be mounted"):
+            check(replace(REVISION, folder="volume:weights"), owner="ann")
+
+    play(body, policy=Policy(max_replicas_per_user=3, max_gpus_per_user=4))

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.replica import Phase
 from jupyter_model_service.core.revision import Mount, Revision
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import Conflict, DefinitionError, InvalidRequest, LaunchError, NotFound, Problem
-from jupyter_model_service.ports import ServiceRecord
+from jupyter_model_service.ports import NOTHING_HELD, ServiceRecord
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, MemoryStore
 
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
@@ -62,7 +63,15 @@ def test_a_folder_that_create_refuses_is_not_called_valid() -> None:
     error, the same in both."""
 
     class Refusing(FakeLauncher):
-        def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+        def check(
+            self,
+            revision: Revision,
+            *,
+            owner: str = "",
+            public: bool = False,
+            replicas: int = 1,
+            held: Held = NOTHING_HELD,
+        ) -> Sequence[str]:
             assert (revision.number, revision.image, revision.environment) == (1, None, ())
             if revision.definition.name == "no":
                 raise InvalidRequest("Replicas cannot do this here.")
@@ -159,10 +168,10 @@ def test_two_creates_of_one_name_at_once_make_one_service() -> None:
 
 
 def test_a_caller_who_leaves_does_not_leave_half_a_service_behind() -> None:
-    """Cancelled in the middle of the write: the service is whole."""
+    """Cancelled while its files are kept, it is given up; in the middle of the write, it is whole."""
 
     async def scene(stage: Stage) -> None:
-        for turns in range(8):
+        for turns in range(60):
             stage.definitions.put(f"/f{turns}", definition(f"m{turns}"))
             change = RevisionChange(folder=f"/f{turns}")
             task = asyncio.ensure_future(stage.engine.create(OWNER, change=change, name=None, replicas=0, public=False))
@@ -172,7 +181,9 @@ def test_a_caller_who_leaves_does_not_leave_half_a_service_behind() -> None:
             await asyncio.wait({task})
         await asyncio.sleep(1)
         assert {s.id for s in stage.engine.services()} == set(stage.disk.services)
-        assert len(stage.routing) == len(stage.disk.services) > 0
+        assert 60 > len(stage.routing) == len(stage.disk.services) > 0
+        assert set(stage.shelf.kept) == {(id, 1) for id in stage.disk.services}
+        assert stage.shelf.half == set()
 
     play(scene)
 

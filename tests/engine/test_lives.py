@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import pytest
 
 from jupyter_model_service.core.definition import HealthCheck
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import InvalidRequest, LaunchError
-from jupyter_model_service.ports import Placement, ReplicaRecord, Seen, StartRequest
+from jupyter_model_service.ports import NOTHING_HELD, Placement, ReplicaRecord, Seen, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
 
 from .stage import NAME, OWNER, Stage, definition, play
@@ -657,7 +658,15 @@ def test_the_launcher_is_told_whose_a_revision_is_and_whether_it_is_public() -> 
     asked: list[tuple[int, str, bool]] = []
 
     class Asking(FakeLauncher):
-        def check(self, revision: Revision, *, owner: str = "", public: bool = False) -> Sequence[str]:
+        def check(
+            self,
+            revision: Revision,
+            *,
+            owner: str = "",
+            public: bool = False,
+            replicas: int = 1,
+            held: Held = NOTHING_HELD,
+        ) -> Sequence[str]:
             asked.append((revision.number, owner, public))
             if public and revision.number == 1:
                 raise InvalidRequest("Public services are not allowed here.")

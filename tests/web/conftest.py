@@ -17,6 +17,7 @@ from tornado.netutil import bind_unix_socket
 from jupyter_model_service import wire
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
 from jupyter_model_service.ports import EventRecord, TokenRecord
 from jupyter_model_service.web.application import make_application
@@ -54,6 +55,7 @@ class View:
     restarts: int = 0
     created_at: float = 1_700_000_000.0
     changed: list[str] | None = None
+    folder_changed: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Change:
     key: str
     view: View | None = None
     event: EventRecord | None = None
+    copy: CopyView | None = None
 
 
 class Subscription:

@@ -364,3 +364,33 @@ def test_the_prefix_is_part_of_every_address(site: Any) -> None:
     site.prefix = "/services/model-service/"
     assert site.run(lambda c: c.get("/services/model-service/api/v1/services")).status_code == 200
     assert site.run(lambda c: c.get("/api/v1/services")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["services", "services/alice/chat/update"])
+def test_what_takes_hours_is_given_up_when_the_caller_leaves(site: Any, path: str) -> None:
+    """At once: nobody would be told of what comes of it."""
+    site.engine.add("alice", "chat")
+    ended: list[str] = []
+
+    async def body(client: httpx.AsyncClient) -> None:
+        begun = asyncio.Event()
+
+        async def forever(*args: Any, **named: Any) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                ended.append(path)
+                raise
+
+        site.engine.create = site.engine.update = forever
+        call = asyncio.ensure_future(client.post(f"/api/v1/{path}", json={"folder": "/m"}))
+        await asyncio.wait_for(begun.wait(), 20)
+        call.cancel()
+        for _ in range(1000):
+            if ended:
+                return
+            await asyncio.sleep(0.01)
+
+    site.run(body)
+    assert ended == [path]

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.ports import EventRecord
 from jupyter_model_service.web.stream import EventStreams
 
@@ -181,3 +182,19 @@ def test_there_is_a_bound_on_open_streams(site: Any) -> None:
     answer = site.run(body)
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "overloaded"
+
+
+def test_how_far_a_copy_is_goes_to_its_owner(site: Any, change: Any) -> None:
+    """There is no service yet that could be looked at."""
+    copy = CopyView("alice/new", "/models/new", 1, 3, 30, 10, 100, 1.5, False)
+
+    async def body(client: httpx.AsyncClient) -> tuple[str, Any]:
+        async with listening(client) as stream:
+            await next_event(stream)
+            site.engine.publish(change("copying", "alice/new", copy=copy), change("resync", ""))
+            return await next_event(stream)
+
+    kind, data = site.run(body)
+    assert kind == "copying"
+    assert (data["service"], data["files"], data["of_bytes"], data["over"]) == ("alice/new", 3, 100, False)
+    assert site.run(body, token="jmc_bob") == ("resync", {})
