@@ -7,10 +7,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any
 
-from ..client.units import show_duration
+from ..client.units import show_duration, show_size
 from ..commands import UsageError
 from .news import ENDED, News, under_way, waiting
 from .render import describe_replica, event_line
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 Json = Mapping[str, Any]
+COPYING = "copying the folder's files"
 _SHOWN = 12  # replicas of one service that a display has room for
 
 
@@ -28,6 +30,7 @@ class Watcher:
     from ``output`` is the result alone."""
 
     quiet_seconds = 15.0  # after which a line says that it goes on
+    copy_seconds = 5.0  # between two lines about a copy
 
     def __init__(self, output: IO[str], errors: IO[str], *, as_json: bool) -> None:
         self._output = output
@@ -39,6 +42,19 @@ class Watcher:
         self._spoken = 0.0  # monotonic, of the last line
         self._still = "asking the gateway"  # what a line would say while nothing changes
         self._last_replica: str | None = None
+
+    # --- while a folder is copied --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[Callable[[Json], None]]:
+        self._begin()
+        yield self._copied
+
+    def _copied(self, copy: Json) -> None:
+        """A line now and then, the first at once."""
+        if self._still != COPYING or time.monotonic() - self._spoken >= self.copy_seconds:
+            self._still = COPYING
+            self._tell(f"{COPYING}: {copied(copy)}")
 
     # --- following a service -------------------------------------------------------------------------------
 
@@ -120,19 +136,37 @@ class LiveWatcher(Watcher):
         super().__init__(output, errors, as_json=as_json)
         self._service: Json | None = None
         self._console: Console | None = None
+        self._copy: str | None = None
 
     @contextlib.contextmanager
     def following(self, name: str, verb: str) -> Iterator[None]:
+        self._begin()
+        with self._live():
+            yield
+        self._console = None
+
+    def _live(self) -> AbstractContextManager[object]:
         from rich.console import Console  # 60 ms, for terminals only
         from rich.live import Live
         from rich.spinner import Spinner
 
         self._console = Console(file=self._errors, highlight=False)
         self._spinner = Spinner("dots")
-        self._begin()
-        with Live(get_renderable=self._display, console=self._console, refresh_per_second=8, transient=True):
-            yield
-        self._console = None
+        return Live(get_renderable=self._display, console=self._console, refresh_per_second=8, transient=True)
+
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[Callable[[Json], None]]:
+        """The display begins with the first word about a copy: most folders are copied in no time."""
+        with contextlib.ExitStack() as shown:
+            self._begin()
+
+            def tell(copy: Json) -> None:
+                if self._console is None:
+                    shown.enter_context(self._live())
+                self._copy = copied(copy)
+
+            yield tell
+        self._console, self._copy = None, None
 
     def changed(self, service: Json) -> None:
         news = self._news.of(service)
@@ -160,6 +194,9 @@ class LiveWatcher(Watcher):
 
         elapsed = show_duration(time.monotonic() - self._began)
         service = self._service
+        if self._copy is not None:
+            self._spinner.update(text=Text(f"{COPYING}: {self._copy}  {elapsed}"))
+            return self._spinner
         if service is None:
             self._spinner.update(text=Text(f"asking the gateway  {elapsed}"))
             return self._spinner
@@ -176,6 +213,14 @@ class LiveWatcher(Watcher):
         if len(alive) > _SHOWN:
             table.add_row(Text(f"  and {len(alive) - _SHOWN} more"))
         return Group(self._spinner, table)
+
+
+def copied(copy: Json) -> str:
+    """``1,203 of 5,000 files, 120 MB of 300 MB``. What was expected is left out where it was too little."""
+    files, size = f"{copy['files']:,}", show_size(copy["bytes"])
+    if (copy.get("of_files") or 0) >= copy["files"] and (copy.get("of_bytes") or 0) >= copy["bytes"]:
+        files, size = f"{files} of {copy['of_files']:,}", f"{size} of {show_size(copy['of_bytes'])}"
+    return f"{files} files, {size}"
 
 
 def watcher_for(output: IO[str], errors: IO[str], *, as_json: bool) -> Watcher:

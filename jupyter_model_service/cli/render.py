@@ -128,7 +128,12 @@ def _revision_fact(service: Json) -> str:
 
 
 def _files_fact(files: Json) -> str:
-    """``12 kept, 340 KiB; 1 link to what is not``; why there are none."""
+    """``12 kept, 340 KiB; 1 link to what is not``; why there are none; on a hub, in which volume they are."""
+    source, path = files["source"], clean(files["path"] or "")
+    if source == "volume":
+        return f"volume {path}, mounted as it is"
+    if source == "snapshot":
+        return f"snapshot of {files['files']} files, {show_size(files['bytes'])}, in volume {path}"
     if files["kind"] != "copy":
         return "read where they lie" + (f": {clean(files['why'])}" if files["why"] else "")
     linked = files["linked"]
@@ -141,10 +146,12 @@ def _changed_fact(service: Json) -> str:
         kept = f"replicas run from what revision {service['revision']} kept of it"
         return f"the folder is not there any more; {kept} ({PROGRAM} update {service['name']} FOLDER takes another)"
     changed = service["changed"] or []
-    if not changed:
+    if not changed and not service["folder_changed"]:
         return ""
-    names = ", ".join(map(clean, changed[:CHANGED_SHOWN])) + (", …" if len(changed) > CHANGED_SHOWN else "")
-    told = f"folder changed since revision {service['revision']}: {names}"
+    told = f"folder changed since revision {service['revision']}"
+    if changed:  # which files is not known everywhere
+        names = ", ".join(map(clean, changed[:CHANGED_SHOWN])) + (", …" if len(changed) > CHANGED_SHOWN else "")
+        told += f": {names}"
     return f"{told} ({PROGRAM} update {service['name']} takes it up)"
 
 
@@ -216,6 +223,8 @@ def revision_table(service: Json, paint: Paint) -> str:
 
 
 def _files_cell(files: Json) -> str:
+    if files["source"] == "volume":
+        return f"volume {clean(files['path'] or '')}"
     if files["kind"] != "copy":
         return "not kept"
     return f"{files['files']}, {show_size(files['bytes'])}" + (f", {files['linked']} linked" if files["linked"] else "")

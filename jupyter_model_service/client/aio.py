@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..errors import GatewayUnavailable, NotFound, Unauthenticated
+from ..errors import GatewayUnavailable, ModelServiceError, NotFound, Unauthenticated
 from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, ServiceInfo, TokenInfo, ValidateAnswer
 from . import calls, endpoint
 from .address import Address, Locator
-from .calls import Call, Key
+from .calls import Call, Copied, Key
 from .events import Change, RawChange, Reconnect, StreamParser, read_change
 from .exchange import (
     ANSWER_LIMIT,
@@ -31,8 +31,9 @@ from .exchange import (
     refused,
     stream_request,
 )
-from .folders import Steps, for_create, for_update, for_validate
-from .stepping import drive
+from .folders import Steps, for_create, for_service, for_update, for_validate
+from .patience import LISTEN_AFTER, OnCopy, Tell, reading
+from .stepping import drive, next_until, one_move
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
@@ -93,16 +94,19 @@ class AsyncClient:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        on_copy: OnCopy | None = None,
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         options = await self._complete(for_create(options))
-        return await self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}))
+        call = calls.create({**options, "name": name, "replicas": replicas, "public": public})
+        return await self._send(call, on_copy)
 
     async def list(self) -> builtins.list[ServiceInfo]:
         return await self._send(calls.services())
 
     async def get(self, name: str) -> ServiceInfo:
-        return await self._send(calls.get(await self._key(name)))
+        service = await self._plain(calls.get(await self._key(name)))
+        return calls.read_service(await self._complete(for_service(service)))
 
     async def scale(self, name: str, replicas: int) -> ServiceInfo:
         return await self._send(calls.scale(await self._key(name), replicas))
@@ -119,10 +123,12 @@ class AsyncClient:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        on_copy: OnCopy | None = None,
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         key = await self._key(name)
-        return await self._send(calls.update(key, await self._complete(for_update(key, {**options, "public": public}))))
+        options = await self._complete(for_update(key, {**options, "public": public}))
+        return await self._send(calls.update(key, options), on_copy)
 
     async def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
         return await self._send(calls.rollback(await self._key(name), revision))
@@ -140,7 +146,7 @@ class AsyncClient:
         await self._send(calls.delete(await self._key(name)))
 
     async def endpoint(self, name: str) -> str:
-        return (await self.get(name)).endpoint
+        return (await self._send(calls.get(await self._key(name)))).endpoint
 
     # --- what happened -------------------------------------------------------------------------------------
 
@@ -262,19 +268,45 @@ class AsyncClient:
             owner = self._owner
         return owner, name
 
-    async def _send(self, call: Call[T]) -> T:
-        return call.read(await self._plain(call))
+    async def _send(self, call: Call[T], on_copy: OnCopy | None = None) -> T:
+        if call.copied is None:
+            return call.read(await self._plain(call))
+        answer = asyncio.ensure_future(self._plain(call))
+        hearing = asyncio.ensure_future(self._hear(call.copied, reading(on_copy)))
+        try:
+            await asyncio.wait({answer, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                hearing.result()  # raises when the gateway is lost, and what ``on_copy`` raised
+            return call.read(await answer)
+        finally:
+            for task in (answer, hearing):
+                task.cancel()
+            await asyncio.gather(answer, hearing, return_exceptions=True)
+
+    async def _hear(self, copied: Copied, tell: Tell) -> None:
+        """What :class:`.patience.Patience` does, on the loop."""
+        await asyncio.sleep(LISTEN_AFTER)
+        try:
+            owner = (await self.info()).owner
+            async with contextlib.aclosing(self._watch(None, known=True)) as changes:
+                async for change in changes:
+                    if change.kind == "copying" and not change.data.get("over") and copied.fits(change.data, owner):
+                        tell(change.data)
+        except GatewayUnavailable:
+            raise
+        except ModelServiceError:
+            return  # nothing to be heard here; the answer will come all the same
 
     async def _plain(self, call: Call[Any]) -> Any:
         talk = conversation(self._locator, call)
-        request, result = await asyncio.to_thread(_step, lambda: next(talk))
+        request, result = await asyncio.to_thread(one_move, lambda: next(talk))
         while request is not None:
             try:
                 answer = await self._exchange(request)
             except (Unreachable, Broken) as error:
-                request, result = await asyncio.to_thread(_step, partial(talk.throw, error))
+                request, result = await asyncio.to_thread(one_move, partial(talk.throw, error))
             else:
-                request, result = await asyncio.to_thread(_step, partial(talk.send, answer))
+                request, result = await asyncio.to_thread(one_move, partial(talk.send, answer))
         return result
 
     async def _complete(self, steps: Steps) -> dict[str, Any]:
@@ -313,12 +345,15 @@ class AsyncClient:
 
     # --- following -------------------------------------------------------------------------------------------
 
-    async def _watch(self, deadline: float | None) -> AsyncGenerator[RawChange, None]:
+    async def _watch(self, deadline: float | None, *, known: bool = False) -> AsyncGenerator[RawChange, None]:
+        """``known``: the gateway was there a moment ago, and is waited for from the beginning."""
         reconnect = Reconnect()
+        if known:
+            reconnect.heard()
         while deadline is None or time.monotonic() < deadline:
             try:
                 async with contextlib.aclosing(self._stream_changes()) as changes:
-                    while (change := await _next(changes, deadline)) is not None:
+                    while (change := await next_until(changes, deadline)) is not None:
                         reconnect.heard()
                         yield change
             except (Unreachable, Broken, GatewayUnavailable) as error:
@@ -375,25 +410,5 @@ class AsyncClient:
             return False
 
 
-def _step(move: Callable[[], Request]) -> tuple[Request | None, Any]:
-    """One move of a conversation, in a thread since it may read the runtime file from a slow home directory: the next
-    request, or ``None`` and the result (a ``StopIteration`` cannot cross an await)."""
-    try:
-        return move(), None
-    except StopIteration as end:
-        return None, end.value
-
-
 def _deadline(seconds: float | None) -> float | None:
     return None if seconds is None else time.monotonic() + seconds
-
-
-async def _next(changes: AsyncGenerator[RawChange, None], deadline: float | None) -> RawChange | None:
-    """The next change, or ``None`` at the deadline."""
-    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-    try:
-        return await asyncio.wait_for(anext(changes), left)
-    except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
-        return None
-    except StopAsyncIteration:
-        return None

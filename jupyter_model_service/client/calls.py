@@ -19,6 +19,7 @@ from .units import parse_expiry, parse_size
 
 if TYPE_CHECKING:
     from ..wire import (
+        CopyInfo,
         EventInfo,
         GatewayInfo,
         LogAnswer,
@@ -34,14 +35,34 @@ Key = tuple[str, str]  # owner, name
 #: Seconds for a whole call: everything that takes long (pulling, loading) goes on after the answer. Reading a
 #: definition from a slow network folder is the slowest of them.
 CALL_SECONDS = 60.0
-COPY_SECONDS = 3600.0
+#: The gateway gives a copy six hours, or a minute without progress, and its word is better than our giving up.
+COPY_SECONDS = 6.5 * 3600.0
 _LOG_PAGE = 10_000  # lines; the most that the API gives at once
 _LOG_PAGES = 8  # a runner keeps 20,000 lines: enough for a model that prints while we read
 
 
 @dataclass(frozen=True)
+class Copied:
+    """A call that is answered when a folder is copied: by what to know the copy in the event stream. A service that is
+    made has the name that the gateway chooses, unless one is given."""
+
+    folder: str | None = None
+    name: str | None = None
+    key: Key | None = None
+
+    def fits(self, data: Mapping[str, Any], owner: str) -> bool:
+        """``data`` is a ``CopyInfo`` as JSON, ``owner`` the caller's own."""
+        service = str(data.get("service"))
+        if self.key is not None:
+            return service == "/".join(self.key)
+        whose, _, name = service.partition("/")
+        return whose == owner and self.name in (None, name) and data.get("folder") == self.folder
+
+
+@dataclass(frozen=True)
 class Call(Generic[T]):
-    """``path`` is relative to the gateway's address; ``read`` makes the answer's type from its plain JSON."""
+    """``path`` is relative to the gateway's address; ``read`` makes the answer's type from its plain JSON. With
+    ``copied``, the answer may take as long as a copy does."""
 
     method: str
     path: str
@@ -49,6 +70,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = CALL_SECONDS
+    copied: Copied | None = None
 
     @property
     def target(self) -> str:
@@ -113,6 +135,11 @@ def read_service(data: Any) -> ServiceInfo:
     return service
 
 
+def read_copy(data: Any) -> CopyInfo:
+    copy: CopyInfo = _model("CopyInfo")(data)
+    return copy
+
+
 def read_event(data: Any) -> EventInfo:
     event: EventInfo = _model("EventInfo")(data)
     return event
@@ -144,7 +171,8 @@ def services() -> Call[list[ServiceInfo]]:
 
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.CreateRequest``; those that are ``None`` are left out."""
-    return Call("POST", "api/v1/services", read_service, body=given(options), seconds=_copying(options))
+    copied = Copied(options["folder"], options.get("name"))
+    return Call("POST", "api/v1/services", read_service, body=given(options), seconds=COPY_SECONDS, copied=copied)
 
 
 def get(key: Key) -> Call[ServiceInfo]:
@@ -161,7 +189,8 @@ def scale(key: Key, replicas: int) -> Call[ServiceInfo]:
 
 def update(key: Key, options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.UpdateRequest``; what is left out stays as it is."""
-    return Call("POST", _service(key, "/update"), read_service, body=given(options), seconds=_copying(options))
+    path, copied = _service(key, "/update"), Copied(key=key)
+    return Call("POST", path, read_service, body=given(options), seconds=COPY_SECONDS, copied=copied)
 
 
 def rollback(key: Key, revision: int | None) -> Call[ServiceInfo]:
@@ -213,11 +242,6 @@ def generate_token(key: Key, name: str = "", expires_in: float | str | None = No
 
 def revoke_token(key: Key, token_id: str) -> Call[None]:
     return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
-
-
-def _copying(options: Mapping[str, Any]) -> float:
-    """A hub's gateway, which is sent the definition, answers when the folder's files are copied."""
-    return CALL_SECONDS if options.get("definition") is None else COPY_SECONDS
 
 
 STREAM = "api/v1/events"

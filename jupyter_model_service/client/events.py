@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GatewayUnavailable
-from .calls import read_event, read_service
+from .calls import read_copy, read_event, read_service
 from .exchange import Broken
 
 if TYPE_CHECKING:
-    from ..wire import EventInfo, ServiceInfo
+    from ..wire import CopyInfo, EventInfo, ServiceInfo
 
 _EVENT_LIMIT = 16 << 20  # bytes of one event; a service with 100 replicas is about 100 KB
 #: How long connecting may fail in a row before a watcher is told: a gateway restart takes 2 s, a slow one 20.
@@ -20,8 +20,8 @@ GIVE_UP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RawChange:
-    """``kind`` is ``service``, ``removed``, ``event`` or ``resync`` (changes may have been missed: look again; also
-    the first thing on every new connection). ``data`` is the JSON as it came."""
+    """``kind`` is ``service``, ``removed``, ``event``, ``copying`` or ``resync`` (changes may have been missed: look
+    again; also the first thing on every new connection). ``data`` is the JSON as it came."""
 
     kind: str
     data: dict[str, Any]
@@ -37,12 +37,14 @@ class RawChange:
 
 @dataclass(frozen=True)
 class Change:
-    """A :class:`RawChange` read into the wire models: ``service`` or ``event`` is set where the kind says so."""
+    """A :class:`RawChange` read into the wire models: ``service``, ``event`` or ``copy`` is set where the kind says
+    so."""
 
     kind: str
     key: str | None
     service: ServiceInfo | None = None
     event: EventInfo | None = None
+    copy: CopyInfo | None = None
 
 
 def read_change(raw: RawChange) -> Change:
@@ -51,6 +53,7 @@ def read_change(raw: RawChange) -> Change:
         raw.key,
         service=read_service(raw.data) if raw.kind == "service" else None,
         event=read_event(raw.data) if raw.kind == "event" else None,
+        copy=read_copy(raw.data) if raw.kind == "copying" else None,
     )
 
 
@@ -90,7 +93,7 @@ class StreamParser:
         self._kind, self._data, self._size = "", [], len(self._rest)
         if kind == "hello":
             kind = "resync"
-        if kind not in ("service", "removed", "event", "resync"):
+        if kind not in ("service", "removed", "event", "copying", "resync"):
             return None
         try:
             data = json.loads(text) if text else {}

@@ -12,14 +12,29 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.names import owner_from
+from ..fingerprint import fingerprint
 from ..model_folder import definition_path, read_definition
 from . import calls
 from .calls import Call, Key
 
-__all__ = ["IMAGE_VARIABLE", "AskMode", "ReadFolder", "Steps", "for_create", "for_update", "for_validate"]
+__all__ = [
+    "IMAGE_VARIABLE",
+    "USER_VARIABLE",
+    "AskMode",
+    "LookAtFolder",
+    "ReadFolder",
+    "Steps",
+    "for_create",
+    "for_service",
+    "for_update",
+    "for_validate",
+]
 
 #: Set by DockerSpawner in every server of a hub.
 IMAGE_VARIABLE = "JUPYTER_IMAGE_SPEC"
+#: Set by JupyterHub in every server: whose it is.
+USER_VARIABLE = "JUPYTERHUB_USER"
 
 
 @dataclass(frozen=True)
@@ -39,12 +54,43 @@ class AskMode:
     """To be sent the gateway's mode. A gateway that the user's own runtime file names need not be asked."""
 
 
-Steps = Generator[Call[Any] | ReadFolder | AskMode, Any, dict[str, Any]]
+@dataclass(frozen=True)
+class LookAtFolder:
+    """To be sent whether the folder has another fingerprint now, ``None`` when that cannot be told; bounded in time."""
+
+    folder: str
+    fingerprint: str
+
+    def read(self) -> bool | None:
+        if not os.path.isdir(self.folder):
+            return None
+        now = fingerprint(self.folder)
+        return None if now is None else now != self.fingerprint
+
+
+Steps = Generator[Call[Any] | ReadFolder | LookAtFolder | AskMode, Any, dict[str, Any]]
 
 
 def for_create(options: Mapping[str, Any]) -> Steps:
     """The fields of ``wire.CreateRequest`` or ``wire.ValidateRequest``, completed."""
     return (yield from _completed(options, options.get("folder"), {"image": os.environ.get(IMAGE_VARIABLE) or None}))
+
+
+def for_service(service: Mapping[str, Any]) -> Steps:
+    """``ServiceInfo`` as JSON, completed with what only a server of its owner on the hub can find out."""
+    active = next((each for each in service["revisions"] if each["number"] == service["revision"]), None)
+    files = active.get("files") if active is not None else None
+    if active is None or not files or service.get("folder_changed") is not None or not _in_server_of(service["owner"]):
+        return dict(service)
+    if files["kind"] != "copy" or not files.get("fingerprint"):
+        return dict(service)
+    return {**service, "folder_changed": (yield LookAtFolder(active["folder"], files["fingerprint"]))}
+
+
+def _in_server_of(owner: str) -> bool:
+    """Another user's folder of the same name is another folder, and so is one on her own machine at home."""
+    user = os.environ.get(USER_VARIABLE)
+    return user is not None and owner_from(user) == owner
 
 
 def for_validate(options: Mapping[str, Any]) -> Steps:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import selectors
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,7 +32,8 @@ from .exchange import (
     refused,
     stream_request,
 )
-from .folders import AskMode, ReadFolder, Steps
+from .folders import AskMode, Steps
+from .patience import TICK, Patience, Tell
 from .waiting import Following
 
 
@@ -45,14 +48,23 @@ class Connection:
         self._owner: str | None = None
         self._mode: str | None = None
 
-    def send(self, call: Call[Any]) -> Any:
-        """The answer's plain JSON."""
+    def send(self, call: Call[Any], tell: Tell = lambda copy: None) -> Any:
+        """The answer's plain JSON. ``tell`` is called with what is heard of the copy that the answer waits for."""
+        if call.copied is None:
+            return self._send(call, None)
+        patience = Patience(self, call.copied, tell)
+        try:
+            return self._send(call, patience)
+        finally:
+            patience.close()
+
+    def _send(self, call: Call[Any], patience: Patience | None) -> Any:
         talk = conversation(self.locator, call)
         try:
             request = next(talk)
             while True:
                 try:
-                    answer = _exchange(request)
+                    answer = _exchange(request, patience)
                 except (Unreachable, Broken) as error:
                     request = talk.throw(error)
                 else:
@@ -69,7 +81,7 @@ class Connection:
                 if isinstance(step, AskMode):
                     outcome = self.mode()
                 else:
-                    outcome = step.read() if isinstance(step, ReadFolder) else self.send(step)
+                    outcome = self.send(step) if isinstance(step, Call) else step.read()
         except StopIteration as end:
             return dict(end.value)
 
@@ -115,10 +127,16 @@ class Connection:
                 time.sleep(pause if deadline is None else min(pause, max(0.0, deadline - time.monotonic())))
                 self.locator.forget()
 
-    def _stream(self, deadline: float | None) -> Iterator[RawChange]:
+    def changes(self, opened: Callable[[socket.socket], None]) -> Iterator[RawChange]:
+        """Of one connection, as long as it lasts; ``opened`` gets its socket."""
+        return self._stream(None, opened)
+
+    def _stream(
+        self, deadline: float | None, opened: Callable[[socket.socket], None] = lambda sock: None
+    ) -> Iterator[RawChange]:
         address = self.locator.current()
         parser = StreamParser()
-        with _open(stream_request(address), deadline) as (response, read):
+        with _open(stream_request(address), deadline, opened=opened) as (response, read):
             if response.status != 200:
                 answer = Answer(response.status, _headers(response), response.read(ANSWER_LIMIT))
                 error = refused(address, answer)
@@ -173,9 +191,9 @@ class Connection:
 # --- the socket ------------------------------------------------------------------------------------------
 
 
-def _exchange(request: Request) -> Answer:
+def _exchange(request: Request, patience: Patience | None = None) -> Answer:
     deadline = time.monotonic() + request.seconds
-    with _open(request, deadline) as (response, read):
+    with _open(request, deadline, patience=patience) as (response, read):
         pieces, size = [], 0
         try:
             while piece := read():
@@ -188,8 +206,24 @@ def _exchange(request: Request) -> Answer:
         return Answer(response.status, _headers(response), b"".join(pieces))
 
 
+def _wait_for_answer(sock: socket.socket, deadline: float, patience: Patience) -> None:
+    """Until its first byte. Bytes of TLS that carry none of it end the wait, too: then the socket's own limit holds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        while not selector.select(TICK):
+            patience.tick()
+            if time.monotonic() > deadline:
+                raise TimeoutError
+
+
 @contextlib.contextmanager
-def _open(request: Request, deadline: float | None) -> Iterator[tuple[http.client.HTTPResponse, Callable[[], bytes]]]:
+def _open(
+    request: Request,
+    deadline: float | None,
+    *,
+    patience: Patience | None = None,
+    opened: Callable[[socket.socket], None] = lambda sock: None,
+) -> Iterator[tuple[http.client.HTTPResponse, Callable[[], bytes]]]:
     """Sends the request; gives the response, and a function that reads the next piece of its body (empty at the end,
     ``TimeoutError`` at the deadline or after ``request.seconds`` of silence)."""
     parts = urlsplit(request.url)
@@ -203,9 +237,13 @@ def _open(request: Request, deadline: float | None) -> Iterator[tuple[http.clien
             raise Unreachable(error.strerror or str(error) or type(error).__name__) from error
         sock = connection.sock
         sock.settimeout(left)
+        opened(sock)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
             connection.request(request.method, target, request.body, dict(request.headers))
+            if patience is not None and deadline is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                _wait_for_answer(sock, deadline, patience)
             response = connection.getresponse()
         except TimeoutError as error:
             raise Broken(f"no answer within {left:g} s") from error

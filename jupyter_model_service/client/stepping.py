@@ -1,16 +1,20 @@
-"""The steps of :mod:`.folders` on an event loop; apart, since asyncio alone would slow the command line down."""
+"""What :mod:`.aio` drives on an event loop: the steps of :mod:`.folders`, the moves of a conversation, the next change.
+Apart from those, since asyncio alone would slow the command line down."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from . import calls
 from .calls import Call
-from .folders import AskMode, ReadFolder, Steps
+from .events import RawChange
+from .exchange import Request
+from .folders import AskMode, Steps
 
-__all__ = ["drive"]
+__all__ = ["drive", "next_until", "one_move"]
 
 
 async def drive(steps: Steps, ask: Callable[[Call[Any]], Awaitable[Any]], *, embedded: bool) -> dict[str, Any]:
@@ -21,9 +25,29 @@ async def drive(steps: Steps, ask: Callable[[Call[Any]], Awaitable[Any]], *, emb
             step = steps.send(outcome)
             if isinstance(step, AskMode):
                 outcome = "embedded" if embedded else (await ask(calls.info()))["mode"]
-            elif isinstance(step, ReadFolder):
-                outcome = await asyncio.to_thread(step.read)
-            else:
+            elif isinstance(step, Call):
                 outcome = await ask(step)
+            else:
+                outcome = await asyncio.to_thread(step.read)
     except StopIteration as end:
         return dict(end.value)
+
+
+def one_move(move: Callable[[], Request]) -> tuple[Request | None, Any]:
+    """One move of a conversation, in a thread since it may read the runtime file from a slow home directory: the next
+    request, or ``None`` and the result (a ``StopIteration`` cannot cross an await)."""
+    try:
+        return move(), None
+    except StopIteration as end:
+        return None, end.value
+
+
+async def next_until(changes: AsyncGenerator[RawChange, None], deadline: float | None) -> RawChange | None:
+    """The next change, or ``None`` at the deadline."""
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        return await asyncio.wait_for(anext(changes), left)
+    except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
+        return None
+    except StopAsyncIteration:
+        return None

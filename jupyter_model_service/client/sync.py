@@ -17,8 +17,9 @@ from . import calls, endpoint
 from .address import Locator
 from .calls import Call
 from .events import Change, read_change
-from .folders import for_create, for_update, for_validate
+from .folders import for_create, for_service, for_update, for_validate
 from .light import Connection
+from .patience import OnCopy, reading
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
@@ -31,7 +32,8 @@ class Client:
 
     A service is named ``name`` (one of the caller's own) or ``owner/name``. Every method raises the errors of
     :mod:`jupyter_model_service.errors`; ``GatewayUnavailable`` says what to do. No call takes longer than a minute,
-    except those that take a ``timeout``. May be used from several threads, and as a context manager.
+    except those that take a ``timeout``, and ``create`` and ``update``, which
+    copy the folder first. May be used from several threads, and as a context manager.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:
@@ -66,8 +68,8 @@ class Client:
             self._http.close()
             self._http = None
 
-    def _send(self, call: Call[T]) -> T:
-        return call.read(self._connection.send(call))
+    def _send(self, call: Call[T], on_copy: OnCopy | None = None) -> T:
+        return call.read(self._connection.send(call, reading(on_copy)))
 
     # --- services ----------------------------------------------------------------------------------------
 
@@ -93,20 +95,25 @@ class Client:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        on_copy: OnCopy | None = None,
     ) -> ServiceInfo:
         """Make a service of the folder; returns while it is starting (see :meth:`wait_ready`).
 
-        ``mounts`` are ``SRC:DST[:ro]``; ``memory`` is bytes or a size such as ``"8g"``.
+        ``mounts`` are ``SRC:DST[:ro]``; ``memory`` is bytes or a size such as ``"8g"``. The folder's files are copied
+        first, however long that takes: ``on_copy`` is told how far it is, a few times a second. An exception meanwhile
+        (Ctrl-C, or one that ``on_copy`` raises) gives the copy up, and nothing is made.
         """
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         options = self._connection.complete(for_create(options))
-        return self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}))
+        return self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}), on_copy)
 
     def list(self) -> builtins.list[ServiceInfo]:
         return self._send(calls.services())
 
     def get(self, name: str) -> ServiceInfo:
-        return self._send(calls.get(self._connection.key(name)))
+        """The service as it is now; ``folder_changed`` is found out here where the gateway of a hub cannot look."""
+        service = self._connection.send(calls.get(self._connection.key(name)))
+        return calls.read_service(self._connection.complete(for_service(service)))
 
     def scale(self, name: str, replicas: int) -> ServiceInfo:
         return self._send(calls.scale(self._connection.key(name), replicas))
@@ -123,13 +130,14 @@ class Client:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        on_copy: OnCopy | None = None,
     ) -> ServiceInfo:
         """Make the next revision and roll over to it; what is left out stays. Without a folder the same one is read
-        again. ``environment`` and ``mounts`` replace the former ones."""
+        again. ``environment`` and ``mounts`` replace the former ones; ``on_copy`` as in :meth:`create`."""
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         key = self._connection.key(name)
         options = self._connection.complete(for_update(key, {**options, "public": public}))
-        return self._send(calls.update(key, options))
+        return self._send(calls.update(key, options), on_copy)
 
     def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
         """Return to a kept revision; by default the one that was fully up before the active one."""
@@ -152,7 +160,7 @@ class Client:
 
     def endpoint(self, name: str) -> str:
         """The URL at which callers reach the model."""
-        return self.get(name).endpoint
+        return self._send(calls.get(self._connection.key(name))).endpoint
 
     # --- what happened -------------------------------------------------------------------------------------
 

@@ -91,8 +91,9 @@ def _name(parser: Parser, text: str = "the service: NAME, or OWNER/NAME for some
     parser.add_argument("name", metavar="NAME", type=values.service, help=text)
 
 
-def _waiting(parser: Parser, what: str = "ready") -> None:
-    parser.add_argument("--detach", action="store_true", help=f"do not wait until the service is {what}")
+def _waiting(parser: Parser, what: str = "ready", *, copies: bool = False) -> None:
+    only = ", only until the folder's files are copied" if copies else ""
+    parser.add_argument("--detach", action="store_true", help=f"do not wait until the service is {what}{only}")
     parser.add_argument(
         "--timeout",
         metavar="TIME",
@@ -153,7 +154,7 @@ def _create(parser: Parser) -> None:
     )
     _revision(parser)
     parser.add_argument("--public", action="store_true", help="anybody who reaches the endpoint may call it")
-    _waiting(parser)
+    _waiting(parser, copies=True)
 
 
 def _list(parser: Parser) -> None:
@@ -197,7 +198,7 @@ def _update(parser: Parser) -> None:
         "--public", dest="public", action="store_true", default=None, help="open the endpoint to anybody"
     )
     access.add_argument("--private", dest="public", action="store_false", default=None, help="demand a token again")
-    _waiting(parser)
+    _waiting(parser, copies=True)
 
 
 def _rollback(parser: Parser) -> None:
@@ -278,8 +279,9 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     ),
     "create": (
         "make a service of a model folder",
-        "Shows what each replica is doing until the service is ready, then how to call it; Ctrl-C stops the watching, "
-        "not the service. Starts a gateway if none runs.",
+        "Shows how far the copy of the folder is, then what each replica is doing until the service is ready, and "
+        "how to call it. Ctrl-C during the copy gives it up, and nothing is made; later it stops the watching, not the "
+        "service. Starts a gateway if none runs.",
         _create,
     ),
     "list": ("list your services", "", _list),

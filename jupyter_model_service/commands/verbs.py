@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ..client import calls
 from ..client.calls import Call, Key
-from ..client.folders import Steps, for_create, for_update, for_validate
+from ..client.folders import Steps, for_create, for_service, for_update, for_validate
 from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
@@ -46,6 +46,9 @@ _ALL_LINES = 1_000_000  # more than any replica's log holds
 class Observer(Protocol):
     """Sees what happens while a verb runs. Every method returns soon."""
 
+    def copying(self) -> AbstractContextManager[Callable[[Json], None]]:
+        """Around the time in which a folder may be copied; what is given takes each ``CopyInfo``."""
+
     def following(self, name: str, verb: str) -> AbstractContextManager[None]:
         """Around the time in which ``changed`` is called."""
 
@@ -64,7 +67,7 @@ class Observer(Protocol):
 
 
 class StoppedWatching(KeyboardInterrupt):
-    """Ctrl-C while following: the service goes on."""
+    """Ctrl-C while following: the service goes on. Or while a folder was copied: then nothing does."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -80,6 +83,23 @@ class Session:
 
     def send(self, call: Call[Any]) -> Any:
         return self.connection.send(call)
+
+    def send_folder(self, call: Call[Any]) -> Any:
+        """A call that is answered when a folder is copied."""
+        heard = False
+
+        def told(copy: Json) -> None:
+            nonlocal heard
+            heard = True
+            tell(copy)
+
+        try:
+            with self.observer.copying() as tell:
+                return self.connection.send(call, told)
+        except KeyboardInterrupt:
+            if not heard:
+                raise
+            raise StoppedWatching("Given up while the folder was copied: nothing was made of it.") from None
 
     def complete(self, steps: Steps) -> dict[str, Any]:
         return self.connection.complete(steps)
@@ -109,7 +129,7 @@ def _create(session: Session, arguments: argparse.Namespace) -> Result:
     options = session.complete(for_create(options))
     options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
     try:
-        service = session.send(calls.create(options))
+        service = session.send_folder(calls.create(options))
     except Conflict as error:
         raise Conflict(error.message + _instead(arguments, error.message)) from error
     return _follow(session, arguments, service, Goal(revision=service["revision"]))
@@ -158,7 +178,8 @@ def _list(session: Session, arguments: argparse.Namespace) -> Result:
 def _info(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.name is None:
         return GatewayResult(session.send(calls.info()))
-    return ServiceResult("info", session.send(calls.get(session.key(arguments))))
+    service = session.send(calls.get(session.key(arguments)))
+    return ServiceResult("info", session.complete(for_service(service)))
 
 
 def _scale(session: Session, arguments: argparse.Namespace) -> Result:
@@ -169,7 +190,7 @@ def _scale(session: Session, arguments: argparse.Namespace) -> Result:
 def _update(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     options = session.complete(for_update(key, {**_options(arguments), "public": arguments.public}))
-    service = session.send(calls.update(key, options))
+    service = session.send_folder(calls.update(key, options))
     return _follow(session, arguments, service, Goal(revision=service["revision"]))
 
 

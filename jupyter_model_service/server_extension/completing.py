@@ -8,17 +8,32 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+from ..client import calls
 from ..client.address import Locator
-from ..client.folders import Steps, for_create, for_update, for_validate
+from ..client.calls import Key
+from ..client.folders import Steps, for_create, for_service, for_update, for_validate
 from ..client.light import Connection
 
-__all__ = ["complete", "takes_a_folder"]
+__all__ = ["complete", "described", "service_of", "takes_a_folder"]
 
+_SERVICE = re.compile(r"api/v1/services/([^/]+)/([^/]+)")
 _UPDATE = re.compile(r"api/v1/services/([^/]+)/([^/]+)/update")
 
 
 def takes_a_folder(method: str, path: str) -> bool:
     return method == "POST" and (path in ("api/v1/services", "api/v1/validate") or bool(_UPDATE.fullmatch(path)))
+
+
+def service_of(method: str, path: str) -> Key | None:
+    """The service that is asked for, and nothing else of it."""
+    found = _SERVICE.fullmatch(path) if method == "GET" else None
+    return None if found is None else (unquote(found[1]), unquote(found[2]))
+
+
+def described(url: str, token: str, key: Key) -> dict[str, Any]:
+    """The gateway's ``ServiceInfo`` with what only this server sees: whether its folder has changed. Blocking."""
+    connection = Connection(Locator(url, token))
+    return connection.complete(for_service(connection.send(calls.get(key))))
 
 
 def complete(url: str, token: str, path: str, body: bytes) -> bytes:

@@ -17,9 +17,10 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
+from ..client.calls import Key
 from ..errors import DefinitionError, ModelServiceError
 from . import isolation
-from .completing import complete, takes_a_folder
+from .completing import complete, described, service_of, takes_a_folder
 from .forwarding import ForwardHandler, Upload
 
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
@@ -47,12 +48,27 @@ class ControlHandler(ForwardHandler):
         if path.startswith("api/v1/gateway"):
             self.refuse(404, "not_found", "The gateway itself is run by the Jupyter server, not through it.")
             return
+        if self.link.remote and (key := service_of(self.request.method or "", path)) is not None:
+            await self._describe(key)
+            return
         body = self.request.body or None
         if self.link.remote and takes_a_folder(self.request.method or "", path):
             body = await self._completed(path, self.request.body)
             if body is None:
                 return
         await self.forward(body)
+
+    async def _describe(self, key: Key) -> None:
+        gateway = await self.gateway()
+        if gateway is None:
+            return
+        try:
+            service = await asyncio.to_thread(described, gateway.url, gateway.token, key)
+        except ModelServiceError as error:
+            self.refuse(error.status, error.code, error.message)
+            return
+        self.set_header("Cache-Control", "no-store")
+        self.finish(service)
 
     async def _completed(self, path: str, body: bytes) -> bytes | None:
         """With what the gateway cannot read itself; ``None`` after an error was answered."""
