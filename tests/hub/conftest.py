@@ -118,7 +118,7 @@ def make_deployment(
         if on is None:
             return Deployment(setup, folder, network, docker_engine, image)
         on.load(image)
-        return Deployment(setup, folder, make_network(on.client), on.client, image, on.socket)
+        return Deployment(setup, folder, make_network(on.client, on.next_subnet), on.client, image, on.socket)
 
     return make
 

@@ -470,11 +470,21 @@ def remove_volumes(engine: Any, prefix: str) -> None:
             volume.remove(force=True)
 
 
-def make_network(engine: Any) -> Network:
+def make_network(engine: Any, next_subnet: Callable[[], str] | None = None) -> Network:
+    """``next_subnet`` gives the first three numbers of a network's addresses; else the engine chooses them."""
     session = secrets.token_hex(3)
-    made = engine.networks.create(f"{PREFIX}{session}", driver="bridge", labels={TEST_LABEL: session})
-    made.reload()
-    second = engine.networks.create(f"{PREFIX}{session}-replicas", driver="bridge", labels={TEST_LABEL: session})
+
+    def create(name: str) -> Any:
+        ipam = None
+        if next_subnet is not None:
+            subnet = next_subnet()
+            pool = docker.types.IPAMPool(subnet=f"{subnet}.0/24", gateway=f"{subnet}.1")
+            ipam = docker.types.IPAMConfig(pool_configs=[pool])
+        made = engine.networks.create(name, driver="bridge", labels={TEST_LABEL: session}, ipam=ipam)
+        made.reload()
+        return made
+
+    made, second = create(f"{PREFIX}{session}"), create(f"{PREFIX}{session}-replicas")
     return Network(session, made.name, made.attrs["IPAM"]["Config"][0]["Gateway"], made.id, second.name)
 
 

@@ -39,6 +39,7 @@ class OwnEngine:
         self.socket = f"unix://{self.folder}/docker.sock"
         self.log = self.folder / "dockerd.log"
         self.subnet = 200 + secrets.randbelow(50)
+        self._networks = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._client: Any = None
 
@@ -53,10 +54,9 @@ class OwnEngine:
         folder = self.folder
         own = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "pid"}
         words = [f"--{name}={value}" for name, value in own.items()]
-        # Without a bridge of its own it would take the machine's: with "none" it removes docker0.
+        # It must not remove the machine's docker0, as it does with "none", and with address pools when it starts again.
         words += [f"--host={self.socket}", f"--bridge={self._bridge()}", "--iptables=false", "--ip-masq=false"]
-        # Networks away from those of the machine's engine: 172.17.0.0/16 and on.
-        words += [f"--default-address-pool=base=10.{self.subnet}.0.0/16,size=24", *options]
+        words += options
         environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -64,6 +64,11 @@ class OwnEngine:
                 env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         eventually(self._answers, "an engine of one's own that answers", 60)
+
+    def next_subnet(self) -> str:
+        """For a network on it: away from those of the machine's engine, 172.17.0.0/16 and on."""
+        self._networks += 1
+        return f"10.{self.subnet}.{self._networks}"
 
     def _bridge(self) -> str:
         """Goes with ``close``, as those of its networks."""
