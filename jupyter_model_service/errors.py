@@ -12,6 +12,7 @@
     ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
     ├── UpstreamError            502 replica_died            a replica broke a call
     ├── StoreError               500 store                   the database cannot be used
+    │   └── NoSpace                                          its disk, or that of the copies, is full
     ├── HubUnavailable           503 hub_unavailable         the JupyterHub does not answer, or says "later"
     ├── HubRefused               502 hub_refused             the JupyterHub refused a request of ours (``hub_status``)
     ├── WaitTimeout              504 timeout                 (client side) what was waited for did not happen in time
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidRequest",
     "LaunchError",
     "ModelServiceError",
+    "NoSpace",
     "NotFound",
     "Overloaded",
     "Problem",
@@ -150,6 +152,10 @@ class UpstreamError(ModelServiceError):
 class StoreError(ModelServiceError):
     code = "store"
     status = 500
+
+
+class NoSpace(StoreError):
+    """The disk is full, or would be; nothing was changed."""
 
 
 class HubUnavailable(ModelServiceError):

@@ -22,7 +22,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -378,3 +378,13 @@ def _named(path: Path) -> Any:
         if not isinstance(error.filename, (str, bytes)) or not os.path.isabs(error.filename):
             error.filename = str(path)
         raise
+
+
+def restore_times(entries: Sequence[Entry], place: Path) -> None:
+    """Of folders, from the inside out: making files in them has changed them."""
+    for entry in reversed(entries):
+        if entry.kind == "folder":
+            with contextlib.suppress(OSError):
+                path = place / entry.name
+                os.utime(path, ns=(entry.status.st_atime_ns, entry.status.st_mtime_ns))
+                os.chmod(path, stat.S_IMODE(entry.status.st_mode) & 0o777 | 0o700)  # we must be able to remove it

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -32,12 +33,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_model_service.core.revision import Kept, SnapshotLimits
-from jupyter_model_service.errors import InvalidRequest, ModelServiceError, NotFound, StoreError
+from jupyter_model_service.errors import InvalidRequest, ModelServiceError, NoSpace, NotFound, StoreError
 from jupyter_model_service.ports import KeptKey
 
 from .daemon_threads import in_thread
 from .snapshot_removal import GONE, children, discard, marks_file, remove_all
-from .snapshot_tree import Done, Entry, Opened, TooMuch, copy_entry, scan, too_many_bytes
+from .snapshot_space import check_space
+from .snapshot_tree import Done, Entry, Opened, TooMuch, copy_entry, restore_times, scan, too_many_bytes
 
 __all__ = ["LocalSnapshots"]
 
@@ -236,6 +238,7 @@ class LocalSnapshots:
 
     def _filled(self, entries: Sequence[Entry], opened: Opened, place: Path, work: _Work) -> tuple[Kept, list[str]]:
         """The copy, and what of it was not there any more."""
+        check_space(entries, _shown(str(opened.root)), self.directory)
         _private(place.parent.parent)
         _private(place.parent)
         place.mkdir(mode=0o700)
@@ -257,7 +260,7 @@ class LocalSnapshots:
             if work.bytes > self._limits.bytes:  # files grew under our hands
                 raise TooMuch(too_many_bytes(self._limits))
         work.go_on()
-        _restore_times(entries, place)
+        restore_times(entries, place)
         _write_private(marks_file(place), json.dumps({"format": 1, "marks": marks}))
         why = f"{_some(unread)} cannot be read, so the copy has links to what is there" if unread else None
         return Kept("copy", str(place), work.files, work.bytes, linked, why), gone
@@ -374,16 +377,6 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _restore_times(entries: Sequence[Entry], place: Path) -> None:
-    """Of folders, from the inside out: making files in them has changed them."""
-    for entry in reversed(entries):
-        if entry.kind == "folder":
-            with contextlib.suppress(OSError):
-                path = place / entry.name
-                os.utime(path, ns=(entry.status.st_atime_ns, entry.status.st_mtime_ns))
-                os.chmod(path, stat.S_IMODE(entry.status.st_mode) & 0o777 | 0o700)  # we must be able to remove it
-
-
 def _explained(error: OSError, root: Path, directory: Path) -> ModelServiceError:
     """One sentence: the user's folder cannot be read, or ours cannot be written."""
     reason = (error.strerror or str(error)).lower()
@@ -393,4 +386,5 @@ def _explained(error: OSError, root: Path, directory: Path) -> ModelServiceError
         return InvalidRequest(
             f"{_shown(str(where))} cannot be copied into the revision: {reason}. Mend that, or move it elsewhere."
         )
-    return StoreError(f"The files of {_shown(str(root))} cannot be copied to {directory}: {reason}.")
+    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(f"The files of {_shown(str(root))} cannot be copied to {directory}: {reason}.")

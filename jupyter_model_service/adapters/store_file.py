@@ -32,7 +32,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from jupyter_model_service.errors import StoreError
+from jupyter_model_service.errors import NoSpace, StoreError
 
 from . import schema
 from .store_wal import wal_damage
@@ -78,9 +78,9 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StoreError(explain(path, error.orig or error)) from error
+        raise _kind(path, error.orig or error)(explain(path, error.orig or error)) from error
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(explain(path, error)) from error
+        raise _kind(path, error)(explain(path, error)) from error
     except UnicodeDecodeError as error:  # the driver trips over the message of SQLite that quotes the damage
         raise StoreError(_damaged(path, "it holds text that is none")) from error
 
@@ -91,7 +91,7 @@ def explain(path: Path, error: BaseException) -> str:
     said = "".join(c if c.isprintable() else "?" for c in str(error))
     said = said if len(said) <= _QUOTED else said[: _QUOTED - 3] + "..."
     number = error.errno if isinstance(error, OSError) else None
-    if "is full" in said or number in (errno.ENOSPC, errno.EDQUOT) or ("disk I/O" in said and _disk_full(path)):
+    if _kind(path, error) is NoSpace:
         return f"The disk of the database {path} is full: nothing was changed; free some space and try again."
     if "not a database" in said:
         return f"The file {path} is not a database: move it away to start anew, or put a backup copy in its place."
@@ -102,6 +102,12 @@ def explain(path: Path, error: BaseException) -> str:
     if "locked" in said:
         return f"The database {path} is locked by another program: end that program and try again."
     return f"The database {path} cannot be used ({said}): check the file, its folder and the disk."
+
+
+def _kind(path: Path, error: BaseException) -> type[StoreError]:
+    said = str(error)
+    full = "is full" in said or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+    return NoSpace if full or ("disk I/O" in said and _disk_full(path)) else StoreError
 
 
 def _damaged(path: Path, how: str) -> str:

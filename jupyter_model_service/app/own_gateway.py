@@ -62,6 +62,7 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
                 max_replicas=settings.max_replicas,
                 revisions_kept=settings.revisions_kept,
                 hint_models=hint,
+                copies_beside_store=True,
             ),
             attach=attachments.attach,
             attached=attachments.__len__,

@@ -67,7 +67,7 @@ class Commands:
         self._journal = journal
         self._keeping = keeping
         self._bus = bus
-        self._turn = asyncio.Lock()
+        self._turn = keeping.turn
         self._begun: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
@@ -303,7 +303,7 @@ class Commands:
 
         async def body() -> Service:
             self._check_there(service)
-            await self._ledger.remove_service(service.id)
+            await self._keeping.removed(service)
             service.deleting = True
             self._give_up_preparing(service, "it was deleted")
             self._controller.unpublish(service)

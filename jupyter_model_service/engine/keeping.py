@@ -18,7 +18,7 @@ from typing import Any
 from ..core.replica import Phase
 from ..core.revision import Kept, Revision
 from ..core.sentences import counted, duration
-from ..errors import ModelServiceError, NotFound, Overloaded, StoreError
+from ..errors import ModelServiceError, NoSpace, NotFound, Overloaded, StoreError
 from ..ports import KeptKey, Storage
 from .copying import Copying
 from .ledger import Ledger
@@ -72,6 +72,7 @@ class _Look:
 
 class Keeping:
     def __init__(self, parts: Parts, storage: Storage, tasks: Tasks, ledger: Ledger, services: Services) -> None:
+        self.turn = asyncio.Lock()  # of the commands: who holds it may change what services have
         self._parts = parts
         self._storage = storage
         self._tasks = tasks
@@ -92,7 +93,13 @@ class Keeping:
         self._coming.add(key)
         written = False
         try:
-            yield await self._keep(key, owner, revision, copying)
+            try:
+                kept = await self._keep(key, owner, revision, copying)
+            except NoSpace:
+                if not await self._drop_failed():
+                    raise
+                kept = await self._keep(key, owner, revision, copying)
+            yield kept
             written = True
         finally:
             self._coming.discard(key)
@@ -204,10 +211,34 @@ class Keeping:
     async def drop_old(self, service: Service) -> None:
         """Forget revisions beyond the newest few, but none that is active, stable, run from or to be gone back to. What
         cannot be written now is dropped after the next update."""
-        record = service.record
-        used = {r.revision.number for r in service.replicas.values() if r.phase is not Phase.GONE}
         newest = sorted(service.revisions)[-self._parts.settings.revisions_kept :]
-        old = sorted(set(service.revisions) - {*newest, *used, record.active, record.stable, *record.former[-1:]})
+        old = sorted(set(service.revisions) - {*newest, *self._needed(service), *service.record.former[-1:]})
+        await self._drop(service, old)
+        if old:
+            self.collect()
+
+    async def _drop_failed(self) -> bool:
+        """Forget the revisions that never came up and were taken back: their copies are gone on return. Whether there
+        were any."""
+        dropped = False
+        for service in list(self._services()):
+            async with self.turn:
+                if not self._parts.settings.copies_beside_store or service.deleting:
+                    continue
+                tried = {number for number, retry in service.retries.items() if retry.failures and not retry.ever_ready}
+                copies = {number for number, each in service.revisions.items() if each.kept.kind == "copy"}
+                failed = (copies & tried) - {*self._needed(service), *service.record.former}
+                await self._drop(service, sorted(failed))
+                dropped = dropped or not failed <= set(service.revisions)
+        if dropped:
+            await self._storage.collect(self._wanted)
+        return dropped
+
+    def _needed(self, service: Service) -> set[int | None]:
+        used = {r.revision.number for r in service.replicas.values() if r.phase is not Phase.GONE}
+        return {*used, service.record.active, service.record.stable}
+
+    async def _drop(self, service: Service, old: Sequence[int]) -> None:
         try:
             for number in old:
                 await self._ledger.commit(partial(self._parts.store.remove_revision, service.id, number))
@@ -216,8 +247,6 @@ class Keeping:
                 self._looks.pop((service.id, number), None)
         except ModelServiceError as error:
             log.warning("Old revisions of service %s stay for now: %s", service.key, error)
-        if old:
-            self.collect()
 
     async def _collect(self) -> None:
         while True:
@@ -235,6 +264,26 @@ class Keeping:
         return (
             stored | self._coming | {(s.id, r.revision.number) for s in self._services() for r in s.replicas.values()}
         )
+
+    async def removed(self, service: Service) -> None:
+        """Out of the store, for which a full disk has no room: then its copies go before it, those first that nothing
+        needs, and if that is not enough, all."""
+        for spared in (self._needed(service), set[int | None]()):
+            try:
+                return await self._ledger.remove_service(service.id)
+            except NoSpace:
+                if not self._parts.settings.copies_beside_store:
+                    raise
+            await self._storage.collect(partial(self._wanted_but, service, spared))
+        try:
+            await self._ledger.remove_service(service.id)
+        except NoSpace as error:
+            raise NoSpace(
+                f"{error} The copies of its files were removed to make room, and that was not enough."
+            ) from None
+
+    async def _wanted_but(self, service: Service, spared: Collection[int | None]) -> Collection[KeptKey]:
+        return {key for key in await self._wanted() if key[0] != service.id or key[1] in spared}
 
     def forget(self, service: Service) -> None:
         """It is gone, its last replica too."""

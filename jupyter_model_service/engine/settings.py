@@ -31,6 +31,7 @@ class EngineSettings:
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer
     look_kept: float = 3.0  # what a look found is told for so long, while the next one takes longer than that
     look_share: float = 0.2  # of the time may be spent looking, however often it is asked for
+    copies_beside_store: bool = False  # on one disk: to remove some of the ones makes room for the other
     revisions_kept: int = 10  # per service, besides the active, the stable and those that replicas run
     hint_models: str = ""  # said of a replica whose last lines name files below /models, where no such folder is
     stopped_where: str = "from outside"  # said of a replica whose runner was told to stop, but not by us

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_model_service.core.revision import Kept
-from jupyter_model_service.errors import ModelServiceError, NotFound
+from jupyter_model_service.errors import ModelServiceError, NoSpace, NotFound
 from jupyter_model_service.ports import KeptKey
 
 NAMES_SHOWN = 5
@@ -28,6 +29,7 @@ class Shelf:
     live: str | None = None
     look_seconds: float = 0.0
     looks: int = 0
+    room: float = math.inf  # copies that it has a place for
     generation: int = 0
 
     def kill_gateway(self) -> None:
@@ -70,6 +72,8 @@ class FakeStorage:
             if shelf.error is not None:
                 raise shelf.error
             async with self._moving:
+                if len(shelf.kept) >= shelf.room:
+                    raise NoSpace("There is no room for the copy.")
                 shelf.kept[key] = files
         finally:
             self._under_way.discard(key)

@@ -6,11 +6,11 @@ import asyncio
 import copy
 import dataclasses
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.errors import Conflict, StoreError
+from jupyter_model_service.errors import Conflict, NoSpace, StoreError
 from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecord, TokenRecord
 
 EVENTS_KEPT = 1000  # per service, as ports.Store says
@@ -41,6 +41,7 @@ class MemoryStore:
         self.disk = disk if disk is not None else Disk()
         self.fail_writes: str | None = None
         self.writes_left: int | None = None
+        self.room: Callable[[], bool] = lambda: True  # on the disk, for a write
         self._closed = False
 
     def reopened(self) -> MemoryStore:
@@ -142,6 +143,8 @@ class MemoryStore:
 
     async def _write(self) -> Disk:
         disk = await self._read()
+        if not self.room():
+            raise NoSpace("The disk is full.")
         if self.fail_writes is not None:
             if not self.writes_left:
                 raise StoreError(f"The database cannot be written: {self.fail_writes}.")

@@ -26,7 +26,7 @@ import pytest
 from jupyter_model_service.adapters import snapshot_tree, snapshots
 from jupyter_model_service.adapters.snapshots import LocalSnapshots
 from jupyter_model_service.core.revision import Kept, SnapshotLimits
-from jupyter_model_service.errors import InvalidRequest, StoreError
+from jupyter_model_service.errors import InvalidRequest, NoSpace, StoreError
 
 
 @pytest.fixture
@@ -562,6 +562,62 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(directory: Path, model: 
     assert "\n" not in str(caught.value)
     assert [path for path in directory.rglob("*") if path.is_file()] == []
     assert not (directory / "s1").exists()
+
+
+@pytest.mark.parametrize(("total", "stays"), [(8 << 30, 64 << 20), (16 << 20, 2 << 20)])
+def test_a_copy_leaves_room_on_the_disk(
+    total: int, stays: int, directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that just fits would keep the database from forgetting anything again. Links take no more than a name."""
+    (model / "a.py").write_bytes(b"a" * 1000)
+    (model / "weights").write_bytes(b"w" * 9000)
+    needed, free = 1000 + 2 * 4096, 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(total, total - free, free))
+    free = needed + stays - 1
+    with pytest.raises(NoSpace, match=rf"model need 9 KiB in .*revisions, where .* are free and {stays >> 20} MiB"):
+        keep(directory, model, file_bytes=2000)
+    assert not directory.exists()
+    free += 1
+    assert keep(directory, model, file_bytes=2000).bytes == 1000
+
+
+def test_files_that_grow_beyond_the_limit_while_they_are_copied_are_not_kept(
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stays below the limit of a file; together they would fill the disk."""
+    for number in range(20):
+        (model / f"f{number:02}").write_bytes(b"x")
+    copy_entry, copied = snapshots.copy_entry, 0
+
+    def growing(entry: Any, *arguments: Any) -> Any:
+        nonlocal copied
+        copied += 1
+        (model / entry.name).write_bytes(b"x" * 90)
+        return copy_entry(entry, *arguments)
+
+    monkeypatch.setattr(snapshots, "copy_entry", growing)
+    kept = keep(directory, model, bytes=200, file_bytes=100)
+    assert (kept.kind, kept.why) == (
+        "live", "the folder holds more than 200 bytes, files that would be linked not counted",
+    )  # fmt: skip
+    assert copied == 3, "it ends as soon as that is seen"
+    assert [path for path in directory.rglob("*") if path.is_file()] == []
+
+
+def test_a_copy_gets_its_name_after_its_list_of_times(
+    directory: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway may be killed between the two: what has its name is complete."""
+    (model / "app.py").write_bytes(b"one")
+    rename, seen = os.rename, []
+
+    def watched(old: Any, new: Any) -> None:
+        rename(old, new)
+        seen.append(sorted(name for name in os.listdir(directory / "s1") if not name.startswith(".")))
+
+    monkeypatch.setattr(os, "rename", watched)
+    keep(directory, model)
+    assert seen == [["1.json"], ["1", "1.json"]]
 
 
 KEEPS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection
 
 import pytest
 
@@ -12,12 +13,13 @@ from jupyter_model_service.errors import (
     Conflict,
     DefinitionError,
     InvalidRequest,
+    NoSpace,
     NotFound,
     Overloaded,
     Problem,
     StoreError,
 )
-from jupyter_model_service.ports import EventRecord
+from jupyter_model_service.ports import EventRecord, KeptKey
 from jupyter_model_service.testing import FakeReplica
 
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
@@ -380,6 +382,125 @@ def test_old_revisions_are_dropped_with_their_files() -> None:
         await stage.until(lambda: stage.view.state == "ready")
 
     play(scene, Stage(settings=EngineSettings(strict=True, revisions_kept=3)))
+
+
+BESIDE = EngineSettings(strict=True, copies_beside_store=True)
+
+
+@pytest.mark.parametrize("room_without", [[1], [1, 2], None])
+def test_a_service_can_be_deleted_though_the_disk_is_full(room_without: list[int] | None) -> None:
+    """The database needs room to forget it: first go the copies that nothing needs, then those that are in use."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await update(stage)
+        await asyncio.sleep(3)
+        key = stage.view.id
+        went: list[list[int]] = []
+
+        def room() -> bool:
+            went.append([number for number in (1, 2) if (key, number) not in stage.shelf.kept])
+            return went[-1] == room_without
+
+        stage.store.room = room
+        if room_without is None:
+            with pytest.raises(
+                NoSpace, match="The copies of its files were removed to make room, and that was not enough"
+            ):
+                await stage.engine.delete(OWNER, NAME)
+            stage.store.room = lambda: True
+        await stage.engine.delete(OWNER, NAME)
+        assert went == [[], [1], [1, 2]][: 2 if room_without == [1] else 3]
+        stage.store.room = lambda: True
+        await stage.until(lambda: not stage.engine.services())
+
+    play(scene, Stage(settings=BESIDE))
+
+
+def test_copies_on_another_disk_are_no_room_for_the_database() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await update(stage)
+        await asyncio.sleep(3)
+        stage.store.room = lambda: False
+        with pytest.raises(NoSpace, match=r"^The disk is full\.$"):
+            await stage.engine.delete(OWNER, NAME)
+        stage.store.room = lambda: True
+        assert numbers(stage) == [1, 2]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_disk_without_room_for_a_copy_gets_it_from_a_revision_that_was_taken_back(failed: bool) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await update(stage)
+        if failed:
+            crashes_in(3, stage)
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+            await stage.until(lambda: stage.view.note is not None)
+            await stage.quiet()
+        stage.world.on_start = lambda replica: replica.serves()
+        before = numbers(stage)
+        stage.shelf.room = len(before)
+        if failed:
+            await update(stage)
+            assert numbers(stage) == [1, 2, 4]
+            assert [r.number for r in stage.view.revisions] == [1, 2, 4]
+        else:
+            with pytest.raises(NoSpace):
+                await stage.engine.update(OWNER, NAME, change=AGAIN)
+            assert numbers(stage) == before
+
+    play(scene, Stage(settings=BESIDE))
+
+
+def test_a_revision_that_a_replica_still_runs_from_is_not_dropped() -> None:
+    """Its last replica takes its time to end, while updates come and go."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        (old,) = stage.there()
+        old.ignores_stop, old.stop_seconds = True, 30.0
+        for _ in range(4):
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+            await stage.until(lambda: stage.view.stable_revision == stage.view.revision)
+        assert old.id in stage.world.replicas
+        assert [r.number for r in stage.view.revisions] == [1, 3, 4, 5]
+        assert numbers(stage)[0] == 1
+        await stage.until(lambda: old.id not in stage.world.replicas)
+        await stage.until(lambda: stage.view.state == "ready")
+        await update(stage)
+        assert [r.number for r in stage.view.revisions] == [4, 5, 6]
+
+    stop = definition("chat", stop_timeout=3000.0)
+    play(scene, Stage(stop, settings=EngineSettings(strict=True, revisions_kept=2)))
+
+
+def test_what_becomes_unwanted_while_a_collection_runs_is_collected_after_it() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await asyncio.sleep(1)
+        storage, asked = stage.engine._keeping._storage, 0
+        collect = storage.collect
+
+        async def slow(wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
+            nonlocal asked
+            asked += 1
+            await collect(wanted)
+            await asyncio.sleep(10)
+
+        storage.collect = slow  # type: ignore[method-assign]
+        stage.engine._keeping.collect()
+        await asyncio.sleep(1)
+        stage.shelf.kept["former", 1] = {}
+        stage.engine._keeping.collect()
+        stage.engine._keeping.collect()
+        await asyncio.sleep(60)
+        assert (asked, [key for key in stage.shelf.kept if key[0] == "former"]) == (2, [])
+
+    play(scene)
 
 
 def test_a_folder_that_is_not_kept_says_so() -> None:

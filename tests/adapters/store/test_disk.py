@@ -26,7 +26,7 @@ from pathlib import Path
 path = Path(sys.argv[1]); sys.path.insert(0, sys.argv[2])
 from samples import SERVICE, REVISION, events, fill
 from jupyter_model_service.adapters.store import SqlStore
-from jupyter_model_service.errors import StoreError
+from jupyter_model_service.errors import NoSpace, StoreError
 """
 
 
@@ -62,7 +62,7 @@ async def main():
         while True:
             await store.add_events(events(n, 50))
             n += 50
-    except StoreError as error:
+    except NoSpace as error:
         print(error)
     got = [e.id for e in await store.events(limit=1000)]
     assert got and got[-1] == n - 1, (got[-1], n)   # the failed batch is not there, the one before is
