@@ -165,6 +165,11 @@ SITUATIONS = {
         seen(("a", 1, R), ("b", 1, R), ("c", 1, R), ("x", 2, L)),
         [],
     ),
+    "two of three are suspect: nobody leaves before it is clear how they are": (
+        want(3, 2, retry=full(3)),
+        seen(("a", 1, R), SeenReplica("b", 1, R, suspect=True), SeenReplica("c", 1, R, suspect=True)),
+        [],
+    ),
     "the unhealthy one makes room": (want(2, 2, retry=full(2)), seen(("a", 1, R), ("b", 1, U)), ["~b"]),
     "two unhealthy ones: wait how they are": (want(2, 2, retry=full(2)), seen(("a", 1, U), ("b", 1, U)), []),
     "an adopted one that was not looked at: wait, too": (
