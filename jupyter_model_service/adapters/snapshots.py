@@ -239,6 +239,7 @@ class LocalSnapshots:
     def _filled(self, entries: Sequence[Entry], opened: Opened, place: Path, work: _Work) -> tuple[Kept, list[str]]:
         """The copy, and what of it was not there any more."""
         check_space(entries, _shown(str(opened.root)), self.directory)
+        _private(self.directory)
         _private(place.parent.parent)
         _private(place.parent)
         place.mkdir(mode=0o700)
