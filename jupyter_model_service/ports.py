@@ -83,10 +83,10 @@ class Storage(Protocol):
         when there is no place for it; when it raises or is cancelled, nothing is left behind.
         """
 
-    async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
+    async def changed(self, kept: Kept, folder: str) -> Sequence[str] | None:
         """Names of files, relative to the folder, that are not (or not there any more, or new) as they were when they
-        were kept: the first few, fit to be shown. Looks at sizes and times only. Empty for ``live``. ``NotFound`` when
-        the folder itself is not there, where that can be seen."""
+        were kept: the first few, fit to be shown. Looks at sizes and times only. Empty for ``live``, ``None`` where the
+        folder is out of reach. ``NotFound`` when the folder itself is not there, where that can be seen."""
 
     async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
         """Remove what belongs to none of these, and what was left by a keeping that was killed. ``wanted`` is asked

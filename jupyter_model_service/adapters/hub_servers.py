@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SETTLING = (0.1, 0.3, 0.6)  # a start whose answer we did not wait for may reach the Hub after our look
 ATTEMPTS = 3  # at a start whose answer was lost and of which the Hub knows nothing
 REMOVE_SECONDS = 2.0  # for the Hub to remove the record of a server that it has stopped
+TOLD_EVERY = 0.5  # seconds between two looks while the Hub has not answered a start
 END_SECONDS = 120.0  # for a server to go: the Hub's own time to stop a container is 10 s
 
 
@@ -98,16 +99,17 @@ class HubServers:
         *,
         done: Callable[[ServerState], bool],
         limit: float,
-        tell: Callable[[ServerState], None] = lambda state: None,
+        tell: Callable[[ServerState], None] | None = None,
         waits: Callable[[str], None] = lambda reason: None,
     ) -> ServerState:
         """Start the server that the options name and wait until ``done``, at most ``limit`` seconds. ``LaunchError``
         with the stage when it did not come up, ``HubUnavailable``; however it ends, what is there is the caller's.
-        ``waits`` is told why a Hub that is not there, or says "later", is waited for."""
+        ``tell`` is called at each look while it goes on; ``waits`` is told why a Hub that is not there, or says
+        "later", is waited for."""
         user, name = options.user, options.server
         body = enveloped(summary, self._sealer.seal(options.to_plain()))
         end = self._clock.monotonic() + limit
-        posted = await self._post(user, name, body, waits)
+        posted = await self._post_telling(user, name, body, waits, tell)
         attempts = 1
         for pause in _pauses():
             server = await self._api.server(user, name, patience=self._patience)
@@ -125,7 +127,8 @@ class HubServers:
             elif state is not None:
                 if server.pending != "stop" and done(state):
                     return state
-                tell(state)
+                if tell is not None:
+                    tell(state)
             elif server.ready:
                 raise LaunchError(
                     f"{user} has a server {name} that this service has not started: remove it on the Hub's page.",
@@ -135,6 +138,30 @@ class HubServers:
                 raise LaunchError(f"The Hub did not start the server {name} within {duration(limit)}.", stage="hub")
             await self._clock.sleep(pause)
         raise AssertionError("pauses never end")
+
+    async def _post_telling(
+        self,
+        user: str,
+        name: str,
+        body: Mapping[str, Any],
+        waits: Callable[[str], None],
+        tell: Callable[[ServerState], None] | None,
+    ) -> _Posted:
+        """The Hub answers a start after 10 s when it is not done before; how far it is, can be seen meanwhile."""
+        if tell is None:
+            return await self._post(user, name, body, waits)
+        posting = asyncio.ensure_future(self._post(user, name, body, waits))
+        try:
+            while not (await asyncio.wait({posting}, timeout=TOLD_EVERY))[0]:
+                with contextlib.suppress(HubUnavailable, HubRefused):
+                    server = await self._api.server(user, name, patience=0.0)
+                    if server is not None and (state := state_of(server)) is not None:
+                        tell(state)
+            return posting.result()
+        finally:
+            if not posting.done():
+                posting.cancel()
+                await asyncio.wait({posting})
 
     async def _post(self, user: str, name: str, body: Mapping[str, Any], waits: Callable[[str], None]) -> _Posted:
         try:

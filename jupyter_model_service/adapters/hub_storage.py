@@ -99,7 +99,9 @@ class HubStorage:
         async with self._waiting_turn(user, progress):  # no collection may run that does not know of it
             await self._note({options.volume: user}, ())
             try:
-                result = await self._job(options, f"files of revision {number}", KEEP_SECONDS, tell)
+                result = await self._job(
+                    options, f"files of revision {number}", KEEP_SECONDS, tell, lambda: progress(0, 0)
+                )
             except LaunchError as error:
                 if error.stage in _OF_THE_USER:
                     raise InvalidRequest(str(error)) from error
@@ -113,8 +115,8 @@ class HubStorage:
             fingerprint=fingerprint if isinstance(fingerprint, str) and fingerprint else None,
         )
 
-    async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
-        return ()  # nothing of ours can look into a workspace without starting a container
+    async def changed(self, kept: Kept, folder: str) -> Sequence[str] | None:
+        return None  # nothing of ours can look into a workspace without starting a container
 
     async def collect(self, wanted: Callable[[], Awaitable[Collection[KeptKey]]]) -> None:
         await self._end_stale_jobs()
@@ -155,14 +157,20 @@ class HubStorage:
         options: SnapshotOptions | CollectOptions,
         what: str,
         limit: float,
-        tell: Callable[[ServerState], None] = lambda state: None,
+        tell: Callable[[ServerState], None] | None = None,
+        waits: Callable[[], None] = lambda: None,
     ) -> Mapping[str, object]:
         """What the job came to; its server is gone then."""
         self._jobs.add(options.server)
         settle = True
         try:
             state = await self._servers.start(
-                options, Summary(what), done=lambda state: state.result is not None, limit=limit, tell=tell
+                options,
+                Summary(what),
+                done=lambda state: state.result is not None,
+                limit=limit,
+                tell=tell,
+                waits=lambda reason: waits(),
             )
             settle = False
             return state.result or {}

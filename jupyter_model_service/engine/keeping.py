@@ -194,7 +194,8 @@ class Keeping:
         look.begun += 1
         number, began = look.begun, clock.monotonic()
         try:
-            found = Changed(tuple(await self._storage.changed(revision.kept, revision.folder)))
+            names = await self._storage.changed(revision.kept, revision.folder)
+            found = Changed(tuple(names)) if names is not None else None
         except NotFound:
             found = Changed(gone=True)
         now = clock.monotonic()

@@ -28,6 +28,7 @@ class Shelf:
     error: ModelServiceError | None = None
     live: str | None = None
     look_seconds: float = 0.0
+    out_of_reach: bool = False  # as the users' folders are for the gateway of a hub
     looks: int = 0
     room: float = math.inf  # copies that it has a place for
     generation: int = 0
@@ -81,7 +82,9 @@ class FakeStorage:
                 shelf.half.discard(key)
         return Kept("copy", f"kept:{service_id}/{number}", len(files), sum(map(len, files.values())))
 
-    async def changed(self, kept: Kept, folder: str) -> Sequence[str]:
+    async def changed(self, kept: Kept, folder: str) -> Sequence[str] | None:
+        if self.shelf.out_of_reach:
+            return None
         if kept.kind != "copy" or kept.path is None:
             return ()
         self.shelf.looks += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.adapters import hub_storage
 from jupyter_model_service.core.hub_options import CollectOptions, SnapshotOptions, Summary, enveloped, volume_name
 from jupyter_model_service.core.policy import Policy
 from jupyter_model_service.core.revision import Kept
@@ -68,6 +69,47 @@ def test_a_folder_of_the_owner_is_kept_in_the_revisions_volume(hub: FakeHub, pla
         assert hub.servers() == {}
 
     play(body, policy=Policy(snapshot_bytes_per_user=7000, snapshot_files=12))
+
+
+def test_how_far_a_copy_is_is_told_before_the_hub_has_answered(hub: FakeHub, play: Play) -> None:
+    """It answers a start that takes its time after 10 s only."""
+    hub.slow_spawn = 60.0
+    hub.engine.folders["ann"][FOLDER] = {f"{n}": b"xx" for n in range(100)}
+    hub.engine.copy_seconds = 3.0
+    told: list[tuple[int, int]] = []
+    expected: list[tuple[int, int]] = []
+
+    async def body(parts: HubParts) -> None:
+        await parts.storage.keep(
+            ONE, 1, FOLDER, lambda *how: told.append(how), owner="ann", expected=lambda *how: expected.append(how)
+        )
+        assert {(25, 50), (50, 100), (75, 150)} <= set(told)
+        assert expected == [(100, 200)]
+
+    play(body)
+
+
+def test_that_a_turn_is_waited_for_is_progress(hub: FakeHub, play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the engine would give up a copy that waits for a long collection."""
+    monkeypatch.setattr(hub_storage, "TURN_TOLD", 0.05)
+    told: list[tuple[int, int]] = []
+
+    async def body(parts: HubParts) -> None:
+        async with parts.storage._turn("ann"):
+            keeping = asyncio.ensure_future(
+                parts.storage.keep(ONE, 1, FOLDER, lambda *how: told.append(how), owner="ann")
+            )
+            while len(told) < 3:
+                await asyncio.sleep(0.01)
+            assert hub.engine.started == []
+            given_up = asyncio.ensure_future(parts.storage.keep(ONE, 2, FOLDER, untold, owner="ann"))
+            await asyncio.sleep(0.1)
+            given_up.cancel()
+            await asyncio.wait({given_up})
+        assert (await keeping).kind == "copy"
+        await parts.storage.keep(ONE, 3, FOLDER, untold, owner="ann")
+
+    play(body)
 
 
 def test_how_far_a_copy_is_is_told(hub: FakeHub, play: Play) -> None:

@@ -137,6 +137,22 @@ def test_a_caller_who_leaves_gives_the_copy_up(command: str) -> None:
     play(scene)
 
 
+def test_of_a_folder_that_is_out_of_reach_nothing_is_claimed() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        seen = await stage.engine.inspect(OWNER, NAME)
+        assert (seen.changed, seen.folder_changed) == ([], False)
+        stage.shelf.folders[FOLDER] = {"app.py": b"2"}
+        await asyncio.sleep(10)
+        assert (await stage.engine.inspect(OWNER, NAME)).folder_changed is True
+        stage.shelf.out_of_reach = True
+        await asyncio.sleep(10)
+        seen = await stage.engine.inspect(OWNER, NAME)
+        assert (seen.changed, seen.folder_changed) == (None, None)
+
+    play(scene)
+
+
 # --- limits in sum ---------------------------------------------------------------------------------------
 
 
