@@ -19,7 +19,7 @@ from collections.abc import Collection
 __all__ = ["EXCLUDED", "SECONDS", "fingerprint"]
 
 EXCLUDED = (".git", ".ipynb_checkpoints", "__pycache__")
-SECONDS = 2.0  # for a look: 100,000 files on a local disk take about one
+SECONDS = 5.0  # for a look: 100,000 files on a local disk take about one, and on a busy machine more
 DEEPEST = 100  # folders below each other, as in the copier
 
 

@@ -218,8 +218,9 @@ class LiveWatcher(Watcher):
 def copied(copy: Json) -> str:
     """``1,203 of 5,000 files, 120 MB of 300 MB``. What was expected is left out where it was too little."""
     files, size = f"{copy['files']:,}", show_size(copy["bytes"])
-    if (copy.get("of_files") or 0) >= copy["files"] and (copy.get("of_bytes") or 0) >= copy["bytes"]:
-        files, size = f"{files} of {copy['of_files']:,}", f"{size} of {show_size(copy['of_bytes'])}"
+    of_files, of_bytes = copy.get("of_files"), copy.get("of_bytes")
+    if of_files is not None and of_bytes is not None and of_files >= copy["files"] and of_bytes >= copy["bytes"]:
+        files, size = f"{files} of {of_files:,}", f"{size} of {show_size(of_bytes)}"
     return f"{files} files, {size}"
 
 

@@ -33,7 +33,7 @@ from .exchange import (
 )
 from .folders import Steps, for_create, for_service, for_update, for_validate
 from .patience import LISTEN_AFTER, OnCopy, Tell, reading
-from .stepping import drive, next_until, one_move
+from .stepping import drive, end, next_until, one_move
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
@@ -279,9 +279,7 @@ class AsyncClient:
                 hearing.result()  # raises when the gateway is lost, and what ``on_copy`` raised
             return call.read(await answer)
         finally:
-            for task in (answer, hearing):
-                task.cancel()
-            await asyncio.gather(answer, hearing, return_exceptions=True)
+            await end(answer, hearing)
 
     async def _hear(self, copied: Copied, tell: Tell) -> None:
         """What :class:`.patience.Patience` does, on the loop."""

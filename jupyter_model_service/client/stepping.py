@@ -14,7 +14,9 @@ from .events import RawChange
 from .exchange import Request
 from .folders import AskMode, Steps
 
-__all__ = ["drive", "next_until", "one_move"]
+__all__ = ["drive", "end", "next_until", "one_move"]
+
+CANCEL_AGAIN = 0.2  # seconds; before Python 3.12, ``wait_for`` loses a cancellation that comes with its result
 
 
 async def drive(steps: Steps, ask: Callable[[Call[Any]], Awaitable[Any]], *, embedded: bool) -> dict[str, Any]:
@@ -51,3 +53,14 @@ async def next_until(changes: AsyncGenerator[RawChange, None], deadline: float |
         return None
     except StopAsyncIteration:
         return None
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what still runs, until it has ended; what it raises then is nobody's."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_AGAIN)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

@@ -131,7 +131,7 @@ class RouteHandler(BaseHandler):
         connection.set_close_callback(task.cancel)
         await asyncio.wait({task})
         if task.cancelled():
-            log.info("request %s was given up: its caller has left", self.request_id)
+            self.set_status(499, "The caller has left")  # for the log
             return None
         return task.result()
 

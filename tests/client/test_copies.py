@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jupyter_model_service import wire
-from jupyter_model_service.client import AsyncClient, Client, aio, patience
+from jupyter_model_service.client import AsyncClient, Client, aio, patience, stepping
 from jupyter_model_service.client.events import Reconnect
 from jupyter_model_service.errors import GatewayUnavailable
 
@@ -166,3 +166,21 @@ def test_what_on_copy_raises_gives_the_call_up(way: str, slow: Slow) -> None:
     slow.says(copy(1), copy(2))
     with pytest.raises(Enough):
         do(way, slow, "create", FOLDER, on_copy=on_copy)
+
+
+def test_a_look_that_survives_its_cancellation_is_cancelled_again() -> None:
+    """As ``wait_for`` did before Python 3.12: a call that was answered would otherwise not return."""
+
+    async def body() -> None:
+        async def stubborn() -> None:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(3600)
+
+        task = asyncio.ensure_future(stubborn())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(stepping.end(task), 10)
+        assert task.cancelled()
+
+    asyncio.run(body())

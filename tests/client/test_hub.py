@@ -169,3 +169,26 @@ def test_a_bare_name_is_mounted_as_a_volume_on_a_hub_and_as_a_folder_elsewhere(
         {"source": bare, "target": "/a", "read_only": True},
         {"source": str(folder / "weights"), "target": "/b", "read_only": False},
     ]
+
+
+@pytest.mark.parametrize(
+    ("user", "owner", "told"), [("ada", "ada", True), ("ada", "bob", None), (None, "ada", None), ("bob", "ada", None)]
+)
+def test_a_changed_folder_is_noticed_in_the_users_own_server_only(
+    way: str, gateway: FakeGateway, folder: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], user: str | None, owner: str, told: bool | None,
+) -> None:  # fmt: skip
+    if user is None:
+        monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
+    else:
+        monkeypatch.setenv("JUPYTERHUB_USER", user)
+    files = {"kind": "copy", "source": "snapshot", "path": "ms-1-r1", "fingerprint": "0" * 64, "files": 2}
+    revision = {"number": 1, "created_at": 1.0, "folder": str(folder), "model_name": "demo", "files": files}
+    gateway.services[f"{owner}/demo"] = service("demo", owner=owner, revisions=[revision])
+    if way == "cli":
+        do(way, "info", f"{owner}/demo")
+        page = capsys.readouterr().out
+        assert ("folder changed since revision 1 (" in page) == bool(told)
+        assert "snapshot of 2 files, 0 B, in volume ms-1-r1" in page
+    else:
+        assert do(way, "get", f"{owner}/demo").folder_changed is told

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from jupyter_model_service.fingerprint import fingerprint
 from jupyter_model_service.server_extension.completing import complete
 
 from ..client.fake_gateway import FakeGateway, service
@@ -151,3 +152,19 @@ def test_a_folder_that_cannot_be_served_is_told_with_its_problem(lab: Lab) -> No
 def test_what_makes_no_sense_is_left_for_the_gateway_to_refuse(body: bytes) -> None:
     """Nobody is asked, nothing is read."""
     assert complete("http://127.0.0.1:1/", "token", "api/v1/services", body) == body
+
+
+def test_a_changed_folder_is_told_by_the_server_that_sees_it(lab: Lab, model: Path) -> None:
+    """Of her own services: another user's folder of the same name is another folder."""
+    seen = fingerprint(str(model))
+    files = {"kind": "copy", "source": "snapshot", "path": "ms-1-r1", "fingerprint": seen}
+    revision = {"number": 1, "created_at": 1.0, "folder": str(model), "model_name": "demo", "files": files}
+    lab.gateway.services["ada/demo"] = service("demo", revisions=[revision])
+    lab.gateway.services["bob/demo"] = service("demo", owner="bob", revisions=[revision])
+    assert lab.ask("GET", "api/v1/services/ada/demo").json()["folder_changed"] is False
+    (model / "new.py").write_text("x")
+    answer = lab.ask("GET", "api/v1/services/ada/demo")
+    assert answer.json()["folder_changed"] is True
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert lab.ask("GET", "api/v1/services/bob/demo").json()["folder_changed"] is None
+    assert lab.ask("GET", "api/v1/services/ada/none").status_code == 404
