@@ -157,6 +157,8 @@ class StoreError(ModelServiceError):
 class NoSpace(StoreError):
     """The disk is full, or would be; nothing was changed."""
 
+    code = "no_space"
+
 
 class HubUnavailable(ModelServiceError):
     """Whether what was asked for happened is not known, unless ``sent`` is False: then it did not."""
