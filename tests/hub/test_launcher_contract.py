@@ -32,7 +32,7 @@ from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
 
-from .deployment import Deployment, Setup
+from .deployment import HUB_LABEL, Deployment, Setup
 
 LABEL = "org.jupyter.model-service.replica"
 SECRET, SERVICE_ID = "5e" * 32, "0" * 32
@@ -87,7 +87,9 @@ class RealBench:
         return self.parts(Broken if broken else HubLauncher)[0]
 
     def container(self, replica: str) -> Any:
-        found = self.hub.engine.containers.list(all=True, filters={"label": f"{LABEL}={replica}"})
+        # Of this Hub: another on the same engine may run the same tests, with replicas of the same names.
+        labels = [f"{LABEL}={replica}", f"{HUB_LABEL}={self.hub.hub_label()}"]
+        found = self.hub.engine.containers.list(all=True, filters={"label": labels})
         return found[0] if found else None
 
     def traces(self, replica: str) -> bool:
