@@ -111,7 +111,10 @@ class Copy:
     def _open_folder(self) -> int:
         """Resolved once, then opened below the mount without following anything: what is swapped in between is an
         error, not a way out."""
-        root, folder = os.path.realpath(self._root), os.path.realpath(self._folder)
+        try:
+            root, folder = os.path.realpath(self._root), os.path.realpath(self._folder)
+        except OSError as error:  # EINVAL: a link has been exchanged for a folder while it was looked at
+            raise Refused("folder", f"{shown(self._folder)} is not a folder.") from error
         inside = relative(folder, root)
         if inside is None:
             raise Refused(
