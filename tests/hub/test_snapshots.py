@@ -326,13 +326,13 @@ print(bad, sum(len(f) for _, _, f in os.walk("/models")) > 100)
 def test_a_path_swapped_for_a_link_meanwhile_is_an_error_or_the_folder(desk: Desk) -> None:
     """The folder itself: never what a link that takes its place leads to."""
     desk.run(
-        f"import os; os.makedirs('{HOME}/work/dkoala'); open('{HOME}/work/dkoala/mine', 'w').write('mine'); os.symlink('/etc', '{HOME}/work/ldkoala')"
+        f"import os; os.makedirs('{HOME}/kept/dkoala'); open('{HOME}/kept/dkoala/mine', 'w').write('mine'); os.symlink('/etc', '{HOME}/kept/ldkoala')"
     )
     ends = set()
-    with desk.hostile(SWAP % (HOME + "/work")):
+    with desk.hostile(SWAP % (HOME + "/kept")):
         for _ in range(8):
             try:
-                ends.add(desk.keep(folder=HOME + "/work/dkoala")["files"])
+                ends.add(desk.keep(folder=HOME + "/kept/dkoala")["files"])
             except LaunchError as error:
                 ends.add(error.stage)
     assert ends <= {1, "folder"}
