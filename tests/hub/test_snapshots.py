@@ -343,12 +343,14 @@ def test_a_file_that_never_stops_growing_is_taken_as_it_was(desk: Desk) -> None:
     growing = f"""
 import os
 file = open("{FOLDER}/log", "wb", buffering=0)
-file.write(b"x" * 4000000); print("ready", flush=True)
+file.write(b"x" * 32000000); print("ready", flush=True)
 while True: file.write(b"x" * 4096) if file.tell() < 1 << 30 else file.truncate(0) or file.seek(0)
 """
+    told = []
     with desk.hostile(growing):
-        done = desk.keep()
-    assert done["unsettled"] == {"count": 1, "names": ["log"]}
+        while not told or (told[-1]["count"] == 0 and len(told) < 20):  # on one busy core nobody may write meanwhile
+            told.append(desk.keep()["unsettled"])
+    assert told[-1] == {"count": 1, "names": ["log"]}
     assert int(desk.read("import os; print(os.path.getsize('/models/log'))")) > 0
 
 

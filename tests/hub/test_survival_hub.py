@@ -150,7 +150,8 @@ def all_ended_by_the_hub(stage: Stage) -> None:
     assert "cleanup_servers is on" in hub.log.read_text()
     began = time.time()
     hub.stop()
-    assert stage.ids() == set(), "the Hub has ended them all"
+    # All those that ran. An ending Hub still answers: it may have begun others meanwhile, which it finds again.
+    assert not stage.ids() & before
     hub.start()
     eventually(lambda: answers(stage), "an answer", 60)
     print(f"an answer after {time.time() - began:.1f} s")

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.errors import InvalidRequest
+
 from .deployment import ADMIN, Deployment, Setup, eventually
 from .stage import Stage, traces
 
@@ -69,14 +71,15 @@ def test_the_users_limit_counts_her_own_servers_and_ours_replicas(site: Deployme
     assert site.start_server("alice", "own", {}, token=hers).status_code in (201, 202), "replicas are none of hers"
     refused = site.start_server("alice", "second", {}, token=hers)
     assert (refused.status_code, "maximum" in refused.text) == (400, True)
-    stage.client.scale(stage.key, 4)
-    reason = eventually(
-        lambda: [e.message for e in stage.events() if "3 are the most" in e.message], "why there is no fourth replica"
-    )[0]
-    assert "\n" not in reason
+    with pytest.raises(InvalidRequest) as told:
+        stage.client.scale(stage.key, 4)
+    assert str(told.value) == "That would be 4 replicas of alice, and 3 are the most that one user may run."
+    stage.client.scale(stage.key, 3)
+    stage.ready(3)
     stage.client.scale(stage.key, 2)
     stage.ready(2)
     site.stop_server("alice", "own", remove=True)
+    eventually(lambda: "own" not in site.servers("alice"), "her own server is gone")
 
 
 def test_what_an_administrator_stops_on_the_hubs_page_is_replaced_and_the_event_says_how_to_stop_it(
