@@ -1,9 +1,11 @@
 """The JSON of the control API, in one place: the server validates and documents with it, clients read with it.
 
-Times are Unix seconds, sizes bytes. ``Service.state`` is one of ``starting``, ``ready``, ``degraded`` (one that served
-has failed or is doubtful, and nothing has taken its place yet), ``updating``, ``stopped``, ``failed``, ``deleting``. A
-service that is scaled up is ``starting`` until the new ones are ready: all that served go on. A replica's ``phase`` is
-one of ``core.replica.Phase``. Unknown fields in requests are refused, so that a typo is never dropped in silence.
+Times are Unix seconds, sizes bytes. ``Service.state`` is one of ``starting``, ``ready``, ``idle`` (the autoscaler took
+its replicas away: the next call starts one), ``degraded`` (one that served has failed or is doubtful, and nothing has
+taken its place yet), ``updating``, ``stopped``, ``failed``, ``deleting``. A service that is scaled up is ``starting``
+until the new ones are ready: all that served go on. A replica's ``phase`` is one of ``core.replica.Phase``. Unknown
+fields in requests are refused, so that a typo is never dropped in silence. What is about autoscaling is in
+``scaling.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,70 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ServiceState = Literal["starting", "ready", "degraded", "updating", "stopped", "failed", "deleting"]
+from .scaling import (
+    AutoscalingInfo,
+    AutoscalingRequest,
+    BoundsInfo,
+    DecisionInfo,
+    DecisionList,
+    RuleInfo,
+    RuleSpec,
+    ScheduleInfo,
+    ScheduleSpec,
+    SeriesAnswer,
+    WishInfo,
+)
+
+__all__ = [
+    "ActionInfo",
+    "AttachRequest",
+    "AutoscalingInfo",
+    "AutoscalingRequest",
+    "BoundsInfo",
+    "CopyInfo",
+    "CreateRequest",
+    "DecisionInfo",
+    "DecisionList",
+    "DefinitionText",
+    "ErrorAnswer",
+    "ErrorBody",
+    "EventInfo",
+    "EventList",
+    "ExitInfo",
+    "FilesInfo",
+    "GatewayInfo",
+    "GpuInfo",
+    "LogAnswer",
+    "MountInfo",
+    "MountSpec",
+    "NewToken",
+    "ProblemInfo",
+    "ReplicaCounts",
+    "ReplicaInfo",
+    "ResourcesInfo",
+    "RevisionInfo",
+    "RevisionOptions",
+    "RollbackRequest",
+    "RuleInfo",
+    "RuleSpec",
+    "ScaleRequest",
+    "ScheduleInfo",
+    "ScheduleSpec",
+    "SeriesAnswer",
+    "ServiceInfo",
+    "ServiceList",
+    "ServiceState",
+    "ShutdownRequest",
+    "TokenInfo",
+    "TokenList",
+    "TokenRequest",
+    "UpdateRequest",
+    "ValidateAnswer",
+    "ValidateRequest",
+    "WishInfo",
+]
+
+ServiceState = Literal["starting", "ready", "idle", "degraded", "updating", "stopped", "failed", "deleting"]
 
 
 class _Request(BaseModel):
@@ -223,6 +288,9 @@ class ServiceInfo(BaseModel):
     not_enforced: list[str] = []
     restarts: int = Field(default=0, description="replicas that had run, failed, and were replaced")
     created_at: float
+    autoscaling: AutoscalingInfo | None = Field(
+        default=None, description="null: the number of replicas is as it was set"
+    )
     changed: list[str] | None = Field(
         default=None,
         description="the first few files of the folder that are not as the active revision keeps them; only where one "
