@@ -71,6 +71,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 max_replicas=settings.max_replicas,
                 revisions_kept=settings.revisions_kept,
                 launch_timeout=_LAUNCH_SECONDS,
+                first_look=_FIRST_LOOK_SECONDS,
                 contact_patience=_CONTACT_SECONDS,
                 stopped_where="on the Hub's page or by its idle culler",
             ),
@@ -89,6 +90,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
 
 # A killed container may answer nothing at all, not even a refusal, and its replacement must be asked for within 3 s.
 _CONTACT_SECONDS = 1.5
+_FIRST_LOOK_SECONDS = 2.0  # for a Hub that is away; a gateway that was killed keeps callers waiting meanwhile
 _LAUNCH_SECONDS = 660.0  # above the launcher's own limit: an image may have to be pulled first
 
 

@@ -9,19 +9,23 @@
 This covers a gateway that was killed at any instant: between writing the record and the launch (not there), during
 the launch (there, perhaps unusable), after it (the launcher knows the address that the store does not), while
 ending (dead or alive: adopted and ended again by the plan) and after the removal of a service (a stray).
+
+Where the world is somebody else's (a Hub), it may be out of reach while all replicas are well. What the store knows is
+then held to be there: leases prove which of it is, and that serves. Nothing is started, and nothing ended for not
+being seen, before the world has been looked at.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core.routing import Endpoint
-from ..errors import LaunchError, ModelServiceError
+from ..errors import HubUnavailable, LaunchError, ModelServiceError
 from ..ports import Placement, ReplicaRecord, Seen
 from .controller import Controller
 from .ledger import Ledger
-from .state import Parts, Service
+from .state import Parts, Replica, Service
 from .tasks import Tasks, within
 
 log = logging.getLogger(__name__)
@@ -38,14 +42,36 @@ class Adoption:
         self._ledger = ledger
         self._controller = controller
 
-    async def run(self) -> None:
-        """Afterwards every service is published and every living replica adopted. Raises ``LaunchError`` when the
-        world cannot be seen: to start replicas then would double them."""
+    async def run(self, then: Callable[[], None]) -> None:
+        """Afterwards every service is published. ``then`` is called when every living replica is adopted and what is
+        left over is being ended: before this returns, or later, as ``first_look`` allows. Raises ``LaunchError`` when
+        the world cannot be seen: to start replicas then would double them."""
         await self._load()
-        seen = await self._find()
         known = {record.id: record for record in await self._parts.store.replicas()}
+        seen = await self._find() if self._parts.settings.first_look is None else await self._find_soon()
+        if seen is not None:
+            self._settle(seen, known)
+            then()
+            return
+        log.warning("The replicas cannot be looked for yet: those in the store are believed, and none is started")
+        self._believe(known)
+        self._tasks.start("first look", self._find_later(known, then))
+
+    def _settle(self, seen: Sequence[Seen], known: Mapping[str, ReplicaRecord]) -> None:
+        known = dict(known)
         by_id = {service.id: service for service in self._controller.services.values()}
+        living = {replica.replica for replica in seen if replica.alive}
+        believed: dict[str, Replica] = {}
+        for each in by_id.values():
+            each.unseen = False
+            believed |= each.replicas
+        for id, one in believed.items():
+            known.pop(id, None)
+            if one.live() and id not in living:
+                self._controller.contact.doubt(one)
         for replica in seen:
+            if replica.replica in believed:
+                continue
             record = known.pop(replica.replica, None)
             service = by_id.get(record.service_id) if record is not None else None
             if record is not None and service is not None and _usable(replica, record, service):
@@ -56,6 +82,15 @@ class Adoption:
                 self._end(replica.replica, replica.placement, known_as=record)
         for record in known.values():
             self._end(record.id, record.placement, known_as=record)
+
+    def _believe(self, known: Mapping[str, ReplicaRecord]) -> None:
+        by_id = {service.id: service for service in self._controller.services.values()}
+        for each in by_id.values():
+            each.unseen = True
+        for record in known.values():
+            service = by_id.get(record.service_id)
+            if service is not None and record.placement is not None and record.revision in service.revisions:
+                self._controller.adopt(service, record, record.placement)
 
     async def _load(self) -> None:
         """The services of the store, each with its endpoint in the routing table, so that callers are held."""
@@ -89,6 +124,28 @@ class Adoption:
                     ) from error
             await clock.sleep(1.0)
         raise AssertionError("not reached")
+
+    async def _find_soon(self) -> Sequence[Seen] | None:
+        """``None`` when nobody answers within ``first_look``."""
+        try:
+            return await within(self._parts.clock, self._parts.launcher.find(), self._parts.settings.first_look or 0.0)
+        except (HubUnavailable, TimeoutError):
+            return None
+        except ModelServiceError:
+            return await self._find()
+
+    async def _find_later(self, known: Mapping[str, ReplicaRecord], then: Callable[[], None]) -> None:
+        clock, limit = self._parts.clock, self._parts.settings.find_timeout
+        while True:
+            try:
+                seen = await within(clock, self._parts.launcher.find(), limit)
+                break
+            except Exception as error:  # whatever it is: the replicas serve on meanwhile
+                log.warning("The replicas cannot be looked for yet: %s", error or type(error).__name__)
+            await clock.sleep(1.0)
+        log.info("The replicas have been looked for: from now on they are started and replaced")
+        self._settle(seen, known)
+        then()
 
     def _end(self, replica: str, placement: Placement | None, known_as: ReplicaRecord | None) -> None:
         log.info("Ending what is left of replica %s", replica)

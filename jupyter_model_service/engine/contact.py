@@ -166,7 +166,7 @@ class Contact:
                 return
             if replica.lease_open:
                 return
-            if replica.unasked:  # it has its patience from when we can ask again
+            if replica.unasked or replica.service.unseen:  # it has its patience from when we can ask again
                 deadline = clock.monotonic() + patience
         said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
         why = f": {replica.silence}" if replica.silence else ""

@@ -144,7 +144,8 @@ class Controller:
         if (step := action or replica.life.action) is not None and replica.phase is Phase.PREPARING:
             text += f": action {step.action} of {step.actions} ({step.label})"
         elif replica.phase is Phase.STARTING and replica.adopted:
-            kind, text = "replica.adopted", f"replica {replica.id} was found running and goes on"
+            how = "is held to run" if replica.service.unseen else "was found running"
+            kind, text = "replica.adopted", f"replica {replica.id} {how} and goes on"
         elif replica.phase is Phase.FAILED:
             text = f"replica {replica.id} {replica.life.reason}"
         elif replica.life.reason and replica.phase is not Phase.GONE:
@@ -172,6 +173,8 @@ class Controller:
                 self.faults.append(f"{service.key}: planning failed")
 
     def reconcile(self, service: Service) -> None:
+        if service.unseen:
+            update_endpoint(service, self._parts.clock.monotonic())
         if not self.acting:
             return
         plan = self._come_to_rest(service)

@@ -73,10 +73,14 @@ class Engine:
     # --- life ---
 
     async def start(self) -> None:
-        """Publish what the store knows, adopt what lives, end what is left over, then plan."""
+        """Publish what the store knows, adopt what lives, end what is left over, then plan. Where the world is out of
+        reach and ``first_look`` is set, that goes on when it is in reach again."""
         await self._journal.load()
         self._ledger.start(self._tasks)
-        await Adoption(self._parts, self._tasks, self._ledger, self._controller).run()
+        await Adoption(self._parts, self._tasks, self._ledger, self._controller).run(self._begin)
+
+    def _begin(self) -> None:
+        """The world is known from here on."""
         self._controller.acting = True
         self._keeping.collect()
         for service in self._services():

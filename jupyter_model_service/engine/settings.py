@@ -12,6 +12,7 @@ class EngineSettings:
 
     launch_timeout: float = 60.0  # until the launcher knows the control address
     find_timeout: float = 30.0  # one look at all replicas
+    first_look: float | None = None  # for so long the first one is waited for, before what is stored is believed
     first_contact: float = 15.0  # until a started or adopted runner answers for the first time
     contact_patience: float = 3.0  # a replica out of contact for longer is replaced
     port_timeout: float = 2.0  # one look at a port

@@ -200,6 +200,8 @@ def service_reason(service: Service, now: float) -> str | None:
         return f"{what}; {leaving} still ending" if leaving else what
     if ready_count(service) >= record.replicas and not is_rolling(service):
         return None
+    if service.unseen:
+        return "the replicas that run cannot be looked for yet, and none is started before"
     current = [
         r for r in service.replicas.values() if r.live() and r.revision.number == record.active and not r.outdated
     ]

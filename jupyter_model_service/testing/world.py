@@ -20,7 +20,7 @@ from jupyter_model_service.core.reports import (
     RunnerState,
 )
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.errors import InvalidRequest, LaunchError
+from jupyter_model_service.errors import InvalidRequest, LaunchError, ModelServiceError
 from jupyter_model_service.ports import NOTHING_HELD, Placement, Seen, StartRequest
 
 
@@ -175,7 +175,8 @@ class World:
     on_start: Callable[[FakeReplica], None] | None = None
     cannot_enforce: tuple[str, ...] = ()  # what launcher.check() says
     places: int | None = None  # how many living replicas there is room for, GPUs for example
-    find_error: LaunchError | None = None
+    find_error: ModelServiceError | None = None
+    find_seconds: float = 0.0  # that launcher.find() takes
     stop_error: LaunchError | None = None
     generation: int = 0
     _numbers: int = 0
@@ -256,7 +257,7 @@ class FakeLauncher:
         return replica.placement
 
     async def find(self) -> Sequence[Seen]:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.world.find_seconds)
         if self.world.find_error is not None:
             raise self.world.find_error
         return [Seen(r.id, r.placement if r.alive else None, r.alive, r.why) for r in self.world]

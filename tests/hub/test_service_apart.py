@@ -74,6 +74,34 @@ def test_a_killed_gateway_refuses_nobody(site: Deployment, parrot: dict[str, Any
     assert {c.id for c in replica_containers(site)} == before
 
 
+def test_a_gateway_killed_while_the_hub_is_away_serves_again_and_touches_no_replica(
+    site: Deployment, parrot: dict[str, Any]
+) -> None:
+    """Nobody's token can be checked then, which is said; whoever needs none is served. When the Hub is back, all is as
+    it was."""
+    alice = site.notebook("alice")
+    alice.cli("create", FOLDER, "-n", "open", "--public")
+    public = info(alice, "open")["endpoint"]
+    before = {c.id for c in replica_containers(site)}
+    site.kill()
+    gateway = gateway_of(site)
+    gateway.send_signal(signal.SIGKILL)
+    eventually(lambda: [each for each in gateways(site) if each.pid != gateway.pid], "the next gateway", 10)
+    next_gateway = gateway_of(site)
+    eventually(lambda: called(public, None).status_code == 200, "an endpoint that serves without the Hub", 15)
+    refused = called(parrot["endpoint"], parrot["token"])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "identity_unavailable")
+    time.sleep(20)  # longer than a replica that is started or adopted may be silent
+    assert called(public, None).status_code == 200
+    assert gateway_of(site).pid == next_gateway.pid, "it did not have to be started again"
+    site.start()
+    eventually(lambda: called(parrot["endpoint"], parrot["token"]).status_code == 200, "the token is good again")
+    alice.cli("scale", "parrot", "3")  # the Hub has been looked at: replicas are started again
+    assert before < {c.id for c in replica_containers(site)}
+    alice.cli("scale", "parrot", "2")
+    alice.cli("delete", "open", "--yes")
+
+
 def tokens_that_the_gateway_can_make(hub: Deployment) -> dict[str, int]:
     """What the Hub answers to the gateway's own token when it asks for tokens that it has no need of."""
     own, system = (hub.folder / "model-service" / "api-token").read_text().strip(), "model-service-tokens"
