@@ -15,6 +15,7 @@ from .core.definition import Definition
 from .core.policy import Held
 from .core.reports import LeaseEvent
 from .core.revision import Kept, Revision
+from .core.scaling.policy import Autoscaling
 from .errors import Problem
 
 NOTHING_HELD = Held()
@@ -244,6 +245,7 @@ class ServiceRecord:
     restarted_at: float | None = None  # replicas created before are to be replaced (Unix time)
     former: tuple[int, ...] = ()  # what was ``stable`` before it, oldest first, without what was left by a rollback
     restarts: int = 0  # replicas that were replaced after they had run and failed
+    autoscaling: Autoscaling | None = None  # then ``replicas`` is what the autoscaler decided last, unless it is held
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0002"
+HEAD = "0003"
 
 
 class AnyText(TypeDecorator[str]):
@@ -85,6 +85,7 @@ services = Table(
     Column("restarted_at", Float),
     Column("former", JSON, nullable=False, server_default="[]"),
     Column("restarts", Integer, nullable=False, server_default="0"),
+    Column("autoscaling", JSON(none_as_null=True)),
     UniqueConstraint("owner", "name"),
 )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from sqlalchemy import Row
 
 from jupyter_model_service.core.revision import Revision, revision_from_plain, revision_to_plain
+from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, TokenRecord
 
 
@@ -26,11 +28,23 @@ def service_row(record: ServiceRecord) -> dict[str, Any]:
         "restarted_at": record.restarted_at,
         "former": list(record.former),
         "restarts": record.restarts,
+        "autoscaling": None if record.autoscaling is None else dataclasses.asdict(record.autoscaling),
     }
 
 
 def service_from(row: Row[Any]) -> ServiceRecord:
-    return ServiceRecord(**{**row._mapping, "former": tuple(row.former)})
+    there = {"former": tuple(row.former), "autoscaling": _autoscaling(row.autoscaling)}
+    return ServiceRecord(**{**row._mapping, **there})
+
+
+def _autoscaling(plain: Any) -> Autoscaling | None:
+    """As it was written, not as somebody wrote it: what came later has its defaults, and nothing is checked again. A
+    policy that today's checks would refuse must not keep the gateway from starting."""
+    if plain is None:
+        return None
+    rules = tuple(Rule(**rule) for rule in plain.get("rules", ()))
+    schedules = tuple(Schedule(**schedule) for schedule in plain.get("schedules", ()))
+    return Autoscaling(**{**plain, "rules": rules, "schedules": schedules})
 
 
 def revision_row(service_id: str, revision: Revision) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision, revision_from_plain, revision_to_plain
+from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.errors import Conflict, StoreError
 from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, Store, TokenRecord
 from jupyter_model_service.testing import MemoryStore
@@ -187,6 +188,40 @@ def test_a_saved_service_replaces_the_former_one(opener: Opener) -> None:
         await store.add_service(service(), revision())
         await store.save_service(changed)
         assert await store.services() == [changed]
+
+    with_store(opener, body)
+
+
+POLICY = Autoscaling(
+    min=0,
+    max=8,
+    target=False,
+    target_concurrency=2.5,
+    idle_after=60.0,
+    down_delay=120.0,
+    rules=(Rule("r1", "gpu_util", above=80.0, below=20.0, step=2, cooldown=30.0, window=10.0, min=1, max=4),),
+    schedules=(
+        Schedule("s1", "Mon-Fri 08:00-19:00", "Asia/Seoul", min=2),
+        Schedule("s2", "0 8 * * 1-5", duration=60.0),
+    ),
+    held=True,
+)
+
+
+@pytest.mark.parametrize("policy", [Autoscaling(), POLICY])
+def test_an_autoscaling_policy_comes_back_as_it_was(opener: Opener, policy: Autoscaling) -> None:
+    """With a service that is made with it, when it is changed, and when it is taken away."""
+
+    async def body(store: Store) -> None:
+        await store.add_service(service(autoscaling=policy), revision())
+        await store.add_service(service("s2", "plain"), revision())
+        again = await opener.reopen(store)
+        assert [s.autoscaling for s in await again.services()] == [policy, None]
+        await again.save_service(service(autoscaling=None))
+        await again.save_service(service("s2", "plain", autoscaling=policy))
+        once_more = await opener.reopen(again)
+        assert [s.autoscaling for s in await once_more.services()] == [None, policy]
+        await once_more.close()
 
     with_store(opener, body)
 

@@ -27,12 +27,13 @@ from jupyter_model_service.errors import StoreError
 
 from .samples import REVISION, copy, fill, ids, refused, rows
 
+LATER = f"{int(schema.HEAD) + 1:04}"
 NEXT = """
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0003"
-down_revision = "0002"
+revision = "{next}"
+down_revision = "{head}"
 
 
 def upgrade():
@@ -50,8 +51,8 @@ def next_schema(folder: Path, then: str = "") -> Migrations:
     """Our migrations and one more, which rebuilds the table that all others refer to."""
     directory = folder / "migrations 100%"
     shutil.copytree(MIGRATIONS.directory, directory)
-    (directory / "versions" / "v0003.py").write_text(NEXT.format(then=then))
-    return Migrations(directory, "0003")
+    (directory / "versions" / f"v{LATER}.py").write_text(NEXT.format(then=then, head=schema.HEAD, next=LATER))
+    return Migrations(directory, LATER)
 
 
 def test_a_newer_schema_is_refused(killed: Path, path: Path) -> None:
@@ -94,12 +95,12 @@ def test_an_older_schema_is_lifted_with_a_copy_beside_it(
         await store.close()
 
     asyncio.run(body())
-    assert rows(path, "SELECT version_num FROM alembic_version") == [("0003",)]
-    kept = path.with_name("state.db.schema-0002")
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(LATER,)]
+    kept = path.with_name(f"state.db.schema-{schema.HEAD}")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert rows(kept, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert rows(kept, "SELECT version_num FROM alembic_version") == [(schema.HEAD,)]
     assert rows(kept, "SELECT count(*) FROM events") == [(60,)]
-    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", "state.db.schema-0002"]
+    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", f"state.db.schema-{schema.HEAD}"]
     assert "written by a newer version" in refused(path)  # by what is installed now
     kept.replace(path)
     assert asyncio.run(ids(path)) == list(range(1, 61))
@@ -118,7 +119,7 @@ def test_a_migration_that_fails_changes_nothing(closed: Path, path: Path, tmp_pa
     content = path.read_bytes()
     with pytest.raises(StoreError) as caught:
         asyncio.run(SqlStore.open(path, migrations=next_schema(tmp_path, then)))
-    assert "from schema 0002 to 0003 failed, nothing was changed" in str(caught.value)
+    assert f"from schema {schema.HEAD} to {LATER} failed, nothing was changed" in str(caught.value)
     assert why in str(caught.value)
     assert rows(path, "SELECT count(*) FROM events") == [(60,)]
     assert path.read_bytes() == content
@@ -130,9 +131,9 @@ def test_a_kill_in_the_middle_of_a_migration_changes_nothing(closed: Path, path:
     newer = next_schema(tmp_path, "import os; os.kill(os.getpid(), 9)")
     program = (
         "import sys; from pathlib import Path; from jupyter_model_service.adapters.store_file import *\n"
-        "open_database(Path(sys.argv[1]), Migrations(Path(sys.argv[2]), '0003'))"
+        "open_database(Path(sys.argv[1]), Migrations(Path(sys.argv[2]), sys.argv[3]))"
     )
-    child = subprocess.run([sys.executable, "-c", program, str(path), str(newer.directory)], timeout=60)
+    child = subprocess.run([sys.executable, "-c", program, str(path), str(newer.directory), LATER], timeout=60)
     assert child.returncode == -9
     assert asyncio.run(ids(path)) == list(range(1, 61))
 
@@ -144,7 +145,8 @@ def test_what_served_before_is_read_from_the_events_of_a_schema_that_did_not_kno
     left. A service that never was up has nothing before it."""
     first = Migrations(tmp_path / "first", "0001")
     shutil.copytree(MIGRATIONS.directory, first.directory)
-    (first.directory / "versions" / "v0002.py").unlink()
+    for later in ("v0002.py", "v0003.py"):
+        (first.directory / "versions" / later).unlink()
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
@@ -164,8 +166,8 @@ def test_what_served_before_is_read_from_the_events_of_a_schema_that_did_not_kno
 
     async def body() -> None:
         store = await SqlStore.open(path)
-        found = {record.name: (record.former, record.restarts) for record in await store.services()}
-        assert found == {"chat": ((1,), 0), "new": ((), 0)}
+        found = {record.name: (record.former, record.restarts, record.autoscaling) for record in await store.services()}
+        assert found == {"chat": ((1,), 0, None), "new": ((), 0, None)}
         await store.save_service(replace((await store.services())[0], former=(1, 3), restarts=7))
         assert (await store.services())[0].former == (1, 3)
         await store.close()
