@@ -22,8 +22,8 @@ from jupyter_model_service.core.definition.keys import (
     SERVICE,
     SERVING,
     TOP,
-    Key,
 )
+from jupyter_model_service.core.document import Key
 
 PAGE = Path(__file__).with_name("definition.md")
 

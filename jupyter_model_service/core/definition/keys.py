@@ -6,43 +6,15 @@ Names, forms and defaults are Backend.AI's, except for the ``serving`` block, wh
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
+from ..document import Key, Section, default_of
 from .model import Definition, HealthCheck, Serving
 
 DAY = 86_400  # seconds; no time limit is longer
 
 RESERVED_PORTS = (2000, 2001)  # taken inside every Backend.AI container
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key. ``form`` says how its value is read:
-
-    ``text``, ``line`` (text without line breaks), ``url_path``, ``folder`` (an absolute path), ``whole`` and
-    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``flag``, ``arguments`` (a list of
-    texts, not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission bits), or a structure of
-    its own: ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
-    """
-
-    name: str
-    form: str
-    meaning: str
-    default: Any = None
-    required: bool = False
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    legacy: tuple[str, ...] = ()
-
-
-def _default(owner: type, name: str) -> Any:
-    """The default that the dataclass gives: stated there and nowhere else."""
-    value = next(f.default for f in dataclasses.fields(owner) if f.name == name)
-    return None if value is dataclasses.MISSING else value
 
 
 TOP = (Key("models", "list", "The model to serve: a list with exactly one entry.", required=True),)
@@ -80,7 +52,7 @@ SERVICE = (
         "shell",
         "The program that runs a `start_command` given as text, as `[shell, -c, text]`. `null` or an empty text: "
         "no shell, the text is split into arguments as a POSIX shell would.",
-        default=_default(Definition, "shell"),
+        default=default_of(Definition, "shell"),
     ),
     Key(
         "port",
@@ -150,7 +122,7 @@ WITH_RESULT = ("run_command", "write_tempfile")
 
 
 def _health(name: str, form: str, meaning: str, **rest: Any) -> Key:
-    return Key(name, form, meaning, default=_default(HealthCheck, name), **rest)
+    return Key(name, form, meaning, default=default_of(HealthCheck, name), **rest)
 
 
 HEALTH_CHECK = (
@@ -172,7 +144,7 @@ HEALTH_CHECK = (
 
 
 def _serving(name: str, form: str, meaning: str, **rest: Any) -> Key:
-    return Key(name, form, meaning, default=_default(Serving, name), **rest)
+    return Key(name, form, meaning, default=default_of(Serving, name), **rest)
 
 
 SERVING = (
@@ -199,16 +171,6 @@ SERVING = (
         most=64 << 20,
     ),
 )
-
-
-@dataclass(frozen=True)
-class Section:
-    """One mapping of the file. ``place`` is its path as people read it; ``related`` are the sections in which
-    a key that does not belong here may have been meant to stand."""
-
-    place: str
-    keys: Sequence[Key]
-    related: tuple[str, ...] = ()
 
 
 _PLACE_SERVICE = "models[].service"

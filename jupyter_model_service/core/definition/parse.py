@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import DefinitionError, Problem
+from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, near, shown
 from .keys import (
     ACTION,
     ACTIONS,
@@ -19,10 +20,8 @@ from .keys import (
     SERVING,
     TOP,
     WITH_RESULT,
-    Key,
 )
 from .model import Action, Definition, HealthCheck, Serving
-from .reading import WRONG, Path, Reader, Wrong, alternatives, argument_places, near, shown
 
 _FORM = "it begins with `models:`, and below that `- name: …`"
 
@@ -38,7 +37,7 @@ def parse(
     paths of numbers and booleans to what was written, so that ``1.10`` can serve as text.
     Raises ``DefinitionError`` with every problem and warning, in the order of the file.
     """
-    reader = Reader(lines or {}, spelling or {})
+    reader = Reader(lines, spelling, SECTIONS)
     definition = _document(reader, document)
     # Problems without a line (of a document that was no file) keep the order in which they were found.
     problems = tuple(sorted(reader.problems, key=lambda p: p.line or 0))
@@ -183,7 +182,7 @@ def _action(reader: Reader, value: Any, path: Path) -> Action | None:
     kind = value.get("action") if isinstance(value, Mapping) else None
     kind = kind if isinstance(kind, str) else ""
     place = SECTIONS["models[].service.pre_start_actions[]"].place
-    found = reader.mapping(value, path, ACTION, place, argument_places(kind))
+    found = reader.mapping(value, path, ACTION, place, _argument_places(kind))
     if found is None or "action" not in found:
         return None
     if kind not in ACTIONS:
@@ -202,6 +201,11 @@ def _action(reader: Reader, value: Any, path: Path) -> Action | None:
     if kind == "write_tempfile" and isinstance(args["body"], list):
         args["body"] = _joined(reader, args["body"], given["body"][1])
     return Action(kind, args, ref)
+
+
+def _argument_places(kind: str) -> Mapping[str, str]:
+    """Where the arguments of an action belong, for one that stands beside ``args`` instead of inside."""
+    return {key.name: "args" for key in ACTIONS.get(kind, ())}
 
 
 def _joined(reader: Reader, texts: list[str], path: Path) -> str:

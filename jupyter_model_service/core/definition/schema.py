@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING, Key
+from ..document import Key
+from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
 
 _TEXT_LIKE = {"type": ["string", "number", "boolean"]}  # an unquoted 8000 in a list of arguments is the text "8000"
 _ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}

@@ -1,20 +1,60 @@
-"""Reads single values by their :class:`~.keys.Key` and collects everything that is wrong, instead of stopping at
-the first problem. Each ``read`` returns the value in its frozen form, or ``WRONG`` after it has reported why not."""
+"""Documents that people write: their keys in tables, and the strict reading of single values by these tables.
+
+``Reader`` collects everything that is wrong, instead of stopping at the first problem. Each ``read`` returns the value
+in its frozen form, or ``WRONG`` after it has reported why not."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from ...errors import Problem
-from .keys import ACTIONS, SECTIONS, Key
+from ..errors import Problem
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. ``form`` says how its value is read:
+
+    ``text``, ``line`` (text without line breaks), ``url_path``, ``folder`` (an absolute path), ``whole`` and
+    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``flag``, ``arguments`` (a list of
+    texts, not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission bits), or a structure of
+    its own: ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
+    """
+
+    name: str
+    form: str
+    meaning: str
+    default: Any = None
+    required: bool = False
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    legacy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One mapping of the file. ``place`` is its path as people read it; ``related`` are the sections in which
+    a key that does not belong here may have been meant to stand."""
+
+    place: str
+    keys: Sequence[Key]
+    related: tuple[str, ...] = ()
+
+
+def default_of(owner: type, name: str) -> Any:
+    """The default that the dataclass gives: stated there and nowhere else."""
+    value = next(f.default for f in dataclasses.fields(owner) if f.name == name)
+    return None if value is dataclasses.MISSING else value
 
 
 class Wrong:
@@ -72,12 +112,19 @@ def alternatives(words: Sequence[str]) -> str:
 
 class Reader:
     """``lines`` are the 1-based lines of document paths, ``spelling`` the text of unquoted values that YAML reads
-    as numbers or booleans: where text is wanted, ``1.10`` is the text "1.10" and not the number 1.1."""
+    as numbers or booleans: where text is wanted, ``1.10`` is the text "1.10" and not the number 1.1. ``sections`` are
+    the mappings of the document by their places, for keys that stand in the wrong one."""
 
-    def __init__(self, lines: Mapping[Path, int], spelling: Mapping[Path, str]) -> None:
+    def __init__(
+        self,
+        lines: Mapping[Path, int] | None = None,
+        spelling: Mapping[Path, str] | None = None,
+        sections: Mapping[str, Section] | None = None,
+    ) -> None:
         self.problems: list[Problem] = []
-        self._lines = lines
-        self._spelling = spelling
+        self._sections = sections or {}
+        self._lines = lines or {}
+        self._spelling = spelling or {}
         self._forms: Mapping[str, Callable[[Any, Path, Key], Any]] = {
             "text": self._text,
             "line": self._one_line,
@@ -155,12 +202,11 @@ class Reader:
             known = alternatives(sorted(set(names.values())))
             self.warning(here, f"is not a known key and has no effect; known here: {known}")
 
-    @staticmethod
-    def _home(name: str, place: str) -> str | None:
-        section = SECTIONS.get(place)
+    def _home(self, name: str, place: str) -> str | None:
+        section = self._sections.get(place)
         for other in section.related if section else ():
-            if any(name in (key.name, *key.legacy) for key in SECTIONS[other].keys):
-                return SECTIONS[other].place or "the top level of the file"
+            if any(name in (key.name, *key.legacy) for key in self._sections[other].keys):
+                return self._sections[other].place or "the top level of the file"
         return None
 
     # --- values --------------------------------------------------------------------------------------
@@ -281,8 +327,3 @@ def _range(key: Key) -> str:
 
 def _digits(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
-
-
-def argument_places(kind: str) -> Mapping[str, str]:
-    """Where the arguments of an action belong, for one that stands beside ``args`` instead of inside."""
-    return {key.name: "args" for key in ACTIONS.get(kind, ())}
