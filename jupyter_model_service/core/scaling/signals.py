@@ -19,6 +19,8 @@ class Sample:
 
     ``measures`` has what rules look at, by metric, averaged over the replicas where a metric is of replicas; ``None``
     or not there: unknown, which is never zero.
+
+    ``failing``: replicas of the active revision end before they are ready, or soon after, and none is proved since.
     """
 
     at: float
@@ -32,6 +34,7 @@ class Sample:
     in_flight_seconds: float
     last_call: float | None = None
     measures: Mapping[str, float | None] = field(default_factory=dict)
+    failing: bool = False
 
 
 @dataclass(frozen=True)
