@@ -45,13 +45,13 @@ def state_from(message: Mapping[str, Any]) -> RunnerState:
 
 def sample_from(message: Mapping[str, Any]) -> LeaseSample | None:
     """``None`` for a heartbeat without figures."""
-    gpus = message.get("gpus")
-    rss = _optional(_count, "rss", message.get("rss"))
-    if gpus is None:
-        return LeaseSample(None, rss) if rss is not None else None
-    if not isinstance(gpus, list) or len(gpus) > GPUS:
-        raise ValueError("gpus that are no list")
-    return LeaseSample(tuple(_gpu_from(gpu) for gpu in gpus), rss)
+    sample = LeaseSample(
+        gpus=_optional(_gpus_from, "gpus", message.get("gpus")),
+        rss=_optional(_count, "rss", message.get("rss")),
+        cpu_seconds=_optional(_number, "cpu", message.get("cpu")),
+        cpu_at=_optional(_number, "cpu_at", message.get("cpu_at")),
+    )
+    return None if sample.gpus is None and sample.rss is None and sample.cpu_seconds is None else sample
 
 
 def log_piece_from(message: Mapping[str, Any]) -> tuple[list[str], int, int, bool]:
@@ -59,6 +59,12 @@ def log_piece_from(message: Mapping[str, Any]) -> tuple[list[str], int, int, boo
     lines = _lines(message.get("lines"), limit=100_000)
     following = _count("next", message.get("next"))
     return lines, following, _count("lost", message.get("lost", 0)), message.get("more") is True
+
+
+def _gpus_from(name: str, gpus: Any) -> tuple[GpuSample, ...]:
+    if not isinstance(gpus, list) or len(gpus) > GPUS:
+        raise ValueError(f"{name} that are no list")
+    return tuple(_gpu_from(gpu) for gpu in gpus)
 
 
 def _gpu_from(gpu: Any) -> GpuSample:

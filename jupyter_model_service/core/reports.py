@@ -62,10 +62,27 @@ class LeaseState:
 
 @dataclass(frozen=True)
 class LeaseSample:
-    """With each heartbeat that has figures; ``gpus`` is ``None`` when unknown."""
+    """With each heartbeat that has figures; ``None`` is unknown, and so is everything once the last heartbeat with
+    figures is seconds old: whoever keeps a sample notes when it came.
+
+    ``cpu_seconds`` is what the replica's whole process tree has used so far, those that have ended included. It only
+    grows while one runner lives. ``cpu_at`` is when that was read, in seconds since the runner's start: beats may come
+    late, and on a crowded machine only every fifth one has a new figure. A runner of an older version tells neither.
+    """
 
     gpus: tuple[GpuSample, ...] | None
     rss: int | None = None  # bytes, of the replica's whole process tree
+    cpu_seconds: float | None = None
+    cpu_at: float | None = None
+
+
+def cpu_percent(earlier: LeaseSample, later: LeaseSample) -> float | None:
+    """Percent of one core between two samples of one replica; ``None`` when unknown, or when the later one has no new
+    figure (then the one before still holds)."""
+    if earlier.cpu_seconds is None or earlier.cpu_at is None or later.cpu_seconds is None or later.cpu_at is None:
+        return None
+    passed, used = later.cpu_at - earlier.cpu_at, later.cpu_seconds - earlier.cpu_seconds
+    return 100.0 * used / passed if passed > 0 and used >= 0 else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ nothing of this package. ``PROTOCOL.md`` beside it is its specification. One thr
     Control     the listening socket, the handshakes, the lease
     Children    starts, reaps, signals and kills processes
     Overlay     the replica's own Python environment over the one that runs this file
-    OomWatch, GpuWatch, memory_of    figures
+    OomWatch, GpuWatch, Usage    figures
     Runner      the order of things: actions, start command, end
 
 It imports little on purpose: 40 ms until it listens and a few megabytes for each replica are part of the
@@ -572,8 +572,9 @@ def start_time(pid: int) -> Optional[int]:
     return int(fields[19]) if len(fields) > 19 else None
 
 
-def descendants(spared: Optional[int] = None) -> List[int]:
-    """Every living descendant of this process, from one look at /proc; ``spared`` and below are left out.
+def descendants(spared: Optional[int] = None, ended: bool = False) -> List[int]:
+    """Every living descendant of this process, from one look at /proc; ``spared`` and below are left out. ``ended``:
+    those, too, that nobody has waited for yet. A parent stands before its children.
 
     ``/proc/<pid>/task/<tid>/children`` would be less to read, but many kernels are built without it.
     """
@@ -585,7 +586,7 @@ def descendants(spared: Optional[int] = None) -> List[int]:
     for name in names:
         if name.isdigit():
             fields = stat_fields(int(name))
-            if len(fields) > 1 and fields[0] not in (b"Z", b"X"):
+            if len(fields) > 1 and (ended or fields[0] not in (b"Z", b"X")):
                 children.setdefault(int(fields[1]), []).append(int(name))
     found: List[int] = []
     waiting = [os.getpid()]
@@ -595,18 +596,6 @@ def descendants(spared: Optional[int] = None) -> List[int]:
                 found.append(pid)
                 waiting.append(pid)
     return found
-
-
-def memory_of(pids: Iterable[int]) -> Optional[int]:
-    """Resident bytes of these processes together; ``None`` where there is no /proc."""
-    if not os.path.exists("/proc/self/statm"):
-        return None
-    pages = 0
-    for pid in pids:
-        fields = read_small("/proc/%d/statm" % pid).split()
-        if len(fields) > 1:
-            pages += int(fields[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Child:
@@ -740,8 +729,9 @@ def signal_pid(pid: int, number: int) -> None:
         pass
 
 
-def reap(before: Callable[[int], None]) -> Iterable[Tuple[int, int]]:
-    """Collect every ended child. ``before`` sees a pid while it cannot be given to another process yet."""
+def reap(before: Callable[[int], None]) -> Iterable[Tuple[int, int, float]]:
+    """Collect every ended child: its pid, its status, and the CPU seconds of it and of all that it had waited for.
+    ``before`` sees a pid while it cannot be given to another process yet."""
     while True:
         try:
             if hasattr(os, "waitid"):
@@ -749,18 +739,84 @@ def reap(before: Callable[[int], None]) -> Iterable[Tuple[int, int]]:
                 if seen is None:
                     return
                 before(seen.si_pid)
-                pid, status = os.waitpid(seen.si_pid, 0)
+                pid, status, used = os.wait4(seen.si_pid, 0)
             else:  # macOS before Python 3.13
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     return
                 before(pid)
         except ChildProcessError:
             return
-        yield pid, status
+        yield pid, status, used.ru_utime + used.ru_stime
 
 
 # --- figures -------------------------------------------------------------------------------------------
+
+
+class CpuAccount:
+    """The CPU seconds of a tree of processes, from looks at those that live; it only grows.
+
+    The time of a process that has ended is in the account of the one that waited for it, so that processes that come
+    and go between two looks count as well. Two things need care. One that ends during a look may be in no account:
+    what is missing then comes with the next look. And where a parent ignores SIGCHLD the kernel drops the time: what
+    was counted of such a process must not be taken off what others do later, so a fall is made good by the next look
+    only.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._seen: Dict[Any, Tuple[float, float]] = {}
+        self._missing = 0.0
+
+    def look(self, seen: Dict[Any, Tuple[float, float]], ended: float) -> None:
+        """``seen``: of each process its own seconds and those of all that it waited for; a parent must have been read
+        before its children, or one that ends between the two counts twice: 1,000 s of a worker's life as the work of
+        one second. ``ended``: of our own children that were waited for since the last look."""
+        own_gain = 0.0
+        found = ended
+        for key, (own, waited) in seen.items():
+            own_before, waited_before = self._seen.pop(key, (0.0, 0.0))
+            own_gain += max(0.0, own - own_before)
+            found += waited - waited_before
+        gone = sum(own + waited for own, waited in self._seen.values())
+        new = found - gone - self._missing
+        self._missing = min(gone, -new) if new < 0 else 0.0
+        self._seen = seen
+        self.total += own_gain + max(0.0, new)
+
+
+class Usage:
+    """Memory and CPU time of all descendants, by /proc; ``None`` where there is none."""
+
+    def __init__(self) -> None:
+        self.rss: Optional[int] = None
+        self.cpu: Optional[float] = None
+        self.at = 0.0  # monotonic, of the last look
+        self._account = CpuAccount()
+        self._ended = 0.0
+        self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
+        self._page = os.sysconf("SC_PAGE_SIZE")
+
+    def ended(self, seconds: float) -> None:
+        """A child of ours was waited for; what it and those that it waited for had used."""
+        self._ended += seconds
+
+    def look(self, spared: Optional[int]) -> None:
+        if not os.path.exists("/proc/self/stat"):
+            return
+        self.at = time.monotonic()
+        pages = 0
+        seen: Dict[Any, Tuple[float, float]] = {}
+        for pid in descendants(spared, ended=True):
+            fields = stat_fields(pid)
+            if len(fields) > 21:
+                own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+                seen[pid, fields[19]] = (own * self._tick, waited * self._tick)
+                pages += int(fields[21])
+        self._account.look(seen, self._ended)
+        self._ended = 0.0
+        self.rss = pages * self._page
+        self.cpu = self._account.total
 
 
 class OomWatch:
@@ -1375,8 +1431,8 @@ class Runner:
         self.stop_deadline: Optional[float] = None
         self.clear_deadline: Optional[float] = None
         self.leaving = False
-        self._memory: Optional[int] = None
-        self._beats_until_memory = 0
+        self.usage = Usage()
+        self._beats_until_usage = 0
         self._signals: Set[int] = set()
 
     # - life -
@@ -1425,7 +1481,9 @@ class Runner:
         for number in caught.intersection(FORWARDED):
             if self.model is not None:
                 self._signal(number)
-        for pid, status in reap(self._before_reaping):
+        for pid, status, used in reap(self._before_reaping):
+            if self.gpus is None or pid != self.gpus.pid:
+                self.usage.ended(used)
             self._reaped(pid, status)
 
     def _prepare(self) -> None:
@@ -1689,14 +1747,19 @@ class Runner:
         self.loop.after("oom", 1.0, self._watch_memory)
 
     def sample(self) -> Dict[str, Any]:
-        self._beats_until_memory -= 1
-        if self._beats_until_memory < 0:
+        self._beats_until_usage -= 1
+        usage = self.usage
+        if self._beats_until_usage < 0:
             began = time.monotonic()
-            spared = self.gpus.pid if self.gpus else None
-            self._memory = memory_of(descendants(spared))
+            usage.look(self.gpus.pid if self.gpus else None)
             # A look at a machine with thousands of processes costs 10 ms and more: then only every fifth beat.
-            self._beats_until_memory = 4 if time.monotonic() - began > 0.002 else 0
-        return {"gpus": self.gpus.latest() if self.gpus else None, "rss": self._memory}
+            self._beats_until_usage = 4 if time.monotonic() - began > 0.002 else 0
+        return {
+            "gpus": self.gpus.latest() if self.gpus else None,
+            "rss": usage.rss,
+            "cpu": round(usage.cpu, 3) if usage.cpu is not None else None,
+            "cpu_at": round(usage.at - self.started_at, 3) if usage.cpu is not None else None,
+        }
 
     def changed(self) -> None:
         try:

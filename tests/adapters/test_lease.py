@@ -459,6 +459,7 @@ STATE = b'{"t": "state", "phase": "loading"}\n'
         b'{"t": "state", "phase": "exited", "exit": {"stage": "x"}}\n',
         b'{"t": "state", "phase": "exited", "exit": {"stage": "serve", "tail": [5]}}\n',
         b'{"t": "beat", "rss": "big"}\n',
+        b'{"t": "beat", "cpu": -1.0}\n',
         b'{"t": "beat", "gpus": [{"uuid": "x"}]}\n',
         b'{"t": "beat", "gpus": %s}\n' % json.dumps([{}] * 100).encode(),
         b"not json\n",
@@ -530,5 +531,8 @@ def test_messages_become_plain_data():
     )
     assert sample_from(message) == LeaseSample((GpuSample("GPU-1", 100.0, 5, 9),), 7)
     assert sample_from({"t": "beat", "gpus": None, "rss": None}) is None
+    of_today = {"t": "beat", "gpus": None, "rss": 7, "cpu": 12.5, "cpu_at": 60.0}
+    assert sample_from(of_today) == LeaseSample(None, 7, 12.5, 60.0)
+    assert sample_from({**of_today, "rss": None}) == LeaseSample(None, None, 12.5, 60.0)
     state = state_from({"t": "state", "phase": "preparing", "action": 1, "actions": 2, "label": "x" * 9999})
     assert (state.action, state.actions, len(state.label)) == (1, 2, 2000)

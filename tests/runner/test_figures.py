@@ -106,6 +106,78 @@ def test_memory_of_the_whole_tree_is_reported(start_runner):
     assert beat["rss"] < 200_000_000
 
 
+BURN = "import time\nwhile time.process_time() < {seconds}: pass"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_cpu_time_of_those_that_have_ended_counts(start_runner, tmp_path):
+    """Ten children that live shorter than a beat, one of them left to the runner to wait for, and the model itself."""
+    short = tmp_path / "short.py"
+    short.write_text(BURN.format(seconds=0.1))
+    code = f"""
+import os, subprocess, sys, time
+for _ in range(9):
+    subprocess.run([sys.executable, {str(short)!r}], check=True)
+if os.fork() == 0:
+    os.execv('/bin/sh', ['sh', '-c', f'{{sys.executable}} {short} & exit 0'])
+os.wait()
+{BURN.format(seconds=0.4)}
+print('used', sum(os.times()[:4]), flush=True)
+time.sleep(60)
+"""
+    runner = start_runner([sys.executable, "-c", code])
+    lease = runner.lease()
+    before, line = -1.0, ""
+    while not line:
+        beat = lease.until("beat")
+        assert beat["cpu"] >= before
+        before = beat["cpu"]
+        line = next((each for each in lease.logs()[0] if each.startswith("used")), "")
+    used = float(line.split()[1]) + 0.1  # the orphan's, which the model cannot know
+    assert used > 1.3
+    beat = lease.until("beat", lambda m: m["cpu"] > used - 0.05)
+    assert beat["cpu"] < used + 0.3  # starting the orphan and its shell costs, too
+    later = lease.until("beat", lambda m: m["cpu_at"] > beat["cpu_at"])
+    assert later["cpu"] - beat["cpu"] < 0.3  # it sleeps: nothing that has ended is counted again
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_time_that_the_kernel_drops_hides_no_later_work(start_runner, tmp_path):
+    """A server that ignores SIGCHLD loses its workers' time: what was counted stays, and what comes is on top."""
+    worker = tmp_path / "worker.py"
+    worker.write_text("open('burnt', 'w')\n".join([BURN.format(seconds=1.0) + "\n", "time.sleep(60)\n"]))
+    code = f"""
+import os, signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+worker = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, {str(worker)!r}])
+while not os.path.exists('counted'): time.sleep(0.02)
+os.kill(worker, signal.SIGKILL)
+while os.path.exists(f'/proc/{{worker}}'): time.sleep(0.02)
+open('gone', 'w')
+while not os.path.exists('on'): time.sleep(0.02)
+{BURN.format(seconds=0.5)}
+time.sleep(60)
+"""
+    runner = start_runner([sys.executable, "-c", code])
+    work = tmp_path / "work"
+    lease = runner.lease()
+    lease.until("beat", lambda m: m["cpu"] >= 1.0 and (work / "burnt").exists())
+    counted = lease.until("beat")["cpu"]
+    (work / "counted").touch()
+    lease.until("beat", lambda m: (work / "gone").exists())
+    for _ in range(3):
+        assert lease.until("beat")["cpu"] >= counted
+    (work / "on").touch()
+    lease.until("beat", lambda m: m["cpu"] > counted + 0.4)
+
+
+def test_without_proc_use_is_unknown(start_runner, run_file, tmp_path):
+    copy = tmp_path / "runner.py"
+    copy.write_text(run_file.read_text().replace('"/proc/self/stat"', '"/nowhere/self/stat"'))
+    beat = start_runner(["sleep", "60"], script=copy).lease().until("beat")
+    assert (beat["rss"], beat["cpu"], beat["cpu_at"]) == (None, None, None)
+
+
 def write_group(tmp_path, version: int, kills: int) -> None:
     folder = tmp_path / "root" / ("memory/jobs/a" if version == 1 else "jobs/a")
     folder.mkdir(parents=True, exist_ok=True)

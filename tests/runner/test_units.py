@@ -103,3 +103,62 @@ def test_labels_are_short_and_on_one_line():
     assert len(label) == 200
     assert runner.label_of("mkdir", {"path": "x y"}) == "mkdir x y"
     assert runner.label_of("log", {}) == "log"
+
+
+class Tree:
+    """Processes that work, multiply and end, while an account reads them one by one, parents first."""
+
+    def __init__(self) -> None:
+        self.own: dict[int, int] = {}
+        self.waited: dict[int, int] = {}
+        self.parent: dict[int, int] = {}
+        self.used = 0
+        self.ended = 0  # of our own children, since the last look
+        self.born = 0
+
+    def act(self, kind: str, which: int, much: int) -> None:
+        pids = [0, *self.own]
+        pid = pids[which % len(pids)]
+        if kind == "born":
+            self.born += 1
+            self.own[self.born], self.waited[self.born], self.parent[self.born] = 0, 0, pid
+        elif pid and kind == "works":
+            self.own[pid] += much
+            self.used += much
+        elif pid and kind == "ends":
+            for child in [c for c, p in self.parent.items() if p == pid]:
+                self.parent[child] = 0  # we are the subreaper
+            del_own, parent = self.own.pop(pid) + self.waited.pop(pid), self.parent.pop(pid)
+            if parent:
+                self.waited[parent] += del_own
+            else:
+                self.ended += del_own
+
+    def below(self, pid: int = 0) -> list[int]:
+        return [each for c, p in self.parent.items() if p == pid for each in (c, *self.below(c))]
+
+
+actions = st.lists(
+    st.tuples(st.sampled_from(["born", "works", "ends"]), st.integers(0, 9), st.integers(0, 1000)), max_size=5
+)
+
+
+@given(st.lists(st.tuples(actions, st.lists(actions, max_size=6)), max_size=12))
+def test_cpu_time_is_never_counted_twice_nor_lost(rounds):
+    """Whatever happens between the readings of one look: the account is never above the truth, never falls, and has
+    everything two looks after the tree has come to rest."""
+    tree, account = Tree(), runner.CpuAccount()
+    for between, during in [*rounds, ([], []), ([], [])]:
+        for action in between:
+            tree.act(*action)
+        before, waits = account.total, iter(during)
+        ended, tree.ended = tree.ended, 0
+        seen = {}
+        for pid in tree.below():
+            if pid in tree.own:
+                seen[pid] = (tree.own[pid], tree.waited[pid])
+            for action in next(waits, ()):
+                tree.act(*action)
+        account.look(seen, ended)
+        assert before <= account.total <= tree.used
+    assert account.total == tree.used
