@@ -13,9 +13,8 @@ import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from ..core.backoff import Retry
 from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
 from ..core.revision import Kept, Revision
@@ -25,14 +24,11 @@ from ..ports import Definitions, GivenDefinition, ServiceRecord
 from .bus import Bus
 from .controller import Controller
 from .copying import Copying
-from .holding import held_beside
-from .journal import Journal
 from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
 from .requests import RevisionChange, make_revision
 from .state import Parts, Preparing, Service
-
-T = TypeVar("T")
+from .turns import Turns, public_as
 
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
 
@@ -45,10 +41,6 @@ def _before(service: Service) -> int | None:
     return next((number for number in reversed(record.former) if number in service.revisions), None)
 
 
-def _public(service: Service, wanted: bool | None) -> bool:
-    return service.record.public if wanted is None else wanted
-
-
 class Commands:
     def __init__(
         self,
@@ -56,31 +48,22 @@ class Commands:
         definitions: Definitions,
         controller: Controller,
         ledger: Ledger,
-        journal: Journal,
         keeping: Keeping,
+        turns: Turns,
         bus: Bus,
     ) -> None:
         self._parts = parts
         self._definitions = definitions
         self._controller = controller
         self._ledger = ledger
-        self._journal = journal
         self._keeping = keeping
+        self._turns = turns
         self._bus = bus
-        self._turn = keeping.turn
-        self._begun: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Until the commands that have begun are finished; those that still copy files are given up."""
         self._keeping.close()
-        if self._begun:
-            await asyncio.wait(self._begun)
-
-    def find(self, owner: str, name: str) -> Service:
-        service = self._controller.services.get((owner, name))
-        if service is None:
-            raise NotFound(f"There is no service {owner}/{name}.")
-        return service
+        await self._turns.finished()
 
     async def validate(self, folder: str, given: GivenDefinition | None = None) -> tuple[Definition, Sequence[Problem]]:
         """Everything that :meth:`create` would check of a folder alone."""
@@ -94,24 +77,24 @@ class Commands:
     ) -> Service:
         if change.folder is None:
             raise InvalidRequest("A service needs a model folder.")
-        self._check_replicas(replicas)
+        self._turns.check_replicas(replicas)
         if name is not None:
             check_service_name(name)
         folder = change.folder
         copying = Copying(f"{owner}/{name}", folder, self._parts.clock, self._bus)
         definition, _ = await self._definitions.load(folder, change.definition)
         revision = make_revision(change, None, 1, folder, definition, self._parts.clock.now())
-        self._allowed(revision, owner, public, replicas)
+        self._turns.allowed(revision, owner, public, replicas)
         would_be = name if name is not None else service_name_from(definition.name)
-        self._check_free(owner, would_be)
+        self._turns.check_free(owner, would_be)
         copying.key = f"{owner}/{would_be}"
         service_id = uuid.uuid4().hex
 
         async def body(kept: Kept, definition: Definition) -> Service:
             first = replace(revision, kept=kept, definition=definition)
-            not_enforced = self._allowed(first, owner, public, replicas)
+            not_enforced = self._turns.allowed(first, owner, public, replicas)
             chosen = name if name is not None else service_name_from(definition.name)
-            self._check_free(owner, chosen)
+            self._turns.check_free(owner, chosen)
             record = ServiceRecord(
                 id=service_id,
                 owner=owner,
@@ -128,39 +111,39 @@ class Commands:
             service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
             count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._told(service, "service.created", f"created from {first.folder} with {count}{unkept(kept)}")
+            self._turns.told(service, "service.created", f"created from {first.folder} with {count}{unkept(kept)}")
             return service
 
         async def keep() -> Service:
             async with self._keeping.kept(service_id, owner, revision, copying) as kept:
                 of_copy, _ = await self._definitions.load(folder, change.definition, kept)
-                async with self._turn:
+                async with self._turns.turn:
                     copying.decided = True
                     return await body(kept, of_copy)
 
-        return await self._begin(keep(), copying)
+        return await self._turns.begin(keep(), copying)
 
     async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Service:
         """Roll over to a new revision; ``public`` alone makes none."""
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
         if change.empty and public is not None:
-            return await self._in_turn(self._set_public(service, public))
+            return await self._turns.in_turn(self._set_public(service, public))
 
         def history(line: str) -> None:
             if not service.deleting:
-                self._told(service, "service.copying", line)
+                self._turns.told(service, "service.copying", line)
 
         copying = Copying(service.key, "", self._parts.clock, self._bus, history)
 
         async def body(number: int, folder: str, kept: Kept, definition: Definition) -> Service:
-            self._check_there(service)
+            self._turns.check_there(service)
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             revision = replace(made, kept=kept)
-            self._allowed_for(service, revision, public)
+            self._turns.allowed_for(service, revision, public)
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             await self._activate(service, revision, public)
-            self._told(service, "service.updated", f"updated to revision {number}{unkept(kept)}")
+            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}")
             await self._keeping.drop_old(service)
             return service
 
@@ -169,18 +152,18 @@ class Commands:
             folder = copying.folder = change.folder if change.folder is not None else service.active.folder
             definition, _ = await self._definitions.load(folder, change.definition)
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
-            self._allowed_for(service, made, public)
+            self._turns.allowed_for(service, made, public)
             async with self._keeping.kept(service.id, owner, made, copying) as kept:
                 of_copy, _ = await self._definitions.load(folder, change.definition, kept)
-                async with self._turn:
+                async with self._turns.turn:
                     copying.decided = True
                     return await body(number, folder, kept, of_copy)
 
-        return await self._begin(self._alone(service, prepare), copying)
+        return await self._turns.begin(self._alone(service, prepare), copying)
 
     async def _alone(self, service: Service, prepare: Callable[[Preparing], Coroutine[Any, Any, Service]]) -> Service:
         """One revision of a service is prepared at a time, and given up when something else becomes of the service."""
-        self._check_there(service)
+        self._turns.check_there(service)
         if service.preparing is not None:
             raise Conflict(
                 f"Revision {service.preparing.number} of service {service.key} is being copied: update again when it "
@@ -209,7 +192,7 @@ class Commands:
     async def rollback(self, owner: str, name: str, number: int | None) -> Service:
         """Make a kept revision active again; without a number the one that was fully up before the active one. One
         that never came up, or that was gone back from, is nothing to go back to unless it is named."""
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
 
         async def body() -> Service:
             active = service.record.active
@@ -232,15 +215,15 @@ class Commands:
             await self._activate(service, service.revisions[chosen], None)
             self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
             message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}"
-            self._told(service, "service.rolled_back", message)
+            self._turns.told(service, "service.rolled_back", message)
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     async def scale(self, owner: str, name: str, replicas: int) -> Service:
         """A failed service stays failed, and its note says so: it is for its owner to try again."""
-        service = self.find(owner, name)
-        self._check_replicas(replicas)
+        service = self._turns.find(owner, name)
+        self._turns.check_replicas(replicas)
 
         def change(record: ServiceRecord) -> ServiceRecord:
             note = STAYS_FAILED.format(replicas) if record.error is not None else record.note
@@ -248,61 +231,61 @@ class Commands:
 
         async def body() -> Service:
             if replicas > service.record.replicas and service.record.running:
-                self._allowed_for(service, service.active, replicas=replicas)
-            await self._want(service, change)
+                self._turns.allowed_for(service, service.active, replicas=replicas)
+            await self._turns.want(service, change)
             count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._told(service, "service.scaled", f"scaled to {count}")
+            self._turns.told(service, "service.scaled", f"scaled to {count}")
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     async def restart(self, owner: str, name: str) -> Service:
         """Replace every replica, new ones ready before old ones drain; a failed service is tried again."""
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
 
         async def body() -> Service:
             if not service.record.running:
                 raise Conflict(f"Service {service.key} is stopped: start it instead.")
             now = self._parts.clock.now()
-            self._allowed_for(service, service.active, replicas=service.record.replicas)
-            await self._want(service, lambda record: replace(record, error=None, note=None, restarted_at=now))
+            self._turns.allowed_for(service, service.active, replicas=service.record.replicas)
+            await self._turns.want(service, lambda record: replace(record, error=None, note=None, restarted_at=now))
             for replica in service.replicas.values():
                 replica.outdated = True
-            self._try_again(service, service.record.active)
-            self._told(service, "service.restarted", "restarted")
+            self._turns.try_again(service, service.record.active)
+            self._turns.told(service, "service.restarted", "restarted")
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     async def stop(self, owner: str, name: str) -> Service:
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
 
         async def body() -> Service:
-            await self._want(service, lambda record: replace(record, running=False, error=None, note=None))
+            await self._turns.want(service, lambda record: replace(record, running=False, error=None, note=None))
             self._give_up_preparing(service, "it was stopped")
-            self._told(service, "service.stopped", "stopped")
+            self._turns.told(service, "service.stopped", "stopped")
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     async def start(self, owner: str, name: str) -> Service:
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
 
         async def body() -> Service:
-            self._allowed_for(service, service.active, replicas=service.record.replicas)
-            await self._want(service, lambda record: replace(record, running=True, error=None, note=None))
-            self._try_again(service, service.record.active)
-            self._told(service, "service.started", "started")
+            self._turns.allowed_for(service, service.active, replicas=service.record.replicas)
+            await self._turns.want(service, lambda record: replace(record, running=True, error=None, note=None))
+            self._turns.try_again(service, service.record.active)
+            self._turns.told(service, "service.started", "started")
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     async def delete(self, owner: str, name: str) -> Service:
         """Gone from the store and from the routing table at once; the replicas end within seconds."""
-        service = self.find(owner, name)
+        service = self._turns.find(owner, name)
 
         async def body() -> Service:
-            self._check_there(service)
+            self._turns.check_there(service)
             await self._keeping.removed(service)
             service.deleting = True
             self._give_up_preparing(service, "it was deleted")
@@ -311,37 +294,19 @@ class Commands:
             self._controller.touch(service)
             return service
 
-        return await self._in_turn(body())
+        return await self._turns.in_turn(body())
 
     # --- inside ---
 
-    async def _in_turn(self, body: Coroutine[Any, Any, T]) -> T:
-        async def take() -> T:
-            async with self._turn:
-                return await body
-
-        return await self._begin(take())
-
-    async def _begin(self, work: Coroutine[Any, Any, T], copying: Copying | None = None) -> T:
-        task = asyncio.get_running_loop().create_task(work)
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if copying is not None and not copying.decided:
-                task.cancel()  # nobody waits for it any more, and nobody would be told of what comes of it
-            raise
-
     async def _set_public(self, service: Service, public: bool) -> Service:
         if public:
-            self._allowed_for(service, service.active, public)
-        await self._want(service, lambda record: replace(record, public=public))
-        self._told(service, "service.updated", "made public" if public else "made private")
+            self._turns.allowed_for(service, service.active, public)
+        await self._turns.want(service, lambda record: replace(record, public=public))
+        self._turns.told(service, "service.updated", "made public" if public else "made private")
         return service
 
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
-        not_enforced = self._allowed_for(service, revision, public)
+        not_enforced = self._turns.allowed_for(service, revision, public)
 
         def change(record: ServiceRecord) -> ServiceRecord:
             return replace(
@@ -350,66 +315,11 @@ class Commands:
                 error=None,
                 note=None,
                 restarted_at=None,
-                public=_public(service, public),
+                public=public_as(service, public),
             )
 
-        await self._ledger_accepts(service, change)
+        await self._turns.ledger_accepts(service, change)
         service.revisions[revision.number] = revision
         service.record = change(service.record)
         service.not_enforced = not_enforced
-        self._try_again(service, revision.number)
-
-    async def _want(self, service: Service, change: Callable[[ServiceRecord], ServiceRecord]) -> None:
-        """Write, then change."""
-        await self._ledger_accepts(service, change)
-        service.record = change(service.record)
-
-    async def _ledger_accepts(self, service: Service, change: Callable[[ServiceRecord], ServiceRecord]) -> None:
-        """The plan may change the record while the store writes: the caller then applies ``change`` to what is there,
-        and what comes of that is written once more."""
-        self._check_there(service)
-        before = service.record
-        await self._ledger.commit(lambda: self._parts.store.save_service(change(before)))
-        if service.record != before:
-            self._ledger.service_changed(service.id, lambda: service.record)
-
-    def _try_again(self, service: Service, revision: int) -> None:
-        """Former failures count no longer."""
-        service.holes = service.owed = 0
-        service.retries[revision] = Retry(ever_ready=revision == service.record.stable)
-
-    def _told(self, service: Service, kind: str, message: str) -> None:
-        self._journal.add(service, kind, message)
-        self._controller.touch(service)
-
-    def _check_there(self, service: Service) -> None:
-        if service.deleting:
-            raise Conflict(f"Service {service.key} is being deleted.")
-
-    def _allowed(
-        self, revision: Revision, owner: str, public: bool, replicas: int, besides: Service | None = None
-    ) -> tuple[str, ...]:
-        """Raises ``InvalidRequest`` for what the owner may not have beside her other services; what is not enforced."""
-        held = held_beside(self._controller.services.values(), owner, besides)
-        check = self._parts.launcher.check
-        return tuple(check(revision, owner=owner, public=public, replicas=replicas, held=held))
-
-    def _allowed_for(
-        self, service: Service, revision: Revision, public: bool | None = None, *, replicas: int | None = None
-    ) -> tuple[str, ...]:
-        """As it is now, or with so many replicas. One that does not run is looked at when it is started."""
-        count = replicas if replicas is not None else service.record.replicas if service.record.running else 0
-        return self._allowed(revision, service.record.owner, _public(service, public), count, service)
-
-    def _check_free(self, owner: str, name: str) -> None:
-        there = self._controller.services.get((owner, name))
-        if there is None:
-            return
-        if there.deleting:
-            raise Conflict(f"Service {there.key} is being deleted: try again in a few seconds, or give another name.")
-        raise Conflict(f"Service {there.key} exists already: update it to change it, or give another name.")
-
-    def _check_replicas(self, replicas: int) -> None:
-        most = self._parts.settings.max_replicas
-        if not 0 <= replicas <= most:
-            raise InvalidRequest(f"A service can have 0 to {most} replicas, not {replicas}.")
+        self._turns.try_again(service, revision.number)

@@ -34,6 +34,7 @@ from .requests import RevisionChange
 from .settings import EngineSettings
 from .state import Parts, Replica, Service
 from .tasks import Tasks, within
+from .turns import Turns
 from .views import ServiceView, service_view
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,9 @@ class Engine:
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
         self._controller.on_removed = self._keeping.forget
+        self._turns = Turns(self._parts, self._controller, self._ledger, self._journal, self._keeping.turn)
         self._commands = Commands(
-            self._parts, definitions, self._controller, self._ledger, self._journal, self._keeping, self._bus
+            self._parts, definitions, self._controller, self._ledger, self._keeping, self._turns, self._bus
         )
 
     # --- life ---
@@ -141,12 +143,12 @@ class Engine:
         return sorted(found, key=lambda view: view.key)
 
     def service(self, owner: str, name: str) -> ServiceView:
-        return self._view(self._commands.find(owner, name))
+        return self._view(self._turns.find(owner, name))
 
     async def inspect(self, owner: str, name: str) -> ServiceView:
         """Like :meth:`service`, and what changed in its folder since, if that is found out within half a second."""
-        changed = await self._keeping.changed(self._commands.find(owner, name))
-        view = self._view(self._commands.find(owner, name))
+        changed = await self._keeping.changed(self._turns.find(owner, name))
+        view = self._view(self._turns.find(owner, name))
         if changed is None:
             return view
         told = list(changed.names)
@@ -160,7 +162,7 @@ class Engine:
     ) -> Sequence[tuple[str, EventRecord]]:
         """The newest ``limit`` events after id ``after``, oldest first, with their ``owner/name``."""
         if owner is not None and name is not None:
-            chosen = [self._commands.find(owner, name)]
+            chosen = [self._turns.find(owner, name)]
         else:
             chosen = [s for s in self._services() if owner in (None, s.record.owner)]
         found: dict[int, tuple[str, EventRecord]] = {}
@@ -174,7 +176,7 @@ class Engine:
         self, owner: str, name: str, replica: str | None = None, after: int = 0, limit: int = 1000
     ) -> tuple[str, Sequence[str], int, int]:
         """``(replica, lines, next cursor, lines lost)``; without ``replica`` of the one that tells most."""
-        service = self._commands.find(owner, name)
+        service = self._turns.find(owner, name)
         there = service.replicas.get(replica) if replica is not None else _most_telling(service)
         if there is not None and there.lease is not None and there.lease_open:
             asked = there.lease.logs(after, limit)

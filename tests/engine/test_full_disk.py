@@ -136,10 +136,10 @@ def test_what_comes_too_late_for_a_removed_service_is_dropped() -> None:
         await removal
         assert (stage.disk.replicas, stage.engine.store_error) == ({}, None)
         assert await ledger.flush()
-        await stage.engine._commands._in_turn(_deleted(stage))
+        await stage.engine._turns.in_turn(_deleted(stage))
 
     async def _deleted(stage: Stage) -> None:
-        service = stage.engine._commands.find(OWNER, NAME)
+        service = stage.engine._turns.find(OWNER, NAME)
         service.deleting = True
         stage.engine._controller.unpublish(service)
         stage.engine._controller.touch(service)

@@ -268,7 +268,7 @@ def test_what_is_being_kept_survives_the_deletion_of_another_service() -> None:
         stage.definitions.put("/other", definition("other"))
         other = RevisionChange(folder="/other")
         await stage.engine.create(OWNER, change=other, name="other", replicas=0)
-        async with stage.engine._commands._turn:
+        async with stage.engine._turns.turn:
             updating = asyncio.ensure_future(stage.engine.update(OWNER, NAME, change=AGAIN))
             await stage.until(lambda: (stage.view.id, 2) in stage.shelf.kept)
             stage.engine._keeping.collect()
