@@ -243,12 +243,18 @@ class _Installation:
             client = docker.APIClient(**{**kwargs, "timeout": 5})
             with contextlib.closing(client):
                 facts: Mapping[str, Any] = client.inspect_network(name)
-                return facts
         except docker.errors.NotFound:
             raise WrongSetting(f'the Docker engine has no network "{name}": docker network create {name}.') from None
         except Exception as error:  # an engine that is not up yet must not keep the Hub from its start
             self._note(f"the Docker engine does not answer now, so the network {name} was not looked at ({error}).")
             return {}
+        if facts.get("Driver") == "bridge" and (facts.get("Options") or {}).get(_ICC, "true").lower() != "false":
+            self._note(
+                f"containers in the network {name} reach each other, so a replica of one user can call another's model "
+                f"past the token: make the network with --opt {_ICC}=false, or, where Hub or gateway are containers in "
+                "it, set the two rules of the administrator's guide."
+            )
+        return facts
 
     def _default_address(self, network: Mapping[str, Any]) -> str:
         """This machine's own address in the network; in a container, the name by which others there find it."""
@@ -346,6 +352,7 @@ def _is_own(address: str) -> bool:
 
 
 _NO_NETWORKS = ("host", "none", "default")
+_ICC = "com.docker.network.bridge.enable_icc"
 
 
 # --- files -------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ from jupyter_model_service.hub.limits import NamedServerLimit
 from jupyter_model_service.hub.site_config import SiteConfig
 from jupyter_model_service.hub.spawner import ModelServiceMixin
 
+from .deployment import PREFIX, TEST_LABEL
+
 MANAGE = "custom:model-service:manage"
 INVOKE = "custom:model-service:invoke"
 
@@ -507,6 +509,28 @@ def test_a_network_that_is_not_there_is_refused(do: Callable[..., Any], docker_e
     del c.DockerSpawner["client_kwargs"]
     with pytest.raises(SystemExit, match="docker network create jmstest-no-such"):
         do(c, network="jmstest-no-such")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({}, True), ({"enable_icc": "true"}, True), ({"enable_icc": "false"}, False)]
+)
+def test_it_is_said_when_containers_of_the_network_reach_each_other(
+    do: Callable[..., Any], docker_engine: Any, network: Any, options: dict[str, str], told: bool
+) -> None:
+    """Two users' replicas are neighbours there, and a model's own port asks for no token."""
+    c = a_site()
+    c.DockerSpawner.client_kwargs = {}
+    made = docker_engine.networks.create(
+        f"{PREFIX}{network.session}-icc",
+        driver="bridge",
+        labels={TEST_LABEL: network.session},
+        options={f"com.docker.network.bridge.{name}": value for name, value in options.items()},
+    )
+    try:
+        notes = do(c, network=made.name).notes
+    finally:
+        made.remove()
+    assert any("past the token" in note and "enable_icc=false" in note for note in notes) is told
 
 
 def test_the_address_is_the_hosts_in_that_network(do: Callable[..., Any], network: Any) -> None:
