@@ -189,7 +189,7 @@ class Call(Exchange):
 
     def _in_vain(self, waited: float) -> Refusal:
         endpoint = self.endpoint
-        if self._failure is Failure.DIED:
+        if self._failure in (Failure.DIED, Failure.BROKEN):
             return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
         if endpoint is None:
             return self._not_found()
@@ -202,14 +202,15 @@ class Call(Exchange):
     # --- time limits ---------------------------------------------------------------------------------------
 
     def check_time(self, now: float) -> None:
-        """Called at every tick. Connecting and asking for a token are bounded where they are awaited."""
+        """Called at every tick. Connecting and asking for a token are bounded where they are awaited, and the hold of
+        an answer by its own timer."""
         if self._waits_since is not None:
             if now - self._waits_since > self.serving.queue_timeout:
                 refusal = self._in_vain(now - self._waits_since)
                 self._leave_queue()
                 self.refuse(refusal)
             return
-        if self.connection is None or now - self.touched <= self._limit():
+        if self.connection is None or self._hold is not None or now - self.touched <= self._limit():
             return
         self.drop_connection()
         if self.bridged or (self.answered and self.down.stuck):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..core.balance import ejection
 from ..core.definition import Serving
-from ..core.forwarding import Failure, Retry, answer_head, informational_head, may_retry, request_head
+from ..core.forwarding import Failure, Retry, answer_head, held_bytes, informational_head, may_retry, request_head
 from ..core.message import AnswerHead, Refusal, RequestHead
 from ..core.routing import Backend, Endpoint
 from . import answers
@@ -32,13 +32,16 @@ _REPLICA_TROUBLE = frozenset({502, 503, 504})
 
 
 class Exchange(abc.ABC):
-    """``touched`` is when something last moved; the front compares it with :meth:`Call.limit` at every tick."""
+    """``touched`` is when something last moved; the front compares it with :meth:`Call.limit` at every tick.
+
+    ``answered``: some of a final answer went out, so that the call can be sent to no other replica any more.
+    """
 
     __slots__ = (
-        "_answer", "_chunked", "_connects", "_continued", "_deaths", "_fresh", "_keep", "_out", "answered",
-        "backend", "body", "bridged", "connection", "desk", "done", "down", "endpoint", "first_byte", "head",
-        "peer", "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched", "tried",
-        "wants_upgrade",
+        "_answer", "_chunked", "_connects", "_continued", "_deaths", "_due", "_fresh", "_hold", "_keep", "_out",
+        "answered", "backend", "body", "bridged", "connection", "desk", "done", "down", "endpoint", "first_byte",
+        "head", "peer", "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched",
+        "tried", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -66,6 +69,8 @@ class Exchange(abc.ABC):
         self._chunked = self._keep = self._continued = self._fresh = False
         self._connects = self._deaths = 0
         self._out: list[bytes] = []
+        self._due = 0  # bytes of the body without which nothing of the answer goes out yet
+        self._hold: asyncio.TimerHandle | None = None  # ends the wait for them
 
     # --- given by Call -------------------------------------------------------------------------------
 
@@ -172,6 +177,7 @@ class Exchange(abc.ABC):
         if self.connection is not None:
             self.connection.abort()
             self.connection = None
+        self._drop_answer()
 
     # --- from the replica ------------------------------------------------------------------------------
 
@@ -180,34 +186,65 @@ class Exchange(abc.ABC):
             self._out.append(informational_head(answer))
 
     def on_answer(self, answer: AnswerHead) -> None:
-        backend = self.backend
-        if backend is None:
+        if self.backend is None:
             return
-        self.first_byte = monotonic()
-        if answer.status in _REPLICA_TROUBLE and self.endpoint is not None:
-            self._count_failure(refused=False)
-        else:
-            backend.failures = 0
         keep = self.head.keep_alive and self.body.done and not self.down.front.stopping
-        replica = backend.replica.encode() if self.endpoint is not None else None
+        replica = None
+        if self.endpoint is not None:
+            replica = self.backend.replica.encode()
+            self._due = held_bytes(answer, to_head=self.to_head, most=self.down.front.settings.held_answer)
         start, self._chunked, self._keep = answer_head(
             answer, version=self.head.version, keep_alive=keep, request_id=self.request_id, replica=replica
         )
         if self.to_head or answer.status in _NO_BODY:
             self._chunked = False
         self._answer = answer
-        self.answered = True
-        self.body.forget()
         self._out.append(start)
 
     def on_body(self, piece: bytes) -> None:
         self._out.append(chunk(piece) if self._chunked else piece)
+        if self._due:
+            self._due -= len(piece)
 
     def on_flush(self) -> None:
-        if self._out:
-            out, self._out = self._out, []
-            self.touched = monotonic()
-            self.down.write(out)
+        if not self._due:
+            self._pass_on()
+        elif self._hold is None:
+            self._hold = asyncio.get_running_loop().call_later(self.down.front.settings.held_time, self._held_long)
+
+    def _held_long(self) -> None:
+        self._due = 0
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._end_hold()
+        if not self._out:
+            return
+        self.touched = now = monotonic()
+        answer, backend = self._answer, self.backend
+        if answer is not None and backend is not None and not self.answered:
+            self.answered = True
+            self.first_byte = now
+            self.body.forget()
+            if answer.status in _REPLICA_TROUBLE and self.endpoint is not None:
+                self._count_failure(refused=False)
+            else:
+                backend.failures = 0
+        out, self._out = self._out, []
+        self.down.write(out)
+
+    def _end_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    def _drop_answer(self) -> None:
+        """What did not go out will not."""
+        self._end_hold()
+        if not self.answered:
+            self._answer = None
+        self._due = 0
+        self._out = []
 
     def on_end(self, reusable: bool) -> None:
         connection, answer, pool = self.connection, self._answer, self.pool
@@ -281,7 +318,8 @@ class Exchange(abc.ABC):
     # --- once more -----------------------------------------------------------------------------------------
 
     def _failed(self, failure: Failure, *, late: bool = False) -> None:
-        """No final answer has begun. ``late``: the connection took too long."""
+        """Nothing of a final answer went out. ``late``: the connection took too long."""
+        self._drop_answer()
         backend, now = self.backend, monotonic()
         if backend is None or self.done:
             return
@@ -339,14 +377,14 @@ class Exchange(abc.ABC):
             refusal = Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
         elif failure is Failure.CONNECT:
             refusal = Refusal(502, "connect_failed", "No replica accepted a connection.")
-        elif failure is Failure.BROKEN:
-            refusal = Refusal(502, "replica_died", "The replica broke off in the head of its answer.")
         elif not self.body.replayable:
             refusal = Refusal(
                 502,
                 "replica_died",
                 "The replica died under this call, whose body is too long to be sent again (serving.replay_limit).",
             )
+        elif failure is Failure.BROKEN:
+            refusal = Refusal(502, "replica_died", "The replica died before it had sent the whole answer.")
         else:
             refusal = Refusal(502, "replica_died", "The replica died under this call.")
         self.refuse(refusal)

@@ -17,6 +17,8 @@ class FrontSettings:
     max_head: int = 64 << 10  # 431 beyond it
     max_headers: int = 128  # 431 beyond it
     max_answer_head: int = 128 << 10  # a replica's
+    held_answer: int = 64 << 10  # an answer up to this size goes out when its body is there, not by halves …
+    held_time: float = 0.1  # … or after so long: a server pauses between head and body only when it is not scheduled
     body_buffer: int = 64 << 10  # of a caller's body, while no replica takes it
     head_timeout: float = 30.0  # from a request's first byte to the end of its head
     body_timeout: float = 60.0  # between two bytes of a request's body

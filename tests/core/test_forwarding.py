@@ -16,6 +16,7 @@ from jupyter_model_service.core.forwarding import (
     answer_head,
     bearer_token,
     clean_cookies,
+    held_bytes,
     informational_head,
     may_retry,
     request_head,
@@ -185,9 +186,38 @@ TABLE = [
     (Failure.DIED, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
     (Failure.DIED, True, False, False, False, 0, 0, True, Retry.OTHER),  # GET may be repeated anyway
     (Failure.DIED, False, True, False, False, 0, 0, True, Retry.NO),
-    (Failure.BROKEN, True, True, True, False, 0, 0, True, Retry.NO),  # it had begun to answer
-    (Failure.BROKEN, True, True, False, False, 0, 0, True, Retry.NO),  # not even GET
+    (Failure.BROKEN, True, True, True, False, 0, 0, False, Retry.OTHER),  # its caller got nothing of the answer
+    (Failure.BROKEN, True, True, True, False, 0, 1, True, Retry.NO),
+    (Failure.BROKEN, True, False, True, False, 0, 0, True, Retry.NO),
+    (Failure.BROKEN, True, False, False, False, 0, 0, True, Retry.OTHER),
+    (Failure.BROKEN, False, True, False, False, 0, 0, True, Retry.NO),
 ]
+
+
+@pytest.mark.parametrize(
+    ("status", "framing", "content_type", "to_head", "held"),
+    [
+        (200, {"length": 55}, b"application/json", False, 55),
+        (200, {"length": 55}, None, False, 55),
+        (500, {"length": 100}, None, False, 100),
+        (200, {"length": 101}, None, False, 0),
+        (200, {"length": 0}, None, False, 0),
+        (200, {"length": 55}, None, True, 0),
+        (304, {"length": 55}, None, False, 0),
+        (204, {}, None, False, 0),
+        (200, {"chunked": True}, None, False, 0),
+        (200, {"until_close": True}, None, False, 0),
+        (200, {"length": 55}, b"Text/Event-Stream;charset=utf-8", False, 0),
+    ],
+)
+def test_small_bodies_that_end_by_themselves_are_waited_for(
+    status: int, framing: dict[str, object], content_type: bytes | None, to_head: bool, held: int
+) -> None:
+    """Streams are not, and no more than the given size is."""
+    headers = [(b"X-Long-Names", b"text/event-stream")]
+    headers += [(b"content-Type", content_type)] if content_type is not None else []
+    answer = AnswerHead(status, b"", headers, **framing)  # type: ignore[arg-type]
+    assert held_bytes(answer, to_head=to_head, most=100) == held
 
 
 @pytest.mark.parametrize("row", TABLE)

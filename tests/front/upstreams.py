@@ -214,8 +214,8 @@ async def drop(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bo
 
 
 async def half_answer(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-    """Dies with half of a body of known length."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    """Dies with half of a body of known length, which is too long to be held until its end."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")
     await writer.drain()
     return False
 
