@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .definition import Serving
+from .traffic import Traffic
 
 
 @dataclass(eq=False)
@@ -40,6 +41,11 @@ class Endpoint:
 
     ``wanted``: it is to have replicas, and is neither failed nor on its way out. So a caller for whom there is none
     just now may be held: one is being started, or will be. Also true while all of them are well.
+
+    ``asleep``: the autoscaler took its last replica away, and a call brings one back. The front then calls ``on_call``
+    (after ``traffic.begun``), which has made it ``wanted`` when it returns; where it has not, ``unavailable`` says why,
+    and no call is heard before ``retry_at`` (monotonic seconds). ``start_seconds`` is how long a start takes, learnt
+    from past ones; ``cold_hold`` how long a caller may be held for one.
     """
 
     owner: str
@@ -52,6 +58,12 @@ class Endpoint:
     waiting: int = 0  # callers in the queue
     in_flight: int = 0
     wake: Callable[[], None] | None = None  # set by the front: look again, something became free or ready
+    traffic: Traffic = field(default_factory=Traffic)
+    asleep: bool = False
+    on_call: Callable[[], None] | None = None  # set by the engine
+    retry_at: float = 0.0
+    start_seconds: float | None = None
+    cold_hold: float = 300.0
 
     @property
     def key(self) -> str:

@@ -1,0 +1,109 @@
+"""What calls do at one endpoint, as counters that only grow: written by the front, read by who takes differences.
+
+A call costs a few additions here and one logarithm. Probes, scrapes and the engine's own looks are no calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+__all__ = ["BUCKETS", "Traffic", "difference", "quantile"]
+
+FIRST = 0.001  # seconds: the upper bound of the first bucket
+STEPS = 4  # buckets per doubling: a quantile is right to within 9 %
+BUCKETS = 84  # up to 0.001 s x 2 ** (82 / 4), half an hour; the last one has what took longer
+
+
+class Traffic:
+    """``arrived`` counts the calls that came, ``finished`` those that a replica answered (``failed`` of them with a
+    status of 500 or above), ``refused`` those that no replica saw. ``busy_seconds`` is the time that the finished ones
+    spent on their replica, ``whole`` and ``first`` count them by the seconds from their arrival to the end of the
+    answer and to its first byte. ``last_call`` is when a call last came or ended (monotonic)."""
+
+    __slots__ = (
+        "_integral",
+        "_level",
+        "_level_at",
+        "arrived",
+        "busy_seconds",
+        "failed",
+        "finished",
+        "first",
+        "last_call",
+        "refused",
+        "whole",
+    )
+
+    def __init__(self) -> None:
+        self.arrived = self.finished = self.failed = self.refused = 0
+        self.busy_seconds = 0.0
+        self.last_call: float | None = None
+        self.whole = [0] * BUCKETS
+        self.first = [0] * BUCKETS
+        self._level = 0
+        self._level_at = 0.0
+        self._integral = 0.0
+
+    def begun(self, now: float) -> None:
+        """A call came; it may have to wait for a replica."""
+        self.arrived += 1
+        self.last_call = now
+
+    def sent(self, now: float) -> None:
+        """It is on a replica now, for the first time."""
+        self._count(now, 1)
+
+    def ended(
+        self, now: float, status: int, seconds_on_replica: float, whole_seconds: float, first_byte: float | None
+    ) -> None:
+        """A call that was sent is over, however. ``first_byte``: seconds from its arrival, ``None`` if none came."""
+        self._count(now, -1)
+        self.last_call = now
+        self.finished += 1
+        self.failed += status >= 500
+        self.busy_seconds += seconds_on_replica
+        self.whole[_bucket(whole_seconds)] += 1
+        if first_byte is not None:
+            self.first[_bucket(first_byte)] += 1
+
+    def rejected(self, now: float) -> None:
+        """A call is over that no replica saw: refused, or given up by its caller while it waited."""
+        self.last_call = now
+        self.refused += 1
+
+    def in_flight_seconds(self, now: float) -> float:
+        """The integral over time of how many calls are on replicas."""
+        return self._integral + self._level * (now - self._level_at)
+
+    def _count(self, now: float, change: int) -> None:
+        self._integral += self._level * (now - self._level_at)
+        self._level += change
+        self._level_at = now
+
+
+def _bucket(seconds: float) -> int:
+    if seconds <= FIRST:
+        return 0
+    return min(BUCKETS - 1, math.ceil(math.log2(seconds / FIRST) * STEPS))
+
+
+def difference(earlier: Sequence[int], later: Sequence[int]) -> list[int]:
+    """The calls between two moments, by bucket."""
+    return [after - before for before, after in zip(earlier, later, strict=True)]
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """Seconds that ``share`` (0 to 1) of these calls did not exceed; ``None`` when there are none."""
+    total = sum(counts)
+    if not total:
+        return None
+    rank = share * total
+    below = 0
+    for bucket, count in enumerate(counts):
+        if count and below + count >= rank:
+            upper = FIRST * math.pow(2.0, bucket / STEPS)
+            lower = upper / math.pow(2.0, 1 / STEPS) if bucket else 0.0
+            return lower + (upper - lower) * max(0.0, rank - below) / count
+        below += count
+    return None
