@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
+import signal
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -162,3 +165,25 @@ def test_cpu_time_is_never_counted_twice_nor_lost(rounds):
         account.look(seen, ended)
         assert before <= account.total <= tree.used
     assert account.total == tree.used
+
+
+def test_what_the_kernel_dropped_costs_one_look_at_most():
+    """A worker of 100 s whose parent ignores SIGCHLD is in no account; what others use later is not set off against it."""
+    account = runner.CpuAccount()
+    account.look({"parent": (1.0, 0.0), "worker": (100.0, 0.0)}, 0.0)
+    account.look({"parent": (1.0, 0.0)}, 0.0)
+    assert account.total == 101.0
+    account.look({"parent": (1.0, 0.0)}, 5.0)  # it might have been the worker's parent's: not counted
+    account.look({"parent": (2.0, 0.0)}, 5.0)
+    assert account.total == 107.0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_a_parent_is_read_before_its_children():
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as shell:
+        sleeping = int(shell.stdout.readline())
+        try:
+            found = runner.descendants()
+            assert found.index(shell.pid) < found.index(sleeping)
+        finally:
+            os.kill(sleeping, signal.SIGKILL)
