@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.definition import Definition, parse, where
+from ..core.hub_options import is_volume
 from ..core.revision import Kept
 from ..errors import DefinitionError, InvalidRequest, Problem
 from ..model_folder import FILE_NAMES, MAX_BYTES, definition_path, problem_with, read_definition
@@ -43,7 +44,7 @@ class GivenDefinitions:
     async def load(
         self, folder: str, given: GivenDefinition | None = None, kept: Kept | None = None
     ) -> tuple[Definition, Sequence[Problem]]:
-        if not os.path.isabs(folder) or "\0" in folder:
+        if not is_volume(folder) and (not os.path.isabs(folder) or "\0" in folder):
             raise problem_with(folder, "name the model folder by its absolute path")
         if given is None:
             raise InvalidRequest(

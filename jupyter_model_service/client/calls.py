@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
+from ..core.hub_options import is_volume
 from ..errors import GatewayUnavailable, InvalidRequest
 from .units import parse_expiry, parse_size
 
@@ -258,7 +259,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def absolute(folder: str | Path) -> str:
-    """The gateway has another working directory. Links are kept: the user's name for the folder is what is shown."""
+    """The gateway has another working directory. Links are kept: the user's name for the folder is what is shown.
+    ``volume:NAME`` stays as it is written: what it means depends on the gateway (``folders.py``)."""
+    if is_volume(str(folder)):
+        return str(folder)
     return os.path.abspath(Path(folder).expanduser())
 
 

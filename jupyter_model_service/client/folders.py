@@ -12,9 +12,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.hub_options import is_volume
 from ..core.names import owner_from
+from ..errors import InvalidRequest
 from ..fingerprint import fingerprint
-from ..model_folder import definition_path, read_definition
+from ..model_folder import FILE_NAMES, definition_path, read_definition
 from . import calls
 from .calls import Call, Key
 
@@ -106,20 +108,30 @@ def for_update(key: Key, options: Mapping[str, Any]) -> Steps:
         service = yield calls.get(key)
         active = [each["folder"] for each in service["revisions"] if each["number"] == service["revision"]]
         folder = active[0] if active else None
+        if folder is not None and is_volume(folder):
+            raise InvalidRequest(
+                f"Service {'/'.join(key)} is made of {folder}, which cannot be read here: name it again, where its "
+                f"{FILE_NAMES[0]} is: update {key[1]} {folder}."
+            )
     return (yield from _completed(options, folder, {}))
 
 
 def _completed(options: Mapping[str, Any], folder: str | None, defaults: Mapping[str, Any]) -> Steps:
+    """Beside a volume in the place of a folder, which cannot be read here either, its definition is in the working
+    directory."""
     reads = folder is not None and options.get("definition") is None
+    volume = folder is not None and is_volume(folder)
     mounts = options.get("mounts")
-    on_hub = bool((reads or mounts) and (yield AskMode()) == "hub")
+    on_hub = bool((reads or mounts or volume) and (yield AskMode()) == "hub")
     given = {name: value for name, value in options.items() if value is not None}
     if mounts and not on_hub:  # without volumes, a name is that of a folder in the user's working directory
         given["mounts"] = [
             {**each, "source": calls.absolute(each["source"])} if calls.is_volume_name(each["source"]) else each
             for each in mounts
         ]
+    if volume and not on_hub:
+        given["folder"] = os.path.abspath(folder or "")
     if folder is None or not reads or not on_hub:
         return given
-    found = yield ReadFolder(folder)
-    return {**defaults, **given, **found}
+    found = yield ReadFolder("." if volume else folder)
+    return {**defaults, **given, **found, **({"folder": folder} if volume else {})}

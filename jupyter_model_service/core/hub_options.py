@@ -31,6 +31,11 @@ MAX_REPLICA = MAX_SERVER_NAME - len(SERVER_PREFIX)
 # --- names -------------------------------------------------------------------------------------------
 
 
+def is_volume(folder: str) -> bool:
+    """``volume:NAME``: a volume that is mounted whole, in the place of a folder."""
+    return re.fullmatch(VOLUME + VOLUME_PATTERN, folder) is not None
+
+
 def server_name(replica: str) -> str:
     """The named server of a replica (``chat-x1y2z3`` → ``ms-chat-x1y2z3``), at most 30 characters."""
     return SERVER_PREFIX + replica

@@ -271,6 +271,17 @@ def test_what_cannot_be_a_folders_definition_is_refused(folder: str, file: str, 
         given(folder, text, file)
 
 
+def test_the_definition_beside_a_whole_volume_is_the_one_that_was_sent() -> None:
+    """It has no path here, so that problems are said of the volume."""
+    definition, _ = given("volume:weights", GOOD)
+    assert definition.port == 8000
+    with pytest.raises(DefinitionError, match=r"volume:weights/model-definition\.yaml") as caught:
+        given("volume:weights", GOOD.replace("port: 8000", "port: many"))
+    assert caught.value.problems[0].line
+    with pytest.raises(DefinitionError, match="absolute path"):
+        given("volume:../weights", GOOD)
+
+
 def test_a_client_that_sends_no_definition_is_told_what_to_send() -> None:
     with pytest.raises(
         InvalidRequest, match=r"cannot read /home/ann/chat: send the text of its model-definition\.yaml"

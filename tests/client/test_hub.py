@@ -12,7 +12,7 @@ import pytest
 from jupyter_model_service.cli import main
 from jupyter_model_service.client import AsyncClient, Client
 from jupyter_model_service.discovery import explicit_gateway
-from jupyter_model_service.errors import DefinitionError
+from jupyter_model_service.errors import DefinitionError, InvalidRequest
 
 from .fake_gateway import FakeGateway, service
 
@@ -169,6 +169,47 @@ def test_a_bare_name_is_mounted_as_a_volume_on_a_hub_and_as_a_folder_elsewhere(
         {"source": bare, "target": "/a", "read_only": True},
         {"source": str(folder / "weights"), "target": "/b", "read_only": False},
     ]
+
+
+@pytest.mark.parametrize("mode", ["hub", "embedded"])
+def test_a_whole_volume_is_served_with_the_definition_of_the_working_directory(
+    way: str, gateway: FakeGateway, folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """``volume:NAME`` on a hub; elsewhere that is the name of a folder like any other."""
+    status, info, headers = gateway.answers["GET", "api/v1/"]  # type: ignore[misc]
+    gateway.answers["GET", "api/v1/"] = (status, {**info, "mode": mode}, headers)
+    gateway.answers["POST", "api/v1/validate"] = (200, {"name": "demo", "definition": {}, "warnings": []}, {})
+    monkeypatch.chdir(folder)
+    do(way, "create", "volume:weights")
+    body = sent(gateway, "api/v1/services")
+    do(way, "validate", "volume:weights")
+    assert sent(gateway, "api/v1/validate").items() <= body.items()
+    if mode == "embedded":
+        assert (body["folder"], "definition" in body) == (str(folder / "volume:weights"), False)
+        return
+    assert body["folder"] == "volume:weights"
+    assert body["definition"] == {"file": "model-definition.yml", "text": TEXT}
+    assert body["image"] == "site/notebook:7"
+
+
+def test_an_update_of_a_volumes_service_takes_no_definition_that_happens_to_be_near(
+    way: str, gateway: FakeGateway, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named again, the volume says which is meant."""
+    revision = {"number": 1, "created_at": 1.0, "folder": "volume:weights", "model_name": "demo"}
+    gateway.services["ada/demo"] = service("demo", revisions=[revision])
+    gateway.answers["POST", "api/v1/services/ada/demo/update"] = (202, service("demo", revision=2), {})
+    monkeypatch.chdir(folder)
+    sentence = "name it again, where its model-definition.yaml is: update demo volume:weights."
+    if way == "cli":
+        assert do(way, "update", "demo") == 1
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    else:
+        with pytest.raises(InvalidRequest, match="name it again"):
+            do(way, "update", "demo")
+    do(way, "update", "demo", "volume:weights")
+    body = sent(gateway, "api/v1/services/ada/demo/update")
+    assert (body["folder"], body["definition"]["text"]) == ("volume:weights", TEXT)
 
 
 @pytest.mark.parametrize(

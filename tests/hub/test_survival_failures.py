@@ -14,6 +14,7 @@ import pytest
 
 from .deployment import Deployment, Network, Notebook, Setup, eventually
 from .stage import traces
+from .test_service import called
 
 VOLUME = "jmstest-over-a-file"
 SETUP = Setup(install=(("allowed_images", ("*",)), ("model_volumes", (VOLUME,))))
@@ -91,3 +92,30 @@ def test_what_cannot_be_started_is_given_up_with_one_clear_reason_and_leaves_not
     for name in expected:
         alice.cli("delete", name, "--yes")
     eventually(lambda: not traces(hub), "nothing left of them", 60)
+
+
+@pytest.mark.parametrize("hub", [SETUP], indirect=True, ids=str)
+def test_a_whole_volume_is_served_from_her_terminal(
+    hub: Deployment, docker_engine: Any, base_image: str, volume: str
+) -> None:
+    """Not copied: the definition is in the folder that she is in, and an update of the service needs it again."""
+    put = ["sh", "-c", "echo hundred gigabytes >/v/weights.txt"]
+    bound = {volume: {"bind": "/v", "mode": "rw"}}
+    docker_engine.containers.run(base_image, put, volumes=bound, network_mode="none", remove=True)
+    alice = hub.notebook("alice")
+    alice.write("whole/model-definition.yaml", PLAIN.replace('"8000"]', '"8000", --directory, /models]'))
+    eventually(hub.gateway_answers, "a gateway that answers")
+    there = "cd whole && jupyter model-service "
+    alice.exec("sh", "-c", f"{there} create volume:{volume} -n whole", timeout=150)
+    found = json.loads(alice.cli("info", "whole", "--json").stdout)
+    assert found["state"] == "ready"
+    (revision,) = found["revisions"]
+    assert (revision["folder"], revision["files"]["path"]) == (f"volume:{volume}", volume)
+    answer = called(found["endpoint"], hub.token("alice"), "weights.txt")
+    assert (answer.status_code, answer.text) == (200, "hundred gigabytes\n")
+    assert "name it again" in alice.exec("sh", "-c", f"{there} update whole", check=False).stderr
+    alice.exec("sh", "-c", f"{there} update whole volume:{volume}", timeout=150)
+    refused = alice.exec("sh", "-c", f"{there} create volume:another -n other", check=False)
+    assert "may not be mounted by alice" in refused.stderr
+    alice.cli("delete", "whole", "--yes")
+    eventually(lambda: not traces(hub), "nothing left of it", 60)
