@@ -352,6 +352,51 @@ class TokenIssuer(Protocol):
         """The token is in no table any more: have it removed where it was made, soon."""
 
 
+# --- figures that others measure -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AskedQuery:
+    """A query that a rule of a service looks at. ``name`` is the administrator's; ``replicas`` those that are ready."""
+
+    name: str
+    owner: str
+    service: str
+    replicas: tuple[str, ...] = ()
+
+
+class Queries(Protocol):
+    """Queries to a monitoring system, under the names by which the administrator allows them. They are asked in the
+    background; the engine reads what the last one gave."""
+
+    @property
+    def names(self) -> Collection[str]: ...
+    def want(self, asked: Collection[AskedQuery]) -> None:
+        """All that rules look at now, again and again: nothing else is asked, and what is not in it any more is
+        forgotten. Costs little when nothing has changed."""
+
+    def value(self, name: str, owner: str, service: str) -> float | None:
+        """The last answer, while it is fresh; ``None``: unknown."""
+
+    def reason(self, name: str, owner: str, service: str) -> str:
+        """Why it is unknown, in one clause; empty when it is known."""
+
+
+class NoQueries:
+    """``Queries`` where the administrator allows none."""
+
+    names: Collection[str] = ()
+
+    def want(self, asked: Collection[AskedQuery]) -> None:
+        return None
+
+    def value(self, name: str, owner: str, service: str) -> float | None:
+        return None
+
+    def reason(self, name: str, owner: str, service: str) -> str:
+        return f"the administrator allows no query {name}"
+
+
 # --- counting ----------------------------------------------------------------------------------------
 
 
@@ -367,5 +412,11 @@ class Meter(Protocol):
         """How long a replica spent in a start-up phase."""
 
     def restarted(self, owner: str, name: str) -> None: ...
+    def scaled(self, owner: str, name: str, before: int, after: int) -> None:
+        """The autoscaler changed how many replicas there shall be."""
+
+    def cold_start(self, owner: str, name: str) -> None:
+        """A call woke a service that the autoscaler had scaled to zero."""
+
     def forget(self, owner: str, name: str) -> None:
         """The service is gone: drop its series."""

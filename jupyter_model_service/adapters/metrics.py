@@ -49,8 +49,32 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "model_service_replicas": (("service", "phase"), "Replicas that exist now."),
     "model_service_replicas_wanted": (
         ("service",),
-        "Replicas that the owner asked for, also while the service is stopped.",
+        "Replicas that there are to be: the owner asked for so many, or the autoscaler decided it; also while the "
+        "service is stopped.",
     ),
+    "model_service_autoscaling_min_replicas": (
+        ("service",),
+        "The fewest that autoscaling may go to now, schedules taken in. Only there while a service is autoscaled.",
+    ),
+    "model_service_autoscaling_max_replicas": (
+        ("service",),
+        "The most that autoscaling may go to now, schedules taken in.",
+    ),
+    "model_service_autoscaling_held": (
+        ("service",),
+        "1 while the owner's own count holds, until autoscaling is resumed, else 0.",
+    ),
+    "model_service_autoscaling_decisions_total": (
+        ("service", "direction"),
+        "Changes of the count by autoscaling; direction is up or down.",
+    ),
+    "model_service_cold_starts_total": (("service",), "Calls that woke a service which was scaled to zero."),
+    "model_service_gpu_utilization_ratio": (
+        ("service",),
+        "Mean use of the GPUs of its replicas, 0 to 1. Not there while it is unknown.",
+    ),
+    "model_service_gpu_memory_used_bytes": (("service",), "Memory in use on these GPUs together."),
+    "model_service_gpu_memory_bytes": (("service",), "Memory of these GPUs together."),
     "model_service_restarts_total": (("service",), "Replicas that were replaced after they had failed."),
     "model_service_phase_seconds": (("service", "phase"), "How long replicas took in each phase of their start."),
     "model_service_gateway_info": (("version",), "The running gateway."),
@@ -62,11 +86,38 @@ _NOBODY = ("", "")
 _GONE = "gone"  # views show the last few that failed, for their reasons; they do not exist any more
 
 
+class _Gpu(Protocol):
+    @property
+    def uuid(self) -> str: ...
+    @property
+    def utilization(self) -> float: ...
+    @property
+    def memory_used(self) -> int: ...
+    @property
+    def memory_total(self) -> int: ...
+
+
 class _Replica(Protocol):
     @property
     def phase(self) -> str: ...
     @property
     def revision(self) -> int: ...
+    @property
+    def gpus(self) -> Sequence[_Gpu] | None: ...
+
+
+class _Bounds(Protocol):
+    @property
+    def min(self) -> int: ...
+    @property
+    def max(self) -> int: ...
+
+
+class _Autoscaling(Protocol):
+    @property
+    def bounds(self) -> _Bounds | None: ...
+    @property
+    def held(self) -> bool: ...
 
 
 class _Counts(Protocol):
@@ -146,6 +197,8 @@ class PrometheusMeter(Collector):
         self._retries: Counter[tuple[str, str, str]] = Counter()
         self._refusals: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str]] = Counter()
+        self._decisions: Counter[tuple[str, str, str]] = Counter()
+        self._cold_starts: Counter[tuple[str, str]] = Counter()
         self._phases: dict[tuple[str, str, str], _Histogram] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -180,6 +233,13 @@ class PrometheusMeter(Collector):
     def restarted(self, owner: str, name: str) -> None:
         self._restarts[self._key(owner, name)] += 1
 
+    def scaled(self, owner: str, name: str, before: int, after: int) -> None:
+        key = (*self._key(owner, name), "up" if after > before else "down")
+        self._decisions[key] += 1
+
+    def cold_start(self, owner: str, name: str) -> None:
+        self._cold_starts[self._key(owner, name)] += 1
+
     def forget(self, owner: str, name: str) -> None:
         self._keep_only(lambda key: key != (owner, name))
 
@@ -201,6 +261,8 @@ class PrometheusMeter(Collector):
         self._drop_gone_revisions(views, endpoints)
         yield from self._traffic()
         yield from self._now(views, endpoints)
+        yield from self._scaling(views)
+        yield from _gpus(views)
         yield InfoMetricFamily(
             "model_service_gateway", METRICS["model_service_gateway_info"][1], value={"version": __version__}
         )
@@ -240,6 +302,26 @@ class PrometheusMeter(Collector):
             phases.add_metric([_label(owner, name), phase], histogram.cumulated(), histogram.total)
         yield from (in_flight, queue, replicas, wanted, restarts, phases)
 
+    def _scaling(self, views: Sequence[ServiceLike]) -> Iterator[Metric]:
+        least, most = _gauge("model_service_autoscaling_min_replicas"), _gauge("model_service_autoscaling_max_replicas")
+        held = _gauge("model_service_autoscaling_held")
+        for view in views:
+            autoscaling: _Autoscaling | None = getattr(view, "autoscaling", None)
+            if autoscaling is None:
+                continue
+            label = [_label(view.owner, view.name)]
+            held.add_metric(label, int(autoscaling.held))
+            if (bounds := autoscaling.bounds) is not None:
+                least.add_metric(label, bounds.min)
+                most.add_metric(label, bounds.max)
+        decisions = _counter("model_service_autoscaling_decisions_total")
+        for (owner, name, direction), count in self._decisions.items():
+            decisions.add_metric([_label(owner, name), direction], count)
+        cold_starts = _counter("model_service_cold_starts_total")
+        for key, count in self._cold_starts.items():
+            cold_starts.add_metric([_label(*key)], count)
+        yield from (least, most, held, decisions, cold_starts)
+
     # --- which series there are ----------------------------------------------------------------------
 
     def _exists(self, owner: str, name: str) -> bool:
@@ -250,7 +332,7 @@ class PrometheusMeter(Collector):
 
     def _keep_only(self, keep: Callable[[tuple[str, str]], bool]) -> None:
         every: tuple[dict[Any, Any], ...] = (self._calls, self._retries, self._refusals, self._restarts, self._phases)
-        for series in every:
+        for series in (*every, self._decisions, self._cold_starts):
             for key in [k for k in series if not keep((k[0], k[1]))]:
                 del series[key]
 
@@ -268,6 +350,21 @@ class PrometheusMeter(Collector):
                 calls.gone_since = now
             if calls.gone_since is not None and now - calls.gone_since >= self._linger:
                 del self._calls[key]
+
+
+def _gpus(views: Sequence[ServiceLike]) -> Iterator[Metric]:
+    use, used = _gauge("model_service_gpu_utilization_ratio"), _gauge("model_service_gpu_memory_used_bytes")
+    whole = _gauge("model_service_gpu_memory_bytes")
+    for view in views:
+        replicas = [replica for replica in view.replica_list if replica.phase != _GONE]
+        # Replicas that are processes may share a GPU.
+        found = {gpu.uuid: gpu for replica in replicas for gpu in replica.gpus or ()}
+        if found:
+            label = [_label(view.owner, view.name)]
+            use.add_metric(label, sum(gpu.utilization for gpu in found.values()) / len(found) / 100.0)
+            used.add_metric(label, sum(gpu.memory_used for gpu in found.values()))
+            whole.add_metric(label, sum(gpu.memory_total for gpu in found.values()))
+    yield from (use, used, whole)
 
 
 def _label(owner: str, name: str) -> str:

@@ -114,6 +114,8 @@ class CountingMeter:
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     phases: list[tuple[str, str, str, float]] = field(default_factory=list)
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
+    cold_starts: Counter[tuple[str, str]] = field(default_factory=Counter)
     forgotten: list[tuple[str, str]] = field(default_factory=list)
 
     def call(self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None) -> None:
@@ -130,6 +132,12 @@ class CountingMeter:
 
     def restarted(self, owner: str, name: str) -> None:
         self.restarts[owner, name] += 1
+
+    def scaled(self, owner: str, name: str, before: int, after: int) -> None:
+        self.scalings.append((owner, name, before, after))
+
+    def cold_start(self, owner: str, name: str) -> None:
+        self.cold_starts[owner, name] += 1
 
     def forget(self, owner: str, name: str) -> None:
         self.forgotten.append((owner, name))

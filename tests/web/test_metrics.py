@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jupyter_model_service.adapters.metrics import METRICS, PrometheusMeter
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
+from jupyter_model_service.core.scaling.signals import Bounds
 from jupyter_model_service.testing import ManualClock
 
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -23,9 +24,24 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    uuid: str
+    utilization: float
+    memory_used: int = 2 << 30
+    memory_total: int = 8 << 30
+
+
+@dataclass(frozen=True)
 class Replica:
     phase: str
     revision: int = 1
+    gpus: Sequence[Gpu] | None = None
+
+
+@dataclass(frozen=True)
+class Autoscaling:
+    bounds: Bounds | None
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class View:
     stable_revision: int | None = 1
     replicas: Counts = Counts(1)
     replica_list: Sequence[Replica] = ()
+    autoscaling: Autoscaling | None = None
 
 
 class Shop:
@@ -145,6 +162,39 @@ def test_the_other_counters() -> None:
     assert shop.value("model_service_phase_seconds_bucket", phase="loading", le="5.0", **service) == 0
 
 
+def test_autoscaling_tells_its_bounds_its_changes_and_whether_it_is_held() -> None:
+    shop = Shop()
+    shop.add("chat", autoscaling=Autoscaling(Bounds(0, 8)))
+    shop.add("code", autoscaling=Autoscaling(Bounds(2, 3), held=True))
+    shop.add("fresh", autoscaling=Autoscaling(None))
+    shop.add("fixed")
+    for before, after in ((1, 2), (2, 5), (5, 2)):
+        shop.meter.scaled("alice", "chat", before, after)
+    shop.meter.cold_start("alice", "chat")
+    chat, code, fresh, fixed = ({"service": f"alice/{name}"} for name in ("chat", "code", "fresh", "fixed"))
+    names = [f"model_service_autoscaling_{what}" for what in ("min_replicas", "max_replicas", "held")]
+    assert [shop.value(name, **chat) for name in names] == [0, 8, 0]
+    assert [shop.value(name, **code) for name in names] == [2, 3, 1]
+    assert [shop.value(name, **fresh) for name in names] == [None, None, 0]
+    assert [shop.value(name, **fixed) for name in names] == [None, None, None]
+    decisions = "model_service_autoscaling_decisions_total"
+    assert (shop.value(decisions, direction="up", **chat), shop.value(decisions, direction="down", **chat)) == (2, 1)
+    assert shop.value("model_service_cold_starts_total", **chat) == 1
+
+
+def test_gpus_of_a_service_are_those_of_its_replicas_each_once() -> None:
+    """Two replicas share GPU-1; what is unknown and what has gone is no zero."""
+    shop = Shop()
+    shared = Gpu("GPU-1", 80.0)
+    replicas = [Replica("ready", gpus=[shared]), Replica("ready", gpus=[shared, Gpu("GPU-2", 20.0)])]
+    shop.add("chat", replica_list=[*replicas, Replica("loading"), Replica("gone", gpus=[Gpu("GPU-3", 0.0)])])
+    shop.add("code", replica_list=[Replica("ready")])
+    assert shop.value("model_service_gpu_utilization_ratio", service="alice/chat") == pytest.approx(0.5)
+    assert shop.value("model_service_gpu_memory_used_bytes", service="alice/chat") == 4 << 30
+    assert shop.value("model_service_gpu_memory_bytes", service="alice/chat") == 16 << 30
+    assert shop.value("model_service_gpu_utilization_ratio", service="alice/code") is None
+
+
 def test_a_service_that_was_removed_leaves_no_series() -> None:
     """Neither after ``forget`` nor through calls that end later; its neighbour stays."""
     shop = Shop()
@@ -154,6 +204,8 @@ def test_a_service_that_was_removed_leaves_no_series() -> None:
         shop.meter.retried("alice", name, "connect")
         shop.meter.refused("alice", name, "overloaded")
         shop.meter.restarted("alice", name)
+        shop.meter.scaled("alice", name, 1, 2)
+        shop.meter.cold_start("alice", name)
         shop.meter.phase("alice", name, "loading", 1.0)
     assert shop.services() == {"alice/chat", "alice/code"}
     shop.routing.remove("alice", "chat")
@@ -235,8 +287,11 @@ def test_the_gateway_tells_about_itself() -> None:
 def test_every_metric_is_in_the_table_and_in_the_docs() -> None:
     """With exactly its labels: whoever adds one has to say what it means."""
     shop = Shop()
-    shop.add("chat", replica_list=[Replica("ready")])
+    gpus = [Gpu("GPU-1", 50.0)]
+    shop.add("chat", replica_list=[Replica("ready", gpus=gpus)], autoscaling=Autoscaling(Bounds(1, 2)))
     shop.meter.call("alice", "chat", 1, 200, 0.1, 0.1)
+    shop.meter.scaled("alice", "chat", 1, 2)
+    shop.meter.cold_start("alice", "chat")
     shop.meter.retried("alice", "chat", "connect")
     shop.meter.refused("alice", "chat", "overloaded")
     shop.meter.restarted("alice", "chat")
