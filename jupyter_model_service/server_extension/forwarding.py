@@ -187,4 +187,8 @@ class ForwardHandler(JupyterHandler):
             return
         except iostream.StreamClosedError:
             return  # the caller left; closing the answer cancels the call upstream
+        await self.body_has_come()
         self.finish()
+
+    async def body_has_come(self) -> None:
+        """What has to come of a request before its answer may end."""

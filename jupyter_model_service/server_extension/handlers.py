@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from jupyter_server.auth.decorator import authorized
@@ -18,12 +20,14 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
 from ..client.calls import Key
-from ..errors import DefinitionError, ModelServiceError
+from ..errors import DefinitionError, ModelServiceError, Problem
 from . import isolation
 from .completing import complete, described, service_of, takes_a_folder
 from .forwarding import ForwardHandler, Upload
 
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
+_LET_IN = 64 << 10  # bytes of a body that are let in before a refusal goes out
+_LET_IN_SECONDS = 2.0
 
 
 class ControlHandler(ForwardHandler):
@@ -118,32 +122,61 @@ class ControlHandler(ForwardHandler):
         await self._handle(path)
 
 
+_Method = Callable[["EndpointHandler", str], Awaitable[None]]
+
+
+def _unless_answered(method: _Method) -> _Method:
+    """What ``prepare`` found comes first; ``web.authenticated`` has nothing left to find."""
+    checked = web.authenticated(method)
+
+    @functools.wraps(method)
+    async def answer(handler: EndpointHandler, path: str) -> None:
+        if not handler.has_answered() and (answering := checked(handler, path)) is not None:
+            await answering
+
+    return answer
+
+
 @web.stream_request_body
 class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
     """``model-service/endpoints/OWNER/NAME/…``: any method, streaming both ways, WebSockets; pages are sandboxed.
 
     Tornado calls a streaming handler's method only after the whole body has arrived, so the forwarding starts in
     ``prepare`` (where the checks of the decorators therefore stand, too) and the method waits for its end.
+
+    Tornado closes the connection of an answer that ends before its request was read (in ``prepare`` that is so without
+    a body, too), without a word; what is still on its way then resets it, and the caller may never see the answer, or
+    send her next call to a closed connection. So what ``prepare`` has to say waits until a small body has come, and the
+    end of the connection is announced where a large one is not waited for.
     """
 
+    _early: Callable[[], None] | None = None  # the answer that waits for the end of the body
+    _read = False  # the whole request was
+    _rest = 0  # bytes of the body that have not come yet, as far as they were announced
+    _whole: asyncio.Event | None = None
     _forwarding: asyncio.Task[None] | None = None
     _upload: Upload | None = None
     _upstream: websocket.WebSocketClientConnection | None = None
     _pump: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]
+        length = self.request.headers.get("Content-Length", "")
+        self._rest = int(length) if length.isdecimal() else 0
+        self._whole = asyncio.Event()
         # Programs and sandboxed pages come here: the answer to "who are you" is a status, not a login page.
         if self.refuse_token_in_address():
             return
-        await super().prepare(_redirect_to_login=False)
         # Answered, not raised: Jupyter's log takes the whole address of what is raised.
-        if self._finished or self.refuse_token_in_address() or await self._refuse_user() or self._refuse_page():
+        try:
+            await super().prepare(_redirect_to_login=False)
+        except web.HTTPError as error:
+            self.refuse(error.status_code, "jupyter", error.log_message or error.reason or "Jupyter refused the call.")
+            return
+        if self.refuse_token_in_address() or await self._refuse_user() or self._refuse_page():
             return
         path, question, query = (self.request.uri or "").partition("?")
         if self.raw_target().partition("?")[0].count("/") == 2:  # endpoints/OWNER/NAME
-            self.set_header("Location", f"{path}/{question}{query}")
-            self.set_status(308)
-            self.finish()
+            self._answer_early(lambda: self._redirect(f"{path}/{question}{query}"))
             return
         if self._is_upgrade():
             return
@@ -159,6 +192,35 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         if self._upload is not None:
             upload = self._upload
             self._forwarding.add_done_callback(lambda _: upload.abandon())
+
+    @property
+    def _is_let_in(self) -> bool:
+        """Whether the rest of the request is worth waiting for: small, and sent without being asked for."""
+        headers = self.request.headers
+        return self._rest <= _LET_IN and "Expect" not in headers and "Transfer-Encoding" not in headers
+
+    def refuse(self, status: int, code: str, message: str, problems: Sequence[Problem] = ()) -> None:
+        self._answer_early(lambda: ForwardHandler.refuse(self, status, code, message, problems))
+
+    def _redirect(self, location: str) -> None:
+        self.set_header("Location", location)
+        self.set_status(308)
+        self.finish()
+
+    def _answer_early(self, answer: Callable[[], None]) -> None:
+        if self._is_let_in and not self._read:
+            self._early = answer
+            return
+        if not self._read:
+            self.set_header("Connection", "close")
+        answer()
+
+    async def body_has_come(self) -> None:
+        if self._upload is not None:
+            self._upload.abandon()
+        if self._rest > 0 and self._is_let_in and self._whole is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._whole.wait(), _LET_IN_SECONDS)
 
     async def _refuse_user(self) -> bool:
         """What ``@web.authenticated`` and ``@authorized`` do, before the first byte of the body is read."""
@@ -187,14 +249,24 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
             self.refuse(
                 403, "service_worker", "A model's script cannot become a service worker of this Jupyter server."
             )
-        return self._finished
+        return self._finished or self._early is not None
 
     def _is_upgrade(self) -> bool:
         return self.request.headers.get("Upgrade", "").lower() == "websocket"
 
     async def data_received(self, chunk: bytes) -> None:
+        self._rest -= len(chunk)
+        if self._rest <= 0 and self._whole is not None:
+            self._whole.set()
         if self._upload is not None:
             await self._upload.put(chunk)
+
+    def has_answered(self) -> bool:
+        """The request has come; whether ``prepare`` has answered it."""
+        self._read = True
+        if self._early is not None:
+            self._early()
+        return self._early is not None
 
     async def _finish_forwarding(self) -> None:
         if self._upload is not None:
@@ -202,34 +274,34 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         if self._forwarding is not None:
             await self._forwarding
 
-    @web.authenticated
+    @_unless_answered
     async def get(self, path: str) -> None:  # type: ignore[override]
         if self._is_upgrade():
             await self._open_upstream()
         else:
             await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def head(self, path: str) -> None:
         await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def post(self, path: str) -> None:
         await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def put(self, path: str) -> None:
         await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def patch(self, path: str) -> None:
         await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def delete(self, path: str) -> None:
         await self._finish_forwarding()
 
-    @web.authenticated
+    @_unless_answered
     async def options(self, path: str) -> None:
         await self._finish_forwarding()
 

@@ -3,10 +3,12 @@ the server's user, and adds what only this server can read."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,40 @@ def test_a_visitor_is_not_forwarded_with_the_rights_of_whose_server_it_is(lab: L
     assert answer.status_code == 403
     assert "whose server this is" in answer.json()["error"]["message"]
     assert len(lab.gateway.requests) == before
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["endpoints/ada/demo/x", "endpoints/ada/demo"])
+def test_a_connection_on_which_a_call_was_refused_is_good_for_the_next(lab: Lab, method: str, path: str) -> None:
+    """Who is told no before her body has come would else meet a closed connection, and perhaps not even hear the no."""
+    address = (lab.client.base_url.host, lab.client.base_url.port or 0)
+    connection = http.client.HTTPConnection(*address, timeout=30)
+    visitor = {"X-Visitor": "ada" if path.endswith("demo") else "bob"}
+    for _ in range(3):
+        connection.putrequest(method, f"/model-service/{path}")
+        for name, value in (visitor | ({"Content-Length": "2"} if method == "POST" else {})).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        if method == "POST":
+            time.sleep(0.05)  # the head is alone with the server, as on any real network
+            connection.send(b"{}")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == (308 if path.endswith("demo") else 403)
+        assert not answer.will_close
+    connection.close()
+
+
+def test_a_large_body_that_is_refused_is_not_read_and_the_connection_ends(lab: Lab) -> None:
+    address = (lab.client.base_url.host, lab.client.base_url.port or 0)
+    connection = http.client.HTTPConnection(*address, timeout=30)
+    connection.putrequest("POST", "/model-service/endpoints/ada/demo/x")
+    connection.putheader("X-Visitor", "bob")
+    connection.putheader("Content-Length", str(1 << 30))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Connection")) == (403, "close")
+    connection.close()
 
 
 def test_a_create_from_the_browser_gets_definition_and_image(lab: Lab, model: Path) -> None:
