@@ -15,6 +15,7 @@ from ..client.units import show_duration, show_size
 from ..commands import UsageError
 from .news import ENDED, News, under_way, waiting
 from .render import describe_replica, event_line
+from .scaling import decision_block, pictured
 from .text import Paint, clean, clean_log, colours
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class Watcher:
 
     def event(self, event: Json) -> None:
         self._print(json.dumps(event) if self._as_json else event_line(event, self._paint))
+
+    def decision(self, decision: Json) -> None:
+        self._print(json.dumps(decision) if self._as_json else decision_block(decision, self._paint))
+
+    def pictures(self) -> bool:
+        return self._output.isatty() and pictured(self._output)
 
     def notice(self, sentence: str) -> None:
         self._say(clean(sentence))

@@ -11,18 +11,23 @@ from ..client.units import show_duration, show_size
 from ..client.waiting import Outcome
 from ..commands.grammar import PROGRAM
 from ..commands.results import (
+    AutoscalingResult,
+    DecisionsResult,
     DoneResult,
     EndpointResult,
     EventsResult,
     GatewayResult,
     LogsResult,
     Result,
+    RulesResult,
+    SchedulesResult,
     ServiceResult,
     ServicesResult,
     TokenResult,
     TokensResult,
     ValidateResult,
 )
+from . import scaling
 from .text import Paint, clean, clean_log, columns, moment
 
 Json = Mapping[str, Any]
@@ -34,10 +39,10 @@ def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
     """What goes to standard output; empty for a service that failed (see :func:`render_failure`)."""
     if isinstance(result, ServiceResult):
         if result.verb == "info":
-            return service_page(result.service, paint)
+            return service_page(result.service, paint, scaling.calls_picture(result.series))
         return service_summary(result, paint) if result.ok else ""
     if isinstance(result, ServicesResult):
-        return service_table(result.services, paint, quiet)
+        return service_table(result, paint, quiet)
     if isinstance(result, GatewayResult):
         return gateway_page(result.info)
     if isinstance(result, ValidateResult):
@@ -53,40 +58,56 @@ def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
         return "\n".join(clean_log(line, terminal=terminal) for line in lines)
     if isinstance(result, EventsResult):
         return "\n".join(event_line(event, paint) for event in result.events or ())
-    return result.sentence if isinstance(result, DoneResult) else ""
+    return result.sentence if isinstance(result, DoneResult) else _of_scaling(result, paint)
+
+
+def _of_scaling(result: Result, paint: Paint) -> str:
+    if isinstance(result, AutoscalingResult):
+        return scaling.policy_page(result, paint)
+    if isinstance(result, RulesResult):
+        return scaling.rules_text(result, paint)
+    if isinstance(result, SchedulesResult):
+        return scaling.schedules_text(result, paint)
+    return scaling.explanation(result, paint) if isinstance(result, DecisionsResult) else ""
 
 
 # --- services --------------------------------------------------------------------------------------------
 
 
-def service_table(services: Sequence[Json], paint: Paint, quiet: bool) -> str:
+def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
+    services = result.services
     several = len({service["owner"] for service in services}) > 1
     names = [f"{s['owner']}/{s['name']}" if several else s["name"] for s in services]
     if quiet:
         return "\n".join(names)
     if not services:
         return f"No services yet: {PROGRAM} create FOLDER makes one."
+    calls = [scaling.calls_picture(result.series.get(f"{s['owner']}/{s['name']}")) for s in services]
     rows = [
         [
             name,
             paint.state(service["state"]),
-            f"{service['replicas']['ready']}/{service['replicas']['want']}",
+            scaling.ready_cell(service),
+            *([picture] if any(calls) else []),
             str(service["revision"]),
             "public" if service["public"] else "token",
             service["endpoint"],
         ]
-        for name, service in zip(names, services, strict=True)
+        for name, service, picture in zip(names, services, calls, strict=True)
     ]
-    return columns(["NAME", "STATE", "READY", "REVISION", "ACCESS", "ENDPOINT"], rows, paint)
+    header = ["NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION", "ACCESS", "ENDPOINT"]
+    return columns(header, rows, paint)
 
 
-def service_page(service: Json, paint: Paint) -> str:
+def service_page(service: Json, paint: Paint, calls: str = "") -> str:
     counts = service["replicas"]
     active = next((r for r in service["revisions"] if r["number"] == service["revision"]), None)
     facts = [
         ("State", f"{paint.state(service['state'])}, {counts['ready']} of {counts['want']} replicas ready"),
         ("Reason", clean(service["reason"] or "")),
         ("Note", clean(service["note"] or "")),
+        ("Autoscaling", scaling.fact(service)),
+        ("Calls", f"{calls} (30 min)" if calls else ""),
         ("Endpoint", service["endpoint"]),
         ("Access", "public" if service["public"] else "with a token"),
         ("Revision", _revision_fact(service)),
@@ -244,15 +265,18 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
     counts = service["replicas"]
     if service["state"] == "stopped":
         return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay."
+    if service["state"] == "idle":
+        return f"{name} is {paint.state('idle')}: the next call starts a replica.\nEndpoint: {service['endpoint']}"
     if result.outcome is None:
         return (
             f"{name} is {paint.state(service['state'])} ({counts['ready']} of {counts['want']} replicas ready).\n"
             f"Endpoint: {service['endpoint']}\n"
-            f"See how it goes: {PROGRAM} info {name}"
+            f"See how it goes: {PROGRAM} info {name}{scaling.held_line(service)}"
         )
     took = show_duration(result.seconds)
     done = f"{name} is {paint.state(service['state'])}: {counts['ready']} of {counts['want']} replicas after {took}."
-    return f"{done}\nEndpoint: {service['endpoint']}" + (how_to_call(service) if result.verb == "create" else "")
+    more = how_to_call(service) if result.verb == "create" else scaling.held_line(service)
+    return f"{done}\nEndpoint: {service['endpoint']}{more}"
 
 
 def how_to_call(service: Json) -> str:

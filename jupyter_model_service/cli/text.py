@@ -22,6 +22,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _STATE_STYLES = {
     "ready": "green",
+    "idle": "cyan",
     "starting": "yellow",
     "updating": "yellow",
     "degraded": "yellow",

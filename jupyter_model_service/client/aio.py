@@ -33,6 +33,7 @@ from .exchange import (
 )
 from .folders import Steps, for_create, for_service, for_update, for_validate
 from .patience import LISTEN_AFTER, OnCopy, Tell, reading
+from .scaling_async import Scaling
 from .stepping import drive, end, next_until, one_move
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
@@ -40,7 +41,7 @@ from .waiting import WAIT_SECONDS, Following, Goal, failure
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(Scaling):
     """:class:`~.sync.Client` for asyncio. Belongs to one event loop; ``async with`` gives its connections back."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:

@@ -98,7 +98,7 @@ def is_text(value: str) -> bool:
     return True
 
 
-def _service(key: Key, rest: str = "") -> str:
+def service_path(key: Key, rest: str = "") -> str:
     owner, name = key
     return f"api/v1/services/{quote(owner, safe='')}/{quote(name, safe='')}{rest}"
 
@@ -106,7 +106,7 @@ def _service(key: Key, rest: str = "") -> str:
 # --- reading answers -------------------------------------------------------------------------------------
 
 
-def _model(name: str, field_name: str | None = None) -> Callable[[Any], Any]:
+def reading_model(name: str, field_name: str | None = None) -> Callable[[Any], Any]:
     """Reads a wire model (or one field of it). pydantic is imported with the first answer, not with this module."""
 
     def read(data: Any) -> Any:
@@ -128,7 +128,7 @@ def _nothing(data: Any) -> None:
     return None
 
 
-_SERVICE = _model("ServiceInfo")
+_SERVICE = reading_model("ServiceInfo")
 
 
 def read_service(data: Any) -> ServiceInfo:
@@ -137,12 +137,12 @@ def read_service(data: Any) -> ServiceInfo:
 
 
 def read_copy(data: Any) -> CopyInfo:
-    copy: CopyInfo = _model("CopyInfo")(data)
+    copy: CopyInfo = reading_model("CopyInfo")(data)
     return copy
 
 
 def read_event(data: Any) -> EventInfo:
-    event: EventInfo = _model("EventInfo")(data)
+    event: EventInfo = reading_model("EventInfo")(data)
     return event
 
 
@@ -154,7 +154,7 @@ def _optional_service(data: Any) -> ServiceInfo | None:
 
 
 def info() -> Call[GatewayInfo]:
-    return Call("GET", "api/v1/", _model("GatewayInfo"))
+    return Call("GET", "api/v1/", reading_model("GatewayInfo"))
 
 
 def shutdown() -> Call[None]:
@@ -163,11 +163,11 @@ def shutdown() -> Call[None]:
 
 def validate(folder: str, definition: Mapping[str, Any] | None = None) -> Call[ValidateAnswer]:
     body = given({"folder": folder, "definition": definition})
-    return Call("POST", "api/v1/validate", _model("ValidateAnswer"), body=body)
+    return Call("POST", "api/v1/validate", reading_model("ValidateAnswer"), body=body)
 
 
 def services() -> Call[list[ServiceInfo]]:
-    return Call("GET", "api/v1/services", _model("ServiceList", "services"))
+    return Call("GET", "api/v1/services", reading_model("ServiceList", "services"))
 
 
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
@@ -177,35 +177,35 @@ def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
 
 
 def get(key: Key) -> Call[ServiceInfo]:
-    return Call("GET", _service(key), read_service)
+    return Call("GET", service_path(key), read_service)
 
 
 def delete(key: Key) -> Call[ServiceInfo | None]:
-    return Call("DELETE", _service(key), _optional_service)
+    return Call("DELETE", service_path(key), _optional_service)
 
 
 def scale(key: Key, replicas: int) -> Call[ServiceInfo]:
-    return Call("PUT", _service(key, "/scale"), read_service, body={"replicas": replicas})
+    return Call("PUT", service_path(key, "/scale"), read_service, body={"replicas": replicas})
 
 
 def update(key: Key, options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.UpdateRequest``; what is left out stays as it is."""
-    path, copied = _service(key, "/update"), Copied(key=key)
+    path, copied = service_path(key, "/update"), Copied(key=key)
     return Call("POST", path, read_service, body=given(options), seconds=COPY_SECONDS, copied=copied)
 
 
 def rollback(key: Key, revision: int | None) -> Call[ServiceInfo]:
-    return Call("POST", _service(key, "/rollback"), read_service, body=given({"revision": revision}))
+    return Call("POST", service_path(key, "/rollback"), read_service, body=given({"revision": revision}))
 
 
 def act(key: Key, verb: str) -> Call[ServiceInfo]:
     """``verb`` is ``restart``, ``stop`` or ``start``."""
-    return Call("POST", _service(key, f"/{verb}"), read_service, body={})
+    return Call("POST", service_path(key, f"/{verb}"), read_service, body={})
 
 
 def logs(key: Key, replica: str | None = None, after: int = 0, limit: int = 1000) -> Call[LogAnswer]:
     query = {"replica": replica, "after": after, "limit": limit}
-    return Call("GET", _service(key, "/logs"), _model("LogAnswer"), query=query)
+    return Call("GET", service_path(key, "/logs"), reading_model("LogAnswer"), query=query)
 
 
 def last_logs(key: Key, replica: str | None, tail: int) -> Generator[Call[LogAnswer], Any, Any]:
@@ -223,26 +223,26 @@ def last_logs(key: Key, replica: str | None, tail: int) -> Generator[Call[LogAns
 
 
 def read_logs(data: Any) -> LogAnswer:
-    answer: LogAnswer = _model("LogAnswer")(data)
+    answer: LogAnswer = reading_model("LogAnswer")(data)
     return answer
 
 
 def events(key: Key, after: int = 0, limit: int = 100) -> Call[list[EventInfo]]:
     query = {"after": after, "limit": limit}
-    return Call("GET", _service(key, "/events"), _model("EventList", "events"), query=query)
+    return Call("GET", service_path(key, "/events"), reading_model("EventList", "events"), query=query)
 
 
 def tokens(key: Key) -> Call[list[TokenInfo]]:
-    return Call("GET", _service(key, "/tokens"), _model("TokenList", "tokens"))
+    return Call("GET", service_path(key, "/tokens"), reading_model("TokenList", "tokens"))
 
 
 def generate_token(key: Key, name: str = "", expires_in: float | str | None = None) -> Call[NewToken]:
     body = {"name": name, "expires_in": parse_expiry(expires_in) if isinstance(expires_in, str) else expires_in}
-    return Call("POST", _service(key, "/tokens"), _model("NewToken"), body=body)
+    return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
 
 
 def revoke_token(key: Key, token_id: str) -> Call[None]:
-    return Call("DELETE", _service(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
+    return Call("DELETE", service_path(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
 
 
 STREAM = "api/v1/events"

@@ -20,13 +20,14 @@ from .events import Change, read_change
 from .folders import for_create, for_service, for_update, for_validate
 from .light import Connection
 from .patience import OnCopy, reading
+from .scaling_sync import Scaling
 from .units import DEFAULT_TOKEN_SECONDS
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Scaling):
     """Talks to this user's own gateway, to the one that ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN`` name, or to
     ``url`` and ``token``.
 

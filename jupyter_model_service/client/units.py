@@ -61,6 +61,16 @@ def show_duration(seconds: float) -> str:
     return f"{days} d {hours} h"
 
 
+def show_span(seconds: float) -> str:
+    """As :func:`parse_duration` reads it: ``90s``, ``15m``, ``1h30m``."""
+    if seconds < 120:
+        return f"{seconds:g}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return "".join(f"{n}{unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")) if n)
+
+
 def show_size(size: float) -> str:
     """``1.5 GiB``; binary units, as :func:`parse_size` reads them."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -59,6 +59,9 @@ def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
         return _failed(service, goal, reason)
     if state in ("starting", "updating", "degraded"):
         return None
+    if state == "idle" and goal.replicas is None:
+        # It was ready, and went down to zero since no call came. Or it was idle, and what is new is for the next call.
+        return Outcome(True) if not goal.without & {each["id"] for each in alive} else None
     counts = service["replicas"]
     wanted = counts["want"] if goal.replicas is None else goal.replicas
     if counts["want"] != wanted:

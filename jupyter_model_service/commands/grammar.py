@@ -7,16 +7,16 @@ raises :class:`HelpShown` with the text. ``docs/cli.md`` is generated from these
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..client.calls import parse_mount
 from ..client.units import parse_expiry, parse_size
-from ..client.waiting import WAIT_SECONDS
-from ..errors import ModelServiceError
-from . import values
+from . import scaling_grammar, values
+from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
-PROGRAM = "jupyter model-service"
+__all__ = ["PROGRAM", "VERBS", "HelpShown", "Parser", "UsageError", "build_parser", "parse", "verb_parsers"]
+
 _ABOUT = (
     "Serve a model folder (code, weights and a model-definition.yaml) as an HTTP endpoint with replicas, health checks "
     "and tokens. Begin with: create FOLDER."
@@ -24,83 +24,7 @@ _ABOUT = (
 _DEFAULT_TAIL = 100
 
 
-class UsageError(ModelServiceError):
-    """The line itself is wrong; ``verb`` is the one whose ``--help`` would tell."""
-
-    code = "usage"
-    status = 400
-
-    def __init__(self, message: str, verb: str | None = None) -> None:
-        super().__init__(message)
-        self.verb = verb
-
-
-class HelpShown(Exception):
-    """Somebody asked for help: ``text`` is what to show."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__("help was asked for")
-        self.text = text
-
-
-class _Format(argparse.HelpFormatter):
-    """The same text on every terminal, wide enough for the longest verb."""
-
-    def __init__(self, prog: str, **options: Any) -> None:
-        super().__init__(prog, max_help_position=26, width=100)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises where the original prints and exits."""
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", _Format)
-        super().__init__(**options, allow_abbrev=False)
-
-    @property
-    def verb(self) -> str | None:
-        return self.prog.removeprefix(PROGRAM).strip() or None
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(_sentence(message), self.verb)
-
-    def print_help(self, file: Any = None) -> NoReturn:
-        raise HelpShown(self.format_help())
-
-
-def _sentence(message: str) -> str:
-    """argparse's message without its jargon, as a sentence."""
-    message = message.removeprefix("argument ").replace(
-        "the following arguments are required:", "what is missing here:"
-    )
-    return (message[:1].upper() + message[1:]).rstrip(".") + "."
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'create'?"``, or nothing."""
-    import difflib  # only where something is wrong
-
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {found[0]!r}?" if found else ""
-
-
 # --- options that several verbs share ----------------------------------------------------------------------
-
-
-def _name(parser: Parser, text: str = "the service: NAME, or OWNER/NAME for somebody else's") -> None:
-    parser.add_argument("name", metavar="NAME", type=values.service, help=text)
-
-
-def _waiting(parser: Parser, what: str = "ready", *, copies: bool = False) -> None:
-    only = ", only until the folder's files are copied" if copies else ""
-    parser.add_argument("--detach", action="store_true", help=f"do not wait until the service is {what}{only}")
-    parser.add_argument(
-        "--timeout",
-        metavar="TIME",
-        type=values.patience,
-        default=WAIT_SECONDS,
-        help="wait no longer than this, such as 90s, 10m or 2h (default: 1h); the service goes on all the same",
-    )
 
 
 def _revision(parser: Parser) -> None:
@@ -154,7 +78,7 @@ def _create(parser: Parser) -> None:
     )
     _revision(parser)
     parser.add_argument("--public", action="store_true", help="anybody who reaches the endpoint may call it")
-    _waiting(parser, copies=True)
+    waiting_arguments(parser, copies=True)
 
 
 def _list(parser: Parser) -> None:
@@ -172,15 +96,15 @@ def _info(parser: Parser) -> None:
 
 
 def _scale(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument(
         "replicas", metavar="REPLICAS", type=values.number(0, 100), help="how many; 0 keeps only the endpoint"
     )
-    _waiting(parser)
+    waiting_arguments(parser)
 
 
 def _update(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument(
         "folder",
         metavar="FOLDER",
@@ -198,11 +122,11 @@ def _update(parser: Parser) -> None:
         "--public", dest="public", action="store_true", default=None, help="open the endpoint to anybody"
     )
     access.add_argument("--private", dest="public", action="store_false", default=None, help="demand a token again")
-    _waiting(parser, copies=True)
+    waiting_arguments(parser, copies=True)
 
 
 def _rollback(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument(
         "revision",
         metavar="REVISION",
@@ -210,21 +134,21 @@ def _rollback(parser: Parser) -> None:
         type=values.number(1, 10**9),
         help="default: the one that was fully up before the active one",
     )
-    _waiting(parser)
+    waiting_arguments(parser)
 
 
 def _restart(parser: Parser) -> None:
-    _name(parser)
-    _waiting(parser)
+    name_argument(parser)
+    waiting_arguments(parser)
 
 
 def _stop(parser: Parser) -> None:
-    _name(parser)
-    _waiting(parser, "stopped")
+    name_argument(parser)
+    waiting_arguments(parser, "stopped")
 
 
 def _generate_token(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument("--name", metavar="LABEL", dest="label", default="", help="what the token is for, for the list")
     parser.add_argument(
         "--expires",
@@ -238,12 +162,12 @@ def _generate_token(parser: Parser) -> None:
 
 
 def _revoke_token(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument("token", metavar="TOKEN", help="the token's id or its label, as `tokens` lists them")
 
 
 def _logs(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument("--replica", metavar="ID", help="default: the one that tells most")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines, until Ctrl-C")
     parser.add_argument(
@@ -256,7 +180,7 @@ def _logs(parser: Parser) -> None:
 
 
 def _events(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new events, until Ctrl-C")
     parser.add_argument(
         "--tail", metavar="N", type=values.number(1, 1000), default=50, help="the last N events (default: 50)"
@@ -264,9 +188,9 @@ def _events(parser: Parser) -> None:
 
 
 def _delete(parser: Parser) -> None:
-    _name(parser)
+    name_argument(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    _waiting(parser, "gone")
+    waiting_arguments(parser, "gone")
 
 
 Arguments = Callable[[Parser], None]
@@ -286,7 +210,13 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     ),
     "list": ("list your services", "", _list),
     "info": ("show a service: state, replicas, revisions, endpoint", "", _info),
-    "scale": ("change the number of replicas", "Replicas that leave finish the calls that they have.", _scale),
+    "scale": (
+        "change the number of replicas",
+        "Replicas that leave finish the calls that they have. On a service that scales by itself, the number is held "
+        "until `autoscale NAME --resume`.",
+        _scale,
+    ),
+    **scaling_grammar.VERBS,
     "update": (
         "make the next revision and roll over to it",
         "The folder is read again, and its files are kept. What is left out stays as it is; --env and --mount replace "
@@ -303,13 +233,13 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     "restart": ("replace every replica, new ones first", "", _restart),
     "stop": ("end all replicas; endpoint and tokens stay", "", _stop),
     "start": ("start a stopped or failed service again", "", _restart),
-    "get-endpoint": ("print the endpoint's URL", "", _name),
+    "get-endpoint": ("print the endpoint's URL", "", name_argument),
     "generate-token": (
         "make a token that may call one endpoint",
         "The token is shown this once; only its hash is kept. Send it as `Authorization: Bearer TOKEN`.",
         _generate_token,
     ),
-    "tokens": ("list a service's tokens and when each was last used", "", _name),
+    "tokens": ("list a service's tokens and when each was last used", "", name_argument),
     "revoke-token": ("make a token invalid at once", "", _revoke_token),
     "logs": ("show what a replica printed", "", _logs),
     "events": ("show what happened to a service, and why", "", _events),
@@ -321,9 +251,14 @@ def build_parser(extra: dict[str, tuple[str, str, Arguments]] | None = None, pro
     """``extra`` are verbs of one face only (the command line's ``gateway``)."""
     parser = Parser(prog=program, description=_ABOUT, epilog=f"{program} VERB --help tells more about one verb.")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser, required=True)
+    groups: dict[str, Any] = {}
     for verb, (summary, details, arguments) in {**VERBS, **(extra or {})}.items():
         about = f"{summary[0].upper()}{summary[1:]}. {details}".strip()
-        sub = subparsers.add_parser(verb, help=summary, description=about, prog=f"{program} {verb}")
+        group, _, action = verb.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = _group(subparsers, group, program)
+        siblings = groups[group] if group else subparsers
+        sub = siblings.add_parser(action, help=summary, description=about, prog=f"{program} {verb}")
         arguments(sub)
         sub.add_argument("--json", action="store_true", help="print JSON, as the HTTP API answers")
         sub.add_argument(
@@ -332,13 +267,27 @@ def build_parser(extra: dict[str, tuple[str, str, Arguments]] | None = None, pro
     return parser
 
 
+def _group(subparsers: Any, group: str, program: str) -> Any:
+    """``rule``, of which ``add``, ``list`` and ``remove`` are verbs of two words."""
+    summary = scaling_grammar.GROUPS[group]
+    sub = subparsers.add_parser(
+        group, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", prog=f"{program} {group}"
+    )
+    return sub.add_subparsers(dest="action", metavar="VERB", title="verbs", parser_class=Parser, required=True)
+
+
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     """Like ``parse_args``, with near names for what nobody knows."""
     known = verb_parsers(parser)
-    verb = next((word for word in words if not word.startswith("-")), None)
-    if verb is not None and verb not in known:
-        raise UsageError(f"There is no verb {_short(verb)!r}.{near(verb, known)}")
+    named = [word for word in words if not word.startswith("-")]
+    _check_known(named[:1], {verb.partition(" ")[0] for verb in known}, None)
+    if named and named[0] in scaling_grammar.GROUPS:
+        group = named[0] + " "
+        _check_known(named[1:2], {verb.removeprefix(group) for verb in known if verb.startswith(group)}, named[0])
     arguments, unknown = parser.parse_known_args(list(words))
+    if "action" in arguments:
+        arguments.verb = f"{arguments.verb} {arguments.action}"
+        del arguments.action
     if unknown:
         options = [option for action in known[arguments.verb]._actions for option in action.option_strings]
         word = unknown[0].partition("=")[0]
@@ -348,11 +297,22 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def _check_known(words: Sequence[str], known: set[str], group: str | None) -> None:
+    if words and words[0] not in known:
+        where = f" of {group}" if group else ""
+        raise UsageError(f"There is no verb {_short(words[0])!r}{where}.{near(words[0], sorted(known))}", group)
+
+
 def verb_parsers(parser: Parser) -> dict[str, Parser]:
+    """By verb, those of two words (``rule add``) too."""
+    found: dict[str, Parser] = {}
     for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
+        if not isinstance(action, argparse._SubParsersAction):
+            continue
+        for verb, sub in action.choices.items():
+            nested = verb_parsers(sub)
+            found.update({f"{verb} {each}": nested[each] for each in nested} or {verb: sub})
+    return found
 
 
 def _short(word: str) -> str:

@@ -24,12 +24,14 @@ class Result:
 
 @dataclass(frozen=True)
 class ServiceResult(Result):
-    """``verb`` is what was done to the service; ``outcome`` how it went (``None``: nobody waited)."""
+    """``verb`` is what was done to the service; ``outcome`` how it went (``None``: nobody waited).
+    ``series`` is a ``SeriesAnswer``, where there is one to be shown."""
 
     verb: str
     service: Json
     outcome: Outcome | None = None
     seconds: float = 0.0
+    series: Json | None = None
 
     @property
     def ok(self) -> bool:
@@ -41,7 +43,10 @@ class ServiceResult(Result):
 
 @dataclass(frozen=True)
 class ServicesResult(Result):
+    """``series`` by ``owner/name``, of those that have any to be shown."""
+
     services: Sequence[Json]
+    series: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Any:
         return {"services": list(self.services)}
@@ -111,6 +116,55 @@ class EventsResult(Result):
 
     def to_json(self) -> Any:
         return None if self.events is None else {"events": list(self.events)}
+
+
+@dataclass(frozen=True)
+class AutoscalingResult(Result):
+    """The policy of a service, which may have none."""
+
+    service: Json
+
+    def to_json(self) -> Any:
+        return {"autoscaling": None} if self.service["autoscaling"] is None else self.service["autoscaling"]
+
+
+@dataclass(frozen=True)
+class RulesResult(Result):
+    """``added``: the last rule is new, and the only one that was asked about."""
+
+    service: str
+    autoscaling: Json
+    added: bool = False
+
+    def to_json(self) -> Any:
+        rules = self.autoscaling["rules"]
+        return rules[-1] if self.added else {"rules": rules}
+
+
+@dataclass(frozen=True)
+class SchedulesResult(Result):
+    """``added``: the last schedule is new, and the only one that was asked about."""
+
+    service: str
+    autoscaling: Json
+    added: bool = False
+
+    def to_json(self) -> Any:
+        schedules = self.autoscaling["schedules"]
+        return schedules[-1] if self.added else {"schedules": schedules}
+
+
+@dataclass(frozen=True)
+class DecisionsResult(Result):
+    """``decisions``, oldest first, of which ``last`` different ones are to be shown; ``None`` when they were given to
+    the observer as they came."""
+
+    service: Json | None
+    decisions: Sequence[Json] | None
+    last: int
+
+    def to_json(self) -> Any:
+        return None if self.decisions is None else {"decisions": list(self.decisions)}
 
 
 @dataclass(frozen=True)

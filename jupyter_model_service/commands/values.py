@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from ..client.calls import is_text, split_name
-from ..client.units import parse_duration
+from ..client.scaling import AUTO
+from ..client.units import parse_duration, parse_size
 from ..core.names import check_service_name
 from ..errors import InvalidRequest
 
@@ -97,3 +99,35 @@ def tail(text: str) -> int | None:
 @checked
 def patience(text: str) -> float:
     return parse_duration(text, plain_seconds=True)
+
+
+@checked
+def span(text: str) -> float:
+    """A duration that may be none at all."""
+    return 0.0 if text in ("0", "0s") else parse_duration(text, plain_seconds=True)
+
+
+@checked
+def concurrency(text: str) -> float | str:
+    if text == AUTO:
+        return text
+    found = _number(text)
+    if found is None or found <= 0:
+        raise InvalidRequest(f"{text!r} is no number of calls at once: write one such as 4, or auto.")
+    return found
+
+
+@checked
+def threshold(text: str) -> float:
+    """``80``, ``80%``, ``1.5s``, ``500ms``, and sizes (``8g``): there is no threshold in minutes, so 5m are 5 MiB."""
+    for unit, factor in (("%", 1.0), ("ms", 0.001), ("s", 1.0), ("", 1.0)):
+        if text.endswith(unit) and (found := _number(text.removesuffix(unit))) is not None:
+            return found * factor
+    try:
+        return float(parse_size(text))
+    except InvalidRequest:
+        raise InvalidRequest(f"{text!r} is no value of a metric: write a number such as 80, 1.5s or 8g.") from None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"-?(\d+(\.\d*)?|\.\d+)", text, re.ASCII) and len(text) <= 20 else None

@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..client import calls
+from ..client import calls, scaling
 from ..client.calls import Call, Key
 from ..client.folders import Steps, for_create, for_service, for_update, for_validate
 from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
+from . import scaling as scaling_verbs
 from .following import follow_events, follow_logs
 from .grammar import PROGRAM
 from .results import (
@@ -41,6 +42,8 @@ from .token_file import check_target, write_token
 
 _START_SECONDS = 30.0
 _ALL_LINES = 1_000_000  # more than any replica's log holds
+_PICTURES = 20  # services of a list whose calls are pictured: each is one question more
+_PICTURED = 1800.0  # seconds
 
 
 class Observer(Protocol):
@@ -59,6 +62,12 @@ class Observer(Protocol):
         """New log lines: a ``LogAnswer``."""
 
     def event(self, event: Json) -> None: ...
+
+    def decision(self, decision: Json) -> None:
+        """A new decision of the autoscaler."""
+
+    def pictures(self) -> bool:
+        """Whether figures over time can be shown."""
 
     def notice(self, sentence: str) -> None:
         """Something that the person should know, besides the result."""
@@ -172,14 +181,29 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(session: Session, arguments: argparse.Namespace) -> Result:
-    return ServicesResult(session.send(calls.services())["services"])
+    services = session.send(calls.services())["services"]
+    series = {}
+    if not (arguments.quiet or arguments.json):
+        keys = [(each["owner"], each["name"]) for each in services if each["autoscaling"] is not None]
+        series = {"/".join(key): found for key in keys[:_PICTURES] if (found := _series(session, key)) is not None}
+    return ServicesResult(services, series)
+
+
+def _series(session: Session, key: Key) -> Json | None:
+    """A decoration, which nothing may fail for."""
+    if session.observer.pictures():
+        with contextlib.suppress(ModelServiceError):
+            found: Json = session.send(scaling.series(key, time.time() - _PICTURED, None))
+            return found
+    return None
 
 
 def _info(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.name is None:
         return GatewayResult(session.send(calls.info()))
-    service = session.send(calls.get(session.key(arguments)))
-    return ServiceResult("info", session.complete(for_service(service)))
+    key = session.key(arguments)
+    service = session.complete(for_service(session.send(calls.get(key))))
+    return ServiceResult("info", service, series=None if arguments.json else _series(session, key))
 
 
 def _scale(session: Session, arguments: argparse.Namespace) -> Result:
@@ -332,6 +356,14 @@ _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
     "list": _list,
     "info": _info,
     "scale": _scale,
+    "autoscale": scaling_verbs.autoscale,
+    "rule add": scaling_verbs.add_rule,
+    "rule list": scaling_verbs.list_rules,
+    "rule remove": scaling_verbs.remove_rule,
+    "schedule add": scaling_verbs.add_schedule,
+    "schedule list": scaling_verbs.list_schedules,
+    "schedule remove": scaling_verbs.remove_schedule,
+    "explain": scaling_verbs.explain,
     "update": _update,
     "rollback": _rollback,
     "restart": _restart,

@@ -28,13 +28,13 @@ Line = Callable[..., Ran]
 def test_no_verb_shows_help_and_is_wrong_use(line: Line) -> None:
     ran = line()
     assert (ran.status, ran.out) == (2, "")
-    assert all(verb in ran.err for verb in [*VERBS, "gateway"])
+    assert all(verb.partition(" ")[0] in ran.err for verb in [*VERBS, "gateway"])
 
 
 def test_version_and_help(line: Line) -> None:
     assert line("--version") == Ran(0, f"jupyter model-service {__version__}\n", "")
     for verb in [*VERBS, "gateway"]:
-        ran = line(verb, "--help")
+        ran = line(*verb.split(), "--help")
         assert (ran.status, ran.err) == (0, "")
         assert f"jupyter model-service {verb}" in ran.out
 
@@ -86,8 +86,15 @@ def test_a_wrong_line_is_one_sentence_and_changes_nothing(
 def test_what_is_no_name_of_a_service_is_wrong_use_for_every_verb(
     line: Line, fake: FakeGateway, verb: str, name: str
 ) -> None:
-    more = {"scale": ["1"], "revoke-token": ["t0"]}.get(verb, [])
-    ran = line(verb, name, *more)
+    more = {
+        "scale": ["1"],
+        "revoke-token": ["t0"],
+        "rule add": ["--metric", "gpu_util"],
+        "rule remove": ["r1"],
+        "schedule add": ["Mon 08:00-09:00"],
+        "schedule remove": ["s1"],
+    }.get(verb, [])
+    ran = line(*verb.split(), name, *more)
     assert (ran.status, ran.out) == (2, "")
     assert "is no name of a service" in ran.err
     assert fake.requests == []

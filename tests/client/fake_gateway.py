@@ -52,6 +52,19 @@ def event(number: int, name: str = "demo", message: str = "something happened") 
     return wire.EventInfo.model_validate(content).model_dump(mode="json")
 
 
+def autoscaling(**changes: Any) -> dict[str, Any]:
+    content = {"min": 1, "max": 1, **changes}
+    content.setdefault("bounds", {"min": content["min"], "max": content["max"]})
+    return wire.AutoscalingInfo.model_validate(content).model_dump(mode="json")
+
+
+def decision(at: float, count: int = 1, before: int | None = None, **changes: Any) -> dict[str, Any]:
+    before = count if before is None else before
+    told = f"stays at {count}" if before == count else f"from {before} to {count}"
+    content = {"at": at, "before": before, "count": count, "changed": before != count, "reason": told, **changes}
+    return wire.DecisionInfo.model_validate(content).model_dump(mode="json")
+
+
 def refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
     body = {"error": {"code": code, "message": message, "problems": [], **more}}
     return status, body, {"X-Model-Service-Error": code, **(headers or {})}
@@ -68,6 +81,8 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.decisions: list[dict[str, Any]] = []
+        self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.answers: dict[tuple[str, str], Answer | Callable[[Any], Answer]] = {}
         self.endpoint: Callable[[BaseHTTPRequestHandler, str, bytes], None] | None = None
@@ -222,6 +237,12 @@ class FakeGateway:
         if rest[:1] == ["tokens"]:
             self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
             return 204, None, {}
+        if rest[:1] == ["autoscaling"]:
+            return self.of_scaling(method, key, found, rest[1:], body)
+        if rest == ["decisions"]:
+            return 200, {"decisions": self.decisions[-int(query.get("limit", 20)) :]}, {}
+        if rest == ["series"]:
+            return 200, self.series, {}
         if rest == ["scale"]:
             found = {**found, "replicas": {**found["replicas"], "want": body["replicas"]}}
             self.services[key] = found
@@ -229,6 +250,27 @@ class FakeGateway:
             found = {**found, "state": "deleting"}
             self.services[key] = found
         return (200 if method == "GET" else 202), found, {}
+
+    def of_scaling(self, method: str, key: str, found: dict[str, Any], rest: list[str], body: Any) -> Answer:
+        """Rules and schedules are numbered; nothing is decided."""
+        info = dict(found["autoscaling"] or autoscaling())
+        if not rest and method == "DELETE":
+            self.services[key] = {**found, "autoscaling": None}
+            return 200, self.services[key], {}
+        if not rest:
+            info = autoscaling(**body)
+        elif rest == ["resume"]:
+            info["held"] = False
+        elif method == "POST":
+            info[rest[0]] = [
+                *info[rest[0]],
+                {"id": f"{rest[0][0]}{len(info[rest[0]]) + 1}", "metric": "gpu_util", **body},
+            ]
+            info = autoscaling(**info)
+        else:
+            info[rest[0]] = [each for each in info[rest[0]] if each["id"] != rest[1]]
+        self.services[key] = {**found, "autoscaling": info}
+        return 201 if method == "POST" and rest != ["resume"] else 200, info, {}
 
 
 def write_private(path: Path, text: str, mode: int = 0o600) -> None:

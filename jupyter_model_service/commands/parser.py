@@ -1,0 +1,89 @@
+"""The parser that the grammar is built on, and the arguments that many verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from ..client.waiting import WAIT_SECONDS
+from ..errors import ModelServiceError
+from . import values
+
+PROGRAM = "jupyter model-service"
+
+
+class UsageError(ModelServiceError):
+    """The line itself is wrong; ``verb`` is the one whose ``--help`` would tell."""
+
+    code = "usage"
+    status = 400
+
+    def __init__(self, message: str, verb: str | None = None) -> None:
+        super().__init__(message)
+        self.verb = verb
+
+
+class HelpShown(Exception):
+    """Somebody asked for help: ``text`` is what to show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("help was asked for")
+        self.text = text
+
+
+class _Format(argparse.HelpFormatter):
+    """The same text on every terminal, wide enough for the longest verb."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises where the original prints and exits."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", _Format)
+        super().__init__(**options, allow_abbrev=False)
+
+    @property
+    def verb(self) -> str | None:
+        return self.prog.removeprefix(PROGRAM).strip() or None
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(_sentence(message), self.verb)
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise HelpShown(self.format_help())
+
+
+def _sentence(message: str) -> str:
+    """argparse's message without its jargon, as a sentence."""
+    message = message.removeprefix("argument ").replace(
+        "the following arguments are required:", "what is missing here:"
+    )
+    return (message[:1].upper() + message[1:]).rstrip(".") + "."
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'create'?"``, or nothing."""
+    import difflib  # only where something is wrong
+
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def name_argument(parser: Parser, text: str = "the service: NAME, or OWNER/NAME for somebody else's") -> None:
+    parser.add_argument("name", metavar="NAME", type=values.service, help=text)
+
+
+def waiting_arguments(parser: Parser, what: str = "ready", *, copies: bool = False) -> None:
+    only = ", only until the folder's files are copied" if copies else ""
+    parser.add_argument("--detach", action="store_true", help=f"do not wait until the service is {what}{only}")
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=values.patience,
+        default=WAIT_SECONDS,
+        help="wait no longer than this, such as 90s, 10m or 2h (default: 1h); the service goes on all the same",
+    )

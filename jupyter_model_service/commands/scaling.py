@@ -1,0 +1,158 @@
+"""What the verbs about autoscaling do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ..client import calls, scaling
+from ..client.calls import Key, given
+from ..client.events import Reconnect
+from ..client.light import Connection
+from ..errors import GatewayUnavailable, NotFound
+from .parser import UsageError
+from .results import AutoscalingResult, DecisionsResult, DoneResult, Json, Result, RulesResult, SchedulesResult
+
+if TYPE_CHECKING:
+    from .verbs import Session
+
+_KEPT = 100  # decisions that the gateway remembers
+_LOOK_EACH = 1.0  # seconds; half of the time between two decisions
+_ZONES = "zoneinfo/"
+
+
+def autoscale(session: Session, arguments: argparse.Namespace) -> Result:
+    changes = scaling.settings(
+        arguments.min,
+        arguments.max,
+        arguments.target_concurrency,
+        arguments.target,
+        arguments.idle_after,
+        arguments.down_delay,
+    )
+    if changes and (arguments.off or arguments.resume):
+        other = "--off" if arguments.off else "--resume"
+        raise UsageError(f"{other} goes with no other option.", arguments.verb)
+    key = session.key(arguments)
+    if arguments.off:
+        service = session.send(scaling.end(key))
+        count = service["replicas"]["want"]
+        told = f"{'/'.join(key)} is not autoscaled any more: it stays at {count} until it is scaled."
+        return DoneResult(told, service)
+    if arguments.resume:
+        session.send(scaling.resume(key))
+    elif changes:
+        session.complete(scaling.change(key, changes))
+    return _policy(session, key)
+
+
+def _policy(session: Session, key: Key) -> AutoscalingResult:
+    return AutoscalingResult(session.send(calls.get(key)))
+
+
+def add_rule(session: Session, arguments: argparse.Namespace) -> Result:
+    names = ("above", "below", "step", "cooldown", "window", "min", "max")
+    rule = scaling.rule(arguments.metric, {name: getattr(arguments, name) for name in names})
+    return RulesResult("/".join(key := session.key(arguments)), session.send(scaling.add_rule(key, rule)), added=True)
+
+
+def list_rules(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    return RulesResult("/".join(key), _there(session, key))
+
+
+def remove_rule(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    info = session.send(scaling.remove_rule(key, arguments.rule))
+    return DoneResult(f"Removed rule {arguments.rule} of {'/'.join(key)}.", info)
+
+
+def add_schedule(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    schedule = {
+        "when": arguments.when,
+        "timezone": arguments.timezone or local_zone(),
+        "duration": arguments.duration,
+        "min": arguments.min,
+        "max": arguments.max,
+    }
+    return SchedulesResult("/".join(key), session.send(scaling.add_schedule(key, given(schedule))), added=True)
+
+
+def list_schedules(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    return SchedulesResult("/".join(key), _there(session, key))
+
+
+def remove_schedule(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    info = session.send(scaling.remove_schedule(key, arguments.schedule))
+    return DoneResult(f"Removed schedule {arguments.schedule} of {'/'.join(key)}.", info)
+
+
+def _there(session: Session, key: Key) -> Json:
+    info: Json | None = session.send(calls.get(key))["autoscaling"]
+    if info is None:
+        raise NotFound(f"{'/'.join(key)} is not autoscaled: it has neither rules nor schedules.")
+    return info
+
+
+def local_zone() -> str:
+    """The IANA name of this machine's time zone; UTC where it has none that is known."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    named = (named or os.path.realpath("/etc/localtime")).rpartition(_ZONES)[2]
+    try:
+        return "UTC" if named == "Etc/UTC" else ZoneInfo(named).key
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"
+
+
+def explain(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    if arguments.follow:
+        for decision in follow(session.connection, key, arguments.last):
+            session.observer.decision(decision)
+        return DecisionsResult(None, None, 0)
+    service = session.send(calls.get(key))
+    # One that says the same as the one before is not shown again, so that more are needed than are asked for.
+    limit = arguments.last if arguments.json else _KEPT
+    found = session.send(scaling.decisions(key, limit))["decisions"]
+    return DecisionsResult(service, found, arguments.last)
+
+
+def follow(connection: Connection, key: Key, last: int, pause: Callable[[float], None] = time.sleep) -> Iterator[Json]:
+    """The last decisions, then each new one that says something else than the one before. Over a gateway that is
+    restarted; raises ``NotFound`` when the service is deleted."""
+    before: Json | None = None
+    limit, reconnect = last, Reconnect()
+    while True:
+        try:
+            found = connection.send(scaling.decisions(key, limit))["decisions"]
+        except GatewayUnavailable as error:
+            pause(reconnect.lost(time.monotonic(), error))
+            connection.locator.forget()
+            continue
+        reconnect.heard()
+        for each in found:
+            if before is not None and each["at"] <= before["at"]:
+                continue
+            if before is None or not same(before, each):
+                yield each
+            before = each
+        limit = _KEPT
+        pause(_LOOK_EACH)
+
+
+def same(one: Json, other: Json) -> bool:
+    """Whether two decisions that changed nothing say the same but for the figures."""
+
+    def told(decision: Json) -> Any:
+        wishes = [(wish["source"], wish["count"]) for wish in decision["wishes"]]
+        bounds = decision["bounds"] and (decision["bounds"]["min"], decision["bounds"]["max"])
+        return decision["count"], wishes, decision["bound"], bounds
+
+    return not one["changed"] and not other["changed"] and told(one) == told(other)
