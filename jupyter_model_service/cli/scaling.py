@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from ..client.units import show_duration, show_size, show_span
 from ..commands.grammar import PROGRAM
 from ..commands.results import AutoscalingResult, DecisionsResult, RulesResult, SchedulesResult
-from ..commands.scaling import same
 from ..core.scaling.metrics import unit_of
 from .text import Paint, clean, columns
 
@@ -230,30 +229,17 @@ def explanation(result: DecisionsResult, paint: Paint) -> str:
         f"{paint(service['owner'] + '/' + name, 'bold')} is {paint.state(service['state'])}, "
         f"{counts['ready']} of {counts['want']} replicas ready; {_bounds_fact(info)} now"
     )
-    blocks = [decision_block(runs[-1], paint, since=runs[0]["at"], times=len(runs)) for runs in _folded(decisions)]
-    if result.last:
-        blocks = blocks[-result.last :]
+    blocks = [decision_block(each, paint) for each in decisions]
     if sentence := held(service):
         blocks.append(f"Held {sentence}")
     return "\n\n".join([head, *(blocks or ["Nothing was decided yet: a decision comes every 2 s while it runs."])])
 
 
-def _folded(decisions: Sequence[Json]) -> list[list[Json]]:
-    """Those that say the same, in runs."""
-    runs: list[list[Json]] = []
-    for each in decisions:
-        if runs and same(runs[-1][-1], each):
-            runs[-1].append(each)
-        else:
-            runs.append([each])
-    return runs
-
-
-def decision_block(decision: Json, paint: Paint, *, since: float | None = None, times: int = 1) -> str:
+def decision_block(decision: Json, paint: Paint) -> str:
     """When and what in a sentence, then what was measured, wanted and cut."""
-    at = time.strftime("%H:%M:%S", time.localtime(decision["at"]))
-    if since is not None and times > 1:
-        at = f"{time.strftime('%H:%M:%S', time.localtime(since))} to {at}, {times} times"
+    began, at = (time.strftime("%H:%M:%S", time.localtime(decision[end])) for end in ("since", "at"))
+    if began != at:
+        at = f"{began} to {at}"
     style = "green" if decision["changed"] else None
     lines = [f"{paint(at, 'dim')}  {paint(clean(decision['reason']), style)}"]
     measured = ", ".join(f"{clean(m)} {show_value(m, value)}" for m, value in decision["measured"].items())

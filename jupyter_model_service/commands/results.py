@@ -156,12 +156,10 @@ class SchedulesResult(Result):
 
 @dataclass(frozen=True)
 class DecisionsResult(Result):
-    """``decisions``, oldest first, of which ``last`` different ones are to be shown; ``None`` when they were given to
-    the observer as they came."""
+    """``decisions``, oldest first; ``None`` when they were given to the observer as they came."""
 
     service: Json | None
     decisions: Sequence[Json] | None
-    last: int
 
     def to_json(self) -> Any:
         return None if self.decisions is None else {"decisions": list(self.decisions)}

@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..client import calls, scaling
@@ -116,18 +116,15 @@ def explain(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.follow:
         for decision in follow(session.connection, key, arguments.last):
             session.observer.decision(decision)
-        return DecisionsResult(None, None, 0)
+        return DecisionsResult(None, None)
     service = session.send(calls.get(key))
-    # One that says the same as the one before is not shown again, so that more are needed than are asked for.
-    limit = arguments.last if arguments.json else _KEPT
-    found = session.send(scaling.decisions(key, limit))["decisions"]
-    return DecisionsResult(service, found, arguments.last)
+    return DecisionsResult(service, session.send(scaling.decisions(key, arguments.last))["decisions"])
 
 
 def follow(connection: Connection, key: Key, last: int, pause: Callable[[float], None] = time.sleep) -> Iterator[Json]:
-    """The last decisions, then each new one that says something else than the one before. Over a gateway that is
-    restarted; raises ``NotFound`` when the service is deleted."""
-    before: Json | None = None
+    """The last decisions, then each new one; one that is the same as the one before but for its figures is none. Over a
+    gateway that is restarted; raises ``NotFound`` when the service is deleted."""
+    seen = float("-inf")
     limit, reconnect = last, Reconnect()
     while True:
         try:
@@ -138,21 +135,8 @@ def follow(connection: Connection, key: Key, last: int, pause: Callable[[float],
             continue
         reconnect.heard()
         for each in found:
-            if before is not None and each["at"] <= before["at"]:
-                continue
-            if before is None or not same(before, each):
+            if each["since"] > seen:
+                seen = each["since"]
                 yield each
-            before = each
         limit = _KEPT
         pause(_LOOK_EACH)
-
-
-def same(one: Json, other: Json) -> bool:
-    """Whether two decisions that changed nothing say the same but for the figures."""
-
-    def told(decision: Json) -> Any:
-        wishes = [(wish["source"], wish["count"]) for wish in decision["wishes"]]
-        bounds = decision["bounds"] and (decision["bounds"]["min"], decision["bounds"]["max"])
-        return decision["count"], wishes, decision["bound"], bounds
-
-    return not one["changed"] and not other["changed"] and told(one) == told(other)

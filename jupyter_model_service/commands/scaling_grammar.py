@@ -110,7 +110,7 @@ def _explain(parser: Parser) -> None:
         metavar="N",
         type=values.number(1, 100),
         default=LAST_DECISIONS,
-        help=f"the last N decisions (default: {LAST_DECISIONS}; those that say the same are shown once)",
+        help=f"the last N decisions (default: {LAST_DECISIONS}); those that differ in their figures only are one",
     )
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new decisions, until Ctrl-C")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-_Count = Annotated[Any, WithJsonSchema({"type": ["integer", "null"], "minimum": 0})]
+_Count = Annotated[Any, WithJsonSchema({"type": ["integer", "null"], "minimum": 0, "maximum": 100})]
 _Number = Annotated[Any, WithJsonSchema({"type": ["number", "null"]})]
 _Seconds = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0})]
 _Text = Annotated[Any, WithJsonSchema({"type": "string"})]
@@ -30,6 +30,7 @@ class RuleSpec(_Written):
     `step_size`, `cooldown_seconds`, `min_threshold`, `max_threshold`, `time_window`, `min_replicas`, `max_replicas`.
     """
 
+    id: _Text = Field(default=None, description="default: r1, r2 …")
     metric: _Text = Field(default=None, description="such as gpu_util, concurrency, latency_p95 or prometheus:NAME")
     above: _Number = Field(default=None, description="a value above this adds `step` replicas")
     below: _Number = Field(default=None, description="a value below this takes `step` replicas away")
@@ -43,6 +44,7 @@ class RuleSpec(_Written):
 class ScheduleSpec(_Written):
     """While it is active, `min` and `max` (those that are given) take the place of the service's."""
 
+    id: _Text = Field(default=None, description="default: s1, s2 …")
     when: _Text = Field(
         default=None, description="weekdays and a time of day (`Mon-Fri 08:00-19:00`), or cron's five fields"
     )
@@ -67,8 +69,8 @@ class AutoscalingRequest(_Written):
     down_delay: _Seconds = Field(
         default=300, description="seconds; the count falls to the largest that was wanted within so long"
     )
-    rules: list[RuleSpec] = Field(default=[], max_length=100)
-    schedules: list[ScheduleSpec] = Field(default=[], max_length=100)
+    rules: list[RuleSpec] = []
+    schedules: list[ScheduleSpec] = []
 
 
 # --- answers -----------------------------------------------------------------------------------------
@@ -133,6 +135,7 @@ class WishInfo(BaseModel):
 
 class DecisionInfo(BaseModel):
     at: float
+    since: float = Field(description="each decision since then was the same but for its figures; this is the last")
     before: int = Field(description="how many replicas there were to be")
     count: int = Field(description="how many there shall be")
     changed: bool
@@ -148,8 +151,10 @@ class DecisionList(BaseModel):
 
 
 class SeriesAnswer(BaseModel):
-    """Figures over time, in columns: `values[NAME][i]` is the mean (of counts: the last) over `step` seconds from
-    `times[i]` on; null where nothing is known."""
+    """Figures over time, in columns: `values[NAME][i]` is of the `step` seconds from `times[i]` on, of which the last
+    may still be running; null where nothing is known. Replicas are what there was at the end, quantiles those of all
+    calls of that time.
+    """
 
     step: float = Field(description="seconds between two points")
     times: list[float]

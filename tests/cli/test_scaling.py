@@ -251,29 +251,29 @@ def test_a_decision_is_explained_whole(line: Line, fake: FakeGateway) -> None:
     ]
 
 
-def test_what_says_the_same_is_said_once_and_the_last_are_asked_for(line: Line, fake: FakeGateway) -> None:
+def test_the_last_decisions_are_shown_and_how_long_each_held(line: Line, fake: FakeGateway) -> None:
     scaled(fake)
-    quiet = [decision(NOON + n, reason=f"stays at 1: {n} calls at once") for n in range(6, 20, 2)]
-    fake.decisions = [decision(NOON), DECIDED, *quiet]
+    quiet = decision(NOON + 18, reason="stays at 1: 1.5 calls at once", since=NOON + 6)
+    fake.decisions = [decision(NOON), DECIDED, quiet]
     blocks = line("explain", "demo", "--last", "2").out.split("\n\n")[1:]
     assert blocks[0].startswith("15:06:44  from 1 to 3")
-    assert blocks[1] == "15:06:46 to 15:06:58, 7 times  stays at 1: 18 calls at once\n"
+    assert blocks[1] == "15:06:46 to 15:06:58  stays at 1: 1.5 calls at once\n"
     raw = json.loads(line("explain", "demo", "--last", "2", "--json").out)["decisions"]
-    assert [each["at"] for each in raw] == [NOON + 16, NOON + 18]
+    assert [each["at"] for each in raw] == [NOON + 4, NOON + 18]
 
 
 def test_an_explanation_can_be_followed_over_a_restart_until_the_service_goes(fake: FakeGateway) -> None:
-    """Each decision once; those that say the same as the one before are left out."""
+    """Each decision once; one of which only the figures change is no new one."""
     from jupyter_model_service.client.address import Locator
     from jupyter_model_service.client.light import Connection
 
-    fake.decisions = [decision(1.0), decision(2.0), decision(3.0)]
+    fake.decisions = [decision(1.0), decision(2.0, 2), decision(3.0)]
 
     def then(steps: list[Callable[[], Any]]) -> Callable[[float], None]:
         return lambda seconds: steps.pop(0)()
 
     steps = [
-        lambda: fake.decisions.append(decision(4.0)),
+        lambda: fake.decisions.append(decision(4.0, since=3.0)),
         lambda: fake.decisions.append(decision(6.0, 2, 1)),
         lambda: fake.answers.update({("GET", f"{BASE}/decisions"): (503, b"<html>", {})}),
         lambda: (fake.answers.clear(), setattr(fake, "decisions", [decision(9.0, 2)])),
@@ -283,7 +283,7 @@ def test_an_explanation_can_be_followed_over_a_restart_until_the_service_goes(fa
     followed = follow(Connection(Locator(data_dir=fake.data_dir)), ("ada", "demo"), 2, then(steps))
     with pytest.raises(NotFound):
         seen.extend(each["at"] for each in followed)
-    assert seen == [2.0, 6.0, 9.0]
+    assert seen == [2.0, 3.0, 6.0, 9.0]
 
 
 # --- pictures ------------------------------------------------------------------------------------------------

@@ -61,7 +61,15 @@ def autoscaling(**changes: Any) -> dict[str, Any]:
 def decision(at: float, count: int = 1, before: int | None = None, **changes: Any) -> dict[str, Any]:
     before = count if before is None else before
     told = f"stays at {count}" if before == count else f"from {before} to {count}"
-    content = {"at": at, "before": before, "count": count, "changed": before != count, "reason": told, **changes}
+    content = {
+        "at": at,
+        "since": at,
+        "before": before,
+        "count": count,
+        "changed": before != count,
+        "reason": told,
+        **changes,
+    }
     return wire.DecisionInfo.model_validate(content).model_dump(mode="json")
 
 
