@@ -93,7 +93,7 @@ def difference(earlier: Sequence[int], later: Sequence[int]) -> list[int]:
     return [after - before for before, after in zip(earlier, later, strict=True)]
 
 
-def quantile(counts: Sequence[int], share: float) -> float | None:
+def quantile(counts: Sequence[float], share: float) -> float | None:
     """Seconds that ``share`` (0 to 1) of these calls did not exceed; ``None`` when there are none."""
     total = sum(counts)
     if not total:
