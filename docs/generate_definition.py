@@ -24,6 +24,7 @@ from jupyter_model_service.core.definition.keys import (
     TOP,
 )
 from jupyter_model_service.core.document import Key
+from jupyter_model_service.core.scaling.keys import AUTOSCALING, RULE, SCHEDULE
 
 PAGE = Path(__file__).with_name("definition.md")
 
@@ -34,6 +35,9 @@ FORMS = {
     "folder": "absolute path",
     "whole": "whole number",
     "number": "number",
+    "decimal": "number, also as text",
+    "id": "name",
+    "ignored": "anything",
     "flag": "`true` or `false`",
     "arguments": "list of texts",
     "lines": "text, or list of texts",
@@ -82,6 +86,9 @@ PARTS = {
     "actions": actions,
     "health_check": lambda: table(HEALTH_CHECK),
     "serving": lambda: table(SERVING),
+    "autoscaling": lambda: table(AUTOSCALING),
+    "rules": lambda: table(RULE),
+    "schedules": lambda: table(SCHEDULE),
 }
 
 

@@ -25,9 +25,10 @@ class Key:
     """One key. ``form`` says how its value is read:
 
     ``text``, ``line`` (text without line breaks), ``url_path``, ``folder`` (an absolute path), ``whole`` and
-    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``flag``, ``arguments`` (a list of
-    texts, not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission bits), or a structure of
-    its own: ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
+    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``decimal`` (any number, also as
+    text), ``flag``, ``id`` (a short name), ``ignored`` (anything; nobody looks at it), ``arguments`` (a list of texts,
+    not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission bits), or a structure of its own:
+    ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Wrong:
 
 
 WRONG: Final = Wrong()
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"  # to be matched whole; a UUID fits
 
 _NUMBERS = (int, float)
 
@@ -113,16 +116,20 @@ def alternatives(words: Sequence[str]) -> str:
 class Reader:
     """``lines`` are the 1-based lines of document paths, ``spelling`` the text of unquoted values that YAML reads
     as numbers or booleans: where text is wanted, ``1.10`` is the text "1.10" and not the number 1.1. ``sections`` are
-    the mappings of the document by their places, for keys that stand in the wrong one."""
+    the mappings of the document by their places, for keys that stand in the wrong one. ``strict``: no key may be there
+    that is not known, as in requests."""
 
     def __init__(
         self,
         lines: Mapping[Path, int] | None = None,
         spelling: Mapping[Path, str] | None = None,
         sections: Mapping[str, Section] | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         self.problems: list[Problem] = []
         self._sections = sections or {}
+        self.strict = strict
         self._lines = lines or {}
         self._spelling = spelling or {}
         self._forms: Mapping[str, Callable[[Any, Path, Key], Any]] = {
@@ -132,6 +139,9 @@ class Reader:
             "folder": self._folder,
             "whole": self._number,
             "number": self._number,
+            "decimal": self._decimal,
+            "id": self._id,
+            "ignored": lambda value, path, key: value,
             "flag": self._flag,
             "arguments": self._arguments,
             "lines": self._text_lines,
@@ -200,7 +210,10 @@ class Reader:
             self.error(here, f"is not a known key; did you mean {alternatives(close)}?")
         else:
             known = alternatives(sorted(set(names.values())))
-            self.warning(here, f"is not a known key and has no effect; known here: {known}")
+            if self.strict:
+                self.error(here, f"is not known; known here: {known}")
+            else:
+                self.warning(here, f"is not a known key and has no effect; known here: {known}")
 
     def _home(self, name: str, place: str) -> str | None:
         section = self._sections.get(place)
@@ -268,12 +281,26 @@ class Reader:
         if isinstance(value, bool) or not isinstance(value, _NUMBERS):
             hint = f"; write {value} without quotes" if isinstance(value, str) and _is_number(value) else ""
             return self.error(path, f"{wanted}, not {shown(value)}{hint}")
-        if not math.isfinite(value) or (whole and value != int(value)):
+        if not _is_finite(value) or (whole and value != int(value)):
             return self.error(path, f"{wanted}, not {shown(value)}")
         low = (key.least is not None and value < key.least) or (key.above is not None and value <= key.above)
         if low or (key.most is not None and value > key.most):
             return self.error(path, f"{wanted}, not {shown(value)}")
         return int(value) if whole else float(value)
+
+    def _decimal(self, value: Any, path: Path, key: Key) -> float | Wrong:
+        number = value
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", value.strip(), re.ASCII):
+            number = float(value)
+        if isinstance(number, bool) or not isinstance(number, _NUMBERS) or not _is_finite(number):
+            return self.error(path, f"must be a number, not {shown(value)}")
+        return float(number)
+
+    def _id(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        text = self.text(value, path)
+        if isinstance(text, str) and not re.fullmatch(ID_PATTERN, text):
+            return self.error(path, f"must be a name of at most 40 letters, digits, dots, - and _, not {shown(text)}")
+        return text
 
     def _flag(self, value: Any, path: Path, key: Key) -> bool | Wrong:
         if isinstance(value, bool):
@@ -305,6 +332,13 @@ class Reader:
         if match is None:
             return self.error(path, f'must be three octal digits such as "644", not {shown(text)}')
         return match.group(1)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number of 400 digits is no float
+        return False
 
 
 def _as_list(value: Any) -> str:

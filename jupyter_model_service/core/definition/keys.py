@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..document import Key, Section, default_of
+from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
 from .model import Definition, HealthCheck, Serving
 
 DAY = 86_400  # seconds; no time limit is longer
@@ -170,6 +171,12 @@ SERVING = (
         least=0,
         most=64 << 20,
     ),
+    _serving(
+        "autoscaling",
+        "section",
+        "How many replicas there are, by calls, rules and the time of day. Taken when a service is created, and by an "
+        "update if it differs from what the revision before said. Left out: as many as `scale` says.",
+    ),
 )
 
 
@@ -177,6 +184,9 @@ _PLACE_SERVICE = "models[].service"
 _PLACE_ACTION = f"{_PLACE_SERVICE}.pre_start_actions[]"
 _PLACE_HEALTH = f"{_PLACE_SERVICE}.health_check"
 _PLACE_SERVING = f"{_PLACE_SERVICE}.serving"
+PLACE_AUTOSCALING = f"{_PLACE_SERVING}.autoscaling"
+_PLACE_RULES = f"{PLACE_AUTOSCALING}.rules[]"
+_PLACE_SCHEDULES = f"{PLACE_AUTOSCALING}.schedules[]"
 
 SECTIONS: Mapping[str, Section] = {
     s.place: s
@@ -186,6 +196,9 @@ SECTIONS: Mapping[str, Section] = {
         Section(_PLACE_SERVICE, SERVICE, ("models[]", _PLACE_ACTION, _PLACE_HEALTH, _PLACE_SERVING)),
         Section(_PLACE_ACTION, ACTION, (_PLACE_SERVICE,)),
         Section(_PLACE_HEALTH, HEALTH_CHECK, (_PLACE_SERVICE,)),
-        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE,)),
+        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE, PLACE_AUTOSCALING)),
+        Section(PLACE_AUTOSCALING, AUTOSCALING, (_PLACE_SERVING, _PLACE_RULES, _PLACE_SCHEDULES)),
+        Section(_PLACE_RULES, (*RULE, *BACKEND_AI_RULE), (PLACE_AUTOSCALING, _PLACE_SCHEDULES)),
+        Section(_PLACE_SCHEDULES, SCHEDULE, (PLACE_AUTOSCALING, _PLACE_RULES)),
     )
 }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..scaling.policy import Autoscaling
+
 
 @dataclass(frozen=True)
 class Action:
@@ -42,6 +44,7 @@ class Serving:
     stop_timeout: float = 10.0  # between SIGTERM and SIGKILL
     retry: bool = True
     replay_limit: int = 1 << 20  # bodies up to this size can be sent again to another replica
+    autoscaling: Autoscaling | None = None  # taken when a service is created, and when an update changes it
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ from typing import Any
 
 from ...errors import DefinitionError, Problem
 from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, near, shown
+from ..scaling.policy import Autoscaling
+from ..scaling.reading import read_autoscaling
 from .keys import (
     ACTION,
     ACTIONS,
     HEALTH_CHECK,
     MODEL,
+    PLACE_AUTOSCALING,
     RESERVED_PORTS,
     SECTIONS,
     SERVICE,
@@ -255,5 +258,20 @@ def _health_check(reader: Reader, value: Any, path: Path) -> HealthCheck | None:
 
 
 def _serving(reader: Reader, value: Any, path: Path) -> Serving:
-    found = reader.mapping(value, path, SERVING, "models[].service.serving")
-    return Serving(**_values(reader, found or {}, SERVING))
+    found = reader.mapping(value, path, SERVING, "models[].service.serving") or {}
+    values = _values(reader, found, tuple(key for key in SERVING if key.name != "autoscaling"))
+    if "autoscaling" in found:
+        values["autoscaling"] = _autoscaling(reader, *found["autoscaling"], values.get("concurrency"))
+    return Serving(**values)
+
+
+def _autoscaling(reader: Reader, value: Any, path: Path, concurrency: int | None) -> Autoscaling | None:
+    policy = read_autoscaling(reader, value, path, PLACE_AUTOSCALING)
+    aim = policy.target_concurrency if policy is not None else None
+    if aim is not None and concurrency is not None and aim > concurrency:
+        reader.warning(
+            (*path, "target_concurrency"),
+            f"is {aim:g}, but a replica takes only {concurrency} calls at once (serving.concurrency): callers wait "
+            "before there are more replicas",
+        )
+    return policy

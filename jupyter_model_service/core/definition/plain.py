@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..scaling.reading import autoscaling_from_stored, autoscaling_to_plain
 from .model import Action, Definition, HealthCheck, Serving
 
 
@@ -18,6 +19,8 @@ def definition_to_plain(definition: Definition) -> dict[str, Any]:
     command = definition.start_command
     plain["start_command"] = list(command) if isinstance(command, tuple) else command
     plain["pre_start_actions"] = list(plain["pre_start_actions"])
+    policy = definition.serving.autoscaling
+    plain["serving"]["autoscaling"] = None if policy is None else autoscaling_to_plain(policy)
     return plain
 
 
@@ -33,7 +36,10 @@ def definition_from_plain(plain: Mapping[str, Any]) -> Definition:
         )
         health_check = values.get("health_check")
         values["health_check"] = None if health_check is None else HealthCheck(**health_check)
-        values["serving"] = Serving(**values.get("serving", {}))
+        serving = dict(values.get("serving", {}))
+        if (policy := serving.get("autoscaling")) is not None:
+            serving["autoscaling"] = autoscaling_from_stored(policy)
+        values["serving"] = Serving(**serving)
         return Definition(**values)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"this is not a stored definition: {error}") from error

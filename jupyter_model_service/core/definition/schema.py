@@ -6,9 +6,12 @@ It is as strict as the parser about values, and silent about unknown keys, which
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..document import Key
+from ..document import ID_PATTERN, Key
+from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
+from ..scaling.metrics import METRICS, PROMETHEUS
 from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
 
 _TEXT_LIKE = {"type": ["string", "number", "boolean"]}  # an unquoted 8000 in a list of arguments is the text "8000"
@@ -17,7 +20,8 @@ _ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}
 
 def json_schema() -> dict[str, Any]:
     """A fresh copy of the schema (draft 2020-12)."""
-    service = _section(SERVICE, health_check=_health_check(), serving=_section(SERVING), pre_start_actions=_actions())
+    serving = _section(SERVING, autoscaling=_autoscaling())
+    service = _section(SERVICE, health_check=_health_check(), serving=serving, pre_start_actions=_actions())
     service["properties"]["port"]["not"] = {"enum": list(RESERVED_PORTS)}
     model = _section(MODEL, service=service, metadata={"type": ["object", "null"]})
     return {
@@ -75,6 +79,24 @@ def _actions() -> dict[str, Any]:
     return {"type": ["array", "null"], "items": {"oneOf": kinds}}
 
 
+def _autoscaling() -> dict[str, Any]:
+    """A rule is in our words or in Backend.AI's, or mixed."""
+    rule = _section([replace(key, required=False) for key in (*RULE, *BACKEND_AI_RULE)])
+    rule["properties"]["metric"]["anyOf"][0]["examples"] = [*METRICS, f"{PROMETHEUS}NAME"]
+    thresholds = ("above", "below", "threshold", "max_threshold", "min_threshold")
+    rule["allOf"] = [_one_of("metric", "metric_name"), _one_of(*thresholds)]
+    schedule = _section(SCHEDULE)
+    schedule["allOf"] = [*schedule["allOf"], _one_of("min", "max")]
+    lists = {
+        name: {"type": ["array", "null"], "items": items} for name, items in (("rules", rule), ("schedules", schedule))
+    }
+    return {**_section(AUTOSCALING, **lists), "type": ["object", "null"]}
+
+
+def _one_of(*names: str) -> dict[str, Any]:
+    return {"anyOf": [{"required": [s]} for name in names for s in dict.fromkeys((name, name.replace("_", "-")))]}
+
+
 def _value(key: Key) -> dict[str, Any]:
     forms: dict[str, dict[str, Any]] = {
         "text": _TEXT_LIKE,
@@ -83,6 +105,9 @@ def _value(key: Key) -> dict[str, Any]:
         "folder": {"type": "string", "pattern": "^/"},
         "whole": {"type": "integer"},
         "number": {"type": "number"},
+        "decimal": {"type": ["number", "string"], "pattern": r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$"},
+        "id": {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN}$"},
+        "ignored": {},
         "flag": {"type": "boolean"},
         "arguments": _ARGUMENTS,
         "lines": {"anyOf": [_TEXT_LIKE, {"type": "array", "items": _TEXT_LIKE}]},
