@@ -99,7 +99,7 @@ def quantile(counts: Sequence[float], share: float) -> float | None:
     if not total:
         return None
     rank = share * total
-    below = 0
+    below: float = 0
     for bucket, count in enumerate(counts):
         if count and below + count >= rank:
             upper = FIRST * math.pow(2.0, bucket / STEPS)

@@ -60,6 +60,10 @@ def test_a_point_between_two_intervals_is_shared_among_them() -> None:
     assert view.values["in_flight"] == [3.0] * len(view.times)
     assert view.times[0] == NOON
     assert len(view.times) == 9  # 17 s
+    one_second = History()
+    one_second.add(NOON + 1, Point(1.0, calls=10))
+    one_second.add(NOON + 3, Point(2.0, calls=0))
+    assert one_second.read(NOON + 3).values["calls_per_second"] == [5.0, 0.0]
 
 
 def test_quantiles_are_of_all_calls_of_the_interval() -> None:
@@ -79,7 +83,7 @@ def test_quantiles_are_of_all_calls_of_the_interval() -> None:
 
 def test_means_are_over_time_and_replicas_what_there_was_last() -> None:
     history = History()
-    history.add(NOON + 10, Point(10.0, gpu_util=90.0, queued=4, replicas_wanted=1, replicas_ready=1))
+    history.add(NOON + 10, Point(10.0, gpu_util=90.0, queued=4, replicas_wanted=1, replicas_ready=4))
     history.add(NOON + 30, Point(20.0, gpu_util=30.0, queued=1, replicas_wanted=3, replicas_ready=2))
     view = history.read(NOON + 30, step=30)
     first = {name: values[0] for name, values in view.values.items()}
