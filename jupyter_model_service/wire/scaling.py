@@ -12,14 +12,20 @@ _Count = Annotated[Any, WithJsonSchema({"type": ["integer", "null"], "minimum": 
 _Number = Annotated[Any, WithJsonSchema({"type": ["number", "null"]})]
 _Seconds = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0})]
 _Text = Annotated[Any, WithJsonSchema({"type": "string"})]
-_OptionalText = Annotated[Any, WithJsonSchema({"type": ["string", "null"]})]
 _Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """What has no default has none in the document, either."""
+    for field in schema["properties"].values():
+        if "default" in field and field["default"] is None:
+            del field["default"]
 
 
 class _Written(BaseModel):
     """As somebody wrote it; ``plain`` has what was given and nothing else."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_without_null)
 
     def plain(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
