@@ -415,3 +415,72 @@ def test_a_bad_chunk_that_comes_with_the_head_is_a_clean_error(run: Run) -> None
             assert (late.status, late.complete) == (200, False)
 
     run(body())
+
+
+def test_a_hint_of_the_other_replica_is_not_held(run: Run) -> None:
+    """Nothing of the first answer is in the way of the second attempt, which dies as cleanly."""
+
+    async def body() -> None:
+        first, second = Replica("a", {"/x": starts(cut())}), Replica("b", {"/x": starts(NOT_HELD["hint"])})
+        async with site(first, second, settings=FOR_EVER) as here:
+            wire = await here.send(here.request("/x"))
+            await until(begun(here))
+            first.release.set()
+            assert (await wire.head()).status == 103
+            second.release.set()
+            got = await wire.answer()
+            assert (got.status, got.code) == (502, "replica_died")
+
+    run(body())
+
+
+def test_each_attempt_is_held_for_as_long(run: Run) -> None:
+    """The rest of the first one's time is not the second one's."""
+    seen_at = 0.0
+
+    async def slow(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        nonlocal seen_at
+        seen_at = monotonic()
+        return await starts(cut(55, 3))(replica, seen, writer)
+
+    async def body() -> None:
+        first, second = Replica("a", {"/x": starts(cut())}), Replica("b", {"/x": slow})
+        async with site(first, second, settings=FrontSettings(held_time=1.0)) as here:
+            wire = await here.send(here.request("/x"))
+            await until(begun(here))
+            await asyncio.sleep(0.5)
+            first.release.set()
+            assert (await wire.head()).status == 200
+            assert second.seen
+            assert monotonic() - seen_at > 0.9
+            wire.close()
+
+    run(body())
+
+
+def test_a_body_that_stalls_after_the_hold_is_broken_off(run: Run) -> None:
+    """``idle_timeout`` counts from there on."""
+
+    async def body() -> None:
+        serving, settings = Serving(idle_timeout=0.2), FrontSettings(held_time=0.05, tick=0.02)
+        async with site(Replica("a", {"/x": starts(cut(55, 3))}), serving=serving, settings=settings) as here:
+            got = await here.call("/x")
+            assert (got.status, got.body, got.complete) == (200, b"xxx", False)
+            assert here.meter.statuses() == [502]
+
+    run(body())
+
+
+def test_the_only_replica_dies_and_no_other_comes(run: Run) -> None:
+    """The service ends, too: nobody is waited for."""
+
+    async def body() -> None:
+        async with site(Replica("a", {"/x": starts(cut())}), settings=FOR_EVER) as here:
+            wire = await here.send(here.request("/x"))
+            await until(begun(here))
+            backend = here.backends.pop()
+            lose(backend)
+            got = await wire.answer()
+            assert (got.status, got.code) == (502, "replica_died")
+
+    run(body())
