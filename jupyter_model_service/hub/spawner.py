@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -52,10 +52,12 @@ if TYPE_CHECKING:
         http_timeout: float
         poll_interval: float
         consecutive_failure_limit: int
+        _spawn_future: asyncio.Future[Any] | None
 
         async def start(self) -> Any: ...
         async def stop(self, now: bool = False) -> None: ...
         async def poll(self) -> Any: ...
+        def add_poll_callback(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None: ...
         def progress(self) -> AsyncIterator[dict[str, Any]]: ...
         def get_state(self) -> dict[str, Any]: ...
         def load_state(self, state: dict[str, Any]) -> None: ...
@@ -79,12 +81,14 @@ class ModelServiceMixin(_Site):
     model_service: ClassVar[HubSettings]
     model_service_parts: ClassVar[HubParts | None] = None
     model_service_life: Life | None = None
+    model_service_failures: dict[str, Any] | None = None  # the Hub's settings, which have its count of failed spawns
 
     # --- starting ---
 
     async def start(self) -> Any:
         if not self._is_for_us():
             return await super().start()
+        self.model_service_failures = getattr(self.handler, "settings", None)
         try:
             options = self._opened()
         except Refused as refusal:
@@ -151,6 +155,21 @@ class ModelServiceMixin(_Site):
 
     def _told(self) -> str:
         return f"{self.user.name}/{self.name}"
+
+    def add_poll_callback(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """The last that the Hub does in a start that did not raise. It then takes that for a success and counts failed
+        spawns anew: notebooks that fail one after the other, with replicas between them, would never reach a limit.
+        So its count stays as it is now."""
+        super().add_poll_callback(callback, *args, **kwargs)
+        settings, self.model_service_failures = self.model_service_failures, None
+        if settings is None or self._spawn_future is None:
+            return
+        failures = settings.get("failure_count", 0)
+
+        def restore(_: object) -> None:
+            settings["failure_count"] = max(failures, settings.get("failure_count", 0))
+
+        self._spawn_future.add_done_callback(restore)  # after the Hub's own
 
     # --- watching and ending ---
 
