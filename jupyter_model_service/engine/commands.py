@@ -19,14 +19,17 @@ from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
 from ..core.revision import Kept, Revision
 from ..core.routing import Endpoint
+from ..core.sentences import counted
 from ..errors import Conflict, InvalidRequest, NotFound, Problem
 from ..ports import Definitions, GivenDefinition, ServiceRecord
+from . import counts
 from .bus import Bus
 from .controller import Controller
 from .copying import Copying
 from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
 from .requests import RevisionChange, make_revision
+from .scaling import Scaling
 from .state import Parts, Preparing, Service
 from .turns import Turns, public_as
 
@@ -50,6 +53,7 @@ class Commands:
         ledger: Ledger,
         keeping: Keeping,
         turns: Turns,
+        scaling: Scaling,
         bus: Bus,
     ) -> None:
         self._parts = parts
@@ -58,6 +62,7 @@ class Commands:
         self._ledger = ledger
         self._keeping = keeping
         self._turns = turns
+        self._scaling = scaling
         self._bus = bus
 
     async def close(self) -> None:
@@ -70,6 +75,7 @@ class Commands:
         definition, problems = await self._definitions.load(folder, given)
         would_be = make_revision(RevisionChange(), None, 1, folder, definition, self._parts.clock.now())
         not_enforced = self._parts.launcher.check(would_be)
+        self._scaling.check(definition)
         return definition, [*problems, *(Problem("", sentence, severity="warning") for sentence in not_enforced)]
 
     async def create(
@@ -84,7 +90,8 @@ class Commands:
         copying = Copying(f"{owner}/{name}", folder, self._parts.clock, self._bus)
         definition, _ = await self._definitions.load(folder, change.definition)
         revision = make_revision(change, None, 1, folder, definition, self._parts.clock.now())
-        self._turns.allowed(revision, owner, public, replicas)
+        self._scaling.check(definition)
+        self._turns.allowed(revision, owner, public, counts.first(definition, replicas, revision.created_at)[0])
         would_be = name if name is not None else service_name_from(definition.name)
         self._turns.check_free(owner, would_be)
         copying.key = f"{owner}/{would_be}"
@@ -92,7 +99,8 @@ class Commands:
 
         async def body(kept: Kept, definition: Definition) -> Service:
             first = replace(revision, kept=kept, definition=definition)
-            not_enforced = self._turns.allowed(first, owner, public, replicas)
+            count, why = counts.first(definition, replicas, self._parts.clock.now())
+            not_enforced = self._turns.allowed(first, owner, public, count)
             chosen = name if name is not None else service_name_from(definition.name)
             self._turns.check_free(owner, chosen)
             record = ServiceRecord(
@@ -101,17 +109,18 @@ class Commands:
                 name=chosen,
                 public=public,
                 running=True,
-                replicas=replicas,
+                replicas=count,
                 active=1,
                 stable=None,
                 created_at=revision.created_at,
+                autoscaling=definition.serving.autoscaling,
             )
             await self._ledger.commit(lambda: self._parts.store.add_service(record, first))
             endpoint = Endpoint(owner, chosen, public, definition.serving)
             service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
-            count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._turns.told(service, "service.created", f"created from {first.folder} with {count}{unkept(kept)}")
+            with_ = f"with {counted(count, 'replica')}{why}"
+            self._turns.told(service, "service.created", f"created from {first.folder} {with_}{unkept(kept)}")
             return service
 
         async def keep() -> Service:
@@ -142,8 +151,8 @@ class Commands:
             self._turns.allowed_for(service, revision, public)
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
-            await self._activate(service, revision, public)
-            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}")
+            scaled = await self._activate(service, revision, public)
+            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}{scaled}")
             await self._keeping.drop_old(service)
             return service
 
@@ -151,6 +160,8 @@ class Commands:
             number = copying.number = preparing.number
             folder = copying.folder = change.folder if change.folder is not None else service.active.folder
             definition, _ = await self._definitions.load(folder, change.definition)
+            if definition.serving.autoscaling != service.active.definition.serving.autoscaling:
+                self._scaling.check(definition)
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             self._turns.allowed_for(service, made, public)
             async with self._keeping.kept(service.id, owner, made, copying) as kept:
@@ -212,29 +223,31 @@ class Commands:
                     f"Revision {active} of service {service.key} is the active one already: nothing was done. "
                     f"It has {kept}."
                 )
-            await self._activate(service, service.revisions[chosen], None)
+            scaled = await self._activate(service, service.revisions[chosen], None)
             self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
-            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}"
+            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}{scaled}"
             self._turns.told(service, "service.rolled_back", message)
             return service
 
         return await self._turns.in_turn(body())
 
     async def scale(self, owner: str, name: str, replicas: int) -> Service:
-        """A failed service stays failed, and its note says so: it is for its owner to try again."""
+        """A failed service stays failed, and its note says so: it is for its owner to try again. One that is autoscaled
+        has this count until autoscaling is resumed."""
         service = self._turns.find(owner, name)
         self._turns.check_replicas(replicas)
 
         def change(record: ServiceRecord) -> ServiceRecord:
             note = STAYS_FAILED.format(replicas) if record.error is not None else record.note
-            return replace(record, replicas=replicas, note=note)
+            return replace(record, replicas=replicas, note=note, autoscaling=counts.held(record.autoscaling))
 
         async def body() -> Service:
             if replicas > service.record.replicas and service.record.running:
                 self._turns.allowed_for(service, service.active, replicas=replicas)
             await self._turns.want(service, change)
-            count = "1 replica" if replicas == 1 else f"{replicas} replicas"
-            self._turns.told(service, "service.scaled", f"scaled to {count}")
+            self._scaling.changed(service)
+            until = "" if service.record.autoscaling is None else "; autoscaling is held there until it is resumed"
+            self._turns.told(service, "service.scaled", f"scaled to {counted(replicas, 'replica')}{until}")
             return service
 
         return await self._turns.in_turn(body())
@@ -262,6 +275,7 @@ class Commands:
 
         async def body() -> Service:
             await self._turns.want(service, lambda record: replace(record, running=False, error=None, note=None))
+            self._scaling.changed(service)
             self._give_up_preparing(service, "it was stopped")
             self._turns.told(service, "service.stopped", "stopped")
             return service
@@ -272,8 +286,15 @@ class Commands:
         service = self._turns.find(owner, name)
 
         async def body() -> Service:
-            self._turns.allowed_for(service, service.active, replicas=service.record.replicas)
-            await self._turns.want(service, lambda record: replace(record, running=True, error=None, note=None))
+            now = self._parts.clock.now()
+
+            def change(record: ServiceRecord) -> ServiceRecord:
+                count = counts.at_start(record, now)
+                return replace(record, running=True, error=None, note=None, replicas=count)
+
+            self._turns.allowed_for(service, service.active, replicas=change(service.record).replicas)
+            await self._turns.want(service, change)
+            self._scaling.changed(service)
             self._turns.try_again(service, service.record.active)
             self._turns.told(service, "service.started", "started")
             return service
@@ -305,8 +326,11 @@ class Commands:
         self._turns.told(service, "service.updated", "made public" if public else "made private")
         return service
 
-    async def _activate(self, service: Service, revision: Revision, public: bool | None) -> None:
-        not_enforced = self._turns.allowed_for(service, revision, public)
+    async def _activate(self, service: Service, revision: Revision, public: bool | None) -> str:
+        """What becomes of autoscaling by it, as a clause to add to a sentence."""
+        scaled = counts.activation(service, revision, self._parts.clock.now())
+        count = scaled.fields(service.record).get("replicas", service.record.replicas) if service.record.running else 0
+        not_enforced = self._turns.allowed_for(service, revision, public, replicas=count)
 
         def change(record: ServiceRecord) -> ServiceRecord:
             return replace(
@@ -316,10 +340,13 @@ class Commands:
                 note=None,
                 restarted_at=None,
                 public=public_as(service, public),
+                **scaled.fields(record),
             )
 
         await self._turns.ledger_accepts(service, change)
         service.revisions[revision.number] = revision
         service.record = change(service.record)
         service.not_enforced = not_enforced
+        self._scaling.changed(service)
         self._turns.try_again(service, revision.number)
+        return scaled.said

@@ -14,7 +14,16 @@ from dataclasses import replace
 
 from ..core import replica as life
 from ..core.replica import Phase
-from ..core.reports import Exit, LeaseClosed, LeaseEvent, LeaseOpened, LeaseSample, LeaseState, RunnerState
+from ..core.reports import (
+    Exit,
+    LeaseClosed,
+    LeaseEvent,
+    LeaseOpened,
+    LeaseSample,
+    LeaseState,
+    RunnerState,
+    cpu_percent,
+)
 from ..core.sentences import duration, names_folder, told
 from ..core.words import FOLDER
 from ..ports import Seen
@@ -91,7 +100,7 @@ class Contact:
         if replica.phase is Phase.GONE:
             return
         if isinstance(event, LeaseSample):
-            replica.sample = event
+            self._sampled(replica, event)
         elif isinstance(event, LeaseOpened):
             replica.lease_open, replica.silence, replica.unasked = True, "", False
             self._tasks.cancel(_task(replica))
@@ -110,6 +119,13 @@ class Contact:
                 self._doubt(replica, self._parts.settings.contact_patience)
             elif replica.phase is Phase.DRAINING:  # its last calls are broken off with that
                 self._emit(replica, life.GaveUp(f"lost contact with its runner while it drained: {event.reason}"))
+
+    def _sampled(self, replica: Replica, sample: LeaseSample) -> None:
+        before, replica.sample, replica.sample_at = replica.sample, sample, self._parts.clock.monotonic()
+        if sample.cpu_seconds is None:
+            replica.cpu = None
+        elif before is not None and (percent := cpu_percent(before, sample)) is not None:
+            replica.cpu = percent
 
     def _report(self, replica: Replica, state: RunnerState) -> None:
         replica.runner = state

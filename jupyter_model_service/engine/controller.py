@@ -14,6 +14,7 @@ import secrets
 import string
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ..core import plan as planning
 from ..core import replica as life
@@ -30,6 +31,7 @@ from .ledger import Ledger
 from .probing import Probing
 from .room import found, given_back, is_no_news, refused
 from .routes import add_backend, update_backend, update_endpoint, wake
+from .sampling import learn_start
 from .state import Parts, Replica, Service
 from .tasks import Tasks
 from .views import depart
@@ -45,7 +47,9 @@ class Controller:
         self.services: dict[tuple[str, str], Service] = {}
         self.faults: list[str] = []  # illegal events; tests hold this to be empty
         self.acting = False  # before adoption and after the end nothing is planned
+        self.on_published: Callable[[Service], None] = lambda service: None
         self.on_removed: Callable[[Service], None] = lambda service: None
+        self.on_failed: Callable[[Replica], None] = lambda replica: None
         self._parts = parts
         self._tasks = tasks
         self._bus = bus
@@ -99,6 +103,8 @@ class Controller:
             number = replica.revision.number
             service.retries[number] = after_ready(service.retry(number))
             add_backend(replica, replica.poke.set)
+            if not replica.adopted:
+                learn_start(service, now - replica.created)
         elif replica.phase is Phase.FAILED:
             if before.phase is Phase.DRAINING:
                 replica.idle.set()  # its calls are broken off: there is nothing to wait for
@@ -106,6 +112,7 @@ class Controller:
                 self._count_failure(replica, before, now)
             else:
                 refused(replica, sum(r.takes_room for r in self._seen(service)), now)
+            self.on_failed(replica)
         elif replica.phase is Phase.GONE and replica.placed and replica.revision.resources.gpus:
             for waiting in given_back(self.services.values()):
                 self.touch(waiting)
@@ -139,7 +146,7 @@ class Controller:
     def _tell(self, replica: Replica, action: life.Preparing | None = None) -> None:
         if is_no_news(replica):
             return
-        details = {"revision": replica.revision.number}
+        details: dict[str, Any] = {"revision": replica.revision.number}
         kind, text = f"replica.{replica.phase}", f"replica {replica.id} is {replica.phase}"
         if (step := action or replica.life.action) is not None and replica.phase is Phase.PREPARING:
             text += f": action {step.action} of {step.actions} ({step.label})"
@@ -152,6 +159,8 @@ class Controller:
             text += f": {replica.life.reason}"
         if replica.life.exit is not None and replica.phase is Phase.FAILED:
             details |= exit_details(replica.life.exit)
+        if replica.phase is Phase.READY and replica.life.ready_at == replica.life.since and not replica.adopted:
+            details["start_seconds"] = round(replica.life.since - replica.created, 3)
         self._journal.add(replica.service, kind, text, replica, details)
 
     # --- planning ---
@@ -367,6 +376,7 @@ class Controller:
     def publish(self, service: Service) -> None:
         """Its endpoint is in the routing table from now on; whether a token is needed there is another matter."""
         self.services[service.record.owner, service.record.name] = service
+        self.on_published(service)
         update_endpoint(service, self._parts.clock.monotonic())
         self._parts.routing.put(service.endpoint)
 

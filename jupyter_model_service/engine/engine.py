@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..core.definition import Definition
 from ..core.replica import Phase
 from ..core.routing import RoutingTable
+from ..core.scaling.policy import Autoscaling
 from ..errors import NotFound, Overloaded, Problem
 from ..ports import (
     Clock,
@@ -19,7 +21,9 @@ from ..ports import (
     Launcher,
     Leases,
     Meter,
+    NoQueries,
     Probe,
+    Queries,
     Storage,
     Store,
 )
@@ -27,12 +31,16 @@ from .adoption import Adoption
 from .bus import Bus, Subscription
 from .commands import Commands
 from .controller import Controller
+from .history import Histories, SeriesView
 from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
+from .policies import Policies
 from .requests import RevisionChange
+from .scaling import Scaling
+from .scaling_views import DecisionView, decision_view
 from .settings import EngineSettings
-from .state import Parts, Replica, Service
+from .state import DECISIONS_KEPT, Parts, Replica, Service
 from .tasks import Tasks, within
 from .turns import Turns
 from .views import ServiceView, service_view
@@ -55,21 +63,35 @@ class Engine:
         storage: Storage,
         endpoint_url: Callable[[str, str], str],
         settings: EngineSettings | None = None,
+        queries: Queries | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
         self._clock = clock
         self._endpoint_url = endpoint_url
+        self.histories = Histories()  # figures of each service over a day
         self._tasks = Tasks()
         self._bus = Bus(self._view_of)
         self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
         self._journal = Journal(store, clock, self._bus, self._ledger)
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
-        self._controller.on_removed = self._keeping.forget
+        self._controller.on_removed = self._removed
         self._turns = Turns(self._parts, self._controller, self._ledger, self._journal, self._keeping.turn)
+        self._queries: Queries = queries if queries is not None else NoQueries()
+        self._scaling = Scaling(
+            self._parts, self._tasks, self._controller, self._journal, self._turns, self._queries, self.histories
+        )
+        self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(
-            self._parts, definitions, self._controller, self._ledger, self._keeping, self._turns, self._bus
+            self._parts,
+            definitions,
+            self._controller,
+            self._ledger,
+            self._keeping,
+            self._turns,
+            self._scaling,
+            self._bus,
         )
 
     # --- life ---
@@ -87,6 +109,7 @@ class Engine:
         self._keeping.collect()
         for service in self._services():
             self._controller.touch(service)
+        self._scaling.start()
 
     async def stop(self, *, end_replicas: bool) -> None:
         """Give every lease back; the replicas run on, unless they are to end: then within ``shutdown_limit``."""
@@ -202,6 +225,16 @@ class Engine:
         Raises as ``create`` does: ``DefinitionError``, and ``InvalidRequest`` for what the launcher cannot do."""
         return await self._commands.validate(folder, given)
 
+    def decisions(self, owner: str, name: str, limit: int = DECISIONS_KEPT) -> list[DecisionView]:
+        """The last ``limit`` of the autoscaler, oldest first; those in a row that differ in their figures only are one.
+        Empty where nothing was decided since the start of the gateway."""
+        kept = self._turns.find(owner, name).scaled.decisions
+        return [decision_view(decided) for decided in list(kept)[max(0, len(kept) - limit) :]]
+
+    def series(self, owner: str, name: str, since: float | None = None, step: float | None = None) -> SeriesView:
+        """Figures over the last day: ``since`` (Unix time), at a resolution no finer than ``step`` seconds."""
+        return self.histories.of(self._turns.find(owner, name).id).read(self._clock.now(), since, step)
+
     # --- commands ---
 
     async def create(
@@ -235,7 +268,32 @@ class Engine:
     async def delete(self, owner: str, name: str) -> ServiceView:
         return self._view(await self._commands.delete(owner, name))
 
+    async def autoscale(self, owner: str, name: str, policy: Autoscaling | Mapping[str, Any] | None) -> ServiceView:
+        """Set the policy, in the place of a former one (JSON data as ``core.scaling.reading`` takes it, or a policy);
+        ``None`` ends autoscaling. A count that it does not allow is changed at once."""
+        return self._view(await self._policies.set(owner, name, policy))
+
+    async def resume(self, owner: str, name: str) -> ServiceView:
+        """Let autoscaling go on after a scale by hand."""
+        return self._view(await self._policies.resume(owner, name))
+
+    async def add_rule(self, owner: str, name: str, plain: Mapping[str, Any]) -> ServiceView:
+        return self._view(await self._policies.add_rule(owner, name, plain))
+
+    async def remove_rule(self, owner: str, name: str, id: str) -> ServiceView:
+        return self._view(await self._policies.remove_rule(owner, name, id))
+
+    async def add_schedule(self, owner: str, name: str, plain: Mapping[str, Any]) -> ServiceView:
+        return self._view(await self._policies.add_schedule(owner, name, plain))
+
+    async def remove_schedule(self, owner: str, name: str, id: str) -> ServiceView:
+        return self._view(await self._policies.remove_schedule(owner, name, id))
+
     # --- inside ---
+
+    def _removed(self, service: Service) -> None:
+        self._keeping.forget(service)
+        self.histories.forget(service.id)
 
     def _services(self) -> list[Service]:
         return list(self._controller.services.values())

@@ -58,6 +58,8 @@ def update_endpoint(service: Service, now: float) -> None:
     unavailable = "" if any(b.serving for b in endpoint.backends) else _unavailable(service, now)
     changed = wanted != endpoint.wanted
     endpoint.wanted, endpoint.unavailable = wanted, unavailable
+    endpoint.asleep = service.asleep
+    endpoint.retry_at = service.retry(record.active).next_at if endpoint.asleep else 0.0
     if changed:
         wake(endpoint)
 

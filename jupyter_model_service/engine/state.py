@@ -19,6 +19,9 @@ from ..core.replica import LIVE, SERVING, Life, Phase
 from ..core.reports import LeaseSample, RunnerState
 from ..core.revision import Revision
 from ..core.routing import Backend, Endpoint, RoutingTable
+from ..core.scaling.decide import Memory
+from ..core.scaling.policy import Autoscaling
+from ..core.scaling.signals import Bounds, Decision, Limit
 from ..ports import (
     Clock,
     Launcher,
@@ -31,6 +34,8 @@ from ..ports import (
     Store,
 )
 from .settings import EngineSettings
+
+DECISIONS_KEPT = 100  # per service
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Replica:
     unasked: bool = False  # and that it is our own lack, which says nothing about the replica
     runner: RunnerState | None = None
     sample: LeaseSample | None = None
+    sample_at: float = 0.0  # monotonic
+    cpu: float | None = None  # percent of one core, between its last two samples
     # probing
     health: Health = field(default_factory=Health)
     poke: asyncio.Event = field(default_factory=asyncio.Event)  # probe now
@@ -123,6 +130,48 @@ class Departed:
     address: str | None
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What calls had done by ``at`` (monotonic); what came since is the difference to now."""
+
+    at: float
+    arrived: int
+    finished: int
+    failed: int
+    whole: tuple[int, ...]
+    first: tuple[int, ...]
+    in_flight_seconds: float
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision, and since when (Unix time) nothing of it but its figures has changed; ``at`` is its own time."""
+
+    decision: Decision
+    at: float
+    since: float
+
+
+@dataclass(eq=False)
+class Scaled:
+    """What the autoscaler has in memory of a service. All of it begins anew with the gateway.
+
+    ``bounds`` are those of the policy ``bounds_of``, found at ``bounds_at`` (Unix time) and good until they change.
+    ``limit`` is what its owner may have, looked at last, and when to look again (monotonic). ``idle_since``: when it
+    went to zero (monotonic). ``marks`` cover the last minute, ``tick`` is what calls had done at the last look.
+    """
+
+    memory: Memory | None = None
+    bounds: Bounds | None = None
+    bounds_of: Autoscaling | None = None
+    bounds_at: float = 0.0
+    limit: tuple[Limit, float] | None = None
+    idle_since: float | None = None
+    tick: Mark | None = None
+    decisions: deque[Decided] = field(default_factory=lambda: deque(maxlen=DECISIONS_KEPT))
+    marks: deque[Mark] = field(default_factory=deque)
+
+
 @dataclass(eq=False)
 class Preparing:
     """A revision whose files are being kept, and which the store does not know yet. ``given_up``: why it is not made,
@@ -148,6 +197,7 @@ class Service:
     unseen: bool = False  # the world could not be looked at yet: its replicas are those that the store knows
     last_number: int = 0  # the highest revision number that the store may know
     preparing: Preparing | None = None  # one at a time: each is made from what the one before left
+    scaled: Scaled = field(default_factory=Scaled)
 
     @property
     def id(self) -> str:
@@ -160,6 +210,16 @@ class Service:
     @property
     def active(self) -> Revision:
         return self.revisions[self.record.active]
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the autoscaler took its last replica away, and a call may bring one back."""
+        record = self.record
+        policy = record.autoscaling
+        if policy is None or policy.held or record.replicas or not record.running:
+            return False
+        barred = self.scaled.bounds is not None and self.scaled.bounds.max == 0
+        return record.error is None and not self.deleting and not barred
 
     def retry(self, revision: int) -> Retry:
         known = self.retries.get(revision)

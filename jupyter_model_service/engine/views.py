@@ -15,6 +15,7 @@ from ..core.replica import LIVE, Phase
 from ..core.reports import Exit
 from ..core.revision import Revision
 from ..core.sentences import duration, in_about
+from .scaling_views import AutoscalingView, autoscaling_view
 from .state import Departed, Replica, Service
 
 
@@ -130,6 +131,7 @@ class ServiceView:
     not_enforced: list[str]
     restarts: int
     created_at: float
+    autoscaling: AutoscalingView | None = None
     changed: list[str] | None = None
     folder_gone: bool = False
     folder_changed: bool | None = None
@@ -173,6 +175,8 @@ def service_state(service: Service) -> str:
         return "deleting"
     if record.error is not None:
         return "failed"
+    if service.asleep:
+        return "idle"
     if not record.running or record.replicas == 0:
         return "stopped"
     if is_rolling(service):
@@ -196,7 +200,7 @@ def service_reason(service: Service, now: float) -> str | None:
         return record.error
     if service.deleting or not record.running or record.replicas == 0:
         leaving = sum(r.phase is not Phase.GONE for r in service.replicas.values())
-        what = "deleted" if service.deleting else "stopped" if not record.running else "scaled to 0 replicas"
+        what = "deleted" if service.deleting else "stopped" if not record.running else _at_zero(service, now)
         return f"{what}; {leaving} still ending" if leaving else what
     if ready_count(service) >= record.replicas and not is_rolling(service):
         return None
@@ -219,6 +223,24 @@ def service_reason(service: Service, now: float) -> str | None:
     if retry.next_at <= now and not _furthest(current) and is_rolling(service):
         parts += _proving(sum(r.phase is Phase.READY for r in current))
     return "; ".join(parts) or "replicas are about to start"
+
+
+def _at_zero(service: Service, now: float) -> str:
+    policy, scaled = service.record.autoscaling, service.scaled
+    if policy is None:
+        return "scaled to 0 replicas"
+    if policy.held:
+        return "scaled to 0 replicas by hand, and autoscaling is held until it is resumed"
+    if not service.asleep:
+        why = scaled.bounds.why_max if scaled.bounds is not None else "max"
+        return f"it may have no replica now ({why} is 0)"
+    seconds = int(now - scaled.idle_since) if scaled.idle_since is not None else 0
+    idle = f"idle for {duration(seconds)}" if seconds else "idle"
+    retry = service.retry(service.record.active)
+    if (wait := retry.next_at - now) > 0:
+        why = retry.refusal if retry.refusals else retry.reason
+        return f"{idle}; the last start failed: {why.rstrip('.')}; a call tries again {in_about(wait)}"
+    return f"{idle}: the next call starts a replica"
 
 
 def _proving(ready: int) -> list[str]:
@@ -350,4 +372,5 @@ def service_view(service: Service, now: float, endpoint_url: Callable[[str, str]
         not_enforced=list(service.not_enforced),
         restarts=record.restarts,
         created_at=record.created_at,
+        autoscaling=autoscaling_view(service),
     )

@@ -1,0 +1,171 @@
+"""What an owner may say about autoscaling: set, change and end the policy, and let it go on after a scale by hand.
+
+Each change takes its turn like every other command. A count that the new policy does not allow is brought within its
+bounds in the same write, not at the next look: who sets ``min`` to 2 need not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.scaling import reading
+from ..core.scaling.keys import MOST_REPLICAS
+from ..core.scaling.policy import Autoscaling
+from ..core.sentences import counted, duration
+from ..errors import Conflict, InvalidRequest
+from ..ports import Clock, Queries, ServiceRecord
+from .counts import settled
+from .scaling import Scaling
+from .state import Service
+from .turns import Turns
+
+Made = Callable[[Service], tuple[Autoscaling, str]]
+"""The policy that a service is to have, and what to tell of it; raises what is wrong with it."""
+
+
+class Policies:
+    def __init__(self, clock: Clock, turns: Turns, scaling: Scaling, queries: Queries) -> None:
+        self._clock = clock
+        self._turns = turns
+        self._scaling = scaling
+        self._queries = queries
+
+    async def set(self, owner: str, name: str, policy: Autoscaling | Mapping[str, Any] | None) -> Service:
+        """In the place of the former policy; ``None`` ends autoscaling, and the count stays as it is. What was scaled
+        by hand stays held. ``InvalidRequest`` with a sentence for each problem."""
+        service = self._turns.find(owner, name)
+        if policy is None:
+            return await self._turns.in_turn(self._end(service))
+        if isinstance(policy, Autoscaling):
+            reading.check(policy, queries=self._queries.names)
+            wanted = policy
+        else:
+            wanted = reading.autoscaling_from_plain(policy, queries=self._queries.names)
+
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            former = service.record.autoscaling
+            held = former is not None and former.held
+            return replace(wanted, held=held), f"autoscaled: {described(wanted)}"
+
+        return await self._change(service, made)
+
+    async def resume(self, owner: str, name: str) -> Service:
+        """After a scale by hand. Where nothing is held, nothing changes."""
+        service = self._turns.find(owner, name)
+        if not _policy(service).held:
+            return service
+
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            return replace(_policy(service), held=False), "autoscaling goes on"
+
+        return await self._change(service, made)
+
+    async def add_rule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Service:
+        """In our words or Backend.AI's. A service that is not autoscaled gets a policy of this rule alone, if the rule
+        says how many replicas there may be."""
+
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            policy = service.record.autoscaling
+            if policy is None:
+                return self._of_rule(service, plain)
+            more = reading.with_rule(policy, plain, queries=self._queries.names)
+            return more, f"autoscaling: rule {more.rules[-1].id} on {more.rules[-1].metric} was added"
+
+        return await self._change(self._turns.find(owner, name), made)
+
+    def _of_rule(self, service: Service, plain: Mapping[str, Any]) -> tuple[Autoscaling, str]:
+        widest = Autoscaling(0, MOST_REPLICAS, target=False)
+        rule = reading.with_rule(widest, plain, queries=self._queries.names).rules[0]
+        if rule.max is None:
+            raise InvalidRequest(
+                f"Service {service.key} is not autoscaled: say with the rule's max how many replicas there may be, or "
+                "set a policy first."
+            )
+        policy = Autoscaling(1 if rule.min is None else rule.min, rule.max, target=False, rules=(rule,))
+        reading.check(policy, queries=self._queries.names)
+        return policy, f"autoscaled by rule {rule.id} on {rule.metric} alone: {described(policy)}"
+
+    async def remove_rule(self, owner: str, name: str, id: str) -> Service:
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            return reading.without_rule(_policy(service), id), f"autoscaling: rule {id} was removed"
+
+        return await self._change(self._turns.find(owner, name), made)
+
+    async def add_schedule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Service:
+        """A service that is not autoscaled keeps its count, except while the schedule is active."""
+
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            policy = service.record.autoscaling
+            if policy is None:
+                count = max(1, service.record.replicas)
+                policy = Autoscaling(count, count, target=False)
+            more = reading.with_schedule(policy, plain)
+            added = more.schedules[-1]
+            return more, f"autoscaling: schedule {added.id} ({added.when}, {added.timezone}) was added"
+
+        return await self._change(self._turns.find(owner, name), made)
+
+    async def remove_schedule(self, owner: str, name: str, id: str) -> Service:
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            return reading.without_schedule(_policy(service), id), f"autoscaling: schedule {id} was removed"
+
+        return await self._change(self._turns.find(owner, name), made)
+
+    # --- inside ---
+
+    async def _change(self, service: Service, made: Made) -> Service:
+        async def body() -> Service:
+            self._turns.check_there(service)
+            policy, message = made(service)
+            now = self._clock.now()
+            count, why = service.record.replicas, ""
+
+            def change(record: ServiceRecord) -> ServiceRecord:
+                nonlocal count, why
+                count, why = settled(policy, record.replicas, now)
+                return replace(record, autoscaling=policy, replicas=count)
+
+            await self._turns.want(service, change)
+            if policy.held:
+                message += f"; held at {counted(count, 'replica')}, as scaled by hand, until it is resumed"
+            elif why:
+                message += f"; scaled to {counted(count, 'replica')}: {why}"
+            self._scaling.changed(service)
+            self._turns.told(service, "service.autoscaling", message)
+            return service
+
+        return await self._turns.in_turn(body())
+
+    async def _end(self, service: Service) -> Service:
+        if service.record.autoscaling is None:
+            return service
+        await self._turns.want(service, lambda record: replace(record, autoscaling=None))
+        self._scaling.changed(service)
+        message = f"autoscaled no more: {counted(service.record.replicas, 'replica')} until somebody scales it"
+        self._turns.told(service, "service.autoscaling", message)
+        return service
+
+
+def _policy(service: Service) -> Autoscaling:
+    policy = service.record.autoscaling
+    if policy is None:
+        raise Conflict(f"Service {service.key} is not autoscaled.")
+    return policy
+
+
+def described(policy: Autoscaling) -> str:
+    """In one clause."""
+    said = [f"{policy.min} to {counted(policy.max, 'replica')}"]
+    if policy.target and policy.target_concurrency is not None:
+        said.append(f"{policy.target_concurrency:g} calls at once for each")
+    elif policy.target:
+        said.append("by its calls")
+    if policy.rules:
+        said.append(counted(len(policy.rules), "rule"))
+    if policy.schedules:
+        said.append(counted(len(policy.schedules), "schedule"))
+    if policy.min == 0:
+        said.append(f"none when it was idle for {duration(policy.idle_after)}")
+    return ", ".join(said)

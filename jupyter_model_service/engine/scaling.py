@@ -1,0 +1,334 @@
+"""The autoscaler at work: looks at each service every two seconds, and at once when a call comes to one that is asleep
+or a start fails; asks ``core.scaling.decide``, and does what that says.
+
+What it keeps is in memory (``state.Scaled``) and begins anew with the gateway: then no count falls before a whole
+window has been seen. Only changes are stored, as the count and as events. Scaling up counts on what the owner may have
+and on the room that there is: neither is asked while the count stays or falls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from ..core.backoff import Retry
+from ..core.definition import Definition
+from ..core.replica import LEAVING
+from ..core.scaling import reading, schedules
+from ..core.scaling.decide import Memory, decide, target_of
+from ..core.scaling.policy import Autoscaling
+from ..core.scaling.signals import Bounds, Decision, Limit, Sample, Wish
+from ..core.sentences import counted, duration
+from ..errors import ModelServiceError
+from ..ports import AskedQuery, Queries
+from . import sampling
+from .controller import Controller
+from .history import Histories
+from .journal import Journal
+from .routes import update_endpoint
+from .state import Decided, Parts, Replica, Scaled, Service
+from .tasks import Tasks
+from .turns import Turns
+from .views import is_rolling
+
+log = logging.getLogger(__name__)
+
+TICK = 2.0  # seconds
+BATCH = 20  # services in one turn of the loop: about 2 ms
+LIMIT_KEPT = 10.0  # seconds that what an owner may have is not asked again
+EVENTS_READ = 300  # of a service, for what its starts took
+BOUNDS_KEPT = 3600.0  # seconds; they say themselves when they change, and a machine's clock may be set
+
+
+class Scaling:
+    """``histories`` get a point of every service, autoscaled or not, each :data:`TICK`."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        tasks: Tasks,
+        controller: Controller,
+        journal: Journal,
+        turns: Turns,
+        queries: Queries,
+        histories: Histories,
+    ) -> None:
+        self._parts = parts
+        self._clock = parts.clock
+        self._tasks = tasks
+        self._controller = controller
+        self._journal = journal
+        self._turns = turns
+        self._queries = queries
+        self._histories = histories
+        self._failed: set[Service] = set()
+        controller.on_published = self._published
+        controller.on_failed = self._replica_failed
+
+    def start(self) -> None:
+        """The world is known: from now on counts are decided about."""
+        self._tasks.start("autoscaling", self._run())
+        self._tasks.start("past starts", self._remember_starts())
+
+    # --- when ---
+
+    async def _run(self) -> None:
+        while True:
+            began = self._clock.monotonic()
+            asked: list[AskedQuery] = []
+            for number, service in enumerate(list(self._controller.services.values()), 1):
+                self._safely(service, self._tick)
+                asked += sampling.asked(service)
+                if number % BATCH == 0:
+                    await self._clock.sleep(0)  # calls go first
+            self._queries.want(asked)
+            await self._clock.sleep(max(TICK / 4, began + TICK - self._clock.monotonic()))
+
+    async def _remember_starts(self) -> None:
+        """What starts took before the gateway was started, of those services whose callers may have to wait for one."""
+        for service in list(self._controller.services.values()):
+            policy = service.record.autoscaling
+            if policy is None or policy.min > 0 or service.endpoint.start_seconds is not None:
+                continue
+            try:
+                events = await self._parts.store.events(service.id, 0, EVENTS_READ)
+            except ModelServiceError as error:
+                log.warning("What starts took cannot be read: %s", error)
+                return
+            if service.endpoint.start_seconds is None:
+                for event in events:
+                    if isinstance(seconds := event.details.get("start_seconds"), (int, float)):
+                        sampling.learn_start(service, seconds)
+
+    def _tick(self, service: Service) -> None:
+        now = self._clock.monotonic()
+        sampling.mark(service, now)
+        self._histories.of(service.id).add(self._clock.now(), sampling.point(service, now))
+        self.consider(service)
+
+    def _safely(self, service: Service, look: Callable[[Service], None]) -> None:
+        if service.deleting:
+            return
+        try:
+            look(service)
+        except Exception:  # one service's trouble must not stop the others
+            log.exception("Autoscaling of service %s failed", service.key)
+            self._controller.faults.append(f"{service.key}: autoscaling failed")
+
+    def _published(self, service: Service) -> None:
+        service.endpoint.on_call = lambda: self._called(service)
+
+    def _called(self, service: Service) -> None:
+        """By the front: there is no replica for a call. Afterwards the endpoint says whether there will be one."""
+        if not service.asleep:
+            return
+        self.consider(service, called=True)
+        update_endpoint(service, self._clock.monotonic())
+        if service.record.replicas:
+            self._parts.meter.cold_start(service.record.owner, service.record.name)
+
+    def _replica_failed(self, replica: Replica) -> None:
+        """In the middle of its change of phase: looked at when that is over."""
+        service = replica.service
+        if service.record.autoscaling is None:
+            return
+        if not self._failed:
+            asyncio.get_running_loop().call_soon(self._after_failures)
+        self._failed.add(service)
+
+    def _after_failures(self) -> None:
+        failed, self._failed = self._failed, set()
+        for service in sorted(failed, key=lambda s: s.key):
+            if self._start_failed(service):
+                self._back_to_sleep(service)
+            else:
+                self._safely(service, self.consider)
+
+    # --- what ---
+
+    def bounds(self, service: Service, policy: Autoscaling) -> Bounds:
+        """Those of ``policy`` now."""
+        scaled, now = service.scaled, self._clock.now()
+        kept = scaled.bounds
+        if (
+            kept is not None
+            and scaled.bounds_of is policy
+            and 0 <= now - scaled.bounds_at < BOUNDS_KEPT
+            and (kept.changes_at is None or now < kept.changes_at)
+        ):
+            return kept
+        scaled.bounds, scaled.bounds_of, scaled.bounds_at = schedules.bounds(policy, now), policy, now
+        if scaled.bounds != kept:
+            self._controller.touch(service)
+        return scaled.bounds
+
+    def consider(self, service: Service, *, called: bool = False) -> None:
+        """Decide about it now, if there is anything to decide. ``called``: a call waits for its first replica."""
+        record, scaled = service.record, service.scaled
+        policy = record.autoscaling
+        if policy is None or service.deleting or service.unseen or not self._controller.acting:
+            return
+        bounds = self.bounds(service, policy)
+        if not record.running or record.error is not None:
+            scaled.memory = None  # when it runs again, nothing is known of its calls
+            return
+        now = self._clock.monotonic()
+        sample = sampling.take(service, now, self._queries)
+        if called:
+            sample = replace(sample, queued=max(1, sample.queued))
+        decision = self._decide(service, policy, bounds, sample, now)
+        self._keep(service, decision)
+        if decision.changed:
+            self._apply(service, decision)
+
+    def _decide(self, service: Service, policy: Autoscaling, bounds: Bounds, sample: Sample, now: float) -> Decision:
+        scaled, current = service.scaled, service.record.replicas
+        before = scaled.memory or Memory.fresh(now, current)
+        target = target_of(policy, service.active.definition.serving.concurrency)
+
+        def decided(limit: Limit) -> Decision:
+            decision, scaled.memory = decide(
+                policy, target, sample, before, now, current=current, bounds=bounds, limit=limit
+            )
+            return decision
+
+        limit = self._limit(service, now)
+        decision = decided(limit)
+        if decision.count > current and (allowed := self._allowed(service, decision.count, now)) < decision.count:
+            assert scaled.limit is not None
+            decision = decided(replace(scaled.limit[0], count=allowed))
+        retry = service.retry(service.record.active)
+        if current and retry.refusals and decision.bound is None:
+            bound = _room(service, retry)
+            decision = replace(decision, bound=bound, reason=f"{decision.reason}, but {bound}")
+        return decision
+
+    def _limit(self, service: Service, now: float) -> Limit:
+        """What is known without asking anybody."""
+        record, most = service.record, self._parts.settings.max_replicas
+        retry = service.retry(record.active)
+        if not record.replicas and now < retry.next_at:
+            return Limit(0, f"{_last_start(retry)}; the next is tried in {duration(retry.next_at - now)}")
+        if record.replicas and (retry.refusals or (retry.room is not None and is_rolling(service))):
+            return Limit(record.replicas, _room(service, retry))
+        if service.scaled.limit is not None and now < service.scaled.limit[1]:
+            known = service.scaled.limit[0]
+            return replace(known, count=max(known.count, record.replicas))
+        return Limit(max(most, record.replicas), f"a service can have {counted(most, 'replica')} at most")
+
+    def _allowed(self, service: Service, wanted: int, now: float) -> int:
+        """The most up to ``wanted`` that the owner may have beside the other services."""
+        low, high = service.record.replicas, wanted
+        why = self._refusal(service, wanted)
+        if why is None:
+            return wanted
+        while high - low > 1:
+            middle = (low + high) // 2
+            said = self._refusal(service, middle)
+            low, high, why = (middle, high, why) if said is None else (low, middle, said)
+        service.scaled.limit = Limit(low, why.rstrip(".")), now + LIMIT_KEPT
+        return low
+
+    def _refusal(self, service: Service, replicas: int) -> str | None:
+        try:
+            self._turns.allowed_for(service, service.active, replicas=replicas)
+        except ModelServiceError as error:
+            return str(error)
+        return None
+
+    def check(self, definition: Definition) -> None:
+        """Raises ``InvalidRequest`` for a policy of a definition that is none here: it looks at a query that the
+        administrator has not allowed."""
+        if definition.serving.autoscaling is not None:
+            reading.check(definition.serving.autoscaling, queries=self._queries.names)
+
+    def changed(self, service: Service) -> None:
+        """Its policy, or whether it runs, is another than before."""
+        scaled, policy = service.scaled, service.record.autoscaling
+        if policy is None:
+            service.scaled = Scaled(marks=scaled.marks, tick=scaled.tick)
+            return
+        self.bounds(service, policy)
+        scaled.limit = scaled.idle_since = None
+
+    # --- doing it ---
+
+    def _keep(self, service: Service, decision: Decision) -> None:
+        """The last one of a row that differs in its figures only stands for the row."""
+        decisions, at = service.scaled.decisions, self._clock.now()
+        since = at
+        if decisions and not decision.changed and _gist(decisions[-1].decision) == _gist(decision):
+            since = decisions.pop().since
+        decisions.append(Decided(decision, at, since))
+
+    def _apply(self, service: Service, decision: Decision) -> None:
+        service.scaled.idle_since = decision.at if decision.count == 0 else None
+        self._controller.decide(service, replicas=decision.count)
+        details: dict[str, Any] = {
+            "before": decision.before,
+            "replicas": decision.count,
+            "wishes": [asdict(wish) for wish in decision.wishes],
+            "measured": dict(decision.measured),
+            "bound": decision.bound,
+        }
+        self._journal.add(service, "service.autoscaled", f"scaled {decision.reason}", details=details)
+        self._parts.meter.scaled(service.record.owner, service.record.name, decision.before, decision.count)
+
+    # --- a start from zero that fails ---
+
+    def _start_failed(self, service: Service) -> bool:
+        """Whether it was to wake and nothing of it lives: those that wait are told why, and the next call tries again.
+
+        Not when the plan gives the revision up now, and not while a GPU of ours is just being given back.
+        """
+        record, policy = service.record, service.record.autoscaling
+        if policy is None or policy.held or not record.running or record.error is not None or not record.replicas:
+            return False
+        if service.deleting or not self._controller.acting or self.bounds(service, policy).min > 0:
+            return False
+        if any(r.live() or r.life.ready_at is not None for r in service.replicas.values()):
+            return False  # one is on its way, or one that served is replaced at once
+        retry = service.retry(record.active)
+        if retry.tired and (not retry.ever_ready or record.stable not in (None, record.active)):
+            return False
+        return not (retry.refusals and self._room_comes())
+
+    def _room_comes(self) -> bool:
+        return any(
+            replica.placed and replica.phase in LEAVING and replica.revision.resources.gpus
+            for service in self._controller.services.values()
+            for replica in service.replicas.values()
+        )
+
+    def _back_to_sleep(self, service: Service) -> None:
+        now, current = self._clock.monotonic(), service.record.replicas
+        said = _last_start(service.retry(service.record.active))
+        decision = Decision(
+            now,
+            current,
+            0,
+            f"from {current} to 0: {said}; the next call tries again",
+            (Wish("start", 0, said),),
+            bounds=service.scaled.bounds,
+        )
+        self._keep(service, decision)
+        self._apply(service, decision)
+        update_endpoint(service, now)
+
+
+def _gist(decision: Decision) -> object:
+    """What a decision comes to, without its figures."""
+    wishes = tuple((wish.source, wish.count) for wish in decision.wishes)
+    return decision.before, decision.count, wishes, decision.bounds, decision.bound is None
+
+
+def _room(service: Service, retry: Retry) -> str:
+    placed = sum(r.live() and r.record.placement is not None for r in service.replicas.values())
+    return f"there is room for {placed} just now: {retry.refusal}"
+
+
+def _last_start(retry: Retry) -> str:
+    return f"the last start failed: {(retry.refusal if retry.refusals else retry.reason).rstrip('.')}"
