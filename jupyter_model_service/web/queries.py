@@ -24,3 +24,19 @@ class LogQuery(_Query):
     replica: str | None = Field(default=None, description="default: the newest replica")
     after: int = Field(default=0, ge=0, le=LARGEST, description="the cursor `next` of the former answer")
     limit: int = Field(default=1000, ge=1, le=10_000, description="at most so many lines")
+
+
+class DecisionQuery(_Query):
+    limit: int = Field(default=20, ge=1, le=100, description="the last so many, oldest first")
+
+
+class SeriesQuery(_Query):
+    since: float | None = Field(
+        default=None, ge=0, le=1e12, description="Unix time; default: all that there is at that resolution"
+    )
+    step: float | None = Field(
+        default=None,
+        gt=0,
+        le=86400,
+        description="seconds; the answer has the finest that is no finer and goes so far back",
+    )

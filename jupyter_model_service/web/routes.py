@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from .. import wire
-from . import api
+from . import api, scaling
 from .call import Answer, Call
-from .queries import EventQuery, LogQuery, NoQuery
+from .queries import DecisionQuery, EventQuery, LogQuery, NoQuery, SeriesQuery
 
 __all__ = ["ROUTES", "Access", "Route"]
 
@@ -177,6 +177,100 @@ ROUTES: tuple[Route, ...] = (
         answer=wire.ServiceInfo,
         status=202,
         statuses=(409,),
+    ),
+    Route(
+        "GET",
+        f"{_SERVICE}/autoscaling",
+        "get_autoscaling",
+        "How many replicas there may be, by which rules, and what was decided last",
+        scaling.get_autoscaling,
+        answer=wire.AutoscalingInfo,
+    ),
+    Route(
+        "PUT",
+        f"{_SERVICE}/autoscaling",
+        "set_autoscaling",
+        "Autoscale the service by this policy, which replaces the former one",
+        scaling.set_autoscaling,
+        request=wire.AutoscalingRequest,
+        answer=wire.AutoscalingInfo,
+        statuses=(409,),
+    ),
+    Route(
+        "DELETE",
+        f"{_SERVICE}/autoscaling",
+        "end_autoscaling",
+        "End autoscaling; the number of replicas stays as it is",
+        scaling.end_autoscaling,
+        answer=wire.ServiceInfo,
+        statuses=(409,),
+    ),
+    Route(
+        "POST",
+        f"{_SERVICE}/autoscaling/resume",
+        "resume_autoscaling",
+        "Go on after a scale by hand",
+        scaling.resume_autoscaling,
+        answer=wire.AutoscalingInfo,
+        statuses=(409,),
+    ),
+    Route(
+        "POST",
+        f"{_SERVICE}/autoscaling/rules",
+        "add_rule",
+        "Add a rule; in the answer it is the last",
+        scaling.add_rule,
+        request=wire.RuleSpec,
+        answer=wire.AutoscalingInfo,
+        status=201,
+        statuses=(409,),
+    ),
+    Route(
+        "DELETE",
+        f"{_SERVICE}/autoscaling/rules/{{id}}",
+        "remove_rule",
+        "Remove a rule",
+        scaling.remove_rule,
+        answer=wire.AutoscalingInfo,
+        statuses=(409,),
+    ),
+    Route(
+        "POST",
+        f"{_SERVICE}/autoscaling/schedules",
+        "add_schedule",
+        "Add a schedule; in the answer it is the last",
+        scaling.add_schedule,
+        request=wire.ScheduleSpec,
+        answer=wire.AutoscalingInfo,
+        status=201,
+        statuses=(409,),
+    ),
+    Route(
+        "DELETE",
+        f"{_SERVICE}/autoscaling/schedules/{{id}}",
+        "remove_schedule",
+        "Remove a schedule",
+        scaling.remove_schedule,
+        answer=wire.AutoscalingInfo,
+        statuses=(409,),
+    ),
+    Route(
+        "GET",
+        f"{_SERVICE}/decisions",
+        "list_decisions",
+        "The last decisions of the autoscaler: what was measured and wanted, what cut it, and why",
+        scaling.list_decisions,
+        query=DecisionQuery,
+        answer=wire.DecisionList,
+    ),
+    Route(
+        "GET",
+        f"{_SERVICE}/series",
+        "read_series",
+        "Calls, latency, replicas and GPU over the last day",
+        scaling.read_series,
+        query=SeriesQuery,
+        answer=wire.SeriesAnswer,
     ),
     Route(
         "GET",

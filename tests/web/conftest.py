@@ -17,6 +17,10 @@ from tornado.netutil import bind_unix_socket
 from jupyter_model_service import wire
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.scaling import reading
+from jupyter_model_service.core.scaling.policy import Autoscaling
+from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
+from jupyter_model_service.engine.history import SeriesView
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
 from jupyter_model_service.ports import EventRecord, TokenRecord
@@ -32,6 +36,22 @@ class Counts:
     want: int
     ready: int
     total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoscalingView(Autoscaling):
+    """The policy, and what it comes to."""
+
+    aim: float | None = 5.6
+    bounds: Bounds | None = None
+    last: str | None = None
+    last_at: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionView(Decision):
+    changed: bool = False  # type: ignore[assignment]
+    since: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +74,7 @@ class View:
     not_enforced: tuple[str, ...] = ()
     restarts: int = 0
     created_at: float = 1_700_000_000.0
+    autoscaling: AutoscalingView | None = None
     changed: list[str] | None = None
     folder_changed: bool | None = None
 
@@ -156,6 +177,46 @@ class FakeEngine:
     ) -> Sequence[tuple[str, EventRecord]]:
         self._does("events", owner, name, after, limit)
         return [(f"{owner}/{name}", EventRecord(7, 1.5, "id", "replica.ready", "ready", f"{name}-abc123", {"n": 1}))]
+
+    async def autoscale(self, owner: str, name: str, plain: Any) -> View:
+        self._does("autoscale", owner, name, plain)
+        return self._scaled(owner, name, None if plain is None else reading.autoscaling_from_plain(plain))
+
+    async def resume(self, owner: str, name: str) -> View:
+        self._does("resume", owner, name)
+        return self._scaled(owner, name, dataclasses.replace(self._policy(owner, name), held=False))
+
+    async def add_rule(self, owner: str, name: str, plain: Any) -> View:
+        return self._scaled(owner, name, reading.with_rule(self._policy(owner, name), plain))
+
+    async def remove_rule(self, owner: str, name: str, id: str) -> View:
+        return self._scaled(owner, name, reading.without_rule(self._policy(owner, name), id))
+
+    async def add_schedule(self, owner: str, name: str, plain: Any) -> View:
+        return self._scaled(owner, name, reading.with_schedule(self._policy(owner, name), plain))
+
+    async def remove_schedule(self, owner: str, name: str, id: str) -> View:
+        return self._scaled(owner, name, reading.without_schedule(self._policy(owner, name), id))
+
+    def decisions(self, owner: str, name: str, limit: int) -> list[DecisionView]:
+        self._does("decisions", owner, name, limit)
+        wish = Wish("target", None, "the calls are not known yet")
+        return [DecisionView(1.5, 1, 1, "stays at 1", (wish,), {"demand": None}, Bounds(1, 1), None)]
+
+    def series(self, owner: str, name: str, since: float | None, step: float | None) -> SeriesView:
+        self._does("series", owner, name, since, step)
+        return SeriesView(30.0, [30.0, 60.0], {"calls_per_second": [None, 1.5]})
+
+    def _policy(self, owner: str, name: str) -> Autoscaling:
+        view = self.service(owner, name).autoscaling
+        if view is None:
+            raise Conflict(f"Service {owner}/{name} is not autoscaled.")
+        return Autoscaling(**{f.name: getattr(view, f.name) for f in dataclasses.fields(Autoscaling)})
+
+    def _scaled(self, owner: str, name: str, policy: Autoscaling | None) -> View:
+        view = None if policy is None else AutoscalingView(**vars(policy))
+        self.kept[owner, name] = dataclasses.replace(self.service(owner, name), autoscaling=view)
+        return self.kept[owner, name]
 
     def subscribe(self) -> Subscription:
         return Subscription(self)

@@ -16,21 +16,36 @@ from jupyter_model_service.web.routes import ROUTES, Access, Route
 
 # One call that succeeds for each operation: the path's variables, the JSON body, the query.
 PATH = {"owner": "alice", "name": "chat", "id": "t1"}
+IDS = {"remove_rule": "r1", "remove_schedule": "s1"}
+POLICY = {
+    "max": 4,
+    "rules": [{"metric": "gpu_util", "above": 80}],
+    "schedules": [{"when": "Mon-Fri 08:00-19:00", "timezone": "Asia/Seoul", "min": 2}],
+}
 BODIES: dict[str, dict[str, Any]] = {
     "validate": {"folder": "/models/x"},
     "create_service": {"folder": "/models/x", "name": "new-one", "mounts": [{"source": "/a", "target": "/b"}]},
     "update_service": {"environment": {"A": "1"}, "public": True},
     "scale_service": {"replicas": 3},
     "rollback_service": {"revision": 1},
+    "set_autoscaling": POLICY,
+    "add_rule": {"metric_name": "cuda_util", "threshold": "80", "comparator": "gt"},
+    "add_schedule": {"when": "0 8 * * 1-5", "duration": 39600, "min": 1},
     "create_token": {"name": "laptop", "expires_in": 3600},
     "attach": {"pid": 1, "create_time": 2.5, "keep": True},
     "shutdown": {"leave_replicas": True},
 }
-QUERIES = {"list_events": {"after": 1, "limit": 5}, "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7}}
+QUERIES = {
+    "list_events": {"after": 1, "limit": 5},
+    "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7},
+    "list_decisions": {"limit": 5},
+    "read_series": {"since": 1.5, "step": 30},
+}
 
 
 def address(route: Route) -> str:
-    return "/" + re.sub(r"\{(\w+)\}", lambda found: PATH[found[1]], route.path)
+    values = PATH | ({"id": IDS[route.name]} if route.name in IDS else {})
+    return "/" + re.sub(r"\{(\w+)\}", lambda found: values[found[1]], route.path)
 
 
 def schema_of(served: dict[str, Any], operation: dict[str, Any], status: int) -> dict[str, Any]:
@@ -67,6 +82,7 @@ def test_each_operation_answers_as_documented(site: Any, route: Route) -> None:
 
     async def body(client: httpx.AsyncClient) -> httpx.Response:
         await client.post("/api/v1/services/alice/chat/tokens", json={"name": "first"})
+        await client.put("/api/v1/services/alice/chat/autoscaling", json=POLICY)
         return await client.request(
             route.method, address(route), json=BODIES.get(route.name), params=QUERIES.get(route.name)
         )

@@ -1,0 +1,147 @@
+"""Autoscaling over HTTP: what reaches the engine, and how wrong policies are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+BASE = "/api/v1/services/alice/chat"
+
+
+@pytest.fixture(autouse=True)
+def chat(site: Any) -> None:
+    site.engine.add("alice", "chat")
+
+
+def test_a_policy_is_set_shown_and_ended(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.get(f"{BASE}/autoscaling"),
+            await client.put(f"{BASE}/autoscaling", json={"min": 0, "max": 8}),
+            await client.get(f"{BASE}/autoscaling"),
+            await client.get(BASE),
+            await client.delete(f"{BASE}/autoscaling"),
+        ]
+
+    none, set_, shown, service, ended = site.run(body)
+    assert (none.status_code, none.json()["error"]["message"]) == (404, "Service alice/chat is not autoscaled.")
+    assert (set_.json()["min"], set_.json()["max"], set_.json()["aim"]) == (0, 8, 5.6)
+    assert shown.json() == set_.json() == service.json()["autoscaling"]
+    assert ended.json()["autoscaling"] is None
+    assert site.engine.asked[0] == ("autoscale", "alice", "chat", {"min": 0, "max": 8})
+
+
+def test_what_was_not_given_is_not_sent_on(site: Any) -> None:
+    """Defaults are the policy's own, not the request's."""
+    given = {"rules": [{"metric": "queued", "above": 3}], "schedules": []}
+    site.run(lambda client: client.put(f"{BASE}/autoscaling", json=given))
+    assert site.engine.asked[0][3] == given
+
+
+def test_rules_in_the_words_of_backend_ai_are_translated(site: Any) -> None:
+    rule = {"metric_source": "KERNEL", "metric_name": "cuda_util", "threshold": "80", "comparator": "gt",
+            "step_size": 2, "cooldown_seconds": 60, "max_replicas": 4}  # fmt: skip
+
+    async def body(client: httpx.AsyncClient) -> httpx.Response:
+        await client.put(f"{BASE}/autoscaling", json={"max": 8})
+        return await client.post(f"{BASE}/autoscaling/rules", json=rule)
+
+    answer = site.run(body)
+    assert answer.status_code == 201
+    (added,) = answer.json()["rules"]
+    assert added == {"id": "r1", "metric": "gpu_util", "above": 80.0, "below": None, "step": 2, "cooldown": 60.0,
+                     "window": 60.0, "min": None, "max": 4}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        ({"min": 3, "max": 2}, "min is 3, above max, which is 2; lower it or raise max."),
+        ({"mx": 2}, "mx"),
+        ({"max": "8"}, "max must be"),
+        ({"target": "no"}, "target must be"),
+        ({"max": 2, "rules": [{"metric": "gpu_utl", "above": 1}]}, 'rules[0].metric is "gpu_utl", which is not known'),
+        ({"max": 2, "rules": [{"metric": "queued", "above": 1, "step": 0}]}, "rules[0].step must be"),
+        ({"max": 2, "rules": [{"metric": "queued"}]}, "rules[0] has no threshold"),
+        ({"max": 2, "rules": [{"metric": "queued", "above": 1, "below": 2}]}, "rules[0].above is 1, less than below"),
+        (
+            {"max": 2, "schedules": [{"when": "61 * * * *", "duration": 60, "min": 1}]},
+            "schedules[0].when has no minute",
+        ),
+        (
+            {"max": 2, "schedules": [{"when": "Mon 08:00-09:00", "timezone": "Asia/Soul", "min": 1}]},
+            "did you mean Asia/Seoul?",
+        ),
+        ({"rules": "gpu_util"}, "rules: input should be a valid array"),
+        ({"rules": ["gpu_util"]}, "rules[0]: input should be"),
+    ],
+)
+def test_a_wrong_policy_is_refused_in_a_sentence_with_its_place(site: Any, policy: Any, sentence: str) -> None:
+    answer = site.run(lambda client: client.put(f"{BASE}/autoscaling", json=policy))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_request"
+    assert sentence in answer.json()["error"]["message"]
+    assert site.engine.service("alice", "chat").autoscaling is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("rules", {"metric": "latency_p94", "above": 1}, "metric is"),
+        ("schedules", {"when": "Mon-Fry 08:00-19:00", "min": 1}, "no day of the week"),
+        ("schedules", {"when": "Mon 08:00-09:00"}, "neither min nor max"),
+    ],
+)
+def test_what_is_added_is_judged_too(site: Any, path: str, body: Any, sentence: str) -> None:
+    async def add(client: httpx.AsyncClient) -> httpx.Response:
+        await client.put(f"{BASE}/autoscaling", json={"max": 8})
+        return await client.post(f"{BASE}/autoscaling/{path}", json=body)
+
+    answer = site.run(add)
+    assert answer.status_code == 400
+    assert sentence in answer.json()["error"]["message"]
+
+
+def test_what_is_not_there_cannot_be_removed(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        await client.put(f"{BASE}/autoscaling", json={"max": 8})
+        return [
+            (await client.delete(f"{BASE}/autoscaling/rules/r1")).status_code,
+            (await client.delete(f"{BASE}/autoscaling/schedules/s1")).status_code,
+            (await client.post("/api/v1/services/alice/other/autoscaling/rules", json={})).status_code,
+        ]
+
+    assert site.run(body) == [404, 404, 404]
+
+
+def test_decisions_and_series_are_asked_for_as_the_query_says(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response, httpx.Response]:
+        return (
+            await client.get(f"{BASE}/decisions"),
+            await client.get(f"{BASE}/series", params={"since": 5, "step": 30}),
+            await client.get(f"{BASE}/decisions", params={"limit": 101}),
+        )
+
+    decisions, series, too_many = site.run(body)
+    (decision,) = decisions.json()["decisions"]
+    assert decision["wishes"] == [{"source": "target", "count": None, "why": "the calls are not known yet"}]
+    assert decision["measured"] == {"demand": None}
+    assert (decision["since"], decision["at"]) == (0.5, 1.5)
+    assert series.json() == {"step": 30.0, "times": [30.0, 60.0], "values": {"calls_per_second": [None, 1.5]}}
+    assert too_many.status_code == 400
+    assert site.engine.asked == [("decisions", "alice", "chat", 20), ("series", "alice", "chat", 5.0, 30.0)]
+
+
+def test_somebody_elses_service_is_nobodys_business(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> set[int]:
+        answers = [
+            await client.put(f"{BASE}/autoscaling", json={"max": 2}),
+            await client.post(f"{BASE}/autoscaling/resume"),
+            await client.get(f"{BASE}/decisions"),
+        ]
+        return {answer.status_code for answer in answers}
+
+    assert site.run(body, token="jmc_bob") == {404}
+    assert site.engine.asked == []
