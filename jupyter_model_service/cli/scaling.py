@@ -30,7 +30,7 @@ def policy_page(result: AutoscalingResult, paint: Paint) -> str:
     info, name, counts = service["autoscaling"], service["name"], service["replicas"]
     if info is None:
         return (
-            f"{name} is not autoscaled: it has the {counts['want']} replicas that were asked for.\n"
+            f"{name} is not autoscaled: it has the {_replicas(counts['want'])} that it was given.\n"
             f"To have their number follow the calls: {PROGRAM} autoscale {name} --min 1 --max 4"
         )
     facts = [
@@ -123,10 +123,10 @@ def _target_fact(info: Json) -> str:
 
 
 def _fewer_fact(info: Json) -> str:
-    told = f"not below what was wanted in the last {show_span(info['down_delay'])}"
-    if min(info["min"], *(s["min"] for s in info["schedules"] if s["min"] is not None), info["min"]) > 0:
-        return told
-    return f"{told}; none when no call came for {show_span(info['idle_after'])}"
+    delay = info["down_delay"]
+    told = f"not below what was wanted in the last {show_span(delay)}" if delay else "as soon as fewer are wanted"
+    least = [info["min"], *(schedule["min"] for schedule in info["schedules"] if schedule["min"] is not None)]
+    return told if min(least) > 0 else f"{told}; none when no call came for {show_span(info['idle_after'])}"
 
 
 def _last_fact(info: Json) -> str:
@@ -224,7 +224,7 @@ def explanation(result: DecisionsResult, paint: Paint) -> str:
         return ""
     name, info, counts = service["name"], service["autoscaling"], service["replicas"]
     if info is None:
-        return f"{name} is not autoscaled: it has the {counts['want']} replicas that were asked for."
+        return f"{name} is not autoscaled: it has the {_replicas(counts['want'])} that it was given."
     head = (
         f"{paint(service['owner'] + '/' + name, 'bold')} is {paint.state(service['state'])}, "
         f"{counts['ready']} of {counts['want']} replicas ready; {_bounds_fact(info)} now"
@@ -242,9 +242,8 @@ def decision_block(decision: Json, paint: Paint) -> str:
         at = f"{began} to {at}"
     style = "green" if decision["changed"] else None
     lines = [f"{paint(at, 'dim')}  {paint(clean(decision['reason']), style)}"]
-    measured = ", ".join(f"{clean(m)} {show_value(m, value)}" for m, value in decision["measured"].items())
-    if measured:
-        lines.append(f"  measured  {measured}")
+    if decision["measured"]:
+        lines.append(f"  measured  {_measured(decision['measured'])}")
     rows = [
         [clean(wish["source"]), "-" if wish["count"] is None else str(wish["count"]), clean(wish["why"])]
         for wish in decision["wishes"]
@@ -256,6 +255,13 @@ def decision_block(decision: Json, paint: Paint) -> str:
         cut = f"; what cut it: {clean(decision['bound'])}" if decision["bound"] else "; nothing was cut"
         lines.append(f"  allowed   {_bounds_fact({'bounds': decision['bounds']})}{cut}")
     return "\n".join(lines)
+
+
+def _measured(figures: Json) -> str:
+    """``demand 3.2, ready 2; unknown: gpu_util``."""
+    known = ", ".join(f"{clean(m)} {show_value(m, value)}" for m, value in figures.items() if value is not None)
+    unknown = ", ".join(clean(m) for m, value in figures.items() if value is None)
+    return "; ".join(each for each in (known, unknown and f"unknown: {unknown}") if each)
 
 
 def show_value(metric: str, value: float | None) -> str:

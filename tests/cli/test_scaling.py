@@ -174,7 +174,7 @@ def test_the_next_change_is_told_in_the_schedules_own_time(line: Line, fake: Fak
 def test_a_service_that_does_not_scale_is_told_how_to_begin(line: Line) -> None:
     ran = line("autoscale", "demo")
     assert ran.status == 0
-    assert ran.out.startswith("demo is not autoscaled: it has the 2 replicas that were asked for.\n")
+    assert ran.out.startswith("demo is not autoscaled: it has the 2 replicas that it was given.\n")
     assert json.loads(line("autoscale", "demo", "--json").out) == {"autoscaling": None}
     assert line("explain", "demo").out.startswith("demo is not autoscaled")
 
@@ -243,7 +243,7 @@ def test_a_decision_is_explained_whole(line: Line, fake: FakeGateway) -> None:
     assert head == "ada/demo is ready, 2 of 2 replicas ready; 2 to 8 replicas (min of schedule s1) now"
     assert block.splitlines() == [
         "15:06:44  from 1 to 3: target wants 4, but max is 3",
-        "  measured  demand 9.5, gpu_util unknown, service_time 0.25 s",
+        "  measured  demand 9.5, service_time 0.25 s; unknown: gpu_util",
         "  wanted    SOURCE   WANTS  WHY",
         "            target   4      9.5 calls at once, 4 per replica",
         "            rule r1  -      gpu_util is unknown",
