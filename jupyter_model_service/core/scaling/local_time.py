@@ -13,7 +13,7 @@ import difflib
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
-__all__ = ["begin", "end", "local", "put_back", "zone_named", "zones_like"]
+__all__ = ["begin", "end", "local", "shift_around", "zone_named", "zones_like"]
 
 _EPOCH = datetime(1970, 1, 1)
 # Not zones of their own: this machine's, and clocks that count leap seconds (27 s behind all others).
@@ -43,12 +43,11 @@ def local(zone: ZoneInfo, unix: float) -> datetime:
     return datetime.fromtimestamp(unix // 1, zone).replace(tzinfo=None)
 
 
-def put_back(zone: ZoneInfo, unix: float) -> timedelta:
-    """By how much the clock was put back in the two days before; by 24 h at the most, over the date line."""
-    offsets = [
-        datetime.fromtimestamp(unix - hours * 3600, zone).utcoffset() or timedelta() for hours in range(0, 49, 6)
-    ]
-    return max(offsets) - offsets[0]
+def shift_around(zone: ZoneInfo, unix: float) -> timedelta:
+    """By how much the clock is put forward or back within two days of then; by 24 h at the most, over the date line."""
+    moments = [datetime.fromtimestamp(unix + hours * 3600, zone) for hours in range(-48, 49, 6)]
+    offsets = [moment.utcoffset() or timedelta() for moment in moments]
+    return max(offsets) - min(offsets)
 
 
 def begin(zone: ZoneInfo, wall: datetime) -> float:

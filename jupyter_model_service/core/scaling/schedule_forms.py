@@ -79,7 +79,7 @@ def windows_of(when: str, duration: float | None) -> Windows:
 def _weekly(text: str) -> Windows:
     days_text, _, times = text.rpartition(" ")
     if not days_text:
-        hint = f'; write "daily {text}" for every day' if ":" in text else ""
+        hint = f'; write "daily {text}" for every day' if re.fullmatch(r"[\d:-]+", text) else ""
         raise WrongSchedule("when", f"must be days and a time of day, not {shown(text)}{hint or f'; {_EXAMPLE}'}")
     days = frozenset(day for part in days_text.split(",") for day in _days(part))
     first, hyphen, last = times.partition("-")

@@ -82,7 +82,8 @@ def state_of(schedule: Schedule, unix_now: float) -> State:
     now = local_time.local(zone, unix_now)
     limit = now + timedelta(days=_ON_FOR)
     until: float | None = None  # the end of the windows that follow each other without a break and include now
-    for start, end in _windows(windows, now, now - local_time.put_back(zone, unix_now)):
+    # An end that the clock shows already is not over where the clock was put back since, or will show it once more.
+    for start, end in _windows(windows, now, now - local_time.shift_around(zone, unix_now)):
         begins, ends = local_time.begin(zone, start), local_time.end(zone, end)
         if ends <= begins or ends <= unix_now:  # left out by a clock that was put forward; or over
             continue
