@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from .policy import Autoscaling
 from .rules import Opinion, RuleState, after, judge
 from .signals import Bounds, Decision, Limit, Sample, Wish
-from .target import STABLE, Figures, TargetState, observe, wanted
+from .target import STABLE, Figures, TargetState, observe, raise_at, wanted
 from .windows import STALE_AFTER
 
 __all__ = ["DEFAULT_CONCURRENCY", "UTILISATION", "Memory", "decide", "target_of"]
@@ -65,18 +65,25 @@ def decide(
     stale = now - sample.at > STALE_AFTER
     state, figures = observe(memory.target, sample)
     busy_at = _busy_at(memory, sample)
-    idle = now - busy_at >= policy.idle_after
+    idle = bounds.min == 0 and now - busy_at >= policy.idle_after
+    waits = bool(sample.in_flight or sample.queued or _came(memory, sample))
     measured = _measured(sample, figures)
 
     opinions: list[Opinion] = []
-    state, panic = _target(policy, target, sample, state, figures, current, idle, stale, opinions)
+    panic = False
+    if policy.target:
+        if stale or figures.demand is None:
+            why = "its figures are old" if stale else "the calls are not known yet"
+            opinions.append(Opinion(Wish("target", None, why), unknown=True))
+        else:
+            state, panic = _target(policy, target, sample, state, figures, current, idle, opinions)
     rules: dict[str, RuleState] = {}
     for rule in policy.rules:
         rules[rule.id], opinion, measured[rule.metric] = judge(rule, memory.rules.get(rule.id), sample, current)
         opinions.append(opinion)
-    if current == 0 and (sample.in_flight or sample.queued or now - busy_at < 1.0):
+    if current == 0 and waits:
         opinions.append(Opinion(Wish("call", 1, "a call waits"), wants=1))
-    if idle and current > 0 and bounds.min == 0:
+    if idle and current > 0:
         opinions.append(Opinion(Wish("idle", 0, f"no call for {now - busy_at:.0f} s"), wants=0))
 
     raw, leader = _largest(opinions, current)
@@ -86,11 +93,12 @@ def decide(
     elif raw < current:
         count, bound = _lowered(raw, current, opinions, panic, stale, now - memory.started)
     if policy.held:
-        count, bound = current, "it is held: scaled by hand"
+        count, bound = current, "it is held where it was scaled to by hand"
     else:
         count, bound = _clamped(count, bound, bounds, limit)
     for rule, opinion in zip(policy.rules, (o for o in opinions if o.wish.source.startswith("rule ")), strict=True):
         rules[rule.id] = after(rules[rule.id], opinion, sample, current, count)
+    state = raise_at(state, sample.at, current, count)
     decision = Decision(
         now,
         current,
@@ -104,10 +112,14 @@ def decide(
     return decision, Memory(memory.started, busy_at, state, rules)
 
 
+def _came(memory: Memory, sample: Sample) -> bool:
+    marks = memory.target.marks
+    return bool(marks) and sample.arrived > marks[-1].arrived
+
+
 def _busy_at(memory: Memory, sample: Sample) -> float:
     """When there last was a call, or a replica that was loading: it is not idle, it has not had its chance yet."""
-    marks = memory.target.marks
-    if sample.in_flight or sample.queued or sample.starting or (marks and sample.arrived != marks[-1].arrived):
+    if sample.in_flight or sample.queued or sample.starting or _came(memory, sample):
         return sample.at
     return max(memory.busy_at, sample.last_call or memory.busy_at)
 
@@ -134,27 +146,19 @@ def _target(
     figures: Figures,
     current: int,
     idle: bool,
-    stale: bool,
     opinions: list[Opinion],
 ) -> tuple[TargetState, bool]:
-    if not policy.target:
-        return state, False
-    if stale or figures.demand is None:
-        opinions.append(
-            Opinion(
-                Wish("target", None, "the calls are not known yet" if not stale else "the figures are old"),
-                unknown=True,
-            )
-        )
-        return state, False
     state, count, most, panic = wanted(state, figures, sample, target, policy.down_delay)
-    assert count is not None
     demand = figures.short_demand if panic else figures.demand
     why = f"{demand:.1f} calls at once, {target:g} per replica"
-    if not count and not idle and current:
-        count, why = 1, "no calls, but it is not idle yet"
+    if sample.queued:
+        why += f", {sample.queued} wait"
+    if idle:
+        count, most = 0, 0
+    elif not count and current:
+        count, why = 1, "no calls, but it is not idle yet" if sample.ready else "no calls, but it is not ready yet"
     opinions.append(Opinion(Wish("panic" if panic else "target", count, why), wants=count))
-    if count < current and most > count and not idle:
+    if count < current and most > count:
         most = min(most, current)
         opinions.append(Opinion(Wish("delay", most, f"{most} were wanted within {policy.down_delay:g} s"), keeps=most))
     return state, panic
@@ -222,4 +226,4 @@ def _reason(
         why = f"nothing asks for another count ({said})" if said else "there is neither a target nor a rule"
     else:
         why = f"{leader.wish.source} wants {raw} ({leader.wish.why})"
-    return f"{change}: {why}, but {bound}" if bound is not None and count != raw else f"{change}: {why}"
+    return f"{change}: {why}, but {bound}" if bound is not None else f"{change}: {why}"

@@ -21,6 +21,7 @@ class Sample:
     or not there: unknown, which is never zero.
 
     ``failing``: replicas of the active revision end before they are ready, or soon after, and none is proved since.
+    ``start_seconds``: how long a replica takes to be ready, learnt from past starts; ``None``: unknown.
     """
 
     at: float
@@ -35,6 +36,7 @@ class Sample:
     last_call: float | None = None
     measures: Mapping[str, float | None] = field(default_factory=dict)
     failing: bool = False
+    start_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,14 @@
 """How many replicas the calls themselves ask for.
 
-Demand is how many calls there are to be at once: the larger of those that are in flight and of those that arrive in
-the time that one takes (Little's law: while replicas are full, the number in flight says only how many fit). What waits
-is not demand, it is work that is to be done once: it asks for the replicas that drain it in :data:`DRAIN` seconds. Read
-as concurrency instead, 112 calls that waited 20 s for the first replica would ask for 40 replicas where 2 are enough.
+Demand is how many calls there are to be at once: those in flight, and those that arrive in the time that one takes
+(Little's law). The second sees a rise before the first does, and sees it at all while the replicas are full. Chance
+makes arrivals come in crowds, so that each counts for as much as is sure nine times in ten: 2 calls of 20 s each
+within 6 s are no demand of 7.
+
+What waits is not demand, it is work that is to be done once: it asks for the replicas that have it done in
+:data:`DRAIN` seconds. Read as concurrency instead, 112 calls that waited 20 s for the first replica would ask for 40
+replicas where 2 are enough. What counts is the work there will be when a replica that is begun now is ready: if those
+that start already will have done it, no other is begun for it.
 """
 
 from __future__ import annotations
@@ -12,32 +17,38 @@ import math
 from typing import NamedTuple
 
 from .signals import Sample
-from .windows import Mark, Maxima, add_maximum, add_point, calls_since
+from .windows import Calls, Mark, Maxima, add_maximum, add_point, calls_since
 
-__all__ = ["Figures", "TargetState", "observe", "wanted"]
+__all__ = ["STABLE", "UTILISATION", "Figures", "TargetState", "observe", "raise_at", "wanted"]
 
 STABLE = 60.0  # seconds: the window that says what is needed
-PANIC = 6.0  # seconds: the window that says that it is far from enough
+PANIC = 6.0  # seconds: the window that says that there is far from enough
 PANIC_AT = 2.0  # times what there is
-DRAIN = 20.0  # seconds in which what waits is to be done
-TOLERANCE = 0.1  # of a replica
-PRIOR = 10  # calls that what was learnt before counts for: a window with two calls says little of the next ones
+DRAIN = 10.0  # seconds in which what waits is to be done (docs/autoscaling-figures.md has the curve)
+UTILISATION = 0.7  # of the calls at once that a replica can have: what is aimed at while nothing waits
+TOLERANCE = 0.1  # of a replica, in both directions: demand of exactly two targets is noise around two
+DOUBT = 1.28  # standard deviations: sure nine times in ten
+FEW = 30  # answered calls, before which the mean of what they took says too little
+AGREED = 10  # answered calls within a window for which what was learnt before counts
 
 
 class TargetState(NamedTuple):
-    """``service_time``: seconds that a call takes, learnt; ``None`` before the first. ``panic_until``: monotonic;
-    ``panic_count``: the most that was wanted in this panic."""
+    """``first``: the first mark ever. ``service_time``: seconds that a call takes, learnt; ``None`` before the first.
+    ``panic_until``: monotonic; ``panic_count``: the most that was wanted in this panic. ``maxima``: what was wanted
+    within ``down_delay``. ``raised``: when how many replicas were asked for, within the last minute."""
 
     marks: tuple[Mark, ...] = ()
+    first: Mark | None = None
     service_time: float | None = None
     panic_until: float = -math.inf
     panic_count: int = 0
     maxima: Maxima = ()
+    raised: tuple[tuple[float, int], ...] = ()
 
 
 class Figures(NamedTuple):
-    """What was measured: ``demand`` in calls at once over the long and the short window, ``service_time`` in seconds;
-    ``None``: unknown."""
+    """What was measured: ``demand`` in calls at once over the long and the short window, ``rate`` in calls per second
+    and ``concurrency`` over the long one, ``service_time`` in seconds; ``None``: unknown."""
 
     demand: float | None = None
     short_demand: float | None = None
@@ -47,58 +58,98 @@ class Figures(NamedTuple):
 
 
 def observe(state: TargetState, sample: Sample) -> tuple[TargetState, Figures]:
+    """The state with the sample, and what it says."""
     marks = add_point(state.marks, sample, STABLE)
+    first = state.first if state.first is not None and len(marks) > 1 else marks[0]
     stable = calls_since(marks, STABLE)
     short = calls_since(marks, PANIC)
     if stable is None or short is None:
-        return state._replace(marks=marks), Figures()
-    service_time = _service_time(state.service_time, stable.busy, stable.finished)
-    backlog = 0.0 if service_time is None else sample.queued * service_time / DRAIN
+        return state._replace(marks=marks, first=first), Figures()
+    service_time = _service_time(state.service_time, first, marks[-1], stable)
     figures = Figures(
-        max(stable.concurrency, stable.rate * (service_time or 0.0)) + backlog,
-        max(short.concurrency, short.rate * (service_time or 0.0)) + backlog,
+        _demand(stable, service_time or 0.0),
+        _demand(short, service_time or 0.0),
         stable.rate,
         stable.concurrency,
         service_time,
     )
-    return state._replace(marks=marks, service_time=service_time), figures
+    return state._replace(marks=marks, first=first, service_time=service_time), figures
 
 
-def _service_time(before: float | None, busy: float, finished: int) -> float | None:
-    if finished <= 0:
-        return before
-    if before is None:
-        return busy / finished
-    return (busy + before * PRIOR) / (finished + PRIOR) if finished < PRIOR else busy / finished
-
-
-def replicas_for(demand: float, target: float) -> int:
-    return max(0, math.ceil(demand / target - TOLERANCE))
+def raise_at(state: TargetState, now: float, before: int, count: int) -> TargetState:
+    """Remember that replicas were asked for."""
+    if count <= before:
+        return state
+    return state._replace(raised=(*[entry for entry in state.raised if entry[0] > now - STABLE], (now, count - before)))
 
 
 def wanted(
     state: TargetState, figures: Figures, sample: Sample, target: float, down_delay: float
-) -> tuple[TargetState, int | None, int, bool]:
-    """What the calls want now, what they wanted at most within ``down_delay``, and whether that is a panic."""
-    if figures.demand is None or figures.short_demand is None:
-        return state, None, state.maxima[0][1] if state.maxima else 0, False
+) -> tuple[TargetState, int, int, bool]:
+    """What the calls want now, what they wanted at most within ``down_delay``, and whether that is a panic. The demand
+    is known."""
     now = sample.at
-    count = replicas_for(figures.demand, target)
-    short = replicas_for(figures.short_demand, target)
-    there = sample.ready + sample.starting
+    stable = _need(state, figures.demand or 0.0, figures.service_time, sample, target)
+    short = _need(state, figures.short_demand or 0.0, figures.service_time, sample, target)
+    count = max(0, math.ceil(stable - TOLERANCE))
+    enough = math.ceil(stable + TOLERANCE) if stable > TOLERANCE else 0
     until, most = state.panic_until, state.panic_count
-    if short >= PANIC_AT * max(1, there) and short > 1:
+    if short >= PANIC_AT * max(1, sample.ready + sample.starting):
         until = now + STABLE
-    elif now >= until and not sample.starting:
-        most = 0
     panic = now < until or (most > 0 and sample.starting > 0)
     if panic:
-        most = max(most, count, short)
-        count = most
-    maxima = add_maximum(state.maxima, now, count, down_delay)
-    return (
-        state._replace(panic_until=until, panic_count=most if panic else 0, maxima=maxima),
-        count,
-        maxima[0][1],
-        panic,
-    )
+        count = max(most, count, math.ceil(short - TOLERANCE))
+    maxima = add_maximum(state.maxima, now, max(count, enough), down_delay)
+    state = state._replace(panic_until=until, panic_count=count if panic else 0, maxima=maxima)
+    return state, count, maxima[0][1], panic
+
+
+def _service_time(before: float | None, first: Mark, last: Mark, calls: Calls) -> float | None:
+    """Seconds that a call takes.
+
+    The first answers come from the shortest calls: their mean is far too small, and while 4 calls have been worked on
+    for 3 s without any answer there is none at all. What is sure of a rate of answers with ``n - 1`` answers in so many
+    seconds of work is its upper bound ``(n + 1.28 √n) / seconds``; until there are enough answers, a call is taken to
+    last the inverse of that. It errs on the side of too few replicas.
+    """
+    answers = last.finished - first.finished
+    if answers < FEW:
+        enough = answers + 1
+        sure = (last.in_flight - first.in_flight) / (enough + DOUBT * math.sqrt(enough))
+        mean = (last.busy - first.busy) / answers if answers > 0 else 0.0
+        return max(before or 0.0, sure, mean) or None
+    if calls.finished < AGREED and before is not None:
+        return (calls.busy + before * AGREED) / (calls.finished + AGREED)
+    return calls.busy / calls.finished if calls.finished > 0 else before
+
+
+def _demand(calls: Calls, service_time: float) -> float:
+    """Calls at once. While some wait, or have just done so, those in flight are partly work that has piled up: they
+    count as far as the arrivals can explain them."""
+    arrived = calls.rate * calls.seconds
+    doubt = DOUBT * math.sqrt(arrived)
+    demand = max(calls.concurrency, (arrived - doubt) / calls.seconds * service_time)
+    return min(demand, (arrived + doubt) / calls.seconds * service_time) if calls.waited else demand
+
+
+def _need(state: TargetState, demand: float, service_time: float | None, sample: Sample, target: float) -> float:
+    """Replicas: for what comes, with room to spare, or for that and what waits, without."""
+    if not sample.queued:
+        return demand / target
+    capacity = target / UTILISATION
+    horizon = min(sample.start_seconds or 0.0, STABLE)
+    done = sample.ready * horizon + _worked(state.raised, sample.starting, sample.at, horizon)
+    work = sample.queued * (service_time or 0.0) + demand * horizon - done * capacity
+    return max(demand / target, (demand + work / DRAIN) / capacity)
+
+
+def _worked(raised: tuple[tuple[float, int], ...], starting: int, now: float, horizon: float) -> float:
+    """Replica-seconds that those which start will have worked when one that is begun now is ready: as many as each
+    has started for. Of those that nobody here asked for (before a restart) half the time is assumed."""
+    seconds = 0.0
+    for at, count in reversed(raised):
+        if starting <= 0:
+            break
+        seconds += min(count, starting) * min(now - at, horizon)
+        starting -= count
+    return seconds + max(0, starting) * horizon / 2.0

@@ -9,39 +9,44 @@ from .signals import Sample
 
 __all__ = ["Calls", "Mark", "Mean", "add_maximum", "add_measure", "add_point", "calls_since", "mean_of"]
 
-LEAST_STEP = (
-    1.0  # seconds between kept points: decisions at once (a call at zero, a lost replica) make no crowd of them
-)
+NEVER = float("-inf")
+# Seconds between kept points: decisions at once (a call at zero, a lost replica) make no crowd of them.
+LEAST_STEP = 1.0
 STALE_AFTER = 10.0  # seconds that a figure counts for when no newer one comes
 PARTS = 30  # points kept of a measure's window, whatever its length
 
 
 class Mark(NamedTuple):
-    """The growing counters of a sample, at one moment."""
+    """The growing counters of a sample, at one moment, and when a call last waited."""
 
     at: float
     arrived: int
     finished: int
     busy: float
     in_flight: float
+    waited_at: float
 
 
 class Calls(NamedTuple):
     """What calls did over ``seconds``: ``concurrency`` is the mean number in flight, ``rate`` arrivals per second,
-    ``finished`` how many were answered and ``busy`` the seconds that these took in sum."""
+    ``finished`` how many were answered and ``busy`` the seconds that these took in sum; ``waited``: some waited."""
 
     seconds: float
     concurrency: float
     rate: float
     finished: int
     busy: float
+    waited: bool
 
 
 def add_point(marks: tuple[Mark, ...], sample: Sample, keep: float) -> tuple[Mark, ...]:
     """``marks`` with the sample's, and without those that a window of ``keep`` seconds does not need."""
-    mark = Mark(sample.at, sample.arrived, sample.finished, sample.busy_seconds, sample.in_flight_seconds)
     if marks and (sample.arrived < marks[-1].arrived or sample.at < marks[-1].at):
-        return (mark,)  # the counters began anew
+        marks = ()  # the counters began anew
+    waited_at = sample.at if sample.queued else marks[-1].waited_at if marks else NEVER
+    mark = Mark(sample.at, sample.arrived, sample.finished, sample.busy_seconds, sample.in_flight_seconds, waited_at)
+    if not marks:
+        return (mark,)
     if len(marks) > 1 and mark.at - marks[-2].at < LEAST_STEP:
         marks = marks[:-1]
     first = 0
@@ -69,6 +74,7 @@ def calls_since(marks: tuple[Mark, ...], seconds: float) -> Calls | None:
         (last.arrived - first.arrived) / width,
         last.finished - first.finished,
         last.busy - first.busy,
+        last.waited_at > first.at,
     )
 
 
