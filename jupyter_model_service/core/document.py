@@ -91,7 +91,9 @@ def shown(value: Any) -> str:
         return "nothing"
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
     text = text if len(text) <= 60 else text[:57] + "..."
-    return f'"{text}"'.replace("\n", "\\n") if isinstance(value, str) else text
+    if not isinstance(value, str):
+        return text
+    return '"' + "".join("\\n" if c == "\n" else c if c.isprintable() else "?" for c in text) + '"'
 
 
 def plain_key(key: str) -> str:
