@@ -11,25 +11,39 @@ import getpass
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from traitlets import Bool, Float, Int, Unicode
+from traitlets import Bool, Dict, Float, Int, Unicode
 from traitlets.config import Configurable
 
 from .core.names import owner_from
 from .core.policy import Policy, policy_from_plain
 from .core.revision import SnapshotLimits
+from .core.scaling.metrics import QUERY_NAME
+from .core.scaling.promql import Query, query_from
 from .discovery import default_data_dir
 from .errors import InvalidRequest
 
-__all__ = ["HUB_VARIABLE", "GatewaySettings", "HubService", "ModelService", "hub_service"]
+__all__ = ["HUB_VARIABLE", "GatewaySettings", "HubService", "ModelService", "PrometheusSettings", "hub_service"]
 
 HUB_VARIABLE = "MODEL_SERVICE_HUB"
 _MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class PrometheusSettings:
+    """The server whose figures rules may look at, and by which queries. ``timeout`` and ``interval`` in seconds."""
+
+    url: str
+    queries: Mapping[str, Query]
+    timeout: float
+    interval: float
+    token_file: Path | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ class GatewaySettings:
     revisions_kept: int
     owner: str
     scratch: Path  # for a socket whose path in data_dir would be too long
+    prometheus: PrometheusSettings | None = None
 
 
 class ModelService(Configurable):
@@ -123,6 +138,31 @@ class ModelService(Configurable):
         "last fully up. Older ones are dropped after an update, with their files.",
     ).tag(config=True)
 
+    prometheus_url = Unicode(
+        "",
+        help="Address of a Prometheus server, such as http://127.0.0.1:9090, whose figures scaling rules may look at "
+        "by the queries of prometheus_queries.",
+    ).tag(config=True)
+    prometheus_queries = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        default_value={},
+        help="Queries in PromQL, by the names under which rules look at them (metric prometheus:NAME). Each gives one "
+        "number. Within quotes, {service}, {owner} and {replicas} (a pattern, for =~) stand for the service's.",
+    ).tag(config=True)
+    prometheus_interval = Float(
+        10.0, min=1.0, max=3600.0, help="Seconds between two askings of one query for one service."
+    ).tag(config=True)
+    prometheus_timeout = Float(
+        5.0,
+        min=0.1,
+        max=60.0,
+        help="Seconds that Prometheus may take to answer; without an answer, the figure is unknown.",
+    ).tag(config=True)
+    prometheus_token_file = Unicode(
+        "", help="File with a bearer token for Prometheus, where it asks for one. It is read again and again."
+    ).tag(config=True)
+
     def settings(self, hub: HubService | None = None) -> GatewaySettings:
         """The checked settings; ``InvalidRequest`` says in one sentence which option cannot be used. Of the gateway of
         a hub, folder and address are the hub's."""
@@ -141,6 +181,27 @@ class ModelService(Configurable):
             revisions_kept=self.revisions_kept,
             owner=owner_from(_user()),
             scratch=Path(os.environ.get("TMPDIR") or "/tmp"),  # tempfile would write there first: the disk may be full
+            prometheus=self._prometheus(),
+        )
+
+    def _prometheus(self) -> PrometheusSettings | None:
+        if not self.prometheus_url:
+            if self.prometheus_queries:
+                raise InvalidRequest("ModelService.prometheus_queries is set, and prometheus_url is not: whom to ask?")
+            return None
+        for name in self.prometheus_queries:
+            if not re.fullmatch(QUERY_NAME, name):
+                raise InvalidRequest(
+                    f"ModelService.prometheus_queries has the name {name[:60]!r}, which no rule could use: it must "
+                    "begin with a letter, and have only letters, digits and _.:-, 64 at most."
+                )
+        token_file = Path(os.path.expanduser(self.prometheus_token_file)) if self.prometheus_token_file else None
+        return PrometheusSettings(
+            url=_prometheus_url(self.prometheus_url),
+            queries={name: query_from(name, text) for name, text in self.prometheus_queries.items()},
+            timeout=self.prometheus_timeout,
+            interval=self.prometheus_interval,
+            token_file=token_file,
         )
 
 
@@ -156,6 +217,20 @@ def _loopback(ip: str) -> str:
         f"ModelService.ip = {ip!r} is refused: without a hub the gateway listens on a loopback address only, "
         "such as 127.0.0.1."
     )
+
+
+def _prometheus_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.username or parts.password:  # and the address is not repeated
+        raise InvalidRequest(
+            "ModelService.prometheus_url has a user or password in it; put a token into a file, and its path into "
+            "ModelService.prometheus_token_file."
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise InvalidRequest(
+            f"ModelService.prometheus_url = {url[:100]!r} is no address: it looks like http://127.0.0.1:9090."
+        )
+    return url
 
 
 def _user() -> str:

@@ -18,12 +18,14 @@ from ..adapters.clock import SystemClock
 from ..adapters.lease import TcpLeases
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
+from ..adapters.prometheus_query import PrometheusQueries
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
 from ..core.routing import RoutingTable
 from ..engine.engine import Engine
 from ..errors import Forbidden
 from ..front.server import Front
+from ..ports import NoQueries, Queries
 from ..web.application import ControlApplication, make_application
 from ..web.handler import MAX_DISCARDED
 from ..wire import GatewayInfo
@@ -62,7 +64,8 @@ class Gateway:
             parts.tokens.start()
             undo.push_async_callback(ended, "the tokens", parts.tokens.stop, 15.0)
 
-            engine, meter = self._engine(store, parts)
+            queries = self._queries(undo)
+            engine, meter = self._engine(store, parts, queries)
             undo.push_async_callback(ended, "the engine", lambda: self._stop_engine(engine, parts), 30.0)
             await engine.start()
             parts.begin(engine, undo)
@@ -110,7 +113,23 @@ class Gateway:
 
     # --- parts ---------------------------------------------------------------------------------------
 
-    def _engine(self, store: SqlStore, parts: Assembly) -> tuple[Engine, PrometheusMeter]:
+    def _queries(self, undo: contextlib.AsyncExitStack) -> Queries:
+        given = self._settings.prometheus
+        if given is None:
+            return NoQueries()
+        queries = PrometheusQueries(
+            given.url,
+            given.queries,
+            clock=self._clock,
+            timeout=given.timeout,
+            interval=given.interval,
+            token_file=given.token_file,
+        )
+        queries.start()
+        undo.push_async_callback(ended, "the questions to Prometheus", queries.stop, 5.0)
+        return queries
+
+    def _engine(self, store: SqlStore, parts: Assembly, queries: Queries) -> tuple[Engine, PrometheusMeter]:
         meter = PrometheusMeter(routing=self._routing, services=lambda: engine.services(), clock=self._clock)
         engine = Engine(
             store=store,
@@ -124,6 +143,7 @@ class Gateway:
             storage=parts.storage,
             endpoint_url=lambda owner, name: f"{parts.base}endpoints/{owner}/{name}/",
             settings=parts.settings,
+            queries=queries,
         )
         return engine, meter
 

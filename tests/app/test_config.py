@@ -27,7 +27,7 @@ def test_each_option_is_documented_with_its_default_and_meaning(name: str) -> No
     """The page has the very words of the option's help."""
     trait = ModelService.class_traits(config=True)[name]
     page = (ROOT.parent / "docs" / "configuration.md").read_text()
-    assert f"| `ModelService.{name}` | `{trait.default_value!r}` | {trait.help} |" in page
+    assert f"| `ModelService.{name}` | `{trait.default()!r}` | {trait.help} |" in page
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.1.2.3", "::1"])
@@ -54,6 +54,38 @@ def test_what_is_kept_of_folders_can_be_limited() -> None:
     few = settings(snapshot_bytes=1, snapshot_files=2, snapshot_file_bytes=3, revisions_kept=4)
     assert few.snapshots == SnapshotLimits(bytes=1, files=2, file_bytes=3)  # type: ignore[attr-defined]
     assert few.revisions_kept == 4  # type: ignore[attr-defined]
+
+
+def test_prometheus_queries_are_checked_before_anything_starts() -> None:
+    assert settings().prometheus is None  # type: ignore[attr-defined]
+    given = settings(
+        prometheus_url="https://prometheus.example.org/prom",
+        prometheus_queries={"load": 'sum(busy{s="{service}"})'},
+        prometheus_interval=30.0,
+        prometheus_token_file="~/token",
+    ).prometheus  # type: ignore[attr-defined]
+    assert (given.url, given.interval, given.timeout) == ("https://prometheus.example.org/prom", 30.0, 5.0)
+    assert given.token_file == Path.home() / "token"
+    assert given.queries["load"].about("alice", "chat", []) == 'sum(busy{s="chat"})'
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"prometheus_url": "", "prometheus_queries": {"load": "up"}}, "prometheus_url is not"),
+        ({"prometheus_url": "prometheus:9090"}, "looks like http://127.0.0.1:9090"),
+        ({"prometheus_url": "http://x/?a=1"}, "looks like"),
+        ({"prometheus_url": "http://me:secret@x"}, "prometheus_token_file"),
+        ({"prometheus_queries": {"my load": "up"}}, "the name 'my load', which no rule could use"),
+        ({"prometheus_queries": {"load": "up_{service}"}}, "The query load has {service} outside quotes"),
+    ],
+)
+def test_what_cannot_be_asked_of_prometheus_is_refused(options: dict[str, object], why: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        settings(**{"prometheus_url": "http://127.0.0.1:9090", **options})
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_data_directory_is_absolute(tmp_path: Path) -> None:
