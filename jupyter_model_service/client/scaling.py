@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -89,6 +89,12 @@ def settings(
         target = True
     times = {"idle_after": seconds(idle_after), "down_delay": seconds(down_delay)}
     return given({"min": min, "max": max, "target": target, "target_concurrency": target_concurrency, **times})
+
+
+def lists(rules: Sequence[Mapping[str, Any]] | None, schedules: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Those that were given, as JSON."""
+    named = {"rules": rules, "schedules": schedules}
+    return {name: [dict(each) for each in entries] for name, entries in named.items() if entries is not None}
 
 
 def rule(rule: str | Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..wire import AutoscalingInfo, DecisionInfo, SeriesAnswer, ServiceInfo
@@ -38,8 +38,11 @@ class Scaling:
         target: bool | None = None,
         idle_after: float | str | None = None,
         down_delay: float | str | None = None,
+        rules: Sequence[Mapping[str, Any]] | None = None,
+        schedules: Sequence[Mapping[str, Any]] | None = None,
     ) -> AutoscalingInfo:
         changes = scaling.settings(min, max, target_concurrency, target, idle_after, down_delay)
+        changes |= scaling.lists(rules, schedules)
         answer = await self._complete(scaling.change(await self._key(name), changes))
         return scaling.read_info(answer)
 

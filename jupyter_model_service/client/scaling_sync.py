@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..wire import AutoscalingInfo, DecisionInfo, SeriesAnswer, ServiceInfo
@@ -36,11 +36,15 @@ class Scaling:
         target: bool | None = None,
         idle_after: float | str | None = None,
         down_delay: float | str | None = None,
+        rules: Sequence[Mapping[str, Any]] | None = None,
+        schedules: Sequence[Mapping[str, Any]] | None = None,
     ) -> AutoscalingInfo:
         """Let the number of replicas follow the calls, between ``min`` and ``max``. What is not given stays as it is,
         or has its default at first. ``target_concurrency`` is how many calls at once each replica is to have
-        (``"auto"``: as the definition says); ``target=False``: only rules and schedules count."""
+        (``"auto"``: as the definition says); ``target=False``: only rules and schedules count.
+        ``rules`` and ``schedules`` replace the former ones."""
         changes = scaling.settings(min, max, target_concurrency, target, idle_after, down_delay)
+        changes |= scaling.lists(rules, schedules)
         answer = self._connection.complete(scaling.change(self._connection.key(name), changes))
         return scaling.read_info(answer)
 

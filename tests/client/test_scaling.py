@@ -55,6 +55,8 @@ def test_what_is_not_given_stays_rules_and_schedules_too(face: Face, fake: FakeG
     face.autoscale("demo", max=9, down_delay="10m")
     kept = {"min": 0, "max": 9, "target": True, "target_concurrency": 4.0, "idle_after": 60.0, "down_delay": 600.0}
     assert sent(fake) == [("PUT", f"{BASE}/autoscaling", {**kept, "rules": [rule], "schedules": [schedule]})]
+    face.autoscale("demo", rules=[{"id": "r9", "metric": "queued", "above": 3}], schedules=[])
+    assert sent(fake)[1][2] == {**kept, "rules": [{"id": "r9", "metric": "queued", "above": 3}], "schedules": []}
 
 
 def test_the_target_can_be_given_left_to_the_definition_and_taken_away() -> None:
