@@ -46,16 +46,23 @@ def translate(reader: Reader, found: Found) -> dict[str, Any]:
     if "metric_name" in found:
         given.append(("metric", "metric_name", _metric(reader, found, values)))
     elif alone := next((name for name in ("metric_source", "prometheus_query_preset_id") if name in found), None):
-        reader.error(found[alone][1], "needs a metric_name beside it, which says what the rule looks at")
+        told = reader.error(found[alone][1], "needs a metric_name beside it, which says what the rule looks at")
+        given.append(("metric", alone, told))
     side = _side(reader, found, values)
-    if side is not None:
+    if isinstance(side, str):
         given.append((side, "threshold", values["threshold"]))
+    elif side is WRONG:
+        given.append(("above", "threshold" if "threshold" in found else "comparator", WRONG))
     if "step_size" in found:
         given.append(("step", "step_size", _step(reader, found, values["step_size"], side)))
     for theirs, name in _SAME.items():
         if theirs in found:
-            none = theirs.endswith("_replicas") and values[theirs] == -1
-            given.append((name, theirs, None if none else values[theirs]))
+            value = values[theirs]
+            if theirs.endswith("_replicas") and value == -1:
+                value = None
+            elif theirs == "max_replicas" and value == 0:
+                value = reader.error(found[theirs][1], "must be at least 1, or -1 for none, not 0")
+            given.append((name, theirs, value))
     ours: dict[str, Any] = {}
     places = {name: path for name, (_, path) in found.items()}
     for name, theirs, value in given:
@@ -103,31 +110,28 @@ def _source(reader: Reader, found: Found, values: Mapping[str, Any]) -> str | Wr
     )
 
 
-def _side(reader: Reader, found: Found, values: Mapping[str, Any]) -> str | None:
-    """``above`` or ``below``, as the comparator says."""
-    comparator = values.get("comparator")
+def _side(reader: Reader, found: Found, values: Mapping[str, Any]) -> str | Wrong | None:
+    """``above`` or ``below``, as the comparator says; ``None`` in the newer form."""
     if "comparator" not in found:
-        if "threshold" in found:
-            reader.error(found["threshold"][1], "needs a comparator beside it: gt or lt")
-        return None
-    path = found["comparator"][1]
+        if "threshold" not in found:
+            return None
+        return reader.error(found["threshold"][1], "needs a comparator beside it: gt or lt")
+    comparator, path = values["comparator"], found["comparator"][1]
     if "threshold" not in found:
-        reader.error(path, "needs a threshold beside it")
-        return None
+        return reader.error(path, "needs a threshold beside it")
     if not isinstance(comparator, str):
-        return None
+        return WRONG
     plain = comparator.lower().replace("-", "_")
     if plain not in (*_ABOVE, *_BELOW):
         why = " (a measured figure hardly ever equals another)" if plain in ("eq", "=", "==", "equal") else ""
-        reader.error(path, f"must be gt, ge, lt or le, not {shown(comparator)}{why}")
-        return None
+        return reader.error(path, f"must be gt, ge, lt or le, not {shown(comparator)}{why}")
     side = "above" if plain in _ABOVE else "below"
     if plain in _EQUAL:
         reader.warning(path, f"becomes {side}: exactly at the threshold the rule does not fire")
     return side
 
 
-def _step(reader: Reader, found: Found, step: Any, side: str | None) -> int | Wrong:
+def _step(reader: Reader, found: Found, step: Any, side: str | Wrong | None) -> int | Wrong:
     path = found["step_size"][1]
     if not isinstance(step, int):
         return WRONG
