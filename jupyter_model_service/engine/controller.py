@@ -31,7 +31,6 @@ from .ledger import Ledger
 from .probing import Probing
 from .room import found, given_back, is_no_news, refused
 from .routes import add_backend, update_backend, update_endpoint, wake
-from .sampling import learn_start
 from .state import Parts, Replica, Service
 from .tasks import Tasks
 from .views import depart
@@ -49,6 +48,7 @@ class Controller:
         self.acting = False  # before adoption and after the end nothing is planned
         self.on_published: Callable[[Service], None] = lambda service: None
         self.on_removed: Callable[[Service], None] = lambda service: None
+        self.on_ready: Callable[[Replica], None] = lambda replica: None  # for the first time
         self.on_failed: Callable[[Replica], None] = lambda replica: None
         self._parts = parts
         self._tasks = tasks
@@ -103,8 +103,7 @@ class Controller:
             number = replica.revision.number
             service.retries[number] = after_ready(service.retry(number))
             add_backend(replica, replica.poke.set)
-            if not replica.adopted:
-                learn_start(service, now - replica.created)
+            self.on_ready(replica)
         elif replica.phase is Phase.FAILED:
             if before.phase is Phase.DRAINING:
                 replica.idle.set()  # its calls are broken off: there is nothing to wait for

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -66,6 +67,7 @@ class Scaling:
         self._histories = histories
         self._failed: set[Service] = set()
         controller.on_published = self._published
+        controller.on_ready = self._replica_ready
         controller.on_failed = self._replica_failed
 
     def start(self) -> None:
@@ -130,6 +132,11 @@ class Scaling:
         if service.record.replicas:
             self._parts.meter.cold_start(service.record.owner, service.record.name)
 
+    def _replica_ready(self, replica: Replica) -> None:
+        replica.service.scaled.waking = False
+        if not replica.adopted:
+            sampling.learn_start(replica.service, self._clock.monotonic() - replica.created)
+
     def _replica_failed(self, replica: Replica) -> None:
         """In the middle of its change of phase: looked at when that is over."""
         service = replica.service
@@ -186,7 +193,7 @@ class Scaling:
 
     def _decide(self, service: Service, policy: Autoscaling, bounds: Bounds, sample: Sample, now: float) -> Decision:
         scaled, current = service.scaled, service.record.replicas
-        before = scaled.memory or Memory.fresh(now, current)
+        before = scaled.memory or _fresh(now, current)
         target = target_of(policy, service.active.definition.serving.concurrency)
 
         def decided(limit: Limit) -> Decision:
@@ -253,6 +260,7 @@ class Scaling:
             return
         self.bounds(service, policy)
         scaled.limit = scaled.idle_since = None
+        scaled.waking = False
 
     # --- doing it ---
 
@@ -266,6 +274,7 @@ class Scaling:
 
     def _apply(self, service: Service, decision: Decision) -> None:
         service.scaled.idle_since = decision.at if decision.count == 0 else None
+        service.scaled.waking = decision.count > 0 and (decision.before == 0 or service.scaled.waking)
         self._controller.decide(service, replicas=decision.count)
         details: dict[str, Any] = {
             "before": decision.before,
@@ -282,15 +291,16 @@ class Scaling:
     def _start_failed(self, service: Service) -> bool:
         """Whether it was to wake and nothing of it lives: those that wait are told why, and the next call tries again.
 
-        Not when the plan gives the revision up now, and not while a GPU of ours is just being given back.
+        Not when its owner started it, who is to be told that it fails; not when the plan gives the revision up now, and
+        not while a GPU of ours is just being given back.
         """
         record, policy = service.record, service.record.autoscaling
-        if policy is None or policy.held or not record.running or record.error is not None or not record.replicas:
+        if not service.scaled.waking or policy is None or policy.held or not record.replicas or not record.running:
             return False
-        if service.deleting or not self._controller.acting or self.bounds(service, policy).min > 0:
+        if record.error is not None or service.deleting or self.bounds(service, policy).min > 0:
             return False
-        if any(r.live() or r.life.ready_at is not None for r in service.replicas.values()):
-            return False  # one is on its way, or one that served is replaced at once
+        if any(r.live() for r in service.replicas.values()):
+            return False  # one is on its way
         retry = service.retry(record.active)
         if retry.tired and (not retry.ever_ready or record.stable not in (None, record.active)):
             return False
@@ -317,6 +327,12 @@ class Scaling:
         self._keep(service, decision)
         self._apply(service, decision)
         update_endpoint(service, now)
+
+
+def _fresh(now: float, current: int) -> Memory:
+    """One that is at zero is not woken by what is not known."""
+    memory = Memory.fresh(now, current)
+    return memory if current else replace(memory, busy_at=-math.inf)
 
 
 def _gist(decision: Decision) -> object:

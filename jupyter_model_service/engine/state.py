@@ -158,7 +158,8 @@ class Scaled:
 
     ``bounds`` are those of the policy ``bounds_of``, found at ``bounds_at`` (Unix time) and good until they change.
     ``limit`` is what its owner may have, looked at last, and when to look again (monotonic). ``idle_since``: when it
-    went to zero (monotonic). ``marks`` cover the last minute, ``tick`` is what calls had done at the last look.
+    went to zero (monotonic). ``waking``: it was brought back from there, and no replica has been ready since.
+    ``marks`` cover the last minute, ``tick`` is what calls had done at the last look.
     """
 
     memory: Memory | None = None
@@ -167,6 +168,7 @@ class Scaled:
     bounds_at: float = 0.0
     limit: tuple[Limit, float] | None = None
     idle_since: float | None = None
+    waking: bool = False
     tick: Mark | None = None
     decisions: deque[Decided] = field(default_factory=lambda: deque(maxlen=DECISIONS_KEPT))
     marks: deque[Mark] = field(default_factory=deque)

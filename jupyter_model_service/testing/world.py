@@ -117,8 +117,14 @@ class FakeReplica:
         if self._lease is not None:
             self._lease.connect()
 
-    def samples(self, gpus: Sequence[GpuSample] | None = None, rss: int | None = None) -> None:
-        self._emit(LeaseSample(None if gpus is None else tuple(gpus), rss))
+    def samples(
+        self,
+        gpus: Sequence[GpuSample] | None = None,
+        rss: int | None = None,
+        cpu_seconds: float | None = None,
+        cpu_at: float | None = None,
+    ) -> None:
+        self._emit(LeaseSample(None if gpus is None else tuple(gpus), rss, cpu_seconds, cpu_at))
 
     # what leases do with it
 

@@ -1,0 +1,683 @@
+"""The autoscaler at work: up with the calls, down after a while, to zero and back, never by what it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from jupyter_model_service.core.policy import Held
+from jupyter_model_service.core.reports import GpuSample
+from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.scaling.policy import Autoscaling, Rule
+from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.engine.views import AutoscalingView
+from jupyter_model_service.errors import InvalidRequest
+from jupyter_model_service.ports import NOTHING_HELD, AskedQuery
+from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
+
+from .callers import Callers
+from .stage import FOLDER, NAME, OWNER, Stage, definition, play
+
+BY_CALLS = Autoscaling(1, 8, target_concurrency=4, down_delay=60.0)
+TO_ZERO = Autoscaling(0, 4, target_concurrency=4, idle_after=120.0)
+
+
+def by_rule(rule: Rule, least: int = 1, most: int = 8) -> Autoscaling:
+    return Autoscaling(least, most, target=False, rules=(rule,))
+
+
+async def autoscaled(stage: Stage, policy: Autoscaling, replicas: int = 1) -> Callers:
+    await stage.ready(replicas)
+    await stage.engine.autoscale(OWNER, NAME, policy)
+    return Callers(stage)
+
+
+def shown(stage: Stage) -> AutoscalingView:
+    view = stage.view.autoscaling
+    assert view is not None
+    return view
+
+
+def wanted(stage: Stage) -> int:
+    return stage.view.replicas.want
+
+
+async def asleep(stage: Stage, callers: Callers | None = None) -> Callers:
+    callers = callers or await autoscaled(stage, TO_ZERO)
+    await stage.until(lambda: stage.view.state == "idle", 600)
+    await stage.until(lambda: not stage.there(), 60)
+    return callers
+
+
+# --- up and down ---------------------------------------------------------------------------------------
+
+
+def test_calls_bring_replicas_and_their_absence_takes_them_away_after_a_while() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, BY_CALLS)
+        await asyncio.sleep(70)
+        assert wanted(stage) == 1, "without calls there is nothing to do"
+        load = asyncio.ensure_future(callers.come(rate=12, seconds=120))
+        assert await stage.until(lambda: wanted(stage) >= 3, 30) < 20
+        await load
+        most = wanted(stage)
+        assert 3 <= most <= 5, "12 calls at once, 4 for each"
+        assert stage.view.replicas.ready == most
+        ended = stage.clock.monotonic()
+        await stage.until(lambda: wanted(stage) < most, 600)
+        assert stage.clock.monotonic() - ended > 50, "not before its delay"
+        await stage.until(lambda: wanted(stage) == 1, 1200)
+        up, *_, down = await stage.told("service.autoscaled")
+        assert up.message.startswith("scaled from 1 to ")
+        assert down.message.startswith("scaled from 2 to 1: ")
+        assert up.details["before"] == 1
+        assert up.details["wishes"][0]["source"] in ("target", "panic")
+        assert "demand" in up.details["measured"]
+
+    play(scene)
+
+
+def test_a_steady_count_is_one_entry_in_the_explanation_and_changes_are_never_merged() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, BY_CALLS)
+        began = stage.clock.now()
+        await asyncio.sleep(120)
+        quiet = stage.engine.decisions(OWNER, NAME)[-1]
+        assert (quiet.before, quiet.count, quiet.changed) == (1, 1, False)
+        assert quiet.at > stage.clock.now() - 3
+        assert quiet.since < began + 70
+        assert quiet.reason == shown(stage).last
+        assert len(stage.engine.decisions(OWNER, NAME)) < 10
+        await callers.come(rate=12, seconds=30)
+        changed = [d for d in stage.engine.decisions(OWNER, NAME) if d.changed]
+        assert changed
+        assert next(d.before for d in changed) == 1
+        assert changed[-1].count == wanted(stage)
+        assert len(stage.engine.decisions(OWNER, NAME, 1)) == 1
+        assert stage.engine.decisions(OWNER, NAME, 0) == []
+
+    play(scene)
+
+
+def test_a_restart_of_the_gateway_in_a_burst_takes_nothing_away_before_a_whole_window() -> None:
+    """The new gateway knows of no call: that is no reason to believe that there are none."""
+
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, replace(BY_CALLS, down_delay=0.0))
+        await callers.come(rate=16, seconds=60)
+        before = wanted(stage)
+        assert before >= 3
+        for task in list(callers.tasks):
+            task.cancel()
+        await stage.kill()
+        await stage.reopen()
+        assert wanted(stage) == before
+        began = stage.clock.monotonic()
+        await stage.until(lambda: wanted(stage) < before, 600)
+        assert stage.clock.monotonic() - began >= 60
+
+    play(scene)
+
+
+# --- measures ------------------------------------------------------------------------------------------
+
+
+def gpu(utilization: float, used: int = 1) -> GpuSample:
+    return GpuSample("GPU-1", utilization, used, 4)
+
+
+def test_busy_gpus_bring_a_replica_and_idle_ones_take_it_away() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        rule = Rule("r1", "gpu_util", above=80, below=20, step=1, cooldown=30, window=10)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(rule, most=3))
+
+        async def samples(seconds: int, *figures: float) -> None:
+            for _ in range(seconds):
+                for replica in stage.there():
+                    replica.samples(gpus=[gpu(figure) for figure in figures])
+                await asyncio.sleep(1)
+
+        await samples(20, 90, 80)
+        assert wanted(stage) == 2
+        measured = stage.engine.decisions(OWNER, NAME)[-1].measured
+        assert measured["gpu_util"] == pytest.approx(85, abs=0.1), "the mean over the devices"
+        await samples(120, 50, 60)
+        assert wanted(stage) == 2, "between its thresholds"
+        await samples(60, 10, 5)
+        assert wanted(stage) == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("silent", ["one has none", "they are old"])
+def test_figures_that_are_not_known_hold_the_count(silent: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        rule = Rule("r1", "gpu_util", above=80, below=20, step=1, cooldown=10, window=10)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(rule))
+        for second in range(180):
+            first, second_one = stage.there()
+            if silent == "one has none" or second < 5:
+                first.samples(gpus=[gpu(1)])
+            if silent != "one has none" and second < 5:
+                second_one.samples(gpus=[gpu(1)])
+            await asyncio.sleep(1)
+        assert wanted(stage) == 2
+        assert stage.engine.decisions(OWNER, NAME)[-1].measured["gpu_util"] is None
+        assert "gpu_util is unknown" in (shown(stage).last or "")
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("metric", "above", "each"),
+    [("cpu_util", 150.0, {"cpu": 2.0}), ("memory", 1000.0, {"rss": 2000}), ("gpu_memory", 70.0, {"gpu": 3})],
+)
+def test_what_runners_measure_brings_replicas(metric: str, above: float, each: dict[str, float]) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(Rule("r1", metric, above=above, window=10, cooldown=600)))
+        for second in range(30):
+            for replica in stage.there():
+                gpus = [gpu(0, used=int(each["gpu"]))] if "gpu" in each else None
+                cpu = second * each["cpu"] if "cpu" in each else None
+                replica.samples(gpus=gpus, rss=int(each.get("rss", 1)), cpu_seconds=cpu, cpu_at=float(second))
+            await asyncio.sleep(1)
+        assert wanted(stage) == 2
+        assert (await stage.told("service.autoscaled"))[0].details["wishes"][0]["source"] == "rule r1"
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("r1", "latency_p95", above=0.5, window=10, cooldown=600),
+        Rule("r1", "first_byte_p50", above=0.5, window=10, cooldown=600),
+        Rule("r1", "calls_per_second", above=1.5, window=10, cooldown=600),
+        Rule("r1", "concurrency", above=1.5, window=10, cooldown=600),
+    ],
+)
+def test_what_the_front_measures_brings_replicas(rule: Rule) -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, by_rule(rule, most=2))
+        await callers.come(rate=0.4, seconds=60, each=0.1)
+        assert wanted(stage) == 1
+        await callers.come(rate=2, seconds=90, each=1.0)
+        assert wanted(stage) == 2
+        await asyncio.sleep(5)
+
+    play(scene)
+
+
+def test_calls_that_wait_bring_replicas() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, by_rule(Rule("r1", "queued", above=2, window=6, cooldown=600), most=2))
+        callers.each = 1
+        for _ in range(6):
+            callers.begin(60)
+        await stage.until(lambda: wanted(stage) == 2, 30)
+        await asyncio.sleep(400)
+
+    play(scene)
+
+
+def test_failed_answers_bring_replicas() -> None:
+    async def scene(stage: Stage) -> None:
+        await autoscaled(stage, by_rule(Rule("r1", "errors", above=0.2, window=10, cooldown=600), most=2))
+        for n in range(30):
+            now = stage.clock.monotonic()
+            stage.endpoint.traffic.begun(now)
+            stage.endpoint.traffic.sent(now)
+            stage.endpoint.traffic.ended(now, 500 if n % 2 else 200, 0.1, 0.1, None)
+            await asyncio.sleep(1)
+        assert wanted(stage) == 2
+
+    play(scene)
+
+
+class Measured:
+    """``ports.Queries`` with one answer."""
+
+    names = ("depth",)
+
+    def __init__(self) -> None:
+        self.answer: float | None = None
+        self.asked: Sequence[AskedQuery] = ()
+
+    def want(self, asked: Sequence[AskedQuery]) -> None:
+        self.asked = tuple(asked)
+
+    def value(self, name: str, owner: str, service: str) -> float | None:
+        return self.answer if (name, owner, service) == ("depth", OWNER, NAME) else None
+
+    def reason(self, name: str, owner: str, service: str) -> str:
+        return ""
+
+
+def test_a_query_of_the_administrator_brings_replicas_and_others_are_refused() -> None:
+    stage = Stage()
+    stage.queries = queries = Measured()
+    stage.build()
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready(1)
+        await asyncio.sleep(3)
+        assert queries.asked == ()
+        with pytest.raises(InvalidRequest, match="depht"):
+            await stage.engine.autoscale(OWNER, NAME, by_rule(Rule("r1", "prometheus:depht", above=5)))
+        await stage.engine.autoscale(
+            OWNER, NAME, by_rule(Rule("r1", "prometheus:depth", above=5, window=10, cooldown=600))
+        )
+        await asyncio.sleep(30)
+        assert queries.asked == (AskedQuery("depth", OWNER, NAME, (replica.id,)),)
+        assert wanted(stage) == 1
+        queries.answer = 9.0
+        await stage.until(lambda: wanted(stage) == 2, 30)
+
+    play(scene, stage)
+
+
+# --- to zero and back ----------------------------------------------------------------------------------
+
+
+def test_an_idle_service_gives_its_replica_back_and_the_next_call_brings_one() -> None:
+    """At once: the call is not answered later than the replica is ready."""
+
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        assert (stage.endpoint.asleep, stage.endpoint.wanted) == (True, False)
+        assert await stage.until(lambda: "idle for 1 min" in (stage.view.reason or ""), 100) < 70
+        stage.world.script = StartScript(3.0)
+        answered = await callers.begin(0.5)
+        assert 3.0 <= answered.waited < 3.2
+        assert not answered.why
+        woken = (await stage.told("service.autoscaled"))[-1]
+        assert woken.message == "scaled from 0 to 1: call wants 1 (a call waits)"
+        assert stage.meter.cold_starts == {(OWNER, NAME): 1}
+        assert stage.view.state == "ready"
+        await asyncio.sleep(100)
+        assert stage.view.state == "ready", "it has not been idle for long enough again"
+        await asleep(stage, callers)
+
+    play(scene)
+
+
+def test_starting_replicas_are_not_idle() -> None:
+    """It takes longer to start than it may be idle."""
+
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.on_start = lambda replica: asyncio.get_running_loop().call_later(50, replica.serves) and None
+        stage.world.script = StartScript(0.5)
+        await stage.engine.autoscale(OWNER, NAME, replace(TO_ZERO, idle_after=20.0))
+        answered = await callers.begin(0.5)
+        assert 50 < answered.waited < 52
+
+    play(scene, Stage())
+
+
+def test_several_calls_at_zero_bring_one_replica_at_first_and_min_is_at_least_one() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.script = StartScript(1.0)
+        calls = [callers.begin(0.1) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert wanted(stage) == 1
+        assert [(await call).why for call in calls] == ["", "", ""]
+        assert stage.meter.cold_starts == {(OWNER, NAME): 1}
+
+    play(scene)
+
+
+def test_a_call_wakes_while_the_last_replica_still_leaves() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, TO_ZERO)
+        (replica,) = stage.there()
+        replica.stop_seconds = 30.0
+        await stage.until(lambda: stage.view.state == "idle", 600)
+        assert "1 still ending" in (stage.view.reason or "")
+        answered = await callers.begin(0.1)
+        assert answered.waited < 1
+        assert not answered.why
+
+    play(scene)
+
+
+def test_an_idle_service_stays_idle_over_a_restart_of_the_gateway_and_a_call_wakes_it() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        await stage.kill()
+        await stage.reopen()
+        await asyncio.sleep(30)
+        assert (stage.view.state, len(stage.there())) == ("idle", 0)
+        assert stage.view.reason == "idle: the next call starts a replica"
+        assert not (await callers.begin(0.1)).why
+
+    play(scene)
+
+
+def fails(replica: FakeReplica) -> None:
+    replica.becomes("loading")
+    replica.exits(1, tail=("no such model",))
+
+
+def test_a_start_that_fails_tells_those_who_wait_at_once_and_the_next_call_tries_again_after_the_pause() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.on_start = fails
+        stage.world.script = StartScript(2.0)
+        first = [callers.begin() for _ in range(3)]
+        told = [await call for call in first]
+        assert all(2.0 <= answer.waited < 2.2 for answer in told)
+        assert all("no such model" in answer.why for answer in told)
+        wait = told[0].retry_at - stage.clock.monotonic()
+        assert 0.5 < wait <= 1.0, "what is told as Retry-After"
+        assert (stage.view.state, wanted(stage)) == ("idle", 0)
+        assert "the last start failed: " in (stage.view.reason or "")
+        tried = len(stage.world.requests)
+        at_once = await callers.begin()
+        assert at_once.waited == 0
+        assert "no such model" in at_once.why
+        await asyncio.sleep(wait + 3)
+        assert len(stage.world.requests) == tried, "nothing is tried without a call"
+        stage.world.on_start = lambda replica: replica.serves()
+        assert not (await callers.begin(0.1)).why
+        assert stage.view.state == "ready"
+        back = [e for e in await stage.told("service.autoscaled") if "to 0" in e.message][-1]
+        assert back.message.startswith("scaled from 1 to 0: the last start failed: ")
+        assert back.message.endswith("the next call tries again")
+
+    play(scene)
+
+
+def test_pauses_grow_while_starts_fail() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.on_start = fails
+        pauses = []
+        for _ in range(8):
+            told = await callers.begin()
+            assert told.why
+            pauses.append(round(told.retry_at - stage.clock.monotonic()))
+            await asyncio.sleep(told.retry_at - stage.clock.monotonic() + 0.01)
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60], "it has proved itself once: it is tried for ever"
+
+    play(scene)
+
+
+def test_a_service_that_never_came_up_fails_after_five_attempts_by_calls() -> None:
+    async def scene(stage: Stage) -> None:
+        policy = Autoscaling(0, 2)
+        stage.definitions.put(FOLDER, definition(autoscaling=policy))
+        stage.world.on_start = fails
+        await stage.create(0)
+        callers = Callers(stage)
+        assert stage.view.state == "idle"
+        for _ in range(5):
+            told = await callers.begin()
+            assert "no such model" in told.why
+            await asyncio.sleep(40)
+        assert stage.view.state == "failed"
+        assert "no such model" in (await callers.begin()).why
+        assert len(stage.world.requests) == 5
+
+    play(scene)
+
+
+def test_no_room_at_a_wake_is_told_at_once_and_tried_again_by_a_call() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.places = 0
+        told = await callers.begin()
+        assert "none is free" in told.why
+        assert told.waited < 1
+        assert stage.view.state == "idle"
+        stage.world.places = 1
+        await asyncio.sleep(1.5)
+        assert not (await callers.begin(0.1)).why
+
+    play(scene)
+
+
+def test_a_wake_waits_for_the_gpu_that_another_service_is_just_giving_back() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.places = 1
+        await stage.create(1, gpus=1)
+        await stage.until(lambda: stage.view.state == "ready")
+        await stage.engine.autoscale(OWNER, NAME, TO_ZERO)
+        callers = await asleep(stage, Callers(stage))
+        await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER, gpus=1), name="other", replicas=1)
+        await stage.until(lambda: stage.engine.service(OWNER, "other").state == "ready")
+        endpoint = stage.routing.get(OWNER, "other")
+        assert endpoint is not None
+        (backend,) = endpoint.backends
+        backend.in_flight = 1
+        await stage.engine.stop_service(OWNER, "other")
+        call = callers.begin(0.1)
+        await asyncio.sleep(5)
+        backend.in_flight = 0
+        assert backend.on_idle is not None
+        backend.on_idle()
+        answered = await call
+        assert not answered.why
+        assert 5 <= answered.waited < 7
+
+    play(scene)
+
+
+def test_how_long_starts_take_is_learnt_and_known_again_after_a_restart() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(4.0)
+        callers = await autoscaled(stage, TO_ZERO)
+        assert stage.endpoint.start_seconds == pytest.approx(4.0, abs=0.3)
+        await asleep(stage, callers)
+        stage.world.script = StartScript(14.0)
+        await callers.begin(0.1)
+        assert stage.endpoint.start_seconds == pytest.approx(7.0, abs=0.3)
+        await asyncio.sleep(1)
+        await stage.kill()
+        await stage.reopen()
+        await asyncio.sleep(1)
+        assert stage.endpoint.start_seconds == pytest.approx(7.0, abs=0.3)
+
+    play(scene)
+
+
+# --- what keeps it from growing --------------------------------------------------------------------------
+
+
+def test_room_for_three_of_five_is_said_and_nothing_flaps() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.places = 3
+        callers = await autoscaled(stage, Autoscaling(5, 8, target_concurrency=4))
+        assert wanted(stage) == 5
+        await callers.come(rate=30, seconds=120)
+        assert wanted(stage) == 5
+        last = stage.engine.decisions(OWNER, NAME)[-1]
+        assert "there is room for 3 just now: 1 GPU is needed, and none is free" in last.reason
+        assert len(stage.there()) == 3
+        assert await stage.told("service.autoscaled") == []
+        stage.world.places = 8
+        await stage.until(lambda: len(stage.there()) == 5, 120)
+
+    play(scene)
+
+
+def test_a_full_machine_is_updated_with_what_has_a_place() -> None:
+    """Five are wanted and three have a place: the update is of three, one after the other."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.places = 3
+        await autoscaled(stage, Autoscaling(1, 5, target=False, rules=(Rule("r1", "queued", above=1),)))
+        await stage.engine.autoscale(OWNER, NAME, Autoscaling(5, 5))
+        await stage.until(lambda: len(stage.takes_calls()) == 3)
+        await stage.engine.autoscale(OWNER, NAME, Autoscaling(1, 5))
+        assert wanted(stage) == 5
+        await stage.engine.update(OWNER, NAME, change=RevisionChange(environment={"A": "2"}))
+        assert wanted(stage) == 3
+        told = (await stage.told("service.updated"))[-1]
+        assert "scaled from 5 to 3, for which there is room" in told.message
+        await stage.until(lambda: stage.view.state == "ready", 120)
+        assert {r.request.revision.number for r in stage.there()} == {2}
+        assert stage.view.note is None
+
+    play(scene)
+
+
+def test_a_crash_loop_is_not_answered_with_more_replicas() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, replace(BY_CALLS, min=2), 2)
+        await asyncio.sleep(70)
+        stage.world.on_start = fails
+        stage.there()[0].exits(1)
+        load = asyncio.ensure_future(callers.come(rate=30, seconds=100, each=0.5))
+        await asyncio.sleep(100)
+        assert wanted(stage) == 2
+        assert any("replicas fail to start" in d.reason for d in stage.engine.decisions(OWNER, NAME))
+        stage.world.on_start = lambda replica: replica.serves()
+        await load
+        again = asyncio.ensure_future(callers.come(rate=30, seconds=200, each=0.5))
+        await stage.until(lambda: wanted(stage) > 2, 200)
+        await again
+
+    play(scene)
+
+
+class Limited(FakeLauncher):
+    """An owner may have five replicas in all."""
+
+    def check(
+        self, revision: Revision, *, owner: str = "", public: bool = False, replicas: int = 1, held: Held = NOTHING_HELD
+    ) -> Sequence[str]:
+        if replicas + held.replicas > 5:
+            raise InvalidRequest("5 replicas are the most that one user may run.")
+        return ()
+
+
+def test_the_owners_limit_cuts_and_is_said_and_another_service_that_stops_makes_room() -> None:
+    stage = Stage()
+    stage.launcher_class = Limited
+    stage.build()
+
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, replace(BY_CALLS, down_delay=600.0))
+        await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name="other", replicas=2)
+        load = asyncio.ensure_future(callers.come(rate=40, seconds=150))
+        await stage.until(lambda: wanted(stage) == 3, 60)
+        await asyncio.sleep(30)
+        assert wanted(stage) == 3
+        assert (shown(stage).last or "").endswith("but 5 replicas are the most that one user may run")
+        await stage.engine.stop_service(OWNER, "other")
+        await stage.until(lambda: wanted(stage) == 5, 60)
+        await load
+
+    play(scene, stage)
+
+
+def test_no_service_has_more_replicas_than_the_gateway_allows() -> None:
+    stage = Stage(settings=replace(Stage().settings, max_replicas=3))
+
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, BY_CALLS)
+        await callers.come(rate=40, seconds=60)
+        assert wanted(stage) == 3
+        assert "a service can have 3 replicas at most" in (shown(stage).last or "")
+
+    play(scene, stage)
+
+
+# --- what is not decided about -----------------------------------------------------------------------------
+
+
+def test_a_stopped_and_a_failed_service_are_left_alone() -> None:
+    async def scene(stage: Stage) -> None:
+        await autoscaled(stage, replace(TO_ZERO, idle_after=20.0))
+        await stage.engine.stop_service(OWNER, NAME)
+        told = len(stage.engine.decisions(OWNER, NAME))
+        await asyncio.sleep(300)
+        assert (stage.view.state, wanted(stage)) == ("stopped", 1)
+        assert len(stage.engine.decisions(OWNER, NAME)) == told
+        assert stage.endpoint.asleep is False
+        stage.world.on_start = fails
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        await stage.engine.start_service(OWNER, NAME)
+        await stage.until(lambda: stage.view.note or stage.view.state == "failed", 300)
+        assert "revision 2 was taken back" in (stage.view.note or ""), "its owner started it, and is told how that went"
+
+    play(scene)
+
+
+def test_scaling_in_the_middle_of_an_update_ends_with_the_new_count_of_the_new_revision() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, replace(BY_CALLS, down_delay=600.0), 2)
+        stage.world.script = StartScript(5.0)
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        load = asyncio.ensure_future(callers.come(rate=20, seconds=60))
+        lowest = 9
+
+        async def watch() -> None:
+            nonlocal lowest
+            while not load.done():
+                lowest = min(lowest, len(stage.takes_calls()))
+                await asyncio.sleep(0.05)
+
+        watching = asyncio.ensure_future(watch())
+        await stage.until(lambda: wanted(stage) >= 4, 60)
+        await load
+        await watching
+        await stage.until(lambda: stage.view.state == "ready", 60)
+        assert {r.request.revision.number for r in stage.there()} == {2}
+        assert lowest >= 2, "none is missing meanwhile"
+
+    play(scene)
+
+
+# --- cost ------------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_services_are_looked_at_in_small_steps() -> None:
+    """Between two steps others have their turn: here a task that counts how often it got one during one look at all."""
+
+    async def scene(stage: Stage) -> None:
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(0, 4, idle_after=3600)))
+        for number in range(1000):
+            await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name=f"s{number}", replicas=0)
+        await asyncio.sleep(5)
+        turns: list[float] = []
+
+        async def others() -> None:
+            while True:
+                turns.append(stage.clock.monotonic())
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(others())
+        seen = {key: service.scaled.decisions[-1].at for key, service in stage.engine._controller.services.items()}
+        waiting = asyncio.ensure_future(stage.clock.sleep(2.0))
+        counting.cancel()
+        await waiting
+        steps: list[int] = []
+        look = stage.engine._scaling._tick
+
+        def counted(service: object) -> None:
+            steps[-1] += 1
+            look(service)  # type: ignore[arg-type]
+
+        stage.engine._scaling._tick = counted  # type: ignore[method-assign]
+        for _ in range(2000):
+            steps.append(0)
+            await asyncio.sleep(0)
+            if sum(steps) >= 1000:
+                break
+            if not sum(steps):
+                await asyncio.sleep(0.01)
+        assert sum(steps) == 1000
+        assert max(steps) <= 25
+        now = {key: service.scaled.decisions[-1].at for key, service in stage.engine._controller.services.items()}
+        assert all(now[key] > seen[key] for key in now)
+
+    play(scene)
