@@ -38,9 +38,9 @@ _EQUAL = ("ge", "le", ">=", "<=", "greater_than_or_equal", "less_than_or_equal")
 _AT_THE_DOOR = tuple(name for name in METRICS if name not in ("gpu_util", "gpu_memory", "cpu_util", "memory"))
 
 
-def translate(reader: Reader, found: Found) -> dict[str, Any]:
-    """Of what was found in one rule the part that is in Backend.AI's words, in ours; ``WRONG`` for each value that was
-    reported. The values are read."""
+def translate(reader: Reader, found: Found) -> dict[str, tuple[Any, Path]]:
+    """Of what was found in one rule the part that is in Backend.AI's words, in ours: the values, read, and where they
+    stand. ``WRONG`` for each value that was reported."""
     values = {name: reader.read(key, *found[name]) for name, key in _KEYS.items() if name in found}
     given: list[tuple[str, str, Any]] = []  # our name, theirs, the value
     if "metric_name" in found:
@@ -63,14 +63,12 @@ def translate(reader: Reader, found: Found) -> dict[str, Any]:
             elif theirs == "max_replicas" and value == 0:
                 value = reader.error(found[theirs][1], "must be at least 1, or -1 for none, not 0")
             given.append((name, theirs, value))
-    ours: dict[str, Any] = {}
-    places = {name: path for name, (_, path) in found.items()}
+    ours: dict[str, tuple[Any, Path]] = {}
     for name, theirs, value in given:
-        if name in places:
-            message = f"says the same as {places[name][-1]}, which is there too; keep one of them"
-            value = reader.error(places[theirs], message)
-        ours[name] = value
-        places[name] = places[theirs]
+        path = found[theirs][1]
+        if other := found.get(name) or ours.get(name):
+            value = reader.error(path, f"says the same as {other[1][-1]}, which is there too; keep one of them")
+        ours[name] = value, path
     return ours
 
 

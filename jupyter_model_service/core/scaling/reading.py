@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from ...errors import InvalidRequest, NotFound, Problem
 from ..document import WRONG, Key, Path, Reader, alternatives, shown, where
@@ -26,9 +27,24 @@ __all__ = [
     "without_schedule",
 ]
 
+T = TypeVar("T")
+
 MOST_RULES = 20  # of one service, and as many schedules
 MOST_TOLD = 10  # problems in one answer
 _HELD = Key("held", "flag", "The count was set by hand and stays until autoscaling is resumed.", default=False)
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    """A rule or schedule that was ``read`` at ``path``, and where its fields stand, whatever they are called there."""
+
+    read: T
+    path: Path
+    fields: Mapping[str, Path]
+
+    def place(self, field: Sequence[str | int]) -> Path:
+        """Of the field (or of the whole, if it is empty); of one that is not there, where it would stand."""
+        return self.fields.get(str(field[0]), (*self.path, *field)) if field else self.path
 
 
 # --- for the engine, the API and the store -----------------------------------------------------------
@@ -72,22 +88,23 @@ def with_rule(policy: Autoscaling, plain: Any, *, queries: Collection[str] | Non
     """The policy with one more rule, the last one, read from a JSON object (ours or Backend.AI's words). Without an
     ``id`` it gets the next free one. Raises ``InvalidRequest``, also for what the rule makes of the others."""
     reader = Reader(strict=True)
-    rule = _rule(reader, plain, (), "")
-    if rule is None or reader.failed:
+    entry = _rule(reader, plain, (), "")
+    if entry is None or reader.failed:
         return _given(None, reader.problems, "The rule")
-    rule = dataclasses.replace(rule, id=rule.id or _free("r", [each.id for each in policy.rules]))
-    return _added(dataclasses.replace(policy, rules=(*policy.rules, rule)), "rules", "The rule", queries)
+    rule = dataclasses.replace(entry.read, id=entry.read.id or _free("r", [each.id for each in policy.rules]))
+    more = dataclasses.replace(policy, rules=(*policy.rules, rule))
+    return _given(more, _of_last(more, "rules", entry, queries), "The rule")
 
 
 def with_schedule(policy: Autoscaling, plain: Any) -> Autoscaling:
     """The policy with one more schedule, as :func:`with_rule` does it."""
     reader = Reader(strict=True)
-    schedule = _schedule(reader, plain, (), "")
-    if schedule is None or reader.failed:
+    entry = _schedule(reader, plain, (), "")
+    if entry is None or reader.failed:
         return _given(None, reader.problems, "The schedule")
-    schedule = dataclasses.replace(schedule, id=schedule.id or _free("s", [each.id for each in policy.schedules]))
-    added = dataclasses.replace(policy, schedules=(*policy.schedules, schedule))
-    return _added(added, "schedules", "The schedule", None)
+    id = entry.read.id or _free("s", [each.id for each in policy.schedules])
+    more = dataclasses.replace(policy, schedules=(*policy.schedules, dataclasses.replace(entry.read, id=id)))
+    return _given(more, _of_last(more, "schedules", entry, None), "The schedule")
 
 
 def without_rule(policy: Autoscaling, id: str) -> Autoscaling:
@@ -101,14 +118,13 @@ def without_schedule(policy: Autoscaling, id: str) -> Autoscaling:
     return _less(dataclasses.replace(policy, schedules=tuple(s for s in policy.schedules if s.id != id)))
 
 
-def _added(policy: Autoscaling, list_name: str, what: str, queries: Collection[str] | None) -> Autoscaling:
-    """Problems of what was added are told by its own keys."""
+def _of_last(policy: Autoscaling, list_name: str, entry: _Entry[Any], queries: Collection[str] | None) -> list[Problem]:
+    """The policy's problems; those of its last rule or schedule are told by the keys with which that was written."""
     last = len(getattr(policy, list_name)) - 1
-    problems = []
-    for path, message in _all_problems(policy, queries):
-        own = path[:2] == (list_name, last)
-        problems.append(Problem(where(path[2:] if own else path), message))
-    return _given(policy, problems, what)
+    return [
+        Problem(where(entry.place(path[2:]) if path[:2] == (list_name, last) else path), message)
+        for path, message in _all_problems(policy, queries)
+    ]
 
 
 def _less(policy: Autoscaling) -> Autoscaling:
@@ -152,30 +168,27 @@ def read_autoscaling(
     if found is None:
         return None
     values = {key.name: reader.read(key, *found[key.name]) for key in keys if key.form != "list" and key.name in found}
-    rules = [_rule(reader, *each, f"{place}.rules[]") for each in _entries(reader, found, "rules", path)]
-    schedules = [
-        _schedule(reader, *each, f"{place}.schedules[]") for each in _entries(reader, found, "schedules", path)
-    ]
+    rules = [_rule(reader, *each, f"{place}.rules[]") for each in _values(reader, found, "rules", path)]
+    schedules = [_schedule(reader, *each, f"{place}.schedules[]") for each in _values(reader, found, "schedules", path)]
     # What could be read is checked even where something else could not, so that all problems are told at once. Bounds
     # that are wrong already must not make others wrong.
     if WRONG in values.values():
         right = {name: each for name, each in values.items() if each is not WRONG}
         values = right | {"min": 0, "max": MOST_REPLICAS, "target": True}
-    places = {
-        "rules": [n for n, rule in enumerate(rules) if rule is not None],
-        "schedules": [n for n, schedule in enumerate(schedules) if schedule is not None],
+    entries: dict[str | int, list[_Entry[Any]]] = {
+        "rules": [rule for rule in rules if rule is not None],
+        "schedules": [schedule for schedule in schedules if schedule is not None],
     }
     policy = Autoscaling(
         **values,
-        rules=_named("r", [rule for rule in rules if rule is not None]),
-        schedules=_named("s", [schedule for schedule in schedules if schedule is not None]),
+        rules=_named("r", [entry.read for entry in entries["rules"]]),
+        schedules=_named("s", [entry.read for entry in entries["schedules"]]),
     )
-    for step, message in _all_problems(policy, queries):
-        name, *rest = step
+    for (name, *rest), message in _all_problems(policy, queries):
         if rest:
-            rest[0] = places[str(name)][int(rest[0])]
-        here = found[str(name)][1] if name in found else (*path, name)
-        reader.error((*here, *rest), message)
+            reader.error(entries[name][int(rest[0])].place(rest[1:]), message)
+        else:
+            reader.error(found[str(name)][1] if name in found else (*path, name), message)
     failed = any(problem.severity == "error" for problem in reader.problems[before:])
     return None if failed else policy
 
@@ -188,7 +201,7 @@ def _all_problems(policy: Autoscaling, queries: Collection[str] | None) -> Itera
     yield from problems_of(policy, queries)
 
 
-def _entries(reader: Reader, found: Mapping[str, tuple[Any, Path]], name: str, path: Path) -> list[tuple[Any, Path]]:
+def _values(reader: Reader, found: Mapping[str, tuple[Any, Path]], name: str, path: Path) -> list[tuple[Any, Path]]:
     value, here = found.get(name, ([], path))
     if not isinstance(value, list):
         hint = "; put `- ` before its first key" if isinstance(value, Mapping) and not reader.strict else ""
@@ -197,7 +210,7 @@ def _entries(reader: Reader, found: Mapping[str, tuple[Any, Path]], name: str, p
     return [(entry, (*here, n)) for n, entry in enumerate(value[: MOST_RULES + 1])]
 
 
-def _rule(reader: Reader, value: Any, path: Path, place: str) -> Rule | None:
+def _rule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Rule] | None:
     """Its ``id`` is empty where none is given."""
     if not isinstance(value, Mapping):
         reader.error(path, f"must be a mapping with metric and above or below, not {shown(value)}")
@@ -206,17 +219,18 @@ def _rule(reader: Reader, value: Any, path: Path, place: str) -> Rule | None:
     found = reader.mapping(value, path, (*keys, *BACKEND_AI_RULE), place)
     if found is None:
         return None
-    values = {key.name: reader.read(key, *found[key.name]) for key in keys if key.name in found}
-    values |= translate(reader, found)
-    if WRONG in values.values():
+    ours = {key.name: (reader.read(key, *found[key.name]), found[key.name][1]) for key in keys if key.name in found}
+    ours |= translate(reader, found)
+    if any(value is WRONG for value, _ in ours.values()):
         return None
-    if "metric" not in values:
+    if "metric" not in ours:
         reader.error((*path, "metric"), f"is missing. {RULE[1].meaning}")
         return None
-    return Rule(**{"id": "", **values})
+    rule = Rule(**{"id": "", **{name: value for name, (value, _) in ours.items()}})
+    return _Entry(rule, path, {name: here for name, (_, here) in ours.items()})
 
 
-def _schedule(reader: Reader, value: Any, path: Path, place: str) -> Schedule | None:
+def _schedule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Schedule] | None:
     """Its ``id`` is empty where none is given."""
     found = reader.mapping(value, path, SCHEDULE, place)
     if found is None:
@@ -224,7 +238,7 @@ def _schedule(reader: Reader, value: Any, path: Path, place: str) -> Schedule | 
     values = {key.name: reader.read(key, *found[key.name]) for key in SCHEDULE if key.name in found}
     if "when" not in values or WRONG in values.values():
         return None
-    return Schedule(**{"id": "", **values})
+    return _Entry(Schedule(**{"id": "", **values}), path, {name: here for name, (_, here) in found.items()})
 
 
 def _named(letter: str, entries: Sequence[Any]) -> tuple[Any, ...]:
