@@ -52,7 +52,7 @@ def test_the_example_is_taken() -> None:
 
 def test_the_forms_of_schedules_are_taken() -> None:
     (table,) = re.findall(r"\| form \| means \|\n.*?\n\n", PAGE, re.DOTALL)
-    forms = [form for row in table.splitlines()[2:] for form in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    forms = [form for row in table.strip().splitlines()[2:] for form in re.findall(r"`([^`]+)`", row.split("|")[1])]
     assert "duration: 39600" in forms
     for form in forms:
         if not form.startswith("duration"):
