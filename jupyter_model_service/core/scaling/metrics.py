@@ -13,6 +13,7 @@ __all__ = [
     "BACKEND_AI_METRICS",
     "METRICS",
     "PROMETHEUS",
+    "QUERY_NAME",
     "REFUSED_METRICS",
     "Metric",
     "is_metric",
