@@ -1,18 +1,55 @@
-"""Whether a call for which no replica is free is held or refused."""
+"""Whether a call for which no replica is free is held or refused, for how long, and when its caller may try again."""
 
 from __future__ import annotations
 
 from .message import Refusal
 
-__all__ = ["admit", "expired", "no_replica"]
+__all__ = ["admit", "asleep", "expired", "is_look", "no_replica", "places", "ready_in", "start_failed"]
 
 RETRY_WHEN_FULL = 1.0
-RETRY_WHEN_NONE = 5.0
+RETRY_WHEN_NONE = 5.0  # also until a start when none has been seen, so that nobody knows what one takes
+RETRY_WHEN_ASLEEP = 30.0  # of a look at a service that only calls wake
+
+COLD_CALLERS = 100  # at most so many are held while a service comes back from zero …
+COLD_PER_SLOT = 10  # … and so many times what its first replica takes at once: the others would wait for those anyway
+
+_LOOKS = (b"GET", b"HEAD")
 
 
-def admit(*, serving: int, wanted: bool, waiting: int, queue: int, unavailable: str, key: str) -> Refusal | None:
+def is_look(method: bytes, target: bytes, health_path: str) -> bool:
+    """Whether a request looks at a replica's health or metrics only: no call, so it wakes nothing and counts for no
+    scaling. ``health_path`` is the definition's, ``""`` where it has none."""
+    if method not in _LOOKS:
+        return False
+    path = target.partition(b"?")[0]
+    return path == b"/metrics" or (health_path != "" and path == health_path.partition("?")[0].encode())
+
+
+def ready_in(start_seconds: float | None, elapsed: float) -> float:
+    """Seconds until a replica is ready whose start takes ``start_seconds`` (``None``: nobody knows) and began
+    ``elapsed`` seconds ago; at least 1, also where it takes longer than those before it."""
+    return RETRY_WHEN_NONE if start_seconds is None else max(1.0, start_seconds - elapsed)
+
+
+def places(queue: int, concurrency: int | None, *, waking: bool) -> int:
+    """How many callers may wait, in the queue of a service and, ``waking``, for its start from zero."""
+    if not waking:
+        return queue
+    return min(queue, COLD_CALLERS if concurrency is None else min(COLD_CALLERS, COLD_PER_SLOT * concurrency))
+
+
+def admit(
+    *,
+    serving: int,
+    wanted: bool,
+    waiting: int,
+    queue: int,
+    unavailable: str,
+    key: str,
+    ready_in: float = RETRY_WHEN_NONE,
+) -> Refusal | None:
     """``None``: hold the caller in the queue. ``serving`` counts the replicas that serve now (all full), ``wanted``
-    says whether there will be one (``routing.Endpoint``)."""
+    says whether there will be one (``routing.Endpoint``), ``ready_in`` seconds from now."""
     if serving == 0 and not wanted:
         return no_replica(unavailable=unavailable, key=key)
     if waiting >= queue:
@@ -21,7 +58,7 @@ def admit(*, serving: int, wanted: bool, waiting: int, queue: int, unavailable: 
             503,
             "queue_full",
             f"Service {key}: {what} and {waiting} callers wait already; try again later.",
-            RETRY_WHEN_FULL if serving else RETRY_WHEN_NONE,
+            RETRY_WHEN_FULL if serving else ready_in,
         )
     return None
 
@@ -32,10 +69,22 @@ def no_replica(*, unavailable: str, key: str) -> Refusal:
     return Refusal(503, "no_replica", message, RETRY_WHEN_NONE)
 
 
-def expired(*, serving: int, unavailable: str, key: str, seconds: float) -> Refusal:
+def start_failed(*, unavailable: str, key: str, retry_in: float) -> Refusal:
+    """The replica that was to wake the service did not come up; for ``retry_in`` seconds no other is tried."""
+    message = unavailable or f"Service {key} could not be woken: its replica did not come up."
+    return Refusal(503, "start_failed", message, max(1.0, retry_in))
+
+
+def asleep(key: str) -> Refusal:
+    """The answer to a look."""
+    message = f"Service {key} is asleep until a call comes, and a look at its health or metrics is no call."
+    return Refusal(503, "asleep", message, RETRY_WHEN_ASLEEP)
+
+
+def expired(*, serving: int, unavailable: str, key: str, seconds: float, ready_in: float = RETRY_WHEN_NONE) -> Refusal:
     """The answer to a caller who waited for ``seconds`` in vain."""
     if serving:
         message = f"Service {key}: every replica stayed busy for {seconds:g} s; try again later."
     else:
         message = f"{unavailable or f'Service {key} has no replica that could answer.'} Waited {seconds:g} s for one."
-    return Refusal(503, "queue_timeout", message, RETRY_WHEN_FULL if serving else RETRY_WHEN_NONE)
+    return Refusal(503, "queue_timeout", message, RETRY_WHEN_FULL if serving else ready_in)

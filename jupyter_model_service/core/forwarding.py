@@ -176,10 +176,17 @@ def _first_values(headers: Headers) -> dict[bytes, bytes]:
 
 
 def answer_head(
-    answer: AnswerHead, *, version: int, keep_alive: bool, request_id: bytes, replica: bytes | None
+    answer: AnswerHead,
+    *,
+    version: int,
+    keep_alive: bool,
+    request_id: bytes,
+    replica: bytes | None,
+    applied: bytes = b"",
 ) -> tuple[bytes, bool, bool]:
     """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
-    stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0."""
+    stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``applied`` is
+    one more line, or empty."""
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
     if unknown and version == 10:
@@ -199,7 +206,7 @@ def answer_head(
         parts.append(b"Connection: close\r\n")
     elif version == 10:
         parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"X-Request-Id: %b\r\n" % request_id)
+    parts.append(b"%bX-Request-Id: %b\r\n" % (applied, request_id))
     if replica is not None:
         parts.append(b"X-Model-Service-Replica: %b\r\n" % replica)
     parts.append(b"\r\n")

@@ -55,6 +55,8 @@ class RequestHead:
     authorization: list[bytes] = field(default_factory=list)
     cookies: list[bytes] = field(default_factory=list)
     forwarded: Headers = field(default_factory=list)  # lower-case names
+    prefers: tuple[bytes, ...] = ()  # values of Prefer, which travels on, too
+    heartbeat: tuple[bytes, ...] = ()  # values of X-Model-Service-Heartbeat, which does not
 
     @property
     def has_body(self) -> bool:
@@ -79,6 +81,7 @@ class AnswerHead:
 
 # How each header that is not simply passed on is treated.
 _HOP, _HOST, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _EXPECT, _AUTH, _COOKIE, _FORWARDED, _ID, _KEEP = range(12)
+_PREFER, _HEARTBEAT = range(12, 14)
 
 _HOP_BY_HOP = (
     b"keep-alive",
@@ -114,6 +117,8 @@ _REQUEST_RULES = {
     b"authorization": _AUTH,
     b"cookie": _COOKIE,
     b"x-request-id": _ID,
+    b"prefer": _PREFER,
+    b"x-model-service-heartbeat": _HEARTBEAT,
     **dict.fromkeys(CLAIMS, _HOP),
     **dict.fromkeys(
         (
@@ -200,6 +205,11 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
             head.forwarded.append((lower, value))
         elif rule == _ID and head.request_id is None and _REQUEST_ID.match(value):
             head.request_id = value
+        elif rule == _PREFER:
+            head.prefers += (value,)
+            plain.append((name, value))
+        elif rule == _HEARTBEAT:
+            head.heartbeat += (value,)
     head.length, head.chunked = _request_framing(lengths, codings, head.version)
     if tokens:
         named = set(tokens) - _KNOWN_CONNECTION

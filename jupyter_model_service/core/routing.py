@@ -45,7 +45,9 @@ class Endpoint:
     ``asleep``: the autoscaler took its last replica away, and a call brings one back. The front then calls ``on_call``
     (after ``traffic.begun``), which has made it ``wanted`` when it returns; where it has not, ``unavailable`` says why,
     and no call is heard before ``retry_at`` (monotonic seconds). ``start_seconds`` is how long a start takes, learnt
-    from past ones; ``cold_hold`` how long a caller may be held for one.
+    from past ones; ``cold_hold`` how long a caller may be held for one that a call brought about.
+
+    ``health_path`` is the definition's (``""``: it has none): a look at it is no call.
     """
 
     owner: str
@@ -64,6 +66,12 @@ class Endpoint:
     retry_at: float = 0.0
     start_seconds: float | None = None
     cold_hold: float = 300.0
+    health_path: str = ""
+
+    @property
+    def ready(self) -> int:
+        """How many replicas serve now, busy or not."""
+        return sum(1 for backend in self.backends if backend.serving and not backend.lost)
 
     @property
     def key(self) -> str:

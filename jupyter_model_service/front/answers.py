@@ -21,9 +21,16 @@ def _reason(status: int) -> str:
 
 
 def error(
-    refusal: Refusal, *, version: int = 11, keep_alive: bool, to_head: bool = False, request_id: bytes = b""
+    refusal: Refusal,
+    *,
+    version: int = 11,
+    keep_alive: bool,
+    to_head: bool = False,
+    request_id: bytes = b"",
+    applied: bytes = b"",
 ) -> bytes:
-    """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``)."""
+    """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``); ``applied`` is one more
+    line of its head, or empty."""
     body = json.dumps({"error": {"code": refusal.code, "message": refusal.message}}).encode() + b"\n"
     lines = [
         f"HTTP/1.1 {refusal.status} {_reason(refusal.status)}",
@@ -36,6 +43,8 @@ def error(
         lines.append("WWW-Authenticate: Bearer")
     if refusal.retry_after is not None:
         lines.append(f"Retry-After: {max(1, math.ceil(refusal.retry_after))}")
+    if applied:
+        lines.append(applied.decode("latin-1").rstrip())
     return _finish(lines, body, version, keep_alive, to_head, request_id)
 
 

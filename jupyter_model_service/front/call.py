@@ -6,19 +6,13 @@ import asyncio
 import logging
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from ..core.access import Caller
-from ..core.admission import admit, expired, no_replica
-from ..core.balance import pick
-from ..core.forwarding import Failure, bearer_token, route
-from ..core.message import Refusal, RequestHead
-from ..core.routing import Backend, Endpoint
+from ..core.forwarding import bearer_token, route
+from ..core.message import Refusal
+from ..core.routing import Endpoint
 from . import answers
-from .exchange import Exchange
-
-if TYPE_CHECKING:
-    from .downstream import Downstream
+from .queued import Queued
 
 __all__ = ["Call"]
 
@@ -29,26 +23,17 @@ _UNAUTHENTICATED = Refusal(
 )
 
 
-class Call(Exchange):
+class Call(Queued):
     """Ends exactly once, in :meth:`finish`; then nothing of it is counted or waits any more."""
 
-    __slots__ = ("_began", "_counted", "_failure", "_paused_until", "_waits_since", "name", "owner")
-
-    def __init__(self, down: Downstream, head: RequestHead) -> None:
-        super().__init__(down, head)
-        self._began = monotonic()
-        self._counted = False
-        self._waits_since: float | None = None
-        self._paused_until = 0.0
-        self._failure: Failure | None = None
-        self.owner = self.name = ""
+    __slots__ = ()
 
     # --- who and what for ------------------------------------------------------------------------------
 
     def start(self) -> None:
         front = self.down.front
         front.calls.add(self)
-        self._began = self.touched = monotonic()
+        self.began = self.touched = monotonic()
         place = route(self.head.target, front.base)
         if place is None:
             self.body.limit(self.serving.replay_limit)
@@ -65,7 +50,7 @@ class Call(Exchange):
         if endpoint is not None and endpoint.public:
             if token is not None and self.head.forwarded:
                 self._believe(front.identity.known(token))
-            self._enter(endpoint)
+            self.enter(endpoint)
             return
         if token is None:
             self.refuse(_UNAUTHENTICATED)
@@ -102,113 +87,22 @@ class Call(Exchange):
         self._believe(caller)
         endpoint = self.down.front.routing.get(self.owner, self.name)
         if endpoint is None:
-            self.refuse(self._not_found())
+            self.refuse(self.not_found())
         else:
-            self._enter(endpoint)
+            self.enter(endpoint)
 
     def _believe(self, caller: Caller | None) -> None:
         if caller is not None and caller.forwards:
             self.peer = replace(self.peer, trusted=True)
-
-    def _not_found(self) -> Refusal:
-        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")
-
-    # --- when ------------------------------------------------------------------------------------------------
-
-    def _enter(self, endpoint: Endpoint) -> None:
-        front, now = self.down.front, monotonic()
-        self.endpoint, self.serving = endpoint, endpoint.serving
-        self.desk = desk = front.desk(endpoint)
-        desk.budget.call(now)
-        self.body.limit(self.serving.replay_limit)
-        if endpoint.waiting:
-            desk.wake(now)
-        backend = pick(endpoint.backends, now, self.serving.concurrency)
-        if backend is not None:
-            self._go(backend)
-            return
-        refusal = admit(
-            serving=_serving(endpoint),
-            wanted=endpoint.wanted,
-            waiting=endpoint.waiting,
-            queue=self.serving.queue,
-            unavailable=endpoint.unavailable,
-            key=endpoint.key,
-        )
-        if refusal is not None:
-            self.refuse(refusal)
-            return
-        self._waits_since = now
-        desk.add(self, first=False)
-
-    def _go(self, backend: Backend) -> None:
-        self._waits_since = None
-        if not self._counted and self.endpoint is not None:
-            self._counted = True
-            self.endpoint.in_flight += 1
-        self.send(self.down.front.pool(backend))
-
-    @property
-    def choosy(self) -> bool:
-        return bool(self.tried)
-
-    def look_again(self, now: float) -> bool:
-        endpoint, front = self.endpoint, self.down.front
-        if endpoint is None or self.done:
-            return True
-        if front.routing.get(self.owner, self.name) is not endpoint:
-            self._waits_since = None
-            self.refuse(self._not_found())
-            return True
-        if now < self._paused_until:
-            return False
-        backend = pick(endpoint.backends, now, self.serving.concurrency, self.tried)
-        waited = now - (self._waits_since if self._waits_since is not None else now)
-        if backend is None and self.tried and waited > front.settings.replay_grace:
-            backend = pick(endpoint.backends, now, self.serving.concurrency)
-        if backend is not None:
-            self._go(backend)
-            return True
-        if endpoint.wanted or _serving(endpoint):
-            return False
-        self._waits_since = None
-        self.refuse(self._in_vain(waited))
-        return True
-
-    def readmit(self, failure: Failure, *, later: bool) -> None:
-        """After a replica failed it: on another at once, or first in the queue."""
-        desk, now = self.desk, monotonic()
-        self.release()
-        if desk is None:
-            return
-        self._failure = failure
-        self._waits_since = self.touched = now
-        self._paused_until = now + 0.1 if later else 0.0
-        if not self.look_again(now):
-            desk.add(self, first=True)
-
-    def _in_vain(self, waited: float) -> Refusal:
-        endpoint = self.endpoint
-        if self._failure in (Failure.DIED, Failure.BROKEN):
-            return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
-        if endpoint is None:
-            return self._not_found()
-        if not endpoint.wanted and not _serving(endpoint):
-            return no_replica(unavailable=endpoint.unavailable, key=endpoint.key)
-        return expired(
-            serving=_serving(endpoint), unavailable=endpoint.unavailable, key=endpoint.key, seconds=round(waited)
-        )
 
     # --- time limits ---------------------------------------------------------------------------------------
 
     def check_time(self, now: float) -> None:
         """Called at every tick. Connecting and asking for a token are bounded where they are awaited, and the hold of
         an answer by its own timer."""
-        if self._waits_since is not None:
-            if now - self._waits_since > self.serving.queue_timeout:
-                refusal = self._in_vain(now - self._waits_since)
-                self._leave_queue()
-                self.refuse(refusal)
+        if self.heart is not None:
+            self.beat(now)
+        if self.check_wait(now):
             return
         if self.connection is None or self._hold is not None or now - self.touched <= self._limit():
             return
@@ -240,13 +134,16 @@ class Call(Exchange):
     # --- how it ended ----------------------------------------------------------------------------------------
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer by ourselves; nothing of an answer has gone out yet."""
+        """Answer by ourselves; nothing of a model's answer has gone out yet."""
         if self.done:
             return
-        if self.owner and not self._counted:
+        if self.owner and not self.counted:
             front = self.down.front
             known = front.routing.get(self.owner, self.name) is not None
             front.meter.refused(*((self.owner, self.name) if known else ("", "")), refusal.code)
+        if self.heart is not None and self.heart.begun:
+            self.heart.refuse(refusal)
+            return
         keep = self._may_keep()
         answer = answers.error(
             refusal,
@@ -254,6 +151,7 @@ class Call(Exchange):
             keep_alive=keep,
             to_head=self.to_head,
             request_id=self.request_id,
+            applied=self.applied,
         )
         self._reply(answer, refusal.status, keep)
 
@@ -287,8 +185,8 @@ class Call(Exchange):
     def break_off(self) -> None:
         """The answer cannot be completed: the caller must not take it for a whole one."""
         self.drop_connection()
-        answer = self._answer
-        delimited = self._chunked or (answer is not None and answer.length is not None)
+        answer = self.answer
+        delimited = self.chunked or (answer is not None and answer.length is not None)
         self.down.break_off(reset=not delimited)
         self.finish(502, keep=False)
 
@@ -307,35 +205,38 @@ class Call(Exchange):
         else:
             self.refuse(Refusal(503, "shutting_down", "The gateway is being stopped.", 5.0))
 
-    def _leave_queue(self) -> None:
-        if self._waits_since is not None and self.desk is not None:
-            self._waits_since = None
-            self.desk.remove(self)
+    def _count(self, endpoint: Endpoint, now: float, status: int) -> None:
+        """For the autoscaler."""
+        if self.counted:
+            first = self.first_byte
+            endpoint.in_flight -= 1
+            endpoint.traffic.ended(
+                now, status, now - self.sent_at, now - self.began, None if first is None else first - self.began
+            )
+        else:
+            endpoint.traffic.rejected(now)
 
     def finish(self, status: int, *, keep: bool) -> None:
         if self.done:
             return
         self.done = True
+        self.heart = None
         down, endpoint = self.down, self.endpoint
         self.drop_connection()
         self.body.drop()
-        self._leave_queue()
-        if self._counted and endpoint is not None:
-            endpoint.in_flight -= 1
+        self.leave_queue()
+        now, first = monotonic(), self.first_byte
+        if self.is_call and endpoint is not None:
+            self._count(endpoint, now, status)
         self.release()
-        if endpoint is not None and (self._counted or status == 499):
-            now, first = monotonic(), self.first_byte
+        if endpoint is not None and (self.counted or status == 499):
             down.front.meter.call(
                 endpoint.owner,
                 endpoint.name,
                 self.revision,
                 status,
-                now - self._began,
-                None if first is None else first - self._began,
+                now - self.began,
+                None if first is None else first - self.began,
             )
         down.front.call_ended(self)
         down.call_ended(self, keep=keep)
-
-
-def _serving(endpoint: Endpoint) -> int:
-    return sum(1 for backend in endpoint.backends if backend.serving and not backend.lost)

@@ -18,6 +18,7 @@ from ..core.message import AnswerHead, Refusal, RequestHead
 from ..core.routing import Backend, Endpoint
 from . import answers
 from .body import END_OF_CHUNKS, Body, chunk
+from .heart import Heart
 from .pool import Pool
 from .upstream import Upstream
 from .waiting import Desk
@@ -35,13 +36,14 @@ class Exchange(abc.ABC):
     """``touched`` is when something last moved; the front compares it with :meth:`Call.limit` at every tick.
 
     ``answered``: some of a final answer went out, so that the call can be sent to no other replica any more.
+    ``answer`` is what the replica began to say; ``chunked`` and ``keep`` are how the caller gets it.
     """
 
     __slots__ = (
-        "_answer", "_chunked", "_connects", "_continued", "_deaths", "_due", "_fresh", "_hold", "_keep", "_out",
-        "answered", "backend", "body", "bridged", "connection", "desk", "done", "down", "endpoint", "first_byte",
-        "head", "peer", "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head", "touched",
-        "tried", "wants_upgrade",
+        "_connects", "_continued", "_deaths", "_due", "_fresh", "_hold", "_out", "answer", "answered", "applied",
+        "backend", "body", "bridged", "chunked", "connection", "desk", "done", "down", "endpoint", "first_byte", "head",
+        "heart", "keep", "peer", "pool", "prefix", "request_id", "revision", "serving", "target", "task", "to_head",
+        "touched", "tried", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -64,9 +66,11 @@ class Exchange(abc.ABC):
         self.revision = 0
         self.touched = 0.0
         self.first_byte: float | None = None
+        self.heart: Heart | None = None  # beats while the call waits, where its caller wants that
+        self.applied = b""  # a line of the answer's head: which preference of the caller's was kept to
         self.answered = self.bridged = self.done = False
-        self._answer: AnswerHead | None = None
-        self._chunked = self._keep = self._continued = self._fresh = False
+        self.answer: AnswerHead | None = None
+        self.chunked = self.keep = self._continued = self._fresh = False
         self._connects = self._deaths = 0
         self._out: list[bytes] = []
         self._due = 0  # bytes of the body without which nothing of the answer goes out yet
@@ -123,12 +127,11 @@ class Exchange(abc.ABC):
 
     def _attach(self, connection: Upstream) -> None:
         self.connection = connection
-        connection.begin(self)
+        heart = self.heart
+        connection.begin(self if heart is None or not heart.begun else heart)
         head, body = self.head, self.body
-        if head.expects and not self._continued:
-            self._continued = True
-            if not body.received and not body.done:
-                self.down.write([answers.CONTINUE])
+        if head.expects:
+            self.let_come()
         start = request_head(
             head,
             target=self.target,
@@ -143,6 +146,12 @@ class Exchange(abc.ABC):
             connection.hold(True)
         if not connection.stuck:
             self.down.let_body(True)
+
+    def let_come(self) -> None:
+        """The body of a caller who waits for our word, once."""
+        if not self._continued and not self.body.received and not self.body.done:
+            self.down.write([answers.CONTINUE])
+        self._continued = True
 
     def move_body(self) -> None:
         """More of the caller's body came, or its end."""
@@ -193,16 +202,21 @@ class Exchange(abc.ABC):
         if self.endpoint is not None:
             replica = self.backend.replica.encode()
             self._due = held_bytes(answer, to_head=self.to_head, most=self.down.front.settings.held_answer)
-        start, self._chunked, self._keep = answer_head(
-            answer, version=self.head.version, keep_alive=keep, request_id=self.request_id, replica=replica
+        start, self.chunked, self.keep = answer_head(
+            answer,
+            version=self.head.version,
+            keep_alive=keep,
+            request_id=self.request_id,
+            replica=replica,
+            applied=self.applied,
         )
         if self.to_head or answer.status in _NO_BODY:
-            self._chunked = False
-        self._answer = answer
+            self.chunked = False
+        self.answer = answer
         self._out.append(start)
 
     def on_body(self, piece: bytes) -> None:
-        self._out.append(chunk(piece) if self._chunked else piece)
+        self._out.append(chunk(piece) if self.chunked else piece)
         if self._due:
             self._due -= len(piece)
 
@@ -221,7 +235,7 @@ class Exchange(abc.ABC):
         if not self._out:
             return
         self.touched = now = monotonic()
-        answer, backend = self._answer, self.backend
+        answer, backend = self.answer, self.backend
         if answer is not None and backend is not None and not self.answered:
             self.answered = True
             self.first_byte = now
@@ -242,22 +256,22 @@ class Exchange(abc.ABC):
         """What did not go out will not."""
         self._end_hold()
         if not self.answered:
-            self._answer = None
+            self.answer = None
         self._due = 0
         self._out = []
 
     def on_end(self, reusable: bool) -> None:
-        connection, answer, pool = self.connection, self._answer, self.pool
+        connection, answer, pool = self.connection, self.answer, self.pool
         if connection is None or answer is None or pool is None:
             return
-        if self._chunked:
+        if self.chunked:
             self.down.write([END_OF_CHUNKS])
         self.connection = None
         if reusable and self.body.done:
             pool.give(connection, answer.keep_seconds)
         else:
             connection.close()
-        self.finish(answer.status, keep=self._keep and self.body.done)
+        self.finish(answer.status, keep=self.keep and self.body.done)
 
     def on_bad(self, message: str) -> None:
         self.drop_connection()
@@ -336,7 +350,7 @@ class Exchange(abc.ABC):
             fresh_tried=self._fresh,
             connects=self._connects,
             deaths=self._deaths,
-            within_budget=failure is not Failure.CONNECT or self._within_budget(now),
+            within_budget=failure is not Failure.CONNECT or self.desk is None or self.desk.budget.spend(now),
         )
         if decision is Retry.NO or (decision is not Retry.SAME and self.endpoint is None):
             self._give_up(failure, late)
@@ -354,9 +368,6 @@ class Exchange(abc.ABC):
             self._deaths += 1
         self.tried.append(backend)
         self.readmit(failure, later=decision is Retry.LATER)
-
-    def _within_budget(self, now: float) -> bool:
-        return self.desk is None or self.desk.budget.spend(now)
 
     def _count_failure(self, *, refused: bool) -> None:
         """Against the replica; ``refused``: it did not answer at all."""
@@ -377,14 +388,11 @@ class Exchange(abc.ABC):
             refusal = Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
         elif failure is Failure.CONNECT:
             refusal = Refusal(502, "connect_failed", "No replica accepted a connection.")
-        elif not self.body.replayable:
-            refusal = Refusal(
-                502,
-                "replica_died",
-                "The replica died under this call, whose body is too long to be sent again (serving.replay_limit).",
-            )
-        elif failure is Failure.BROKEN:
-            refusal = Refusal(502, "replica_died", "The replica died before it had sent the whole answer.")
         else:
-            refusal = Refusal(502, "replica_died", "The replica died under this call.")
+            message = "The replica died under this call."
+            if not self.body.replayable:
+                message = f"{message[:-1]}, whose body is too long to be sent again (serving.replay_limit)."
+            elif failure is Failure.BROKEN:
+                message = "The replica died before it had sent the whole answer."
+            refusal = Refusal(502, "replica_died", message)
         self.refuse(refusal)

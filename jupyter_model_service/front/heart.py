@@ -1,0 +1,128 @@
+"""Signs of life for a caller who asked for them, while its call waits for a replica."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..core.event_stream import BEAT, answer_event, is_events, refusal_event, stream_head
+from ..core.message import AnswerHead, Refusal
+from .body import END_OF_CHUNKS, chunk
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+__all__ = ["Heart"]
+
+
+class Heart:
+    """Once a call has waited for ``seconds``, it gets the head of an event stream and a comment each ``seconds`` until
+    the model's first byte. From then on (``begun``) this hears the replica's answer in the place of the call: events
+    go on in the stream, anything else is gathered and goes out as one event.
+
+    Nothing of a final answer has gone out with a beat, so the call can be sent again as before.
+    """
+
+    __slots__ = ("_beat_at", "_body", "_call", "_gathers", "_size", "begun", "seconds", "to_head", "wants_upgrade")
+
+    def __init__(self, call: Exchange, seconds: int) -> None:
+        self.seconds = seconds
+        self.begun = False
+        self.to_head = self.wants_upgrade = False
+        self._call = call
+        self._beat_at = 0.0
+        self._gathers = False
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def beat(self, now: float, waits_since: float | None) -> None:
+        """If it is time for one. ``waits_since``: when the call began to wait for a replica, if it does."""
+        call = self._call
+        if not self.begun:
+            if waits_since is None or now - waits_since < self.seconds:
+                return
+            self.begun = True
+            self._begin()
+        elif now < self._beat_at or call.answered or call.down.stuck:
+            return
+        self._beat_at = now + self.seconds
+        self._write(BEAT)
+
+    def _begin(self) -> None:
+        call = self._call
+        head = call.head
+        if head.expects:
+            call.let_come()
+        head.headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
+        keep = head.keep_alive and call.body.done and not call.down.front.stopping
+        start, call.chunked, call.keep = stream_head(
+            version=head.version, keep_alive=keep, request_id=call.request_id, applied=call.applied
+        )
+        call.down.write([start])
+
+    def _write(self, piece: bytes) -> None:
+        call = self._call
+        call.down.write([chunk(piece) if call.chunked else piece])
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The end of the call."""
+        call = self._call
+        call.drop_connection()
+        self._write(refusal_event(refusal))
+        if call.chunked:
+            call.down.write([END_OF_CHUNKS])
+        call.finish(refusal.status, keep=call.keep and call.body.done)
+
+    # --- in the place of the call (``upstream.Sink``) -------------------------------------------------------
+
+    def on_informational(self, answer: AnswerHead) -> None:
+        """There is no place for it after the head of the stream."""
+
+    def on_answer(self, answer: AnswerHead) -> None:
+        self._gathers = not is_events(answer)
+        self._body, self._size = [], 0
+        self._call.answer = replace(answer, length=None)  # its length is not the stream's
+
+    def on_body(self, piece: bytes) -> None:
+        call = self._call
+        if not self._gathers:
+            call.on_body(piece)
+            return
+        self._body.append(piece)
+        self._size += len(piece)
+
+    def on_flush(self) -> None:
+        call = self._call
+        most = call.down.front.settings.gathered_answer
+        if not self._gathers:
+            call.on_flush()
+        elif self._size > most:
+            message = f"The model's answer is no event stream, and more than {most} bytes are too long for one event."
+            call.drop_connection()
+            call.refuse(Refusal(502, "answer_too_long", message))
+        else:
+            call.touched = monotonic()
+
+    def on_end(self, reusable: bool) -> None:
+        call = self._call
+        if self._gathers and (answer := call.answer) is not None:
+            self._gathers = False
+            call.on_body(answer_event(answer, b"".join(self._body)))
+            call.on_flush()
+        call.on_end(reusable)
+
+    def on_bad(self, message: str) -> None:
+        self._call.on_bad(message)
+
+    def on_gone(self, *, spoke: bool) -> None:
+        self._call.on_gone(spoke=spoke)
+
+    def on_switched(self, answer: AnswerHead, rest: bytes) -> None:
+        self.on_bad("The replica switched protocols without being asked.")
+
+    def on_raw(self, data: bytes) -> None:
+        """Nothing is raw where nothing is switched."""
+
+    def on_stuck(self, stuck: bool) -> None:
+        self._call.on_stuck(stuck)

@@ -1,0 +1,221 @@
+"""When a call gets its replica: at once, after a wait in the queue, after a start that it brought about, or never."""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..core import admission
+from ..core.admission import admit, is_look
+from ..core.balance import pick
+from ..core.forwarding import Failure
+from ..core.message import BadMessage, Refusal, RequestHead
+from ..core.patience import heartbeat_seconds, preferred_wait
+from ..core.routing import Backend, Endpoint
+from .exchange import Exchange
+from .heart import Heart
+
+if TYPE_CHECKING:
+    from .downstream import Downstream
+
+__all__ = ["Queued"]
+
+
+class Queued(Exchange):
+    """``began`` is when it came (monotonic). ``counted``: a replica got it; ``is_call``: it is in the figures by which
+    the service is scaled, from ``endpoint.traffic.begun`` to the end of the call."""
+
+    __slots__ = (
+        "_failure", "_paused_until", "_wait_until", "_waits_since", "began", "counted", "is_call", "name", "owner",
+        "sent_at",
+    )  # fmt: skip
+
+    def __init__(self, down: Downstream, head: RequestHead) -> None:
+        super().__init__(down, head)
+        self.began = self.sent_at = monotonic()
+        self.counted = False
+        self.is_call = False
+        self.owner = self.name = ""
+        self._waits_since: float | None = None
+        self._wait_until = inf
+        self._paused_until = 0.0
+        self._failure: Failure | None = None
+
+    def enter(self, endpoint: Endpoint) -> None:
+        """Its caller may call this service."""
+        front, now = self.down.front, monotonic()
+        if self.head.heartbeat:
+            try:
+                seconds = heartbeat_seconds(self.head.heartbeat)
+            except BadMessage as bad:
+                self.refuse(bad.refusal)
+                return
+            if not self.to_head and not self.wants_upgrade:  # neither has a body in which a beat could go
+                self.heart = Heart(self, seconds)
+        self.endpoint, self.serving = endpoint, endpoint.serving
+        self.desk = desk = front.desk(endpoint)
+        desk.budget.call(now)
+        self.body.limit(self.serving.replay_limit)
+        if not is_look(self.head.method, self.target, endpoint.health_path):
+            self.is_call = True
+            endpoint.traffic.begun(now)
+        if endpoint.waiting:
+            desk.wake(now)
+        backend = pick(endpoint.backends, now, self.serving.concurrency)
+        if backend is not None:
+            self._go(backend, now)
+            return
+        refusal = self._ask_for_one(endpoint, now) or self._admitted(endpoint, now)
+        if refusal is not None:
+            self.refuse(refusal)
+            return
+        self._wait(now)
+        if now >= self._wait_until:
+            self.refuse(self._in_vain(0.0))
+            return
+        desk.add(self, first=False)
+
+    def _ask_for_one(self, endpoint: Endpoint, now: float) -> Refusal | None:
+        """Where there is no replica: note it, and have one started if the service is asleep."""
+        desk = self.desk
+        if desk is None or endpoint.ready:
+            return None
+        if not endpoint.asleep:
+            if endpoint.wanted:
+                desk.missing(now)
+            return None
+        if not self.is_call:
+            return admission.asleep(endpoint.key)
+        if endpoint.on_call is not None:
+            endpoint.on_call()
+        if endpoint.wanted:
+            desk.missing(now, waking=True)
+        elif endpoint.asleep and endpoint.retry_at > now:
+            return self._start_failed(endpoint, now)
+        return None
+
+    def _start_failed(self, endpoint: Endpoint, now: float) -> Refusal:
+        return admission.start_failed(
+            unavailable=endpoint.unavailable, key=endpoint.key, retry_in=endpoint.retry_at - now
+        )
+
+    def _admitted(self, endpoint: Endpoint, now: float) -> Refusal | None:
+        waking = self.desk is not None and self.desk.waking
+        return admit(
+            serving=endpoint.ready,
+            wanted=endpoint.wanted,
+            waiting=endpoint.waiting,
+            queue=admission.places(self.serving.queue, self.serving.concurrency, waking=waking),
+            unavailable=endpoint.unavailable,
+            key=endpoint.key,
+            ready_in=self._ready_in(endpoint, now),
+        )
+
+    def _ready_in(self, endpoint: Endpoint, now: float) -> float:
+        since = self.desk.missing_since if self.desk is not None else None
+        return admission.ready_in(endpoint.start_seconds, now - since if since is not None else 0.0)
+
+    def _wait(self, now: float) -> None:
+        """From now on, until its limit or that of its caller."""
+        endpoint, desk = self.endpoint, self.desk
+        self._waits_since = now
+        cold = endpoint is not None and desk is not None and desk.waking
+        hold = endpoint.cold_hold if cold and endpoint is not None else self.serving.queue_timeout
+        self._wait_until = now + hold
+        if self.head.prefers and (wait := preferred_wait(self.head.prefers)) is not None:
+            self._wait_until = min(self._wait_until, self.began + wait)
+            self.applied = b"Preference-Applied: wait=%d\r\n" % wait
+
+    def _go(self, backend: Backend, now: float) -> None:
+        self._waits_since = None
+        endpoint = self.endpoint
+        if not self.counted and endpoint is not None:
+            self.counted = True
+            if self.is_call:
+                self.sent_at = now
+                endpoint.in_flight += 1
+                endpoint.traffic.sent(now)
+        self.send(self.down.front.pool(backend))
+
+    @property
+    def choosy(self) -> bool:
+        return bool(self.tried)
+
+    def look_again(self, now: float) -> bool:
+        endpoint, front = self.endpoint, self.down.front
+        if endpoint is None or self.done:
+            return True
+        if front.routing.get(self.owner, self.name) is not endpoint:
+            self._waits_since = None
+            self.refuse(self.not_found())
+            return True
+        if now < self._paused_until:
+            return False
+        backend = pick(endpoint.backends, now, self.serving.concurrency, self.tried)
+        waited = now - (self._waits_since if self._waits_since is not None else now)
+        if backend is None and self.tried and waited > front.settings.replay_grace:
+            backend = pick(endpoint.backends, now, self.serving.concurrency)
+        if backend is not None:
+            self._go(backend, now)
+            return True
+        if endpoint.wanted or endpoint.ready:
+            return False
+        self._waits_since = None
+        self.refuse(self._in_vain(waited))
+        return True
+
+    def readmit(self, failure: Failure, *, later: bool) -> None:
+        """After a replica failed it: on another at once, or first in the queue."""
+        desk, endpoint, now = self.desk, self.endpoint, monotonic()
+        self.release()
+        if desk is None or endpoint is None:
+            return
+        self._failure = failure
+        self._ask_for_one(endpoint, now)
+        self._wait(now)
+        self.touched = now
+        self._paused_until = now + 0.1 if later else 0.0
+        if not self.look_again(now):
+            desk.add(self, first=True)
+
+    def _in_vain(self, waited: float) -> Refusal:
+        endpoint, now = self.endpoint, monotonic()
+        if self._failure in (Failure.DIED, Failure.BROKEN):
+            return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
+        if endpoint is None:
+            return self.not_found()
+        if not endpoint.wanted and not endpoint.ready:
+            if endpoint.asleep:
+                return self._start_failed(endpoint, now)
+            return admission.no_replica(unavailable=endpoint.unavailable, key=endpoint.key)
+        return admission.expired(
+            serving=endpoint.ready,
+            unavailable=endpoint.unavailable,
+            key=endpoint.key,
+            seconds=round(waited),
+            ready_in=self._ready_in(endpoint, now),
+        )
+
+    def not_found(self) -> Refusal:
+        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")
+
+    def beat(self, now: float) -> None:
+        """A sign of life, if the caller wants them and it is time."""
+        if self.heart is not None:
+            self.heart.beat(now, self._waits_since)
+
+    def check_wait(self, now: float) -> bool:
+        """Whether it waits for a replica; it is refused when that took too long."""
+        if self._waits_since is None:
+            return False
+        if now >= self._wait_until:
+            refusal = self._in_vain(now - self._waits_since)
+            self.leave_queue()
+            self.refuse(refusal)
+        return True
+
+    def leave_queue(self) -> None:
+        if self._waits_since is not None and self.desk is not None:
+            self._waits_since = None
+            self.desk.remove(self)
