@@ -140,6 +140,8 @@ class ServiceLike(Protocol):
     def replicas(self) -> _Counts: ...
     @property
     def replica_list(self) -> Sequence[_Replica]: ...
+    @property
+    def autoscaling(self) -> _Autoscaling | None: ...
 
 
 class _Histogram:
@@ -306,8 +308,7 @@ class PrometheusMeter(Collector):
         least, most = _gauge("model_service_autoscaling_min_replicas"), _gauge("model_service_autoscaling_max_replicas")
         held = _gauge("model_service_autoscaling_held")
         for view in views:
-            autoscaling: _Autoscaling | None = getattr(view, "autoscaling", None)
-            if autoscaling is None:
+            if (autoscaling := view.autoscaling) is None:
                 continue
             label = [_label(view.owner, view.name)]
             held.add_metric(label, int(autoscaling.held))

@@ -47,6 +47,7 @@ class DataDirectory:
         self.database = path / "state.db"
         self.replicas = path / "replicas"
         self.revisions = path / "revisions"
+        self.history = path / "history"
 
     def __enter__(self) -> DataDirectory:
         self._make_private(self.path)

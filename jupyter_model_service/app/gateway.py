@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from .._version import __version__
 from ..adapters.clock import SystemClock
+from ..adapters.history_file import HistoryFile
 from ..adapters.lease import TcpLeases
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
@@ -31,6 +32,7 @@ from ..web.handler import MAX_DISCARDED
 from ..wire import GatewayInfo
 from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
+from .history import KeptHistories
 from .limits import raise_descriptor_limit
 
 __all__ = ["Gateway"]
@@ -68,6 +70,10 @@ class Gateway:
             engine, meter = self._engine(store, parts, queries)
             undo.push_async_callback(ended, "the engine", lambda: self._stop_engine(engine, parts), 30.0)
             await engine.start()
+            figures = KeptHistories(engine.histories, HistoryFile(files.history))
+            await figures.load({view.id for view in engine.services()})
+            figures.start()
+            undo.push_async_callback(ended, "the figures over time", figures.stop, 5.0)
             parts.begin(engine, undo)
 
             application = make_application(

@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-import zlib
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..core.traffic import quantile
 
-__all__ = ["COLUMNS", "TIERS", "Histories", "History", "Point", "SeriesView", "compressed", "decompressed"]
+__all__ = ["COLUMNS", "TIERS", "Histories", "History", "Point", "SeriesView"]
 
 TIERS = ((2.0, 300), (30.0, 480), (300.0, 288))  # seconds between points, and how many of them
 QUANTILES = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
@@ -28,7 +27,6 @@ COLUMNS = ("calls_per_second", "errors_per_second", *QUANTILES, *_MEANS, *_LASTS
 _LONGEST = 60.0  # seconds that one point may stand for; a gateway that slept for longer knows nothing of that time
 _SHORTEST = 0.001  # for a point without length, the first of a life, so that it has a weight at all
 _FORMAT = 1
-_MOST_BYTES = 1 << 30  # of a day of 20,000 services; more is no file of ours
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,7 @@ class Histories:
         self._of.pop(service_id, None)
 
     def dump(self) -> bytes:
-        """A line of JSON that says what follows, then the columns as they lie in memory. To be compressed by zlib."""
+        """A line of JSON that says what follows, then the columns as they lie in memory."""
         services = []
         pieces: list[bytes] = []
         for service_id, history in self._of.items():
@@ -261,20 +259,3 @@ def _histories(services: Sequence[dict[str, object]], body: memoryview) -> Itera
         yield str(plain["id"]), history
     if at != len(body):
         raise ValueError("it is damaged")
-
-
-def compressed(data: bytes) -> bytes:
-    """Slow (some 20 ms for a megabyte): in a thread."""
-    return zlib.compress(data, 1)
-
-
-def decompressed(data: bytes) -> bytes:
-    """``ValueError`` for what is no output of zlib, or would take a gigabyte. In a thread."""
-    reader = zlib.decompressobj()
-    try:
-        found = reader.decompress(data, _MOST_BYTES)
-    except zlib.error as error:
-        raise ValueError("it is damaged") from error
-    if not reader.eof or reader.unconsumed_tail:
-        raise ValueError("it is damaged")
-    return found

@@ -1,0 +1,56 @@
+"""Brings the figures of the last day over a restart of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+
+from ..adapters.history_file import HistoryFile
+from ..engine.history import Histories
+
+__all__ = ["KeptHistories"]
+
+SAVED_EVERY = 300.0  # seconds: what a gateway that is killed loses of them
+
+
+class KeptHistories:
+    """``load`` once the services are known, then ``start``; ``stop`` saves for the last time."""
+
+    def __init__(self, histories: Histories, file: HistoryFile, every: float = SAVED_EVERY) -> None:
+        self._histories = histories
+        self._file = file
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+
+    async def load(self, services: Collection[str]) -> None:
+        """Those of the services with these ids."""
+        data = await asyncio.to_thread(self._file.read)
+        if data is not None:
+            try:
+                self._histories.load(data, services)
+            except ValueError as error:
+                self._file.refused("used", error)
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="figures over time")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._save()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            # A thread cannot be stopped: the last save waits for one that has begun, or both would write one file.
+            self._saving = asyncio.ensure_future(self._save())
+            await asyncio.shield(self._saving)
+
+    async def _save(self) -> None:
+        async with self._turn:
+            await asyncio.to_thread(self._file.write, self._histories.dump())
