@@ -98,14 +98,19 @@ class Policies:
 
         def made(service: Service) -> tuple[Autoscaling, str]:
             policy = service.record.autoscaling
-            if policy is None:
-                count = max(1, service.record.replicas)
-                policy = Autoscaling(count, count, target=False)
-            more = reading.with_schedule(policy, plain)
+            more = self._of_schedule(service, plain) if policy is None else reading.with_schedule(policy, plain)
             added = more.schedules[-1]
             return more, f"autoscaling: schedule {added.id} ({added.when}, {added.timezone}) was added"
 
         return await self._change(self._turns.find(owner, name), made)
+
+    def _of_schedule(self, service: Service, plain: Mapping[str, Any]) -> Autoscaling:
+        """``min`` 3 alone is three, not three at least: nothing else moves the count."""
+        count = max(1, service.record.replicas)
+        schedule = reading.with_schedule(Autoscaling(0, MOST_REPLICAS), plain).schedules[0]
+        least = min(count, schedule.max or count) if schedule.min is None else schedule.min
+        most = max(least, count if schedule.min is None else least) if schedule.max is None else schedule.max
+        return Autoscaling(count, count, target=False, schedules=(replace(schedule, min=least, max=most),))
 
     async def remove_schedule(self, owner: str, name: str, id: str) -> Service:
         def made(service: Service) -> tuple[Autoscaling, str]:

@@ -126,6 +126,7 @@ def take(service: Service, now: float, queries: Queries) -> Sample:
         last_call=traffic.last_call,
         measures={name: measure(name, service, ready, now, queries) for name in sorted(names)},
         failing=failing(service, now),
+        start_seconds=endpoint.start_seconds,
     )
 
 

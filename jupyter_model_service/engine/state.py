@@ -220,8 +220,7 @@ class Service:
         policy = record.autoscaling
         if policy is None or policy.held or record.replicas or not record.running:
             return False
-        barred = self.scaled.bounds is not None and self.scaled.bounds.max == 0
-        return record.error is None and not self.deleting and not barred
+        return record.error is None and not self.deleting
 
     def retry(self, revision: int) -> Retry:
         known = self.retries.get(revision)

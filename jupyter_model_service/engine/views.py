@@ -231,9 +231,6 @@ def _at_zero(service: Service, now: float) -> str:
         return "scaled to 0 replicas"
     if policy.held:
         return "scaled to 0 replicas by hand, and autoscaling is held until it is resumed"
-    if not service.asleep:
-        why = scaled.bounds.why_max if scaled.bounds is not None else "max"
-        return f"it may have no replica now ({why} is 0)"
     seconds = int(now - scaled.idle_since) if scaled.idle_since is not None else 0
     idle = f"idle for {duration(seconds)}" if seconds else "idle"
     retry = service.retry(service.record.active)
