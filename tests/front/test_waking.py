@@ -11,48 +11,11 @@ import pytest
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Answer, Site, site, until
+from .site import Answer, site, until
+from .sleeper import Sleeper
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
-
-
-class Sleeper:
-    """The engine's part: ``site.endpoint`` sleeps, and ``called`` counts who knocked. It wakes unless it ``fails``."""
-
-    def __init__(self, here: Site, *, start_seconds: float | None = None) -> None:
-        self.here = here
-        self.called = 0
-        self.fails = False
-        self.backend = here.backends.pop()
-        endpoint = here.endpoint
-        endpoint.asleep, endpoint.on_call, endpoint.start_seconds = True, self.on_call, start_seconds
-        endpoint.health_path = "/health"
-        endpoint.unavailable = "Service o/n has no replica: idle."
-
-    def on_call(self) -> None:
-        self.called += 1
-        endpoint = self.here.endpoint
-        if endpoint.asleep and not self.fails:
-            endpoint.asleep, endpoint.wanted = False, True
-            self.wake()
-
-    def wake(self) -> None:
-        if self.here.endpoint.wake is not None:
-            self.here.endpoint.wake()
-
-    def ready(self) -> None:
-        self.here.backends.append(self.backend)
-        self.wake()
-
-    def failed(self, reason: str, retry_in: float) -> None:
-        endpoint = self.here.endpoint
-        endpoint.asleep, endpoint.wanted, endpoint.unavailable = True, False, reason
-        endpoint.retry_at = asyncio.get_running_loop().time() + retry_in
-        self.wake()
-
-    async def waiting(self, number: int) -> None:
-        await until(lambda: self.here.endpoint.waiting == number, f"{number} waiting")
 
 
 def refused(got: Answer) -> tuple[int, str | None, str | None]:
