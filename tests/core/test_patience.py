@@ -25,7 +25,9 @@ from jupyter_model_service.core.patience import heartbeat_seconds, preferred_wai
         ([b"wait=1.5"], None),
         ([b"wait=12345678901"], None),
         ([b"waiting=5"], None),
-        ([b'x="open, wait=5'], 5),
+        ([b'x="a\\", wait=5", wait=7'], 7),
+        ([b'x="open, wait=5'], None),
+        ([b'"\\' * 30_000 + b",wait=5"], None),
         ([b'",' * 20_000], None),
     ],
 )
