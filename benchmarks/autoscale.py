@@ -2,56 +2,57 @@
 
     python benchmarks/autoscale.py step --start-up 45
     python benchmarks/autoscale.py --trace calls.csv --speed 4 --start-up 45 --most 40 --json
+    python benchmarks/autoscale.py --check --trace calls.csv    # the figures that are asked for; exit status 1: not met
+    python benchmarks/autoscale.py --cost                       # of a decision
+    python benchmarks/autoscale.py --curve --trace calls.csv    # what its constants trade
 
 Waiting, rejected calls, replica-seconds, changes of direction, the first reaction and the peak of each rule, as the
-mean over the seeds. The peers are their published rules written anew (``autoscale_rules.py``), not the products.
+mean over the seeds. ``of all``: rejected calls counted as ones that wait for ever. The peers are their published rules
+written anew (``autoscale_rules.py``), not the products.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import autoscale_figures
 import autoscale_rules
-from autoscale_load import SHAPES, Load, shape, trace
-from autoscale_world import Outcome, Setting, World
+from autoscale_load import SHAPES, shape, trace
+from autoscale_world import Outcome, Setting
 
-COLUMNS = ("wait p50", "wait p95", "wait max", "rejected", "replica-s", "reversals", "first", "peak")
-
-
-def replay(load: Load, setting: Setting, seed: int, rules: list[str] | None = None) -> list[Outcome]:
-    """One run of each rule; ``seed`` says where in its period each rule's first tick comes."""
-    outcomes = []
-    for rule in autoscale_rules.all_rules(setting):
-        if rules is None or rule.name in rules:
-            offset = rule.tick * random.Random(f"phase {seed}").random()
-            outcomes.append(World(load, setting, rule, offset).run())
-    return outcomes
+COLUMNS = ("wait p50", "wait p95", "wait max", "p95 of all", "rejected", "replica-s", "reversals", "first", "peak")
 
 
 def row(outcomes: list[Outcome]) -> dict[str, float | None]:
     firsts = [outcome.first for outcome in outcomes if outcome.first is not None]
-    return {
+    figures: dict[str, float | None] = {
         "wait p50": fmean(outcome.wait(0.5) for outcome in outcomes),
         "wait p95": fmean(outcome.wait(0.95) for outcome in outcomes),
         "wait max": fmean(outcome.wait(1.0) for outcome in outcomes),
+        "p95 of all": fmean(outcome.wait_of_all(0.95) for outcome in outcomes),
         "rejected": fmean(outcome.rejected for outcome in outcomes),
         "replica-s": fmean(outcome.replica_seconds for outcome in outcomes),
         "reversals": fmean(outcome.reversals() for outcome in outcomes),
         "first": fmean(firsts) if firsts else None,
         "peak": fmean(outcome.peak for outcome in outcomes),
     }
+    return {name: None if value == float("inf") else value for name, value in figures.items()}
+
+
+def cell(column: str, value: float | None) -> str:
+    if value is None:
+        return "never"
+    return f"{value:,.0f}" if column in ("replica-s", "rejected") else f"{value:.1f}"
 
 
 def table(rows: dict[str, dict[str, float | None]]) -> str:
     lines = [["rule", *COLUMNS], ["---", *["---:"] * len(COLUMNS)]]
-    for name, figures in rows.items():
-        cells = ["–" if (x := figures[column]) is None else f"{x:,.0f}" if column == "replica-s" else f"{x:.1f}" for column in COLUMNS]
-        lines.append([name, *cells])
+    lines += [[name, *[cell(column, figures[column]) for column in COLUMNS]] for name, figures in rows.items()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -75,21 +76,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cold", action="store_true", help="the first replicas start at the beginning")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--cost", action="store_true")
+    parser.add_argument("--curve", action="store_true")
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     asked = arguments()
-    setting = Setting(
-        asked.start_up,
-        asked.cap,
-        asked.queue,
-        asked.least,
-        asked.most,
-        asked.initial,
-        not asked.cold,
-        asked.target or 0.7 * asked.cap,
-    )
+    if asked.check:
+        return autoscale_figures.check(asked.trace, asked.seeds)
+    if asked.cost:
+        return autoscale_figures.cost()
+    if asked.curve:
+        return autoscale_figures.curve(asked.trace, asked.seeds)
+    target = asked.target or 0.7 * asked.cap
+    warm = not asked.cold
+    setting = Setting(asked.start_up, asked.cap, asked.queue, asked.least, asked.most, asked.initial, warm, target)
     found: dict[str, list[Outcome]] = {}
     for seed in range(asked.seeds):
         if asked.trace:
@@ -104,11 +107,12 @@ def main() -> None:
                 kind=asked.service,
                 seed=seed,
             )
-        for outcome in replay(load, setting, seed):
-            found.setdefault(outcome.rule, []).append(outcome)
+        for rule in autoscale_rules.all_rules(setting):
+            found.setdefault(rule.name, []).append(autoscale_figures.run(load, setting, rule, seed))
     rows: dict[str, Any] = {name: row(outcomes) for name, outcomes in found.items()}
     print(json.dumps(rows, indent=2) if asked.json else table(rows))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """The rules that are compared: ours is the real decision; the peers' are written anew from what they publish.
 
-All aim at the same number of calls at once per replica (2.8 = 70 % of a cap of 4 unless told otherwise): what differs is
-the rule. They see calls in flight and calls that wait, as their own data paths count both. Readiness of a new replica
-is seen at once by all.
+All aim at the same number of calls at once per replica (2.8 = 70 % of a cap of 4 unless told otherwise): what differs
+is the rule. They see calls in flight and calls that wait, as their own data paths count both. All see at once that a
+new replica is ready.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Ours:
 
 
 class Knative:
-    """The Knative Pod Autoscaler: every 2 s, windows 60 s and 6 s, panic from 200 % of what is ready for 60 s, up at most
-    1000 times, down at most to half of what is ready; ``delay``: ``scale-down-delay``, 0 s by default."""
+    """The Knative Pod Autoscaler: every 2 s, windows 60 s and 6 s, panic from 200 % of what is ready for 60 s, up at
+    most 1000 times, down at most to half of what is ready; ``delay``: ``scale-down-delay``, 0 s by default."""
 
     def __init__(self, setting: Setting, *, delay: float = 0.0, name: str = "Knative") -> None:
         self.name, self.tick, self.target = name, 2.0, setting.target
@@ -129,9 +129,9 @@ class Knative:
 
 
 class Hpa:
-    """The Kubernetes HPA v2 on calls at once per replica: every 15 s, no change within 10 %, up by the larger of 100 % and
-    4 replicas in 15 s, down to the largest of 300 s. Its metric is the mean of the last 15 s; replicas that are not
-    ready yet count as idle ones."""
+    """The Kubernetes HPA v2 on calls at once per replica: every 15 s, no change within 10 %, up by the larger of 100 %
+    and 4 replicas in 15 s, down to the largest of 300 s. Its metric is the mean of the last 15 s; replicas that are
+    not ready yet count as idle ones."""
 
     def __init__(self, setting: Setting) -> None:
         self.name, self.tick, self.target, self.setting = "HPA", 15.0, setting.target, setting
@@ -149,8 +149,8 @@ class Hpa:
 
 
 class RayServe:
-    """Ray Serve's autoscaling_config: calls of the last 30 s, told every 10 s; up after 30 s in which each look asked for
-    more, down after 600 s in which each asked for fewer. (Its loop runs every 0.1 s; here every 0.5 s.)"""
+    """Ray Serve's autoscaling_config: calls of the last 30 s, told every 10 s; up after 30 s in which each look asked
+    for more, down after 600 s in which each asked for fewer. (Its loop runs every 0.1 s; here every 0.5 s.)"""
 
     def __init__(self, setting: Setting) -> None:
         self.name, self.tick, self.target, self.setting = "Ray Serve", 0.5, setting.target, setting
@@ -173,6 +173,16 @@ class RayServe:
             self.since = (0, view.now)
             return count
         return view.count
+
+
+class Oracle:
+    """No rule at all: ``count`` replicas from the first tick on. What no rule that starts cold can be better than."""
+
+    def __init__(self, setting: Setting, count: int, name: str = "all at once") -> None:
+        self.name, self.tick, self.count = name, 2.0, count
+
+    def decide(self, view: View) -> int:
+        return self.count
 
 
 def all_rules(setting: Setting) -> list[Rule]:

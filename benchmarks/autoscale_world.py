@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -73,20 +74,30 @@ class Outcome:
     first: float | None = None
 
     def wait(self, share: float) -> float:
-        ordered = sorted(self.waits)
-        return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+        """Seconds that this share of the answered calls waited at most."""
+        return at_most(sorted(self.waits), share)
+
+    def wait_of_all(self, share: float) -> float:
+        """The same of all calls; one that was rejected has waited for ever. Who rejects more waits no less."""
+        return at_most([*sorted(self.waits), *([math.inf] * self.rejected)], share)
 
     def reversals(self, since: float = 0.0) -> int:
         """Changes of direction, of the second change on; counted where the later one comes after ``since``."""
-        steps = [(b[0], b[1] > a[1]) for a, b in zip(self.counts, self.counts[1:], strict=False)]
-        return sum(now[1] != before[1] and now[0] >= since for before, now in zip(steps, steps[1:], strict=False))
+        steps = [(b[0], b[1] > a[1]) for a, b in itertools.pairwise(self.counts)]
+        return sum(now[1] != before[1] and now[0] >= since for before, now in itertools.pairwise(steps))
 
     @property
     def peak(self) -> int:
         return max(count for _, count in self.counts)
 
 
+def at_most(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered), math.ceil(share * len(ordered))) - 1] if ordered else 0.0
+
+
 class World:
+    """``offset``: when the rule's first tick comes."""
+
     def __init__(self, load: Load, setting: Setting, rule: Rule, offset: float) -> None:
         self.load, self.setting, self.rule = load, setting, rule
         self.view = View(count=setting.initial, start_seconds=setting.start_up if setting.warm else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 from jupyter_model_service.core.scaling.decide import Memory, decide
@@ -114,5 +115,5 @@ class Loop:
 
 def reversals(counts: list[int]) -> int:
     """How often the direction changes."""
-    steps = [after - before for before, after in zip(counts, counts[1:], strict=False) if after != before]
-    return sum((before > 0) != (after > 0) for before, after in zip(steps, steps[1:], strict=False))
+    steps = [after - before for before, after in itertools.pairwise(counts) if after != before]
+    return sum((before > 0) != (after > 0) for before, after in itertools.pairwise(steps))

@@ -296,3 +296,62 @@ def test_each_decision_says_why_also_when_nothing_happens() -> None:
     assert decision.measured["calls_per_second"] == pytest.approx(2.0, rel=0.1)
     assert decision.bounds == Bounds(1, 20)
     assert Loop(RULES_ONLY).tick().reason == "stays at 1: there is neither a target nor a rule"
+
+
+# --- what holds the count, each alone ---
+
+
+def test_half_are_taken_away_at_a_time() -> None:
+    policy = Autoscaling(min=1, max=20, target_concurrency=2.8, down_delay=0.0)
+    loop = Loop(policy, count=9, start_up=2.0).run(80)
+    falling = list(dict.fromkeys(loop.counts))
+    assert falling == [9, 5, 3, 2, 1]
+
+
+def test_a_service_that_is_never_at_zero_is_never_idle() -> None:
+    """It falls by what its calls want, after the delay, and not by halves as soon as none came for so long."""
+    policy = Autoscaling(min=1, max=20, target_concurrency=2.8, idle_after=60.0)
+    assert Loop(policy, count=8).run(200).count == 8
+
+
+def test_replicas_that_died_in_a_panic_are_kept_wanted() -> None:
+    """One of 8 is left: it is far from enough, and what the calls ask for now is still fewer than 8."""
+    memory, current = Memory.fresh(0.0, 8), 8
+    policy = Autoscaling(min=1, max=20, target_concurrency=2.8, down_delay=0.0)
+    for tick in range(1, 60):
+        at, calls = tick * 2.0, int(tick * 18)
+        seen = sample(at, ready=1, in_flight=9, arrived=calls, finished=calls, busy_seconds=calls * 1.0)
+        seen = replace(seen, in_flight_seconds=at * 9.0)
+        decision, memory = decide(policy, 2.8, seen, memory, at, current=current, bounds=Bounds(1, 20), limit=Limit(20))
+        assert decision.count == 8
+    assert "panic wants 4" in decision.reason
+
+
+def test_a_rule_takes_nothing_away_by_figures_that_are_old() -> None:
+    policy = replace(RULES_ONLY, rules=(replace(GPU, above=None, below=20.0),))
+    memory = Memory.fresh(0.0, 3)
+
+    def at(moment: float, now: float) -> Decision:
+        nonlocal memory
+        seen = sample(moment, measures={"gpu_util": 50.0 if moment < 70.0 else 0.0})
+        decision, memory = decide(policy, 2.8, seen, memory, now, current=3, bounds=Bounds(1, 9), limit=Limit(9))
+        return decision
+
+    for tick in range(45):
+        at(tick * 2.0, tick * 2.0 if tick < 35 else tick * 2.0 + 11.0)
+    assert at(90.0, 101.0).count == 3
+    assert at(92.0, 92.0).count == 2
+
+
+def test_before_any_answer_the_work_that_went_into_calls_says_how_long_they_take_at_least() -> None:
+    """4 calls have been worked on for 12 s without an answer: with 4 new ones each second, 2 replicas are not enough."""
+    memory, count = Memory.fresh(0.0, 1), 1
+    for tick in range(1, 7):
+        at = tick * 2.0
+        seen = sample(at, in_flight=4, queued=tick * 8 - 4, arrived=tick * 8, in_flight_seconds=at * 4.0)
+        decision, memory = decide(
+            Autoscaling(1, 40), 2.8, seen, memory, at, current=count, bounds=Bounds(1, 40), limit=Limit(40)
+        )
+        count = decision.count
+    assert decision.measured["service_time"] == pytest.approx(40.0 / 2.28, rel=0.01)
+    assert count >= 15
