@@ -8,6 +8,7 @@ from typing import Any
 
 from ..adapters.sealing import Sealer
 from ..core.policy import Policy
+from .departures import Departures
 from .docker_calls import DockerCalls
 from .gpus import GpuPool
 from .snapshots import Snapshots
@@ -51,3 +52,7 @@ class HubParts:
     @cached_property
     def sweep(self) -> Sweep:
         return Sweep(self.docker, self.snapshots, self._settings.hub)
+
+    @cached_property
+    def departures(self) -> Departures:
+        return Departures(self.docker, self.gpus, self.snapshots, self.sweep, self._settings.hub)

@@ -57,6 +57,10 @@ if TYPE_CHECKING:
         async def start(self) -> Any: ...
         async def stop(self, now: bool = False) -> None: ...
         async def poll(self) -> Any: ...
+        @property
+        def active(self) -> bool: ...
+        @property
+        def pending(self) -> Any: ...
         def add_poll_callback(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None: ...
         def progress(self) -> AsyncIterator[dict[str, Any]]: ...
         def get_state(self) -> dict[str, Any]: ...
@@ -93,6 +97,8 @@ class ModelServiceMixin(_Site):
             options = self._opened()
         except Refused as refusal:
             return self._refuse(str(refusal))
+        if self._ends_with_its_user():
+            return self._refuse(f"The user {self.user.name} is being deleted.")
         life = Life(do=options.do)
         if isinstance(options, ReplicaOptions):
             life.replica, life.service = options.replica, options.service
@@ -214,12 +220,20 @@ class ModelServiceMixin(_Site):
 
     async def delete_forever(self) -> None:
         """The Hub stops nothing of which it has no server; a container may be there all the same. Of a user's default
-        server this is the end of the user, whose snapshots the next user of that name must not have."""
-        await self._swept()
+        server this is the end of the user."""
         if not self.name:
-            with contextlib.suppress(*ENGINE_ERRORS):  # the sweep comes back to it
-                await self._parts().snapshots.collect(self.user.name, ())
+            self._parts().departures.begin(self.user)
+        elif not self._ends_with_its_user():
+            await self._swept()
         await maybe_future(super().delete_forever())
+
+    @property
+    def active(self) -> bool:
+        return bool(super().active) and not (self._ends_with_its_user() and not self.pending)
+
+    def _ends_with_its_user(self) -> bool:
+        parts = self.model_service_parts
+        return parts is not None and self.name.startswith(SERVER_PREFIX) and parts.departures.under_way(self.user.name)
 
     async def _clean_up(self, seconds: int | None = None) -> None:
         """Nothing of the replica is left, and its GPUs are free."""

@@ -144,8 +144,7 @@ def test_a_deleted_user_loses_her_services_and_the_next_of_that_name_inherits_no
     next_gateway()
     book = site.folder / "model-service" / "owners.json"
     eventually(lambda: book.exists() and "alice" in book.read_text(), "alice is noted")
-    # The Hub deletes nobody who has a named server running.
-    site.notebook("alice").cli("stop", "parrot")
+    assert replica_containers(site)
     site.stop_server("alice")
     assert site.api("DELETE", "/users/alice").status_code == 204
     assert site.api("POST", "/users/alice").status_code == 201

@@ -452,6 +452,52 @@ def test_a_user_may_stop_her_replica(hub: Deployment, gateway: Gateway) -> None:
     eventually(lambda: not replicas(hub), "its container gone", 30)
 
 
+@pytest.fixture
+def erin(hub: Deployment, gateway: Gateway) -> Iterator[list[ReplicaOptions]]:
+    """A user with two replicas that run."""
+    assert hub.api("POST", "/users/erin").status_code == 201
+    hers = [gateway.options("erin") for _ in range(2)]
+    for options in hers:
+        assert gateway.start(options)["error"] is None
+    yield hers
+    for name in hub.servers("erin") if hub.api("GET", "/users/erin").status_code == 200 else ():
+        hub.stop_server("erin", name, remove=bool(name))
+    hub.api("DELETE", "/users/erin")
+
+
+@both_lines
+def test_a_user_is_deleted_with_her_running_replicas(hub: Deployment, erin: list[ReplicaOptions]) -> None:
+    """The Hub refuses that for any other server. The next of that name has none of them."""
+    before = len(hub.log.read_text())
+    answer = hub.api("DELETE", "/users/erin")
+    assert answer.status_code == 204, answer.text
+    assert hub.api("POST", "/users/erin").status_code == 201
+    eventually(lambda: not replicas(hub), "their containers are gone", 20)
+    assert [name for name in hub.servers("erin") if name] == []
+    time.sleep(7)  # longer than between two polls of a server
+    assert "Traceback" not in hub.log.read_text()[before:]
+
+
+@both_lines
+def test_a_deletion_that_the_hub_gives_up_leaves_the_replicas_as_they_are(
+    hub: Deployment, gateway: Gateway, erin: list[ReplicaOptions]
+) -> None:
+    """A server of her own runs, too: that is the Hub's own rule."""
+    assert hub.start_server("erin", "own").status_code in (201, 202)
+    eventually(lambda: hub.servers("erin")["own"]["ready"], "her own server")
+    there = {container.id for container in replicas(hub)}
+    assert hub.api("DELETE", "/users/erin").status_code == 500
+    time.sleep(3)  # longer than a deletion is followed
+    assert {container.id for container in replicas(hub)} == there
+    assert all(hub.servers("erin")[options.server]["ready"] for options in erin)
+    gateway.remove(erin[0])
+    assert len(replicas(hub)) == 1
+    assert hub.api("DELETE", "/users/erin").status_code == 500
+    hub.stop_server("erin", "own", remove=True)
+    assert hub.api("DELETE", "/users/erin").status_code == 204
+    eventually(lambda: not replicas(hub), "their containers are gone", 20)
+
+
 @both_lines
 def test_an_interrupted_start_leaves_nothing(
     hub: Deployment, gateway: Gateway, odd_images: Callable[[str, str], str]

@@ -100,16 +100,16 @@ def test_what_an_administrator_stops_on_the_hubs_page_is_replaced_and_the_event_
 def test_nothing_of_a_deleted_user_is_left_and_the_next_of_that_name_inherits_nothing(
     site: Deployment, stage: Stage
 ) -> None:
-    """Her service was stopped, its files are kept; services, replicas and snapshots go with her."""
-    stage.client.stop(stage.key)
-    eventually(lambda: not stage.containers(), "no replica")
-    left = [name for name in traces(site) if name.startswith("ms-")]
-    assert left, "there are snapshots of hers"
-    eventually(lambda: not [n for n in site.servers("alice") if n.startswith("ms-")], "no server of hers")
-    site.stop_server("alice")
-    assert site.api("DELETE", "/users/alice").status_code == 204
+    """While her replicas run, and so does her notebook; services, replicas and snapshots go with her."""
+    stage.ready(2)
+    assert [name for name in traces(site) if name.startswith("ms-")], "there are snapshots of hers"
+    answer = site.api("DELETE", "/users/alice")
+    if answer.status_code == 400:  # her notebook takes longer than the Hub waits
+        eventually(lambda: not site.api("GET", "/users/alice").json()["servers"].get(""), "her notebook has stopped")
+        answer = site.api("DELETE", "/users/alice")
+    assert answer.status_code == 204, answer.text
     assert site.api("POST", "/users/alice").status_code == 201
-    eventually(lambda: not traces(site), "no snapshot of hers", 30)
+    eventually(lambda: not traces(site), "no replica and no snapshot of hers", 30)
 
     def services() -> Any:
         answer = site._http.get(
