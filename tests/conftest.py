@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,76 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.path.relative_to(here)
         item.add_marker(pytest.mark.xdist_group("hub" if file.parts[0] == "hub" else str(file)))
+
+
+NVML = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+typedef struct { unsigned gpu, memory; } use_t;
+typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { char uuid[64]; unsigned use; unsigned long long used, total; } device_t;
+static device_t now[16];
+static int look(void) {
+    FILE *file = fopen(FIGURES, "r"); int n = 0;
+    if (!file) return 0;
+    while (n < 16 && fscanf(file, "%63s %u %llu %llu", now[n].uuid, &now[n].use, &now[n].used, &now[n].total) == 4) n++;
+    fclose(file); return n;
+}
+static device_t *of(void *device) { look(); return &now[(long)device - 1]; }
+int nvmlInit_v2(void) { if (getenv("FAKE_HANG")) sleep(600); if (getenv("FAKE_CRASH")) abort(); return getenv("FAKE_FAIL") ? 9 : 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = look(); return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **device) { if ((int)i >= look()) return 2; *device = (void *)(long)(i + 1); return 0; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+    for (int i = 0, n = look(); i < n; i++) if (!strcmp(now[i].uuid, uuid)) { *device = (void *)(long)(i + 1); return 0; }
+    return 2;
+}
+int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { use->gpu = of(device)->use; use->memory = 0; return 0; }
+int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) { device_t *d = of(device); m->total = d->total; m->used = d->used; m->free = d->total - d->used; return 0; }
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { strncpy(uuid, of(device)->uuid, size); return 0; }
+"""
+
+
+class FakeNvml:
+    """A stand-in for NVIDIA's management library, whose devices and figures a test changes while it is in use.
+
+    ``environment`` makes gateways and runners load it. Their variable ``FAKE_HANG``, ``FAKE_CRASH`` or ``FAKE_FAIL`` makes
+    it hang, crash or fail at its first call.
+    """
+
+    def __init__(self, folder: Path, compiler: str) -> None:
+        folder.mkdir()
+        self._devices: dict[str, tuple[int, int, int]] = {}
+        self.figures = folder / "figures"  # a line for each device: UUID, percent, bytes used, bytes in all
+        self.library = str(folder / "libnvidia-ml.so.1")
+        (folder / "nvml.c").write_text(NVML)
+        command = [
+            compiler,
+            "-shared",
+            "-fPIC",
+            f'-DFIGURES="{self.figures}"',
+            "-o",
+            self.library,
+            str(folder / "nvml.c"),
+        ]
+        subprocess.run(command, check=True, timeout=60)
+        self.environment = {"MODEL_SERVICE_NVML": self.library, "LD_LIBRARY_PATH": str(folder)}
+        self.figures.touch()
+
+    def show(self, uuid: str, utilization: int, used: int = 1 << 30, total: int = 8 << 30) -> None:
+        """From now on; a device that was not there comes last."""
+        self._devices[uuid] = (utilization, used, total)
+        lines = (" ".join(map(str, (uuid, *figures))) + "\n" for uuid, figures in self._devices.items())
+        new = self.figures.with_suffix(".new")
+        new.write_text("".join(lines))
+        new.replace(self.figures)
+
+
+@pytest.fixture
+def fake_nvml(tmp_path: Path) -> FakeNvml:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler for a stand-in of NVML")
+    return FakeNvml(tmp_path / "nvml", compiler)

@@ -80,6 +80,7 @@ class HubLauncher:
         self._where: dict[str, str] = {}  # replica → the Hub's name of its user
         self._starting: set[str] = set()
         self._controls: dict[str, Address] = {}  # of those that lived at the last look
+        self._gpus: dict[str, tuple[str, ...]] = {}  # and which GPUs they hold
         self._ended: dict[str, str] = {}  # replica → why it ended, of those that are still there
         self._swept_at: float | None = None
 
@@ -127,6 +128,7 @@ class HubLauncher:
         finally:
             self._starting.discard(request.replica)
         self._controls[request.replica] = placement.control
+        self._gpus[request.replica] = _gpus_in(placement)
         return placement
 
     async def find(self) -> Sequence[Seen]:
@@ -151,7 +153,9 @@ class HubLauncher:
         starting = {replica: user for replica, user in self._where.items() if replica in self._starting}
         self._where = {**starting, **there}
         self._ended = {one.replica: one.reason for one in seen if one.reason}
-        self._controls = {one.replica: one.placement.control for one in seen if one.placement is not None}
+        placed = {one.replica: one.placement for one in seen if one.placement is not None}
+        self._controls = {replica: placement.control for replica, placement in placed.items()}
+        self._gpus = {replica: _gpus_in(placement) for replica, placement in placed.items()}
         return seen
 
     async def stop(self, replica: str, placement: Placement | None) -> None:
@@ -163,7 +167,12 @@ class HubLauncher:
             await self._servers.end(user, server_name(replica), settle=placement is None)
         self._where.pop(replica, None)
         self._controls.pop(replica, None)
+        self._gpus.pop(replica, None)
         self._ended.pop(replica, None)
+
+    def gpus_of(self, replica: str) -> Sequence[str]:
+        """Those that it was given, of one that was there at the last look."""
+        return self._gpus.get(replica, ())
 
     async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
         return ()  # it has a network of its own with the gateway
@@ -291,6 +300,10 @@ def _placement(user: str, server: str, state: ServerState) -> Placement:
         raise LaunchError(f"The Hub does not tell the address of the server {server}.", stage="hub")
     handle = {"user": user, "server": server, "container": state.container, "gpus": list(state.gpus)}
     return Placement(handle, state.control, state.address)
+
+
+def _gpus_in(placement: Placement) -> tuple[str, ...]:
+    return tuple(str(each) for each in placement.handle.get("gpus") or ())
 
 
 def _storage(revision: Revision) -> ReplicaStorage | None:

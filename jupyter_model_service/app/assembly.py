@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ..adapters.lease import TcpLeases
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..front.settings import FrontSettings
-from ..ports import Clock, Definitions, Identity, Launcher, Storage, Store
+from ..ports import Clock, Definitions, Identity, Launcher, Leases, Storage, Store
 
 __all__ = ["Assemble", "Assembly", "Site"]
 
@@ -50,6 +51,7 @@ class Assembly:
     attach: Callable[[int, float, bool], None]
     attached: Callable[[], int]
     kept: Callable[[], bool]
+    leases: Leases = field(default_factory=TcpLeases)
     prefix: str = "/"
     front: FrontSettings = field(default_factory=FrontSettings)
     shared: bool = False

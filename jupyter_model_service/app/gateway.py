@@ -16,7 +16,6 @@ from tornado.httpserver import HTTPServer
 from .._version import __version__
 from ..adapters.clock import SystemClock
 from ..adapters.history_file import HistoryFile
-from ..adapters.lease import TcpLeases
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
 from ..adapters.prometheus_query import PrometheusQueries
@@ -140,7 +139,7 @@ class Gateway:
         engine = Engine(
             store=store,
             launcher=parts.launcher,
-            leases=TcpLeases(),
+            leases=parts.leases,
             probe=HttpProbe(),
             definitions=parts.definitions,
             clock=self._clock,

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from ..adapters.definition_file import GivenDefinitions
+from ..adapters.host_gpus import HostGpus, LeasesWithHostGpus
 from ..adapters.hub_api import HubApi
 from ..adapters.hub_identity import HubIdentity
 from ..adapters.hub_servers import HubServers
@@ -19,6 +20,7 @@ from ..adapters.hub_storage import HubStorage
 from ..adapters.hub_tokens import HubTokens
 from ..adapters.hub_users import HubUsers
 from ..adapters.launch_hub import HubLauncher
+from ..adapters.lease import TcpLeases
 from ..adapters.sealing import Sealer, SealError, read_key
 from ..config import GatewaySettings, HubService
 from ..engine.engine import Engine
@@ -55,6 +57,8 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         identity = HubIdentity(api, site.clock, endpoints=tokens, system_user=hub.token_user, members=users.members)
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
         launcher = HubLauncher(api, servers, users, hub.policy, site.clock)
+        gpus = HostGpus(site.clock)
+        site.undo.push_async_callback(ended, "figures of GPUs", gpus.stop, 5.0)
         beside = _Beside(users, issuer, launcher, tokens)
         return Assembly(
             mode="hub",
@@ -63,6 +67,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             base=hub.base,
             prefix=hub.prefix,
             launcher=launcher,
+            leases=LeasesWithHostGpus(TcpLeases(), gpus, launcher.gpus_of),
             storage=HubStorage(servers, users, hub.policy, files.path / "volumes.json"),
             definitions=GivenDefinitions(),
             tokens=tokens,

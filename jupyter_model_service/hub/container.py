@@ -27,6 +27,7 @@ UP_SECONDS = 30.0  # for the runner to listen: an image's own start script may l
 SPEC_BYTES = 100 * 1024  # longer specifications are compressed; the kernel takes 128 KiB in one variable
 SPEC_MOST = 127 * 1024
 STOP_SECONDS = 10  # between SIGTERM and SIGKILL
+DRIVER = "NVIDIA_DRIVER_CAPABILITIES"
 GONE = (404, 409)  # there is no such container, or it is being removed already
 
 # What a site says about containers on its engine, and that gives a replica nothing of anybody.
@@ -46,6 +47,7 @@ class ReplicaContainer:
     image: str
     options: ReplicaOptions = field(repr=False)
     gpus: Sequence[str] = ()
+    driver: str | None = None  # parts of NVIDIA's driver, where the image's own choice will not do
     cpus: float | None = None
     memory: int | None = None
     run_as: str | None = None
@@ -76,8 +78,13 @@ class ReplicaContainer:
                 f"{in_bytes(SPEC_MOST)} at most): put large texts into files of the model folder.",
                 stage="container",
             )
-        # An engine whose default runtime is NVIDIA's gives every GPU to an image that names none.
-        return {"MODEL_SERVICE_SPEC": text, **({} if self.gpus else {"NVIDIA_VISIBLE_DEVICES": "void"})}
+        variables = {"MODEL_SERVICE_SPEC": text}
+        if not self.gpus:
+            # An engine whose default runtime is NVIDIA's gives every GPU to an image that names none.
+            variables["NVIDIA_VISIBLE_DEVICES"] = "void"
+        elif self.driver is not None:
+            variables[DRIVER] = self.driver
+        return variables
 
     def mounts(self) -> list[dict[str, Any]]:
         """Named volumes only. ``NoCopy``: nothing of the image is written into an empty volume."""
@@ -290,6 +297,19 @@ async def need_image(docker: DockerCalls, image: str, *, pull: bool) -> None:
     elif refused != 404:
         raise LaunchError(f"The Docker engine does not say whether it has the image {image}.", stage="engine")
     raise LaunchError(f"There is no image {image} on the Docker engine{why or '.'}", stage="image")
+
+
+async def driver_for(docker: DockerCalls, image: str) -> str | None:
+    """What ``NVIDIA_DRIVER_CAPABILITIES`` has to be for the runner to see how busy the GPUs are; ``None`` where that is
+    so already. The library that tells it is of the part ``utility``: NVIDIA's runtime puts it in unless the image names
+    other parts. A device request that named it would not add it, but leave out all the others."""
+    config = (await docker("inspect_image", image)).get("Config") or {}
+    for variable in config.get("Env") or ():
+        name, _, value = str(variable).partition("=")
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if name == DRIVER and parts and not {"all", "utility"}.intersection(parts):
+            return ",".join([*parts, "utility"])
+    return None
 
 
 async def need_volumes(docker: DockerCalls, names: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ class Work:
                 image=image,
                 options=options,
                 gpus=gpus,
+                driver=await container.driver_for(docker, image) if gpus else None,
                 cpus=cpus,
                 memory=memory,
                 run_as=notebook.run_as if notebook.image == image else None,

@@ -103,7 +103,7 @@ class Engine:
             address=[container.host, options.port],
             container=container.id,
             image=options.image or "notebook",
-            gpus=[],
+            gpus=[f"GPU-{options.replica}-{number}" for number in range(options.gpus)],
         )
         if self.script.crashes:
             await self.kill(container.id)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,12 +99,35 @@ def test_all_of_a_revision_is_sealed_and_only_a_summary_can_be_read(hub: FakeHub
         assert sent.spec["command"] == [*SERVE[:-1], "8000"]
         assert sent.spec["environment"]["KEY"] == "a secret value"
         assert placement.handle == {
-            "user": "ann", "server": f"ms-{A}", "container": container_of(hub, A), "gpus": [],
+            "user": "ann", "server": f"ms-{A}", "container": container_of(hub, A),
+            "gpus": [f"GPU-{A}-0", f"GPU-{A}-1"],
         }  # fmt: skip
         assert placement.address == (placement.control[0], 8000)
         await parts.launcher.stop(A, placement)
 
     play(body)
+
+
+def test_which_gpus_a_replica_holds_is_known_from_its_start_and_after_a_restart(hub: FakeHub, play: Play) -> None:
+    two = replace(REVISION, resources=Resources(gpus=2))
+
+    async def body(parts: HubParts) -> None:
+        placement = await parts.launcher.start(ask(revision=two))
+        await parts.launcher.start(ask(B))
+        assert parts.launcher.gpus_of(A) == (f"GPU-{A}-0", f"GPU-{A}-1")
+        assert list(parts.launcher.gpus_of(B)) == list(parts.launcher.gpus_of("chat-00000c")) == []
+
+        async def restarted(fresh: HubParts) -> None:
+            assert list(fresh.launcher.gpus_of(A)) == []
+            await fresh.launcher.find()
+            assert fresh.launcher.gpus_of(A) == (f"GPU-{A}-0", f"GPU-{A}-1")
+
+        await restarted(hub_parts(hub, Path(parts_folder)))
+        await parts.launcher.stop(A, placement)
+        assert list(parts.launcher.gpus_of(A)) == []
+
+    with tempfile.TemporaryDirectory() as parts_folder:
+        play(body)
 
 
 def test_a_volume_is_mounted_as_it_is(hub: FakeHub, play: Play) -> None:

@@ -4,6 +4,7 @@ here and not started, which takes NVIDIA's runtime."""
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import secrets
 import shutil
@@ -18,8 +19,10 @@ import docker
 import pytest
 
 from jupyter_model_service.core.gpu_pool import Gpu
+from jupyter_model_service.core.hub_options import ReplicaOptions
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.hub import gpus as gpus_module
+from jupyter_model_service.hub.container import ReplicaContainer, driver_for
 from jupyter_model_service.hub.context import LABEL
 from jupyter_model_service.hub.docker_calls import DockerCalls
 from jupyter_model_service.hub.gpus import GpuPool, read_inventory
@@ -199,6 +202,49 @@ def test_an_engine_that_does_not_answer_gives_no_gpu() -> None:
     pool = GpuPool(None, inventory=lambda: GPUS)
     with pytest.raises(LaunchError, match="The Docker engine does not say which GPUs are in use"):
         asyncio.run(pool.take(1, "r", DockerCalls(client), label="a/b"))
+
+
+# --- what a replica sees of them ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wanted"),
+    [
+        (None, None),  # NVIDIA's runtime puts in compute and utility
+        ("", None),
+        ("all", None),
+        ("compute,utility", None),
+        ("compute, utility,video", None),
+        ("compute", "compute,utility"),
+        ("graphics, compute", "graphics,compute,utility"),
+    ],
+)
+def test_a_replicas_runner_can_see_how_busy_its_gpus_are(
+    docker_engine: Any, base_image: str, chosen: str | None, wanted: str | None
+) -> None:
+    """An image that names its own parts of the driver gets the one for that in addition, and loses none."""
+    calls = DockerCalls(docker_engine.api)
+    tag = f"jms-test-driver:{secrets.token_hex(4)}"
+    line = "" if chosen is None else f"ENV NVIDIA_DRIVER_CAPABILITIES={chosen!r}\n"
+    docker_engine.images.build(fileobj=io.BytesIO(f"FROM {base_image}\n{line}".encode()), tag=tag)
+    try:
+        assert asyncio.run(driver_for(calls, tag)) == wanted
+    finally:
+        docker_engine.images.remove(tag, force=True)
+
+
+def test_the_device_request_names_no_part_of_the_driver() -> None:
+    """Docker would set the variable to just that part, and the replica could not compute."""
+    options = ReplicaOptions("a", "ms-c-0", "a", "c", "0", "c-0", "5e", 1, None, {"command": ["x"]}, 8000, gpus=1)
+    made = ReplicaContainer("n", "h", "net", "image", options, gpus=["GPU-1"], driver="compute,utility")
+    arguments = made.create_arguments(docker.APIClient(base_url="http://127.0.0.1:1", version="1.41"))
+    (request,) = arguments["host_config"]["DeviceRequests"]
+    assert (request["DeviceIDs"], request["Capabilities"]) == (["GPU-1"], [["gpu"]])
+    assert arguments["environment"]["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+    assert "NVIDIA_VISIBLE_DEVICES" not in arguments["environment"]
+    without = ReplicaContainer("n", "h", "net", "image", options, driver="compute,utility").environment()
+    assert "NVIDIA_DRIVER_CAPABILITIES" not in without
+    assert without["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
 # --- NVML --------------------------------------------------------------------------------------------

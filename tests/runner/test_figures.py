@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-NVML = r"""
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-typedef struct { unsigned gpu, memory; } use_t;
-typedef struct { unsigned long long total, free, used; } memory_t;
-int nvmlInit_v2(void) { if (getenv("FAKE_HANG")) sleep(600); if (getenv("FAKE_CRASH")) abort(); return getenv("FAKE_FAIL") ? 9 : 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **device) { if (i > 1) return 2; *device = (void *)(long)(i + 1); return 0; }
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
-    if (strcmp(uuid, "GPU-one")) return 2;
-    *device = (void *)2L; return 0;
-}
-int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { use->gpu = 10 * (long)device; use->memory = 5; return 0; }
-int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) { m->total = 150ULL << 30; m->used = (long)device << 33; m->free = m->total - m->used; return 0; }
-int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { strncpy(uuid, (long)device == 1 ? "GPU-zero" : "GPU-one", size); return 0; }
-"""
 ZERO = {"uuid": "GPU-zero", "utilization": 10.0, "memory_used": 1 << 33, "memory_total": 150 << 30}
 ONE = {"uuid": "GPU-one", "utilization": 20.0, "memory_used": 2 << 33, "memory_total": 150 << 30}
 
 
-@pytest.fixture(scope="module")
-def nvml(tmp_path_factory) -> str:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler for a stand-in of NVML")
-    folder = tmp_path_factory.mktemp("nvml")
-    (folder / "nvml.c").write_text(NVML)
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "nvml.c"], check=True, timeout=60)
-    return str(library)
+@pytest.fixture
+def nvml(fake_nvml) -> str:
+    fake_nvml.show("GPU-zero", 10, used=1 << 33, total=150 << 30)
+    fake_nvml.show("GPU-one", 20, used=2 << 33, total=150 << 30)
+    return fake_nvml.library
 
 
 @pytest.mark.parametrize(
@@ -65,6 +41,13 @@ def test_gpu_figures_of_the_visible_devices(start_runner, nvml, visible, expecte
         unset=["CUDA_VISIBLE_DEVICES"],
     )
     assert runner.lease().until("beat", lambda m: m["gpus"] is not None)["gpus"] == expected
+
+
+def test_gpu_figures_follow_the_device(start_runner, nvml, fake_nvml):
+    lease = start_runner(["sleep", "60"], environ={"MODEL_SERVICE_NVML": nvml}, unset=["CUDA_VISIBLE_DEVICES"]).lease()
+    assert lease.until("beat", lambda m: m["gpus"] is not None)["gpus"][0]["utilization"] == 10.0
+    fake_nvml.show("GPU-zero", 95)
+    lease.until("beat", lambda m: m["gpus"][0]["utilization"] == 95.0)
 
 
 @pytest.mark.parametrize("fault", ["FAKE_HANG", "FAKE_CRASH", "FAKE_FAIL", "no library"])
