@@ -119,9 +119,14 @@ def _visible(gpus: Sequence[str]) -> Mapping[str, str]:
 
 
 def inheritable(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a model server may inherit: not the tokens of the Jupyter server or of the Hub that we run in."""
+    """What a model server may inherit: not the tokens of the Jupyter server or of the Hub that we run in. Where NVML is
+    (on WSL, say, outside of the system's folders) is for the runner."""
     secret = ("JUPYTERHUB_", "JPY_", "MODEL_SERVICE_")
-    return {k: v for k, v in environment.items() if not k.startswith(secret) and k != "JUPYTER_TOKEN"}
+    return {
+        k: v
+        for k, v in environment.items()
+        if k == "MODEL_SERVICE_NVML" or (not k.startswith(secret) and k != "JUPYTER_TOKEN")
+    }
 
 
 def free_port(taken: set[int]) -> int:

@@ -40,6 +40,7 @@ def test_the_model_is_served_at_its_address_on_loopback_only(bench: Bench) -> No
 def test_the_model_gets_its_environment_and_none_of_our_secrets(bench: Bench) -> None:
     secrets = ("JUPYTERHUB_API_TOKEN", "JUPYTERHUB_USER", "JPY_API_TOKEN", "JUPYTER_TOKEN", "JPY_PARENT_PID")
     ours = {**os.environ, **dict.fromkeys(secrets, "s3cret"), "MODEL_SERVICE_X": "s3cret", "KEPT": "yes"}
+    ours["MODEL_SERVICE_NVML"] = "/no/library.so"  # where it is, is for the runner
     launcher = bench.launcher(environment=ours)
     request = bench.request(environment=(("OWN", "a=b"), ("CACHE", "/models/cache")))
     placement = asyncio.run(launcher.start(request))
@@ -52,6 +53,7 @@ def test_the_model_gets_its_environment_and_none_of_our_secrets(bench: Bench) ->
     assert values["PORT"] == values["MODEL_SERVICE_PORT"] == str(placement.address[1])
     assert values["BACKEND_MODEL_PATH"] == str(bench.folder)
     assert values["MODEL_SERVICE_REPLICA"] == "chat-a"
+    assert values["MODEL_SERVICE_NVML"] == "/no/library.so"
     bench.stop()
 
 
