@@ -355,3 +355,16 @@ def test_before_any_answer_the_work_that_went_into_calls_says_how_long_they_take
         count = decision.count
     assert decision.measured["service_time"] == pytest.approx(40.0 / 2.28, rel=0.01)
     assert count >= 15
+
+
+def test_what_starts_already_makes_no_panic() -> None:
+    """8 calls at once are far too many for the one that is ready, and few for six."""
+    memory = Memory.fresh(0.0, 6)
+    for tick in range(1, 5):
+        at, calls = tick * 2.0, tick * 16
+        seen = sample(at, starting=5, in_flight=8, arrived=calls, finished=calls, busy_seconds=calls * 1.0)
+        seen = replace(seen, in_flight_seconds=at * 8.0)
+        decision, memory = decide(
+            Autoscaling(1, 20), 2.8, seen, memory, at, current=6, bounds=Bounds(1, 20), limit=Limit(20)
+        )
+    assert "target" in wishes(decision)
