@@ -30,6 +30,7 @@ from .controller import Controller
 from .history import Histories
 from .journal import Journal
 from .routes import update_endpoint
+from .sampling import Look
 from .state import Decided, Parts, Replica, Scaled, Service
 from .tasks import Tasks
 from .turns import Turns
@@ -107,9 +108,10 @@ class Scaling:
 
     def _tick(self, service: Service) -> None:
         now = self._clock.monotonic()
+        seen = sampling.look(service, now)
         sampling.mark(service, now)
-        self._histories.of(service.id).add(self._clock.now(), sampling.point(service, now))
-        self.consider(service)
+        self._histories.of(service.id).add(self._clock.now(), sampling.point(service, seen))
+        self.consider(service, seen)
 
     def _safely(self, service: Service, look: Callable[[Service], None]) -> None:
         if service.deleting:
@@ -172,7 +174,7 @@ class Scaling:
             self._controller.touch(service)
         return scaled.bounds
 
-    def consider(self, service: Service, *, called: bool = False) -> None:
+    def consider(self, service: Service, seen: Look | None = None, *, called: bool = False) -> None:
         """Decide about it now, if there is anything to decide. ``called``: a call waits for its first replica."""
         record, scaled = service.record, service.scaled
         policy = record.autoscaling
@@ -182,11 +184,11 @@ class Scaling:
         if not record.running or record.error is not None:
             scaled.memory = None  # when it runs again, nothing is known of its calls
             return
-        now = self._clock.monotonic()
-        sample = sampling.take(service, now, self._queries)
+        seen = seen or sampling.look(service, self._clock.monotonic())
+        sample = sampling.take(service, seen, self._queries)
         if called:
             sample = replace(sample, queued=max(1, sample.queued))
-        decision = self._decide(service, policy, bounds, sample, now)
+        decision = self._decide(service, policy, bounds, sample, seen.at)
         self._keep(service, decision)
         if decision.changed:
             self._apply(service, decision)
@@ -267,10 +269,10 @@ class Scaling:
     def _keep(self, service: Service, decision: Decision) -> None:
         """The last one of a row that differs in its figures only stands for the row."""
         decisions, at = service.scaled.decisions, self._clock.now()
-        since = at
-        if decisions and not decision.changed and _gist(decisions[-1].decision) == _gist(decision):
+        since, gist = at, _gist(decision)
+        if decisions and not decision.changed and decisions[-1].gist == gist:
             since = decisions.pop().since
-        decisions.append(Decided(decision, at, since))
+        decisions.append(Decided(decision, at, since, gist))
 
     def _apply(self, service: Service, decision: Decision) -> None:
         service.scaled.idle_since = decision.at if decision.count == 0 else None

@@ -150,6 +150,7 @@ class Decided:
     decision: Decision
     at: float
     since: float
+    gist: object  # what it comes to, without its figures
 
 
 @dataclass(eq=False)
