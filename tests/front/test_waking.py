@@ -13,7 +13,7 @@ from jupyter_model_service.front.server import FrontSettings
 
 from .site import Answer, site, until
 from .sleeper import Sleeper
-from .upstreams import Replica
+from .upstreams import Replica, Seen
 
 Run = Callable[[Any], Any]
 
@@ -171,6 +171,31 @@ def test_a_service_that_nothing_can_wake_says_why(run: Run) -> None:
     run(body())
 
 
+async def drops_late(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    await replica.release.wait()
+    return False
+
+
+def test_a_call_that_lost_its_replica_wakes_a_service_that_fell_asleep_meanwhile(run: Run) -> None:
+    """The replica was leaving when it died; the call is sent again, to the one that it has had started."""
+
+    async def body() -> None:
+        async with site(Replica("a", {"/x": drops_late}), Replica("b"), settings=NEVER) as here:
+            sleeper = Sleeper(here)
+            sleeper.ready()
+            wire = await here.send(here.request("/x"))
+            await until(lambda: here.replicas[0].seen)
+            here.backends[0].serving = False
+            here.replicas[0].release.set()
+            await sleeper.waiting(1)
+            assert sleeper.called == 1
+            sleeper.ready()
+            assert (await wire.answer()).json()["replica"] == "b"
+            assert here.endpoint.traffic.arrived == here.endpoint.traffic.finished == 1
+
+    run(body())
+
+
 def test_a_caller_who_leaves_takes_nothing_with_it(run: Run) -> None:
     """The start goes on: the next caller finds the replica."""
 
@@ -190,26 +215,44 @@ def test_a_caller_who_leaves_takes_nothing_with_it(run: Run) -> None:
     run(body())
 
 
-def test_prefer_wait_shortens_the_wait(run: Run) -> None:
-    """0 wakes and answers at once; the answer says that the wish was kept to, also where the wait was worth it."""
+def test_prefer_wait_0_wakes_and_is_answered_at_once(run: Run) -> None:
+    """Without a tick; so is who would have to wait for a busy replica."""
 
     async def body() -> None:
-        async with site(Replica()) as here:
+        async with site(Replica(), serving=Serving(concurrency=1), settings=NEVER) as here:
             sleeper = Sleeper(here, start_seconds=20.0)
             got = await here.call("/x", "Prefer: respond-async, wait=0")
             assert refused(got) == (503, "queue_timeout", "20")
             assert got.one("Preference-Applied") == "wait=0"
             assert (sleeper.called, here.endpoint.waiting) == (1, 0)
+            sleeper.ready()
+            got = await here.call("/z", "Prefer: wait=0")  # no wait, so no wish to keep to
+            assert (got.status, got.one("Preference-Applied")) == (200, None)
+            wire = await here.send(here.request("/hang"))
+            await until(lambda: here.endpoint.in_flight == 1)
+            assert refused(await here.call("/x", "Prefer: wait=0")) == (503, "queue_timeout", "1")
+            here.replicas[0].release.set()
+            assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+def test_prefer_wait_shortens_the_wait(run: Run) -> None:
+    """The answer says that the wish was kept to, also where the wait was worth it. It makes no wait longer."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            sleeper = Sleeper(here)
             got = await here.call("/x", "Prefer: wait=1")
             assert (got.code, got.one("Preference-Applied")) == ("queue_timeout", "wait=1")
             wire = await here.send(here.request("/y", "Prefer: wait=60"))
             await sleeper.waiting(1)
+            here.endpoint.cold_hold = 0.1
+            assert (await here.call("/x", "Prefer: wait=60")).code == "queue_timeout"
             sleeper.ready()
             got = await wire.answer()
             assert (got.status, got.one("Preference-Applied")) == (200, "wait=60")
             assert dict(got.json()["headers"])["Prefer"] == "wait=60"
-            got = await here.call("/z", "Prefer: wait=0")  # no wait, so no wish to keep to
-            assert (got.status, got.one("Preference-Applied")) == (200, None)
 
     run(body())
 
