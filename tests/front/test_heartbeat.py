@@ -51,6 +51,15 @@ async def dies_in_events(replica: Replica, seen: Seen, writer: asyncio.StreamWri
     return False
 
 
+async def dies_in_answer(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Within an answer that is one event when it is whole."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")
+    await writer.drain()
+    await replica.release.wait()
+    replica.kill()
+    return False
+
+
 HANDLERS = {"/tokens": tokens, "/zipped": zipped, "/dies-in-head": dies_in_head, "/dies-in-events": dies_in_events}
 
 
@@ -206,6 +215,24 @@ def test_a_call_is_sent_again_until_the_first_byte_of_the_model_went_out(run: Ru
             assert (await rest(streams[0]))[1:] == (["data: a", "data: b"], True)
             assert here.replicas[1].seen[0].body == b"question"
             assert here.meter.statuses() == [200]
+
+    run(body())
+
+
+def test_nothing_of_an_answer_that_broke_is_in_the_event_of_the_next(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica("a", {"/x": dies_in_answer}), Replica("b", {"/x": HANDLERS["/zipped"]})) as here:
+            sleeper = Sleeper(here)
+            stream = (await opened(here, "/x"))[0]
+            sleeper.ready()
+            await until(lambda: here.backends[0].answered_at)
+            sleeper.ready()
+            here.replicas[0].release.set()
+            _, events, whole = await rest(stream)
+            assert (whole, here.meter.retries) == (True, ["broken"])
+            kind, data = told(events[0])
+            assert kind == "answer"
+            assert gzip.decompress(base64.b64decode(data["body_base64"])) == b"data: a\n\n"
 
     run(body())
 
