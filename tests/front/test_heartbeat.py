@@ -138,6 +138,23 @@ def test_a_call_that_is_served_sooner_gets_the_answer_of_the_model_untouched(run
     run(body())
 
 
+def test_the_beats_end_with_the_first_byte_of_the_model(run: Run) -> None:
+    """A comment could fall into the middle of an event."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            sleeper = Sleeper(here)
+            wire = (await opened(here, "/sse"))[0][0]
+            sleeper.ready()
+            await within(wire.reader.readuntil(b"data: 0\n\n\r\n"))
+            await asyncio.sleep(1.3)
+            here.replicas[0].release.set()
+            assert await within(wire.reader.readuntil(b"data: 1\n\n\r\n")) == b"9\r\ndata: 1\n\n\r\n"
+            wire.close()
+
+    run(body())
+
+
 def test_other_answers_of_the_model_come_as_one_event(run: Run) -> None:
     """``answer`` below 400, ``error`` from there on: with its status and its body, in base64 where that is no text."""
 
