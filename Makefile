@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo hub hub-images test lint coverage bench bench-hub docs clean
+.PHONY: help demo hub hub-images test lint coverage bench bench-hub gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figu
 
 bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run (needs a Docker engine)
 	$(BIN)/python benchmarks/startup.py --hub
+
+gpu-check: $(VENV)/.installed-test ## on a machine with an NVIDIA GPU: a model on it, scaled by its use (needs torch with CUDA, transformers)
+	$(BIN)/python benchmarks/gpu_check.py --write docs/gpu-check.md
 
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py
