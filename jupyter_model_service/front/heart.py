@@ -68,7 +68,6 @@ class Heart:
     def refuse(self, refusal: Refusal) -> None:
         """The end of the call."""
         call = self._call
-        call.drop_connection()
         self._write(refusal_event(refusal))
         if call.chunked:
             call.down.write([END_OF_CHUNKS])
