@@ -57,7 +57,7 @@ def _rule_add(parser: Parser) -> None:
         metavar="M",
         required=True,
         help="such as gpu_util, concurrency, calls_per_second, latency_p95, memory or prometheus:NAME; all of them are "
-        "in docs/autoscaling.md",
+        "in docs/autoscaling-reference.md",
     )
     parser.add_argument(
         "--above", metavar="X", type=values.threshold, help="add replicas above this, such as 80, 1.5s or 8g"

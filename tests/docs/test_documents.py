@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ..e2e.scaling_site import model_folder
+
 ROOT = Path(__file__).parents[2]
 #: Blocks marked ``bash`` and ``python`` are executed; ``sh`` and ``console`` are only shown (installing, looking).
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,8 +30,15 @@ def script(page: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/quickstart.md"])
-def test_the_commands_of_the_page_work_as_written(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "before", "answer"),
+    [
+        ("docs/quickstart.md", "", '{"score":3}'),
+        ("docs/autoscaling.md", "jupyter model-service create model -n chat", "2 of 2 replicas"),
+    ],
+)
+def test_the_commands_of_the_page_work_as_written(page: str, before: str, answer: str, tmp_path: Path) -> None:
+    """``before`` makes what the page is about, where the page does not do it itself."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -37,15 +46,22 @@ def test_the_commands_of_the_page_work_as_written(page: str, tmp_path: Path) -> 
     }
     work = tmp_path / "work"
     work.mkdir()
+    if before:
+        model_folder(work / "model")
     try:
         done = subprocess.run(
-            ["bash", "-c", script(ROOT / page)], cwd=work, env=environment, capture_output=True, text=True, timeout=110
+            ["bash", "-c", f"{before}\n{script(ROOT / page)}"],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
         )
     finally:
         stop = [sys.executable, "-m", "jupyter_model_service.cli", "gateway", "--stop"]
         subprocess.run(stop, env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert '{"score":3}' in done.stdout
+    assert answer in done.stdout
 
 
 def test_every_link_between_the_documents_leads_somewhere() -> None:
