@@ -53,9 +53,13 @@ def update_endpoint(service: Service, now: float) -> None:
     """``now`` is monotonic."""
     record, endpoint = service.record, service.endpoint
     endpoint.public = record.public
-    endpoint.serving = service.active.definition.serving
+    definition = service.active.definition
+    endpoint.serving = definition.serving
+    endpoint.health_path = definition.health_check.path if definition.health_check is not None else ""
     wanted = record.running and record.replicas > 0 and record.error is None and not service.deleting
-    unavailable = "" if any(b.serving for b in endpoint.backends) else _unavailable(service, now)
+    unavailable = (
+        "" if any(b.serving for b in endpoint.backends) else none_because(service, service_reason(service, now))
+    )
     changed = wanted != endpoint.wanted
     endpoint.wanted, endpoint.unavailable = wanted, unavailable
     endpoint.asleep = service.asleep
@@ -64,8 +68,7 @@ def update_endpoint(service: Service, now: float) -> None:
         wake(endpoint)
 
 
-def _unavailable(service: Service, now: float) -> str:
-    reason = service_reason(service, now)
+def none_because(service: Service, reason: str | None) -> str:
     return f"Service {service.key} has no replica that could answer" + (f": {reason}." if reason else ".")
 
 

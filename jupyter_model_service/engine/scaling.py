@@ -29,7 +29,7 @@ from . import sampling
 from .controller import Controller
 from .history import Histories
 from .journal import Journal
-from .routes import update_endpoint
+from .routes import none_because, update_endpoint
 from .sampling import Look
 from .state import Decided, Parts, Replica, Scaled, Service
 from .tasks import Tasks
@@ -129,10 +129,16 @@ class Scaling:
         """By the front: there is no replica for a call. Afterwards the endpoint says whether there will be one."""
         if not service.asleep:
             return
+        if service.unseen or not self._controller.acting:
+            service.endpoint.unavailable = none_because(service, "it cannot be woken while the gateway starts or ends")
+            return
         self.consider(service, called=True)
-        update_endpoint(service, self._clock.monotonic())
+        now = self._clock.monotonic()
+        update_endpoint(service, now)
         if service.record.replicas:
             self._parts.meter.cold_start(service.record.owner, service.record.name)
+        elif now >= service.endpoint.retry_at and (bound := service.scaled.decisions[-1].decision.bound):
+            service.endpoint.unavailable = none_because(service, bound)  # not what it says to those who do not call
 
     def _replica_ready(self, replica: Replica) -> None:
         replica.service.scaled.waking = False
@@ -278,6 +284,9 @@ class Scaling:
         service.scaled.idle_since = decision.at if decision.count == 0 else None
         service.scaled.waking = decision.count > 0 and (decision.before == 0 or service.scaled.waking)
         self._controller.decide(service, replicas=decision.count)
+        self._parts.meter.scaled(service.record.owner, service.record.name, decision.before, decision.count)
+        if 0 in (decision.before, decision.count) and service.retry(service.record.active).refusals > 1:
+            return  # one more attempt without room is no news
         details: dict[str, Any] = {
             "before": decision.before,
             "replicas": decision.count,
@@ -286,7 +295,6 @@ class Scaling:
             "bound": decision.bound,
         }
         self._journal.add(service, "service.autoscaled", f"scaled {decision.reason}", details=details)
-        self._parts.meter.scaled(service.record.owner, service.record.name, decision.before, decision.count)
 
     # --- a start from zero that fails ---
 

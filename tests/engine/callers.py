@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 
 from jupyter_model_service.core.routing import Backend, Endpoint
@@ -26,12 +27,12 @@ class Callers:
         self.stage = stage
         self.each = each
         self.tasks: set[asyncio.Task[Answered]] = set()
-        self._again = asyncio.Event()
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
     def endpoint(self) -> Endpoint:
         endpoint = self.stage.endpoint
-        endpoint.wake = self._again.set
+        endpoint.wake = self._look_again
         return endpoint
 
     def begin(self, seconds: float = 1.0) -> asyncio.Task[Answered]:
@@ -56,9 +57,9 @@ class Callers:
             if not endpoint.wanted:
                 endpoint.traffic.rejected(now())
                 return Answered(now() - came, endpoint.unavailable, endpoint.retry_at)
-            self._again.clear()
+            self._queue.append(asyncio.get_running_loop().create_future())
             endpoint.waiting += 1
-            await self._again.wait()
+            await self._queue[-1]
             endpoint.waiting -= 1
         sent = now()
         endpoint.in_flight += 1
@@ -70,8 +71,16 @@ class Callers:
         endpoint.traffic.ended(now(), 200, seconds, now() - came, now() - came)
         if backend.in_flight == 0 and backend.on_idle is not None:
             backend.on_idle()
-        self._again.set()
+        self._look_again()
         return Answered(sent - came)
+
+    def _look_again(self) -> None:
+        """The first of those who wait, as many as there are places; all of them when there will be none."""
+        endpoint = self.stage.endpoint
+        places = sum(max(0, self.each - b.in_flight) for b in endpoint.backends if b.serving)
+        for _ in range(places if endpoint.wanted else len(self._queue)):
+            if self._queue and not (first := self._queue.popleft()).done():
+                first.set_result(None)
 
     def _free(self) -> Backend | None:
         free = [b for b in self.endpoint.backends if b.serving and b.in_flight < self.each]

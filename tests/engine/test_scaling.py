@@ -22,7 +22,7 @@ from .callers import Callers
 from .stage import FOLDER, NAME, OWNER, Stage, definition, play
 
 BY_CALLS = Autoscaling(1, 8, target_concurrency=4, down_delay=60.0)
-TO_ZERO = Autoscaling(0, 4, target_concurrency=4, idle_after=120.0)
+TO_ZERO = Autoscaling(0, 4, target_concurrency=4, idle_after=60.0)
 
 
 def by_rule(rule: Rule, least: int = 1, most: int = 8) -> Autoscaling:
@@ -42,11 +42,12 @@ def shown(stage: Stage) -> AutoscalingView:
 
 
 def wanted(stage: Stage) -> int:
-    return stage.view.replicas.want
+    return stage.engine._turns.find(OWNER, NAME).record.replicas  # views take a millisecond
 
 
 async def asleep(stage: Stage, callers: Callers | None = None) -> Callers:
     callers = callers or await autoscaled(stage, TO_ZERO)
+    await asyncio.sleep(60)
     await stage.until(lambda: stage.view.state == "idle", 600)
     await stage.until(lambda: not stage.there(), 60)
     return callers
@@ -300,7 +301,7 @@ def test_an_idle_service_gives_its_replica_back_and_the_next_call_brings_one() -
         assert woken.message == "scaled from 0 to 1: call wants 1 (a call waits)"
         assert stage.meter.cold_starts == {(OWNER, NAME): 1}
         assert stage.view.state == "ready"
-        await asyncio.sleep(100)
+        await asyncio.sleep(50)
         assert stage.view.state == "ready", "it has not been idle for long enough again"
         await asleep(stage, callers)
 
@@ -444,6 +445,67 @@ def test_no_room_at_a_wake_is_told_at_once_and_tried_again_by_a_call() -> None:
     play(scene)
 
 
+def test_an_hour_without_room_does_not_fill_the_history() -> None:
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        stage.world.places = 0
+        before = len(await stage.told())
+        for _ in range(60):
+            assert "none is free" in (await callers.begin()).why
+            await asyncio.sleep(60)
+        assert len(stage.world.requests) > 50
+        assert len(await stage.told()) - before < 10
+
+    play(scene)
+
+
+def test_who_calls_in_vain_at_an_owners_limit_is_told_so() -> None:
+    stage = Stage()
+    stage.launcher_class = Limited
+    stage.build()
+
+    async def scene(stage: Stage) -> None:
+        callers = await asleep(stage)
+        await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name="other", replicas=5)
+        answered = await callers.begin()
+        assert answered.why == (
+            "Service ann/chat has no replica that could answer: 5 replicas are the most that one user may run."
+        )
+        await stage.engine.scale(OWNER, "other", 4)
+        await asyncio.sleep(11)
+        assert not (await callers.begin(0.1)).why
+
+    play(scene, stage)
+
+
+def test_nobody_is_woken_by_a_gateway_that_does_not_know_the_world_yet() -> None:
+    async def scene(stage: Stage) -> None:
+        await asleep(stage)
+        await stage.kill()
+        stage.build()
+        stage.world.find_seconds = 2.0
+        starting = asyncio.ensure_future(stage.engine.start())
+        await asyncio.sleep(1)
+        told = await Callers(stage).begin()
+        assert "it cannot be woken while the gateway starts or ends" in told.why
+        await starting
+        assert not (await Callers(stage).begin(0.1)).why
+
+    play(scene)
+
+
+def test_the_front_knows_what_is_no_call() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        assert stage.endpoint.health_path == "/health"
+        stage.definitions.put(FOLDER, definition(health=None))
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        await asyncio.sleep(0.01)
+        assert stage.endpoint.health_path == ""
+
+    play(scene)
+
+
 def test_a_wake_waits_for_the_gpu_that_another_service_is_just_giving_back() -> None:
     async def scene(stage: Stage) -> None:
         stage.world.places = 1
@@ -543,7 +605,7 @@ def test_a_crash_loop_is_not_answered_with_more_replicas() -> None:
         await load
         again = asyncio.ensure_future(callers.come(rate=30, seconds=200, each=0.5))
         await stage.until(lambda: wanted(stage) > 2, 200)
-        await again
+        again.cancel()
 
     play(scene)
 
@@ -574,7 +636,7 @@ def test_the_owners_limit_cuts_and_is_said_and_another_service_that_stops_makes_
         assert (shown(stage).last or "").endswith("but 5 replicas are the most that one user may run")
         await stage.engine.stop_service(OWNER, "other")
         await stage.until(lambda: wanted(stage) == 5, 60)
-        await load
+        load.cancel()
 
     play(scene, stage)
 
