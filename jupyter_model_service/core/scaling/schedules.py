@@ -93,7 +93,7 @@ def state_of(schedule: Schedule, unix_now: float) -> State:
             break
         if start > limit:
             return State(True, None)
-        until = ends if until is None else max(until, ends)
+        until = ends  # what begins later never ends before
     return State(until is not None, until)
 
 

@@ -10,7 +10,7 @@ from jupyter_model_service.core.document import Reader
 from jupyter_model_service.core.scaling.keys import AUTOSCALING, BACKEND_AI_RULE
 from jupyter_model_service.core.scaling.metrics import BACKEND_AI_METRICS, METRICS, REFUSED_METRICS, is_metric
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule
-from jupyter_model_service.core.scaling.reading import read_autoscaling, with_rule
+from jupyter_model_service.core.scaling.reading import autoscaling_from_plain, read_autoscaling, with_rule
 from jupyter_model_service.errors import InvalidRequest
 
 BASE = Autoscaling(max=10)
@@ -169,3 +169,9 @@ def test_no_key_of_theirs_is_unknown() -> None:
     read_autoscaling(reader, {"max": 3, "rules": [plain]}, (), "")
     assert reader.problems
     assert not [problem for problem in reader.problems if "known" in problem.message]
+
+
+def test_a_threshold_without_a_comparator_is_one_problem_of_a_policy_too() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        autoscaling_from_plain({"max": 3, "rules": [form(V1, comparator=...)]})
+    assert caught.value.message == "rules[0].threshold needs a comparator beside it: gt or lt."

@@ -92,6 +92,25 @@ def test_the_tables_have_the_fields_of_the_dataclasses_and_no_others() -> None:
                 assert key.default == fields[key.name]
 
 
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"min": 2, "max": 2, "target": False},  # as many as there are, and never others
+        {"max": 3, "target": False, "schedules": [DAY]},
+        {"max": 3, "rules": [{**GPU, "below": 80}]},
+        {"max": 3, "rules": [GPU, {"metric": "gpu_util", "below": 80}]},
+        {"max": 3, "rules": [GPU, {"metric": "cpu_util", "below": 90}]},
+        {"max": 3, "rules": [{"metric": "gpu_util", "above": 99.9, "below": 0.1, "min": 2, "max": 2}]},
+        {"max": 3, "schedules": [{**DAY, "min": 3}]},
+        {"min": 2, "max": 3, "schedules": [{"when": "daily 10:00-11:00", "max": 2}]},
+        {"min": 2, "max": 3, "schedules": [{**DAY, "min": 5, "max": 5}]},
+        {"max": 3, "rules": [{**GPU, "id": "a"}], "schedules": [{**DAY, "id": "a"}]},
+    ],
+)
+def test_what_just_makes_sense_is_taken(plain: dict[str, Any]) -> None:
+    assert autoscaling_from_plain(plain).max == plain["max"]
+
+
 # --- there and back ----------------------------------------------------------------------------------
 
 
