@@ -97,6 +97,7 @@ class HubTokens:
     async def _keep_tidy(self, listed: Callable[[], Collection[str]]) -> None:
         while True:
             pause = SWEEP
+            self._wake.clear()  # before the look: what is withdrawn during it needs another
             try:
                 await self.sweep(listed())
             except (HubUnavailable, HubRefused) as error:
@@ -104,7 +105,6 @@ class HubTokens:
                 pause = RETRY
             except Exception:  # a fault of ours must not end the task
                 log.exception("tokens of endpoints could not be looked through")
-            self._wake.clear()
             wake = asyncio.ensure_future(self._wake.wait())
             sleep = asyncio.ensure_future(self._clock.sleep(pause))
             try:

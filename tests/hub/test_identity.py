@@ -293,6 +293,22 @@ def test_revoking_is_immediate_even_while_the_hub_is_silent_and_is_made_good_the
     run(body)
 
 
+def test_what_is_revoked_while_another_is_made_good_is_made_good_too(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        (one, _), (two, _) = await s.generate(), await s.generate()
+        s.issuer.start(s.tokens.ids)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        s.hub.hold, asked = asyncio.Event(), s.hub.asked
+        await s.tokens.revoke("s1", one)
+        await _until(lambda: s.hub.asked > asked)
+        await s.tokens.revoke("s1", two)
+        s.hub.hold.set()
+        await _until(lambda: not s.hub.endpoint_tokens)  # and not at the next look, an hour later
+
+    run(body)
+
+
 def test_the_tokens_of_a_deleted_service_open_no_later_one_of_that_name(run: Run) -> None:
     async def body(s: Setting) -> None:
         _, text = await s.generate()
