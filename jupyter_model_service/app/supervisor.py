@@ -39,8 +39,11 @@ WRONG_USE = 2  # the gateway's exit status for settings that cannot be used: no 
 _PR_SET_PDEATHSIG = 1
 
 
-def bind(host: str, port: int, patience: float = BIND_PATIENCE) -> socket.socket:
-    """A socket that listens there. Waits for a port that is taken; ``Conflict`` after ``patience`` seconds."""
+def bind(
+    host: str, port: int, patience: float = BIND_PATIENCE, *, wait: Callable[[float], None] = time.sleep
+) -> socket.socket:
+    """A socket that listens there. Waits for a port that is taken; ``Conflict`` after ``patience`` seconds. What
+    ``wait`` raises ends it."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -59,7 +62,7 @@ def bind(host: str, port: int, patience: float = BIND_PATIENCE) -> socket.socket
                     f"The gateway cannot listen on {host}:{port} ({error.strerror}): end what does, or choose another "
                     "address."
                 ) from error
-        time.sleep(0.1)
+        wait(0.1)
 
 
 def inherited_listener() -> socket.socket | None:
@@ -77,31 +80,48 @@ def inherited_listener() -> socket.socket | None:
     return listener
 
 
-class Supervisor:
-    """``run`` returns the exit status. Belongs to the main thread: it takes the process's signals."""
+class _ToEnd(Exception):
+    """We are to end before the port was free."""
 
-    def __init__(self, command: Sequence[str], listener: socket.socket, *, say: Callable[[str], None]) -> None:
-        self._command = list(command)
-        self._listener = listener
-        self._say = say
+
+class Supervisor:
+    """``run`` returns the exit status, or raises ``Conflict`` when ``address`` stays taken. Belongs to the main thread:
+    it takes the process's signals. What is its parent when it is made is what it ends with: to be made first of all."""
+
+    def __init__(self, command: Sequence[str], address: tuple[str, int], *, say: Callable[[str], None]) -> None:
         self._parent = os.getppid()
-        self._ending: str | None = None
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+        self._die_with_parent()
+        self._command = list(command)
+        self._address = address
+        self._say = say
+        self._ending: str | None = None
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._woken.setblocking(False)
 
     def run(self) -> int:
         self._obey()
+        try:
+            listener = bind(*self._address, wait=self._wait)
+        except _ToEnd:  # a parent that is killed meanwhile must leave nothing that takes the next one's port
+            return 0
+        with listener:
+            return self._keep_running(listener)
+
+    # --- the gateway ---------------------------------------------------------------------------------
+
+    def _keep_running(self, listener: socket.socket) -> int:
         crashes = 0
         while True:
             if not self._pause(PAUSES[min(crashes, len(PAUSES) - 1)]):
                 return 0
             began = time.monotonic()
-            child = self._start()
+            child = self._start(listener)
             while child.poll() is None and self._ending is None:
                 self._look()
             if self._ending is not None:
+                listener.close()  # first: what the gateway closes at once, too, is the next one's from then on
                 self._end(child)
                 return 0
             if child.returncode == WRONG_USE:
@@ -110,10 +130,8 @@ class Supervisor:
             how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with status {child.returncode}"
             self._say(f"the gateway (process {child.pid}) ended {how}; starting the next")
 
-    # --- the gateway ---------------------------------------------------------------------------------
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        descriptor = self._listener.fileno()
+    def _start(self, listener: socket.socket) -> subprocess.Popen[bytes]:
+        descriptor = listener.fileno()
         return subprocess.Popen(
             self._command,
             env={**os.environ, LISTEN_VARIABLE: str(descriptor)},
@@ -134,7 +152,6 @@ class Supervisor:
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         self._say(f"ending the gateway: {self._ending}")
-        self._listener.close()
         if child.poll() is None:
             child.terminate()
             try:
@@ -152,7 +169,6 @@ class Supervisor:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._asked)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop
-        self._die_with_parent()
 
     def _asked(self, number: int, frame: object) -> None:
         gone = number == signal.SIGTERM and os.getppid() != self._parent
@@ -172,6 +188,10 @@ class Supervisor:
                 self._woken.recv(4096)
         if self._ending is None and os.getppid() != self._parent:
             self._ending = "what started it has gone"
+
+    def _wait(self, seconds: float) -> None:
+        if not self._pause(seconds):
+            raise _ToEnd
 
     def _pause(self, seconds: float) -> bool:
         """Whether to go on after so long."""
@@ -195,4 +215,4 @@ def supervised() -> bool:
 def supervise(words: Sequence[str], address: tuple[str, int]) -> int:
     """Keep ``python -m jupyter_model_service.app WORDS`` running at ``address`` until told to end; the exit status."""
     command = [sys.executable, "-m", "jupyter_model_service.app", *words]
-    return Supervisor(command, bind(*address), say=_say).run()
+    return Supervisor(command, address, say=_say).run()

@@ -38,6 +38,12 @@ if pathlib.Path("deaf").exists():
 time.sleep(0.4)  # what a gateway takes at least to come up
 listener = socket.socket(fileno=int(os.environ["MODEL_SERVICE_LISTEN_FD"]))
 listener.setblocking(True)
+def last_calls(*_):
+    listener.close()
+    pathlib.Path("closed").touch()
+    time.sleep(600)
+if pathlib.Path("busy").exists():
+    signal.signal(signal.SIGTERM, last_calls)
 while True:
     connection, _ = listener.accept()
     with connection:
@@ -45,11 +51,17 @@ while True:
 """
 
 SUPERVISOR = """
-import os, sys
-from jupyter_model_service.app.supervisor import Supervisor, bind
-listener = bind("127.0.0.1", int(sys.argv[1]))
-print("listening", flush=True)
-sys.exit(Supervisor([sys.executable, "gateway.py"], listener, say=lambda s: print(s, flush=True)).run())
+import pathlib, sys
+from jupyter_model_service.app import supervisor
+pauses = supervisor.Supervisor._pause
+def pause(self, seconds):
+    with open("pauses", "a") as file:
+        file.write(f"{seconds}\\n")
+    return pauses(self, seconds)
+supervisor.Supervisor._pause = pause
+address = ("127.0.0.1", int(sys.argv[1]))
+made = supervisor.Supervisor([sys.executable, "gateway.py"], address, say=lambda s: print(s, flush=True))
+sys.exit(made.run())
 """
 
 PARENT = """
@@ -84,6 +96,12 @@ class Scene:
         with contextlib.suppress(FileNotFoundError):
             lines = (self.folder / "starts").read_text().splitlines()
             return [(int(line.split()[0]), float(line.split()[1])) for line in lines]
+        return []
+
+    def pauses(self) -> list[float]:
+        """What the supervisor waited for, in order."""
+        with contextlib.suppress(FileNotFoundError):
+            return [float(line) for line in (self.folder / "pauses").read_text().splitlines()]
         return []
 
     def ask(self, patience: float = 30.0) -> int:
@@ -190,6 +208,27 @@ def test_what_started_it_is_killed_and_nothing_is_left(scene: Scene) -> None:
     assert scene.port_is_free()
 
 
+def test_a_parent_that_is_killed_while_the_port_is_waited_for_leaves_nothing(scene: Scene) -> None:
+    """The former gateway still holds the port when the second Hub in a row is killed: nobody takes it afterwards."""
+    orphan = bind("127.0.0.1", scene.port)
+    parent = scene.run("parent.py")
+    until(scene.pauses)
+    parent.kill()
+    parent.wait()
+    orphan.close()
+    until(lambda: not scene.processes(), 20)
+    assert scene.starts() == []
+    assert scene.port_is_free()
+
+
+def test_a_signal_ends_the_wait_for_the_port(scene: Scene) -> None:
+    with bind("127.0.0.1", scene.port):
+        supervisor = scene.run("supervisor.py")
+        until(scene.pauses)
+        supervisor.terminate()
+        assert supervisor.wait(30) == 0
+
+
 def test_a_killed_supervisor_takes_the_gateway_along(scene: Scene) -> None:
     supervisor = scene.run("supervisor.py")
     until(scene.answers)
@@ -228,6 +267,33 @@ def test_a_gateway_that_keeps_crashing_is_started_ever_less_often(scene: Scene) 
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert len(gaps) == 4
     assert [gap >= pause for gap, pause in zip(gaps, (0.2, 0.5, 1.0, 2.0), strict=True)] == [True] * 4
+
+
+def test_a_crash_after_a_steady_time_counts_as_the_first(scene: Scene) -> None:
+    (scene.folder / "crashes").write_text("2")
+    script = (scene.folder / "supervisor.py").read_text()
+    (scene.folder / "supervisor.py").write_text(
+        "import jupyter_model_service.app.supervisor as s\nassert s.STEADY == 30.0\ns.STEADY = 2.0\n" + script
+    )
+    scene.run("supervisor.py")
+    until(scene.answers)
+    assert scene.pauses() == [0.0, 0.2, 0.5]
+    steady, began = scene.starts()[-1]
+    until(lambda: time.time() > began + 2.5)
+    os.kill(steady, signal.SIGKILL)
+    until(lambda: len(scene.starts()) == 4)
+    assert scene.pauses() == [0.0, 0.2, 0.5, 0.2]
+
+
+def test_the_port_is_free_while_the_gateway_ends_its_last_calls(scene: Scene) -> None:
+    """The gateway closes its socket first; the supervisor holds none either, so that no caller waits in vain."""
+    (scene.folder / "busy").touch()
+    supervisor = scene.run("supervisor.py")
+    until(scene.answers)
+    supervisor.terminate()
+    until((scene.folder / "closed").exists)
+    until(scene.port_is_free, 10)  # it would be killed after 20 s
+    assert supervisor.poll() is None
 
 
 def test_settings_that_cannot_be_used_end_it(scene: Scene) -> None:
