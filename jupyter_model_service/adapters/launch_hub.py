@@ -17,6 +17,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from ..core import policy as rules
 from ..core.command import container_spec
@@ -52,6 +53,7 @@ POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
 AUTOPSY_PAUSE = 0.05  # between two looks at a server that the Hub is stopping
 ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
 Address = tuple[str, int]
+T = TypeVar("T")
 
 
 class HubLauncher:
@@ -79,6 +81,11 @@ class HubLauncher:
         self._abandon_after = abandon_after
         self._where: dict[str, str] = {}  # replica → the Hub's name of its user
         self._starting: set[str] = set()
+        self._changed: dict[
+            str, int
+        ] = {}  # replica → when it began, came up or ended here, of those since a look began
+        self._looks: set[int] = set()  # when those began that are under way
+        self._step = 0
         self._controls: dict[str, Address] = {}  # of those that lived at the last look
         self._gpus: dict[str, tuple[str, ...]] = {}  # and which GPUs they hold
         self._ended: dict[str, str] = {}  # replica → why it ended, of those that are still there
@@ -119,6 +126,7 @@ class HubLauncher:
         options = self._options(request, user)
         self._where[request.replica] = user
         self._starting.add(request.replica)
+        self._touch(request.replica)
         try:
             placement = _placement(user, options.server, await self._started(options, request))
         except BaseException as error:
@@ -127,19 +135,26 @@ class HubLauncher:
             raise
         finally:
             self._starting.discard(request.replica)
+            self._touch(request.replica)
         self._controls[request.replica] = placement.control
         self._gpus[request.replica] = _gpus_in(placement)
         return placement
 
     async def find(self) -> Sequence[Seen]:
         knocks = {control: asyncio.ensure_future(_knock(control)) for control in set(self._controls.values())}
+        self._step += 1
+        began = self._step
+        self._looks.add(began)
         try:
-            return await self._found(knocks)
+            return await self._found(knocks, began)
         finally:
+            self._looks.discard(began)
+            oldest = min(self._looks, default=self._step)
+            self._changed = {replica: at for replica, at in self._changed.items() if at > oldest}
             for knock in knocks.values():
                 knock.cancel()
 
-    async def _found(self, knocks: Mapping[Address, asyncio.Future[bool]]) -> Sequence[Seen]:
+    async def _found(self, knocks: Mapping[Address, asyncio.Future[bool]], began: int) -> Sequence[Seen]:
         now = self._clock.monotonic()
         if self._swept_at is None or now - self._swept_at > SWEEP_EVERY:
             users = await self._sweep()
@@ -149,13 +164,18 @@ class HubLauncher:
             users = [user for user in found if user is not None]
         servers = list(self._ours(users))
         seen = await asyncio.gather(*(self._seen(replica, server, knocks) for replica, server in servers))
-        there = {replica: server.user for replica, server in servers}
-        starting = {replica: user for replica, user in self._where.items() if replica in self._starting}
-        self._where = {**starting, **there}
-        self._ended = {one.replica: one.reason for one in seen if one.reason}
         placed = {one.replica: one.placement for one in seen if one.placement is not None}
-        self._controls = {replica: placement.control for replica, placement in placed.items()}
-        self._gpus = {replica: _gpus_in(placement) for replica, placement in placed.items()}
+        kept = self._starting | {replica for replica, at in self._changed.items() if at > began}
+
+        def newer(former: Mapping[str, T], found: Mapping[str, T]) -> dict[str, T]:
+            """A look takes seconds where the Hub does: what began or ended since is as it was noted then."""
+            there = {replica: what for replica, what in found.items() if replica not in kept}
+            return {**there, **{replica: what for replica, what in former.items() if replica in kept}}
+
+        self._where = newer(self._where, {replica: server.user for replica, server in servers})
+        self._ended = newer(self._ended, {one.replica: one.reason for one in seen if one.reason})
+        self._controls = newer(self._controls, {replica: placement.control for replica, placement in placed.items()})
+        self._gpus = newer(self._gpus, {replica: _gpus_in(placement) for replica, placement in placed.items()})
         return seen
 
     async def stop(self, replica: str, placement: Placement | None) -> None:
@@ -165,6 +185,7 @@ class HubLauncher:
             user = self._where.get(replica)
         if user is not None:
             await self._servers.end(user, server_name(replica), settle=placement is None)
+        self._touch(replica)
         self._where.pop(replica, None)
         self._controls.pop(replica, None)
         self._gpus.pop(replica, None)
@@ -212,6 +233,10 @@ class HubLauncher:
         )
 
     # --- looking ---
+
+    def _touch(self, replica: str) -> None:
+        self._step += 1
+        self._changed[replica] = self._step
 
     async def _sweep(self) -> Sequence[HubUser]:
         """All users with their servers: what this gateway does not know of is in there, too."""

@@ -285,6 +285,63 @@ def test_no_free_gpu_is_told_at_once_and_nothing_is_left(hub: FakeHub, play: Pla
     play(body)
 
 
+# --- a look that takes its time ----------------------------------------------------------------------
+
+
+def held_up(parts: HubParts, name: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """The Hub's next answer about ``name`` is held back: when it was given, and what lets it go."""
+    ask_hub, given, go = parts.api.user, asyncio.Event(), asyncio.Event()
+
+    async def slow(user: str, **more: Any) -> Any:
+        found = await ask_hub(user, **more)
+        if user == name and not given.is_set():
+            given.set()
+            await go.wait()
+        return found
+
+    parts.api.user = slow  # type: ignore[method-assign]
+    return given, go
+
+
+def test_what_starts_while_a_look_is_under_way_is_not_forgotten(hub: FakeHub, play: Play) -> None:
+    """Else it would be reported to no idle culler, and be taken for gone."""
+    two = replace(REVISION, resources=Resources(gpus=2))
+
+    async def body(parts: HubParts) -> None:
+        await parts.launcher.start(ask(A, "ann"))
+        await seen(parts)
+        given, go = held_up(parts, "ann")
+        looking = asyncio.ensure_future(parts.launcher.find())
+        await given.wait()
+        placement = await parts.launcher.start(ask(B, "bob", two))
+        go.set()
+        await looking
+        assert parts.launcher.gpus_of(B) == (f"GPU-{B}-0", f"GPU-{B}-1")
+        await parts.launcher.report_once()
+        assert set(hub.activity) == {("ann", f"ms-{A}"), ("bob", f"ms-{B}")}
+        assert (await seen(parts))[B] == Seen(B, placement, True)
+
+    play(body)
+
+
+def test_what_ends_while_a_look_is_under_way_does_not_come_back(hub: FakeHub, play: Play) -> None:
+    async def body(parts: HubParts) -> None:
+        await parts.launcher.start(ask(A, "ann"))
+        placement = await parts.launcher.start(ask(B, "bob"))
+        await seen(parts)
+        given, go = held_up(parts, "bob")
+        looking = asyncio.ensure_future(parts.launcher.find())
+        await given.wait()
+        await parts.launcher.stop(B, placement)
+        go.set()
+        await looking
+        hub.calls.clear()
+        assert set(await seen(parts)) == {A}
+        assert "bob" not in str(hub.calls), "nothing of his is known any more"
+
+    play(body)
+
+
 # --- a Hub that is down ------------------------------------------------------------------------------
 
 
