@@ -43,7 +43,7 @@ class Outcome:
 
 
 def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
-    """``None`` while it is still on its way."""
+    """``None`` while it is still on its way. One that is idle was ready and has as many replicas as it is to have."""
     state = service["state"]
     alive = [each for each in service.get("replica_list", ()) if each.get("phase") not in _ENDED]
     if goal.state == "removed":
@@ -59,9 +59,6 @@ def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
         return _failed(service, goal, reason)
     if state in ("starting", "updating", "degraded"):
         return None
-    if state == "idle" and goal.replicas is None:
-        # It was ready, and went down to zero since no call came. Or it was idle, and what is new is for the next call.
-        return Outcome(True) if not goal.without & {each["id"] for each in alive} else None
     counts = service["replicas"]
     wanted = counts["want"] if goal.replicas is None else goal.replicas
     if counts["want"] != wanted:
