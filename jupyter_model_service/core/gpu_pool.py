@@ -4,27 +4,37 @@
 Containers ask in three ways: by ids (numbers, UUIDs, ``nvidia.com/gpu=…`` of CDI), by a number of GPUs without saying
 which (the NVIDIA runtime then gives the first ones, ``-1`` all), and, under the ``nvidia`` runtime, by a variable of
 their environment or image. Since others get the first ones, ours are given from the last.
+
+Where nobody counted the GPUs (the Hub is in a container), only the names of a setting are known: of a number not its
+UUID, and of a UUID not its number. Whoever asks in another way than the setting may have any of them, so has all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "Holder", "choose", "held", "holder_of", "known_ids", "shortage"]
+__all__ = ["Gpu", "Holder", "Mixed", "choose", "held", "holder_of", "known_ids", "on_trust", "shortage"]
 
 REPLICA_LABELS = ("org.jupyter.model-service.owner", "org.jupyter.model-service.service")
 REPLICA_LABEL = "org.jupyter.model-service.replica"
 _CDI = "nvidia.com/gpu="
+_NUMBER = re.compile(r"(?:gpu|mig)?(\d+)(?::\d+)?")  # 0; 0:1, a part of it; gpu0 and mig0:1 of CDI
+
+
+class Mixed(ValueError):
+    """GPUs that nobody counted are named in more than one way."""
 
 
 @dataclass(frozen=True)
 class Gpu:
     """``index`` is NVML's, in the order of the PCI bus, as the container runtime counts. ``memory`` in bytes.
-    ``parts``: it is divided (MIG) and cannot be given as a whole."""
+    ``parts``: it is divided (MIG) and cannot be given as a whole. Of one that nobody counted either the number is
+    known, which is its ``id`` then, or the UUID, and ``index`` is ``None``."""
 
-    index: int
+    index: int | None
     id: str
     name: str = ""
     memory: int = 0
@@ -68,13 +78,25 @@ def holder_of(container: Mapping[str, Any]) -> Holder | None:
 
 
 def held(gpus: Sequence[Gpu], holders: Iterable[Holder]) -> dict[str, list[Holder]]:
-    """For each GPU that somebody holds, who: by the ids in ``gpus``."""
+    """For each GPU that somebody holds, who: by the ids in ``gpus``. Who may hold it for all that is known, does."""
     found: dict[str, list[Holder]] = {}
     for holder in holders:
         for gpu in gpus:
-            counted = holder.first == -1 or gpu.index < holder.first
-            if counted or any(_is(gpu, each) for each in holder.ids):
+            if _has(holder, gpu) is not False:
                 found.setdefault(gpu.id, []).append(holder)
+    return found
+
+
+def on_trust(named: Iterable[str]) -> list[Gpu]:
+    """The GPUs of a setting where nobody counted them, each once. :class:`Mixed` where some may be the same."""
+    found: list[Gpu] = []
+    for name in named:
+        number = _NUMBER.fullmatch(name)
+        gpu = Gpu(int(number[1]), str(int(number[1]))) if number else Gpu(None, name)
+        if found and _kind(gpu.id) != _kind(found[0].id):
+            raise Mixed(f"{found[0].id} and {name}")
+        if not any(_is(gpu, each.id) for each in found):
+            found.append(gpu)
     return found
 
 
@@ -90,7 +112,7 @@ def known_ids(gpus: Sequence[Gpu], allowed: Collection[str] | None) -> tuple[lis
 
 def choose(gpus: Sequence[Gpu], taken: Collection[str], wanted: int) -> list[str] | None:
     """The ids of ``wanted`` GPUs that are not ``taken``, the last ones first; ``None`` when there are too few."""
-    free = [gpu.id for gpu in sorted(gpus, key=lambda gpu: -gpu.index) if gpu.id not in taken]
+    free = [gpu.id for gpu in sorted(gpus, key=lambda gpu: -(gpu.index or 0)) if gpu.id not in taken]
     return free[:wanted] if len(free) >= wanted else None
 
 
@@ -108,7 +130,19 @@ def shortage(wanted: int, gpus: Sequence[Gpu], holders: Mapping[str, Sequence[Ho
     free = sum(1 for gpu in gpus if not holders.get(gpu.id))
     by = ", ".join(f"{count} by {label}" for label, count in counts.items()).replace(" by ", " in use by ", 1)
     which = "no GPU free" if not free else f"{wanted} GPUs are wanted and {free} {'is' if free == 1 else 'are'} free"
-    return f"{which}: {by}"
+    return f"{which}: {by}{_unclear(gpus, holders, user)}"
+
+
+def _unclear(gpus: Sequence[Gpu], holders: Mapping[str, Sequence[Holder]], user: str | None) -> str:
+    """Of whom it is not known which GPUs they have, and what to do about it."""
+    who = [_told(each, user) for gpu in gpus for each in holders.get(gpu.id, ()) if _has(each, gpu) is None]
+    if not who:
+        return ""
+    return (
+        f" (what {' and '.join(dict.fromkeys(who))} asked for cannot be compared with the setting gpus, as the Hub "
+        "sees no GPU, so all of them count as in use: the administrator must name GPUs by number everywhere, or by "
+        "UUID everywhere)"
+    )
 
 
 def _told(holder: Holder, user: str | None) -> str:
@@ -126,12 +160,32 @@ def _more(first: int, second: int) -> int:
     return -1 if -1 in (first, second) else max(first, second)
 
 
-def _is(gpu: Gpu, name: str) -> bool:
-    """``0``, ``0:1`` (a part of it), or its UUID, of which the runtime takes the beginning, too."""
-    number = name.partition(":")[0]
-    if number.isdecimal():
-        return int(number) == gpu.index
-    return len(name) > len("GPU-") and gpu.id.startswith(name)
+def _has(holder: Holder, gpu: Gpu) -> bool | None:
+    """``None``: it may be, and nobody knows."""
+    if holder.first == -1:
+        return True
+    answers = {_is(gpu, each) for each in holder.ids}
+    if holder.first:
+        answers.add(None if gpu.index is None else gpu.index < holder.first)
+    return True if True in answers else None if None in answers else False
+
+
+def _is(gpu: Gpu, name: str) -> bool | None:
+    """``0``, ``0:1`` (a part of it), or its UUID, of which the runtime takes the beginning, too. ``None``: only one of
+    number and UUID is known of this GPU, and the name is of the other kind."""
+    counted = gpu.index is not None and _kind(gpu.id) != "number"
+    number = _NUMBER.fullmatch(name)
+    if number:
+        return None if gpu.index is None else int(number[1]) == gpu.index
+    if not counted and _kind(name) != _kind(gpu.id):
+        return None
+    if len(name) <= len("GPU-"):
+        return False if counted else None
+    return gpu.id.startswith(name) or (not counted and name.startswith(gpu.id))
+
+
+def _kind(name: str) -> str:
+    return "number" if _NUMBER.fullmatch(name) else name[:4]
 
 
 def _named(

@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_model_service.core.gpu_pool import Gpu, Holder, choose, held, holder_of, known_ids, shortage
+from jupyter_model_service.core.gpu_pool import (
+    Gpu,
+    Holder,
+    Mixed,
+    choose,
+    held,
+    holder_of,
+    known_ids,
+    on_trust,
+    shortage,
+)
 from jupyter_model_service.errors import LaunchError
 
 from .docker_calls import ENGINE_ERRORS, DockerCalls, explained, status_of
@@ -43,7 +53,8 @@ class _Choice:
 class GpuPool:
     """``allowed``: numbers or UUIDs of the GPUs that replicas may have, ``None`` for all of the machine.
 
-    Where the Hub cannot ask NVML (it runs in a container), GPUs that are named in ``allowed`` are taken on trust.
+    Where the Hub cannot ask NVML (it runs in a container), GPUs that are named in ``allowed`` are taken on trust, and a
+    container that asks for GPUs in another way than they are named holds all of them.
     """
 
     def __init__(
@@ -97,7 +108,12 @@ class GpuPool:
     async def view(self, docker: DockerCalls) -> list[dict[str, Any]]:
         """Each GPU that may be given, with the labels of who can use it now."""
         async with self._lock:
-            gpus = await self._giveable()
+            try:
+                gpus = await self._giveable()
+            except LaunchError as error:
+                if error.stage == "gpus_never":  # nothing can be given, and whoever wants none is served
+                    return []
+                raise
             taken = held(gpus, await self._holders(docker))
         return [
             {
@@ -115,9 +131,19 @@ class GpuPool:
     async def _giveable(self) -> list[Gpu]:
         now = self._monotonic()
         if self._gpus_at is None or now - self._gpus_at > INVENTORY_KEPT or not self._gpus:
-            self._gpus = list(await asyncio.to_thread(self._read)) or _on_trust(self._allowed or ())
+            self._gpus = list(await asyncio.to_thread(self._read)) or self._on_trust()
             self._gpus_at = now
         return known_ids(self._gpus, self._allowed)[0]
+
+    def _on_trust(self) -> list[Gpu]:
+        try:
+            return on_trust(self._allowed or ())
+        except Mixed as two:
+            raise LaunchError(
+                f"The setting gpus names {two}, which may be one GPU, and the Hub sees none to find out: the "
+                "administrator must name all by number, or all by UUID.",
+                stage="gpus_never",
+            ) from None
 
     # --- who has what ---
 
@@ -188,7 +214,3 @@ def read_inventory() -> list[Gpu]:
     words = errors.decode("utf-8", "replace").strip().splitlines()
     why = words[-1][:300] if words else f"its reader ended with status {asking.returncode}"
     raise LaunchError(f"The GPUs of the Docker host cannot be counted: {why}.", stage="gpus")
-
-
-def _on_trust(allowed: Collection[str]) -> list[Gpu]:
-    return [Gpu(int(each) if each.isdecimal() else place, each) for place, each in enumerate(allowed)]

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.gpu_pool import Gpu, Holder, choose, held, holder_of, known_ids, shortage
+from jupyter_model_service.core.gpu_pool import (
+    Gpu,
+    Holder,
+    Mixed,
+    choose,
+    held,
+    holder_of,
+    known_ids,
+    on_trust,
+    shortage,
+)
 
 GPUS = [Gpu(number, f"GPU-{number}aaaaaaa-bbbb") for number in range(4)]
 IDS = [gpu.id for gpu in GPUS]
@@ -54,6 +64,7 @@ def gpus(count: int = 0, ids: list[str] | None = None, driver: str = "", kinds: 
         (container(gpus(ids=["nvidia.com/gpu=1", "vendor.com/nic=0"], driver="cdi", kinds=None)), [1]),
         (container(gpus(ids=["nvidia.com/gpu=all"], driver="cdi", kinds=None)), [0, 1, 2, 3]),
         (container(gpus(ids=["vendor.com/nic=0"], driver="cdi", kinds=None)), []),
+        (container(gpus(ids=["nvidia.com/gpu=gpu2", "nvidia.com/gpu=mig3:1"], driver="cdi", kinds=None)), [2, 3]),
         (container(runtime="nvidia", env=["NVIDIA_VISIBLE_DEVICES=0,2"]), [0, 2]),
         (container(runtime="nvidia", env=["A=b", "NVIDIA_VISIBLE_DEVICES=all"]), [0, 1, 2, 3]),
         (container(runtime="nvidia", env=["NVIDIA_VISIBLE_DEVICES=void"]), []),
@@ -150,3 +161,78 @@ def test_what_somebody_holds_is_never_given(requests: list[dict[str, Any]], want
     else:
         assert len(set(chosen)) == wanted
         assert set(chosen).isdisjoint(taken)
+
+
+# --- GPUs that nobody counted, known by what a setting calls them ------------------------------------
+
+BY_NUMBER = on_trust(["1", "3"])
+BY_UUID = on_trust([IDS[3], "GPU-1aa"])
+
+
+@pytest.mark.parametrize(
+    ("named", "request_", "taken"),
+    [
+        (BY_NUMBER, gpus(ids=["3"]), ["3"]),
+        (BY_NUMBER, gpus(ids=["2"]), []),
+        (BY_NUMBER, gpus(count=1), []),
+        (BY_NUMBER, gpus(count=2), ["1"]),
+        (BY_NUMBER, gpus(count=-1), ["1", "3"]),
+        (BY_NUMBER, gpus(ids=[IDS[1]]), ["1", "3"]),
+        (BY_NUMBER, gpus(ids=["GPU-"]), ["1", "3"]),
+        (BY_NUMBER, gpus(ids=["MIG-12345678"]), ["1", "3"]),
+        (BY_UUID, gpus(ids=[IDS[3]]), [IDS[3]]),
+        (BY_UUID, gpus(ids=["GPU-3a"]), [IDS[3]]),
+        (BY_UUID, gpus(ids=[IDS[1]]), ["GPU-1aa"]),  # the setting has the beginning only
+        (BY_UUID, gpus(ids=[IDS[2]]), []),
+        (BY_UUID, gpus(ids=["GPU-"]), [IDS[3], "GPU-1aa"]),
+        (BY_UUID, gpus(ids=["MIG-12345678"]), [IDS[3], "GPU-1aa"]),
+        (BY_UUID, gpus(ids=["1"]), [IDS[3], "GPU-1aa"]),
+        (BY_UUID, gpus(ids=["1:0"]), [IDS[3], "GPU-1aa"]),
+        (BY_UUID, gpus(count=1), [IDS[3], "GPU-1aa"]),
+        (BY_UUID, gpus(count=-1), [IDS[3], "GPU-1aa"]),
+    ],
+)
+def test_what_cannot_be_compared_counts_as_in_use(named: list[Gpu], request_: dict[str, Any], taken: list[str]) -> None:
+    """A number and a UUID may be the same GPU, and which are the first ones is not known of UUIDs."""
+    holder = holder_of(container(request_))
+    assert holder is not None
+    assert sorted(held(named, [holder])) == sorted(taken)
+
+
+def test_who_cannot_be_compared_is_said_and_what_to_do() -> None:
+    """Once each; of those who can be, nothing."""
+    holders = [Holder("a", "a notebook of alice", None, "alice", (IDS[1],)), Holder("b", "x/y", ids=("3",))]
+    sentence = shortage(1, BY_NUMBER, held(BY_NUMBER, holders), "alice")
+    assert sentence == (
+        "no GPU free: 2 in use by a notebook of yours, 1 by x/y (what a notebook of yours asked for cannot be compared "
+        "with the setting gpus, as the Hub sees no GPU, so all of them count as in use: the administrator must name "
+        "GPUs by number everywhere, or by UUID everywhere)"
+    )
+
+
+def test_each_gpu_of_a_setting_is_there_once() -> None:
+    """However it is written; a number and a UUID may be the same one, so they are refused."""
+    assert on_trust(["0", "00", "2"]) == [Gpu(0, "0"), Gpu(2, "2")]
+    assert on_trust([IDS[0], "GPU-0aaa", IDS[2]]) == [Gpu(None, IDS[0]), Gpu(None, IDS[2])]
+    assert on_trust([]) == []
+    for named in (["0", IDS[1]], [IDS[1], "0"], [IDS[1], "MIG-12345678"]):
+        with pytest.raises(Mixed, match=f"{named[0]} and {named[1]}"):
+            on_trust(named)
+
+
+@given(
+    st.lists(st.sampled_from(range(4)), min_size=1, unique=True),
+    st.booleans(),
+    st.lists(st.builds(gpus, st.integers(-1, 5), st.none() | st.lists(st.sampled_from(["0", "1", "3", *IDS])))),
+    st.integers(1, 4),
+)
+def test_a_gpu_in_use_is_never_given_on_trust(
+    named: list[int], by_uuid: bool, requests: list[dict[str, Any]], wanted: int
+) -> None:
+    """What is chosen without counting is free by the count of who can."""
+    holders = [holder for request in requests if (holder := holder_of(container(request)))]
+    listed = on_trust([IDS[number] if by_uuid else str(number) for number in named])
+    chosen = choose(listed, held(listed, holders), wanted) or []
+    truly = known_ids(GPUS, chosen)[0]
+    assert len(truly) == len(chosen)
+    assert {gpu.id for gpu in truly}.isdisjoint(held(GPUS, holders))

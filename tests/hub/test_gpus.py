@@ -196,6 +196,45 @@ def test_gpus_named_by_the_administrator_are_trusted_where_none_can_be_counted(h
         asyncio.run(take(GpuPool(None, inventory=list), host, 1, "r"))
 
 
+class Notebook(DockerCalls):
+    """An engine with one container, a notebook that asks for GPUs like this."""
+
+    def __init__(self, **request: Any) -> None:
+        self._request = {"Capabilities": [["gpu"]], **request}
+
+    async def __call__(self, method: str, *args: Any, **named: Any) -> Any:
+        if method == "containers":
+            return [{"Id": "n", "State": "running"}]
+        config = {"Env": ["JUPYTERHUB_USER=bob"]}
+        return {"Id": "n", "Name": "/nb", "Config": config, "HostConfig": {"DeviceRequests": [self._request]}}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "request_"),
+    [
+        (["0", "1"], {"DeviceIDs": ["GPU-1bbbbbbb-1"]}),
+        (["GPU-1bbbbbbb-1", "GPU-0aaaaaaa-0"], {"DeviceIDs": ["1"]}),
+        (["GPU-3ddddddd-3"], {"Count": 1}),
+    ],
+)
+def test_a_gpu_named_in_two_ways_is_not_given_twice(allowed: list[str], request_: dict[str, Any]) -> None:
+    """Where the Hub sees no GPU it cannot know that they are the same one."""
+    with pytest.raises(LaunchError, match=r"in use by a notebook of bob .*by number everywhere, or by UUID") as caught:
+        asyncio.run(GpuPool(allowed, inventory=list).take(1, "r", Notebook(**request_), label="a/b"))
+    assert caught.value.stage == "gpus"
+
+
+def test_a_setting_of_both_kinds_gives_nothing_where_none_can_be_counted() -> None:
+    """And all of them where they can be."""
+    allowed, notebook = ["0", IDS[1]], Notebook(DeviceIDs=["3"])
+    with pytest.raises(LaunchError, match="names 0 and GPU-1aaaa, which may be one GPU") as caught:
+        asyncio.run(GpuPool(allowed, inventory=list).take(1, "r", notebook, label="a/b"))
+    assert caught.value.stage == "gpus_never"
+    assert asyncio.run(GpuPool(allowed, inventory=list).view(notebook)) == []  # who wants none is not kept from serving
+    counted = GpuPool(allowed, inventory=lambda: GPUS)
+    assert asyncio.run(counted.take(2, "r", notebook, label="a/b")) == [IDS[1], IDS[0]]
+
+
 def test_an_engine_that_does_not_answer_gives_no_gpu() -> None:
     """What is in use is not known then, so nothing is free."""
     client = docker.APIClient(base_url="unix:///nonexistent/docker.sock", version="1.41")
