@@ -71,6 +71,7 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
     assert sorted(p.name for p in gateways.data.iterdir()) == [
         "gateway.lock",
         "gateway.port",
+        "history",
         "replicas",
         "revisions",
         "state.db",
