@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -201,7 +200,7 @@ class Scaling:
 
     def _decide(self, service: Service, policy: Autoscaling, bounds: Bounds, sample: Sample, now: float) -> Decision:
         scaled, current = service.scaled, service.record.replicas
-        before = scaled.memory or _fresh(now, current)
+        before = scaled.memory or Memory.fresh(now, current)
         target = target_of(policy, service.active.definition.serving.concurrency)
 
         def decided(limit: Limit) -> Decision:
@@ -337,12 +336,6 @@ class Scaling:
         self._keep(service, decision)
         self._apply(service, decision)
         update_endpoint(service, now)
-
-
-def _fresh(now: float, current: int) -> Memory:
-    """One that is at zero is not woken by what is not known."""
-    memory = Memory.fresh(now, current)
-    return memory if current else replace(memory, busy_at=-math.inf)
 
 
 def _gist(decision: Decision) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -411,20 +411,26 @@ def test_pauses_grow_while_starts_fail() -> None:
     play(scene)
 
 
-def test_a_service_that_never_came_up_fails_after_five_attempts_by_calls() -> None:
+def fails_after_a_second(replica: FakeReplica) -> None:
+    replica.becomes("loading")
+    asyncio.get_running_loop().call_later(1.0, replica.exits, 1)
+
+
+@pytest.mark.parametrize("how", [fails, fails_after_a_second])
+def test_a_service_that_never_came_up_fails_after_five_attempts_by_calls(how: Callable[[FakeReplica], None]) -> None:
     async def scene(stage: Stage) -> None:
         policy = Autoscaling(0, 2)
         stage.definitions.put(FOLDER, definition(autoscaling=policy))
-        stage.world.on_start = fails
+        stage.world.on_start = how
         await stage.create(0)
         callers = Callers(stage)
         assert stage.view.state == "idle"
         for _ in range(5):
             told = await callers.begin()
-            assert "no such model" in told.why
+            assert "exited with code 1" in told.why
             await asyncio.sleep(40)
         assert stage.view.state == "failed"
-        assert "no such model" in (await callers.begin()).why
+        assert "exited with code 1" in (await callers.begin()).why
         assert len(stage.world.requests) == 5
 
     play(scene)
@@ -651,6 +657,34 @@ def test_no_service_has_more_replicas_than_the_gateway_allows() -> None:
         assert "a service can have 3 replicas at most" in (shown(stage).last or "")
 
     play(scene, stage)
+
+
+def test_what_waits_for_room_without_any_call_is_idle_after_a_while() -> None:
+    """Each attempt takes seconds, and none of them makes it busy."""
+
+    async def scene(stage: Stage) -> None:
+        stage.world.places, stage.world.script = 0, StartScript(10.0)
+        await stage.create(1)
+        await stage.engine.autoscale(OWNER, NAME, TO_ZERO)
+        await asyncio.sleep(150)
+        assert stage.view.state == "idle"
+
+    play(scene)
+
+
+def test_one_that_was_stopped_is_not_idle_when_it_is_started() -> None:
+    async def scene(stage: Stage) -> None:
+        await autoscaled(stage, TO_ZERO)
+        await asyncio.sleep(10)
+        await stage.engine.stop_service(OWNER, NAME)
+        await asyncio.sleep(600)
+        await stage.engine.start_service(OWNER, NAME)
+        await asyncio.sleep(50)
+        assert wanted(stage) == 1
+        await asyncio.sleep(30)
+        assert wanted(stage) == 0
+
+    play(scene)
 
 
 # --- what is not decided about -----------------------------------------------------------------------------
