@@ -43,6 +43,12 @@ log = logging.getLogger(__name__)
 KEEP_SECONDS = 12 * 3600.0  # the Hub's side gives a copy six hours, and it may have to wait for others
 TURN_TOLD = 10.0  # seconds between two words of a copy that waits for a collection
 COLLECT_SECONDS = 300.0
+NAMES_SHOWN = 3
+_NOT_WHOLE = {
+    "outside": "links to what is outside the folder lead nowhere in a replica",
+    "skipped": "what is neither file nor folder nor link is left out",
+    "unsettled": "files that kept changing are as they were at one moment",
+}
 _OF_THE_USER = frozenset({"folder", "limit", "policy"})  # stages of a failed copy that are hers to mend
 
 
@@ -112,6 +118,7 @@ class HubStorage:
             options.volume,
             _count(result, "files"),
             _count(result, "bytes"),
+            why=_not_whole(result),
             fingerprint=fingerprint if isinstance(fingerprint, str) and fingerprint else None,
         )
 
@@ -234,6 +241,25 @@ def _absolute(folder: str) -> str:
 def _count(told: Mapping[str, object], name: str) -> int:
     value = told.get(name)
     return value if isinstance(value, int) else 0
+
+
+def _not_whole(result: Mapping[str, object]) -> str | None:
+    """What of the folder is not in the copy as it is there; ``None`` when all is."""
+    said = []
+    for key, what in _NOT_WHOLE.items():
+        noted = result.get(key)
+        if isinstance(noted, Mapping) and (count := _count(noted, "count")):
+            said.append(f"{what} ({_some(noted.get('names'), count)})")
+    elsewhere = result.get("not_copied")
+    if isinstance(elsewhere, Sequence) and not isinstance(elsewhere, str) and elsewhere:
+        said.append(f"other storage that is mounted in it is not copied ({_some(elsewhere, len(elsewhere))})")
+    return "; ".join(said) or None
+
+
+def _some(names: object, count: int) -> str:
+    shown = [str(name) for name in names][:NAMES_SHOWN] if isinstance(names, Sequence) else []
+    more = count - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def _read_book(path: Path) -> dict[str, str]:

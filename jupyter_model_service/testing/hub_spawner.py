@@ -64,6 +64,7 @@ class Engine:
     containers: dict[str, Container] = field(default_factory=dict)
     started: list[Options] = field(default_factory=list)
     copy_seconds: float = 0.0
+    left_out: dict[str, Any] = field(default_factory=dict)  # what copies tell beside their figures
     collect_seconds: float = 0.0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _hosts: set[str] = field(default_factory=set)
@@ -153,7 +154,7 @@ class Engine:
             }
             await asyncio.sleep(self.copy_seconds / 4)
         self.volumes[options.volume] = Volume(options.user, files)
-        state["result"] = {"files": len(files), "bytes": size, "skipped": {}, "fingerprint": "f" * 64}
+        state["result"] = {"files": len(files), "bytes": size, "fingerprint": "f" * 64, **self.left_out}
 
     def ended(self, container: str) -> str | None:
         """Why it is not running, in one clause; ``None`` while it runs."""

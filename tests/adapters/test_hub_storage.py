@@ -71,6 +71,28 @@ def test_a_folder_of_the_owner_is_kept_in_the_revisions_volume(hub: FakeHub, pla
     play(body, policy=Policy(snapshot_bytes_per_user=7000, snapshot_files=12))
 
 
+def test_what_a_copy_left_out_is_told(hub: FakeHub, play: Play) -> None:
+    hub.engine.left_out = {
+        "outside": {"count": 5, "names": ["a", "b", "c", "d", "e"]},
+        "skipped": {"count": 1, "names": ["pipe"]},
+        "unsettled": {"count": 1, "names": ["log"]},
+        "not_copied": ["/home/jovyan/model/shared"],
+    }
+
+    async def body(parts: HubParts) -> None:
+        kept = await parts.storage.keep(ONE, 3, FOLDER, untold, owner="ann")
+        assert kept.why == (
+            "links to what is outside the folder lead nowhere in a replica (a, b, c, 2 more); "
+            "what is neither file nor folder nor link is left out (pipe); "
+            "files that kept changing are as they were at one moment (log); "
+            "other storage that is mounted in it is not copied (/home/jovyan/model/shared)"
+        )
+        hub.engine.left_out = {key: {"count": 0, "names": []} for key in ("outside", "skipped", "unsettled")}
+        assert (await parts.storage.keep(ONE, 4, FOLDER, untold, owner="ann")).why is None
+
+    play(body)
+
+
 def test_how_far_a_copy_is_is_told_before_the_hub_has_answered(hub: FakeHub, play: Play) -> None:
     """It answers a start that takes its time after 10 s only."""
     hub.slow_spawn = 60.0
