@@ -12,8 +12,8 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..core.access import Caller
@@ -27,6 +27,7 @@ __all__ = ["HubIdentity"]
 FRESH = 30.0  # seconds for which a confirmed token is not asked for again
 STALE = 300.0  # seconds for which it stays good while the Hub does not answer
 REFUSED = 5.0  # seconds for which a token that the Hub does not know is not asked for again
+ANOTHER = 1.0  # seconds until a user is asked for again who was made anew, until the former one's services are gone
 PAUSE = 5.0  # seconds between two questions about one token to a Hub that does not answer
 PATIENCE = 3.0  # seconds that a Hub which is just coming up is waited for, when nothing is known of a token
 SLOW = 2.0  # seconds after which a Hub counts as silent where there is a former answer to go by
@@ -56,16 +57,25 @@ def _key(token: str) -> bytes:
 
 class HubIdentity:
     """Implements ``ports.Identity``. ``endpoints`` is the table of endpoint tokens, ``system_user`` the Hub's user that
-    they belong to, ``members`` the groups of the Hub. Belongs to one event loop."""
+    they belong to, ``members`` the groups of the Hub; ``meet`` says whether the services of a user are hers: a
+    former one's of the same name are not hers to manage. Belongs to one event loop."""
 
     def __init__(
-        self, api: Asked, clock: Clock, *, endpoints: Identity, system_user: str, members: Members = lambda group: ()
+        self,
+        api: Asked,
+        clock: Clock,
+        *,
+        endpoints: Identity,
+        system_user: str,
+        meet: Callable[[str], Awaitable[bool]],
+        members: Members = lambda group: (),
     ) -> None:
         self._api = api
         self._clock = clock
         self._endpoints = endpoints
         self._system_user = system_user
         self._members = members
+        self._meet = meet
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()  # until when
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -109,9 +119,11 @@ class HubIdentity:
             done.exception()  # whoever waits is told; nobody may be left
 
     async def _ask(self, key: bytes, token: str) -> Caller | None:
-        before = self._known.get(key)
+        before, caller, fresh = self._known.get(key), None, FRESH
         try:
             user = await self._api.user_of(token, patience=PATIENCE if before is None else 0.0)
+            if user is not None:
+                caller, fresh = await self._caller(user)
         except (
             HubUnavailable,
             HubRefused,
@@ -134,15 +146,19 @@ class HubIdentity:
             _remember(self._refused, key, now + REFUSED)
             return None
         self._refused.pop(key, None)
-        caller = self._caller(user)
-        _remember(self._known, key, _Known(caller, now, now + FRESH))
+        _remember(self._known, key, _Known(caller, now, now + fresh))
         return caller or self._endpoints.known(token)
 
-    def _caller(self, user: HubUser) -> Caller | None:
+    async def _caller(self, user: HubUser) -> tuple[Caller | None, float]:
+        """And for how many seconds that is good."""
         if user.kind == "user" and user.name == self._system_user:
-            return None
+            return None, FRESH
         scopes: Collection[str] = user.scopes
-        return caller_from(user.name, user.kind, scopes, self._members, self._system_user)
+        caller = caller_from(user.name, user.kind, scopes, self._members, self._system_user)
+        home = caller.home
+        if home is None or not caller.may_manage(home) or await self._meet(user.name):
+            return caller, FRESH
+        return replace(caller, manages=caller.manages - {home}, home=None), ANOTHER
 
 
 def _remember(table: OrderedDict[bytes, _Known] | OrderedDict[bytes, float], key: bytes, value: _Known | float) -> None:

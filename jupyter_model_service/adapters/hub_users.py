@@ -46,6 +46,7 @@ class HubUsers:
         self._groups: dict[str, frozenset[str]] = {}
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
+        self._check_now = asyncio.Event()  # somebody came who is not whom the services of that name were made for
         self._missing: set[str] = set()  # owners that the last look did not find
         self._writing = asyncio.Lock()  # the file
         self._noted: set[str] = set()  # owners that are in it
@@ -61,6 +62,25 @@ class HubUsers:
     def known(self, owner: str) -> HubUser | None:
         """The user that ``owner`` stands for, as of the last look."""
         return self._users.get(owner)
+
+    @property
+    def looked(self) -> bool:
+        """Whether the users have been read at all."""
+        return self._looked_at is not None
+
+    async def meet(self, name: str) -> bool:
+        """Whether the services of the user ``name`` are hers. They are not where she was made anew since they were
+        made: then they are removed now. She is known afterwards. Raises ``HubUnavailable`` or ``HubRefused``."""
+        user = await self._api.user(name)  # what a token's own model holds depends on its scopes: no ``created`` there
+        if user is None:
+            return False
+        owner = owner_from(name)
+        self._users = {**self._users, owner: user}
+        book = await asyncio.to_thread(_read, self._path)
+        if not _another(book.get(owner, {}).get("created"), user):
+            return True
+        self._check_now.set()
+        return False
 
     async def name_of(self, owner: str) -> str:
         """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""
@@ -124,13 +144,20 @@ class HubUsers:
 
     async def _watch(self, owners: Callable[[], Collection[str]], gone: Callable[[str, str], Awaitable[None]]) -> None:
         while True:
+            self._check_now.clear()
             try:
                 await self.check(owners(), gone)
             except (HubUnavailable, HubRefused) as error:
                 log.warning("the Hub's users cannot be looked at: %s", error)
             except Exception:  # a fault of ours must not end the task
                 log.exception("the Hub's users could not be looked through")
-            await self._clock.sleep(INTERVAL if self.problem is None else SOON)
+            told = asyncio.ensure_future(self._check_now.wait())
+            slept = asyncio.ensure_future(self._clock.sleep(INTERVAL if self.problem is None else SOON))
+            try:
+                await asyncio.wait({slept, told}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                told.cancel()
+                slept.cancel()
 
     async def check(self, owners: Collection[str], gone: Callable[[str, str], Awaitable[None]]) -> None:
         """One look. Somebody is gone when two looks in a row and the Hub's answer about that one user say so: a list
@@ -150,7 +177,7 @@ class HubUsers:
                     missing.discard(owner)
                 continue
             known = book.get(owner, {}).get("created")
-            if known and user.created and known != user.created:
+            if _another(known, user):
                 await gone(owner, f"the user {user.name} was deleted in the Hub and made anew")
             new[owner] = {"name": user.name, "created": user.created or known or ""}
         self._missing = missing
@@ -160,6 +187,10 @@ class HubUsers:
             self._noted = set(new)
             if new != now:
                 await asyncio.to_thread(_write, self._path, new)
+
+
+def _another(created: str | None, user: HubUser) -> bool:
+    return bool(created and user.created and created != user.created)
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -54,7 +54,14 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         servers = HubServers(api, sealer, site.clock)
         issuer = HubTokens(api, site.clock, user=hub.token_user, name_of=users.name_of)
         tokens = EndpointTokens(site.store, site.clock, {}, issuer)
-        identity = HubIdentity(api, site.clock, endpoints=tokens, system_user=hub.token_user, members=users.members)
+        identity = HubIdentity(
+            api,
+            site.clock,
+            endpoints=tokens,
+            system_user=hub.token_user,
+            meet=users.meet,
+            members=users.members,
+        )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
         launcher = HubLauncher(api, servers, users, hub.policy, site.clock)
         gpus = HostGpus(site.clock)

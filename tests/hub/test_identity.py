@@ -39,8 +39,8 @@ class SmallHub:
         self.asked = 0
         self.hold: asyncio.Event | None = None
 
-    async def _answer(self) -> None:
-        self.asked += 1
+    async def _answer(self, counted: bool = True) -> None:
+        self.asked += counted
         if self.hold is not None:
             await self.hold.wait()
         if self.silent is not None:
@@ -55,7 +55,7 @@ class SmallHub:
         return list(self.users_there.values())
 
     async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
-        await self._answer()
+        await self._answer(counted=False)
         return self.users_there.get(name)
 
     async def create_token(
@@ -92,7 +92,12 @@ class Setting:
         self.issuer = HubTokens(self.hub, self.clock, user=SYSTEM, name_of=self.users.name_of)
         self.tokens = EndpointTokens(self.store, self.clock, {}, self.issuer)
         self.identity = HubIdentity(
-            self.hub, self.clock, endpoints=self.tokens, system_user=SYSTEM, members=self.users.members
+            self.hub,
+            self.clock,
+            endpoints=self.tokens,
+            system_user=SYSTEM,
+            meet=self.users.meet,
+            members=self.users.members,
         )
 
     async def begin(self) -> None:
@@ -407,6 +412,45 @@ def test_a_user_is_gone_after_two_looks_and_an_answer_about_that_one(run: Run) -
         assert gone.seen == []
         await s.users.check({"alice", "bob"}, gone)
         assert gone.seen == [("alice", "the Hub has no user alice any more")]
+
+    run(body)
+
+
+def test_a_new_user_manages_nothing_until_the_former_ones_services_are_gone(run: Run) -> None:
+    """They are removed as soon as she comes, not at the look of the next minute. Her token's model tells no time."""
+
+    async def body(s: Setting) -> None:
+        there, gone = {"alice"}, asyncio.Event()
+
+        async def remove(owner: str, why: str) -> None:
+            await gone.wait()
+            there.clear()
+
+        s.hub.by_token["first"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
+        first = await s.identity.resolve("first")
+        assert first is not None
+        assert (first.home, first.may_manage("alice")) == ("alice", True)
+        assert await s.users.name_of("alice") == "alice"
+        s.users.start(lambda: there, remove)
+        for _ in range(20):  # the first look
+            await asyncio.sleep(0.01)
+        del s.hub.by_token["first"]
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        s.hub.by_token["second"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
+        for _ in range(2):
+            second = await s.identity.resolve("second")
+            assert second is not None
+            assert (second.name, second.home, second.may_manage("alice")) == ("alice", None, False)
+            assert not second.may_invoke("alice", "chat")
+            s.clock.advance(1.1)
+        gone.set()
+        while there:
+            await asyncio.sleep(0.01)
+        while second is None or second.home is None:
+            await asyncio.sleep(0.01)
+            s.clock.advance(1.1)
+            second = await s.identity.resolve("second")
+        assert second.may_manage("alice")
 
     run(body)
 
