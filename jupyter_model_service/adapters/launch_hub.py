@@ -107,6 +107,8 @@ class HubLauncher:
             if not re.fullmatch(VOLUME_PATTERN, mount.source):
                 raise InvalidRequest(f"{mount.source} cannot be mounted: on this hub only named volumes can.")
         user = self._users.known(owner)
+        if user is None and owner and self._users.looked:  # before the first look nothing is started for anybody
+            raise InvalidRequest(f"The Hub has no user whose services would be {owner}'s.")
         if user is not None:
             wish = rules.Wish(
                 image=revision.image,

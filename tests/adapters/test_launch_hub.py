@@ -597,6 +597,22 @@ def test_what_the_administrator_does_not_let_a_user_have_is_refused_before(hub: 
     play(body, policy=policy)
 
 
+def test_an_owner_newer_than_the_last_look_is_held_to_the_policy(hub: FakeHub, play: Play) -> None:
+    """Whoever is not known at all may have nothing; who comes with a token of the Hub is known from then on."""
+
+    async def body(parts: HubParts) -> None:
+        await parts.users.look()
+        hub.add_user("zoe")
+        with pytest.raises(InvalidRequest, match=r"^The Hub has no user whose services would be zoe's\.$"):
+            parts.launcher.check(REVISION, owner="zoe")
+        assert await parts.users.meet("zoe")
+        with pytest.raises(InvalidRequest, match=r"zoe may not serve models here: .* Public services are not allowed"):
+            parts.launcher.check(REVISION, owner="zoe", public=True)
+        assert list(parts.launcher.check(REVISION)) == [], "nobody's yet: only whether it can be done at all"
+
+    play(body, policy=Policy(allow_public=False, users=("ann",)))
+
+
 def test_what_the_other_services_of_an_owner_hold_counts(hub: FakeHub, play: Play) -> None:
     async def body(parts: HubParts) -> None:
         await parts.users.look()
