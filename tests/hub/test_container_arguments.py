@@ -80,7 +80,7 @@ OF_THE_SITE = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(FROM_SITE))
+@pytest.mark.parametrize("name", sorted(FROM_SITE | set(OF_THE_SITE)))
 def test_what_a_site_says_of_its_engine_holds_for_replicas(name: str) -> None:
     """Name servers, the runtime and limits are needed by every container there; nothing else changes with them."""
     given, key, there = OF_THE_SITE[name]
