@@ -10,9 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
-import secrets
 import socket
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +24,7 @@ from ..core.policy import SNAPSHOT_FILES, Policy, policy_to_plain
 from .addresses import Addresses
 from .given import address_of, count_of, cpus_of, gpus_of, names_of, networks_of, setting_size_of, url_of, volumes_of
 from .limits import NamedServerLimit
+from .private_files import token_in, write_private
 from .settings import HubSettings
 from .site_config import SiteConfig, WrongSetting
 from .spawner import ModelServiceMixin, spawner_class
@@ -174,7 +173,7 @@ class _Installation:
             "trusted_proxies": list(trusted_proxies),
             **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),
         }
-        self._site.set_hub("spawner_class", spawner_class(spawner, settings))
+        self._set_spawner(spawner, settings)
         self._limit_servers()
         token_file = self._add_service(settings, told)
         self._add_scopes(token_user)
@@ -271,9 +270,21 @@ class _Installation:
 
     # --- what is added ---
 
+    def _set_spawner(self, site: type[Any], settings: HubSettings) -> None:
+        self._site.set_hub("spawner_class", spawner_class(site, settings))
+        self._note(
+            f"spawner_class is {site.__name__} with the model service in front, for servers whose names begin "
+            'with "ms-".'
+        )
+
     def _limit_servers(self) -> None:
         site = self._site.of_hub("named_server_limit_per_user", 0)
         self._site.set_hub("named_server_limit_per_user", NamedServerLimit(site, self._name))
+        yours = "your function" if callable(site) else f"your {site}" if site else "no limit, as before"
+        self._note(
+            f"named_server_limit_per_user ({yours}) is for the users' own servers; replicas do not count, and have "
+            "max_replicas_per_user."
+        )
 
     def _add_service(self, settings: HubSettings, told: Mapping[str, Any]) -> Path | None:
         service: dict[str, Any] = {"name": self._name, "url": settings.gateway}
@@ -281,17 +292,20 @@ class _Installation:
             service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
             service["environment"] = {"MODEL_SERVICE_HUB": json.dumps(told)}
             self._site.add_service(service)
-            self._note(f"the Hub runs the gateway at {settings.gateway}, with its data in {self._data_dir}.")
+            self._note(
+                f'services has one more, "{self._name}": the Hub runs the gateway at {settings.gateway}, with its data '
+                f"in {self._data_dir}."
+            )
             return None
         path = self._data_dir / "api-token"
-        service["api_token"] = _token_in(path)
+        service["api_token"] = token_in(path)
         # Quoted as systemd's EnvironmentFile and a shell take it; JSON has no single quote of its own but in texts.
         text = json.dumps(told).replace("'", "\\u0027")
-        _write_private(self._data_dir / "gateway.env", f"MODEL_SERVICE_HUB='{text}'\n")
+        write_private(self._data_dir / "gateway.env", f"MODEL_SERVICE_HUB='{text}'\n")
         self._site.add_service(service)
         self._note(
-            f"the gateway is not run by the Hub: start it at {settings.gateway} with {self._data_dir / 'gateway.env'} "
-            f"and the token in {path}."
+            f'services has one more, "{self._name}"; the gateway is not run by the Hub: start it at {settings.gateway} '
+            f"with {self._data_dir / 'gateway.env'} and the token in {path}."
         )
         return path
 
@@ -303,6 +317,10 @@ class _Installation:
                 INVOKE: {"description": "Call the endpoints of models"},
                 MANAGE: {"description": "Create, change and remove services of models", "subscopes": [INVOKE]},
             }
+        )
+        self._note(
+            f"custom_scopes has two more: {INVOKE}, to call endpoints, and {MANAGE}, to manage services, which "
+            "contains the former."
         )
         self._site.add_role(
             {
@@ -320,11 +338,14 @@ class _Installation:
                 "scopes": [INVOKE],
             }
         )
-        self._site.add_user_scopes([f"{MANAGE}!user"], extra="extra_user_scopes" in JupyterHub.class_trait_names())
+        extra = "extra_user_scopes" in JupyterHub.class_trait_names()
+        where = self._site.add_user_scopes([f"{MANAGE}!user"], extra=extra)
         self._note(
-            f'the service "{self._name}" holds {", ".join(service_scopes(token_user))}; every user holds '
-            f'{MANAGE}!user; the user "{token_user}" holds {INVOKE}, and no person may be able to log in as it.'
+            f'load_roles has two more: by "{self._name}" the service of that name holds '
+            f'{", ".join(service_scopes(token_user))}; by "{self._name}-tokens" the user "{token_user}" holds '
+            f"{INVOKE}, and no person may be able to log in as it."
         )
+        self._note(f"every user holds {MANAGE}!user, by {where}.")
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
@@ -353,28 +374,3 @@ def _is_own(address: str) -> bool:
 
 _NO_NETWORKS = ("host", "none", "default")
 _ICC = "com.docker.network.bridge.enable_icc"
-
-
-# --- files -------------------------------------------------------------------------------------------
-
-
-def _token_in(path: Path) -> str:
-    """The service's token at the Hub, made once."""
-    with contextlib.suppress(FileNotFoundError):
-        if text := path.read_text().strip():
-            return text
-    token = secrets.token_hex(32)
-    _write_private(path, token + "\n")
-    return token
-
-
-def _write_private(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        fresh.replace(path)
-    except OSError as error:
-        raise WrongSetting(f"{path} cannot be written: {error.strerror}.") from None

@@ -70,21 +70,22 @@ class SiteConfig:
             )
         self.set_hub("load_roles", [*roles, dict(role)])
 
-    def add_user_scopes(self, scopes: Collection[str], *, extra: bool) -> None:
+    def add_user_scopes(self, scopes: Collection[str], *, extra: bool) -> str:
         """For every user, on top of what the site gives: in its own "user" role, or beside JupyterHub's. ``extra``:
-        this JupyterHub has ``extra_user_scopes`` (6.0), which it ignores once there is a role "user"."""
+        this JupyterHub has ``extra_user_scopes`` (6.0), which it ignores once there is a role "user". Says where."""
         roles = [dict(role) for role in self.of_hub("load_roles", [])]
         own = next((role for role in roles if role.get("name") == "user"), None)
         if own is None or "scopes" not in own:
             if extra:
                 given = self.of_hub("extra_user_scopes", set())
                 self.set_hub("extra_user_scopes", {*given, *scopes})
-                return
+                return "extra_user_scopes"
             if own is None:
                 roles.append(own := {"name": "user"})
             own["scopes"] = ["self"]
         own["scopes"] = [*own["scopes"], *(scope for scope in scopes if scope not in own["scopes"])]
         self.set_hub("load_roles", roles)
+        return 'the role "user" in load_roles'
 
     def add_custom_scopes(self, scopes: Mapping[str, Any]) -> None:
         there = dict(self.of_hub("custom_scopes", {}))

@@ -121,6 +121,44 @@ def test_it_says_what_it_changed(do: Callable[..., Any], caplog: pytest.LogCaptu
     assert not any("allow_named_servers" in note or "cleanup_servers" in note for note in quiet)
 
 
+def hers(handler: Any) -> int:
+    return 2
+
+
+@pytest.mark.parametrize("managed", [True, False])
+@pytest.mark.parametrize(
+    "hub",
+    [
+        {},
+        {"named_server_limit_per_user": 3, "custom_scopes": {"custom:other:x": {"description": "x"}}},
+        {"named_server_limit_per_user": hers, "services": [{"name": "culler"}], "spawner_class": OwnSpawner},
+        {"load_roles": [{"name": "user", "scopes": ["self"]}], "allow_named_servers": True, "cleanup_servers": False},
+    ],
+)
+def test_there_is_a_note_for_each_setting_that_changed(
+    do: Callable[..., Any], hub: dict[str, Any], managed: bool
+) -> None:
+    """By the difference of the whole configuration: the setting's name, and what is new in it."""
+    c = a_site(**hub)
+    before = copy.deepcopy(c)
+    notes = do(c, managed=managed).notes
+    assert {section for section in c if c[section] != before.get(section)} == {"JupyterHub"}
+    changed = {name for name in c.JupyterHub if c.JupyterHub[name] != before.JupyterHub.get(name)}
+    assert {name: sum(name in note for note in notes) >= 1 for name in changed} == dict.fromkeys(changed, True)
+    said = "\n".join(notes)
+    for name in ("services", "load_roles"):
+        there = [each["name"] for each in before.JupyterHub.get(name, [])]
+        assert all(f'"{each["name"]}"' in said for each in c.JupyterHub[name] if each["name"] not in there)
+    for scope in set(c.JupyterHub.custom_scopes) - set(before.JupyterHub.get("custom_scopes", {})):
+        assert any(scope in note and "custom_scopes" in note for note in notes)
+    limit = {3: "(your 3)", hers: "(your function)"}.get(
+        hub.get("named_server_limit_per_user"), "(no limit, as before)"
+    )
+    assert f"named_server_limit_per_user {limit}" in said
+    by = "extra_user_scopes" if "extra_user_scopes" in changed else 'the role "user" in load_roles'
+    assert f"every user holds {MANAGE}!user, by {by}." in notes
+
+
 def test_the_policy_and_the_gpus_are_as_given(do: Callable[..., Any]) -> None:
     did = do(
         a_site(),
