@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+import httpx
 import pytest
 
+from jupyter_model_service.adapters import hub_api
 from jupyter_model_service.adapters.hub_api import HubApi, HubUser
 from jupyter_model_service.core.hub_options import InspectOptions, Summary, enveloped, job_server
 from jupyter_model_service.errors import HubRefused, HubUnavailable
@@ -242,9 +244,10 @@ def test_a_hub_that_is_down_is_waited_for_as_long_as_patience_says(hub: FakeHub)
     asked(hub, patient, patience=30.0)
 
 
-def test_later_means_not_before_for_all_calls_of_that_kind(hub: FakeHub) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_later_means_not_before_for_all_calls_of_that_kind(hub: FakeHub, status: int) -> None:
     """The Hub's own Retry-After is a number of seconds, 42 for too many starts."""
-    hub.fail(429, method="POST", headers={"Retry-After": "1"})
+    hub.fail(status, method="POST", headers={"Retry-After": "1"})
 
     async def body(api: HubApi) -> None:
         first = asyncio.ensure_future(api.start_server("ann", JOB, options(hub, "ann")))
@@ -311,6 +314,49 @@ def test_no_more_starts_than_allowed_are_under_way_at_once(hub: FakeHub) -> None
         assert all(server.ready for server in hub.servers().values())
 
     asked(hub, body, starts=3)
+
+
+class Counting(httpx.AsyncBaseTransport):
+    """Answers nothing of interest, after a moment, and counts how many wait for it at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.answered = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.02)
+        self.now -= 1
+        self.answered += 1
+        return httpx.Response(404)
+
+
+def test_no_more_stops_than_allowed_are_under_way_at_once() -> None:
+    async def body() -> None:
+        transport = Counting()
+        api = HubApi("http://hub.invalid", "token", starts=3, transport=transport)
+        assert all(await asyncio.gather(*(api.stop_server("ann", JOB) for _ in range(12))))
+        assert (transport.most, transport.answered) == (3, 12)
+        await api.close()
+
+    asyncio.run(body())
+
+
+def test_no_proxy_of_the_environment_is_given_a_token(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def body(api: HubApi) -> None:
+        assert len(await api.users()) == 2
+
+    asked(hub, body, patience=0.0)
+
+
+def test_a_start_is_waited_for_longer_than_the_hub_holds_it() -> None:
+    """slow_spawn_timeout, 10 s, or http_timeout, 30 s, and a stop of 10 s after it."""
+    assert hub_api.BLOCKING_SECONDS >= 10.0 + 30.0 + 10.0
 
 
 def test_what_is_no_hub_is_told_as_such_and_no_token_is_in_the_words(hub: FakeHub) -> None:

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jupyter_model_service.adapters import launch_hub
 from jupyter_model_service.adapters.lease import TcpLeases
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_options import KEY, ReplicaOptions, ReplicaStorage, VolumeMount
@@ -562,6 +565,35 @@ def test_activity_is_reported_for_all_replicas_that_run_and_for_nothing_else(hub
         await asyncio.to_thread(hub.stop_as_a_person, "bob", f"ms-{B}")
         await parts.launcher.report_once()
         assert set(hub.activity) == {("ann", f"ms-{A}")}
+
+    play(body)
+
+
+def test_activity_is_reported_until_after_the_next_report(hub: FakeHub, play: Play) -> None:
+    """Or a culler with a short limit finds replicas idle between two."""
+
+    async def body(parts: HubParts) -> None:
+        await parts.launcher.start(ask())
+        began = time.time()
+        await parts.launcher.report_once()
+        until = datetime.fromisoformat(hub.activity["ann", f"ms-{A}"].replace("Z", "+00:00")).timestamp()
+        assert until >= began + launch_hub.ACTIVITY_EVERY
+        assert until <= time.time() + 3600, "more is refused by the Hub"
+
+    play(body)
+
+
+def test_all_users_are_looked_through_again_after_ten_minutes(hub: FakeHub, tmp_path: Path, play: Play) -> None:
+    """What another gateway, killed since, has started for somebody of whom this one knows nothing."""
+    (tmp_path / "other").mkdir()
+
+    async def body(parts: HubParts) -> None:
+        assert await seen(parts) == {}
+        await hub_parts(hub, tmp_path / "other").launcher.start(ask(B, "bob"))
+        assert await seen(parts) == {}
+        assert parts.launcher._swept_at is not None
+        parts.launcher._swept_at -= 601.0
+        assert set(await seen(parts)) == {B}
 
     play(body)
 
