@@ -198,6 +198,17 @@ class _Installation:
             raise WrongSetting(
                 f"c.JupyterHub.spawner_class is {name}, and only DockerSpawner and classes made from it are supported."
             )
+        if site.client is not DockerSpawner.client:
+            raise WrongSetting(
+                f"the spawner class {name} has a client of its own, and replicas need one engine for all, which they "
+                "ask through DockerSpawner's: leave that out, or use DockerSpawner."
+            )
+        if site is not DockerSpawner:
+            self._note(
+                f"the spawner class {name} was not tried with this. Notebooks are started by it as before, and "
+                "replicas by none of it; but its get_state, load_state, clear_state, poll, stop and delete_forever, "
+                "where it has its own, are asked for replicas, too, and must call super()."
+            )
         return site
 
     def _check_hub(self) -> None:

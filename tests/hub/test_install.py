@@ -37,6 +37,14 @@ class OwnSpawner(DockerSpawner):
     """A site's own class."""
 
 
+class ManyEngines(DockerSpawner):
+    """A site's own class, with an engine for each user."""
+
+    @property
+    def client(self) -> Any:
+        return None
+
+
 class OwnWithUs(ModelServiceMixin, DockerSpawner):
     """As install() makes it."""
 
@@ -157,6 +165,16 @@ def test_there_is_a_note_for_each_setting_that_changed(
     assert f"named_server_limit_per_user {limit}" in said
     by = "extra_user_scopes" if "extra_user_scopes" in changed else 'the role "user" in load_roles'
     assert f"every user holds {MANAGE}!user, by {by}." in notes
+
+
+@pytest.mark.parametrize(("given", "told"), [("docker", False), (OwnSpawner, True), (SystemUserSpawner, True)])
+def test_a_spawner_class_that_was_not_tried_is_said(do: Callable[..., Any], given: Any, told: bool) -> None:
+    """DockerSpawner itself is run by our tests; of a class made from it, which of its methods replicas meet."""
+    notes = [note for note in do(a_site(spawner_class=given)).notes if "not tried" in note]
+    assert bool(notes) is told
+    for note in notes:
+        assert given.__name__ in note
+        assert "get_state, load_state, clear_state, poll, stop and delete_forever" in note
 
 
 def test_the_policy_and_the_gpus_are_as_given(do: Callable[..., Any]) -> None:
@@ -467,6 +485,7 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({"spawner_class": "simple"}, {}, "SimpleLocalProcessSpawner"),
         ({"spawner_class": SwarmSpawner}, {}, "SwarmSpawner"),
         ({"spawner_class": "docker-swarm"}, {}, "SwarmSpawner"),
+        ({"spawner_class": ManyEngines}, {}, "ManyEngines has a client of its own"),
         ({"spawner_class": "no.such.Class"}, {}, "cannot be imported"),
         ({"spawner_class": "dockerspawner"}, {}, "no class"),
         ({"allow_named_servers": False}, {}, "allow_named_servers is False"),
