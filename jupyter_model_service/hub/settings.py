@@ -34,7 +34,7 @@ class HubSettings:
 
 
 class HubParts:
-    """One per Hub process, made at the first start of ours: the engine's client is DockerSpawner's."""
+    """One per Hub process, made with the first server that it starts or looks at: the client is DockerSpawner's."""
 
     def __init__(self, settings: HubSettings, client: Any) -> None:
         self.docker = DockerCalls(client)

@@ -91,7 +91,9 @@ class ModelServiceMixin(_Site):
 
     async def start(self) -> Any:
         if not self._is_for_us():
-            return await super().start()
+            address = await super().start()
+            self._parts()
+            return address
         self.model_service_failures = getattr(self.handler, "settings", None)
         try:
             options = self._opened()
@@ -147,6 +149,8 @@ class ModelServiceMixin(_Site):
         return self._hubs_own_address()
 
     def _parts(self) -> HubParts:
+        """Also asked for with a notebook, once that has reached the engine: with them begins the look for what the Hub
+        has no record of, which it needs most when it has no replica left."""
         if self.model_service_parts is None:
             type(self).model_service_parts = HubParts(self.model_service, self.client)
         assert self.model_service_parts is not None
@@ -183,7 +187,11 @@ class ModelServiceMixin(_Site):
         life = self.model_service_life
         if life is None:
             # Of a start that a killed Hub has begun, only the container is left.
-            return 1 if await self._swept() else await super().poll()
+            if await self._swept():
+                return 1
+            status = await super().poll()
+            self._parts()
+            return status
         if life.over:
             return 1 if life.read_by_now else None
         if life.container is None:
