@@ -124,23 +124,42 @@ def look(service: Service, now: float) -> Look:
         elif phase in STARTING_UP and not (waits and replica.record.placement is None):
             starting += 1
     seen = Look(now, ready, starting)
-    if ready and all(r.sample is not None and r.lease_open and now - r.sample_at <= STALE for r in ready):
-        _measure(seen, [(r, r.sample) for r in ready if r.sample is not None])
+    _measure(seen, ready, now - STALE)
     return seen
 
 
-def _measure(seen: Look, samples: Sequence[tuple[Replica, LeaseSample]]) -> None:
-    count = len(samples)
-    cpus = [replica.cpu for replica, _ in samples if replica.cpu is not None]
-    sizes = [sample.rss for _, sample in samples if sample.rss is not None]
-    seen.cpu_util = sum(cpus) / count if len(cpus) == count else None
-    seen.memory = sum(sizes) / count if len(sizes) == count else None
-    devices = [gpu for _, sample in samples for gpu in sample.gpus or ()]
-    if not devices or not all(sample.gpus for _, sample in samples):
-        return
-    seen.gpu_util = sum(gpu.utilization for gpu in devices) / len(devices)
-    if all(gpu.memory_total for gpu in devices):
-        seen.gpu_memory = 100.0 * sum(gpu.memory_used / gpu.memory_total for gpu in devices) / len(devices)
+def _measure(seen: Look, ready: Sequence[Replica], since: float) -> None:
+    """One loop, for the time that it takes."""
+    cpu, memory, util, full = 0.0, 0, 0.0, 0.0
+    devices = 0
+    cpu_known = memory_known = gpus_known = sized = bool(ready)
+    for replica in ready:
+        sample = replica.sample
+        if sample is None or not replica.lease_open or replica.sample_at < since:
+            return
+        if replica.cpu is None:
+            cpu_known = False
+        else:
+            cpu += replica.cpu
+        if sample.rss is None:
+            memory_known = False
+        else:
+            memory += sample.rss
+        if not sample.gpus:
+            gpus_known = False
+            continue
+        for gpu in sample.gpus:
+            devices += 1
+            util += gpu.utilization
+            if gpu.memory_total:
+                full += gpu.memory_used / gpu.memory_total
+            else:
+                sized = False
+    seen.cpu_util = cpu / len(ready) if cpu_known else None
+    seen.memory = memory / len(ready) if memory_known else None
+    if gpus_known:
+        seen.gpu_util = util / devices
+        seen.gpu_memory = 100.0 * full / devices if sized else None
 
 
 def take(service: Service, seen: Look, queries: Queries) -> Sample:
