@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from ..core.backoff import PROVEN_AFTER
 from ..core.replica import STARTING_UP, Phase
-from ..core.reports import LeaseSample
 from ..core.scaling.metrics import query_name
 from ..core.scaling.signals import Sample
 from ..core.traffic import difference, quantile
