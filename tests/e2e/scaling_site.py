@@ -180,5 +180,9 @@ class Scaled:
     def decisions(self) -> Sequence[DecisionInfo]:
         return self.client.decisions(self.name, limit=100)
 
+    def reason(self) -> str:
+        """Of the last decision; empty where none was taken yet."""
+        return next((each.reason for each in reversed(self.decisions())), "")
+
     def changes(self) -> list[DecisionInfo]:
         return [each for each in self.decisions() if each.changed]

@@ -115,7 +115,7 @@ def fleet(
 
 def up_and_down(service: Scaled, press: Callable[[], Any], release: Callable[[], Any] = lambda: None) -> None:
     """Two replicas while it is pressed, one when it is not, and both times the rule says so."""
-    service.until(2, 60, meanwhile=press)
+    service.until(2, 90, meanwhile=press)
     release()
     service.until(1, SEEN, meanwhile=release)
     up, down = service.changes()[-2:]
@@ -158,7 +158,7 @@ def runs(fleet: dict[str, Scaled], gpus: Gpus | None, prometheus: FakePrometheus
 def test_the_target_alone(fleet: dict[str, Scaled], runs: dict[str, Future[None]]) -> None:
     """No rule at all: 12 calls at once are far too many for 2 per replica."""
     service = fleet["target"]
-    service.until(2, meanwhile=lambda: service.many(12, "hold?seconds=0.5"))
+    service.until(2, 90, meanwhile=lambda: service.many(12, "hold?seconds=0.5"))
     up = service.changes()[0]
     assert {wish.source for wish in up.wishes} & {"target", "panic"}
     service.until(1, 150)
