@@ -87,7 +87,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 contact_patience=_CONTACT_SECONDS,
                 stopped_where="on the Hub's page or by its idle culler",
             ),
-            front=FrontSettings(trusted_proxies=hub.trusted_proxies),
+            front=FrontSettings(trusted_proxies=hub.trusted_proxies, shared_origin=True),
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,

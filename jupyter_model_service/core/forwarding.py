@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 from .message import AnswerHead, Headers, RequestHead
 
 __all__ = [
+    "OF_THE_ORIGIN",
+    "SANDBOX",
     "Budget",
     "Failure",
     "Peer",
@@ -101,6 +103,8 @@ def clean_cookies(value: bytes) -> bytes:
     kept = []
     for cookie in value.split(b";"):
         name = cookie.split(b"=", 1)[0].strip().lower()
+        for prefix in (b"__host-", b"__secure-"):  # RFC 6265bis §4.1.3: the same cookie, set under stricter rules
+            name = name.removeprefix(prefix)
         if name and name not in _COOKIE_NAMES and not name.startswith(_COOKIE_PREFIXES):
             kept.append(cookie.strip())
     return b"; ".join(kept)
@@ -133,6 +137,10 @@ def request_head(
             continue
         if to_replica and name[:1] in (b"R", b"r") and name.lower() == b"referer":
             value = value.split(b"?", 1)[0]  # Jupyter's addresses may hold "?token=…"
+        if to_replica and name[:1] in (b"S", b"s") and name.lower() == b"sec-websocket-protocol":
+            value = _without_token(value)
+            if not value:
+                continue
         parts.append(b"%b: %b\r\n" % (name, value))
     if not to_replica:
         parts += [b"Authorization: %b\r\n" % value for value in head.authorization]
@@ -148,6 +156,15 @@ def request_head(
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
     parts.append(_forwarded(head, peer, prefix, request_id))
     return b"".join(parts)
+
+
+_TOKEN_PROTOCOL = b"v1.token.websocket.jupyter.org"
+
+
+def _without_token(protocols: bytes) -> bytes:
+    """Jupyter's own way to send a token with a WebSocket is none of the model's business."""
+    offered = (each.strip() for each in protocols.split(b","))
+    return b", ".join(each for each in offered if not each.lower().startswith(_TOKEN_PROTOCOL))
 
 
 def _forwarded(head: RequestHead, peer: Peer, prefix: bytes, request_id: bytes) -> bytes:
@@ -174,6 +191,45 @@ def _first_values(headers: Headers) -> dict[bytes, bytes]:
 
 # --- what the caller gets back ----------------------------------------------------------------------------
 
+#: For a model's page on an origin that is not its own: no ``allow-same-origin`` (it gets one of its own) and no
+#: ``allow-top-navigation`` (it cannot steer what it is shown in away).
+SANDBOX = b"sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+
+#: Headers by which a model could act on the whole origin that it is served at, rather than on its own page.
+OF_THE_ORIGIN = frozenset(
+    {
+        b"set-cookie",
+        b"set-cookie2",
+        b"service-worker-allowed",
+        b"clear-site-data",
+        b"strict-transport-security",
+        b"public-key-pins",
+        b"access-control-allow-origin",
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
+        # These outlive the answer: they steer later requests of the whole origin, or say where its errors go.
+        b"nel",
+        b"report-to",
+        b"reporting-endpoints",
+        b"alt-svc",
+        b"accept-ch",
+        b"critical-ch",
+        b"use-as-dictionary",
+        b"origin-agent-cluster",
+        # A refresh leads the page away without the visitor's doing.
+        b"refresh",
+    }
+)
+
+_SANDBOXED = b"Content-Security-Policy: %b\r\nX-Content-Type-Options: nosniff\r\n" % SANDBOX
+
+
+def _own(headers: Headers) -> Headers:
+    return [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
+
 
 def answer_head(
     answer: AnswerHead,
@@ -183,16 +239,19 @@ def answer_head(
     request_id: bytes,
     replica: bytes | None,
     applied: bytes = b"",
+    shared_origin: bool = False,
 ) -> tuple[bytes, bool, bool]:
     """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
     stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``applied`` is
-    one more line, or empty."""
+    one more line, or empty. ``shared_origin``: more than this model is served at its address, such as a Hub whose
+    cookies the browser sends from every page there; the page is sandboxed and speaks for itself alone."""
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
     if unknown and version == 10:
         keep_alive = False
     parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
-    for name, value in answer.headers:
+    shared = shared_origin and replica is not None
+    for name, value in _own(answer.headers) if shared else answer.headers:
         if replica is not None and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
             continue
         parts.append(b"%b: %b\r\n" % (name, value))
@@ -209,13 +268,13 @@ def answer_head(
     parts.append(b"%bX-Request-Id: %b\r\n" % (applied, request_id))
     if replica is not None:
         parts.append(b"X-Model-Service-Replica: %b\r\n" % replica)
-    parts.append(b"\r\n")
+    parts.append(_SANDBOXED + b"\r\n" if shared else b"\r\n")
     return b"".join(parts), chunked, keep_alive
 
 
-def informational_head(answer: AnswerHead) -> bytes:
+def informational_head(answer: AnswerHead, *, shared_origin: bool = False) -> bytes:
     """A 1xx answer, such as 103 Early Hints."""
-    lines = [b"%b: %b\r\n" % pair for pair in answer.headers]
+    lines = [b"%b: %b\r\n" % pair for pair in (_own(answer.headers) if shared_origin else answer.headers)]
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, b"".join(lines))
 
 

@@ -192,7 +192,8 @@ class Exchange(abc.ABC):
 
     def on_informational(self, answer: AnswerHead) -> None:
         if self.head.version == 11 and answer.status != 100:  # our own 100 went out before the body came
-            self._out.append(informational_head(answer))
+            shared = self.endpoint is not None and self.down.front.settings.shared_origin
+            self._out.append(informational_head(answer, shared_origin=shared))
 
     def on_answer(self, answer: AnswerHead) -> None:
         if self.backend is None:
@@ -209,6 +210,7 @@ class Exchange(abc.ABC):
             request_id=self.request_id,
             replica=replica,
             applied=self.applied,
+            shared_origin=self.down.front.settings.shared_origin,
         )
         if self.to_head or answer.status in _NO_BODY:
             self.chunked = False

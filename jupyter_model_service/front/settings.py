@@ -10,9 +10,11 @@ __all__ = ["FrontSettings"]
 @dataclass(frozen=True)
 class FrontSettings:
     """Times in seconds, sizes in bytes. ``trusted_proxies``: addresses or networks whose ``X-Forwarded-*`` is
-    believed, such as ``127.0.0.1`` or ``10.0.0.0/8``."""
+    believed, such as ``127.0.0.1`` or ``10.0.0.0/8``. ``shared_origin``: the endpoints are at the address of something
+    that knows its visitors by cookies (a Hub): models' pages are sandboxed, and set nothing for the whole address."""
 
     trusted_proxies: tuple[str, ...] = ()
+    shared_origin: bool = False
     max_target: int = 16 << 10  # 414 beyond it
     max_head: int = 64 << 10  # 431 beyond it
     max_headers: int = 128  # 431 beyond it

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
-#: No ``allow-same-origin`` (an origin of its own) and no ``allow-top-navigation`` (it cannot steer the Lab away).
-SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
+from ..core import forwarding
+
+SANDBOX = forwarding.SANDBOX.decode()
 
 #: RFC 9110 §7.6.1, and the two that Tornado sets itself on the way back.
 HOP_BY_HOP = frozenset(
@@ -55,34 +56,7 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
 }
 _SAID_OF_THE_WAY = "x-forwarded-"
 
-#: Headers by which a model could act on the whole Jupyter origin rather than on its own page.
-_NOT_FROM_MODEL = HOP_BY_HOP | {
-    "set-cookie",
-    "set-cookie2",
-    "service-worker-allowed",
-    "clear-site-data",
-    "strict-transport-security",
-    "public-key-pins",
-    "access-control-allow-origin",
-    "access-control-allow-credentials",
-    "access-control-allow-headers",
-    "access-control-allow-methods",
-    "access-control-expose-headers",
-    "access-control-max-age",
-    # These outlive the answer: they steer later requests of the whole origin, or say where its errors go.
-    "nel",
-    "report-to",
-    "reporting-endpoints",
-    "alt-svc",
-    "accept-ch",
-    "critical-ch",
-    "use-as-dictionary",
-    "origin-agent-cluster",
-    # A refresh leads the page away without the visitor's doing.
-    "refresh",
-    "date",
-    "server",
-}
+_NOT_FROM_MODEL = HOP_BY_HOP | {name.decode() for name in forwarding.OF_THE_ORIGIN} | {"date", "server"}
 
 #: A path segment that some later parser would collapse (RFC 3986 §5.2.4), percent-encoded dots included.
 _DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)

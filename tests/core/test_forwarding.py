@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_model_service.core.forwarding import (
+    OF_THE_ORIGIN,
     Budget,
     Failure,
     Peer,
@@ -107,6 +108,7 @@ def test_bearer_token(values: list[bytes], token: str | None) -> None:
         (b"username-localhost-8888=x;jupyterhub-session-id=y; jupyterhub-user-me=z", b""),
         (b'Username-x=1; a="1;2"', b'a="1; 2"'),
         (b"a=_xsrf=1; =empty; ;", b"a=_xsrf=1"),
+        (b"__Host-jupyterhub-user-me=z; __Secure-_xsrf=1; __Host-mine=1", b"__Host-mine=1"),
     ],
 )
 def test_jupyters_cookies_are_taken_out(cookie: bytes, left: bytes) -> None:
@@ -130,6 +132,42 @@ def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
     assert b"443" not in untrusted
     assert b"Authorization: Bearer t\r\n" in untrusted
     assert b"Cookie: _xsrf=1\r\n" in untrusted
+
+
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [
+        (b"chat, v1.token.websocket.jupyter.org.s3cret, superchat", b"Sec-WebSocket-Protocol: chat, superchat\r\n"),
+        (b"V1.Token.WebSocket.Jupyter.Org.s3cret", b""),
+        (b"chat", b"Sec-WebSocket-Protocol: chat\r\n"),
+    ],
+)
+def test_a_token_among_the_protocols_of_a_websocket_stays_here(offered: bytes, told: bytes) -> None:
+    head = RequestHead(b"GET", 11, b"/x", host=b"h", headers=[(b"Sec-WebSocket-Protocol", offered)])
+    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", to_replica=True)
+    assert told in sent
+    assert b"s3cret" not in sent
+    assert (b"Protocol" in sent) is bool(told)
+
+
+def test_a_model_at_the_address_of_a_hub_speaks_for_its_own_page_alone() -> None:
+    """Its scripts have an origin of their own, and nothing that it says holds for the whole address."""
+    said = [(name.title(), b"evil") for name in sorted(OF_THE_ORIGIN)]
+    answer = AnswerHead(200, b"OK", [(b"Content-Type", b"text/html"), *said, (b"Location", b"/x")], length=3)
+    told = {"version": 11, "keep_alive": True, "request_id": b"id"}
+    head, _, _ = answer_head(answer, replica=b"r", shared_origin=True, **told)  # type: ignore[arg-type]
+    assert b"evil" not in head
+    assert b"Content-Type: text/html\r\nLocation: /x\r\n" in head
+    assert b"Content-Security-Policy: sandbox " in head
+    assert b"allow-same-origin" not in head
+    assert b"X-Content-Type-Options: nosniff\r\n" in head
+    assert head.count(b"\r\n\r\n") == 1
+    elsewhere, _, _ = answer_head(answer, replica=b"r", **told)  # type: ignore[arg-type]
+    assert elsewhere.count(b"evil") == len(OF_THE_ORIGIN)
+    ours, _, _ = answer_head(answer, replica=None, shared_origin=True, **told)  # type: ignore[arg-type]
+    assert b"sandbox" not in ours, "the control API's pages are ours"
+    hints = informational_head(AnswerHead(103, b"Early", said), shared_origin=True)
+    assert hints == b"HTTP/1.1 103 Early\r\n\r\n"
 
 
 def test_a_caller_without_host_gets_one_for_the_replica() -> None:

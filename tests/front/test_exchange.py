@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.front.server import FrontSettings
+
 from .site import Answer, site, until, within
 from .upstreams import Handler, Replica, Seen, answer
 
@@ -283,6 +285,19 @@ def test_headers_of_an_answer(run: Run) -> None:
             assert got.one("X-Request-Id") == "my-id-1"
             for name in ("X-Hop", "Keep-Alive", "X-Model-Service-Error", "Connection"):
                 assert got.one(name) is None, name
+
+    run(body())
+
+
+def test_at_the_address_of_a_hub_a_models_pages_are_sandboxed(run: Run) -> None:
+    """Else any user's public page acts with the rights of whoever looks at it while signed in to the Hub."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=FrontSettings(shared_origin=True)) as here:
+            got = await here.call("/hostile")
+            assert got.all("Set-Cookie") == []
+            assert (got.one("Content-Security-Policy") or "").startswith("sandbox ")
+            assert got.one("Location") == "/elsewhere"
 
     run(body())
 
