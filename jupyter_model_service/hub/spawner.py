@@ -215,6 +215,12 @@ class ModelServiceMixin(_Site):
             return
         await self._clean_up(None if now else container.STOP_SECONDS)
 
+    @property
+    def will_resume(self) -> bool:
+        """Whether the Hub keeps the server's token and OAuth client for its next start. Names of ours are used once:
+        each replica that ever ran would leave a token that never expires."""
+        return not self.name.startswith(SERVER_PREFIX) and bool(getattr(super(), "will_resume", False))
+
     async def _swept(self) -> bool:
         """Take away a container of ours that the Hub's database does not know of; whether there was one."""
         if not self.name.startswith(SERVER_PREFIX):

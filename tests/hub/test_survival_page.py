@@ -95,6 +95,9 @@ def test_what_an_administrator_stops_on_the_hubs_page_is_replaced_and_the_event_
     assert "jupyter model-service stop m" in told, told
     assert "Hub's page" in told
     eventually(lambda: f"ms-{victim}" not in site.servers("alice"), "its record is gone, too")
+    tokens = site.api("GET", "/users/alice/tokens", token=site.token(ADMIN)).text
+    assert next(iter(stage.containers())) in tokens, "a server that runs has one"
+    assert victim not in tokens
 
 
 def test_nothing_of_a_deleted_user_is_left_and_the_next_of_that_name_inherits_nothing(
