@@ -91,6 +91,10 @@ class HubStorage:
             limit_bytes=self._policy.snapshot_bytes_per_user,
             limit_files=self._policy.snapshot_files,
         )
+        try:
+            SnapshotOptions.from_plain(options.to_plain())  # as the Hub's side reads it, before anything is begun
+        except ValueError as error:
+            raise InvalidRequest(f"The folder {folder[:80]!r} cannot be served: {error}") from error
 
         all_known = False
 

@@ -168,6 +168,18 @@ def test_what_the_user_can_mend_is_told_as_her_request(
     play(body, policy=Policy(snapshot_bytes_per_user=2))
 
 
+@pytest.mark.parametrize("folder", ["/home/jovyan/../alice", "/home/jovyan/a\nb", "/home/jovyan/" + "x" * 5000])
+def test_a_folder_that_cannot_be_one_is_refused_before_the_hub_is_asked(hub: FakeHub, play: Play, folder: str) -> None:
+    async def body(parts: HubParts) -> None:
+        with pytest.raises(InvalidRequest) as told:
+            await parts.storage.keep(ONE, 1, folder, untold, owner="ann")
+        assert "\n" not in str(told.value)
+        assert "http" not in str(told.value), "nothing of the Hub's inside"
+
+    play(body)
+    assert jobs(hub) == []
+
+
 def test_what_she_cannot_mend_is_told_as_ours(hub: FakeHub, play: Play) -> None:
     hub.engine.script.error = ("space", "The disk of the Docker engine is full.")
 
