@@ -94,13 +94,14 @@ def test_without_a_driver_they_are_unknown(fake_nvml: Any, monkeypatch: pytest.M
 
     async def body(gpus: HostGpus, clock: Clock) -> None:
         assert gpus.figures(["GPU-a"]) is None
-        first = await until(helpers)
-        if fault != "FAKE_HANG":
-            await until(lambda: not helpers())
-        for _ in range(20):
+        if fault == "FAKE_HANG":
+            await until(helpers)
+        seen = set(helpers())  # one that crashes may be gone before anybody has looked
+        for _ in range(50):
             assert gpus.figures(["GPU-a"]) is None
+            seen.update(helpers())
             await asyncio.sleep(0.01)
-        assert helpers() in ([], first)
+        assert len(seen) <= 1
 
     with_gpus(library, body)
 
