@@ -1,6 +1,6 @@
 # `make demo` shows the product, `make test` proves it. Each does all of its own set-up in .venv.
 PYTHON ?= python3
-# Processes that share the tests: one of the two has the tests with a Hub, which mostly wait. WORKERS=0: in this one.
+# Processes that share the tests (tests/conftest.py says how): one has those with a Hub, which mostly wait. WORKERS=0: in this one.
 WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -26,7 +26,7 @@ hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a
 
 test: lint ## everything that this machine can run; what it lacks is listed by name at the end
 	@rm -f .pytest_cache/status
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS); status=$$?; mkdir -p .pytest_cache; echo $$status > .pytest_cache/status; exit $$status
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS); status=$$?; mkdir -p .pytest_cache; echo $$status > .pytest_cache/status; exit $$status
 
 lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents
 	$(BIN)/ruff check .

@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Under nohup, or as a background job of a script, SIGINT is ignored, and every program that a test starts inherits that:
 # what is tested with Ctrl-C would wait for ever.
@@ -19,13 +21,21 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For two workers (`make test`): a file's tests stay together, and all tests with a Hub, which share what is dear."""
-    here = Path(__file__).parent
-    for item in items:
-        file = item.path.relative_to(here)
-        item.add_marker(pytest.mark.xdist_group("hub" if file.parts[0] == "hub" else str(file)))
+class _ByFile(LoadScopeScheduling):
+    """For two workers (`make test`): a file's tests stay together, and all tests with a Hub, which share what is dear.
+
+    xdist's own ``--dist loadgroup`` marks the tests by changing their ids, which pytest 9.2 no longer takes from there:
+    every test went to the next free worker.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "hub" if "/hub/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """A hook of xdist: which tests go to which worker."""
+    return _ByFile(config, log)
 
 
 NVML = r"""
