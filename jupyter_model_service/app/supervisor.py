@@ -5,9 +5,9 @@ gateway, started at once, takes them. The supervisor is what the Hub (or systemd
 
     python -m jupyter_model_service.app --hub
 
-It ends with its parent, however that one ends: a Hub that is killed must not leave a gateway behind that answers with
-an old token on the port of the next one. Where one is left all the same, the port is waited for. Replicas are not its
-business: they outlive gateway and supervisor, and the next gateway takes them over.
+It ends with its parent, however and whenever that one ends: a Hub that is killed must not leave a gateway behind that
+answers with an old token on the port of the next one. Where one is left all the same, the port is waited for. Replicas
+are not its business: they outlive gateway and supervisor, and the next gateway takes them over.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from collections.abc import Callable, Sequence
 
 from ..errors import Conflict, InvalidRequest
 
-__all__ = ["LISTEN_VARIABLE", "Supervisor", "bind", "inherited_listener", "supervise", "supervised"]
+__all__ = ["LISTEN_VARIABLE", "Supervisor", "bind", "inherited_listener", "parent_told", "supervise", "supervised"]
 
 LISTEN_VARIABLE = "MODEL_SERVICE_LISTEN_FD"
+PARENT_VARIABLE = "MODEL_SERVICE_PARENT"  # written by install() into the environment of a managed service
 BACKLOG = 1024
 BIND_PATIENCE = 10.0  # seconds for an orphan that still holds the port
 END_PATIENCE = 20.0  # seconds for a gateway to end in order: open calls have 5 by default
@@ -37,6 +38,7 @@ PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the first, second … 
 STEADY = 30.0  # seconds after which a gateway counts as well, and the next crash as the first
 WRONG_USE = 2  # the gateway's exit status for settings that cannot be used: no start will change that
 _PR_SET_PDEATHSIG = 1
+_ORPHANED = "what started it has gone"
 
 
 def bind(
@@ -86,10 +88,18 @@ class _ToEnd(Exception):
 
 class Supervisor:
     """``run`` returns the exit status, or raises ``Conflict`` when ``address`` stays taken. Belongs to the main thread:
-    it takes the process's signals. What is its parent when it is made is what it ends with: to be made first of all."""
+    it takes the process's signals. It ends with ``parent``, the process that started it, where that one is told;
+    else with what is its parent when it is made, which may be another already: to be made first of all."""
 
-    def __init__(self, command: Sequence[str], address: tuple[str, int], *, say: Callable[[str], None]) -> None:
-        self._parent = os.getppid()
+    def __init__(
+        self,
+        command: Sequence[str],
+        address: tuple[str, int],
+        *,
+        say: Callable[[str], None],
+        parent: int | None = None,
+    ) -> None:
+        self._parent = os.getppid() if parent is None else parent
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._die_with_parent()
         self._command = list(command)
@@ -102,6 +112,9 @@ class Supervisor:
 
     def run(self) -> int:
         self._obey()
+        if os.getppid() != self._parent:  # a Hub that was killed in the second that an interpreter takes to start
+            self._say(f"ending: {_ORPHANED}")
+            return 0
         try:
             listener = bind(*self._address, wait=self._wait)
         except _ToEnd:  # a parent that is killed meanwhile must leave nothing that takes the next one's port
@@ -172,7 +185,7 @@ class Supervisor:
 
     def _asked(self, number: int, frame: object) -> None:
         gone = number == signal.SIGTERM and os.getppid() != self._parent
-        self._ending = "what started it has gone" if gone else f"signal {signal.Signals(number).name}"
+        self._ending = _ORPHANED if gone else f"signal {signal.Signals(number).name}"
 
     def _die_with_parent(self) -> None:
         """The kernel sends SIGTERM when the parent's thread ends, by whatever signal. Elsewhere than on Linux the
@@ -187,7 +200,7 @@ class Supervisor:
             with contextlib.suppress(BlockingIOError):
                 self._woken.recv(4096)
         if self._ending is None and os.getppid() != self._parent:
-            self._ending = "what started it has gone"
+            self._ending = _ORPHANED
 
     def _wait(self, seconds: float) -> None:
         if not self._pause(seconds):
@@ -207,6 +220,12 @@ def _say(sentence: str) -> None:
         sys.stderr.flush()
 
 
+def parent_told() -> int | None:
+    """The process that is to have started this one, as it has said itself."""
+    given = os.environ.pop(PARENT_VARIABLE, "")  # not for what we start ourselves
+    return int(given) if given.isdecimal() else None
+
+
 def supervised() -> bool:
     """Whether a supervisor started this process."""
     return bool(os.environ.get(LISTEN_VARIABLE))
@@ -215,4 +234,4 @@ def supervised() -> bool:
 def supervise(words: Sequence[str], address: tuple[str, int]) -> int:
     """Keep ``python -m jupyter_model_service.app WORDS`` running at ``address`` until told to end; the exit status."""
     command = [sys.executable, "-m", "jupyter_model_service.app", *words]
-    return Supervisor(command, address, say=_say).run()
+    return Supervisor(command, address, say=_say, parent=parent_told()).run()

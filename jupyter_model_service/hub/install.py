@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import socket
 import sys
@@ -20,9 +21,10 @@ from typing import Any
 
 from ..adapters.sealing import Sealer, SealError, make_key
 from ..core.hub_scopes import INVOKE, MANAGE
-from ..core.policy import SNAPSHOT_FILES, Policy, policy_to_plain
+from ..core.policy import SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
 from .addresses import Addresses
 from .given import address_of, count_of, cpus_of, gpus_of, names_of, networks_of, setting_size_of, url_of, volumes_of
+from .host_facts import as_notebooks_have, host_of
 from .limits import NamedServerLimit
 from .private_files import token_in, write_private
 from .settings import HubSettings
@@ -123,6 +125,7 @@ class _Installation:
         self._managed = managed
         self._data_dir = data_dir
         self._notes: list[str] = []
+        self._engine: Mapping[str, Any] = {}  # what it says of its machine
 
     def run(
         self,
@@ -165,7 +168,8 @@ class _Installation:
             "public_url": addresses.public_url,
             "key_file": str(key_path),
             "data_dir": str(self._data_dir),
-            "policy": policy_to_plain(policy),
+            "policy": policy_to_plain(as_notebooks_have(policy, self._site, spawner)),
+            "host": host_to_plain(host_of(self._engine, gpus)),
             "endpoints_url": endpoints_url,
             "token_user": token_user,
             "service_name": self._name,
@@ -253,6 +257,7 @@ class _Installation:
             client = docker.APIClient(**{**kwargs, "timeout": 5})
             with contextlib.closing(client):
                 facts: Mapping[str, Any] = client.inspect_network(name)
+                self._engine = client.info()
         except docker.errors.NotFound:
             raise WrongSetting(f'the Docker engine has no network "{name}": docker network create {name}.') from None
         except Exception as error:  # an engine that is not up yet must not keep the Hub from its start
@@ -301,7 +306,8 @@ class _Installation:
         service: dict[str, Any] = {"name": self._name, "url": settings.gateway}
         if self._managed:
             service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
-            service["environment"] = {"MODEL_SERVICE_HUB": json.dumps(told)}
+            # Which process the gateway is to end with: it may be killed before that one can look.
+            service["environment"] = {"MODEL_SERVICE_HUB": json.dumps(told), "MODEL_SERVICE_PARENT": str(os.getpid())}
             self._site.add_service(service)
             self._note(
                 f'services has one more, "{self._name}": the Hub runs the gateway at {settings.gateway}, with its data '

@@ -51,7 +51,7 @@ while True:
 """
 
 SUPERVISOR = """
-import pathlib, sys
+import pathlib, sys, time
 from jupyter_model_service.app import supervisor
 pauses = supervisor.Supervisor._pause
 def pause(self, seconds):
@@ -60,13 +60,17 @@ def pause(self, seconds):
     return pauses(self, seconds)
 supervisor.Supervisor._pause = pause
 address = ("127.0.0.1", int(sys.argv[1]))
-made = supervisor.Supervisor([sys.executable, "gateway.py"], address, say=lambda s: print(s, flush=True))
+while pathlib.Path("starting").exists():
+    time.sleep(0.01)
+say = lambda s: print(s, flush=True)
+made = supervisor.Supervisor([sys.executable, "gateway.py"], address, say=say, parent=supervisor.parent_told())
 sys.exit(made.run())
 """
 
 PARENT = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "supervisor.py", sys.argv[1]])
+import os, subprocess, sys, time
+told = {**os.environ, "MODEL_SERVICE_PARENT": str(os.getpid())}
+subprocess.Popen([sys.executable, "supervisor.py", sys.argv[1]], env=told)
 print("started", flush=True)
 time.sleep(600)
 """
@@ -205,6 +209,19 @@ def test_what_started_it_is_killed_and_nothing_is_left(scene: Scene) -> None:
     parent.kill()
     parent.wait()
     until(lambda: not scene.processes(), 20)
+    assert scene.port_is_free()
+
+
+def test_a_parent_that_is_killed_while_the_interpreter_starts_leaves_nothing(scene: Scene) -> None:
+    """The kernel tells nobody who has not asked yet, and by then the parent is another: it was told which one it was."""
+    (scene.folder / "starting").touch()
+    parent = scene.run("parent.py")
+    until(lambda: len(scene.processes()) == 2)
+    parent.kill()
+    parent.wait()
+    (scene.folder / "starting").unlink()
+    until(lambda: not scene.processes(), 20)
+    assert scene.starts() == []
     assert scene.port_is_free()
 
 

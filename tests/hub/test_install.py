@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import stat
 import subprocess
 from collections.abc import Callable
@@ -96,6 +97,7 @@ def test_a_bare_site_gets_service_roles_scopes_and_spawner(do: Callable[..., Any
     assert service["command"][1:] == ["-m", "jupyter_model_service.app", "--hub"]
     told = json.loads(service["environment"]["MODEL_SERVICE_HUB"])
     assert told == did.gateway_settings
+    assert service["environment"]["MODEL_SERVICE_PARENT"] == str(os.getpid()), "the Hub's process, with which it ends"
     assert policy_from_plain(told["policy"]) == Policy(snapshot_bytes_per_user=20 << 30)
     assert read_key(Path(told["key_file"])) not in service["environment"]["MODEL_SERVICE_HUB"]
     assert stat.S_IMODE((tmp_path / "ms").stat().st_mode) == 0o700
