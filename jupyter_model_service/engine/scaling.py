@@ -33,6 +33,7 @@ from .sampling import Look
 from .state import Decided, Parts, Replica, Scaled, Service
 from .tasks import Tasks
 from .turns import Turns
+from .unknown import explained
 from .views import is_rolling
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Scaling:
             scaled.memory = None  # when it runs again, nothing is known of its calls
             return
         seen = seen or sampling.look(service, self._clock.monotonic())
-        sample = sampling.take(service, seen, self._queries)
+        sample = explained(sampling.take(service, seen, self._queries), service, seen, self._queries)
         if called:
             sample = replace(sample, queued=max(1, sample.queued))
         decision = self._decide(service, policy, bounds, sample, seen.at)

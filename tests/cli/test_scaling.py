@@ -222,7 +222,7 @@ def test_a_service_that_went_to_sleep_while_it_was_waited_for_is_no_failure(line
 
 WISHES = [
     {"source": "target", "count": 4, "why": "9.5 calls at once, 4 per replica"},
-    {"source": "rule r1", "count": None, "why": "gpu_util is unknown"},
+    {"source": "rule r1", "count": None, "why": "gpu_util is unknown: replica demo-a1b2c3 was given no GPU"},
 ]
 DECIDED = decision(
     NOON + 4,
@@ -246,7 +246,7 @@ def test_a_decision_is_explained_whole(line: Line, fake: FakeGateway) -> None:
         "  measured  demand 9.5, service_time 0.25 s; unknown: gpu_util",
         "  wanted    SOURCE   WANTS  WHY",
         "            target   4      9.5 calls at once, 4 per replica",
-        "            rule r1  -      gpu_util is unknown",
+        "            rule r1  -      gpu_util is unknown: replica demo-a1b2c3 was given no GPU",
         "  allowed   0 to 3 replicas; what cut it: max is 3",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,53 @@ def test_figures_that_are_not_known_hold_the_count(silent: str) -> None:
             await asyncio.sleep(1)
         assert wanted(stage) == 2
         assert stage.engine.decisions(OWNER, NAME)[-1].measured["gpu_util"] is None
-        assert "gpu_util is unknown" in (shown(stage).last or "")
+        names = [replica.request.replica for replica in stage.there()]
+        why = f"gpu_util is unknown: replica {names[1]} has told no figures yet"
+        if silent == "they are old":
+            why = f"gpu_util is unknown: the figures of replica {names[0]} are 17"
+        assert why in (shown(stage).last or "")
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("metric", "told", "why"),
+    [
+        ("gpu_util", {}, "replica {} has told no figures yet"),
+        ("gpu_util", {"rss": 1}, "replica {} was given no GPU, and sees none"),
+        ("gpu_memory", {"gpus": []}, "replica {} sees no GPU, or only parts of one (MIG), which tell nothing"),
+        ("gpu_memory", {"gpus": [GpuSample("GPU-1", 1.0, 0, 0)]}, "a GPU of replica {} does not tell its memory"),
+        ("cpu_util", {"rss": 1}, "replica {} has told its CPU time less than twice"),
+        ("memory", {"cpu_seconds": 1.0}, "replica {} does not tell how much memory it has"),
+    ],
+)
+def test_why_a_figure_is_unknown_is_said(metric: str, told: dict[str, Any], why: str) -> None:
+    """By the rule that looks at it, and by the decision which it holds up."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(Rule("r1", metric, above=80)))
+        for _ in range(5):
+            if told:
+                stage.there()[0].samples(**told)
+            await asyncio.sleep(1)
+        (replica,) = stage.there()
+        decision = stage.engine.decisions(OWNER, NAME)[-1]
+        said = f"{metric} is unknown: {why.format(replica.request.replica)}"
+        assert decision.wishes[0].why == said
+        assert said in decision.reason
+
+    play(scene)
+
+
+@pytest.mark.parametrize("metric", ["gpu_util", "concurrency", "calls_per_second"])
+def test_without_a_replica_that_is_ready_that_is_why(metric: str) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(1000.0)
+        await stage.create(1)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(Rule("r1", metric, above=80)))
+        await asyncio.sleep(5)
+        assert stage.engine.decisions(OWNER, NAME)[-1].wishes[0].why == f"{metric} is unknown: no replica is ready"
 
     play(scene)
 
@@ -257,7 +304,7 @@ class Measured:
         return self.answer if (name, owner, service) == ("depth", OWNER, NAME) else None
 
     def reason(self, name: str, owner: str, service: str) -> str:
-        return ""
+        return "" if self.answer is not None else f"Prometheus has no such series as {name} of {owner}/{service} now"
 
 
 def test_a_query_of_the_administrator_brings_replicas_and_others_are_refused() -> None:
@@ -277,6 +324,8 @@ def test_a_query_of_the_administrator_brings_replicas_and_others_are_refused() -
         await asyncio.sleep(30)
         assert queries.asked == (AskedQuery("depth", OWNER, NAME, (replica.id,)),)
         assert wanted(stage) == 1
+        why = f"prometheus:depth is unknown: Prometheus has no such series as depth of {OWNER}/{NAME} now"
+        assert stage.engine.decisions(OWNER, NAME)[-1].wishes[0].why == why
         queries.answer = 9.0
         await stage.until(lambda: wanted(stage) == 2, 30)
 

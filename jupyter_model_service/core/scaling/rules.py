@@ -76,7 +76,8 @@ def _unknown(source: str, rule: Rule, sample: Sample, latest: float | None) -> O
     if rule.metric.startswith(OF_CALLS) and not sample.in_flight and not sample.queued and latest is None:
         return Opinion(Wish(source, None, f"{rule.metric}: no call to judge by"))
     if latest is None:
-        return Opinion(Wish(source, None, f"{rule.metric} is unknown"), unknown=True)
+        why = sample.unknown.get(rule.metric, "")
+        return Opinion(Wish(source, None, f"{rule.metric} is unknown" + (f": {why}" if why else "")), unknown=True)
     return Opinion(Wish(source, None, f"{rule.metric} is not known for {rule.window:g} s yet"), unknown=True)
 
 

@@ -18,7 +18,7 @@ class Sample:
     ``last_call`` is when a call last came or ended (monotonic), ``None`` since the start of the gateway.
 
     ``measures`` has what rules look at, by metric, averaged over the replicas where a metric is of replicas; ``None``
-    or not there: unknown, which is never zero.
+    or not there: unknown, which is never zero. ``unknown`` says why, in one clause, of those that are.
 
     ``failing``: replicas of the active revision end before they are ready, or soon after, and none is proved since.
     ``start_seconds``: how long a replica takes to be ready, learnt from past starts; ``None``: unknown.
@@ -37,6 +37,7 @@ class Sample:
     measures: Mapping[str, float | None] = field(default_factory=dict)
     failing: bool = False
     start_seconds: float | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
