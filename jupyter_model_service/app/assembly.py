@@ -15,6 +15,7 @@ from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..front.settings import FrontSettings
 from ..ports import Clock, Definitions, Identity, Launcher, Leases, Storage, Store
+from .offers import Offer
 
 __all__ = ["Assemble", "Assembly", "Site"]
 
@@ -51,6 +52,7 @@ class Assembly:
     attach: Callable[[int, float, bool], None]
     attached: Callable[[], int]
     kept: Callable[[], bool]
+    offer: Offer
     leases: Leases = field(default_factory=TcpLeases)
     prefix: str = "/"
     front: FrontSettings = field(default_factory=FrontSettings)

@@ -83,6 +83,7 @@ class Gateway:
                 info=lambda: self._info(parts),
                 attach=parts.attach,
                 shutdown=lambda leave_replicas: self._asked_to_end(parts, leave_replicas),
+                offer=lambda: parts.offer(engine),
                 prefix=parts.prefix,
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,

@@ -31,6 +31,7 @@ from ..front.settings import FrontSettings
 from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
 from .gateway import ended
+from .offers import hub_offer
 from .supervisor import bind, inherited_listener
 
 __all__ = ["hub_gateway"]
@@ -91,6 +92,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,
+            offer=hub_offer(hub.policy, settings.max_replicas),
             shared=True,
             may_end=False,
             begin=beside.begin,

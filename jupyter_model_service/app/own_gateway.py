@@ -24,6 +24,7 @@ from .assembly import Assemble, Assembly, Site
 from .attachments import Attachments
 from .files import DataDirectory
 from .gateway import ended
+from .offers import own_offer
 
 __all__ = ["own_gateway"]
 
@@ -67,6 +68,7 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             attach=attachments.attach,
             attached=attachments.__len__,
             kept=lambda: attachments.keep,
+            offer=own_offer(settings.max_replicas),
             announced=token,
             begin=lambda engine, undo: _watch(attachments, engine, undo),
         )

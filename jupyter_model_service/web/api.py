@@ -12,6 +12,7 @@ from ..core.revision import Mount
 from ..engine.requests import RevisionChange
 from ..errors import Overloaded, Problem
 from ..ports import EventRecord, GivenDefinition, TokenRecord
+from ..wire.offer import OfferInfo
 from .call import Call, Text
 from .queries import EventQuery, LogQuery
 
@@ -42,6 +43,10 @@ async def info(call: Call) -> wire.GatewayInfo:
     found = call.parts.info()
     home = call.caller.home if call.caller is not None else None
     return found if home is None else found.model_copy(update={"owner": home})
+
+
+async def offer(call: Call) -> OfferInfo:
+    return await call.parts.offer()
 
 
 async def validate(call: Call) -> wire.ValidateAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from tornado.web import Application
 
 from ..ports import Identity
 from ..wire import GatewayInfo
+from ..wire.offer import OfferInfo
 from .call import Parts, Tokens
 from .handler import NothingHere, RouteHandler
 from .openapi import document
@@ -52,6 +53,7 @@ def make_application(
     info: Callable[[], GatewayInfo],
     attach: Callable[[int, float, bool], None],
     shutdown: Callable[[bool], None],
+    offer: Callable[[], Awaitable[OfferInfo]],
     prefix: str = "/",
     open_metrics: bool = False,
     shared: bool = False,
@@ -67,7 +69,7 @@ def make_application(
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
-    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, told)
+    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, told)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from ..core.access import Caller
 from ..errors import Forbidden
 from ..ports import Identity, TokenRecord
 from ..wire import GatewayInfo
+from ..wire.offer import OfferInfo
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -42,6 +43,7 @@ class Parts:
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
     shutdown: Callable[[bool], None]  # whether the replicas are left running
     document: Callable[[], Mapping[str, Any]]  # OpenAPI
+    offer: Callable[[], Awaitable[OfferInfo]]
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
 
 

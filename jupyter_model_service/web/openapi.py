@@ -38,8 +38,9 @@ Every refusal of the gateway's own has the body `ErrorAnswer` and the header `{E
 """
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """Everything a client generator needs. Addresses are relative to the gateway's prefix, wherever that is."""
+def document(routes: Sequence[Route], streamed: Sequence[type[BaseModel]] = ()) -> dict[str, Any]:
+    """Everything a client generator needs. Addresses are relative to the gateway's prefix, wherever that is.
+    ``streamed`` are models that no route names as its answer."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route)
@@ -55,7 +56,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(routes),
+            "schemas": _schemas(routes, streamed),
             "responses": {f"Error{status}": _error(status) for status in _ERROR_TEXT},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
@@ -120,10 +121,10 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+def _schemas(routes: Sequence[Route], streamed: Sequence[type[BaseModel]]) -> dict[str, Any]:
     # These travel in the event stream only, so no route names them as its answer.
     answers: set[type[BaseModel]] = {r.answer for r in routes if r.answer is not None}
-    answers |= {wire.ErrorAnswer, wire.EventInfo, wire.CopyInfo}
+    answers |= {wire.ErrorAnswer, wire.EventInfo, wire.CopyInfo, *streamed}
     requests: set[type[BaseModel]] = {r.request for r in routes if r.request is not None}
     wanted: list[tuple[type[BaseModel], Any]] = [(m, "serialization") for m in answers]
     wanted += [(m, "validation") for m in requests]

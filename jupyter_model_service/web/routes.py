@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from .. import wire
+from ..wire.offer import OfferInfo
 from . import api, scaling
 from .call import Answer, Call
 from .queries import DecisionQuery, EventQuery, LogQuery, NoQuery, SeriesQuery
@@ -70,6 +71,7 @@ _SERVICE = "api/v1/services/{owner}/{name}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.MANAGER, answer=wire.GatewayInfo),
+    Route("GET", "api/v1/offer", "offer", "What can be asked for now", api.offer, Access.MANAGER, answer=OfferInfo),
     Route(
         "POST",
         "api/v1/validate",

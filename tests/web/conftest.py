@@ -27,6 +27,7 @@ from jupyter_model_service.ports import EventRecord, TokenRecord
 from jupyter_model_service.web.application import make_application
 from jupyter_model_service.web.handler import MAX_DISCARDED
 from jupyter_model_service.web.stream import EventStreams
+from jupyter_model_service.wire.offer import OfferInfo
 
 CONTROL, ENDPOINT, BOB, ADMIN = "jmc_control", "jms_endpoint", "jmc_bob", "jmc_admin"
 
@@ -301,6 +302,9 @@ class ControlSite:
             version="1", mode="embedded", owner="alice", pid=1, launcher="local", started_at=1.0, keep=False, attached=0
         )
 
+    async def offer(self) -> OfferInfo:
+        return OfferInfo(containers=False, max_replicas=100)
+
     def application(self) -> Any:
         engine: Any = self.engine
         return make_application(
@@ -311,6 +315,7 @@ class ControlSite:
             info=self.info,
             attach=self.attach,
             shutdown=self.ended.append,
+            offer=self.offer,
             prefix=self.prefix,
             open_metrics=self.open_metrics,
             shared=self.shared,

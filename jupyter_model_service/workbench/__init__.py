@@ -1,0 +1,1 @@
+"""What happens beside the notebook, in its own environment, before anything is deployed."""
