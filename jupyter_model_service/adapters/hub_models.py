@@ -80,8 +80,8 @@ def as_server(user: str, model: Mapping[str, Any]) -> HubServer:
         ready=bool(model.get("ready")),
         pending=model.get("pending"),
         stopped=bool(model.get("stopped")),
-        started=_unix(model.get("started")),
-        last_activity=_unix(model.get("last_activity")),
+        started=unix_time(model.get("started")),
+        last_activity=unix_time(model.get("last_activity")),
         state=model.get("state") or {},
         user_options=model.get("user_options") or {},
     )
@@ -92,9 +92,9 @@ def as_token(model: Mapping[str, Any]) -> HubToken:
         id=str(model["id"]),
         note=str(model.get("note") or ""),
         scopes=frozenset(str(scope) for scope in model.get("scopes") or ()),
-        created=_unix(model.get("created")),
-        expires_at=_unix(model.get("expires_at")),
-        last_activity=_unix(model.get("last_activity")),
+        created=unix_time(model.get("created")),
+        expires_at=unix_time(model.get("expires_at")),
+        last_activity=unix_time(model.get("last_activity")),
     )
 
 
@@ -103,8 +103,8 @@ def hub_time(at: float) -> str:
     return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _unix(text: object) -> float | None:
-    """``2026-11-22T10:00:00.000000Z``; the Hub's times are UTC, also where they do not say so."""
+def unix_time(text: object) -> float | None:
+    """Of a time as the Hub tells it, ``2026-11-22T10:00:00.000000Z``: in UTC, also where it does not say so."""
     if not isinstance(text, str):
         return None
     try:

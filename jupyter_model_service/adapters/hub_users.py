@@ -1,7 +1,8 @@
 """The JupyterHub's users as they were a moment ago: who an owner is, who is in a group, and who has gone.
 
 A user who was deleted and made again under the same name is another one, told by the time of its making. Which user an
-owner's services were made for is therefore kept in a file (JSON, mode 0600) of the gateway's folder.
+owner's services were made for is therefore kept in a file (JSON, mode 0600) of the gateway's folder. Where that does
+not say so (it was lost, or the Hub had not told the time), a user who was made after the oldest of them is another.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from typing import Protocol
 from ..core.names import owner_from
 from ..errors import HubRefused, HubUnavailable, NotFound
 from ..ports import Clock
-from .hub_models import HubUser
+from .hub_models import HubUser, unix_time
 
 __all__ = ["HubUsers"]
 
 INTERVAL = 60.0  # seconds between two looks
 SOON = 10.0  # seconds until the next look after one that failed
 AGAIN = 5.0  # seconds until the next look for a user that a look did not find
+CLOCKS = (
+    600.0  # seconds that the clock of the Hub's machine and that of this one may differ by; no service goes for that
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class HubUsers:
         self._writing = asyncio.Lock()  # the file
         self._noted: set[str] = set()  # owners that are in it
         self._task: asyncio.Task[None] | None = None
+        self._oldest: Callable[[str], float | None] = lambda owner: None
         self.problem: str | None = None  # why the last look failed, if it did
 
     # --- what others ask -----------------------------------------------------------------------------
@@ -77,7 +82,7 @@ class HubUsers:
         owner = owner_from(name)
         self._users = {**self._users, owner: user}
         book = await asyncio.to_thread(_read, self._path)
-        if not _another(book.get(owner, {}).get("created"), user):
+        if not self._another(owner, book.get(owner, {}).get("created"), user):
             return True
         self._check_now.set()
         return False
@@ -130,9 +135,16 @@ class HubUsers:
 
     # --- who has gone --------------------------------------------------------------------------------
 
-    def start(self, owners: Callable[[], Collection[str]], gone: Callable[[str, str], Awaitable[None]]) -> None:
+    def start(
+        self,
+        owners: Callable[[], Collection[str]],
+        gone: Callable[[str, str], Awaitable[None]],
+        *,
+        oldest: Callable[[str], float | None] = lambda owner: None,
+    ) -> None:
         """Look each minute. ``gone(owner, why)`` is called for those of ``owners`` who are no more; called again at
-        the next look if it raises."""
+        the next look if it raises. ``oldest``: when the oldest of an owner's services was made (Unix time)."""
+        self._oldest = oldest
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._watch(owners, gone), name="hub users")
 
@@ -177,7 +189,7 @@ class HubUsers:
                     missing.discard(owner)
                 continue
             known = book.get(owner, {}).get("created")
-            if _another(known, user):
+            if self._another(owner, known, user):
                 await gone(owner, f"the user {user.name} was deleted in the Hub and made anew")
             new[owner] = {"name": user.name, "created": user.created or known or ""}
         self._missing = missing
@@ -188,9 +200,12 @@ class HubUsers:
             if new != now:
                 await asyncio.to_thread(_write, self._path, new)
 
-
-def _another(created: str | None, user: HubUser) -> bool:
-    return bool(created and user.created and created != user.created)
+    def _another(self, owner: str, known: str | None, user: HubUser) -> bool:
+        """Whether the services of ``owner`` were made for another user of that name, made at the time ``known``."""
+        if not user.created or known:
+            return bool(user.created) and user.created != known
+        oldest, made = self._oldest(owner), unix_time(user.created)
+        return oldest is not None and made is not None and made > oldest + CLOCKS
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

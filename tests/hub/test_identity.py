@@ -482,6 +482,41 @@ def test_a_new_user_of_the_same_name_is_another_one_even_after_a_restart(run: Ru
     run(body)
 
 
+@pytest.mark.parametrize(
+    "book", [None, "{", '{"alice": {"name": "alice", "created": ""}}', '{"alice": {"name": "alice"}}']
+)
+def test_where_nobody_noted_when_an_owner_was_made_her_services_tell(
+    run: Run, tmp_path: Path, book: str | None
+) -> None:
+    """The book was lost or damaged, or the Hub did not tell: she was there before her services, but for a clock that
+    goes wrong; who came after them is another."""
+
+    async def body(s: Setting) -> None:
+        made = {"alice": 1_000_000.0, "bob": 1_000_000.0}
+        if book is not None:
+            (tmp_path / "owners.json").write_text(book)
+        s.hub.users_there["alice"] = HubUser("alice", created="1970-01-12T14:20:00.000000Z")  # 2,000 s after that
+        s.hub.users_there["bob"] = HubUser("bob", created="1970-01-12T13:56:00.000000Z")  # 560 s: the clocks differ
+        gone, seen = Gone(), asyncio.Event()
+
+        async def remove(owner: str, why: str) -> None:
+            await seen.wait()
+            await gone(owner, why)
+
+        s.users.start(lambda: set(made), remove, oldest=made.get)
+        assert not await s.users.meet("alice")
+        assert await s.users.meet("bob")
+        seen.set()
+        file = tmp_path / "owners.json"
+        while not (file.exists() and "1970-01-12T14:20" in file.read_text()):
+            await asyncio.sleep(0.01)
+        assert gone.seen == [("alice", "the user alice was deleted in the Hub and made anew")]
+        del made["alice"]
+        assert await s.users.meet("alice"), "what she makes from now on is hers"
+
+    run(body)
+
+
 def test_an_owner_without_services_is_no_longer_kept(run: Run, tmp_path: Path) -> None:
     """Otherwise the next user of that name would lose what she makes."""
 
