@@ -1,0 +1,404 @@
+/** The only file that talks to the server: the gateway's control API as Jupyter forwards it, the extension's own routes,
+ * and the endpoints of the services. */
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import { serverSentEvents, texts } from './sse';
+import type {
+  Autoscaling,
+  AutoscalingRequest,
+  CallAnswer,
+  CallRequest,
+  CreateRequest,
+  Decision,
+  Draft,
+  DraftRequest,
+  DryRunEvent,
+  DryRunRequest,
+  DryRunState,
+  FolderInfo,
+  Gateway,
+  Key,
+  LogAnswer,
+  NewToken,
+  Offer,
+  Problem,
+  RuleSpec,
+  SampleRequest,
+  ScheduleSpec,
+  Series,
+  Service,
+  ServiceEvent,
+  Site,
+  StreamMessage,
+  Token,
+  TokenRequest,
+  UpdateRequest,
+  ValidateAnswer
+} from './types';
+
+export * from './types';
+
+/** The server refused, or could not be reached. `message` is one sentence for people. */
+export class ApiError extends Error {
+  /**
+   * @param status of HTTP; 0: the server could not be reached.
+   * @param code of the error, such as `not_found`; `no_route` where the server does not know the address at all, and
+   *   `unreachable` where there was no answer.
+   * @param problems of a definition, where that is what is wrong.
+   */
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly code: string,
+    readonly problems: readonly Problem[] = []
+  ) {
+    super(message);
+    this.name = 'ApiError';
+  }
+}
+
+const API = 'model-service/api/v1';
+const WORKBENCH = 'model-service/workbench/v1';
+
+type Query = Record<string, string | number | null | undefined>;
+
+export class ModelServiceApi {
+  constructor(readonly settings: ServerConnection.ISettings) {}
+
+  // --- what there is ---------------------------------------------------------------------------------------
+
+  site(): Promise<Site> {
+    return this._json('GET', `${WORKBENCH}/site`);
+  }
+
+  gateway(): Promise<Gateway> {
+    return this._json('GET', `${API}/`);
+  }
+
+  offer(): Promise<Offer> {
+    return this._json('GET', `${API}/offer`);
+  }
+
+  async list(signal?: AbortSignal): Promise<Service[]> {
+    const answer = await this._json<{ services: Service[] }>('GET', `${API}/services`, { signal });
+    return answer.services;
+  }
+
+  get(key: Key): Promise<Service> {
+    return this._json('GET', of(key));
+  }
+
+  // --- services --------------------------------------------------------------------------------------------
+
+  validate(folder: string): Promise<ValidateAnswer> {
+    return this._json('POST', `${API}/validate`, { body: { folder } });
+  }
+
+  create(body: CreateRequest): Promise<Service> {
+    return this._json('POST', `${API}/services`, { body });
+  }
+
+  update(key: Key, body: UpdateRequest): Promise<Service> {
+    return this._json('POST', of(key, 'update'), { body });
+  }
+
+  scale(key: Key, replicas: number): Promise<Service> {
+    return this._json('PUT', of(key, 'scale'), { body: { replicas } });
+  }
+
+  /** Without a revision: to the one that was fully up before the active one. */
+  rollback(key: Key, revision: number | null = null): Promise<Service> {
+    return this._json('POST', of(key, 'rollback'), { body: { revision } });
+  }
+
+  restart(key: Key): Promise<Service> {
+    return this._json('POST', of(key, 'restart'));
+  }
+
+  stop(key: Key): Promise<Service> {
+    return this._json('POST', of(key, 'stop'));
+  }
+
+  start(key: Key): Promise<Service> {
+    return this._json('POST', of(key, 'start'));
+  }
+
+  remove(key: Key): Promise<Service> {
+    return this._json('DELETE', of(key));
+  }
+
+  // --- autoscaling -----------------------------------------------------------------------------------------
+
+  setAutoscaling(key: Key, body: AutoscalingRequest): Promise<Autoscaling> {
+    return this._json('PUT', of(key, 'autoscaling'), { body });
+  }
+
+  clearAutoscaling(key: Key): Promise<Service> {
+    return this._json('DELETE', of(key, 'autoscaling'));
+  }
+
+  resume(key: Key): Promise<Autoscaling> {
+    return this._json('POST', of(key, 'autoscaling/resume'));
+  }
+
+  addRule(key: Key, rule: RuleSpec): Promise<Autoscaling> {
+    return this._json('POST', of(key, 'autoscaling/rules'), { body: rule });
+  }
+
+  removeRule(key: Key, id: string): Promise<Autoscaling> {
+    return this._json('DELETE', of(key, `autoscaling/rules/${encodeURIComponent(id)}`));
+  }
+
+  addSchedule(key: Key, schedule: ScheduleSpec): Promise<Autoscaling> {
+    return this._json('POST', of(key, 'autoscaling/schedules'), { body: schedule });
+  }
+
+  removeSchedule(key: Key, id: string): Promise<Autoscaling> {
+    return this._json('DELETE', of(key, `autoscaling/schedules/${encodeURIComponent(id)}`));
+  }
+
+  // --- what happened ---------------------------------------------------------------------------------------
+
+  async decisions(key: Key, limit = 20): Promise<Decision[]> {
+    const answer = await this._json<{ decisions: Decision[] }>('GET', of(key, 'decisions'), {
+      query: { limit }
+    });
+    return answer.decisions;
+  }
+
+  /** `since` is Unix time, `step` seconds between two points at least. */
+  series(key: Key, since: number, step?: number, signal?: AbortSignal): Promise<Series> {
+    return this._json('GET', of(key, 'series'), { query: { since, step }, signal });
+  }
+
+  /** The newest `limit` with an id greater than `after`, oldest first. */
+  async events(key: Key, limit = 100, after = 0): Promise<ServiceEvent[]> {
+    const answer = await this._json<{ events: ServiceEvent[] }>('GET', of(key, 'events'), {
+      query: { limit, after }
+    });
+    return answer.events;
+  }
+
+  /** Without a replica: of the newest. `after` is `next` of the former answer. */
+  logs(
+    key: Key,
+    query: { replica?: string | null; after?: number; limit?: number } = {},
+    signal?: AbortSignal
+  ): Promise<LogAnswer> {
+    return this._json('GET', of(key, 'logs'), { query, signal });
+  }
+
+  // --- tokens ----------------------------------------------------------------------------------------------
+
+  async tokens(key: Key): Promise<Token[]> {
+    const answer = await this._json<{ tokens: Token[] }>('GET', of(key, 'tokens'));
+    return answer.tokens;
+  }
+
+  generateToken(key: Key, body: TokenRequest): Promise<NewToken> {
+    return this._json('POST', of(key, 'tokens'), { body });
+  }
+
+  async revokeToken(key: Key, id: string): Promise<void> {
+    await this._json('DELETE', of(key, `tokens/${encodeURIComponent(id)}`));
+  }
+
+  // --- beside the notebook ---------------------------------------------------------------------------------
+
+  /** `path` as the file browser has it: relative to its root, without a drive. */
+  folder(path: string): Promise<FolderInfo> {
+    return this._json('GET', `${WORKBENCH}/folder`, { query: { path } });
+  }
+
+  draft(body: DraftRequest): Promise<Draft> {
+    return this._json('POST', `${WORKBENCH}/drafts`, { body });
+  }
+
+  async keepRequests(path: string, requests: SampleRequest[]): Promise<SampleRequest[]> {
+    const answer = await this._json<{ requests: SampleRequest[] }>('PUT', `${WORKBENCH}/requests`, {
+      query: { path },
+      body: { requests }
+    });
+    return answer.requests;
+  }
+
+  async startDryRun(body: DryRunRequest): Promise<string> {
+    const answer = await this._json<{ id: string }>('POST', `${WORKBENCH}/dry-runs`, { body });
+    return answer.id;
+  }
+
+  dryRunState(id: string): Promise<DryRunState> {
+    return this._json('GET', `${WORKBENCH}/dry-runs/${encodeURIComponent(id)}`);
+  }
+
+  async *dryRun(id: string, signal: AbortSignal): AsyncGenerator<DryRunEvent> {
+    for await (const each of this._events(`${WORKBENCH}/dry-runs/${encodeURIComponent(id)}`, signal)) {
+      if (
+        each.event === 'phase' ||
+        each.event === 'log' ||
+        each.event === 'answer' ||
+        each.event === 'outcome'
+      ) {
+        yield { kind: each.event, [each.event]: JSON.parse(each.data) } as unknown as DryRunEvent;
+      }
+    }
+  }
+
+  async stopDryRun(id: string): Promise<void> {
+    await this._json('DELETE', `${WORKBENCH}/dry-runs/${encodeURIComponent(id)}`);
+  }
+
+  // --- streams and calls -----------------------------------------------------------------------------------
+
+  /** Everything that changes, until the server ends it or `signal` does. List the services after `hello`. */
+  async *stream(signal: AbortSignal): AsyncGenerator<StreamMessage> {
+    for await (const each of this._events(`${API}/events`, signal)) {
+      const message = streamMessage(each.event, each.data);
+      if (message !== null) {
+        yield message;
+      }
+    }
+  }
+
+  /** The address of a service's endpoint as this page reaches it, with a slash at the end. */
+  endpointUrl(key: Key): string {
+    return URLExt.join(this.settings.baseUrl, 'model-service/endpoints', path(key), '/');
+  }
+
+  async call(key: Key, request: CallRequest, signal: AbortSignal): Promise<CallAnswer> {
+    const began = performance.now();
+    const answer = await this._request(this.endpointUrl(key) + request.path.replace(/^\/+/, ''), {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+      signal
+    });
+    let firstByteMs: number | null = null;
+    async function* body(): AsyncGenerator<string> {
+      if (answer.body === null) {
+        return;
+      }
+      for await (const piece of texts(answer.body)) {
+        firstByteMs ??= performance.now() - began;
+        yield piece;
+      }
+    }
+    return {
+      status: answer.status,
+      statusText: answer.statusText,
+      headers: [...answer.headers.entries()],
+      headersMs: performance.now() - began,
+      get firstByteMs() {
+        return firstByteMs;
+      },
+      body: body()
+    };
+  }
+
+  // --- below -----------------------------------------------------------------------------------------------
+
+  private async *_events(address: string, signal: AbortSignal) {
+    const answer = await this._request(this._url(address), {
+      headers: { Accept: 'text/event-stream' },
+      cache: 'no-store',
+      signal
+    });
+    if (!answer.ok) {
+      throw await refusal(answer);
+    }
+    if (answer.body === null) {
+      return;
+    }
+    yield* serverSentEvents(texts(answer.body));
+  }
+
+  private async _json<T>(
+    method: string,
+    address: string,
+    { query, body, signal }: { query?: Query; body?: unknown; signal?: AbortSignal } = {}
+  ): Promise<T> {
+    const answer = await this._request(this._url(address, query), {
+      method,
+      signal,
+      cache: 'no-store',
+      headers: { Accept: 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) })
+    });
+    if (!answer.ok) {
+      throw await refusal(answer);
+    }
+    return (answer.status === 204 ? undefined : await answer.json()) as T;
+  }
+
+  private async _request(url: string, init: RequestInit): Promise<Response> {
+    try {
+      return await ServerConnection.makeRequest(url, init, this.settings);
+    } catch (error) {
+      if (init.signal?.aborted) {
+        throw error;
+      }
+      throw new ApiError('The Jupyter server does not answer.', 0, 'unreachable');
+    }
+  }
+
+  private _url(address: string, query: Query = {}): string {
+    const said = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
+    const text = said.length > 0 ? `?${new URLSearchParams(said.map(([k, v]) => [k, String(v)]))}` : '';
+    return URLExt.join(this.settings.baseUrl, address) + text;
+  }
+}
+
+/** What components and models need of it: tests hand in their own. */
+export type Api = Pick<ModelServiceApi, keyof ModelServiceApi>;
+
+function path(key: Key): string {
+  return key.split('/').map(encodeURIComponent).join('/');
+}
+
+function of(key: Key, rest?: string): string {
+  return `${API}/services/${path(key)}${rest === undefined ? '' : `/${rest}`}`;
+}
+
+async function refusal(answer: Response): Promise<ApiError> {
+  const text = await answer.text().catch(() => '');
+  try {
+    const found = JSON.parse(text);
+    if (typeof found?.error?.message === 'string') {
+      return new ApiError(found.error.message, answer.status, found.error.code, found.error.problems ?? []);
+    }
+    if (answer.status !== 404 && typeof found?.message === 'string' && found.message !== '') {
+      return new ApiError(found.message, answer.status, 'jupyter');
+    }
+  } catch {
+    // Not JSON: a page of Jupyter or of a proxy before it, of which only the status can be told.
+  }
+  if (answer.status === 404) {
+    return new ApiError('This Jupyter server does not know the address.', 404, 'no_route');
+  }
+  return new ApiError(
+    `The server answered ${answer.status} ${answer.statusText}.`.replace(' .', '.'),
+    answer.status,
+    'status'
+  );
+}
+
+function streamMessage(event: string, data: string): StreamMessage | null {
+  switch (event) {
+    case '':
+      return { kind: 'heartbeat' };
+    case 'hello':
+    case 'resync':
+      return { kind: event };
+    case 'service':
+      return { kind: 'service', service: JSON.parse(data) };
+    case 'removed':
+      return { kind: 'removed', key: JSON.parse(data).service };
+    case 'event':
+      return { kind: 'event', event: JSON.parse(data) };
+    case 'copying':
+      return { kind: 'copying', copy: JSON.parse(data) };
+    default:
+      return null; // a newer server says more than we know
+  }
+}

@@ -1,0 +1,449 @@
+/** The list of the user's services, kept as it is in the gateway while somebody looks at it, and what is done to them. */
+import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
+import { DisposableDelegate, IDisposable } from '@lumino/disposable';
+import { Poll } from '@lumino/polling';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import {
+  Api,
+  ApiError,
+  Copy,
+  CreateRequest,
+  Key,
+  keyOf,
+  Offer,
+  Service,
+  ServiceEvent,
+  Site,
+  StreamMessage,
+  UpdateRequest
+} from '../api';
+import { DOMAIN } from '../tokens';
+import { Changes } from './changes';
+import { ServiceModel } from './service';
+import { Sparks } from './sparks';
+import { EventStream, StreamOptions } from './stream';
+
+/** `missing`: this Jupyter server has no model service. `too-old`: it has one that this panel cannot work with. */
+export type Status = 'loading' | 'ready' | 'missing' | 'too-old' | 'error';
+
+export interface ServicesOptions {
+  api: Api;
+  /** Whether the page itself can be seen. */
+  isVisible?: () => boolean;
+  translator?: ITranslator;
+  /** For tests: the times of the event stream. */
+  stream?: Partial<StreamOptions>;
+}
+
+export class ServicesModel implements IDisposable {
+  constructor(options: ServicesOptions) {
+    this.api = options.api;
+    this._isVisible = options.isVisible ?? (() => !document.hidden);
+    this.trans = (options.translator ?? nullTranslator).load(DOMAIN);
+    this._stream = new EventStream({ open: signal => this.api.stream(signal), ...options.stream });
+    this._stream.message.connect(this._onMessage, this);
+    this._stream.stateChanged.connect(this._onStreamState, this);
+    this._poll = new Poll({
+      name: 'jupyter-model-service:services',
+      auto: false,
+      factory: () => this._list(),
+      frequency: { interval: 5000, backoff: true, max: 60000 },
+      standby: () => !this._wanted
+    });
+    this._sparks = new Sparks({ api: this.api, changed: () => this._changes.soon() });
+    this.visibilityChanged = this.visibilityChanged.bind(this);
+    document.addEventListener('visibilitychange', this.visibilityChanged);
+  }
+
+  readonly api: Api;
+  readonly trans: TranslationBundle;
+
+  /** Anything that is read from here. */
+  get changed(): ISignal<this, void> {
+    return this._changes.signal;
+  }
+
+  /** Each event of any service, as it happens. */
+  get happened(): ISignal<this, ServiceEvent> {
+    return this._happened;
+  }
+
+  get status(): Status {
+    return this._status;
+  }
+
+  /** What is wrong, in one sentence; null while nothing is. A list that is shown may be old then. */
+  get problem(): string | null {
+    return this._problem;
+  }
+
+  get connected(): 'stream' | 'polling' | 'no' {
+    return this._stream.state === 'open'
+      ? 'stream'
+      : this._polling && this._problem === null
+        ? 'polling'
+        : 'no';
+  }
+
+  /** By owner and name. */
+  get services(): readonly Service[] {
+    return this._sorted;
+  }
+
+  service(key: Key): Service | null {
+    return this._services.get(key) ?? null;
+  }
+
+  /** Null until it is known. */
+  get site(): Site | null {
+    return this._site;
+  }
+
+  /** What can be asked for; null until it is known. It changes with the time: `refreshOffer`. */
+  get offer(): Offer | null {
+    return this._offer;
+  }
+
+  /** Copies of folders that are being made, by service. */
+  get copies(): ReadonlyMap<Key, Copy> {
+    return this._copies;
+  }
+
+  /** Calls per second over the last quarter of an hour, oldest first; empty until they are known. */
+  calls(key: Key): readonly number[] {
+    return this._sparks.of(key);
+  }
+
+  /** Whose calls are to be known: the rows that can be seen. */
+  showCalls(keys: readonly Key[]): void {
+    this._sparks.show(keys);
+  }
+
+  /** What is being done to it now, in words. */
+  pending(key: Key): string | null {
+    return this._pending.get(key) ?? null;
+  }
+
+  /** How many replicas it is to have, with what was asked for just now taken in. */
+  wanted(key: Key): number {
+    return this._asked.get(key) ?? this._services.get(key)?.replicas.want ?? 0;
+  }
+
+  get isDisposed(): boolean {
+    return this._disposed;
+  }
+
+  dispose(): void {
+    if (this._disposed) {
+      return;
+    }
+    this._disposed = true;
+    document.removeEventListener('visibilitychange', this.visibilityChanged);
+    this._stream.dispose();
+    this._poll.dispose();
+    this._sparks.dispose();
+    for (const { model } of this._open.values()) {
+      model.end();
+    }
+    this._open.clear();
+    this._changes.dispose();
+    Signal.clearData(this);
+  }
+
+  /** Keep everything current until the answer is disposed of. */
+  watch(): IDisposable {
+    this._watchers += 1;
+    this.visibilityChanged();
+    return new DisposableDelegate(() => {
+      this._watchers -= 1;
+      this.visibilityChanged();
+    });
+  }
+
+  /** To be called when `isVisible` may answer otherwise. */
+  visibilityChanged(): void {
+    if (this._disposed) {
+      return;
+    }
+    this._sparks.active = this._wanted;
+    if (this._wanted) {
+      this._stream.start();
+      void this._greet();
+    } else {
+      this._stream.stop();
+    }
+    this._visibility.emit(this._wanted);
+  }
+
+  /** Whether somebody looks: a watcher on a page that can be seen. */
+  get active(): boolean {
+    return this._wanted;
+  }
+
+  get activeChanged(): ISignal<this, boolean> {
+    return this._visibility;
+  }
+
+  /** Never rejects: what is wrong is `problem`. */
+  async refresh(): Promise<void> {
+    await this._list().catch(() => undefined);
+    await this._greet();
+  }
+
+  async refreshOffer(): Promise<Offer | null> {
+    try {
+      this._offer = await this.api.offer();
+      this._changes.soon();
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        throw error;
+      }
+    }
+    return this._offer;
+  }
+
+  // --- verbs: they reject with the ApiError of the refusal ---------------------------------------------------
+
+  async create(body: CreateRequest): Promise<Service> {
+    const made = await this.api.create(body);
+    this._take(made);
+    return made;
+  }
+
+  /** Clicks that follow each other are sent one after the other, and of those that wait only the last. */
+  async scale(key: Key, replicas: number): Promise<void> {
+    const under = this._asked.has(key);
+    this._asked.set(key, replicas);
+    this._changes.now();
+    if (under) {
+      return this._scaling.get(key);
+    }
+    const work = this._scaleUntilSettled(key);
+    this._scaling.set(key, work);
+    return work;
+  }
+
+  private async _scaleUntilSettled(key: Key): Promise<void> {
+    try {
+      for (let sent: number | undefined; sent !== this._asked.get(key);) {
+        sent = this._asked.get(key)!;
+        const words = this.trans._n('Scaling to %1 replica', 'Scaling to %1 replicas', sent, sent);
+        const asked = sent;
+        await this._do(key, words, () => this.api.scale(key, asked));
+      }
+    } finally {
+      this._asked.delete(key);
+      this._scaling.delete(key);
+      this._changes.now();
+    }
+  }
+
+  update(key: Key, body: UpdateRequest): Promise<void> {
+    return this._do(key, this.trans.__('Updating'), () => this.api.update(key, body));
+  }
+
+  rollback(key: Key, revision: number | null = null): Promise<void> {
+    return this._do(key, this.trans.__('Rolling back'), () => this.api.rollback(key, revision));
+  }
+
+  restart(key: Key): Promise<void> {
+    return this._do(key, this.trans.__('Restarting'), () => this.api.restart(key));
+  }
+
+  stop(key: Key): Promise<void> {
+    return this._do(key, this.trans.__('Stopping'), () => this.api.stop(key));
+  }
+
+  start(key: Key): Promise<void> {
+    return this._do(key, this.trans.__('Starting'), () => this.api.start(key));
+  }
+
+  remove(key: Key): Promise<void> {
+    return this._do(key, this.trans.__('Deleting'), () => this.api.remove(key));
+  }
+
+  /** One service with its history. The same model for the same key; each `open` wants its `dispose`. */
+  open(key: Key): ServiceModel {
+    const found = this._open.get(key) ?? {
+      model: new ServiceModel(this, key, () => this._release(key)),
+      users: 0
+    };
+    found.users += 1;
+    this._open.set(key, found);
+    return found.model;
+  }
+
+  // --- below -----------------------------------------------------------------------------------------------
+
+  /** Do something to a service, say so meanwhile, and take what it became. */
+  async _do(key: Key, words: string, work: () => Promise<Service>): Promise<void> {
+    this._pending.set(key, words);
+    this._changes.now();
+    try {
+      this._take(await work());
+    } finally {
+      if (this._pending.get(key) === words) {
+        this._pending.delete(key);
+      }
+      this._changes.now();
+    }
+  }
+
+  _take(service: Service): void {
+    const key = keyOf(service);
+    this._services.set(key, service);
+    this._sort();
+  }
+
+  private _release(key: Key): void {
+    const found = this._open.get(key);
+    if (found !== undefined && --found.users === 0) {
+      this._open.delete(key);
+      found.model.end();
+    }
+  }
+
+  private get _wanted(): boolean {
+    return !this._disposed && this._watchers > 0 && this._isVisible();
+  }
+
+  private _onMessage(_: EventStream, message: StreamMessage): void {
+    switch (message.kind) {
+      case 'hello':
+      case 'resync':
+        void this._list().catch(() => undefined);
+        break;
+      case 'service':
+        this._take(message.service);
+        break;
+      case 'removed':
+        this._services.delete(message.key);
+        this._sort();
+        break;
+      case 'event':
+        this._happened.emit(message.event);
+        break;
+      case 'copying':
+        if (message.copy.over) {
+          this._copies.delete(message.copy.service);
+        } else {
+          this._copies.set(message.copy.service, message.copy);
+        }
+        this._changes.soon();
+        break;
+    }
+  }
+
+  private _onStreamState(stream: EventStream): void {
+    // While it opens again after a failure the list is still asked for: it may open for nothing.
+    const polling = stream.state === 'waiting' || (stream.state === 'opening' && this._polling);
+    if (polling && !this._polling) {
+      void this._poll.start();
+      void this._poll.refresh();
+    } else if (!polling && this._polling) {
+      void this._poll.stop();
+    }
+    this._polling = polling;
+    this._changes.soon();
+  }
+
+  /** One at a time; whoever asks meanwhile gets one that begins afterwards. */
+  private _list(): Promise<void> {
+    if (this._listing === null) {
+      this._listing = this._listOnce().finally(() => {
+        this._listing = null;
+      });
+      return this._listing;
+    }
+    this._again ??= this._listing
+      .catch(() => undefined)
+      .then(() => {
+        this._again = null;
+        return this._list();
+      });
+    return this._again;
+  }
+
+  private async _listOnce(): Promise<void> {
+    try {
+      const found = await this.api.list();
+      this._services = new Map(found.map(each => [keyOf(each), each]));
+      this._problem = null;
+      this._status = this._tooOld ? 'too-old' : 'ready';
+      this._sort();
+    } catch (error) {
+      this._fail(error);
+      throw error;
+    }
+  }
+
+  private _fail(error: unknown): void {
+    const missing = error instanceof ApiError && error.code === 'no_route';
+    this._problem = missing
+      ? this.trans.__(
+          'This Jupyter server has no model service: install jupyter-model-service where it runs, and restart it.'
+        )
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    this._status = missing ? 'missing' : this._status === 'ready' ? 'ready' : 'error';
+    this._changes.soon();
+  }
+
+  /** What the server is: asked once, and again after a failure. */
+  private async _greet(): Promise<void> {
+    if (this._site !== null || this._greeting) {
+      return;
+    }
+    this._greeting = true;
+    try {
+      [this._site] = await Promise.all([this.api.site(), this.refreshOffer()]);
+      this._tooOld = false;
+    } catch (error) {
+      this._tooOld = error instanceof ApiError && error.code === 'no_route';
+    } finally {
+      this._greeting = false;
+    }
+    if (this._tooOld && this._status === 'ready') {
+      this._status = 'too-old';
+      this._problem = this.trans.__(
+        'The model service of this Jupyter server is too old for this panel: update jupyter-model-service there, and restart it.'
+      );
+    }
+    this._changes.soon();
+  }
+
+  private _sort(): void {
+    this._sorted = [...this._services.values()].sort(
+      (a, b) => a.owner.localeCompare(b.owner) || a.name.localeCompare(b.name)
+    );
+    this._changes.soon();
+  }
+
+  private readonly _isVisible: () => boolean;
+  private readonly _stream: EventStream;
+  private readonly _poll: Poll;
+  private readonly _sparks: Sparks;
+  private readonly _changes = new Changes<this>(this);
+  private readonly _happened = new Signal<this, ServiceEvent>(this);
+  private readonly _visibility = new Signal<this, boolean>(this);
+  private readonly _pending = new Map<Key, string>();
+  private readonly _asked = new Map<Key, number>();
+  private readonly _scaling = new Map<Key, Promise<void>>();
+  private readonly _copies = new Map<Key, Copy>();
+  private readonly _open = new Map<Key, { model: ServiceModel; users: number }>();
+  private _services = new Map<Key, Service>();
+  private _sorted: readonly Service[] = [];
+  private _site: Site | null = null;
+  private _offer: Offer | null = null;
+  private _status: Status = 'loading';
+  private _problem: string | null = null;
+  private _tooOld = false;
+  private _greeting = false;
+  private _polling = false;
+  private _listing: Promise<void> | null = null;
+  private _again: Promise<void> | null = null;
+  private _watchers = 0;
+  private _disposed = false;
+}

@@ -1,0 +1,93 @@
+/** The words of the server, shortened. `generated.ts` is made of the OpenAPI document (`jlpm types`). */
+import type * as wire from './generated';
+
+export type {
+  AutoscalingInfo as Autoscaling,
+  AutoscalingRequest,
+  BoundsInfo as Bounds,
+  CopyInfo as Copy,
+  CreateRequest,
+  DecisionInfo as Decision,
+  DraftFile,
+  DraftInfo as Draft,
+  DraftRequest,
+  DryRunAnswer,
+  DryRunLog,
+  DryRunOutcome,
+  DryRunPhase,
+  DryRunRequest,
+  DryRunState,
+  EventInfo as ServiceEvent,
+  ExitInfo as Exit,
+  FieldInfo as Field,
+  FilesInfo as Files,
+  FolderInfo,
+  GatewayInfo as Gateway,
+  GpuInfo as Gpu,
+  GpuOffer,
+  GuessInfo as Guess,
+  KindInfo as Kind,
+  LogAnswer,
+  NewToken,
+  NoteInfo as Note,
+  OfferInfo as Offer,
+  ProblemInfo as Problem,
+  ReplicaInfo as Replica,
+  RevisionInfo as Revision,
+  RuleInfo as Rule,
+  RuleSpec,
+  SampleRequest,
+  ScheduleInfo as Schedule,
+  ScheduleSpec,
+  SeriesAnswer as Series,
+  ServiceInfo as Service,
+  SiteInfo as Site,
+  TokenInfo as Token,
+  TokenRequest,
+  UpdateRequest,
+  ValidateAnswer
+} from './generated';
+
+/** Which service: "owner/name". */
+export type Key = string;
+
+export type ServiceState = wire.ServiceInfo['state'];
+
+export function keyOf(service: { owner: string; name: string }): Key {
+  return `${service.owner}/${service.name}`;
+}
+
+/** What comes in the gateway's event stream. `heartbeat` says only that the stream is alive. */
+export type StreamMessage =
+  | { kind: 'hello' | 'resync' | 'heartbeat' }
+  | { kind: 'service'; service: wire.ServiceInfo }
+  | { kind: 'removed'; key: Key }
+  | { kind: 'event'; event: wire.EventInfo }
+  | { kind: 'copying'; copy: wire.CopyInfo };
+
+/** What comes in the event stream of a dry run. */
+export type DryRunEvent =
+  | { kind: 'phase'; phase: wire.DryRunPhase }
+  | { kind: 'log'; log: wire.DryRunLog }
+  | { kind: 'answer'; answer: wire.DryRunAnswer }
+  | { kind: 'outcome'; outcome: wire.DryRunOutcome };
+
+/** A call of a service's endpoint. `path` begins with a slash and may have a query. */
+export interface CallRequest {
+  method: string;
+  path: string;
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+/** The answer of a model, whose body comes as it comes. Times are milliseconds since the call was sent. */
+export interface CallAnswer {
+  status: number;
+  statusText: string;
+  headers: ReadonlyArray<readonly [name: string, value: string]>;
+  headersMs: number;
+  /** Null until the first piece of the body has been read. */
+  readonly firstByteMs: number | null;
+  /** To be read once. */
+  body: AsyncIterable<string>;
+}
