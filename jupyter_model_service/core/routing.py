@@ -44,8 +44,9 @@ class Endpoint:
 
     ``asleep``: the autoscaler took its last replica away, and a call brings one back. The front then calls ``on_call``
     (after ``traffic.begun``), which has made it ``wanted`` when it returns; where it has not, ``unavailable`` says why,
-    and no call is heard before ``retry_at`` (monotonic seconds). ``start_seconds`` is how long a start takes, learnt
-    from past ones; ``cold_hold`` how long a caller may be held for one that a call brought about.
+    and no call is heard before ``retry_at`` (monotonic seconds). ``woken_at``: since when (monotonic seconds) it comes
+    back from zero, whatever brought it back, until a replica serves or that start has failed. ``start_seconds`` is how
+    long a start takes, learnt from past ones; ``cold_hold`` how long a caller may be held for one from zero.
 
     ``health_path`` is the definition's (``""``: it has none): a look at it is no call.
     """
@@ -64,6 +65,7 @@ class Endpoint:
     asleep: bool = False
     on_call: Callable[[], None] | None = None  # set by the engine
     retry_at: float = 0.0
+    woken_at: float | None = None
     start_seconds: float | None = None
     cold_hold: float = 300.0
     health_path: str = ""

@@ -42,6 +42,8 @@ def update_backend(replica: Replica) -> None:
         endpoint.backends.append(backend)
     elif not listed and backend in endpoint.backends:
         endpoint.backends.remove(backend)
+    if backend.serving:
+        endpoint.woken_at = None
     newly_lost, backend.lost = lost and not backend.lost, lost
     if newly_lost and backend.on_lost is not None:
         backend.on_lost()
@@ -60,6 +62,12 @@ def update_endpoint(service: Service, now: float) -> None:
     unavailable = (
         "" if any(b.serving for b in endpoint.backends) else none_because(service, service_reason(service, now))
     )
+    if not wanted:
+        endpoint.woken_at = None
+        service.at_zero = record.running and record.replicas == 0
+    elif service.at_zero:
+        endpoint.woken_at = None if endpoint.ready else now
+        service.at_zero = False
     changed = wanted != endpoint.wanted
     endpoint.wanted, endpoint.unavailable = wanted, unavailable
     endpoint.asleep = service.asleep

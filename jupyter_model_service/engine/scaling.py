@@ -147,20 +147,19 @@ class Scaling:
 
     def _replica_failed(self, replica: Replica) -> None:
         """In the middle of its change of phase: looked at when that is over."""
-        service = replica.service
-        if service.record.autoscaling is None:
-            return
         if not self._failed:
             asyncio.get_running_loop().call_soon(self._after_failures)
-        self._failed.add(service)
+        self._failed.add(replica.service)
 
     def _after_failures(self) -> None:
         failed, self._failed = self._failed, set()
         for service in sorted(failed, key=lambda s: s.key):
             if self._start_failed(service):
                 self._back_to_sleep(service)
-            else:
-                self._safely(service, self.consider)
+                continue
+            if not self._comes(service):
+                service.endpoint.woken_at = None  # who waits does so for the next one, like anybody
+            self._safely(service, self.consider)
 
     # --- what ---
 
@@ -309,15 +308,16 @@ class Scaling:
             return False
         if record.error is not None or service.deleting or self.bounds(service, policy).min > 0:
             return False
-        if any(r.live() for r in service.replicas.values()):
-            return False  # one is on its way
         retry = service.retry(record.active)
         if retry.tired and (not retry.ever_ready or record.stable not in (None, record.active)):
             return False
-        return not (retry.refusals and self._room_comes())
+        return not self._comes(service)
 
-    def _room_comes(self) -> bool:
-        return any(
+    def _comes(self, service: Service) -> bool:
+        """Whether a replica of it is on its way, or waits for a GPU of ours that is just being given back."""
+        if any(r.live() for r in service.replicas.values()):
+            return True
+        return service.retry(service.record.active).refusals > 0 and any(
             replica.placed and replica.phase in LEAVING and replica.revision.resources.gpus
             for service in self._controller.services.values()
             for replica in service.replicas.values()

@@ -197,6 +197,7 @@ class Service:
     holes: int = 0  # failed replicas whose replacement has not been started yet
     owed: int = 0  # those among them that had run: what is started for one is a restart
     deleting: bool = False
+    at_zero: bool = False  # it was to have no replica when its endpoint was last looked after
     unseen: bool = False  # the world could not be looked at yet: its replicas are those that the store knows
     last_number: int = 0  # the highest revision number that the store may know
     preparing: Preparing | None = None  # one at a time: each is made from what the one before left

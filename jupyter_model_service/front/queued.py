@@ -27,8 +27,8 @@ class Queued(Exchange):
     the service is scaled, from ``endpoint.traffic.begun`` to the end of the call."""
 
     __slots__ = (
-        "_failure", "_paused_until", "_wait_until", "_waits_since", "began", "counted", "is_call", "name", "owner",
-        "sent_at",
+        "_cold", "_failure", "_paused_until", "_wait_until", "_waits_since", "began", "counted", "is_call", "name",
+        "owner", "sent_at",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -39,6 +39,7 @@ class Queued(Exchange):
         self.owner = self.name = ""
         self._waits_since: float | None = None
         self._wait_until = inf
+        self._cold = False
         self._paused_until = 0.0
         self._failure: Failure | None = None
 
@@ -90,7 +91,7 @@ class Queued(Exchange):
         if endpoint.on_call is not None:
             endpoint.on_call()
         if endpoint.wanted:
-            desk.missing(now, waking=True)
+            desk.missing(now)
         elif endpoint.asleep and endpoint.retry_at > now:
             return self._start_failed(endpoint, now)
         return None
@@ -101,28 +102,29 @@ class Queued(Exchange):
         )
 
     def _admitted(self, endpoint: Endpoint, now: float) -> Refusal | None:
-        waking = self.desk is not None and self.desk.waking
+        places = admission.places(self.serving.queue, self.serving.concurrency, waking=endpoint.woken_at is not None)
         return admit(
             serving=endpoint.ready,
             wanted=endpoint.wanted,
             waiting=endpoint.waiting,
-            queue=admission.places(self.serving.queue, self.serving.concurrency, waking=waking),
+            queue=places,
             unavailable=endpoint.unavailable,
             key=endpoint.key,
             ready_in=self._ready_in(endpoint, now),
         )
 
     def _ready_in(self, endpoint: Endpoint, now: float) -> float:
-        since = self.desk.missing_since if self.desk is not None else None
+        since = endpoint.woken_at
+        if since is None and self.desk is not None:
+            since = self.desk.missing_since
         return admission.ready_in(endpoint.start_seconds, now - since if since is not None else 0.0)
 
     def _wait(self, now: float) -> None:
         """From now on, until its limit or that of its caller."""
-        endpoint, desk = self.endpoint, self.desk
+        endpoint = self.endpoint
         self._waits_since = now
-        cold = endpoint is not None and desk is not None and desk.waking
-        hold = endpoint.cold_hold if cold and endpoint is not None else self.serving.queue_timeout
-        self._wait_until = now + hold
+        self._cold = endpoint is not None and endpoint.woken_at is not None
+        self._wait_until = now + (endpoint.cold_hold if self._cold and endpoint else self.serving.queue_timeout)
         if self.head.prefers and (wait := preferred_wait(self.head.prefers)) is not None:
             self._wait_until = min(self._wait_until, self.began + wait)
             self.applied = b"Preference-Applied: wait=%d\r\n" % wait
@@ -209,6 +211,10 @@ class Queued(Exchange):
         """Whether it waits for a replica; it is refused when that took too long."""
         if self._waits_since is None:
             return False
+        endpoint = self.endpoint
+        if self._cold and endpoint is not None and endpoint.woken_at is None and not endpoint.ready:
+            self._cold = False  # that start has failed: for the next one it waits like anybody
+            self._wait_until = min(self._wait_until, self._waits_since + self.serving.queue_timeout)
         if now >= self._wait_until:
             refusal = self._in_vain(now - self._waits_since)
             self.leave_queue()

@@ -24,11 +24,10 @@ class Waiter(Protocol):
 class Desk:
     """One per endpoint. Sets ``endpoint.wake``, keeps ``endpoint.waiting``.
 
-    ``missing_since`` is when a caller first found no replica (monotonic), until there is one; ``waking``: it was a call
-    that had one started.
+    ``missing_since`` is when a caller first found no replica (monotonic), until there is one.
     """
 
-    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "missing_since", "waking")
+    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "missing_since")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -37,7 +36,6 @@ class Desk:
         self._busy = False
         self._again = False
         self.missing_since: float | None = None
-        self.waking = False
 
     def __iter__(self) -> Iterator[Waiter]:
         return iter(self._queue)
@@ -55,16 +53,14 @@ class Desk:
             self._queue.remove(waiter)
             self.endpoint.waiting = len(self._queue)
 
-    def missing(self, now: float, *, waking: bool = False) -> None:
-        """A caller finds no replica; ``waking``: it has just had one started."""
-        if waking or self.missing_since is None:
+    def missing(self, now: float) -> None:
+        """A caller finds no replica."""
+        if self.missing_since is None:
             self.missing_since = now
-        self.waking = self.waking or waking
 
     def _see(self) -> None:
         if self.missing_since is not None and (self.endpoint.ready or not self.endpoint.wanted):
             self.missing_since = None
-            self.waking = False
 
     def wake(self, now: float) -> None:
         """Let go whoever can be served. What one of them sets off may call this again: then it is done in turn."""

@@ -112,6 +112,21 @@ def test_it_can_be_ended_and_then_the_count_stays(fleet: dict[str, Scaled], site
     assert "is not autoscaled" in site.cli("explain", "hands").stdout
 
 
+def test_callers_who_come_while_it_starts_from_zero_are_held_whoever_had_it_started(
+    owner: Client, callers: Callers, tmp_path: Path
+) -> None:
+    """Its owner here, and then a new policy: they wait for longer than ``queue_timeout``, and are answered."""
+    folder = model_folder(tmp_path / "model", queue_timeout=0.5)
+    owner.create(folder, "slow", replicas=0, public=True, environment={"START_SECONDS": "2"})
+    service = Scaled(owner, "slow", callers)
+    for wake in (lambda: owner.scale("slow", 1), lambda: owner.autoscale("slow", min=1, max=1)):
+        wake()
+        assert set(service.many(5, "quick")) == {200}
+        owner.scale("slow", 0)
+        eventually(lambda: service.counts() == (0, 0), "it has no replica")
+    owner.delete("slow")
+
+
 # --- wrong rules ---------------------------------------------------------------------------------------------
 
 

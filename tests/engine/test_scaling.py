@@ -12,7 +12,7 @@ import pytest
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.reports import GpuSample
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.core.scaling.policy import Autoscaling, Rule
+from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.views import AutoscalingView
 from jupyter_model_service.errors import InvalidRequest
@@ -583,6 +583,61 @@ def test_a_wake_waits_for_the_gpu_that_another_service_is_just_giving_back() -> 
         answered = await call
         assert not answered.why
         assert 5 <= answered.waited < 7
+
+    play(scene)
+
+
+@pytest.mark.parametrize("cause", ["call", "schedule", "rule", "policy", "scale"])
+def test_whatever_wakes_it_callers_are_told_to_wait_for_a_start_from_zero(cause: str) -> None:
+    """From the decision on until the replica is ready, and not for the one that follows one that was lost."""
+    stage = Stage()
+    stage.queries = queries = Measured()
+    stage.build()
+
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(20.0)
+        rules = (Rule("r1", "prometheus:depth", above=5, window=2, cooldown=10),)
+        schedules = (Schedule("s1", "daily 22:40-23:50", min=1),)  # in ten minutes
+        queries.answer = 0.0
+        policy = replace(TO_ZERO, rules=rules, schedules=schedules if cause == "schedule" else ())
+        callers = await asleep(stage, await autoscaled(stage, policy))
+        assert stage.endpoint.woken_at is None
+        if cause == "call":
+            callers.begin(0.1)
+        elif cause == "rule":
+            queries.answer = 9.0
+        elif cause == "policy":
+            await stage.engine.autoscale(OWNER, NAME, BY_CALLS)
+        elif cause == "scale":
+            await stage.engine.scale(OWNER, NAME, 1)
+        await stage.until(lambda: stage.endpoint.wanted, 600)
+        queries.answer = 0.0
+        woken_at = stage.endpoint.woken_at
+        assert woken_at == pytest.approx(stage.clock.monotonic(), abs=2.5)
+        await asyncio.sleep(10)
+        assert stage.endpoint.woken_at == woken_at
+        await stage.until(lambda: bool(stage.takes_calls()), 60)
+        assert stage.endpoint.woken_at is None
+        stage.there()[0].exits(1)
+        await asyncio.sleep(5)
+        assert (stage.endpoint.wanted, stage.endpoint.ready, stage.endpoint.woken_at) == (True, 0, None)
+        await stage.until(lambda: bool(stage.takes_calls()), 60)
+
+    play(scene, stage)
+
+
+def test_a_start_from_zero_that_fails_and_is_tried_again_holds_callers_like_any_other() -> None:
+    """There is a minimum, so that the plan goes on by itself: nobody is held for 300 s by a crash loop."""
+
+    async def scene(stage: Stage) -> None:
+        await asleep(stage)
+        stage.world.on_start = fails
+        await stage.engine.autoscale(OWNER, NAME, BY_CALLS)
+        assert stage.endpoint.woken_at is not None
+        await stage.until(lambda: stage.endpoint.woken_at is None, 30)
+        assert stage.endpoint.wanted
+        stage.world.on_start = lambda replica: replica.serves()
+        await stage.until(lambda: bool(stage.takes_calls()), 120)
 
     play(scene)
 

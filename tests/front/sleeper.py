@@ -25,8 +25,14 @@ class Sleeper:
         self.called += 1
         endpoint = self.here.endpoint
         if endpoint.asleep and not self.fails:
-            endpoint.asleep, endpoint.wanted = False, True
-            self.wake()
+            self.woken()
+
+    def woken(self, seconds_ago: float = 0.0) -> None:
+        """By whatever: a call, a schedule, a rule, its owner."""
+        endpoint = self.here.endpoint
+        endpoint.asleep, endpoint.wanted = False, True
+        endpoint.woken_at = asyncio.get_running_loop().time() - seconds_ago
+        self.wake()
 
     def wake(self) -> None:
         if self.here.endpoint.wake is not None:
@@ -35,11 +41,13 @@ class Sleeper:
     def ready(self) -> None:
         """Its next replica is."""
         self.here.backends.append(self.backends.pop(0))
+        self.here.endpoint.woken_at = None
         self.wake()
 
     def failed(self, reason: str, retry_in: float) -> None:
         endpoint = self.here.endpoint
         endpoint.asleep, endpoint.wanted, endpoint.unavailable = True, False, reason
+        endpoint.woken_at = None
         endpoint.retry_at = asyncio.get_running_loop().time() + retry_in
         self.wake()
 

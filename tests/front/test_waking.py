@@ -60,6 +60,43 @@ def test_a_cold_caller_is_held_for_cold_hold_and_not_for_the_limit_of_the_queue(
     run(body())
 
 
+def test_who_comes_while_something_else_woke_it_is_held_by_the_same_rules(run: Run) -> None:
+    """A schedule, a rule, its owner: for ``cold_hold``, so many, and told what is left of the start since it began."""
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(queue_timeout=0.1, concurrency=1)) as here:
+            sleeper = Sleeper(here, start_seconds=40.0)
+            sleeper.woken(seconds_ago=25.0)
+            wires = [await here.send(here.request(f"/{n}")) for n in range(10)]
+            await sleeper.waiting(10)
+            status, code, seconds = refused(await here.call("/more"))
+            assert (status, code, sleeper.called) == (503, "queue_full", 0)
+            assert 1 <= int(seconds or "") <= 15, "40 s less the 25 s that had passed, rounded up"
+            await asyncio.sleep(0.35)  # three ticks beyond queue_timeout
+            assert here.endpoint.waiting == 10
+            sleeper.ready()
+            assert [(await wire.answer()).status for wire in wires] == [200] * 10
+
+    run(body())
+
+
+def test_when_the_start_fails_and_another_follows_callers_wait_for_it_like_anybody(run: Run) -> None:
+    """``queue_timeout`` from the moment on in which each came; a service with a minimum tries again by itself."""
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(queue_timeout=0.3)) as here:
+            sleeper = Sleeper(here)
+            sleeper.woken()
+            wire = await here.send(here.request("/x"))
+            await sleeper.waiting(1)
+            await asyncio.sleep(0.5)
+            assert here.endpoint.waiting == 1
+            here.endpoint.woken_at = None
+            assert (await wire.answer()).code == "queue_timeout"
+
+    run(body())
+
+
 @pytest.mark.parametrize(
     ("concurrency", "queue", "held"), [(1, 100, 10), (None, 100, 100), (None, 1000, 100), (4, 7, 7)]
 )
