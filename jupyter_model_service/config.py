@@ -22,7 +22,7 @@ from traitlets import Bool, Dict, Float, Int, Unicode
 from traitlets.config import Configurable
 
 from .core.names import owner_from
-from .core.policy import Policy, policy_from_plain
+from .core.policy import Host, Policy, host_from_plain, policy_from_plain
 from .core.revision import SnapshotLimits
 from .core.scaling.metrics import QUERY_NAME
 from .core.scaling.promql import Query, query_from
@@ -261,6 +261,7 @@ class HubService:
     policy: Policy
     token_user: str
     trusted_proxies: tuple[str, ...] = ()
+    host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
 
 
 def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
@@ -275,6 +276,7 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
     host, port = _host_and_port(service_url)
     try:
         policy = policy_from_plain(told["policy"])
+        host_has = host_from_plain(told["host"]) if told.get("host") else Host()
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidRequest(f"The policy in {HUB_VARIABLE} cannot be used: {error}.") from error
     return HubService(
@@ -290,6 +292,7 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         policy=policy,
         token_user=_need(told.get("token_user"), f"token_user in {HUB_VARIABLE}"),
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
+        host_has=host_has,
     )
 
 

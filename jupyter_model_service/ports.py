@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .core.access import Caller
 from .core.definition import Definition
-from .core.policy import Held
+from .core.policy import Held, Room
 from .core.reports import LeaseEvent
 from .core.revision import Kept, Revision
 from .core.scaling.policy import Autoscaling
@@ -148,8 +148,13 @@ class Launcher(Protocol):
         that matters; ``public``: whether callers will need no token; ``replicas``: how many there are to be, beside
         what the owner's other services have (``held``).
 
-        Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes), and for what
-        this owner may not have.
+        Raises ``InvalidRequest`` for what it cannot do at all (an image, when replicas are processes; more GPUs than
+        there are), and for what this owner may not have. With 0 replicas it is about one that there may be later.
+        """
+
+    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
+        """For how many more replicas of this revision there is room beside all that the owner has now (``held``), as
+        far as is known; ``None``: for any number. Asked often, and answered from memory: ``start`` has the last word.
         """
 
     async def start(self, request: StartRequest) -> Placement:

@@ -31,7 +31,7 @@ from ..core.hub_options import (
     replica_of,
     server_name,
 )
-from ..core.policy import Policy
+from ..core.policy import Host, Policy
 from ..core.revision import Revision
 from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
 from ..ports import NOTHING_HELD, Clock, Placement, Seen, StartRequest
@@ -52,6 +52,7 @@ KNOCK_AGAIN = 0.02  # a container that is being killed may take a last connectio
 POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
 AUTOPSY_PAUSE = 0.05  # between two looks at a server that the Hub is stopping
 ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
+NOTHING_KNOWN = Host()
 Address = tuple[str, int]
 T = TypeVar("T")
 
@@ -71,11 +72,13 @@ class HubLauncher:
         *,
         start_limit: float = START_SECONDS,
         abandon_after: float | None = ABANDONED_AFTER,
+        host: Host = NOTHING_KNOWN,
     ) -> None:
         self._api = api
         self._servers = servers
         self._users = users
         self._policy = policy
+        self._host = host
         self._clock = clock
         self._start_limit = start_limit
         self._abandon_after = abandon_after
@@ -109,19 +112,26 @@ class HubLauncher:
         user = self._users.known(owner)
         if user is None and owner and self._users.looked:  # before the first look nothing is started for anybody
             raise InvalidRequest(f"The Hub has no user whose services would be {owner}'s.")
+        wish = rules.Wish(
+            image=revision.image,
+            replicas=replicas,
+            gpus=revision.resources.gpus,
+            cpus=revision.resources.cpus,
+            memory=revision.resources.memory,
+            volumes=_volumes(revision),
+            public=public,
+        )
+        problems = rules.beyond(self._host, wish, "this hub has {} for replicas")
         if user is not None:
-            wish = rules.Wish(
-                image=revision.image,
-                replicas=replicas,
-                gpus=revision.resources.gpus,
-                cpus=revision.resources.cpus,
-                memory=revision.resources.memory,
-                volumes=_volumes(revision),
-                public=public,
-            )
-            if problems := rules.check(self._policy, user.name, user.groups, wish, held):
-                raise InvalidRequest(" ".join(problems))
+            problems += rules.check(self._policy, user.name, user.groups, wish, held)
+        if problems:
+            raise InvalidRequest(" ".join(problems))
         return ()
+
+    def room(self, revision: Revision, owner: str, held: rules.Held) -> rules.Room | None:
+        user = self._users.known(owner)
+        name = owner if user is None else user.name
+        return rules.room(self._policy, self._host, name, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:
         user = await self._users.name_of(request.owner)

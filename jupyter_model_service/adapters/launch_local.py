@@ -32,9 +32,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_model_service.core.policy import Held
+from jupyter_model_service.core.policy import Held, Host, Policy, Room, Wish, beyond, room
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.core.sentences import counted
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import NOTHING_HELD, Placement, Seen, StartRequest
 from jupyter_model_service.runner import runner_command
@@ -56,6 +55,7 @@ from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, hold, is
 TERM_SECONDS = 0.3  # what a forced stop leaves the runner for an orderly one
 KILL_SECONDS = 1.6  # and how long SIGKILL may take after that
 OUTPUT_BYTES = 64 * 1024
+_NO_LIMITS = Policy(max_replicas_per_user=None)
 _GONE = ".gone-"  # directories on their way out
 
 T = TypeVar("T")
@@ -88,6 +88,7 @@ class LocalLauncher:
         self._abandon_after = abandon_after
         self._start_timeout = start_timeout
         self._gpus = gpus
+        self._host = Host()  # as it was at the last check: the driver may take seconds for a look
         self._environment = environment
         self._command = command
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="local-launcher")
@@ -115,10 +116,14 @@ class LocalLauncher:
             raise InvalidRequest(
                 f"The model path {revision.definition.model_path} is no folder: it would be {plan.cwd} here."
             )
-        wanted = revision.resources.gpus
-        if wanted and wanted > (available := len(self._gpus())):
-            raise InvalidRequest(f"{counted(wanted, 'GPU')} asked for, this machine has {available or 'none'}.")
+        if wanted := revision.resources.gpus:
+            self._host = Host(gpus=len(self._gpus()))
+            if problems := beyond(self._host, Wish(gpus=wanted, replicas=replicas)):
+                raise InvalidRequest(" ".join(problems))
         return not_enforced(revision)
+
+    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
+        return room(_NO_LIMITS, self._host, owner, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:
         cancelled = threading.Event()

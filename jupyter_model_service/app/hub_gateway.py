@@ -64,7 +64,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             members=users.members,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
-        launcher = HubLauncher(api, servers, users, hub.policy, site.clock)
+        launcher = HubLauncher(api, servers, users, hub.policy, site.clock, host=hub.host_has)
         gpus = HostGpus(site.clock)
         site.undo.push_async_callback(ended, "figures of GPUs", gpus.stop, 5.0)
         beside = _Beside(users, issuer, launcher, tokens)
@@ -129,7 +129,10 @@ class _Beside:
                     await engine.delete(owner, view.name)
                 self._tokens.forget(view.id)
 
-        self._users.start(lambda: {view.owner for view in engine.services()}, gone)
+        def oldest(owner: str) -> float | None:
+            return min((view.created_at for view in engine.services(owner)), default=None)
+
+        self._users.start(lambda: {view.owner for view in engine.services()}, gone, oldest=oldest)
         undo.push_async_callback(ended, "the look at users", self._users.stop, 5.0)
         self._issuer.start(self._tokens.ids)
         undo.push_async_callback(ended, "the tidying of tokens", self._issuer.stop, 5.0)

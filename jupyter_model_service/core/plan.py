@@ -15,8 +15,9 @@ Pure and deterministic: the same want, seen and now give the same plan. The rule
    calls in flight.
 6. Too few: start, but not before the back-off is over. Where there was no room, that is tried again for ever.
    In a roll-out that found no place for one more (all GPUs are in use), the replicas that were there are all the room
-   there is: a new one waits until one has gone, and when all are well, one old one leaves to make room, as long as
-   ``ceil(replicas / 2)`` and at least one serve. If none may leave, the revision is given up at once.
+   there is; what is known beforehand (``free``: a limit of the owner's) bounds it without an attempt. A new one waits
+   until one has gone, and when all are well, one old one leaves to make room, as long as ``ceil(replicas / 2)`` and
+   at least one serve. If none may leave, the revision is given up at once.
 7. All wanted replicas of the active revision ready: it is the stable one.
 """
 
@@ -33,7 +34,9 @@ PROVING = 2.0  # seconds ready, after which a replica may take the place of an o
 
 @dataclass(frozen=True)
 class Want:
-    """``retry`` is that of the active revision. ``failed``: given up already, nothing is started."""
+    """``retry`` is that of the active revision. ``failed``: given up already, nothing is started. ``free``: how many
+    more replicas of the active revision there may be beside all that are there now, where that is known, and ``full``
+    the sentence about it."""
 
     running: bool
     replicas: int
@@ -42,6 +45,8 @@ class Want:
     failed: bool = False
     deleting: bool = False
     retry: Retry = field(default_factory=Retry)
+    free: int | None = None
+    full: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,12 +175,12 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
     missing = want.replicas - len(current)
     if kept:
         missing = min(missing, want.replicas + surge(want.replicas) - len(current) - len(kept))
-    if missing > 0 and want.retry.room is not None and any(_is_old(want, r) for r in seen):
-        free = want.retry.room - sum(r.takes_room for r in seen)
+    free, refusal = _room(want, seen)
+    if missing > 0 and free is not None and any(_is_old(want, r) for r in seen):
         moving = retired or proved < len(current) or any(r.phase in LEAVING for r in seen)
         if free > 0 or moving:
             missing = min(missing, free)
-        elif (made := _make_room(want, proved, kept, now)) is not None:
+        elif (made := _make_room(want, proved, kept, refusal, now)) is not None:
             return Plan((*actions, *made), min(wakes, default=None))
     if missing > 0:  # 6
         if now < want.retry.next_at:
@@ -231,7 +236,18 @@ def _retire(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> 
     return [r for r in serving if r not in leaving], actions
 
 
-def _make_room(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> tuple[Drain | TakeBack, ...] | None:
+def _room(want: Want, seen: Sequence[SeenReplica]) -> tuple[int | None, str]:
+    """For how many more there is room, by what a start that found none has taught and by what is known beforehand, and
+    the sentence about it; ``None``: nothing is known."""
+    taught = None if want.retry.room is None else want.retry.room - sum(r.takes_room for r in seen)
+    if taught is None or (want.free is not None and want.free <= taught):
+        return want.free, want.full
+    return taught, want.retry.refusal
+
+
+def _make_room(
+    want: Want, proved: int, old: Sequence[SeenReplica], refusal: str, now: float
+) -> tuple[Drain | TakeBack, ...] | None:
     """What is there is all that has room, and all of it is at rest: which of the old ones leaves for a new one.
 
     Nothing while it is unclear how well some of them are. ``None``: there is nothing that may leave, and no former
@@ -243,7 +259,7 @@ def _make_room(want: Want, proved: int, old: Sequence[SeenReplica], now: float) 
             return None
         start_anew = "stop this one and start it" if former == want.active else "stop this one, update it and start it"
         way_out = f"to make room, scale another service down, or {start_anew} again"
-        return (TakeBack(former, f"{want.retry.refusal.rstrip('.')}; {way_out}"),)
+        return (TakeBack(former, f"{refusal.rstrip('.')}; {way_out}"),)
     (victim,) = _victims(old, 1, now)
     well = [r for r in old if r is not victim and r.phase is Phase.READY and not r.suspect]
     if victim.phase not in SERVING or proved + len(well) < least:

@@ -73,6 +73,38 @@ class Held:
     gpus: int = 0
 
 
+@dataclass(frozen=True)
+class Host:
+    """The most that there is of it for replicas, be it used or free; ``None``: not known. Memory in bytes."""
+
+    gpus: int | None = None
+    cpus: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Room:
+    """For how many more replicas there is room (below 0: some must go first), and why there is none for another."""
+
+    replicas: int
+    why: str
+
+
+def beyond(host: Host, wish: Wish, there: str = "this machine has {}") -> list[str]:
+    """What is asked for and is not there at all, so that waiting would not help; one sentence each."""
+    said: list[str] = []
+    replicas = max(1, wish.replicas)
+    if host.gpus is not None and wish.gpus * replicas > host.gpus:
+        each = f"{counted(wish.gpus, 'GPU')} {'is' if wish.gpus == 1 else 'are'}"
+        asked = each if replicas == 1 else f"{replicas} replicas with {counted(wish.gpus, 'GPU')} each are"
+        said.append(f"{asked} asked for, and {there.format(host.gpus or 'none')}.")
+    if host.cpus is not None and wish.cpus is not None and wish.cpus > host.cpus:
+        said.append(f"{wish.cpus:g} CPUs are asked for, and {there.format(f'{host.cpus:g}')}.")
+    if host.memory is not None and wish.memory is not None and wish.memory > host.memory:
+        said.append(f"{in_bytes(wish.memory)} of memory are asked for, and {there.format(in_bytes(host.memory))}.")
+    return said
+
+
 def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: Held) -> list[str]:
     """Everything that is against the policy, one sentence each; empty when nothing is."""
     said: list[str] = []
@@ -83,10 +115,7 @@ def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: 
         said.append(f"The image {wish.image} may not be used for replicas; allowed: {allowed}.")
     limit = policy.max_replicas_per_user
     if limit is not None and wish.replicas and held.replicas + wish.replicas > limit:
-        said.append(
-            f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
-            f"and {limit} are the most that one user may run."
-        )
+        said.append(_too_many(user, held.replicas + wish.replicas, limit))
     said += _check_gpus(policy, user, wish, held)
     if wish.cpus is not None and policy.max_cpus is not None and wish.cpus > policy.max_cpus:
         said.append(f"A replica may have at most {policy.max_cpus:g} CPUs, and {wish.cpus:g} are asked for.")
@@ -100,6 +129,24 @@ def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: 
     if wish.public and not policy.allow_public:
         said.append("Public services are not allowed here: callers need a token.")
     return said
+
+
+def room(policy: Policy, host: Host, user: str, gpus: int, held: Held) -> Room | None:
+    """For replicas with so many GPUs each, beside what the user has; ``None``: for any number, as far as is known.
+    What other users have of ``host`` does not count."""
+    rooms: list[Room] = []
+    limit, most = policy.max_replicas_per_user, policy.max_gpus_per_user
+    if limit is not None:
+        rooms.append(Room(limit - held.replicas, _too_many(user, max(held.replicas, limit) + 1, limit)))
+    if gpus and most is not None:
+        left = (most - held.gpus) // gpus
+        rooms.append(Room(left, _too_many_gpus(user, held.gpus + gpus * (max(0, left) + 1), most)))
+    if gpus and host.gpus is not None:
+        needed = f"{counted(gpus, 'GPU')} {'is' if gpus == 1 else 'are'} needed for one more replica"
+        left = host.gpus - held.gpus
+        free = f"only {left} of {host.gpus} would be" if left > 0 else f"none of {host.gpus} is"
+        rooms.append(Room(left // gpus, f"{needed}, and {free} free."))
+    return min(rooms, key=lambda room: room.replicas, default=None)
 
 
 def image_fits(policy: Policy, image: str) -> bool:
@@ -121,11 +168,19 @@ def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> list[str]:
         said.append(f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for.")
     wanted = held.gpus + wish.gpus * wish.replicas
     if most is not None and wish.gpus * wish.replicas and wanted > most:
-        said.append(
-            f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
-            f"and {most} are the most that one user may have."
-        )
+        said.append(_too_many_gpus(user, wanted, most))
     return said
+
+
+def _too_many(user: str, count: int, limit: int) -> str:
+    return f"That would be {counted(count, 'replica')} of {user}, and {limit} are the most that one user may run."
+
+
+def _too_many_gpus(user: str, count: int, most: int) -> str:
+    return (
+        f"That would be {counted(count, 'GPU')} for the replicas of {user}, "
+        f"and {most} are the most that one user may have."
+    )
 
 
 def _check_volume(policy: Policy, user: str, groups: Collection[str], name: str, writable: bool) -> list[str]:
@@ -182,6 +237,22 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
     )
     fields.finish()
     return policy
+
+
+def host_to_plain(host: Host) -> dict[str, Any]:
+    return dataclasses.asdict(host)
+
+
+def host_from_plain(plain: Mapping[str, Any]) -> Host:
+    """The inverse of :func:`host_to_plain`; ``ValueError`` with one sentence for anything else."""
+    fields = Fields("The figures of the host", plain)
+    host = Host(
+        gpus=fields.optional("gpus", lambda: fields.integer("gpus", least=0)),
+        cpus=fields.optional("cpus", lambda: fields.number("cpus", least=0, most=100_000)),
+        memory=fields.optional("memory", lambda: fields.integer("memory", least=0)),
+    )
+    fields.finish()
+    return host
 
 
 def _rule(plain: object) -> VolumeRule:

@@ -25,6 +25,7 @@ from ..ports import Placement, ReplicaRecord
 from .bus import Bus
 from .contact import Contact, Look
 from .ending import Ending
+from .holding import held_now
 from .journal import Journal, exit_details
 from .launching import Launching
 from .ledger import Ledger
@@ -205,6 +206,10 @@ class Controller:
 
     def _want(self, service: Service) -> Want:
         record = service.record
+        room = None
+        if any(r.outdated or r.revision.number != record.active for r in service.replicas.values()):
+            held = held_now(self.services.values(), record.owner, service)
+            room = self._parts.launcher.room(service.active, record.owner, held)
         return Want(
             running=record.running,
             replicas=record.replicas,
@@ -213,6 +218,8 @@ class Controller:
             failed=record.error is not None,
             deleting=service.deleting,
             retry=service.retry(record.active),
+            free=None if room is None else room.replicas,
+            full="" if room is None else room.why,
         )
 
     def _seen(self, service: Service) -> list[SeenReplica]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..core.policy import Held
-from .state import Service
+from ..core.replica import Phase
+from .state import Replica, Service
 
 
 def replicas_of(service: Service) -> int:
@@ -22,3 +23,19 @@ def held_beside(services: Iterable[Service], owner: str, besides: Service | None
     others = [each for each in services if each.record.owner == owner and each is not besides]
     gpus = sum(replicas_of(each) * each.active.resources.gpus for each in others)
     return Held(sum(map(replicas_of, others)), gpus)
+
+
+def held_now(services: Iterable[Service], owner: str, rolling: Service) -> Held:
+    """By all services of the owner, ``rolling`` included: whatever takes up room just now, and what the other services
+    are still to have."""
+    replicas = gpus = 0
+    for service in (each for each in services if each.record.owner == owner):
+        there = [replica for replica in service.replicas.values() if _takes_room(replica)]
+        to_come = 0 if service is rolling else max(0, replicas_of(service) - len(there))
+        replicas += len(there) + to_come
+        gpus += sum(replica.revision.resources.gpus for replica in there) + to_come * service.active.resources.gpus
+    return Held(replicas, gpus)
+
+
+def _takes_room(replica: Replica) -> bool:
+    return replica.phase is not Phase.GONE and (replica.placed or replica.phase is not Phase.FAILED)

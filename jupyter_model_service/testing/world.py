@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from jupyter_model_service.core.policy import Held
+from jupyter_model_service.core.policy import Held, Room
 from jupyter_model_service.core.reports import (
     Exit,
     GpuSample,
@@ -181,6 +181,7 @@ class World:
     on_start: Callable[[FakeReplica], None] | None = None
     cannot_enforce: tuple[str, ...] = ()  # what launcher.check() says
     places: int | None = None  # how many living replicas there is room for, GPUs for example
+    limit: int | None = None  # how many an owner may have, as launcher.room() says beforehand
     find_error: ModelServiceError | None = None
     find_seconds: float = 0.0  # that launcher.find() takes
     stop_error: LaunchError | None = None
@@ -233,6 +234,11 @@ class FakeLauncher:
         if revision.image is not None:
             raise InvalidRequest("Replicas have no image here: leave it out.")
         return self.world.cannot_enforce
+
+    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
+        if (limit := self.world.limit) is None:
+            return None
+        return Room(limit - held.replicas, f"{limit} replicas are the most that {owner} may have.")
 
     async def start(self, request: StartRequest) -> Placement:
         there = self.world.replicas.get(request.replica)

@@ -22,7 +22,7 @@ from jupyter_model_service.adapters.lease import TcpLeases
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_options import KEY, ReplicaOptions, ReplicaStorage, VolumeMount
 from jupyter_model_service.core.names import owner_from
-from jupyter_model_service.core.policy import Held, Policy, VolumeRule
+from jupyter_model_service.core.policy import Held, Host, Policy, Room, VolumeRule
 from jupyter_model_service.core.reports import LeaseEvent, LeaseOpened, LeaseState
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
 from jupyter_model_service.errors import HubUnavailable, InvalidRequest, LaunchError, NotFound
@@ -659,3 +659,33 @@ def test_what_the_other_services_of_an_owner_hold_counts(hub: FakeHub, play: Pla
             check(replace(REVISION, folder="volume:weights"), owner="ann")
 
     play(body, policy=Policy(max_replicas_per_user=3, max_gpus_per_user=4))
+
+
+def test_more_than_the_hub_has_for_replicas_is_refused_with_what_there_is(hub: FakeHub, play: Play) -> None:
+    """Whoever it is for, and with no replica wanted yet."""
+
+    async def body(parts: HubParts) -> None:
+        check = parts.launcher.check
+        with pytest.raises(InvalidRequest, match=r"^1 GPU is asked for, and this hub has none for replicas\.$"):
+            check(replace(REVISION, resources=Resources(gpus=1)), replicas=0)
+        await parts.users.look()
+        with pytest.raises(
+            InvalidRequest,
+            match=r"^64 CPUs are asked for, and this hub has 2 for replicas\. 1024 GiB of memory are asked for, "
+            r"and this hub has 4 GiB for replicas\. A replica may have at most 8 GiB of memory, and 1024 GiB are",
+        ):
+            check(replace(REVISION, resources=Resources(cpus=64, memory=1 << 40)), owner="ann", replicas=0)
+        assert list(check(replace(REVISION, resources=Resources(cpus=2, memory=4 << 30)), owner="ann")) == []
+
+    play(body, host=Host(gpus=0, cpus=2.0, memory=4 << 30), policy=Policy(max_memory=8 << 30))
+
+
+def test_the_room_beside_what_a_user_has_is_told_by_the_hubs_name_of_her(hub: FakeHub, play: Play) -> None:
+    hub.add_user("Ann Lee")
+
+    async def body(parts: HubParts) -> None:
+        await parts.users.look()
+        said = "That would be 4 replicas of Ann Lee, and 3 are the most that one user may run."
+        assert parts.launcher.room(REVISION, owner_from("Ann Lee"), Held(2)) == Room(1, said)
+
+    play(body, policy=Policy(max_replicas_per_user=3))

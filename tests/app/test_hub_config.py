@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.config import HubService, ModelService, hub_service
-from jupyter_model_service.core.policy import Policy, policy_to_plain
+from jupyter_model_service.core.policy import Host, Policy, policy_to_plain
 from jupyter_model_service.errors import InvalidRequest
 
 TOLD = {
@@ -46,6 +46,13 @@ def test_what_the_hub_and_install_say_together() -> None:
     assert "secret-of-the-service" not in repr(hub)
     settings = ModelService().settings(hub)
     assert (settings.data_dir, settings.host, settings.port, settings.keep) == (Path("/srv/ms"), "10.0.0.1", 8910, True)
+
+
+def test_what_the_host_has_is_known_where_install_saw_it() -> None:
+    assert read().host_has == Host()
+    assert read({"host": {"gpus": 2, "cpus": 8.0, "memory": None}}).host_has == Host(2, 8.0, None)
+    with pytest.raises(InvalidRequest, match='The figures of the host lack "cpus"'):
+        read({"host": {"gpus": 2}})
 
 
 def test_outside_the_hub_everything_can_stand_in_one_variable_and_a_token_file(tmp_path: Path) -> None:

@@ -65,10 +65,11 @@ class PlanMachine(RuleBasedStateMachine):
         self.revisions = 1
         self.want = Want(running=True, replicas=0, active=1)
         self.places: int | None = None  # how many replicas the machine has room for; None: any number
+        self.told = False  # whether that is known before a start is tried
 
-    @initialize(replicas=st.integers(0, 5), places=st.none() | st.integers(1, 7))
-    def begin(self, replicas: int, places: int | None) -> None:
-        self.places = places
+    @initialize(replicas=st.integers(0, 5), places=st.none() | st.integers(1, 7), told=st.booleans())
+    def begin(self, replicas: int, places: int | None, told: bool) -> None:
+        self.places, self.told = places, told
         self.want = replace(self.want, replicas=replicas)
         self.carry_out()
 
@@ -147,7 +148,7 @@ class PlanMachine(RuleBasedStateMachine):
 
     def carry_out(self) -> None:
         for _ in range(20):
-            want = replace(self.want, retry=self.retry(self.want.active))
+            want = replace(self.want, retry=self.retry(self.want.active), free=self.free())
             made = plan(want, self.seen(), self.now)
             assert made == plan(want, list(reversed(self.seen())), self.now), "deterministic"
             if not made.actions:
@@ -158,7 +159,7 @@ class PlanMachine(RuleBasedStateMachine):
                 self.act(want, action)
             if want.running and want.replicas and not any(isinstance(a, (TakeBack, Fail)) for a in made.actions):
                 if rooms:
-                    assert want.retry.room is not None
+                    assert want.retry.room is not None or want.free is not None
                     assert self.well() >= max(1, surge(want.replicas)), "half of them go on serving"
                     assert well_before - self.well() <= 1
                 else:
@@ -183,6 +184,9 @@ class PlanMachine(RuleBasedStateMachine):
             self.replicas[id] = Model(seen)
             if want.retry.room is not None and any(r.revision != want.active or r.outdated for r in self.live()):
                 assert want.retry.room >= sum(r.takes_room for r in self.seen()) or self.stuck(want)
+            if want.free is not None and any(r.revision != want.active or r.outdated for r in self.live()):
+                assert self.places is not None
+                assert self.places >= sum(r.takes_room for r in self.seen()) or self.stuck(want), "it would be refused"
         elif isinstance(action, Drain):
             assert self.replicas[action.replica].seen.phase in SERVING, "only what serves drains"
             self.move(action.replica, Phase.DRAINING)
@@ -192,7 +196,7 @@ class PlanMachine(RuleBasedStateMachine):
         elif isinstance(action, Forget):
             assert self.replicas.pop(action.replica).seen.phase is Phase.GONE
         elif isinstance(action, TakeBack):
-            assert want.retry.tired or want.retry.room is not None
+            assert want.retry.tired or want.retry.room is not None or want.free is not None
             if action.revision == want.active:
                 for model in self.replicas.values():
                     former = model.seen
@@ -216,6 +220,11 @@ class PlanMachine(RuleBasedStateMachine):
 
     def seen(self) -> list[SeenReplica]:
         return [model.seen for model in self.replicas.values()]
+
+    def free(self) -> int | None:
+        if self.places is None or not self.told:
+            return None
+        return self.places - sum(r.takes_room for r in self.seen())
 
     def live(self) -> list[SeenReplica]:
         return [r for r in self.seen() if r.phase in LIVE]

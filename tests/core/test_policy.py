@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.policy import (
     Held,
+    Host,
     Policy,
+    Room,
     VolumeRule,
     Wish,
+    beyond,
     check,
+    host_from_plain,
+    host_to_plain,
     policy_from_plain,
     policy_to_plain,
+    room,
     volume_user,
 )
 
@@ -146,3 +152,84 @@ def test_a_users_own_volume_is_called_as_dockerspawner_calls_it(user: str) -> No
     escapism = pytest.importorskip("escapism")
     safe = set("abcdefghijklmnopqrstuvwxyz0123456789")
     assert volume_user(user) == escapism.escape(user, safe, escape_char="-").lower()
+
+
+# --- what there is at all ----------------------------------------------------------------------------
+
+HERE = Host(gpus=2, cpus=8.0, memory=16 << 30)
+
+
+@pytest.mark.parametrize(
+    ("host", "wish", "words"),
+    [
+        (HERE, Wish(gpus=2, cpus=8, memory=16 << 30), []),
+        (HERE, Wish(gpus=1, replicas=2), []),
+        (HERE, Wish(gpus=3, replicas=0), ["3 GPUs are asked for, and this machine has 2."]),
+        (
+            HERE,
+            Wish(gpus=1, replicas=3),
+            ["3 replicas with 1 GPU each are asked for, and this machine has 2."],
+        ),
+        (Host(gpus=0), Wish(gpus=1), ["1 GPU is asked for, and this machine has none."]),
+        (HERE, Wish(cpus=8.5), ["8.5 CPUs are asked for, and this machine has 8."]),
+        (HERE, Wish(memory=1 << 40), ["1024 GiB of memory are asked for, and this machine has 16 GiB."]),
+        (Host(), Wish(gpus=64, cpus=1024, memory=1 << 60, replicas=9), []),
+    ],
+)
+def test_what_is_not_there_at_all_is_said_with_what_there_is(host: Host, wish: Wish, words: list[str]) -> None:
+    """Also of a service that has no replica yet; of what is not known, nothing is said."""
+    assert beyond(host, wish) == words
+
+
+@given(st.builds(Host, counts, st.none() | st.floats(0, 1e5), st.none() | st.integers(0, 1 << 50)))
+def test_what_the_host_has_survives_json(host: Host) -> None:
+    assert host_from_plain(json.loads(json.dumps(host_to_plain(host)))) == host
+
+
+@pytest.mark.parametrize("wrong", [{"gpus": -1}, {"memory": "2G"}, {"cpus": True}, {"disks": 1}])
+def test_a_host_that_is_none_is_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="The figures of the host"):
+        host_from_plain({**host_to_plain(HERE), **wrong})
+
+
+@pytest.mark.parametrize(
+    ("policy", "host", "gpus", "held", "expected"),
+    [
+        (Policy(max_replicas_per_user=None), Host(), 1, Held(9, 9), None),
+        (
+            Policy(max_replicas_per_user=3),
+            Host(),
+            0,
+            Held(1),
+            Room(2, "That would be 4 replicas of ann, and 3 are the most that one user may run."),
+        ),
+        (
+            Policy(max_replicas_per_user=1),
+            Host(),
+            0,
+            Held(3),
+            Room(-2, "That would be 4 replicas of ann, and 1 are the most that one user may run."),
+        ),
+        (
+            Policy(max_gpus_per_user=4),
+            Host(),
+            2,
+            Held(1, 1),
+            Room(1, "That would be 5 GPUs for the replicas of ann, and 4 are the most that one user may have."),
+        ),
+        (Policy(), HERE, 1, Held(1, 2), Room(0, "1 GPU is needed for one more replica, and none of 2 is free.")),
+        (
+            Policy(),
+            HERE,
+            2,
+            Held(1, 1),
+            Room(0, "2 GPUs are needed for one more replica, and only 1 of 2 would be free."),
+        ),
+        (Policy(max_replicas_per_user=None), HERE, 0, Held(9, 9), None),
+    ],
+)
+def test_the_room_that_is_left_and_why_there_is_no_more(
+    policy: Policy, host: Host, gpus: int, held: Held, expected: Room | None
+) -> None:
+    """The tightest of the limits; what has no GPU needs none."""
+    assert room(policy, host, "ann", gpus, held) == expected

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.launch_local import LocalLauncher
 from jupyter_model_service.adapters.lease import TcpLeases
@@ -17,6 +19,7 @@ from jupyter_model_service.engine.engine import Engine
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.engine.views import ServiceView
+from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.testing import (
     CountingMeter,
     Disk,
@@ -111,6 +114,62 @@ def test_a_single_replica_serves_on_and_the_way_out_is_said_at_once() -> None:
         await stage.engine.start_service(OWNER, NAME)
         await stage.until(lambda: stage.view.state == "ready", 60)
         assert (stage.view.stable_revision, stage.view.note) == (3, None), "the way out leads out"
+
+    play(scene)
+
+
+def test_near_an_owners_limit_no_start_is_tried_that_must_be_refused() -> None:
+    """Three of four at most: with the other service's one and its own two, one more has room, and no second."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.create(OWNER, change=gpus(0), name="other", replicas=1, public=False)
+        await stage.ready(2)
+        stage.world.limit, stage.world.script = 3, StartScript(1.0)
+        stage.world.places = 3  # as the Hub would say
+        assert await update_and_watch(stage) == [1, 2, 1, 2]
+        assert (stage.view.stable_revision, stage.view.note) == (2, None)
+        assert await stage.told("replica.failed") == []
+        stage.world.limit = stage.world.places = 4
+        assert min(await update_and_watch(stage)) == 2, "with room for one more nobody leaves before it serves"
+        assert await stage.told("replica.failed") == []
+
+    play(scene)
+
+
+def test_a_single_replica_at_its_owners_limit_serves_on_and_nothing_is_tried() -> None:
+    async def scene(stage: Stage) -> None:
+        (old,) = await stage.ready(1)
+        stage.world.limit = 1
+        await stage.engine.update(OWNER, NAME, change=AGAIN)
+        assert await stage.until(lambda: stage.view.note, 1) < 0.5
+        assert (stage.view.note or "").startswith(
+            f"revision 2 was taken back, revision 1 serves on: 1 replicas are the most that {OWNER} may have; "
+            "to make room, scale another service down, or stop this one, update it and start it again"
+        )
+        assert (stage.takes_calls(), len(stage.world.requests)) == ({old.id}, 1)
+
+    play(scene)
+
+
+def test_a_replica_of_another_service_that_is_to_be_replaced_keeps_its_place() -> None:
+    """It died, and its next attempt is seconds away: an update does not take its place meanwhile."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.engine.create(OWNER, change=gpus(0), name="other", replicas=1, public=False)
+        await stage.until(lambda: stage.engine.service(OWNER, "other").state == "ready")
+        await stage.ready(2)
+        stage.world.limit = 3
+
+        def comes_up(replica: FakeReplica) -> None:
+            replica.serves()
+            if replica.request.service == "other":
+                replica.exits(1)
+
+        stage.world.on_start = comes_up
+        stage.world.of(OWNER, "other")[0].exits(1)
+        await asyncio.sleep(10)
+        assert stage.world.of(OWNER, "other") == [], "its next attempt is seconds away"
+        assert min(await update_and_watch(stage)) == 1
 
     play(scene)
 
@@ -307,9 +366,15 @@ def test_real_processes_on_two_gpus_change_places_one_by_one(tmp_path: Path) -> 
                 e.message.partition(": ")[2] for _, e in await engine.events(OWNER, NAME) if "draining" in e.kind
             }
             assert reasons == {"makes room for a new replica"}
+            assert [e for _, e in await engine.events(OWNER, NAME) if e.kind == "replica.failed"] == []
+            refused = r"^2 replicas with 2 GPUs each are asked for, and this machine has 2\.$"
+            with pytest.raises(InvalidRequest, match=refused):
+                await engine.update(OWNER, NAME, change=RevisionChange(gpus=2))
+            await engine.scale(OWNER, NAME, 1)
+            await state(lambda view: len(view.replica_list) == 1)
             await engine.update(OWNER, NAME, change=RevisionChange(gpus=2))
             third = await state(lambda view: view.note is not None and view.state == "ready")
-            assert "2 GPUs are needed, and " in (third.note or "")
+            assert "2 GPUs are needed for one more replica, and only 1 of 2 would be free" in (third.note or "")
             assert "to make room, scale another service down" in (third.note or "")
             assert third.revision == 2
         finally:

@@ -19,6 +19,7 @@ import pytest
 from jupyter_model_service.adapters.launch_local import LocalLauncher
 from jupyter_model_service.adapters.local_files import PORTS, free_port
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.policy import Held, Room
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
@@ -226,11 +227,32 @@ def test_what_cannot_be_run_here_is_refused_with_the_reason(bench: Bench, tmp_pa
     refused("local processes here; leave the image out", image="python:3.12")
     refused("There is no folder", folder=str(tmp_path / "nowhere"))
     refused("There is no folder", folder=str(bench.folder / "server.py"))
-    refused("2 GPUs asked for, this machine has none", resources=Resources(gpus=2))
+    refused("2 GPUs are asked for, and this machine has none", resources=Resources(gpus=2))
     refused("is no folder: it would be", definition=Definition("m", "/models/weights", 8000, ("run", "8000")))
     refused("says which port", definition=Definition("m", "/models", 8000, ("run",)))
-    with pytest.raises(InvalidRequest, match="3 GPUs asked for, this machine has 2"):
-        bench.launcher(gpus=lambda: ["0", "1"]).check(bench.revision(resources=Resources(gpus=3)))
+    two = bench.launcher(gpus=lambda: ["0", "1"])
+    with pytest.raises(InvalidRequest, match="3 GPUs are asked for, and this machine has 2"):
+        two.check(bench.revision(resources=Resources(gpus=3)), replicas=0)
+    with pytest.raises(InvalidRequest, match="3 replicas with 1 GPU each are asked for, and this machine has 2"):
+        two.check(bench.revision(resources=Resources(gpus=1)), replicas=3)
+
+
+def test_the_room_on_the_gpus_of_this_machine_is_told_from_memory(bench: Bench) -> None:
+    """The driver is asked at the check only, as it may take seconds."""
+    asked: list[int] = []
+
+    def gpus() -> list[str]:
+        asked.append(1)
+        return ["0", "1"]
+
+    launcher, one = bench.launcher(gpus=gpus), bench.revision(resources=Resources(gpus=1))
+    assert launcher.room(one, "me", Held(2, 2)) is None, "nobody has looked yet"
+    launcher.check(one)
+    assert launcher.room(one, "me", Held(2, 2)) == Room(
+        0, "1 GPU is needed for one more replica, and none of 2 is free."
+    )
+    assert launcher.room(bench.revision(), "me", Held(2, 2)) is None
+    assert len(asked) == 1
 
 
 def test_two_replicas_never_share_the_gpus_that_they_asked_for(bench: Bench) -> None:
