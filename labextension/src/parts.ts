@@ -1,4 +1,8 @@
 /** What the parts that are loaded when they are first needed are given, and the commands that they may call. */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import type { IEditorTracker } from '@jupyterlab/fileeditor';
+import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { ITranslator } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { Widget } from '@lumino/widgets';
@@ -10,6 +14,11 @@ export interface PartOptions {
   model: ServicesModel;
   translator: ITranslator;
   commands: CommandRegistry;
+  shell: JupyterFrontEnd.IShell;
+  /** Null where the application has none (Notebook 7 has no file browser beside a notebook, say). */
+  documents: IDocumentManager | null;
+  editors: IEditorTracker | null;
+  notebooks: INotebookTracker | null;
 }
 
 /** The tabs of a service's view. */
@@ -45,33 +54,33 @@ export interface ConsoleOptions extends PartOptions {
 export type ConsoleWidget = Widget;
 
 /** Ids of the commands; `commands.ts` has what they do. */
-export namespace CommandIDs {
+export const CommandIDs = {
   /** {key, tab?} */
-  export const open = 'jupyter-model-service:open';
+  open: 'jupyter-model-service:open',
   /** {path?}: without it, of what is selected in the file browser, or to be chosen in the form. */
-  export const deploy = 'jupyter-model-service:deploy';
+  deploy: 'jupyter-model-service:deploy',
   /** {path?}: the folder of what is selected in the file browser. */
-  export const deploySelected = 'jupyter-model-service:deploy-selected';
+  deploySelected: 'jupyter-model-service:deploy-selected',
   /** {key}: a form for the next revision. */
-  export const update = 'jupyter-model-service:update';
+  update: 'jupyter-model-service:update',
   /** {key} */
-  export const tryIt = 'jupyter-model-service:try';
+  tryIt: 'jupyter-model-service:try',
   /** {key, replicas} or {key, by} */
-  export const scale = 'jupyter-model-service:scale';
+  scale: 'jupyter-model-service:scale',
   /** {key, revision?} */
-  export const rollback = 'jupyter-model-service:rollback';
+  rollback: 'jupyter-model-service:rollback',
   /** {key} */
-  export const restart = 'jupyter-model-service:restart';
+  restart: 'jupyter-model-service:restart',
   /** {key} */
-  export const start = 'jupyter-model-service:start';
+  start: 'jupyter-model-service:start',
   /** {key} */
-  export const stop = 'jupyter-model-service:stop';
+  stop: 'jupyter-model-service:stop',
   /** {key}: asks first. */
-  export const remove = 'jupyter-model-service:delete';
+  remove: 'jupyter-model-service:delete',
   /** {key} */
-  export const copyEndpoint = 'jupyter-model-service:copy-endpoint';
+  copyEndpoint: 'jupyter-model-service:copy-endpoint',
   /** {key, public}: asks first, saying what it means. */
-  export const setPublic = 'jupyter-model-service:set-public';
-  export const refresh = 'jupyter-model-service:refresh';
-  export const showPanel = 'jupyter-model-service:show-panel';
-}
+  setPublic: 'jupyter-model-service:set-public',
+  refresh: 'jupyter-model-service:refresh',
+  showPanel: 'jupyter-model-service:show-panel'
+} as const;
