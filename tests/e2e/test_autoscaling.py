@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from jupyter_model_service.client import Client
 from jupyter_model_service.errors import InvalidRequest, LaunchError, NotFound
@@ -284,6 +285,25 @@ def test_figures_over_time_show_what_happened(fleet: dict[str, Scaled]) -> None:
     series = service.client.series("sleeper", since=time.time() - 300)
     assert series.step == 2.0
     assert max(value for value in series.values["calls_per_second"] if value is not None) > 0
+
+
+def test_prometheus_counts_what_was_decided(fleet: dict[str, Scaled]) -> None:
+    service = fleet["sleeper"]
+    woken(service)
+    idle(service)
+    client, headers = service.client, {"Authorization": f"Bearer {service.client.token}"}
+    page = httpx.get(client.url + "metrics", headers=headers, trust_env=False).text
+    counted = {
+        (sample.name, sample.labels.get("direction")): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.labels.get("service", "").endswith("/sleeper")
+    }
+    changes = service.changes()
+    decided, cold_starts = "model_service_autoscaling_decisions_total", "model_service_cold_starts_total"
+    assert counted[decided, "up"] == sum(each.count > each.before for each in changes) >= 1
+    assert counted[decided, "down"] == sum(each.count < each.before for each in changes) >= 1
+    assert counted[cold_starts, None] == sum(each.wishes[-1].source == "call" for each in changes) >= 1
 
 
 def test_it_can_be_deleted_while_it_sleeps(fleet: dict[str, Scaled]) -> None:
