@@ -1,0 +1,45 @@
+/** Figures for people. Pure. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+/** "3 s", "4 min", "2 h", "5 d": the largest unit of which there is at least one. */
+export function duration(seconds: number, trans: TranslationBundle): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) {
+    return trans.__('%1 s', whole);
+  }
+  if (whole < 3600) {
+    return trans.__('%1 min', Math.floor(whole / 60));
+  }
+  return whole < 86400
+    ? trans.__('%1 h', Math.floor(whole / 3600))
+    : trans.__('%1 d', Math.floor(whole / 86400));
+}
+
+/** How long ago a Unix time was. */
+export function age(since: number, trans: TranslationBundle, now = Date.now() / 1000): string {
+  return duration(now - since, trans);
+}
+
+/** Two figures that count: "0.25", "3.1", "42", "1200". */
+export function figure(value: number): string {
+  const size = Math.abs(value);
+  return size === 0 || size >= 10 ? String(Math.round(value)) : value.toPrecision(2).replace(/\.?0+$/, '');
+}
+
+/** Seconds as people say them: "85 ms", "1.2 s". */
+export function latency(seconds: number, trans: TranslationBundle): string {
+  return seconds < 1 ? trans.__('%1 ms', figure(seconds * 1000)) : trans.__('%1 s', figure(seconds));
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** "512 B", "1.5 GiB". */
+export function bytes(count: number): string {
+  let value = count;
+  let unit = 0;
+  while (Math.abs(value) >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${figure(value)} ${UNITS[unit]}`;
+}

@@ -1,0 +1,111 @@
+/** The server's states, phases and tokens as words. Pure. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { Copy, Service, ServiceState } from './api';
+import { bytes, figure } from './format';
+
+export function stateWord(state: ServiceState, trans: TranslationBundle): string {
+  switch (state) {
+    case 'starting':
+      return trans.__('Starting');
+    case 'ready':
+      return trans.__('Ready');
+    case 'idle':
+      return trans.__('Idle');
+    case 'degraded':
+      return trans.__('Degraded');
+    case 'updating':
+      return trans.__('Updating');
+    case 'stopped':
+      return trans.__('Stopped');
+    case 'failed':
+      return trans.__('Failed');
+    case 'deleting':
+      return trans.__('Deleting');
+    default:
+      return state; // of a newer server
+  }
+}
+
+/** What colour a state has: the class `jp-mod-TONE` where it is shown. The word always stands beside it. */
+export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
+
+export function tone(state: ServiceState): Tone {
+  switch (state) {
+    case 'ready':
+      return 'good';
+    case 'starting':
+    case 'updating':
+    case 'deleting':
+      return 'busy';
+    case 'degraded':
+    case 'failed':
+      return 'bad';
+    default:
+      return 'quiet';
+  }
+}
+
+export function phaseWord(phase: string, trans: TranslationBundle): string {
+  switch (phase) {
+    case 'requested':
+      return trans.__('Requested');
+    case 'starting':
+      return trans.__('Starting');
+    case 'preparing':
+      return trans.__('Preparing');
+    case 'loading':
+      return trans.__('Loading');
+    case 'ready':
+      return trans.__('Ready');
+    case 'unhealthy':
+      return trans.__('Unhealthy');
+    case 'draining':
+      return trans.__('Finishing its calls');
+    case 'stopping':
+      return trans.__('Stopping');
+    case 'failed':
+      return trans.__('Failed');
+    case 'gone':
+      return trans.__('Gone');
+    default:
+      return phase;
+  }
+}
+
+/** What is going on with a service, in a sentence; null where its state says it all. */
+export function remark(
+  service: Service,
+  trans: TranslationBundle,
+  { pending = null, copy = null }: { pending?: string | null; copy?: Copy | null } = {}
+): string | null {
+  if (pending !== null) {
+    return `${pending} …`;
+  }
+  if (copy !== null) {
+    return copyWords(copy, trans);
+  }
+  if (service.reason) {
+    return service.reason;
+  }
+  const busy = service.replica_list.find(each => each.phase === 'preparing' || each.phase === 'loading');
+  if (busy?.action) {
+    return trans.__('%1 (%2 of %3)', busy.action.label, busy.action.index, busy.action.count);
+  }
+  if (service.state === 'starting' && busy !== undefined) {
+    return `${phaseWord(busy.phase, trans)} …`;
+  }
+  return service.note;
+}
+
+export function copyWords(copy: Copy, trans: TranslationBundle): string {
+  const share = copy.of_bytes ? Math.min(1, copy.bytes / copy.of_bytes) : null;
+  return share === null
+    ? trans.__('Copying the folder: %1', bytes(copy.bytes))
+    : trans.__(
+        'Copying the folder: %1 of %2 (%3 %)',
+        bytes(copy.bytes),
+        bytes(copy.of_bytes ?? 0),
+        figure(100 * share)
+      );
+}
