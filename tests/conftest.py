@@ -62,7 +62,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
     for (int i = 0, n = look(); i < n; i++) if (!strcmp(now[i].uuid, uuid)) { *device = (void *)(long)(i + 1); return 0; }
     return 2;
 }
-int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { use->gpu = of(device)->use; use->memory = 0; return 0; }
+int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { use->gpu = of(device)->use; use->memory = 0; return use->gpu > 100 ? 3 : 0; }
 int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) { device_t *d = of(device); m->total = d->total; m->used = d->used; m->free = d->total - d->used; return 0; }
 int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { strncpy(uuid, of(device)->uuid, size); return 0; }
 """
@@ -95,7 +95,7 @@ class FakeNvml:
         self.figures.touch()
 
     def show(self, uuid: str, utilization: int, used: int = 1 << 30, total: int = 8 << 30) -> None:
-        """From now on; a device that was not there comes last."""
+        """From now on; a device that was not there comes last. One above 100 % does not tell, as a divided one (MIG)."""
         self._devices[uuid] = (utilization, used, total)
         lines = (" ".join(map(str, (uuid, *figures))) + "\n" for uuid, figures in self._devices.items())
         new = self.figures.with_suffix(".new")

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ..core.gpu_pool import Gpu, is_named
 from ..core.reports import GpuSample, LeaseEvent, LeaseSample
 from ..ports import Clock, Lease, Leases
 from ..runner import RUNNER
@@ -40,19 +41,19 @@ class HostGpus:
         self._library = library or os.environ.get("MODEL_SERVICE_NVML") or LIBRARY
         self._wanted_at = 0.0
         self._try_at = 0.0
-        self._known: dict[str, GpuSample] = {}
+        self._known: list[tuple[Gpu, GpuSample]] = []
         self._known_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def figures(self, ids: Sequence[str]) -> tuple[GpuSample, ...] | None:
-        """Of the GPUs with these UUIDs; ``None`` unless all are known. Must be called on the event loop."""
+        """Of the GPUs with these UUIDs or numbers; ``None`` unless all are known. Must be called on the event loop."""
         now = self._wanted_at = self._clock.monotonic()
         if (self._task is None or self._task.done()) and now >= self._try_at:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="figures of GPUs")
         if now - self._known_at > STALE:
             return None
-        found = tuple(gpu for each in ids if (gpu := self._known.get(each)) is not None)
-        return found if found and len(found) == len(ids) else None
+        found = [sample for each in ids for gpu, sample in self._known if is_named(gpu, each)]
+        return tuple(found) if found and len(found) == len(ids) else None
 
     async def stop(self) -> None:
         self._try_at = float("inf")
@@ -62,7 +63,7 @@ class HostGpus:
 
     async def _run(self) -> None:
         load = f"import os, sys; sys.path.insert(0, {str(RUNNER.parent)!r}); import runner; "
-        load += "runner.sample_gpus(sys.argv[1], 'all', 1, os.getppid())"
+        load += "runner.sample_gpus(sys.argv[1], 'all', 1, os.getppid(), numbered=True)"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", load, self._library),
             stdin=asyncio.subprocess.DEVNULL,
@@ -76,9 +77,11 @@ class HostGpus:
                 if not line:
                     await asyncio.wait_for(process.wait(), STALE)
                     break
-                sample = sample_from({"gpus": json.loads(line)})
+                told = json.loads(line)
+                sample = sample_from({"gpus": told})
                 if sample is not None and sample.gpus is not None:
-                    self._known = {gpu.uuid: gpu for gpu in sample.gpus}
+                    numbers = [each.get("index") for each in told]
+                    self._known = [(Gpu(n, gpu.uuid), gpu) for n, gpu in zip(numbers, sample.gpus, strict=True)]
                     self._known_at = self._clock.monotonic()
         except (asyncio.TimeoutError, ValueError) as error:
             log.warning("GPUs of this machine cannot be looked at: %s", error or "NVIDIA's library does not answer")
@@ -94,7 +97,7 @@ class HostGpus:
 
 class LeasesWithHostGpus:
     """Implements ``ports.Leases``: what a runner does not know of its GPUs is filled in. ``held_by`` tells which GPUs a
-    replica was given, by their UUIDs."""
+    replica was given, by their UUIDs, or by their numbers where the administrator names them so."""
 
     def __init__(self, leases: Leases, gpus: HostGpus, held_by: Callable[[str], Sequence[str]]) -> None:
         self._leases = leases

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Gpu", "Holder", "Mixed", "choose", "held", "holder_of", "known_ids", "on_trust", "shortage"]
+__all__ = ["Gpu", "Holder", "Mixed", "choose", "held", "holder_of", "is_named", "known_ids", "on_trust", "shortage"]
 
 REPLICA_LABELS = ("org.jupyter.model-service.owner", "org.jupyter.model-service.service")
 REPLICA_LABEL = "org.jupyter.model-service.replica"
@@ -95,7 +95,7 @@ def on_trust(named: Iterable[str]) -> list[Gpu]:
         gpu = Gpu(int(number[1]), str(int(number[1]))) if number else Gpu(None, name)
         if found and _kind(gpu.id) != _kind(found[0].id):
             raise Mixed(f"{found[0].id} and {name}")
-        if not any(_is(gpu, each.id) for each in found):
+        if not any(is_named(gpu, each.id) for each in found):
             found.append(gpu)
     return found
 
@@ -106,8 +106,8 @@ def known_ids(gpus: Sequence[Gpu], allowed: Collection[str] | None) -> tuple[lis
     whole = [gpu for gpu in gpus if not gpu.parts]
     if allowed is None:
         return whole, []
-    missing = [each for each in allowed if not any(_is(gpu, each) for gpu in whole)]
-    return [gpu for gpu in whole if any(_is(gpu, each) for each in allowed)], missing
+    missing = [each for each in allowed if not any(is_named(gpu, each) for gpu in whole)]
+    return [gpu for gpu in whole if any(is_named(gpu, each) for each in allowed)], missing
 
 
 def choose(gpus: Sequence[Gpu], taken: Collection[str], wanted: int) -> list[str] | None:
@@ -164,13 +164,13 @@ def _has(holder: Holder, gpu: Gpu) -> bool | None:
     """``None``: it may be, and nobody knows."""
     if holder.first == -1:
         return True
-    answers = {_is(gpu, each) for each in holder.ids}
+    answers = {is_named(gpu, each) for each in holder.ids}
     if holder.first:
         answers.add(None if gpu.index is None else gpu.index < holder.first)
     return True if True in answers else None if None in answers else False
 
 
-def _is(gpu: Gpu, name: str) -> bool | None:
+def is_named(gpu: Gpu, name: str) -> bool | None:
     """``0``, ``0:1`` (a part of it), or its UUID, of which the runtime takes the beginning, too. ``None``: only one of
     number and UUID is known of this GPU, and the name is of the other kind."""
     counted = gpu.index is not None and _kind(gpu.id) != "number"

@@ -933,8 +933,11 @@ class GpuWatch:
         return self._sample if time.monotonic() - self._sampled_at < 5.0 else None
 
 
-def sample_gpus(library: str, visible: str, output: int, runner: int) -> None:
-    """The helper's life: one line of JSON each second, as long as NVML answers and the runner lives."""
+def sample_gpus(library: str, visible: str, output: int, runner: int, numbered: bool = False) -> None:
+    """The helper's life: one line of JSON each second, as long as NVML answers and the runner lives.
+
+    ``numbered``: with NVML's number of each device that was not asked for by its UUID.
+    """
     import ctypes
 
     class Utilization(ctypes.Structure):
@@ -963,10 +966,10 @@ def sample_gpus(library: str, visible: str, output: int, runner: int) -> None:
             break  # as CUDA does: what follows a bad name is not visible
         if error:
             break
-        handles.append(handle)
+        handles.append((name, handle))
     while os.getppid() == runner:
         sample = []
-        for handle in handles:
+        for name, handle in handles:
             use, memory, uuid = Utilization(), Memory(), ctypes.create_string_buffer(96)
             errors = (
                 nvml.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(use)),
@@ -1029,6 +1032,8 @@ class Parent:
         self.prefix: Optional[str] = None  # of the virtual environment, when it is one
         self.sees_system = True
         config = self._venv_config(self.python)
+                if numbered and name.isdigit():
+                    sample[-1]["index"] = int(name)
         if config is not None:
             self.prefix, _, self.sees_system = config
         for _ in range(8):  # it may have been made from another virtual environment

@@ -70,6 +70,21 @@ def test_figures_by_uuid_follow_the_devices(fake_nvml: Any) -> None:
     with_gpus(fake_nvml.library, body)
 
 
+def test_figures_by_number_are_those_of_the_device_with_that_number(fake_nvml: Any) -> None:
+    """As an administrator names GPUs whose Hub sees none; also where one before it tells nothing."""
+    fake_nvml.show("GPU-a", 255)
+    fake_nvml.show("GPU-b", 20)
+    fake_nvml.show("GPU-c", 30)
+
+    async def body(gpus: HostGpus, clock: Clock) -> None:
+        found = await until(lambda: gpus.figures(["2", "1"]))
+        assert [gpu.uuid for gpu in found] == ["GPU-c", "GPU-b"]
+        assert gpus.figures(["1", "3"]) is None
+        assert gpus.figures(["GPU-"]) is None  # the beginning of all of them is none of them
+
+    with_gpus(fake_nvml.library, body)
+
+
 def test_a_helper_that_nobody_needs_ends_and_comes_back(fake_nvml: Any) -> None:
     fake_nvml.show("GPU-a", 10)
 
