@@ -192,6 +192,9 @@ class Lease(Protocol):
     def collected(self) -> None:
         """The end was recorded; the runner may go."""
 
+    def ask_ports(self) -> None:
+        """Ask where the replica listens: a ``LeasePorts`` follows soon, or never (no contact, an older runner)."""
+
     async def close(self) -> None:
         """Give the lease back; no event follows."""
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ..core.lease_proof import gateway_proof, proofs_match, runner_proof
-from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeaseState
+from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeasePorts, LeaseState
 from ..errors import UpstreamError
 from .lack import OUR_LACK
-from .lease_messages import log_piece_from, message_from, sample_from, state_from
+from .lease_messages import log_piece_from, message_from, ports_from, sample_from, state_from
 
 __all__ = ["TcpLease", "TcpLeases"]
 
@@ -119,6 +119,10 @@ class TcpLease:
 
     def collected(self) -> None:
         self._wish({"t": "collected"})
+
+    def ask_ports(self) -> None:
+        if self._stream is not None:
+            self._stream.send({"t": "ports"})
 
     async def close(self) -> None:
         self._closed = True
@@ -245,6 +249,9 @@ class TcpLease:
             sample = sample_from(message)
             if sample is not None:
                 self._emit(sample)
+        elif kind == "ports":
+            if (ports := ports_from(message)) is not None:
+                self._emit(LeasePorts(ports))
         elif kind == "logs":
             self._received_logs(message)
 

@@ -6,6 +6,7 @@ place. So everything is checked for type and clipped in size; ``ValueError`` say
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ TEXT = 2000  # characters of a label or message
 TAIL_LINES = 50
 LINE = 8192  # characters of a log line
 GPUS = 64
+PORTS = 64
 
 
 def message_from(line: bytes) -> Mapping[str, Any]:
@@ -54,6 +56,16 @@ def sample_from(message: Mapping[str, Any]) -> LeaseSample | None:
     return None if sample.gpus is None and sample.rss is None and sample.cpu_seconds is None else sample
 
 
+def ports_from(message: Mapping[str, Any]) -> tuple[tuple[str, int], ...] | None:
+    """``None`` where the runner cannot see them."""
+    ports = message.get("ports")
+    if ports is None:
+        return None
+    if not isinstance(ports, list) or len(ports) > PORTS:
+        raise ValueError("ports that are no list")
+    return tuple(_port_from(each) for each in ports)
+
+
 def log_piece_from(message: Mapping[str, Any]) -> tuple[list[str], int, int, bool]:
     """``(lines, next cursor, lines lost, whether more pieces follow)``."""
     lines = _lines(message.get("lines"), limit=100_000)
@@ -76,6 +88,13 @@ def _gpu_from(gpu: Any) -> GpuSample:
         memory_used=_count("memory_used", gpu.get("memory_used")),
         memory_total=_count("memory_total", gpu.get("memory_total")),
     )
+
+
+def _port_from(pair: Any) -> tuple[str, int]:
+    match pair:
+        case [str(host), int(port)] if not isinstance(port, bool) and 0 < port < 65536:
+            return str(ipaddress.ip_address(host)), port  # whatever is none is a ValueError
+    raise ValueError("a port that is none")
 
 
 def _exit_from(exit: Any) -> Exit | None:

@@ -97,4 +97,11 @@ class LeaseClosed:
     ours: bool = False
 
 
-LeaseEvent = LeaseOpened | LeaseState | LeaseSample | LeaseClosed
+@dataclass(frozen=True)
+class LeasePorts:
+    """Where the replica's processes take TCP connections now, as ``(address, port)``: the answer to a question."""
+
+    ports: tuple[tuple[str, int], ...]
+
+
+LeaseEvent = LeaseOpened | LeaseState | LeaseSample | LeasePorts | LeaseClosed

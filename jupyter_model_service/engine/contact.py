@@ -19,6 +19,7 @@ from ..core.reports import (
     LeaseClosed,
     LeaseEvent,
     LeaseOpened,
+    LeasePorts,
     LeaseSample,
     LeaseState,
     RunnerState,
@@ -101,6 +102,8 @@ class Contact:
             return
         if isinstance(event, LeaseSample):
             self._sampled(replica, event)
+        elif isinstance(event, LeasePorts):
+            replica.ports = event.ports
         elif isinstance(event, LeaseOpened):
             replica.lease_open, replica.silence, replica.unasked = True, "", False
             self._tasks.cancel(_task(replica))

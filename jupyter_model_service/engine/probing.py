@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..core import health
 from ..core import replica as life
+from ..core.listening import unreached
 from ..core.replica import Phase
 from ..core.sentences import duration
 from ..ports import ProbeResult
@@ -22,6 +24,7 @@ from .tasks import until, within
 log = logging.getLogger(__name__)
 
 LEAST_PAUSE = 0.5  # between two probes of a replica that was ready: hints come by the hundred
+PATH_SHOWN = 100  # characters
 LOOK_AGAIN = 0.05  # between two looks at who listens on a port
 
 
@@ -88,8 +91,19 @@ class Probing:
         if result.ours:
             self._unasked(replica, result)
             return None
-        self._not_yet(replica, f"nothing listens on its port {_port_of(replica)} yet")
+        self._not_yet(replica, self._unreached(replica))
         return False
+
+    def _unreached(self, replica: Replica) -> str:
+        """Where it listens instead is asked some time after its start, and now and then."""
+        now, settings = self._clock.monotonic(), self._parts.settings
+        asked = replica.ports_asked_at
+        due = replica.life.since + settings.exposure_first if asked is None else asked + settings.exposure_loading
+        if now >= due and replica.lease is not None:
+            replica.ports_asked_at = now
+            replica.lease.ask_ports()
+        placement = replica.record.placement
+        return unreached(placement.address, replica.ports) if placement is not None else "it has no address"
 
     def _unasked(self, replica: Replica, result: ProbeResult) -> None:
         log.warning("Replica %s could not be asked how it is: %s", replica.id, result.reason)
@@ -132,9 +146,9 @@ class Probing:
             said = "its runner is out of contact"
         elif not accepted:
             said = replica.life.reason or f"nothing listens on its port {_port_of(replica)}"
-            said = said.removesuffix(" yet")
+            said = said.replace(" yet", "", 1)
         else:
-            said = f"last probe said {replica.life.reason or 'nothing'}"
+            said = f"the last probe said: {replica.life.reason or 'nothing'}"
         grace = duration(replica.check.initial_delay)
         self._emit(replica, life.GaveUp(f"did not become healthy within {grace}: {said}"))
 
@@ -193,7 +207,8 @@ class Probing:
                 late = health.late(replica.health, busy())
                 if late is not replica.health and not replica.health.suspect:
                     replica.health = late
-                    self._emit(replica, life.ProbeFailed(f"no answer within {duration(soft)}"))
+                    said = _as_asked(replica, f"no answer within {duration(soft)}")
+                    self._emit(replica, life.ProbeFailed(said))
             return await probe
         finally:
             probe.cancel()
@@ -222,9 +237,10 @@ class Probing:
         check = replica.check
         asked = self._parts.probe.http(placement.address, check.path, check.expected_status_code, limit)
         try:
-            return await within(self._clock, asked, limit + 1.0)
+            result = await within(self._clock, asked, limit + 1.0)
         except TimeoutError:
-            return ProbeResult(False, f"no answer within {duration(limit)}", connected=True, seconds=limit)
+            result = ProbeResult(False, f"no answer within {duration(limit)}", connected=True, seconds=limit)
+        return result if result.ok else replace(result, reason=_as_asked(replica, result.reason))
 
     async def _port(self, replica: Replica) -> ProbeResult:
         placement = replica.record.placement
@@ -286,6 +302,14 @@ class Probing:
         if replica.live() and (await self._port(replica)).ok and replica.live():
             self._emit(replica, life.GaveUp(f"its port {_port_of(replica)} is held by another process"))
         return False
+
+
+def _as_asked(replica: Replica, reason: str) -> str:
+    """With the path, which is often what is wrong; without its query, which may be secret."""
+    if replica.revision.definition.health_check is None:
+        return reason
+    path = replica.check.path.partition("?")[0]
+    return f"GET {path if len(path) <= PATH_SHOWN else path[: PATH_SHOWN - 1] + '…'}: {reason}"
 
 
 def _port_of(replica: Replica) -> int | str:

@@ -76,6 +76,8 @@ class Replica:
     cpu: float | None = None  # percent of one core, between its last two samples
     # probing
     health: Health = field(default_factory=Health)
+    ports: tuple[tuple[str, int], ...] = ()  # where it listened when its runner was asked
+    ports_asked_at: float | None = None  # monotonic
     poke: asyncio.Event = field(default_factory=asyncio.Event)  # probe now
     exposed: str = ""  # the hosts on which it listened and must not
     # launching

@@ -46,6 +46,7 @@ HTTP_REQUEST = re.compile(rb"[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\Z")
 NOTHING_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 DEAF_SECONDS = 10.0  # a gateway that says nothing for so long has gone without closing
 PENDING_LOG_REQUESTS = 32
+MOST_PORTS = 32  # that an answer names
 TAIL_LINES = 50
 TAIL_BYTES = 128 * 1024  # 50 lines of 8 KiB of control characters would be 2.4 MB of JSON
 RESULT_BYTES = 64 * 1024  # of a run_command's standard output that {ref} stands for
@@ -263,6 +264,7 @@ class Connection:
         self.outgoing = b""  # of a message that was only partly sent
         self.owes_state = False
         self.owes_beat = False
+        self.owes_ports = False
         self.requests: Deque[LogRequest] = deque()
 
 
@@ -284,6 +286,7 @@ class Control:
         self.lease: Optional[Connection] = None
         self.describe: Callable[[], Dict[str, Any]] = dict
         self.sample: Callable[[], Dict[str, Any]] = dict
+        self.ports: Callable[[], Any] = list
         self.on_request: Callable[[Dict[str, Any]], None] = lambda message: None
         self.on_lease: Callable[[bool], None] = lambda opened: None
 
@@ -474,6 +477,10 @@ class Control:
         self._send(connection)
 
     def _request(self, connection: Connection, message: Dict[str, Any]) -> None:
+        if message.get("t") == "ports":
+            connection.owes_ports = True
+            self._send(connection)
+            return
         if message.get("t") != "logs":
             self.on_request(message)
             return
@@ -490,6 +497,9 @@ class Control:
         if connection.owes_beat:
             connection.owes_beat = False
             return encode(dict(self.sample(), t="beat"))
+        if connection.owes_ports:
+            connection.owes_ports = False
+            return encode({"t": "ports", "ports": self.ports()})
         if connection.requests:
             piece, more = connection.requests[0].next_piece(self._ring)
             if not more:
@@ -511,7 +521,8 @@ class Control:
                 self._drop(connection)
                 return
             connection.outgoing = connection.outgoing[sent:]
-        waiting = connection.outgoing or connection.owes_state or connection.owes_beat or connection.requests
+        owed = connection.owes_state or connection.owes_beat or connection.owes_ports
+        waiting = connection.outgoing or owed or connection.requests
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)
         self._loop.watch(connection.sock, events, lambda mask: self._ready(connection, mask))
 
@@ -596,6 +607,42 @@ def descendants(spared: Optional[int] = None, ended: bool = False) -> List[int]:
                 found.append(pid)
                 waiting.append(pid)
     return found
+
+
+def listening(pids: Sequence[int]) -> Optional[List[Tuple[str, int]]]:
+    """Where these processes take TCP connections, by /proc; ``None`` where that cannot be seen."""
+    bound: Dict[bytes, Tuple[str, int]] = {}
+    readable = False
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        try:
+            with open("/proc/self/net/" + table, "rb") as file:
+                lines = file.read().splitlines()[1:]
+        except OSError:
+            continue
+        readable = True
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 9 and fields[3] == b"0A":
+                host, _, port = fields[1].partition(b":")
+                # Words of four bytes, each in the order of this machine.
+                words = [int(host[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(host), 8)]
+                bound[fields[9]] = (socket.inet_ntop(family, b"".join(words)), int(port, 16))
+    if not readable:
+        return None
+    found = set()
+    for pid in pids:
+        try:
+            files = ["/proc/%d/fd/%s" % (pid, name) for name in os.listdir("/proc/%d/fd" % pid)]
+        except OSError:
+            continue  # it ended, or is not ours to look at
+        for file_name in files:
+            try:
+                inode = os.readlink(file_name).encode("utf-8", "replace").partition(b"socket:[")[2][:-1]
+            except OSError:
+                continue
+            if inode in bound:
+                found.add(bound[inode])
+    return sorted(found)[:MOST_PORTS]
 
 
 class Child:
@@ -985,6 +1032,8 @@ def sample_gpus(library: str, visible: str, output: int, runner: int, numbered: 
                         "memory_total": memory.total,
                     }
                 )
+                if numbered and name.isdigit():
+                    sample[-1]["index"] = int(name)
         os.write(output, encode(sample))
         time.sleep(1.0)
 
@@ -1032,8 +1081,6 @@ class Parent:
         self.prefix: Optional[str] = None  # of the virtual environment, when it is one
         self.sees_system = True
         config = self._venv_config(self.python)
-                if numbered and name.isdigit():
-                    sample[-1]["index"] = int(name)
         if config is not None:
             self.prefix, _, self.sees_system = config
         for _ in range(8):  # it may have been made from another virtual environment
@@ -1414,6 +1461,7 @@ class Runner:
         self.control = Control(self.loop, spec.replica, spec.secret, self.ring)
         self.control.describe = self.describe
         self.control.sample = self.sample
+        self.control.ports = self.ports
         self.control.on_request = self.on_request
         self.control.on_lease = self.on_lease
         self.phase = "preparing"
@@ -1765,6 +1813,9 @@ class Runner:
             "cpu": round(usage.cpu, 3) if usage.cpu is not None else None,
             "cpu_at": round(usage.at - self.started_at, 3) if usage.cpu is not None else None,
         }
+
+    def ports(self) -> Optional[List[Tuple[str, int]]]:
+        return listening(descendants(self.gpus.pid if self.gpus else None))
 
     def changed(self) -> None:
         try:

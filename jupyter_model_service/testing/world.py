@@ -15,6 +15,7 @@ from jupyter_model_service.core.reports import (
     LeaseClosed,
     LeaseEvent,
     LeaseOpened,
+    LeasePorts,
     LeaseSample,
     LeaseState,
     RunnerState,
@@ -60,6 +61,7 @@ class FakeReplica:
         self.why = ""  # what launcher.find() knows of its end
         self.stop_seconds = 0.0  # how long launcher.stop() takes
         self.listens_on: tuple[str, ...] = ()  # what launcher.exposed() says
+        self.ports: tuple[tuple[str, int], ...] | None = None  # what its runner says to lease.ask_ports(), if anything
         self.squatted = False  # another process listens on its address: what launcher.holds() denies
         self.lines: list[str] = []
         self.stops: list[float] = []  # the graces of the stops asked for by its lease
@@ -140,6 +142,10 @@ class FakeReplica:
             if former is not None:
                 former.lost("another gateway took over")
         return self.reachable
+
+    def asked_for_ports(self) -> None:
+        if self.alive and self.ports is not None:
+            self._emit(LeasePorts(self.ports))
 
     def asked_to_stop(self, grace: float) -> None:
         self.stops.append(grace)
@@ -338,6 +344,10 @@ class FakeLease:
     def stop(self, grace: float) -> None:
         if (replica := self._replica()) is not None and self._open:
             replica.asked_to_stop(grace)
+
+    def ask_ports(self) -> None:
+        if (replica := self._replica()) is not None and self._open:
+            replica.asked_for_ports()
 
     def collected(self) -> None:
         if (replica := self._replica()) is not None and self._open:

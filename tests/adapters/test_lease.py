@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.adapters.lease import LeaseTimes, TcpLeases
-from jupyter_model_service.adapters.lease_messages import message_from, sample_from, state_from
+from jupyter_model_service.adapters.lease_messages import message_from, ports_from, sample_from, state_from
 from jupyter_model_service.core.lease_proof import runner_proof
 from jupyter_model_service.core.reports import (
     GpuSample,
     LeaseClosed,
     LeaseEvent,
     LeaseOpened,
+    LeasePorts,
     LeaseSample,
     LeaseState,
 )
@@ -34,6 +35,9 @@ from jupyter_model_service.runner import runner_command
 
 DEADLINE = 30.0
 REPLICA = "tiny-abc123"
+
+
+LISTENS = "import socket, time; listener = socket.create_server(('127.0.0.1', 0)); time.sleep(60)"
 
 
 class Events:
@@ -156,6 +160,26 @@ def test_it_opens_with_the_state_and_reports_figures(start, loop):
         assert events.all[0] is opened
         sample = await events.kind(LeaseSample)
         assert sample.rss > 0
+
+    with_lease(runner.control, runner.secret, body, loop=loop)
+
+
+@both_loops
+def test_where_the_replica_listens_is_an_event_when_it_is_asked(start, loop):
+    runner = start([sys.executable, "-c", LISTENS])
+
+    async def body(lease: Lease, events: Events) -> None:
+        lease.ask_ports()  # too early: nothing comes of it
+        await events.kind(LeaseOpened)
+        while True:
+            before = len(events.all)
+            lease.ask_ports()
+            if (answer := await events.kind(LeasePorts, before)).ports:
+                break
+        ((host, port),) = answer.ports
+        assert host == "127.0.0.1"
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
 
     with_lease(runner.control, runner.secret, body, loop=loop)
 
@@ -525,6 +549,24 @@ def test_a_failing_receiver_does_not_end_the_lease(start, caplog):
     assert runner.secret not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [
+        5,
+        [["127.0.0.1", 1]] * 65,
+        ["127.0.0.1"],
+        [["127.0.0.1"]],
+        [["here", 1]],
+        [["::1", 0]],
+        [["::1", True]],
+        [[1, 1]],
+    ],
+)
+def test_ports_that_are_none_are_nonsense(ports):
+    with pytest.raises(ValueError):
+        ports_from({"t": "ports", "ports": ports})
+
+
 def test_messages_become_plain_data():
     message = message_from(
         b'{"t": "beat", "gpus": [{"uuid": "GPU-1", "utilization": 140, "memory_used": 5, "memory_total": 9}], "rss": 7}'
@@ -534,5 +576,7 @@ def test_messages_become_plain_data():
     of_today = {"t": "beat", "gpus": None, "rss": 7, "cpu": 12.5, "cpu_at": 60.0}
     assert sample_from(of_today) == LeaseSample(None, 7, 12.5, 60.0)
     assert sample_from({**of_today, "rss": None}) == LeaseSample(None, None, 12.5, 60.0)
+    assert ports_from({"t": "ports", "ports": [["::1", 80], ["0.0.0.0", 1]]}) == (("::1", 80), ("0.0.0.0", 1))
+    assert ports_from({"t": "ports", "ports": None}) is None
     state = state_from({"t": "state", "phase": "preparing", "action": 1, "actions": 2, "label": "x" * 9999})
     assert (state.action, state.actions, len(state.label)) == (1, 2, 2000)

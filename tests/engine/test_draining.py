@@ -40,7 +40,7 @@ def test_one_that_hangs_while_it_drains_is_not_waited_for_until_the_limit() -> N
         (failed,) = await stage.told("replica.failed")
         assert failed.replica == victim.id
         assert (
-            "failed its health check 3 times in a row while it drained, its open call is broken off: no answer in 15 s"
+            "failed its health check 3 times in a row while it drained, its open call is broken off: GET /health: no answer in 15 s"
         ) in failed.message
         await asyncio.sleep(100)
         assert (len(stage.there()), stage.view.restarts, stage.view.state) == (1, 0, "ready"), "it is not replaced"

@@ -207,7 +207,7 @@ def test_a_hanging_replica_gets_no_new_calls_within_fifteen_seconds() -> None:
         took = await stage.until(lambda: stage.view.restarts == 1)
         assert 40 < took < 80
         await stage.until(lambda: stage.view.state == "ready", 1)
-        assert "failed its health check 3 times in a row: no answer in 15 s" in (
+        assert "failed its health check 3 times in a row: GET /health: no answer in 15 s" in (
             (await stage.told("replica.failed"))[0].message
         )
 
@@ -361,7 +361,7 @@ def test_a_probe_that_could_not_ask_says_nothing_about_the_replica() -> None:
         stage.probe.script(address, broken, lack, broken, lack, broken)
         await stage.until(lambda: replica.id not in stage.world.replicas, 60)
         (failed,) = await stage.told("replica.failed")
-        assert "failed its health check 3 times in a row: status 500, expected 200" in failed.message
+        assert "failed its health check 3 times in a row: GET /health: status 500, expected 200" in failed.message
 
     play(scene)
 

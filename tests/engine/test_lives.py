@@ -18,7 +18,7 @@ from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import NOTHING_HELD, Placement, ReplicaRecord, Seen, StartRequest
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, StartScript
 
-from .stage import NAME, OWNER, Stage, definition, play
+from .stage import CHECK, NAME, OWNER, Stage, definition, play
 
 
 def test_a_service_comes_up_and_takes_calls() -> None:
@@ -195,7 +195,7 @@ def test_a_failing_pre_start_action_names_itself() -> None:
         await stage.create()
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "exited with code 1 in pre-start action 2: no such index")
+        assert "exited with code 1 in pre-start action 2: no such index" in fails_with(stage)
 
     play(scene)
 
@@ -206,7 +206,7 @@ def test_a_launcher_that_fails_during_the_start() -> None:
         await stage.create(2)
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "could not be started: there is no python3.8")
+        assert "could not be started: there is no python3.8" in fails_with(stage)
 
     play(scene)
 
@@ -217,7 +217,7 @@ def test_a_launcher_that_never_returns_is_given_up() -> None:
         await stage.create()
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "could not be started within 1 min")
+        assert "could not be started within 1 min" in fails_with(stage)
 
     play(scene)
 
@@ -231,7 +231,7 @@ def test_a_launcher_with_a_fault_does_not_leave_a_replica_that_starts_for_ever()
         await stage.create()
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "could not be started: Faulty: index out of range")
+        assert "could not be started: Faulty: index out of range" in fails_with(stage)
 
     play(scene)
 
@@ -247,7 +247,7 @@ def test_a_runner_that_never_answers_is_given_up() -> None:
         assert took == pytest.approx(15, abs=0.5)
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "its runner did not answer for 15 s")
+        assert "its runner did not answer for 15 s" in fails_with(stage)
 
     play(scene)
 
@@ -265,7 +265,9 @@ def test_a_server_that_answers_500_is_given_up_when_the_grace_is_over() -> None:
         assert failed.at - stage.view.created_at == pytest.approx(60, abs=1)
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "did not become healthy within 1 min: last probe said status 500, expected 200")
+        fails_with(
+            stage, "did not become healthy within 1 min: the last probe said: GET /health: status 500, expected 200"
+        )
 
     play(scene)
 
@@ -280,6 +282,44 @@ def test_a_server_that_never_opens_its_port_is_given_up_when_the_grace_is_over()
         assert reason.startswith("replica chat-")
 
     play(scene)
+
+
+def test_a_server_on_another_port_is_told_where_it_listens() -> None:
+    """Two seconds after its start its runner is asked, and now and then again; each change is said once."""
+
+    async def scene(stage: Stage) -> None:
+        def elsewhere(replica: FakeReplica) -> None:
+            replica.ports = (("127.0.0.1", 9000),)
+            replica.becomes("loading")
+
+        stage.world.on_start = elsewhere
+        await stage.create()
+        said = "nothing listens on its port 40001 yet; it listens on port 9000"
+        assert await stage.until(lambda: said in (stage.view.reason or "")) < 3
+        (replica,) = stage.there()
+        replica.ports = (("127.0.0.1", 9001),)
+        assert await stage.until(lambda: "listens on port 9001" in (stage.view.reason or "")) < 6
+        await stage.until(lambda: stage.view.state == "failed")
+        await stage.quiet()
+        fails_with(stage, "did not become healthy within 1 min: nothing listens on its port 4000")
+        assert "; it listens on port 9000" in (stage.view.reason or "")
+
+    play(scene)
+
+
+def test_a_wrong_path_is_named_without_its_query() -> None:
+    async def scene(stage: Stage) -> None:
+        def not_there(replica: FakeReplica) -> None:
+            replica.serves()
+            replica.status = 404
+
+        stage.world.on_start = not_there
+        await stage.create()
+        await stage.until(lambda: "is loading: GET /helth: status 404, expected 200" in (stage.view.reason or ""))
+        await stage.until(lambda: stage.view.state == "failed")
+        fails_with(stage, "did not become healthy within 1 min: the last probe said: GET /helth: status 404, expected")
+
+    play(scene, Stage(definition(health=dataclasses.replace(CHECK, path="/helth?key=secret"))))
 
 
 def test_the_grace_counts_from_the_end_of_the_pre_start_actions() -> None:
@@ -495,7 +535,6 @@ def test_an_illegal_event_in_production_is_logged_and_the_world_looked_at_again(
 
 def test_views_have_the_fields_of_the_wire() -> None:
     """The web layer validates them field by field: nothing may be missing, nothing be of another type."""
-    wire = pytest.importorskip("jupyter_model_service.wire")
 
     async def scene(stage: Stage) -> None:
         (replica,) = await stage.ready()
