@@ -9,6 +9,7 @@ import type { Widget } from '@lumino/widgets';
 
 import type { Key } from './api';
 import type { ServicesModel } from './model/services';
+import { NAMESPACE } from './tokens';
 
 export interface PartOptions {
   model: ServicesModel;
@@ -52,6 +53,9 @@ export interface ConsoleOptions extends PartOptions {
 
 /** `src/console/index.ts` exports `createConsole(options: ConsoleOptions): Widget`. */
 export type ConsoleWidget = Widget;
+
+/** Of the panel in the sidebar. */
+export const PANEL_ID = `${NAMESPACE}:panel`;
 
 /** Ids of the commands; `commands.ts` has what they do. */
 export const CommandIDs = {

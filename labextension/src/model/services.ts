@@ -130,6 +130,15 @@ export class ServicesModel implements IDisposable {
     return this._asked.get(key) ?? this._services.get(key)?.replicas.want ?? 0;
   }
 
+  /** Milliseconds between two looks at the list while the event stream does not come through. */
+  get pollInterval(): number {
+    return this._poll.frequency.interval;
+  }
+
+  set pollInterval(interval: number) {
+    this._poll.frequency = { interval, backoff: true, max: Math.max(60000, interval) };
+  }
+
   get isDisposed(): boolean {
     return this._disposed;
   }

@@ -1,0 +1,31 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { ModelServiceApi } from '../api';
+import { ServicesModel } from '../model/services';
+import { IModelServices } from '../tokens';
+
+/** The model, which asks nothing of the server before somebody looks. */
+export const services: JupyterFrontEndPlugin<IModelServices> = {
+  id: 'jupyter-model-service:services',
+  description: 'Provides the list of model services, kept current while it is watched.',
+  autoStart: true,
+  provides: IModelServices,
+  optional: [ITranslator, ISettingRegistry],
+  activate: (app: JupyterFrontEnd, translator: ITranslator | null, settings: ISettingRegistry | null) => {
+    const api = new ModelServiceApi(app.serviceManager.serverSettings);
+    const model = new ServicesModel({ api, translator: translator ?? nullTranslator });
+    void settings
+      ?.load(services.id)
+      .then(found => {
+        const read = () => {
+          model.pollInterval = 1000 * (found.get('pollInterval').composite as number);
+        };
+        found.changed.connect(read, model);
+        read();
+      })
+      .catch(error => console.warn('The settings of the model services could not be read.', error));
+    return { model };
+  }
+};
