@@ -164,7 +164,7 @@ function addFinding({ app, model, trans }: CommandOptions): void {
 }
 
 function addVerb(options: CommandOptions, id: string, verb: Verb): void {
-  const { app, model, trans } = options;
+  const { app, model } = options;
   const fits = (args: Args) => {
     const key = keyFrom(options, args);
     const service = key === null ? null : model.service(key);
