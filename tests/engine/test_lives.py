@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from jupyter_model_service import wire
 from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
