@@ -43,3 +43,20 @@ export function bytes(count: number): string {
   }
   return `${figure(value)} ${UNITS[unit]}`;
 }
+
+/** A time of day in the reader's zone, "14:03" or "14:03:27". `at` is Unix time. */
+export function clock(at: number, seconds = false): string {
+  const date = new Date(at * 1000);
+  const parts = [date.getHours(), date.getMinutes(), ...(seconds ? [date.getSeconds()] : [])];
+  return parts.map(part => String(part).padStart(2, '0')).join(':');
+}
+
+/** Day and time of day in the reader's zone, "2026-11-23 14:03"; of today the time only, with seconds. */
+export function moment(at: number, now = Date.now() / 1000): string {
+  const day = (time: number) => {
+    const date = new Date(time * 1000);
+    const two = (part: number) => String(part).padStart(2, '0');
+    return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  };
+  return day(at) === day(now) ? clock(at, true) : `${day(at)} ${clock(at)}`;
+}
