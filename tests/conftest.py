@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class FakeNvml:
     def __init__(self, folder: Path, compiler: str) -> None:
         folder.mkdir()
         self._devices: dict[str, tuple[int, int, int]] = {}
+        self._one_at_a_time = threading.Lock()
         self.figures = folder / "figures"  # a line for each device: UUID, percent, bytes used, bytes in all
         self.library = str(folder / "libnvidia-ml.so.1")
         (folder / "nvml.c").write_text(NVML)
@@ -96,16 +98,27 @@ class FakeNvml:
 
     def show(self, uuid: str, utilization: int, used: int = 1 << 30, total: int = 8 << 30) -> None:
         """From now on; a device that was not there comes last. One above 100 % does not tell, as a divided one (MIG)."""
-        self._devices[uuid] = (utilization, used, total)
-        lines = (" ".join(map(str, (uuid, *figures))) + "\n" for uuid, figures in self._devices.items())
-        new = self.figures.with_suffix(".new")
-        new.write_text("".join(lines))
-        new.replace(self.figures)
+        with self._one_at_a_time:
+            self._devices[uuid] = (utilization, used, total)
+            lines = (" ".join(map(str, (uuid, *figures))) + "\n" for uuid, figures in self._devices.items())
+            new = self.figures.with_suffix(".new")
+            new.write_text("".join(lines))
+            new.replace(self.figures)
+
+
+def _fake_nvml(folder: Path) -> FakeNvml | None:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    return None if compiler is None else FakeNvml(folder, compiler)
 
 
 @pytest.fixture
 def fake_nvml(tmp_path: Path) -> FakeNvml:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
+    if (made := _fake_nvml(tmp_path / "nvml")) is None:
         pytest.skip("needs a C compiler for a stand-in of NVML")
-    return FakeNvml(tmp_path / "nvml", compiler)
+    return made
+
+
+@pytest.fixture(scope="module")
+def shared_nvml(tmp_path_factory: pytest.TempPathFactory) -> FakeNvml | None:
+    """One for all tests of a module, of which most need none: ``None`` where there is no C compiler."""
+    return _fake_nvml(tmp_path_factory.mktemp("nvml") / "nvml")

@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ QUERIES = {
     "pods": 'avg(busy{pod=~"{replicas}"})',
     "price": "max(price)",
 }
+NOT_YET = "it has not been asked yet"
 CHAT, CODE = AskedQuery("load", "alice", "chat"), AskedQuery("load", "alice", "code")
 
 
@@ -107,7 +109,7 @@ def test_what_is_wanted_is_asked_again_and_again(server: Server) -> None:
     async def body(queries: PrometheusQueries) -> None:
         queries.want([CHAT])
         assert queries.value("load", "alice", "chat") is None
-        assert queries.reason("load", "alice", "chat") == "it has not been asked yet"
+        assert queries.reason("load", "alice", "chat") == NOT_YET
         await until(lambda: queries.value("load", "alice", "chat") == 12.25)
         assert queries.reason("load", "alice", "chat") == ""
         server.answers['sum(busy{service="alice/chat"})'] = vector("3")
@@ -224,8 +226,10 @@ def test_a_number_gets_old(server: Server) -> None:
 def test_nobody_there(unused_tcp_port_closed: str) -> None:
     async def body(queries: PrometheusQueries) -> None:
         queries.want([CHAT, CODE])
-        await until(lambda: "cannot be reached" in queries.reason("load", "alice", "chat"))
-        await until(lambda: "cannot be reached" in queries.reason("load", "alice", "code"))
+        await until(lambda: all(queries.reason("load", "alice", name) != NOT_YET for name in ("chat", "code")))
+        for name in ("chat", "code"):
+            assert queries.reason("load", "alice", name) == "Prometheus cannot be reached (ConnectError)"
+            assert queries.value("load", "alice", name) is None
 
     asking(unused_tcp_port_closed, body)
 
@@ -249,18 +253,24 @@ def test_the_token_is_sent_and_read_anew(server: Server, tmp_path: Path) -> None
         await until(lambda: server.seen and server.seen[-1].get("Authorization") == "Bearer first")
         file.write_text("second")
         await until(lambda: server.seen[-1].get("Authorization") == "Bearer second")
+        sent = [seen.get("Authorization") for seen in server.seen]
+        assert sent == sorted(sent), "the first one never comes back"
 
     asking(server.url, body, token_file=file)
 
 
 def test_it_ends_while_it_asks(server: Server) -> None:
     server.go_on.clear()
+    ends_at: list[float] = []
 
     async def body(queries: PrometheusQueries) -> None:
         queries.want([CHAT])
         await until(lambda: server.asked)
+        ends_at.append(time.monotonic())
 
-    asking(server.url, body)  # its own limit is 10 s, and stop() waits for the end of its task
+    asking(server.url, body, timeout=50.0)
+    assert time.monotonic() - ends_at[0] < 25, "not when its question is answered, or its time is over"
+    assert len(server.asked) == 1
 
 
 def test_names_are_told_and_others_have_a_reason() -> None:

@@ -1,11 +1,10 @@
-"""What the end-to-end tests of autoscaling stand on: callers that press, a GPU and a Prometheus that say what a test
-tells them to, and services that scale."""
+"""What the end-to-end tests of autoscaling stand on: callers that press, a Prometheus that says what a test tells
+it to, and services that scale."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -65,51 +64,6 @@ class Callers:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._http.close()
-
-
-NVML = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-typedef struct { unsigned gpu, memory; } use_t;
-typedef struct { unsigned long long total, free, used; } memory_t;
-static void look(void *device, unsigned *use, unsigned *memory) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%ld", getenv("FAKE_GPUS"), (long)device - 1);
-    FILE *file = fopen(path, "r");
-    if (file) { if (fscanf(file, "%u %u", use, memory) != 2) *use = *memory = 0; fclose(file); }
-}
-int nvmlInit_v2(void) { return 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **device) { *device = (void *)(long)(i + 1); return 0; }
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) { return 2; }
-int nvmlDeviceGetUtilizationRates(void *device, use_t *use) { unsigned m; look(device, &use->gpu, &m); use->memory = 0; return 0; }
-int nvmlDeviceGetMemoryInfo(void *device, memory_t *m) {
-    unsigned use, percent; look(device, &use, &percent);
-    m->total = 100ULL << 30; m->used = (unsigned long long)percent << 30; m->free = m->total - m->used; return 0;
-}
-int nvmlDeviceGetUUID(void *device, char *uuid, unsigned size) { snprintf(uuid, size, "GPU-%ld", (long)device); return 0; }
-"""
-
-
-class Gpus:
-    """Two devices behind a stand-in of NVML; ``environment`` is for the gateway."""
-
-    def __init__(self, folder: Path, compiler: str) -> None:
-        folder.mkdir()
-        self._folder = folder
-        (folder / "nvml.c").write_text(NVML)
-        library = folder / "libnvidia-ml.so.1"
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "nvml.c"], check=True, timeout=60)
-        self.environment = {"MODEL_SERVICE_NVML": str(library), "FAKE_GPUS": str(folder)}
-        for device in (0, 1):
-            self.show(device, use=0, memory=0)
-
-    def show(self, device: int, *, use: int, memory: int) -> None:
-        """In percent."""
-        new = self._folder / f"{device}.new"
-        new.write_text(f"{use} {memory}\n")
-        new.replace(self._folder / str(device))
 
 
 class FakePrometheus:

@@ -4,7 +4,6 @@ nothing is taken away before a minute was seen, and the clock that a schedule go
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,9 +13,10 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.client import Client
+from jupyter_model_service.wire import DecisionInfo
 
 from .conftest import Gateway, eventually
-from .scaling_site import Callers, FakePrometheus, Gpus, Scaled, model_folder
+from .scaling_site import Callers, FakePrometheus, Scaled, model_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,12 +36,16 @@ GPU_RULES: dict[str, dict[str, float]] = {
     "gpu_memory": {"above": 80, "below": 30},
 }
 PROMETHEUS = "prometheus:pressure"
+Runs = dict[str, Future[list[DecisionInfo]]]
 
 
 @pytest.fixture(scope="module")
-def gpus(tmp_path_factory: pytest.TempPathFactory) -> Gpus | None:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    return None if compiler is None else Gpus(tmp_path_factory.mktemp("nvml") / "gpus", compiler)
+def gpus(shared_nvml: Any) -> Any:
+    """Two idle ones, or ``None``: this machine cannot pretend to have any."""
+    if shared_nvml is not None:
+        shared_nvml.show("GPU-0", 0, used=0)
+        shared_nvml.show("GPU-1", 0, used=0)
+    return shared_nvml
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def prometheus() -> Iterator[FakePrometheus]:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, gpus: Gpus | None, prometheus: FakePrometheus) -> Iterator[Client]:
+def client(tmp_path_factory: pytest.TempPathFactory, gpus: Any, prometheus: FakePrometheus) -> Iterator[Client]:
     gateway = Gateway(tmp_path_factory.mktemp("gateway"))
     configuration = tmp_path_factory.mktemp("configuration")
     (configuration / "jupyter_model_service_config.py").write_text(
@@ -61,7 +65,8 @@ def client(tmp_path_factory: pytest.TempPathFactory, gpus: Gpus | None, promethe
         "c.ModelService.prometheus_interval = 1.0\n"
     )
     gateway.environment["JUPYTER_CONFIG_DIR"] = str(configuration)
-    gateway.environment |= gpus.environment if gpus is not None else {}
+    if gpus is not None:
+        gateway.environment["MODEL_SERVICE_NVML"] = gpus.library
     gateway.start()
     try:
         with gateway.client() as client:
@@ -83,9 +88,7 @@ def callers() -> Iterator[Callers]:
 
 
 @pytest.fixture(scope="module")
-def fleet(
-    client: Client, callers: Callers, gpus: Gpus | None, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Scaled]:
+def fleet(client: Client, callers: Callers, gpus: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scaled]:
     """A service for each signal, by its metric; all of them have been looked at from about the same time on."""
     folder = model_folder(tmp_path_factory.mktemp("models") / "model")
     narrow = model_folder(tmp_path_factory.mktemp("narrow") / "model", concurrency=1)
@@ -113,21 +116,18 @@ def fleet(
     return found
 
 
-def up_and_down(service: Scaled, press: Callable[[], Any], release: Callable[[], Any] = lambda: None) -> None:
-    """Two replicas while it is pressed, one when it is not, and both times the rule says so."""
+def up_and_down(
+    service: Scaled, press: Callable[[], Any], release: Callable[[], Any] = lambda: None
+) -> list[DecisionInfo]:
+    """Two replicas while it is pressed, one when it is not; the last two changes."""
     service.until(2, 90, meanwhile=press)
     release()
     service.until(1, SEEN, meanwhile=release)
-    up, down = service.changes()[-2:]
-    assert (up.before, up.count, down.before, down.count) == (1, 2, 2, 1)
-    for change, wanted in ((up, 2), (down, 1)):
-        wish = next(each for each in change.wishes if each.source == "rule r1")
-        assert wish.count == wanted
-        assert change.reason.startswith(f"from {change.before} to {change.count}: rule r1 wants {wanted} ")
+    return service.changes()[-2:]
 
 
 @pytest.fixture(scope="module")
-def runs(fleet: dict[str, Scaled], gpus: Gpus | None, prometheus: FakePrometheus) -> Iterator[dict[str, Future[None]]]:
+def runs(fleet: dict[str, Scaled], gpus: Any, prometheus: FakePrometheus) -> Iterator[Runs]:
     """What becomes of each service, by its metric. A quantile or share is of all calls of the last minute, so that good
     calls have to outnumber the bad ones; and memory is the mean of one replica that takes 400 MiB and one that has none.
     """
@@ -135,8 +135,8 @@ def runs(fleet: dict[str, Scaled], gpus: Gpus | None, prometheus: FakePrometheus
     def calls(metric: str, count: int, path: str) -> Callable[[], Any]:
         return lambda: fleet[metric].many(count, path)
 
-    def shows(device: int, **percent: int) -> Callable[[], Any]:
-        return lambda: gpus.show(device, **percent) if gpus is not None else None
+    def shows(device: str, use: int, used: int) -> Callable[[], Any]:
+        return lambda: gpus.show(device, use, used=used << 30, total=100 << 30) if gpus is not None else None
 
     plans: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "concurrency": (calls("concurrency", 8, "hold?seconds=0.6"), lambda: None),
@@ -146,8 +146,8 @@ def runs(fleet: dict[str, Scaled], gpus: Gpus | None, prometheus: FakePrometheus
         "errors": (calls("errors", 4, "fail"), calls("errors", 30, "quick")),
         "cpu_util": (calls("cpu_util", 2, "burn?seconds=1.5"), lambda: None),
         "memory": (lambda: None, calls("memory", 4, "shrink")),
-        "gpu_util": (shows(0, use=90, memory=0), shows(0, use=10, memory=0)),
-        "gpu_memory": (shows(1, use=0, memory=95), shows(1, use=0, memory=10)),
+        "gpu_util": (shows("GPU-0", 90, 0), shows("GPU-0", 10, 0)),
+        "gpu_memory": (shows("GPU-1", 0, 95), shows("GPU-1", 0, 10)),
         PROMETHEUS: (lambda: setattr(prometheus, "value", 20.0), lambda: setattr(prometheus, "value", 1.0)),
     }
     assert fleet["memory"].many(1, "grow?mb=400") == [200]
@@ -155,7 +155,7 @@ def runs(fleet: dict[str, Scaled], gpus: Gpus | None, prometheus: FakePrometheus
         yield {metric: pool.submit(up_and_down, fleet[metric], *plans[metric]) for metric in plans if metric in fleet}
 
 
-def test_the_target_alone(fleet: dict[str, Scaled], runs: dict[str, Future[None]]) -> None:
+def test_the_target_alone(fleet: dict[str, Scaled], runs: Runs) -> None:
     """No rule at all: 12 calls at once are far too many for 2 per replica."""
     service = fleet["target"]
     service.until(2, 90, meanwhile=lambda: service.many(12, "hold?seconds=0.5"))
@@ -166,15 +166,20 @@ def test_the_target_alone(fleet: dict[str, Scaled], runs: dict[str, Future[None]
 
 
 @pytest.mark.parametrize("metric", [*RULES, *GPU_RULES, PROMETHEUS])
-def test_a_rule_on(metric: str, runs: dict[str, Future[None]]) -> None:
-    """Up while it is pressed and down when it is not; see :func:`up_and_down`."""
+def test_a_rule_on(metric: str, runs: Runs) -> None:
+    """Up while it is pressed and down when it is not, and both times the rule says so."""
     if metric not in runs:
         pytest.skip("needs a C compiler for a stand-in of NVML")
-    runs[metric].result()
+    up, down = runs[metric].result()
+    assert (up.before, up.count, down.before, down.count) == (1, 2, 2, 1)
+    for change, wanted in ((up, 2), (down, 1)):
+        wish = next(each for each in change.wishes if each.source == "rule r1")
+        assert wish.count == wanted
+        assert change.reason.startswith(f"from {change.before} to {change.count}: rule r1 wants {wanted} ")
 
 
 def test_a_query_is_asked_about_the_service_that_scales_by_it(
-    fleet: dict[str, Scaled], prometheus: FakePrometheus, runs: dict[str, Future[None]]
+    fleet: dict[str, Scaled], prometheus: FakePrometheus, runs: Runs
 ) -> None:
     runs[PROMETHEUS].result()
     assert prometheus.queries
