@@ -52,10 +52,14 @@ class Watcher:
         yield self._copied
 
     def _copied(self, copy: Json) -> None:
-        """A line now and then, the first at once."""
-        if self._still != COPYING or time.monotonic() - self._spoken >= self.copy_seconds:
+        """A line now and then, the first as soon as anything is copied: most folders are in no time, and before the
+        first file others may have their turn."""
+        now = time.monotonic()
+        if not _begun(copy) and now - self._spoken < self.copy_seconds:
+            return
+        if self._still != COPYING or now - self._spoken >= self.copy_seconds:
             self._still = COPYING
-            self._tell(f"{COPYING}: {copied(copy)}")
+            self._tell(copied(copy))
 
     # --- following a service -------------------------------------------------------------------------------
 
@@ -202,7 +206,7 @@ class LiveWatcher(Watcher):
         elapsed = show_duration(time.monotonic() - self._began)
         service = self._service
         if self._copy is not None:
-            self._spinner.update(text=Text(f"{COPYING}: {self._copy}  {elapsed}"))
+            self._spinner.update(text=Text(f"{self._copy}  {elapsed}"))
             return self._spinner
         if service is None:
             self._spinner.update(text=Text(f"asking the gateway  {elapsed}"))
@@ -223,12 +227,19 @@ class LiveWatcher(Watcher):
 
 
 def copied(copy: Json) -> str:
-    """``1,203 of 5,000 files, 120 MB of 300 MB``. What was expected is left out where it was too little."""
+    """``copying the folder's files: 1,203 of 5,000 files, 120 MB of 300 MB``. What was expected is left out where it
+    was too little, and figures where there are none yet."""
+    if not _begun(copy) and copy.get("of_files") is None:
+        return COPYING
     files, size = f"{copy['files']:,}", show_size(copy["bytes"])
     of_files, of_bytes = copy.get("of_files"), copy.get("of_bytes")
     if of_files is not None and of_bytes is not None and of_files >= copy["files"] and of_bytes >= copy["bytes"]:
         files, size = f"{files} of {of_files:,}", f"{size} of {show_size(of_bytes)}"
-    return f"{files} files, {size}"
+    return f"{COPYING}: {files} {'file' if files == '1' else 'files'}, {size}"
+
+
+def _begun(copy: Json) -> bool:
+    return bool(copy["files"] or copy["bytes"])
 
 
 def watcher_for(output: IO[str], errors: IO[str], *, as_json: bool) -> Watcher:

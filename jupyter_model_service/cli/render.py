@@ -149,17 +149,22 @@ def _revision_fact(service: Json) -> str:
 
 
 def _files_fact(files: Json) -> str:
-    """``12 kept, 340 KiB; 1 link to what is not``; why there are none; on a hub, in which volume they are."""
+    """``12 kept, 340 KiB; 1 link to what is not``; why there are none, or what is left out; on a hub, in which volume
+    they are."""
     source, path = files["source"], clean(files["path"] or "")
     if source == "volume":
         return f"volume {path}, mounted as it is"
     if source == "snapshot":
-        return f"snapshot of {files['files']} files, {show_size(files['bytes'])}, in volume {path}"
+        return f"snapshot of {files['files']} files, {show_size(files['bytes'])}, in volume {path}{_without(files)}"
     if files["kind"] != "copy":
         return "read where they lie" + (f": {clean(files['why'])}" if files["why"] else "")
     linked = files["linked"]
     links = f"; {linked} {'link' if linked == 1 else 'links'} to what is not" if linked else ""
-    return f"{files['files']} kept, {show_size(files['bytes'])}{links}"
+    return f"{files['files']} kept, {show_size(files['bytes'])}{links}{_without(files)}"
+
+
+def _without(files: Json) -> str:
+    return f"; {clean(files['why'])}" if files["why"] else ""
 
 
 def _changed_fact(service: Json) -> str:

@@ -50,7 +50,7 @@ def test_lines_tell_how_far_it_is(
     monkeypatch.setattr(patience, "LISTEN_AFTER", 0.1)
     monkeypatch.setattr(progress.Watcher, "copy_seconds", 0.2)
     copying += [
-        copy(0),
+        copy(1),
         copy(1200, of_files=5000, of_bytes=3 << 30),
         copy(6000, of_files=5000, of_bytes=3 << 30),  # more than was expected: the folder has grown
     ]
@@ -58,11 +58,34 @@ def test_lines_tell_how_far_it_is(
     assert ran.status == 0
     said = [text.split("  ")[-1] for text in ran.err.splitlines() if "copying" in text]
     assert said == [
-        "copying the folder's files: 0 files, 0 B",
+        "copying the folder's files: 1 file, 10 B",
         "copying the folder's files: 1,200 of 5,000 files, 11.7 KiB of 3.0 GiB",
         "copying the folder's files: 6,000 files, 58.6 KiB",
     ]
     assert "copying" not in ran.out
+
+
+def test_a_copy_that_does_not_begin_is_told_without_figures(
+    line: Line, copying: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have their turn before; that it will come to so much is news, once it is known."""
+    monkeypatch.setattr(patience, "LISTEN_AFTER", 0.1)
+    monkeypatch.setattr(progress.Watcher, "copy_seconds", 0.6)
+    copying += [copy(0), copy(0), copy(0), copy(0, of_files=5000, of_bytes=3 << 30), copy(0, of_files=5000, of_bytes=9)]
+    ran = line("create", str(tmp_path / "model"), "--detach")
+    said = [text.split("  ")[-1] for text in ran.err.splitlines() if "copying" in text]
+    assert said[0] == "copying the folder's files"
+    assert said[-1].startswith("copying the folder's files: 0 of 5,000 files, 0 B of ")
+
+
+def test_a_folder_that_is_copied_in_no_time_is_not_told_of(
+    line: Line, copying: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LISTEN_AFTER", 0.1)
+    copying += [copy(0), copy(0, of_files=3, of_bytes=2000)]
+    ran = line("create", str(tmp_path / "model"), "--detach")
+    assert ran.status == 0
+    assert "copying" not in ran.err
 
 
 def test_a_line_is_said_now_and_then_only(

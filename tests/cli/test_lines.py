@@ -215,10 +215,11 @@ def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGate
     mounts = [{"source": "/data", "target": "/mnt", "read_only": True}]
     resources = {"cpus": 1.5, "memory": 8 << 30, "gpus": 2}
     second = {**revision(2, kind="copy", files=12, bytes=340 << 10, linked=1), "mounts": mounts, "resources": resources}
+    second["files"]["why"] = "pipe, a\x1b[2J cannot be read"
     first = revision(1, kind="live", why="it has more than 5 files")
     fake.services["ada/demo"] = service(revision=2, revisions=[first, second], changed=["app.py", "a\x1b[2Jb"])
     out = line("info", "demo").out
-    assert "Files:        12 kept, 340 KiB; 1 link to what is not" in out
+    assert "Files:        12 kept, 340 KiB; 1 link to what is not; pipe, a cannot be read" in out
     assert "Changed:      folder changed since revision 2: app.py, a" in out
     assert "\x1b" not in out
     assert "model-service update demo takes it up" in out
@@ -238,6 +239,10 @@ def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGate
     out = line("info", "demo").out
     assert "Files:        read where they lie: it has more than 5 files" in out
     assert "Changed" not in out
+    left_out = "other storage that is mounted in it is not copied (data)"
+    volume = revision(1, kind="copy", source="snapshot", path="ms-1-r1", files=3, bytes=2048, why=left_out)
+    fake.services["ada/demo"] = service(revisions=[volume])
+    assert f"Files:        snapshot of 3 files, 2.0 KiB, in volume ms-1-r1; {left_out}\n" in line("info", "demo").out
     six = [f"f{n}" for n in range(6)]
     fake.services["ada/demo"] = service(revisions=[first], changed=six)
     assert "f3, f4, … (" in line("info", "demo").out
