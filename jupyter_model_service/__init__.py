@@ -24,6 +24,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """``jupyter-builder develop`` asks for it: where the built panel is, and what JupyterLab calls it."""
+    return [{"src": "labextension", "dest": "jupyter-model-service"}]
+
+
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Jupyter Server asks the package by this name; only then is the extension imported."""
     extension = import_module(".server_extension", __name__)
