@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, compress
+from operator import sub
 
-__all__ = ["BUCKETS", "Traffic", "difference", "quantile"]
+__all__ = ["BUCKETS", "Traffic", "difference", "quantile", "quantiles"]
 
 FIRST = 0.001  # seconds: the upper bound of the first bucket
 STEPS = 4  # buckets per doubling: a quantile is right to within 9 %
 BUCKETS = 84  # up to 0.001 s x 2 ** (82 / 4), half an hour; the last one has what took longer
-_UPPER = [FIRST * math.pow(2.0, bucket / STEPS) for bucket in range(BUCKETS - 1)]
+_BOUNDS = [0.0, *[FIRST * math.pow(2.0, bucket / STEPS) for bucket in range(BUCKETS)]]  # of bucket n: n and n + 1
+_UPPER = _BOUNDS[1:-1]
+_NUMBERS = range(BUCKETS)
 
 
 class Traffic:
@@ -86,20 +90,27 @@ class Traffic:
 
 def difference(earlier: Sequence[int], later: Sequence[int]) -> list[int]:
     """The calls between two moments, by bucket."""
-    return [after - before for before, after in zip(earlier, later, strict=True)]
+    return list(map(sub, later, earlier))
 
 
 def quantile(counts: Sequence[float], share: float) -> float | None:
     """Seconds that ``share`` (0 to 1) of these calls did not exceed; ``None`` when there are none."""
-    total = sum(counts)
+    (seconds,) = quantiles({bucket: counts[bucket] for bucket in compress(_NUMBERS, counts)}, (share,))
+    return seconds
+
+
+def quantiles(counts: Mapping[int, float], shares: Sequence[float]) -> list[float | None]:
+    """As :func:`quantile` gives for each of ``shares``, of calls by bucket: those that have any, in any order."""
+    buckets = sorted(counts)
+    below = [0, *accumulate([counts[bucket] for bucket in buckets])]
+    total = below[-1]
     if not total:
-        return None
-    rank = share * total
-    below: float = 0
-    for bucket, count in enumerate(counts):
-        if count and below + count >= rank:
-            upper = FIRST * math.pow(2.0, bucket / STEPS)
-            lower = upper / math.pow(2.0, 1 / STEPS) if bucket else 0.0
-            return lower + (upper - lower) * max(0.0, rank - below) / count
-        below += count
-    return None
+        return [None] * len(shares)
+    found: list[float | None] = []
+    for share in shares:
+        rank = share * total
+        number = max(bisect_left(below, rank, 1) - 1, 0)
+        bucket = buckets[number]
+        lower, upper = _BOUNDS[bucket], _BOUNDS[bucket + 1]
+        found.append(lower + (upper - lower) * max(0.0, rank - below[number]) / counts[bucket])
+    return found

@@ -18,6 +18,7 @@ from jupyter_model_service.engine.history import (
     Point,
     SeriesView,
 )
+from jupyter_model_service.engine.history import _Ring as Ring
 
 NOON = 1_700_000_000.0 - 1_700_000_000.0 % 300  # where an interval of every resolution begins
 
@@ -177,6 +178,46 @@ def test_whatever_the_clock_does_figures_stay_within_what_was_measured(
         assert value is None or min(uses) * 0.9999 - 1e-6 <= value <= max(uses) * 1.0001
     assert all(value is None or 0 <= value <= most * 1.0001 for value in view.values["calls_per_second"])
     assert all(value in (None, 2.0) for value in view.values["replicas_ready"])
+
+
+Measured = tuple[float, float, int, float | None, set[float]]
+CALLS = {0.01: 1, 0.3: 17, 4.0: 290}  # so many of each duration: no quantile is just between two of them by chance
+TIMES = st.tuples(
+    st.floats(1.5, 2.5) | st.floats(0, 40) | st.sampled_from([0.0, 2.0, 290.0, 4_000.0, 100_000.0]),
+    st.floats(1.5, 2.5) | st.floats(0, 90),
+    st.integers(0, 500),
+    st.none() | st.floats(0, 100),
+    st.sets(st.sampled_from(list(CALLS))),
+)
+
+
+@given(st.lists(TIMES, max_size=60), st.none() | st.tuples(st.integers(0, 59), st.floats(0, 2_000)))
+def test_the_coarse_figures_are_those_that_points_given_to_them_directly_make(
+    points: list[Measured], set_back: tuple[int, float] | None
+) -> None:
+    """Only the finest resolution is given points, the coarser ones are made of its intervals: also while the last ones
+    grow, over holes, and where the clock is set back."""
+    history, now = History(), NOON
+    direct = [Ring(step, length) for step, length in TIERS]
+    for number, (passed, seconds, calls, use, taken) in enumerate(points):
+        now += passed
+        if set_back is not None and number == set_back[0]:
+            now -= set_back[1]
+        counts = latency(*[each for each in taken for _ in range(CALLS[each])])
+        point = Point(seconds, calls, calls // 9, counts, use, None, float(number), 2.0, None, use, use)
+        history.add(now, point)
+        for ring in direct:
+            ring.add(now, point)
+        if number % 7 == 0:
+            history.read(now, step=30)  # looking changes nothing
+    for ring in direct:
+        made, expected = history.read(now, step=ring.step), ring.read(now - ring.step * ring.length, now)
+        assert made.times == expected.times
+        for name in COLUMNS:
+            close = [
+                None if value is None else pytest.approx(value, rel=1e-4, abs=1e-6) for value in expected.values[name]
+            ]
+            assert made.values[name] == close, name
 
 
 def two_services() -> Histories:
