@@ -57,9 +57,11 @@ def asked(service: Service) -> list[AskedQuery]:
     record = service.record
     if record.autoscaling is None or not record.autoscaling.rules or service.deleting:
         return []
-    names = {query_name(rule.metric) for rule in record.autoscaling.rules} - {None}
-    ready = tuple(r.id for r in service.replicas.values() if r.phase is Phase.READY) if names else ()
-    return [AskedQuery(name, record.owner, record.name, ready) for name in sorted(filter(None, names))]
+    named = [name for rule in record.autoscaling.rules if (name := query_name(rule.metric)) is not None]
+    if not named:
+        return []
+    ready = tuple(r.id for r in service.replicas.values() if r.phase is Phase.READY)
+    return [AskedQuery(name, record.owner, record.name, ready) for name in sorted(set(named))]
 
 
 def point(service: Service, seen: Look) -> Point:
@@ -165,7 +167,10 @@ def take(service: Service, seen: Look, queries: Queries) -> Sample:
     endpoint, now = service.endpoint, seen.at
     traffic = endpoint.traffic
     policy = service.record.autoscaling
-    names = {rule.metric for rule in policy.rules} if policy is not None else set()
+    measures: dict[str, float | None] = {}
+    for rule in policy.rules if policy is not None else ():
+        if rule.metric not in measures:
+            measures[rule.metric] = measure(rule.metric, service, seen, queries)
     return Sample(
         at=now,
         ready=len(seen.ready),
@@ -177,7 +182,7 @@ def take(service: Service, seen: Look, queries: Queries) -> Sample:
         busy_seconds=traffic.busy_seconds,
         in_flight_seconds=traffic.in_flight_seconds(now),
         last_call=traffic.last_call,
-        measures={name: measure(name, service, seen, queries) for name in names},
+        measures=measures,
         failing=failing(service, now),
         start_seconds=endpoint.start_seconds,
     )

@@ -67,6 +67,7 @@ class Scaling:
         self._queries = queries
         self._histories = histories
         self._failed: set[Service] = set()
+        self._most_said = f"a service can have {counted(parts.settings.max_replicas, 'replica')} at most"
         controller.on_published = self._published
         controller.on_ready = self._replica_ready
         controller.on_failed = self._replica_failed
@@ -231,7 +232,7 @@ class Scaling:
         if service.scaled.limit is not None and now < service.scaled.limit[1]:
             known = service.scaled.limit[0]
             return replace(known, count=max(known.count, record.replicas))
-        return Limit(max(most, record.replicas), f"a service can have {counted(most, 'replica')} at most")
+        return Limit(max(most, record.replicas), self._most_said)
 
     def _allowed(self, service: Service, wanted: int, now: float) -> int:
         """The most up to ``wanted`` that the owner may have beside the other services."""

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.backoff import Retry
 from ..core.definition import HealthCheck
@@ -132,8 +132,7 @@ class Departed:
     address: str | None
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """What calls had done by ``at`` (monotonic); what came since is the difference to now."""
 
     at: float
@@ -145,9 +144,10 @@ class Mark:
     in_flight_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Decided:
-    """A decision, and since when (Unix time) nothing of it but its figures has changed; ``at`` is its own time."""
+    """A decision, and since when (Unix time) nothing of it but its figures has changed; ``at`` is its own time. A
+    value; not frozen, for the time that it takes."""
 
     decision: Decision
     at: float
@@ -229,7 +229,9 @@ class Service:
     def retry(self, revision: int) -> Retry:
         known = self.retries.get(revision)
         # The stable revision has shown once that it comes up, be it before our last restart.
-        return known if known is not None else Retry(ever_ready=revision == self.record.stable)
+        return known if known is not None else _PROVED if revision == self.record.stable else _UNPROVED
 
+
+_PROVED, _UNPROVED = Retry(ever_ready=True), Retry()
 
 Services = Mapping[tuple[str, str], Service]

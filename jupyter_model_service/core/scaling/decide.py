@@ -28,9 +28,9 @@ UTILISATION = 0.7  # of the calls at once that a replica can have
 DEFAULT_CONCURRENCY = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Memory:
-    """What the decision keeps between two ticks; opaque. Times are monotonic seconds."""
+    """What the decision keeps between two ticks; opaque, a value as those of ``signals``. Times: monotonic seconds."""
 
     started: float
     busy_at: float
@@ -70,6 +70,7 @@ def decide(
     measured = _measured(sample, figures)
 
     opinions: list[Opinion] = []
+    judged: list[Opinion] = []
     panic = False
     if policy.target:
         if stale or figures.demand is None:
@@ -80,7 +81,8 @@ def decide(
     rules: dict[str, RuleState] = {}
     for rule in policy.rules:
         rules[rule.id], opinion, measured[rule.metric] = judge(rule, memory.rules.get(rule.id), sample, current)
-        opinions.append(opinion)
+        judged.append(opinion)
+    opinions += judged
     if current == 0 and waits:
         opinions.append(Opinion(Wish("call", 1, "a call waits"), wants=1))
     if idle and current > 0:
@@ -96,7 +98,7 @@ def decide(
         count, bound = current, "it is held where it was scaled to by hand"
     else:
         count, bound = _clamped(count, bound, bounds, limit)
-    for rule, opinion in zip(policy.rules, (o for o in opinions if o.wish.source.startswith("rule ")), strict=True):
+    for rule, opinion in zip(policy.rules, judged, strict=True):
         rules[rule.id] = after(rules[rule.id], opinion, sample, current, count)
     state = raise_at(state, sample.at, current, count)
     decision = Decision(

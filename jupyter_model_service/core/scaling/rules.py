@@ -45,7 +45,7 @@ def judge(rule: Rule, state: RuleState | None, sample: Sample, current: int) -> 
     if state is None or state.what != what:
         state = RuleState(what)
     latest = sample.measures.get(rule.metric)
-    state = state._replace(mean=add_measure(state.mean, sample.at, latest, rule.window))
+    state = RuleState(what, add_measure(state.mean, sample.at, latest, rule.window), state.fired_at, state.asked)
     value = mean_of(state.mean, rule.window)
     source = f"rule {rule.id}"
     if value is None:
@@ -57,19 +57,23 @@ def judge(rule: Rule, state: RuleState | None, sample: Sample, current: int) -> 
     if rule.above is not None and value > rule.above:
         return state, _more(source, rule, value, current), value
     if rule.below is not None and value < rule.below:
-        return state._replace(asked=None), _fewer(source, rule, value, current), value
+        return _asks_nothing(state), _fewer(source, rule, value, current), value
     if rule.above is None:
         why = f"{rule.metric} {value:.3g} is not below {rule.below:g}"
-        return state._replace(asked=None), Opinion(Wish(source, None, why)), value
+        return _asks_nothing(state), Opinion(Wish(source, None, why)), value
     if rule.below is not None:
         why = f"{rule.metric} {value:.3g} is between {rule.below:g} and {rule.above:g}"
-        return state._replace(asked=None), Opinion(Wish(source, current, why), keeps=current), value
+        return _asks_nothing(state), Opinion(Wish(source, current, why), keeps=current), value
     if state.asked is not None and current > 1 and value * current / (current - 1) > rule.above:
         kept = min(state.asked, current)
         why = f"{rule.metric} {value:.3g} would be above {rule.above:g} with one replica fewer"
         return state, Opinion(Wish(source, kept, why), keeps=kept), value
     why = f"{rule.metric} {value:.3g} is not above {rule.above:g}"
-    return state._replace(asked=None), Opinion(Wish(source, None, why)), value
+    return _asks_nothing(state), Opinion(Wish(source, None, why)), value
+
+
+def _asks_nothing(state: RuleState) -> RuleState:
+    return state if state.asked is None else RuleState(state.what, state.mean, state.fired_at)
 
 
 def _unknown(source: str, rule: Rule, sample: Sample, latest: float | None) -> Opinion:
@@ -110,4 +114,4 @@ def after(state: RuleState, opinion: Opinion, sample: Sample, before: int, count
     """A rule has fired when the count went where it wanted; one that a bound cut to nothing does not rest."""
     if opinion.wants is None or (count - before) * (opinion.wants - before) <= 0:
         return state
-    return state._replace(fired_at=sample.at, asked=min(count, opinion.wants) if count > before else count)
+    return RuleState(state.what, state.mean, sample.at, min(count, opinion.wants) if count > before else count)

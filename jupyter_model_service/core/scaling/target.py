@@ -64,7 +64,7 @@ def observe(state: TargetState, sample: Sample) -> tuple[TargetState, Figures]:
     stable = calls_since(marks, STABLE)
     short = calls_since(marks, PANIC)
     if stable is None or short is None:
-        return state._replace(marks=marks, first=first), Figures()
+        return _seen(state, marks, first, state.service_time), Figures()
     service_time = _service_time(state.service_time, first, marks[-1], stable)
     figures = Figures(
         _demand(stable, service_time or 0.0),
@@ -73,7 +73,12 @@ def observe(state: TargetState, sample: Sample) -> tuple[TargetState, Figures]:
         stable.concurrency,
         service_time,
     )
-    return state._replace(marks=marks, first=first, service_time=service_time), figures
+    return _seen(state, marks, first, service_time), figures
+
+
+def _seen(state: TargetState, marks: tuple[Mark, ...], first: Mark, service_time: float | None) -> TargetState:
+    _, _, _, panic_until, panic_count, maxima, raised = state
+    return TargetState(marks, first, service_time, panic_until, panic_count, maxima, raised)
 
 
 def raise_at(state: TargetState, now: float, before: int, count: int) -> TargetState:
@@ -100,8 +105,10 @@ def wanted(
     if panic:
         count = max(most, count, math.ceil(short - TOLERANCE))
     maxima = add_maximum(state.maxima, now, max(count, enough), down_delay)
-    state = state._replace(panic_until=until, panic_count=count if panic else 0, maxima=maxima)
-    return state, count, maxima[0][1], panic
+    known = TargetState(
+        state.marks, state.first, state.service_time, until, count if panic else 0, maxima, state.raised
+    )
+    return known, count, maxima[0][1], panic
 
 
 def _service_time(before: float | None, first: Mark, last: Mark, calls: Calls) -> float | None:

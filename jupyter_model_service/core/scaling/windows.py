@@ -62,6 +62,8 @@ def calls_since(marks: tuple[Mark, ...], seconds: float) -> Calls | None:
     if begin < 0:
         return None
     since = last.at - seconds
+    if marks[1].at > since:
+        begin = 0  # as where the window is all that is kept
     while begin > 0 and marks[begin].at > since:
         begin -= 1
     first = marks[begin]
