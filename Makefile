@@ -57,6 +57,7 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-hub5 .hub .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	$(BIN)/python docs/generate_autoscaling.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 …")'

@@ -1,17 +1,15 @@
 """Writes the tables of ``docs/definition.md`` from the table of keys that the parser and the JSON Schema read.
-
-python docs/generate_definition.py           writes them
-python docs/generate_definition.py --check   exits with 1 where they are not what would be written
+``--check``: only tells whether they are what would be written.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from generated_parts import main
 
 from jupyter_model_service.core.definition.keys import (
     ACTION,
@@ -92,32 +90,5 @@ PARTS = {
 }
 
 
-def generated(page: str) -> str:
-    """The page with every marked part as it should be."""
-
-    def part(match: re.Match[str]) -> str:
-        return f"<!-- begin {match[1]} -->\n\n{PARTS[match[1]]()}\n\n<!-- end {match[1]} -->"
-
-    return re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", part, page, flags=re.DOTALL)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only tell whether the page is up to date")
-    arguments = parser.parse_args(argv)
-    page = PAGE.read_text("utf-8")
-    fresh = generated(page)
-    missing = [name for name in PARTS if f"<!-- begin {name} -->" not in page]
-    if missing:
-        print(f"{PAGE}: has no place for {', '.join(missing)}", file=sys.stderr)
-        return 1
-    if arguments.check:
-        if page != fresh:
-            print(f"{PAGE}: is out of date; run python docs/generate_definition.py", file=sys.stderr)
-        return int(page != fresh)
-    PAGE.write_text(fresh, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__file__, PAGE, PARTS))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,27 +18,6 @@ from jupyter_model_service.core.scaling.schedules import check, state_of
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "autoscaling-reference.md").read_text("utf-8")
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def run(*arguments: str, script: Path = DOCS / "generate_autoscaling.py") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=60)
-
-
-def test_the_tables_are_those_of_the_software() -> None:
-    answer = run("--check")
-    assert (answer.returncode, answer.stderr) == (0, "")
-
-
-def test_a_page_that_is_out_of_date_is_noticed_and_mended(tmp_path: Path) -> None:
-    script = tmp_path / "generate_autoscaling.py"
-    script.write_text((DOCS / "generate_autoscaling.py").read_text("utf-8"))
-    page = tmp_path / "autoscaling-reference.md"
-    page.write_text(PAGE.replace("| `queued` |", "| `waiting` |", 1))
-    answer = run("--check", script=script)
-    assert answer.returncode == 1
-    assert "is out of date" in answer.stderr
-    assert run(script=script).returncode == 0
-    assert page.read_text("utf-8") == PAGE
 
 
 def test_the_example_is_taken() -> None:
