@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo hub hub-images test lint coverage bench bench-hub gpu-check docs clean
+.PHONY: help demo hub hub-images test lint coverage bench bench-scaling bench-hub gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,7 +43,12 @@ bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figu
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/tables.py
 
-bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run (needs a Docker engine)
+bench-scaling: $(VENV)/.installed-test ## the autoscaler: waking, a step of load, the cost of decisions (three minutes; TRACE=calls.csv: beside the rules of others, too)
+	$(BIN)/python benchmarks/autoscale_live.py --save
+	$(BIN)/python benchmarks/autoscale.py --cost
+	$(if $(TRACE),$(BIN)/python benchmarks/autoscale.py --check --trace $(TRACE))
+
+bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run, and waking from zero (needs a Docker engine)
 	$(BIN)/python benchmarks/startup.py --hub
 
 gpu-check: $(VENV)/.installed-test ## on a machine with an NVIDIA GPU: a model on it, scaled by its use (needs torch with CUDA, transformers)
