@@ -24,7 +24,16 @@ export interface PartOptions {
 
 /** The tabs of a service's view. */
 export type Tab =
-  'overview' | 'replicas' | 'events' | 'scaling' | 'logs' | 'revisions' | 'tokens' | 'definition' | 'try';
+  | 'overview' // replicas and charts
+  | 'logs'
+  | 'events'
+  | 'decisions' // why it was scaled
+  | 'scaling' // the editor of the policy
+  | 'revisions'
+  | 'tokens'
+  | 'share'
+  | 'definition'
+  | 'try';
 
 export interface ViewOptions extends PartOptions {
   key: Key;
