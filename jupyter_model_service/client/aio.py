@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ..errors import GatewayUnavailable, ModelServiceError, NotFound, Unauthenticated
-from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, ServiceInfo, TokenInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, OfferInfo, ServiceInfo, TokenInfo, ValidateAnswer
 from . import calls, endpoint
 from .address import Address, Locator
 from .calls import Call, Copied, Key
@@ -77,6 +77,10 @@ class AsyncClient(Scaling):
 
     async def info(self) -> GatewayInfo:
         return await self._send(calls.info())
+
+    async def offer(self) -> OfferInfo:
+        """What can be asked for now: GPUs, images, limits."""
+        return await self._send(calls.offer())
 
     async def validate(self, folder: str | Path) -> ValidateAnswer:
         options = await self._complete(for_validate({"folder": calls.absolute(folder)}))

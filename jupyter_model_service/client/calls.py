@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         GatewayInfo,
         LogAnswer,
         NewToken,
+        OfferInfo,
         ServiceInfo,
         TokenInfo,
         ValidateAnswer,
@@ -155,6 +156,10 @@ def _optional_service(data: Any) -> ServiceInfo | None:
 
 def info() -> Call[GatewayInfo]:
     return Call("GET", "api/v1/", reading_model("GatewayInfo"))
+
+
+def offer() -> Call[OfferInfo]:
+    return Call("GET", "api/v1/offer", reading_model("OfferInfo"))
 
 
 def shutdown() -> Call[None]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, ServiceInfo, TokenInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, OfferInfo, ServiceInfo, TokenInfo, ValidateAnswer
 from . import calls, endpoint
 from .address import Locator
 from .calls import Call
@@ -77,6 +77,10 @@ class Client(Scaling):
     def info(self) -> GatewayInfo:
         """The gateway itself."""
         return self._send(calls.info())
+
+    def offer(self) -> OfferInfo:
+        """What can be asked for now: GPUs, images, limits."""
+        return self._send(calls.offer())
 
     def validate(self, folder: str | Path) -> ValidateAnswer:
         """Check a model folder without making anything; raises ``DefinitionError`` with every problem."""

@@ -4,6 +4,7 @@ the notebook's image. A panel in the browser then asks for the same as on one's 
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -11,10 +12,10 @@ from urllib.parse import unquote
 from ..client import calls
 from ..client.address import Locator
 from ..client.calls import Key
-from ..client.folders import Steps, for_create, for_service, for_update, for_validate
+from ..client.folders import IMAGE_VARIABLE, Steps, for_create, for_service, for_update, for_validate
 from ..client.light import Connection
 
-__all__ = ["complete", "described", "service_of", "takes_a_folder"]
+__all__ = ["complete", "described", "offered", "service_of", "takes_a_folder"]
 
 _SERVICE = re.compile(r"api/v1/services/([^/]+)/([^/]+)")
 _UPDATE = re.compile(r"api/v1/services/([^/]+)/([^/]+)/update")
@@ -34,6 +35,12 @@ def described(url: str, token: str, key: Key) -> dict[str, Any]:
     """The gateway's ``ServiceInfo`` with what only this server sees: whether its folder has changed. Blocking."""
     connection = Connection(Locator(url, token))
     return connection.complete(for_service(connection.send(calls.get(key))))
+
+
+def offered(url: str, token: str) -> dict[str, Any]:
+    """The gateway's ``OfferInfo`` with the image that this server runs in. Blocking."""
+    offer: dict[str, Any] = Connection(Locator(url, token)).send(calls.offer())
+    return {**offer, "own_image": os.environ.get(IMAGE_VARIABLE) or None}
 
 
 def complete(url: str, token: str, path: str, body: bytes) -> bytes:

@@ -13,6 +13,7 @@ from ..client.address import Address
 from ..discovery import default_data_dir, explicit_gateway
 from .handlers import ControlHandler, EndpointHandler
 from .link import GatewayLink, HubLink, Link
+from .workbench import WORKBENCH, Workbench
 
 
 class ModelServiceExtension(ExtensionApp):
@@ -31,8 +32,10 @@ class ModelServiceExtension(ExtensionApp):
     ).tag(config=True)
 
     link: Link
+    workbench: Workbench
 
     def initialize_settings(self) -> None:
+        self.workbench = self.settings["model_service_workbench"] = Workbench()
         hub = _hub_link()
         if hub is not None:
             self.link = self.settings["model_service_link"] = hub
@@ -56,10 +59,12 @@ class ModelServiceExtension(ExtensionApp):
             [
                 (r"/model-service/(endpoints/[^/]+/[^/]+(?:/.*)?)", EndpointHandler),
                 (r"/model-service/((?:api/v1|health|metrics)(?:/.*)?|)", ControlHandler),
+                *WORKBENCH,
             ]
         )
 
     async def stop_extension(self) -> None:
+        await self.workbench.stop()
         await self.link.stop()
 
 

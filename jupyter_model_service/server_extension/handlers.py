@@ -22,7 +22,7 @@ from tornado.httputil import HTTPHeaders
 from ..client.calls import Key
 from ..errors import DefinitionError, ModelServiceError, Problem
 from . import isolation
-from .completing import complete, described, service_of, takes_a_folder
+from .completing import complete, described, offered, service_of, takes_a_folder
 from .forwarding import ForwardHandler, Upload
 
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
@@ -30,11 +30,11 @@ _LET_IN = 64 << 10  # bytes of a body that are let in before a refusal goes out
 _LET_IN_SECONDS = 2.0
 
 
-class ControlHandler(ForwardHandler):
-    """``model-service/api/v1/…``, ``health``, ``metrics``: small bodies, the gateway's own answers."""
+class ProgramHandler(ForwardHandler):
+    """For programs, and for pages by their scripts: who may not is told so, in JSON."""
 
     async def prepare(self) -> None:  # type: ignore[override]
-        # Programs come here: the answer to "who are you" is a status, not a login page.
+        # The answer to "who are you" is a status, not a login page.
         if self.refuse_token_in_address():
             return
         await super().prepare(_redirect_to_login=False)
@@ -45,6 +45,10 @@ class ControlHandler(ForwardHandler):
         elif isolation.has_dot_segment(self.raw_target()):
             self.refuse(400, "bad_path", "The path has a '.' or '..' segment: send the address that is meant.")
 
+
+class ControlHandler(ProgramHandler):
+    """``model-service/api/v1/…``, ``health``, ``metrics``: small bodies, the gateway's own answers."""
+
     async def _handle(self, path: str) -> None:
         if not path:
             self.finish({"api": "api/v1/", "document": "api/v1/openapi.json", "endpoints": "endpoints/OWNER/NAME/"})
@@ -54,6 +58,9 @@ class ControlHandler(ForwardHandler):
             return
         if self.link.remote and (key := service_of(self.request.method or "", path)) is not None:
             await self._describe(key)
+            return
+        if self.link.remote and self.request.method == "GET" and path == "api/v1/offer":
+            await self._offer()
             return
         body = self.request.body or None
         if self.link.remote and takes_a_folder(self.request.method or "", path):
@@ -73,6 +80,18 @@ class ControlHandler(ForwardHandler):
             return
         self.set_header("Cache-Control", "no-store")
         self.finish(service)
+
+    async def _offer(self) -> None:
+        gateway = await self.gateway()
+        if gateway is None:
+            return
+        try:
+            offer = await asyncio.to_thread(offered, gateway.url, gateway.token)
+        except ModelServiceError as error:
+            self.refuse(error.status, error.code, error.message)
+            return
+        self.set_header("Cache-Control", "no-store")
+        self.finish(offer)
 
     async def _completed(self, path: str, body: bytes) -> bytes | None:
         """With what the gateway cannot read itself; ``None`` after an error was answered."""

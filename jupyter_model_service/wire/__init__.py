@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .offer import GpuOffer, OfferInfo
 from .scaling import (
     AutoscalingInfo,
     AutoscalingRequest,
@@ -47,10 +48,12 @@ __all__ = [
     "FilesInfo",
     "GatewayInfo",
     "GpuInfo",
+    "GpuOffer",
     "LogAnswer",
     "MountInfo",
     "MountSpec",
     "NewToken",
+    "OfferInfo",
     "ProblemInfo",
     "ReplicaCounts",
     "ReplicaInfo",
