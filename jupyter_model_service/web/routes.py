@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -31,6 +32,7 @@ class Access(enum.Enum):
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Model = type[BaseModel] | None
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Route:
     summary: str
     handler: Handler | None
     access: Access = Access.OWNER
-    request: type[BaseModel] | None = None
+    request: Model = None
     query: type[BaseModel] = NoQuery
-    answer: type[BaseModel] | None = None
+    answer: Model = None
     status: int = 200
     statuses: tuple[int, ...] = ()
     abandoned: bool = False  # given up when the caller leaves
@@ -68,6 +70,17 @@ class Route:
 
 
 _SERVICE = "api/v1/services/{owner}/{name}"
+
+
+def _service(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+    """Something about one service; the operation has its handler's name."""
+    return Route(method, _SERVICE + rest, handler.__name__, summary, handler, answer=answer, **more)
+
+
+def _change(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+    """It may contradict what the service is, or is doing."""
+    return _service(method, rest, handler, summary, answer, **{"statuses": (409,), **more})
+
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.MANAGER, answer=wire.GatewayInfo),
@@ -105,221 +118,139 @@ ROUTES: tuple[Route, ...] = (
         statuses=(409, 422),
         abandoned=True,
     ),
-    Route("GET", _SERVICE, "get_service", "One service", api.get_service, answer=wire.ServiceInfo),
-    Route(
+    _service("GET", "", api.get_service, "One service", wire.ServiceInfo),
+    _change(
         "DELETE",
-        _SERVICE,
-        "delete_service",
-        "End the replicas and remove the service with its endpoint, tokens and history",
+        "",
         api.delete_service,
-        answer=wire.ServiceInfo,
+        "End the replicas and remove the service with its endpoint, tokens and history",
+        wire.ServiceInfo,
         status=202,
-        statuses=(409,),
     ),
-    Route(
+    _change(
         "POST",
-        f"{_SERVICE}/update",
-        "update_service",
-        "Make the next revision and roll over to it",
+        "/update",
         api.update_service,
+        "Make the next revision and roll over to it",
+        wire.ServiceInfo,
         request=wire.UpdateRequest,
-        answer=wire.ServiceInfo,
         status=202,
         statuses=(409, 422),
         abandoned=True,
     ),
-    Route(
+    _change(
         "PUT",
-        f"{_SERVICE}/scale",
-        "scale_service",
-        "Set the wanted number of replicas",
+        "/scale",
         api.scale_service,
+        "Set the wanted number of replicas",
+        wire.ServiceInfo,
         request=wire.ScaleRequest,
-        answer=wire.ServiceInfo,
         status=202,
-        statuses=(409,),
     ),
-    Route(
+    _change(
         "POST",
-        f"{_SERVICE}/rollback",
-        "rollback_service",
-        "Return to a kept revision",
+        "/rollback",
         api.rollback_service,
+        "Return to a kept revision",
+        wire.ServiceInfo,
         request=wire.RollbackRequest,
-        answer=wire.ServiceInfo,
         status=202,
-        statuses=(409,),
     ),
-    Route(
+    _change(
         "POST",
-        f"{_SERVICE}/restart",
-        "restart_service",
-        "Replace every replica, or try again after a failure",
+        "/restart",
         api.restart_service,
-        answer=wire.ServiceInfo,
+        "Replace every replica, or try again after a failure",
+        wire.ServiceInfo,
         status=202,
-        statuses=(409,),
     ),
-    Route(
+    _change(
         "POST",
-        f"{_SERVICE}/stop",
-        "stop_service",
-        "End the replicas; the service and its endpoint stay",
+        "/stop",
         api.stop_service,
-        answer=wire.ServiceInfo,
+        "End the replicas; the service and its endpoint stay",
+        wire.ServiceInfo,
         status=202,
-        statuses=(409,),
     ),
-    Route(
-        "POST",
-        f"{_SERVICE}/start",
-        "start_service",
-        "Start a stopped or failed service",
-        api.start_service,
-        answer=wire.ServiceInfo,
-        status=202,
-        statuses=(409,),
-    ),
-    Route(
+    _change("POST", "/start", api.start_service, "Start a stopped or failed service", wire.ServiceInfo, status=202),
+    _service(
         "GET",
-        f"{_SERVICE}/autoscaling",
-        "get_autoscaling",
-        "How many replicas there may be, by which rules, and what was decided last",
+        "/autoscaling",
         scaling.get_autoscaling,
-        answer=wire.AutoscalingInfo,
+        "How many replicas there may be, by which rules, and what was decided last",
+        wire.AutoscalingInfo,
     ),
-    Route(
+    _change(
         "PUT",
-        f"{_SERVICE}/autoscaling",
-        "set_autoscaling",
-        "Autoscale the service by this policy, which replaces the former one",
+        "/autoscaling",
         scaling.set_autoscaling,
+        "Autoscale the service by this policy, which replaces the former one",
+        wire.AutoscalingInfo,
         request=wire.AutoscalingRequest,
-        answer=wire.AutoscalingInfo,
-        statuses=(409,),
     ),
-    Route(
+    _change(
         "DELETE",
-        f"{_SERVICE}/autoscaling",
-        "end_autoscaling",
-        "End autoscaling; the number of replicas stays as it is",
+        "/autoscaling",
         scaling.end_autoscaling,
-        answer=wire.ServiceInfo,
-        statuses=(409,),
+        "End autoscaling; the number of replicas stays as it is",
+        wire.ServiceInfo,
     ),
-    Route(
-        "POST",
-        f"{_SERVICE}/autoscaling/resume",
-        "resume_autoscaling",
-        "Go on after a scale by hand",
-        scaling.resume_autoscaling,
-        answer=wire.AutoscalingInfo,
-        statuses=(409,),
+    _change(
+        "POST", "/autoscaling/resume", scaling.resume_autoscaling, "Go on after a scale by hand", wire.AutoscalingInfo
     ),
-    Route(
+    _change(
         "POST",
-        f"{_SERVICE}/autoscaling/rules",
-        "add_rule",
-        "Add a rule; in the answer it is the last",
+        "/autoscaling/rules",
         scaling.add_rule,
+        "Add a rule; in the answer it is the last",
+        wire.AutoscalingInfo,
         request=wire.RuleSpec,
-        answer=wire.AutoscalingInfo,
         status=201,
-        statuses=(409,),
     ),
-    Route(
-        "DELETE",
-        f"{_SERVICE}/autoscaling/rules/{{id}}",
-        "remove_rule",
-        "Remove a rule",
-        scaling.remove_rule,
-        answer=wire.AutoscalingInfo,
-        statuses=(409,),
-    ),
-    Route(
+    _change("DELETE", "/autoscaling/rules/{id}", scaling.remove_rule, "Remove a rule", wire.AutoscalingInfo),
+    _change(
         "POST",
-        f"{_SERVICE}/autoscaling/schedules",
-        "add_schedule",
-        "Add a schedule; in the answer it is the last",
+        "/autoscaling/schedules",
         scaling.add_schedule,
+        "Add a schedule; in the answer it is the last",
+        wire.AutoscalingInfo,
         request=wire.ScheduleSpec,
-        answer=wire.AutoscalingInfo,
         status=201,
-        statuses=(409,),
     ),
-    Route(
-        "DELETE",
-        f"{_SERVICE}/autoscaling/schedules/{{id}}",
-        "remove_schedule",
-        "Remove a schedule",
-        scaling.remove_schedule,
-        answer=wire.AutoscalingInfo,
-        statuses=(409,),
+    _change(
+        "DELETE", "/autoscaling/schedules/{id}", scaling.remove_schedule, "Remove a schedule", wire.AutoscalingInfo
     ),
-    Route(
+    _service(
         "GET",
-        f"{_SERVICE}/decisions",
-        "list_decisions",
-        "The last decisions of the autoscaler: what was measured and wanted, what cut it, and why",
+        "/decisions",
         scaling.list_decisions,
+        "The last decisions of the autoscaler: what was measured and wanted, what cut it, and why",
+        wire.DecisionList,
         query=DecisionQuery,
-        answer=wire.DecisionList,
     ),
-    Route(
+    _service(
         "GET",
-        f"{_SERVICE}/series",
-        "read_series",
-        "Calls, latency, replicas and GPU over the last day",
+        "/series",
         scaling.read_series,
+        "Calls, latency, replicas and GPU over the last day",
+        wire.SeriesAnswer,
         query=SeriesQuery,
-        answer=wire.SeriesAnswer,
     ),
-    Route(
-        "GET",
-        f"{_SERVICE}/events",
-        "list_events",
-        "What happened to the service",
-        api.list_events,
-        query=EventQuery,
-        answer=wire.EventList,
+    _service("GET", "/events", api.list_events, "What happened to the service", wire.EventList, query=EventQuery),
+    _service(
+        "GET", "/logs", api.read_logs, "Log lines of one replica", wire.LogAnswer, query=LogQuery, statuses=(409, 502)
     ),
-    Route(
-        "GET",
-        f"{_SERVICE}/logs",
-        "read_logs",
-        "Log lines of one replica",
-        api.read_logs,
-        query=LogQuery,
-        answer=wire.LogAnswer,
-        statuses=(409, 502),
-    ),
-    Route(
-        "GET",
-        f"{_SERVICE}/tokens",
-        "list_tokens",
-        "The tokens that may call the endpoint",
-        api.list_tokens,
-        answer=wire.TokenList,
-    ),
-    Route(
+    _service("GET", "/tokens", api.list_tokens, "The tokens that may call the endpoint", wire.TokenList),
+    _change(
         "POST",
-        f"{_SERVICE}/tokens",
-        "create_token",
-        "Make a token that may call the endpoint; it is shown this once",
+        "/tokens",
         api.create_token,
+        "Make a token that may call the endpoint; it is shown this once",
+        wire.NewToken,
         request=wire.TokenRequest,
-        answer=wire.NewToken,
         status=201,
-        statuses=(409,),
     ),
-    Route(
-        "DELETE",
-        f"{_SERVICE}/tokens/{{id}}",
-        "revoke_token",
-        "Revoke a token at once",
-        api.revoke_token,
-        status=204,
-    ),
+    _service("DELETE", "/tokens/{id}", api.revoke_token, "Revoke a token at once", None, status=204),
     Route(
         "GET",
         "api/v1/events",
