@@ -10,16 +10,19 @@ from .parser import Parser, name_argument
 LAST_DECISIONS = 5
 
 
+def _counts(parser: Parser, fewest: str, most: str) -> None:
+    parser.add_argument("--min", metavar="N", type=values.number(0, 100), help=f"the fewest {fewest}")
+    parser.add_argument("--max", metavar="N", type=values.number(1, 100), help=f"the most {most}")
+
+
 def _autoscale(parser: Parser) -> None:
     name_argument(parser)
-    parser.add_argument(
-        "--min",
-        metavar="N",
-        type=values.number(0, 100),
-        help="the fewest replicas (1 at first); with 0, a service without calls gives its GPU back, and the next call "
-        "waits for a replica",
+    _counts(
+        parser,
+        "replicas (1 at first); with 0, a service without calls gives its GPU back, and the next call waits for a "
+        "replica",
+        "replicas (1 at first)",
     )
-    parser.add_argument("--max", metavar="N", type=values.number(1, 100), help="the most replicas (1 at first)")
     target = parser.add_mutually_exclusive_group()
     target.add_argument(
         "--target-concurrency",
@@ -70,8 +73,7 @@ def _rule_add(parser: Parser) -> None:
     parser.add_argument(
         "--window", metavar="S", type=values.patience, help="the value is the mean of so long (default: 60, or 1m)"
     )
-    parser.add_argument("--min", metavar="N", type=values.number(0, 100), help="the fewest that this rule asks for")
-    parser.add_argument("--max", metavar="N", type=values.number(1, 100), help="the most that this rule asks for")
+    _counts(parser, "that this rule asks for", "that this rule asks for")
 
 
 def _rule_remove(parser: Parser) -> None:
@@ -91,8 +93,7 @@ def _schedule_add(parser: Parser) -> None:
         type=values.patience,
         help="with cron's fields: for how long, such as 11h",
     )
-    parser.add_argument("--min", metavar="N", type=values.number(0, 100), help="the fewest replicas while it is active")
-    parser.add_argument("--max", metavar="N", type=values.number(1, 100), help="the most replicas while it is active")
+    _counts(parser, "replicas while it is active", "replicas while it is active")
     parser.add_argument(
         "--timezone", metavar="Z", help="whose clock, such as Asia/Seoul (default: that of the machine you type on)"
     )
