@@ -9,7 +9,7 @@ The scopes that the calls need are named at each method.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,9 +19,9 @@ from ..errors import HubRefused, HubUnavailable
 from ..ports import Clock
 from .clock import SystemClock
 from .hub_calls import HubCalls, Lane
-from .hub_models import HubServer, HubToken, HubUser, StartAnswer, as_token, as_user, hub_time
+from .hub_models import HubServer, HubToken, HubUser, as_token, as_user, hub_time
 
-__all__ = ["HubApi", "HubServer", "HubToken", "HubUser", "StartAnswer"]
+__all__ = ["HubApi", "HubServer", "HubToken", "HubUser"]
 
 PAGE = 200  # api_page_max_limit of a Hub, unless it is set lower: then it gives fewer
 BLOCKING_SECONDS = 60.0  # a POST of a server returns after slow_spawn_timeout (10 s), or after http_timeout and a stop
@@ -50,7 +50,7 @@ class HubApi:
     ) -> None:
         self._calls = HubCalls(url, token, patience, clock or SystemClock(), transport)
         self.url = self._calls.url
-        self._starts, self._stops, self._streams = Lane(starts), Lane(starts), Lane(2 * starts)
+        self._starts, self._stops = Lane(starts), Lane(starts)
         self._quick, self._identity = Lane(quick), Lane(quick)
 
     def __repr__(self) -> str:
@@ -130,8 +130,9 @@ class HubApi:
         *,
         patience: float | None = None,
         waits: Callable[[HubUnavailable], None] = lambda failure: None,
-    ) -> StartAnswer:
-        """Ask for a named server. Returns when the Hub does, at most a minute later. ``servers``.
+    ) -> None:
+        """Ask for a named server. Returns when the Hub does, at most a minute later, be it there or pending.
+        ``servers``.
 
         ``options`` is the whole body, which is what both lines take for the user options. ``HubRefused`` with status
         400 when it runs already, may not run or its name is no name; 404 for an unknown user; 500 when it did not
@@ -150,7 +151,6 @@ class HubApi:
             waits=waits,
         )
         self._calls.check(answer)
-        return StartAnswer(pending=answer.status_code == 202)
 
     async def stop_server(self, user: str, name: str, *, remove: bool = True, patience: float | None = None) -> bool:
         """Stop it and remove its record; True when it is stopped (the record goes in a moment), False when the Hub is
@@ -167,11 +167,6 @@ class HubApi:
             return True
         self._calls.check(answer)
         return answer.status_code != 202
-
-    def progress(self, user: str, name: str) -> AsyncGenerator[Mapping[str, Any], None]:
-        """The events of a pending start, as they come: ``progress`` (0 to 100), ``message``, ``ready``, ``failed``.
-        Ends with the start; nothing comes for a server that is not starting. To be closed. ``read:servers``."""
-        return self._calls.events(self._streams, f"{_server_path(user, name)}/progress")
 
     async def activity(self, user: str, servers: Mapping[str, float], *, patience: float | None = None) -> None:
         """Say when servers were last in use: name → Unix time. ``HubRefused`` with status 400 when one of them is not

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -16,10 +15,8 @@ from ..ports import Clock
 
 QUICK_SECONDS = 15.0  # for what the Hub answers from its database
 LONGEST_RETRY = 60.0  # for longer no call is held back, whatever the Hub says
-STREAM_SILENCE = 30.0  # the Hub sends a blank line every 8 s
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.0)  # between attempts where the Hub names no time
 _LATER = (429, 502, 503, 504)
-_LINE = 64 * 1024
 
 T = TypeVar("T")
 
@@ -124,27 +121,6 @@ class HubCalls:
                 )
             except (httpx.HTTPError, asyncio.TimeoutError) as error:
                 raise self._lost(error, limit) from error
-
-    async def events(self, lane: Lane, path: str) -> AsyncGenerator[Mapping[str, Any], None]:
-        """The data of an event stream; nothing where there is none (status 400 or 404)."""
-        wait = httpx.Timeout(QUICK_SECONDS, read=STREAM_SILENCE)
-        headers = {**self._own, "Accept": "text/event-stream"}
-        async with lane.room:
-            try:
-                async with self._http.stream("GET", self.url + path, headers=headers, timeout=wait) as answer:
-                    if answer.status_code in (400, 404):
-                        return
-                    if answer.status_code != 200:
-                        await answer.aread()
-                        raise self._later(answer) if answer.status_code in _LATER else self.refused(answer)
-                    async for line in answer.aiter_lines():
-                        if line.startswith("data:") and len(line) <= _LINE:
-                            with contextlib.suppress(ValueError):
-                                event = json.loads(line[5:])
-                                if isinstance(event, dict):
-                                    yield event
-            except httpx.HTTPError as error:
-                raise self._lost(error, STREAM_SILENCE) from error
 
     def plain(self, answer: httpx.Response) -> Mapping[str, Any]:
         """The JSON object of a good answer."""

@@ -11,15 +11,13 @@ from typing import Any
 @dataclass(frozen=True)
 class HubServer:
     """``pending``: ``spawn``, ``stop``, ``check`` or ``None``. A server that failed to start is ``stopped`` and
-    not pending. ``state`` is empty where our token may not read it. ``started``: Unix time."""
+    not pending. ``state`` is empty where our token may not read it."""
 
     user: str
     name: str
     ready: bool = False
     pending: str | None = None
     stopped: bool = False
-    started: float | None = None
-    last_activity: float | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     user_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -48,14 +46,6 @@ class HubToken:
     scopes: frozenset[str] = frozenset()
     created: float | None = None
     expires_at: float | None = None
-    last_activity: float | None = None
-
-
-@dataclass(frozen=True)
-class StartAnswer:
-    """``pending``: the Hub still starts it."""
-
-    pending: bool
 
 
 def as_user(model: Mapping[str, Any]) -> HubUser:
@@ -80,8 +70,6 @@ def as_server(user: str, model: Mapping[str, Any]) -> HubServer:
         ready=bool(model.get("ready")),
         pending=model.get("pending"),
         stopped=bool(model.get("stopped")),
-        started=unix_time(model.get("started")),
-        last_activity=unix_time(model.get("last_activity")),
         state=model.get("state") or {},
         user_options=model.get("user_options") or {},
     )
@@ -94,7 +82,6 @@ def as_token(model: Mapping[str, Any]) -> HubToken:
         scopes=frozenset(str(scope) for scope in model.get("scopes") or ()),
         created=unix_time(model.get("created")),
         expires_at=unix_time(model.get("expires_at")),
-        last_activity=unix_time(model.get("last_activity")),
     )
 
 

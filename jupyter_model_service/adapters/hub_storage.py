@@ -10,9 +10,7 @@ Whose volumes there are is noted in a file before they are made: a service that 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import re
 import secrets
 import weakref
@@ -37,6 +35,7 @@ from ..fingerprint import EXCLUDED
 from ..ports import KeptKey
 from .hub_servers import HubServers, ServerState
 from .hub_users import HubUsers
+from .private_file import read_book, write_book
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +214,7 @@ class HubStorage:
     # --- the book ---
 
     async def _read(self) -> dict[str, str]:
-        return await asyncio.to_thread(_read_book, self._book)
+        return await asyncio.to_thread(_read, self._book)
 
     async def _note(self, made: Mapping[str, str], gone: Collection[str]) -> None:
         """On the disk when it returns."""
@@ -225,7 +224,7 @@ class HubStorage:
             if new == book:
                 return
             try:
-                await asyncio.to_thread(_write_book, self._book, new)
+                await asyncio.to_thread(write_book, self._book, new)
             except OSError as error:
                 raise StoreError(f"{self._book} cannot be written: {error.strerror or error}.") from error
 
@@ -266,26 +265,9 @@ def _some(names: object, count: int) -> str:
     return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
-def _read_book(path: Path) -> dict[str, str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(volume): str(user) for volume, user in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        log.warning("%s cannot be read (%s): which volumes there are is noted anew", path, error)
-        return {}
-
-
-def _write_book(path: Path, book: Mapping[str, str]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(book, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _read(path: Path) -> dict[str, str]:
+    book = read_book(path, "which volumes there are is noted anew")
+    return {volume: str(user) for volume, user in book.items()}
 
 
 __all__ = ["HubStorage"]

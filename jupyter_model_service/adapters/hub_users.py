@@ -8,9 +8,7 @@ not say so (it was lost, or the Hub had not told the time), a user who was made 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +17,7 @@ from ..core.names import owner_from
 from ..errors import HubRefused, HubUnavailable, NotFound
 from ..ports import Clock
 from .hub_models import HubUser, unix_time
+from .private_file import read_book, write_book
 
 __all__ = ["HubUsers"]
 
@@ -113,7 +112,9 @@ class HubUsers:
         async with self._writing:
             book = await asyncio.to_thread(_read, self._path)
             if owner not in book:
-                await asyncio.to_thread(_write, self._path, {**book, owner: {"name": name, "created": user.created}})
+                await asyncio.to_thread(
+                    write_book, self._path, {**book, owner: {"name": name, "created": user.created}}
+                )
             self._noted.add(owner)
 
     async def look(self) -> Mapping[str, HubUser]:
@@ -198,7 +199,7 @@ class HubUsers:
             new |= {owner: kept for owner, kept in now.items() if owner not in book}  # noted meanwhile
             self._noted = set(new)
             if new != now:
-                await asyncio.to_thread(_write, self._path, new)
+                await asyncio.to_thread(write_book, self._path, new)
 
     def _another(self, owner: str, known: str | None, user: HubUser) -> bool:
         """Whether the services of ``owner`` were made for another user of that name, made at the time ``known``."""
@@ -209,22 +210,9 @@ class HubUsers:
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(owner): {str(k): str(v) for k, v in kept.items()} for owner, kept in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        log.warning("%s cannot be read (%s): who the owners of services were is noted anew", path, error)
-        return {}
-
-
-def _write(path: Path, book: Mapping[str, Mapping[str, str]]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(book, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    book = read_book(path, "who the owners of services were is noted anew")
+    return {
+        owner: {str(key): str(value) for key, value in kept.items()}
+        for owner, kept in book.items()
+        if isinstance(kept, dict)
+    }

@@ -23,6 +23,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from .._version import __version__
+from ..adapters.private_file import write_private
 from ..discovery import check_plain, find_gateway
 from ..errors import Conflict, ModelServiceError
 
@@ -198,21 +199,8 @@ class DataDirectory:
             )
 
     def _write(self, path: Path, text: str) -> None:
-        """Whole or not at all, with mode 0600 from the first moment."""
-        part = path.with_name(f".{path.name}.part")
         with self._readable_errors(path):
-            try:
-                part.unlink(missing_ok=True)
-                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                with open(descriptor, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    part.unlink(missing_ok=True)
-                raise
+            write_private(path, text)
 
     def _discard(self, path: Path) -> None:
         with self._readable_errors(path):

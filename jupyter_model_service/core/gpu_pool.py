@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .hub_options import LABEL
+
 __all__ = ["Gpu", "Holder", "Mixed", "choose", "held", "holder_of", "is_named", "known_ids", "on_trust", "shortage"]
 
-REPLICA_LABELS = ("org.jupyter.model-service.owner", "org.jupyter.model-service.service")
-REPLICA_LABEL = "org.jupyter.model-service.replica"
 _CDI = "nvidia.com/gpu="
 _NUMBER = re.compile(r"(?:gpu|mig)?(\d+)(?::\d+)?")  # 0; 0:1, a part of it; gpu0 and mig0:1 of CDI
 
@@ -74,7 +74,7 @@ def holder_of(container: Mapping[str, Any]) -> Holder | None:
         return None
     labels = config.get("Labels") or {}
     label, user = _named(container, labels, environment)
-    return Holder(str(container.get("Id", "")), label, labels.get(REPLICA_LABEL), user, tuple(ids), first)
+    return Holder(str(container.get("Id", "")), label, labels.get(f"{LABEL}replica"), user, tuple(ids), first)
 
 
 def held(gpus: Sequence[Gpu], holders: Iterable[Holder]) -> dict[str, list[Holder]]:
@@ -191,7 +191,7 @@ def _kind(name: str) -> str:
 def _named(
     container: Mapping[str, Any], labels: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[str, str | None]:
-    owner, service = (labels.get(label) for label in REPLICA_LABELS)
+    owner, service = (labels.get(LABEL + name) for name in ("owner", "service"))
     user = environment.get("JUPYTERHUB_USER")
     if owner and service:
         return f"{owner}/{service}", user

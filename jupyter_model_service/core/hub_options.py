@@ -22,6 +22,11 @@ SERVER_PREFIX = "ms-"
 JOB_PREFIX = "ms-job-"
 MAX_SERVER_NAME = 30  # of JupyterHub 6
 
+LABEL = "org.jupyter.model-service."
+"""Begins the labels of every container and volume of ours. All have ``hub`` (which tells one Hub's things from
+another's on the same engine) and ``user``; replicas' also ``server``, ``replica``, ``owner``, ``service``,
+``service-id`` and ``revision``."""
+
 VOLUME = "volume:"  # before the name of a volume, in the place of a folder
 VOLUME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}"
 SERVICE_ID_PATTERN = r"[0-9a-f]{32}"
@@ -49,10 +54,6 @@ def job_server(number: str) -> str:
 
 def is_job_server(name: str) -> bool:
     return re.fullmatch(JOB_PREFIX + "[0-9a-f]{12}", name) is not None
-
-
-def is_replica_server(name: str) -> bool:
-    return replica_of(name) is not None
 
 
 def replica_of(name: str) -> str | None:
@@ -349,6 +350,7 @@ def _mount(plain: object) -> VolumeMount:
 __all__: Sequence[str] = [
     "JOB_PREFIX",
     "KEY",
+    "LABEL",
     "MAX_SERVER_NAME",
     "SERVER_PREFIX",
     "VERSION",
@@ -363,7 +365,6 @@ __all__: Sequence[str] = [
     "VolumeMount",
     "enveloped",
     "is_job_server",
-    "is_replica_server",
     "job_server",
     "options_from_plain",
     "replica_of",

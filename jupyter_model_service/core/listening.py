@@ -14,8 +14,8 @@ def unreached(address: tuple[str, int], listens: Sequence[tuple[str, int]]) -> s
     host, port = address
     here = sorted({where for where, number in listens if number == port})
     if here and not any(_covers(where, host) for where in here):
-        wanted = host if _plain(host).is_loopback else "0.0.0.0"
-        return f"its port {port} cannot be reached: it listens there on {' and '.join(here)} only; let it listen on {wanted}"
+        wanted, only = host if _plain(host).is_loopback else "0.0.0.0", " and ".join(here)
+        return f"its port {port} cannot be reached: it listens there on {only} only; let it listen on {wanted}"
     said = f"nothing listens on its port {port} yet"
     others = [str(number) for number in sorted({number for _, number in listens} - {port})]
     if not others:

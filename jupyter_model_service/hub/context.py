@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LABEL = "org.jupyter.model-service."
-"""Begins the labels of every container and volume of ours. All have ``hub`` (which tells one Hub's things from
-another's on the same engine) and ``user``; replicas' also ``server``, ``replica``, ``owner``, ``service``,
-``service-id`` and ``revision``."""
+from ..core.hub_options import LABEL
+
+__all__ = ["LABEL", "Notebook", "NotebookMount"]
 
 
 @dataclass(frozen=True)

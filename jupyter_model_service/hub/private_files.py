@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from pathlib import Path
 
+from ..adapters import private_file
 from .site_config import WrongSetting
 
 
@@ -21,12 +21,7 @@ def token_in(path: Path) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        fresh.replace(path)
+        private_file.write_private(path, text)
     except OSError as error:
         raise WrongSetting(f"{path} cannot be written: {error.strerror}.") from None

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import tornado.web
 
 from jupyter_model_service.adapters.hub_models import hub_time
 from jupyter_model_service.adapters.sealing import SealError
-from jupyter_model_service.core.hub_options import KEY, Options, options_from_plain, sealed_in
+from jupyter_model_service.core.hub_options import Options, options_from_plain, sealed_in
 
 if TYPE_CHECKING:
     from .hub import FakeHub, Fault, Server, Token, User
@@ -28,7 +27,6 @@ def application(hub: FakeHub) -> tornado.web.Application:
             (rf"{root}/users", _Users, given),
             (one, _User, given),
             (rf"{one}/servers/([^/]*)", _Server, given),
-            (rf"{one}/servers/([^/]*)/progress", _Progress, given),
             (rf"{one}/activity", _Activity, given),
             (rf"{one}/tokens", _Tokens, given),
             (rf"{one}/tokens/([^/]*)", _TokenById, given),
@@ -225,28 +223,6 @@ class _Server(_Handler):
         if remove:  # soon after the answer, as the real one does
             asyncio.get_running_loop().call_later(self.hub.removal, user.servers.pop, server, None)
         self.done(204)
-
-
-class _Progress(_Handler):
-    async def get(self, name: str, server: str) -> None:
-        there = self.user(name).servers.get(server)
-        if there is None:
-            raise tornado.web.HTTPError(404)
-        if there.pending != "spawn" and not there.ready:
-            raise tornado.web.HTTPError(400, "is not starting")
-        self.set_header("Content-Type", "text/event-stream")
-        while there.pending == "spawn":
-            told = there.state.get(KEY, {}).get("progress")
-            await self._event({"progress": 50, "message": f"at work: {json.dumps(told)}"})
-            await asyncio.sleep(0.05)
-        done = (
-            {"ready": True, "message": "Server ready"} if there.ready else {"failed": True, "message": "Spawn failed"}
-        )
-        await self._event({"progress": 100, **done})
-
-    async def _event(self, event: Mapping[str, Any]) -> None:
-        self.write(f"\n\ndata: {json.dumps(event)}\n\n")
-        await self.flush()
 
 
 class _Activity(_Handler):

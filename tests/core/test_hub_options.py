@@ -20,7 +20,6 @@ from jupyter_model_service.core.hub_options import (
     VolumeMount,
     enveloped,
     is_job_server,
-    is_replica_server,
     job_server,
     options_from_plain,
     replica_of,
@@ -222,14 +221,13 @@ def test_a_replicas_server_has_a_valid_name_and_tells_the_replica(replica: str) 
     name = server_name(replica)
     assert len(name) <= 30
     assert replica_of(name) == replica
-    assert is_replica_server(name)
     assert not is_job_server(name)
 
 
 @given(numbers)
 def test_a_jobs_server_is_no_replicas(number: str) -> None:
     assert is_job_server(job_server(number))
-    assert not is_replica_server(job_server(number))
+    assert replica_of(job_server(number)) is None
     assert len(job_server(number)) <= 30
 
 
