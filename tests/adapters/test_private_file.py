@@ -29,7 +29,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     """The name is a folder's, so the last step cannot be done."""
     path = tmp_path / "book.json"
     path.mkdir()
-    with pytest.raises(OSError, match="book.json"):
+    with pytest.raises(OSError, match=r"book\.json"):
         write_private(path, "x")
     assert os.listdir(tmp_path) == ["book.json"]
 
