@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["HistoryFile"]
@@ -42,18 +43,20 @@ class HistoryFile:
             self.refused("read", error)
             return None
 
-    def write(self, data: bytes) -> None:
-        """In one step: a gateway that is killed meanwhile leaves the former one."""
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """In one step: a gateway that is killed meanwhile leaves the former one. The pieces are what is to be read as
+        a whole; put together in one go, they would keep all other threads waiting."""
         temporary = self._path.with_name(f"{self._path.name}.new")
         try:
-            if len(data) > self._most:
-                raise ValueError(f"{len(data) >> 20} MiB are more than are kept")
-            body = zlib.compress(data, 1)
+            if (size := sum(map(len, pieces))) > self._most:
+                raise ValueError(f"{size >> 20} MiB are more than are kept")
+            packer = zlib.compressobj(1)
+            body = [*map(packer.compress, pieces), packer.flush()]
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
-                file.write(body)
+                file.writelines(body)
             os.replace(temporary, self._path)
             self._told = False
         except (OSError, ValueError) as error:

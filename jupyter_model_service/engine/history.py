@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..core.traffic import BUCKETS, quantiles
 
-__all__ = ["COLUMNS", "TIERS", "Histories", "History", "Point", "SeriesView"]
+__all__ = ["COLUMNS", "TIERS", "Histories", "History", "Piece", "Point", "SeriesView", "dumped"]
 
 # Seconds between points, and how many of them; the slots of each are made of whole ones of the tier before it.
 TIERS = ((2.0, 300), (30.0, 480), (300.0, 288))
@@ -308,6 +308,9 @@ class History:
         return ring.read(now - ring.step * ring.length if since is None else since, now)
 
 
+Piece = tuple[dict[str, object], list[bytes]]
+
+
 class Histories:
     """Those of all services, by id. ``dump`` and ``load`` bring them over a restart of the gateway."""
 
@@ -325,17 +328,21 @@ class Histories:
 
     def dump(self) -> bytes:
         """A line of JSON that says what follows, then the columns as they lie in memory."""
-        services = []
-        pieces: list[bytes] = []
-        for service_id, history in self._of.items():
-            rings = []
+        return b"".join(dumped(list(self.pieces())))
+
+    def pieces(self) -> Iterator[Piece]:
+        """What :func:`dumped` makes the dump of, service by service: services may come and go, and points be added,
+        between two of them. A thousand take 30 ms together."""
+        for service_id in list(self._of):
+            history = self._of.get(service_id)
+            if history is None:
+                continue
+            rings, columns = [], []
             for ring in history.rings:
                 ring.close()
                 rings.append({"first": ring.first, "newest": ring.newest, "columns": list(ring.columns)})
-                pieces += [column.tobytes() for column in ring.columns.values()]
-            services.append({"id": service_id, "rings": rings})
-        head = {"format": _FORMAT, "order": sys.byteorder, "tiers": TIERS, "services": services}
-        return b"".join([json.dumps(head).encode("ascii"), b"\n", *pieces])
+                columns += [column.tobytes() for column in ring.columns.values()]
+            yield {"id": service_id, "rings": rings}, columns
 
     def load(self, data: bytes, wanted: Collection[str]) -> None:
         """Take those of these services from what ``dump`` gave; the last interval of each resolution begins anew.
@@ -349,6 +356,13 @@ class Histories:
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"it is damaged ({type(error).__name__})") from error
         self._of.update({service_id: history for service_id, history in found.items() if service_id in wanted})
+
+
+def dumped(pieces: Sequence[Piece]) -> list[bytes]:
+    """A dump, not put together: a full day of a thousand services is 50 MB."""
+    services = [head for head, _ in pieces]
+    head = {"format": _FORMAT, "order": sys.byteorder, "tiers": TIERS, "services": services}
+    return [json.dumps(head).encode("ascii"), b"\n", *[column for _, columns in pieces for column in columns]]
 
 
 def _histories(services: Sequence[dict[str, object]], body: memoryview) -> Iterator[tuple[str, History]]:

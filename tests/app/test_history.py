@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ def test_a_pause_that_is_cut_short_by_the_end_leaves_one_whole_file(tmp_path: Pa
         writing = 0
         begun = asyncio.Event()
 
-        def write(self, data: bytes) -> None:
+        def write(self, pieces: Sequence[bytes]) -> None:
             assert not self.writing
             self.writing += 1
             loop.call_soon_threadsafe(self.begun.set)
             import time
 
             time.sleep(0.2)
-            super().write(data)
+            super().write(pieces)
             self.writing -= 1
 
     async def body() -> None:
@@ -142,7 +143,7 @@ def test_no_file_is_nothing_to_tell_of(tmp_path: Path, caplog: pytest.LogCapture
 def test_a_folder_that_cannot_be_written_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = HistoryFile(tmp_path / "nowhere" / "history")
     for _ in range(3):
-        file.write(b"x")
+        file.write([b"x"])
     assert len(caplog.messages) == 1
 
 

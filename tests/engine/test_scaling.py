@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from jupyter_model_service.core.reports import GpuSample
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.engine.state import Service
 from jupyter_model_service.engine.views import AutoscalingView
 from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.ports import NOTHING_HELD, AskedQuery
@@ -840,44 +843,31 @@ def test_scaling_in_the_middle_of_an_update_ends_with_the_new_count_of_the_new_r
 # --- cost ------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_services_are_looked_at_in_small_steps() -> None:
-    """Between two steps others have their turn: here a task that counts how often it got one during one look at all."""
+def test_a_thousand_services_are_looked_at_in_small_steps_over_the_tick() -> None:
+    """Calls have their turn between two steps, and each service its look every two seconds."""
 
     async def scene(stage: Stage) -> None:
         stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(0, 4, idle_after=3600)))
         for number in range(1000):
             await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name=f"s{number}", replicas=0)
         await asyncio.sleep(5)
-        turns: list[float] = []
-
-        async def others() -> None:
-            while True:
-                turns.append(stage.clock.monotonic())
-                await asyncio.sleep(0)
-
-        counting = asyncio.ensure_future(others())
-        seen = {key: service.scaled.decisions[-1].at for key, service in stage.engine._controller.services.items()}
-        waiting = asyncio.ensure_future(stage.clock.sleep(2.0))
-        counting.cancel()
-        await waiting
-        steps: list[int] = []
+        steps: Counter[float] = Counter()
+        looks: defaultdict[str, list[float]] = defaultdict(list)
         look = stage.engine._scaling._tick
 
-        def counted(service: object) -> None:
-            steps[-1] += 1
-            look(service)  # type: ignore[arg-type]
+        def counted(service: Service) -> None:
+            steps[stage.clock.monotonic()] += 1
+            looks[service.key].append(stage.clock.monotonic())
+            look(service)
 
         stage.engine._scaling._tick = counted  # type: ignore[method-assign]
-        for _ in range(2000):
-            steps.append(0)
-            await asyncio.sleep(0)
-            if sum(steps) >= 1000:
-                break
-            if not sum(steps):
-                await asyncio.sleep(0.01)
-        assert sum(steps) == 1000
-        assert max(steps) <= 25
-        now = {key: service.scaled.decisions[-1].at for key, service in stage.engine._controller.services.items()}
-        assert all(now[key] > seen[key] for key in now)
+        began = stage.clock.monotonic()
+        await asyncio.sleep(9)
+        assert len(looks) == 1000
+        assert max(steps.values()) <= 25
+        for times in looks.values():
+            assert times[0] < began + 2.1
+            assert [later - at for at, later in pairwise(times)] == [pytest.approx(2.0, abs=0.1)] * (len(times) - 1)
+            assert len(times) >= 4
 
     play(scene)
