@@ -48,22 +48,28 @@ def wal_damage(wal: Path) -> str | None:
 def _commits_after_damage(frames: memoryview, page: int, salts: tuple[int, ...], before: _Sum, big: bool) -> int:
     """The most commits in any unbroken run of frames behind the first that does not check.
 
-    A run begins with a frame whose checksum does not continue that of the frame before it. Commits that failed
-    (disk full) may leave such runs as well, but never with more than one commit each.
+    A run begins with a frame whose checksum does not continue that of the frame before it: the one that is written
+    there, or the one that it has (where the damage hit the written one). Commits that failed (disk full) may leave such
+    runs as well, but never with more than one commit each.
     """
     sound = True
     most = run = 0
+    should = before  # the checksum that the frame before has, whatever is written there
     size = _FRAME.size + page
     for start in range(0, len(frames) - size + 1, size):
         _, commit, salt1, salt2, *sums = _FRAME.unpack_from(frames, start)
         current = (salt1, salt2) == salts  # others are left from before the log was last restarted
         body = bytes(frames[start : start + 8]) + bytes(frames[start + _FRAME.size : start + size])
-        if not current or _checksum(body, before, big) != (sums[0], sums[1]):
-            sound, run = False, 0
+        written = sums[0], sums[1]
+        has = _checksum(body, before, big)
+        if not current or has != written:
+            sound = False
+            if not current or should == before or _checksum(body, should, big) != written:
+                run = 0
         if not sound and current and commit:
             run += 1
             most = max(most, run)
-        before = sums[0], sums[1]
+        before, should = written, has
     return most
 
 
