@@ -49,7 +49,7 @@ class AutoscalingView(Autoscaling):
     last_at: float | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class DecisionView(Decision):
     changed: bool = False  # type: ignore[assignment]
     since: float = 0.5
