@@ -5,6 +5,7 @@ WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ALIVE := deploy/alive.sh
 
 .PHONY: help demo hub hub-images test lint coverage bench bench-scaling bench-hub gpu-check docs clean
 .DEFAULT_GOAL := help
@@ -56,13 +57,13 @@ gpu-check: $(VENV)/.installed-test ## on a machine with an NVIDIA GPU: a model o
 
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py
+	$(BIN)/python docs/generate_autoscaling.py
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/draw_tour.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .venv-hub5 .hub .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	$(BIN)/python docs/generate_autoscaling.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 …")'
@@ -73,16 +74,16 @@ $(BIN)/python:
 .hub/.installed-proxy:
 	@command -v npm >/dev/null || { echo "There is no npm here, and JupyterHub's proxy needs it. Install Debian's: apt-get install npm" >&2; exit 1; }
 	@# 5 needs node 20; Debian 12 has 18.
-	npm install --silent --no-audit --no-fund --prefix .hub \
+	@$(ALIVE) "the Hub's proxy into .hub" npm install --silent --no-audit --no-fund --prefix .hub \
 	  configurable-http-proxy@$$(node -p 'process.versions.node.split(".")[0] >= 20 ? "^5" : "^4.6"')
 	@touch $@
 
 # The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
 .venv-hub5/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv .venv-hub5
-	.venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
+	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable '.[$*]'
+	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(PIP) install --editable '.[$*]'
 	@touch $@

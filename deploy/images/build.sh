@@ -49,9 +49,9 @@ make_base() {
   command -v debootstrap >/dev/null 2>&1 || fail "There is no debootstrap here. Install Debian's: apt-get install debootstrap"
   [ "$(id -u)" = 0 ] || fail "The base image is made by debootstrap, which only root can run: sudo $here/build.sh (once)."
   suite=${BASE_SUITE:-$(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}" || true)}
-  say "base: debootstrap ${suite:=bookworm} (about a minute)"
-  debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$scratch/root" ${BASE_MIRROR:-} \
-    >"$scratch/debootstrap.log" 2>&1 || { tail -n 20 "$scratch/debootstrap.log" >&2; fail "debootstrap of $suite failed."; }
+  # shellcheck disable=SC2016
+  deploy/alive.sh "base: debootstrap ${suite:=bookworm} (about a minute)" sh -c 'exec "$@" >"$0" 2>&1' "$scratch/debootstrap.log" \
+    debootstrap --variant=minbase --include=python3,ca-certificates "$suite" "$scratch/root" ${BASE_MIRROR:-} || { tail -n 20 "$scratch/debootstrap.log" >&2; fail "debootstrap of $suite failed."; }
   tar -C "$scratch/root" --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' \
     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./dev/*' -c . \
     | docker import --change 'CMD ["python3"]' - "$wanted" >/dev/null
@@ -65,16 +65,16 @@ make_boot() {
   python3 -m pip download -qq --no-deps --dest "$scratch/boot" pip >&2
 }
 
-# step FROM TO CHANGES… -- COMMAND…: runs the command in a container of FROM and makes TO of what it left.
+# step WHAT FROM TO CHANGES… -- COMMAND…: runs the command in a container of FROM and makes TO of what it left.
 step() {
-  local from=$1 to=$2 changes=()
-  shift 2
+  local what=$1 from=$2 to=$3 changes=()
+  shift 3
   while [ "$1" != -- ]; do changes+=(--change "$1"); shift; done
   shift
   container=$(docker create --network host --user 0 --entrypoint '' \
     -v "$scratch/boot:/etc/pip-of-the-host:ro" -v "$scratch/source:/source:ro" -v "$PWD/$here:/steps:ro" \
     "$from" env PIP_CONFIG_FILE=/etc/pip-of-the-host/pip.conf PIP_NO_CACHE_DIR=1 "$@")
-  docker start --attach "$container" >&2 || fail "The step that makes $to failed (see above)."
+  deploy/alive.sh "$what" docker start --attach "$container" >&2 || fail "The step that makes $to failed (see above)."
   docker commit "${changes[@]}" "$container" "$to" >/dev/null
   docker rm -f "$container" >/dev/null
   container=
@@ -94,15 +94,13 @@ layers() {
   # shellcheck disable=SC2086
   environment=$prefix/$repository-environment:$line-$({ echo "$recipe $base_id"; cat "$scratch/source/requirements-$line.txt" $here/$repository-environment.sh $files; } | short)
   if ! exists "$environment"; then
-    say "$line: $what (about a minute)"
     make_boot
-    step $prefix/base:dev "$environment" "$@" -- "/steps/$repository-environment.sh" "/source/requirements-$line.txt"
+    step "$line: $what (about a minute)" $prefix/base:dev "$environment" "$@" -- "/steps/$repository-environment.sh" "/source/requirements-$line.txt"
     forget_old $prefix/$repository-environment "$line-[0-9a-f]{12}"
   fi
   image=$prefix/$repository:$line-$({ echo "$environment"; cat "$scratch/package.sha256"; } | short)
   if ! exists "$image"; then
-    say "$line: this package"
-    step "$environment" "$image" "$@" \
+    step "$line: this package" "$environment" "$image" "$@" \
       -- "$python" -m pip install --quiet --root-user-action ignore --no-deps --no-index --no-build-isolation /source/package
     forget_old $prefix/$repository "$line-[0-9a-f]{12}"
   fi
@@ -137,7 +135,9 @@ make_site() {
 
 # A copy, so that what is hashed is what is built while somebody edits.
 mkdir -p "$scratch/boot" "$scratch/source/package"
-tar -c --exclude=__pycache__ --exclude=labextension jupyter_model_service pyproject.toml README.md LICENSE | tar -x -C "$scratch/source/package"
+# JupyterLab's panel as it was built here, if it was; none is built in a container.
+tar -c --exclude=__pycache__ jupyter_model_service labextension/hatch_build.py labextension/install.json \
+  pyproject.toml README.md LICENSE | tar -x -C "$scratch/source/package"
 (cd "$scratch/source/package" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$scratch/package.sha256"
 sed -n '/^dependencies = \[/,/^\]/s/^ *"\(.*\)",*$/\1/p' pyproject.toml >"$scratch/requirements.txt"
 [ -s "$scratch/requirements.txt" ] || fail "No dependencies were found in pyproject.toml."

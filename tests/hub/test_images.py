@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,18 @@ def test_a_running_engine_is_used(docker_engine: Any) -> None:
     assert (told.returncode, told.stdout) == (0, f"Docker engine {docker_engine.version()['Version']} answers.\n")
 
 
+def test_a_long_step_shows_a_sign_of_life_and_nobody_waits_for_it() -> None:
+    """Its words and its exit status are the command's; what it says beside goes to the standard error."""
+    alive = [str(ROOT / "deploy" / "alive.sh"), "one thing"]
+    told = run(*alive, "sh", "-c", "sleep 2.5; echo done; exit 3", env={**os.environ, "ALIVE_EVERY": "1"})
+    assert (told.returncode, told.stdout) == (3, "done\n")
+    first, *beats = told.stderr.splitlines()
+    assert (first, [beat.split()[:2] for beat in beats]) == ("one thing …", [["…", "for"]] * 2)
+    began = time.monotonic()
+    assert run(*alive, "true", env={**os.environ, "ALIVE_EVERY": "50"}).stderr == "one thing …\n"
+    assert time.monotonic() - began < 20
+
+
 def test_an_unknown_line_is_refused_before_anything_is_built() -> None:
     told = run(BUILD, "hub7")
     assert (told.returncode, told.stderr) == (1, "There is no image line hub7; there are: hub6 hub5 site.\n")
@@ -56,8 +69,9 @@ def test_an_image_is_built_once_for_one_state_of_the_package(
     left_out = shutil.ignore_patterns("__pycache__", "labextension")
     for part in ("deploy", "jupyter_model_service"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=left_out)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "labextension/hatch_build.py", "labextension/install.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     build = str(tmp_path / "deploy" / "images" / "build.sh")
     first = run(build, "hub6").stdout.split()
 
