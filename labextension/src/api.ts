@@ -322,7 +322,10 @@ export class ModelServiceApi {
       method,
       signal,
       cache: 'no-store',
-      headers: { Accept: 'application/json' },
+      headers: {
+        Accept: 'application/json',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' })
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) })
     });
     if (!answer.ok) {
