@@ -1,7 +1,7 @@
 # `make demo` shows the product, `make test` proves it. Each does all of its own set-up in .venv.
 PYTHON ?= python3
-# Processes that share the tests (tests/conftest.py says how): one has those with a Hub, which mostly wait. WORKERS=0: in this one.
-WORKERS ?= 2
+# Processes that share the tests (tests/conftest.py says how): one more than cores, as tests with a Hub mostly wait. WORKERS=0: in this one.
+WORKERS ?= 3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
