@@ -23,6 +23,7 @@ from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
 from ..adapters.sealing import Sealer, SealError, read_key
 from ..config import GatewaySettings, HubService
+from ..core.hub_options import CONTROL_PORT
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
@@ -49,6 +50,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         if listener is None:
             listener = await asyncio.to_thread(bind, hub.host, hub.port)
         site.undo.callback(listener.close)
+        log.info("%s", who_reaches_whom(hub))
         api = HubApi(hub.api_url, hub.api_token, clock=site.clock)
         site.undo.push_async_callback(ended, "the connections to the Hub", api.close, 5.0)
         users = HubUsers(api, site.clock, files.path / "owners.json")
@@ -106,6 +108,15 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
 _CONTACT_SECONDS = 1.5
 _FIRST_LOOK_SECONDS = 2.0  # for a Hub that is away; a gateway that was killed keeps callers waiting meanwhile
 _LAUNCH_SECONDS = 660.0  # above the launcher's own limit: an image may have to be pulled first
+
+
+def who_reaches_whom(hub: HubService) -> str:
+    """For the log: a firewall between two of them shows only as silence."""
+    return (
+        f"the Hub's proxy and notebooks must reach this gateway at {hub.host}:{hub.port}; it must reach the Hub's API "
+        f"at {hub.api_url}, and each replica at its own address, TCP port {CONTROL_PORT} (the next one where the model "
+        "has that one) and the model's; replicas need to reach none of these (docs/admin.md, networks and firewall)"
+    )
 
 
 def _attach(pid: int, create_time: float, keep: bool) -> NoReturn:

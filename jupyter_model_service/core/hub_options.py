@@ -27,6 +27,9 @@ LABEL = "org.jupyter.model-service."
 another's on the same engine) and ``user``; replicas' also ``server``, ``replica``, ``owner``, ``service``,
 ``service-id`` and ``revision``."""
 
+CONTROL_PORT = 39777
+"""The runner's, in every replica; the next one where the model itself listens there."""
+
 VOLUME = "volume:"  # before the name of a volume, in the place of a folder
 VOLUME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}"
 SERVICE_ID_PATTERN = r"[0-9a-f]{32}"
@@ -348,6 +351,7 @@ def _mount(plain: object) -> VolumeMount:
 
 
 __all__: Sequence[str] = [
+    "CONTROL_PORT",
     "JOB_PREFIX",
     "KEY",
     "LABEL",

@@ -14,13 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.hub_options import ReplicaOptions
+from ..core.hub_options import CONTROL_PORT, ReplicaOptions
 from ..core.sentences import LINE, in_bytes, last_line
 from ..errors import LaunchError
 from ..runner import packed, runner_argument
 from .context import LABEL
 from .docker_calls import ENGINE_ERRORS, DockerCalls, explained, status_of
-from .settings import CONTROL_PORT
 
 MODELS = "/models"
 UP_SECONDS = 30.0  # for the runner to listen: an image's own start script may look at every file of a home first

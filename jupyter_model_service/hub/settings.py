@@ -14,9 +14,6 @@ from .gpus import GpuPool
 from .snapshots import Snapshots
 from .sweep import Sweep
 
-CONTROL_PORT = 39777
-"""The runner's, in every replica; the next one where the model itself listens there."""
-
 
 @dataclass(frozen=True)
 class HubSettings:

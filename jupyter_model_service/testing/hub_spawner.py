@@ -21,10 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jupyter_model_service.core.hub_options import CollectOptions, Options, ReplicaOptions, SnapshotOptions
+from jupyter_model_service.core.hub_options import (
+    CONTROL_PORT,
+    CollectOptions,
+    Options,
+    ReplicaOptions,
+    SnapshotOptions,
+)
 from jupyter_model_service.runner import runner_command
 
-CONTROL_PORT = 39777
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL, as with docker
 
 

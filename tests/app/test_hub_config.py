@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.adapters.local_files import free_port
+from jupyter_model_service.adapters.sealing import make_key
+from jupyter_model_service.app.assembly import Site
+from jupyter_model_service.app.files import DataDirectory
+from jupyter_model_service.app.hub_gateway import hub_gateway
 from jupyter_model_service.config import HubService, ModelService, hub_service
 from jupyter_model_service.core.policy import Host, Policy, policy_to_plain
 from jupyter_model_service.errors import InvalidRequest
+from jupyter_model_service.testing import Disk, MemoryStore
 
 TOLD = {
     "v": 1,
@@ -53,6 +64,24 @@ def test_what_the_host_has_is_known_where_install_saw_it() -> None:
     assert read({"host": {"gpus": 2, "cpus": 8.0, "memory": None}}).host_has == Host(2, 8.0, None)
     with pytest.raises(InvalidRequest, match='The figures of the host lack "cpus"'):
         read({"host": {"gpus": 2}})
+
+
+def test_the_gateway_says_in_its_log_who_must_reach_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A firewall between two of them shows only as silence."""
+    make_key(tmp_path / "key")
+    hub = replace(read(), host="127.0.0.1", port=free_port(()), data_dir=tmp_path, key_file=tmp_path / "key")
+
+    async def body() -> None:
+        async with contextlib.AsyncExitStack() as undo:
+            site = Site(MemoryStore(Disk()), SystemClock(), undo, lambda reason: None)
+            with caplog.at_level(logging.INFO):
+                await hub_gateway(ModelService().settings(hub), hub, DataDirectory(tmp_path, tmp_path))(site)
+
+    asyncio.run(body())
+    (said,) = [record.getMessage() for record in caplog.records if "must reach" in record.getMessage()]
+    assert f"notebooks must reach this gateway at 127.0.0.1:{hub.port}" in said
+    assert "the Hub's API at http://10.0.0.1:8081/hub/api, and each replica at its own address, TCP port 39777" in said
+    assert "secret-of-the-service" not in caplog.text
 
 
 def test_outside_the_hub_everything_can_stand_in_one_variable_and_a_token_file(tmp_path: Path) -> None:
