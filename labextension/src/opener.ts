@@ -29,12 +29,17 @@ export class Opener {
 
   async view(key: Key, tab?: Tab): Promise<Widget> {
     const { trans } = this._options.model;
+    const id = `${NAMESPACE}:view:${key}`;
     const widget = await this._show(this._views, {
-      id: `${NAMESPACE}:view:${key}`,
+      id,
       label: name(key),
       caption: trans.__('Model service %1', key),
       args: { key },
-      load: async () => (await import('./view')).createView({ ...this._options, key, tab })
+      load: async () => {
+        const view = (await import('./view')).createView({ ...this._options, key, tab });
+        view.tabChanged.connect((_, shown) => this._remember(this._views, id, { key, tab: shown }), this);
+        return view;
+      }
     });
     if (tab !== undefined) {
       (widget.content as ViewWidget).showTab(tab);
@@ -65,6 +70,19 @@ export class Opener {
       args: update === null ? { path } : { key: update },
       load: async () => (await import('./deploy')).createDeploy({ ...this._options, path, update })
     });
+  }
+
+  /** With which arguments it is opened again. */
+  private _remember(
+    tracker: WidgetTracker<MainAreaWidget>,
+    id: string,
+    args: Record<string, string | null>
+  ): void {
+    this._args.set(id, args);
+    const widget = tracker.find(each => each.id === id);
+    if (widget !== undefined) {
+      void tracker.save(widget);
+    }
   }
 
   /** What was open before the page was loaded again is opened again. */

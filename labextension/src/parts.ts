@@ -5,6 +5,7 @@ import type { IEditorTracker } from '@jupyterlab/fileeditor';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { ITranslator } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
+import type { ISignal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
 import type { Key } from './api';
@@ -44,6 +45,8 @@ export interface ViewOptions extends PartOptions {
 export interface ViewWidget extends Widget {
   /** Brings a tab to the front. */
   showTab(tab: Tab): void;
+  readonly tab: Tab;
+  readonly tabChanged: ISignal<ViewWidget, Tab>;
 }
 
 export interface DeployOptions extends PartOptions {

@@ -296,6 +296,7 @@ export class ServiceModel implements IDisposable {
         return;
       }
       this._series = found;
+      this._problem = null;
       this._changes.soon();
     } catch (error) {
       if (signal.aborted) {

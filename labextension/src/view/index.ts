@@ -1,16 +1,7 @@
-import { Widget } from '@lumino/widgets';
-
-import type { Tab, ViewOptions, ViewWidget } from '../parts';
-
-class View extends Widget implements ViewWidget {
-  constructor(options: ViewOptions) {
-    super();
-    this.node.textContent = options.key;
-  }
-
-  showTab(_tab: Tab): void {}
-}
+/** The view of one service: loaded when the first one is opened. */
+import type { ViewOptions, ViewWidget } from '../parts';
+import { ServiceView } from './widget';
 
 export function createView(options: ViewOptions): ViewWidget {
-  return new View(options);
+  return new ServiceView(options);
 }

@@ -1,0 +1,197 @@
+/** The view of one service, drawn from what it is given. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import type {
+  AutoscalingRequest,
+  Copy as CopyInfo,
+  Decision,
+  Key,
+  NewToken,
+  RuleSpec,
+  ScheduleSpec,
+  Series,
+  Service,
+  ServiceEvent,
+  Token,
+  TokenRequest
+} from '../types';
+import type { Tab } from '../parts';
+import { Decisions, Events } from './happened';
+import { Actions, Header } from './header';
+import { Logs, LogState } from './logs';
+import { Overview } from './overview';
+import { Button, Notice } from './pieces';
+import { Definition, Revisions } from './revisions';
+import { Scaling } from './scaling';
+import { Share } from './share';
+import { prefixOf, TabPanel, Tabs, tabsOf } from './tabs';
+import { Tokens } from './tokens';
+
+/** What is done to the service from its tabs. What returns a promise rejects with what is to be told where it was done. */
+export interface PageActions extends Actions {
+  onTab: (tab: Tab) => void;
+  onRetry: () => void;
+  onClose: () => void;
+  onSpan: (seconds: number) => void;
+  onLog: (replica: string) => void;
+  onReplica: (replica: string) => void;
+  onFollow: (following: boolean) => void;
+  onSave: (body: AutoscalingRequest) => Promise<void>;
+  onEnd: () => Promise<boolean>;
+  onResume: () => Promise<void>;
+  onAddRule: (rule: RuleSpec) => Promise<void>;
+  onRemoveRule: (id: string) => Promise<void>;
+  onAddSchedule: (schedule: ScheduleSpec) => Promise<void>;
+  onRemoveSchedule: (id: string) => Promise<void>;
+  onTakeUp: () => Promise<void>;
+  onRollback: (revision: number) => Promise<void>;
+  onMakeToken: (body: TokenRequest) => Promise<void>;
+  onForgetToken: () => void;
+  onRevoke: (token: Token) => Promise<boolean>;
+  onPublic: (open: boolean) => void;
+}
+
+export interface PageProps {
+  /** "owner/name" */
+  id: Key;
+  service: Service | null;
+  gone: boolean;
+  /** Why what is shown may be old, or why there is nothing. */
+  problem: string | null;
+  wanted: number;
+  most: number;
+  mayBePublic: boolean;
+  pending: string | null;
+  copy: CopyInfo | null;
+  tab: Tab;
+  series: Series | null;
+  span: number;
+  events: readonly ServiceEvent[];
+  decisions: readonly Decision[];
+  tokens: readonly Token[] | null;
+  fresh: NewToken | null;
+  log: LogState;
+  /** Unix time. */
+  now: number;
+  actions: PageActions;
+  trans: TranslationBundle;
+}
+
+export function Page(props: PageProps): JSX.Element {
+  const { id, service, trans, actions, problem } = props;
+  if (props.gone) {
+    return (
+      <Notice text={trans.__('There is no service %1 any more.', id)} kind="bad">
+        <Button text={trans.__('Close')} onClick={actions.onClose} />
+      </Notice>
+    );
+  }
+  if (service === null) {
+    return problem === null ? (
+      <Notice text={trans.__('Looking for %1 …', id)} kind="busy" />
+    ) : (
+      <Notice text={problem} kind="bad">
+        <Button text={trans.__('Try Again')} look="accept" onClick={actions.onRetry} />
+      </Notice>
+    );
+  }
+  return <Whole {...props} service={service} />;
+}
+
+function Whole(props: PageProps & { service: Service }): JSX.Element {
+  const { id, service, problem, tab, trans, actions, now } = props;
+  const prefix = prefixOf(id);
+  const panel = (of: Tab, render: () => JSX.Element) => (
+    <TabPanel prefix={prefix} tab={of} shown={tab === of} render={render} />
+  );
+  return (
+    <>
+      {problem !== null && (
+        <div className="jp-ModelService-banner" role="alert">
+          {trans.__('What is shown may be old: %1', problem)}
+        </div>
+      )}
+      <Header
+        {...actions}
+        service={service}
+        wanted={props.wanted}
+        most={props.most}
+        pending={props.pending}
+        copy={props.copy}
+        trans={trans}
+      />
+      <Tabs
+        label={trans.__('Views of %1', service.name)}
+        prefix={prefix}
+        tabs={tabsOf(trans)}
+        shown={tab}
+        onTab={actions.onTab}
+      />
+      {panel('overview', () => (
+        <Overview
+          service={service}
+          series={props.series}
+          span={props.span}
+          now={now}
+          trans={trans}
+          onSpan={actions.onSpan}
+          onLog={actions.onLog}
+        />
+      ))}
+      {panel('logs', () => (
+        <Logs
+          log={props.log}
+          replicas={service.replica_list}
+          trans={trans}
+          onReplica={actions.onReplica}
+          onFollow={actions.onFollow}
+          onCopy={actions.onCopy}
+        />
+      ))}
+      {panel('events', () => (
+        <Events events={props.events} trans={trans} onLog={actions.onLog} />
+      ))}
+      {panel('decisions', () => (
+        <Decisions
+          service={service}
+          decisions={props.decisions}
+          trans={trans}
+          onSetUp={() => actions.onTab('scaling')}
+        />
+      ))}
+      {panel('scaling', () => (
+        <Scaling {...actions} service={service} now={now} trans={trans} />
+      ))}
+      {panel('revisions', () => (
+        <Revisions {...actions} service={service} trans={trans} />
+      ))}
+      {panel('tokens', () => (
+        <Tokens
+          tokens={props.tokens}
+          fresh={props.fresh}
+          isPublic={service.public}
+          now={now}
+          trans={trans}
+          onMake={actions.onMakeToken}
+          onForget={actions.onForgetToken}
+          onRevoke={actions.onRevoke}
+          onCopy={actions.onCopy}
+        />
+      ))}
+      {panel('share', () => (
+        <Share
+          service={service}
+          mayBePublic={props.mayBePublic}
+          trans={trans}
+          onPublic={actions.onPublic}
+          onTokens={() => actions.onTab('tokens')}
+          onCopy={actions.onCopy}
+        />
+      ))}
+      {panel('definition', () => (
+        <Definition service={service} trans={trans} onCopy={actions.onCopy} />
+      ))}
+    </>
+  );
+}

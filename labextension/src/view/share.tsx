@@ -1,0 +1,80 @@
+/** How others get to call the service: its address, whether it wants a token, and a line for the shell. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import type { Service } from '../types';
+import { Button, Copy } from './pieces';
+import { Endpoint } from './header';
+
+export interface ShareProps {
+  service: Service;
+  /** Whether the administrator lets services be public. */
+  mayBePublic: boolean;
+  trans: TranslationBundle;
+  /** Asks first. */
+  onPublic: (open: boolean) => void;
+  onTokens: () => void;
+  onCopy: (text: string) => void;
+}
+
+export function Share(props: ShareProps): JSX.Element {
+  const { service, trans, onCopy } = props;
+  const line = curl(service);
+  return (
+    <>
+      <section aria-label={trans.__('Endpoint')}>
+        <h3>{trans.__('Endpoint')}</h3>
+        <Endpoint service={service} trans={trans} onCopy={onCopy} />
+      </section>
+      <section aria-label={trans.__('Who can call it')}>
+        <h3>{trans.__('Who can call it')}</h3>
+        <p>
+          {service.public
+            ? trans.__(
+                'Public: everybody who can reach the address can call it, without a token, and use what it runs on.'
+              )
+            : trans.__('Private: whoever calls it needs one of its tokens.')}
+        </p>
+        <div className="jp-ModelService-bar">
+          {service.public ? (
+            <Button text={trans.__('Make Private…')} onClick={() => props.onPublic(false)} />
+          ) : (
+            <>
+              <Button text={trans.__('Tokens')} look="accept" onClick={props.onTokens} />
+              <Button
+                text={trans.__('Make Public…')}
+                look="warn"
+                disabled={!props.mayBePublic}
+                title={
+                  props.mayBePublic
+                    ? undefined
+                    : trans.__('The administrator of this installation does not allow public services.')
+                }
+                onClick={() => props.onPublic(true)}
+              />
+            </>
+          )}
+        </div>
+      </section>
+      <section aria-label={trans.__('From a shell')}>
+        <h3>{trans.__('From a shell')}</h3>
+        <pre className="jp-ModelService-code">{line}</pre>
+        <Copy text={line} label={trans.__('Copy the line')} trans={trans} onCopy={onCopy} />
+        {!service.public && (
+          <p className="jp-ModelService-help">
+            {trans.__('TOKEN stands for a token of the service, which is never shown here.')}
+          </p>
+        )}
+      </section>
+    </>
+  );
+}
+
+/** At the address that the model answers for sure, which is its health check's. */
+export function curl(service: Service): string {
+  const active = service.revisions.find(each => each.number === service.revision);
+  const check = (active?.definition['health_check'] ?? null) as { path?: unknown } | null;
+  const path = typeof check?.path === 'string' ? check.path.replace(/^\//, '') : '';
+  const url = `'${(service.endpoint + path).replace(/'/g, "'\\''")}'`;
+  return service.public ? `curl ${url}` : `curl -H "Authorization: Bearer TOKEN" ${url}`;
+}

@@ -1,0 +1,164 @@
+/** Tokens with which the endpoint is called: made, shown once, revoked. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React, { useState } from 'react';
+
+import { duration, moment } from '../format';
+import type { NewToken, Token, TokenRequest } from '../types';
+import { Button, Copy, Field, Notice, Table, useWork } from './pieces';
+
+export interface TokensProps {
+  /** Null until they are known. */
+  tokens: readonly Token[] | null;
+  /** The one that was just made: the only time that it is shown. */
+  fresh: NewToken | null;
+  isPublic: boolean;
+  now: number;
+  trans: TranslationBundle;
+  onMake: (body: TokenRequest) => Promise<void>;
+  onForget: () => void;
+  /** Asks first; resolves to false where it was not wanted after all. */
+  onRevoke: (token: Token) => Promise<boolean>;
+  onCopy: (text: string) => void;
+}
+
+const DAY = 86400;
+
+export function Tokens(props: TokensProps): JSX.Element {
+  const { tokens, fresh, trans } = props;
+  return (
+    <>
+      {props.isPublic && (
+        <Notice text={trans.__('The service is public: it is called without a token, too.')} />
+      )}
+      {fresh !== null && (
+        <Fresh fresh={fresh} trans={trans} onForget={props.onForget} onCopy={props.onCopy} />
+      )}
+      <Make {...props} />
+      {tokens === null ? (
+        <Notice text={trans.__('Looking for the tokens …')} kind="busy" />
+      ) : tokens.length === 0 ? (
+        <Notice text={trans.__('There are no tokens yet.')} />
+      ) : (
+        <List {...props} tokens={tokens} />
+      )}
+    </>
+  );
+}
+
+function Fresh({
+  fresh,
+  trans,
+  onForget,
+  onCopy
+}: Pick<TokensProps, 'trans' | 'onForget' | 'onCopy'> & { fresh: NewToken }): JSX.Element {
+  return (
+    <div className="jp-ModelService-fresh" role="status">
+      <p>
+        {trans.__(
+          'This is the token. Copy it now: it is shown this once, and the server keeps no copy of it.'
+        )}
+      </p>
+      <div className="jp-ModelService-bar">
+        <code className="jp-ModelService-secret">{fresh.token}</code>
+        <Copy text={fresh.token} label={trans.__('Copy the token')} trans={trans} onCopy={onCopy} />
+        <Button text={trans.__('Done')} look="accept" onClick={onForget} />
+      </div>
+    </div>
+  );
+}
+
+function Make({ trans, onMake }: TokensProps): JSX.Element {
+  const [name, setName] = useState('');
+  const [days, setDays] = useState('30');
+  const { busy, refused, run } = useWork();
+  const submit = async (event: React.FormEvent) => {
+    event.preventDefault();
+    const expires_in = days === '' ? null : Number(days) * DAY;
+    if (await run(() => onMake({ name: name.trim(), expires_in }))) {
+      setName('');
+    }
+  };
+  return (
+    <form className="jp-ModelService-form" onSubmit={event => void submit(event)}>
+      <Field
+        label={trans.__('Label')}
+        value={name}
+        width={24}
+        placeholder={trans.__('who or what will use it')}
+        onChange={setName}
+      />
+      <label className="jp-ModelService-field">
+        <span>{trans.__('Expires')}</span>
+        <select className="jp-mod-styled" value={days} onChange={event => setDays(event.target.value)}>
+          {[1, 7, 30, 90, 365].map(each => (
+            <option key={each} value={each}>
+              {trans._n('in %1 day', 'in %1 days', each, each)}
+            </option>
+          ))}
+          <option value="">{trans.__('never')}</option>
+        </select>
+      </label>
+      <button
+        type="submit"
+        className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
+        disabled={busy}
+      >
+        {busy ? trans.__('Making …') : trans.__('Make Token')}
+      </button>
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </form>
+  );
+}
+
+function List({ tokens, now, trans, onRevoke }: TokensProps & { tokens: readonly Token[] }): JSX.Element {
+  const { busy, refused, run } = useWork();
+  return (
+    <>
+      <Table
+        caption={trans.__('Tokens')}
+        columns={[
+          trans.__('Label'),
+          trans.__('Id'),
+          trans.__('Made'),
+          trans.__('Expires'),
+          trans.__('Last used'),
+          ''
+        ]}
+      >
+        {tokens.map(each => (
+          <tr key={each.id} data-token={each.id}>
+            <th scope="row">{each.name || '–'}</th>
+            <td>
+              <code>{each.id}</code>
+            </td>
+            <td className="jp-mod-when">{moment(each.created_at, now)}</td>
+            <td>{expiry(each, now, trans)}</td>
+            <td className="jp-mod-when">
+              {each.last_used_at === null ? trans.__('never') : moment(each.last_used_at, now)}
+            </td>
+            <td>
+              <Button
+                text={trans.__('Revoke…')}
+                label={trans.__('Revoke %1', each.name || each.id)}
+                disabled={busy}
+                onClick={() => void run(() => onRevoke(each))}
+              />
+            </td>
+          </tr>
+        ))}
+      </Table>
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </>
+  );
+}
+
+export function expiry(token: Token, now: number, trans: TranslationBundle): string {
+  if (token.expires_at === null) {
+    return trans.__('never');
+  }
+  const left = token.expires_at - now;
+  // Rounded: a fresh token of 30 days is not one of 29.
+  return left > 0
+    ? trans.__('in %1', duration(left + 30, trans))
+    : trans.__('expired %1', moment(token.expires_at, now));
+}
