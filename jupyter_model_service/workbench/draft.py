@@ -87,7 +87,7 @@ def write(found: Draft, folder: Path, *, force: bool) -> list[str]:
     there is a definition already: then nothing is written."""
     there = [name for name in FILE_NAMES if _exists(folder / name)]
     if there and not force:
-        raise Conflict(f"The folder has a {there[0]} already: edit that, or ask to write over it.")
+        raise Conflict(f"The folder has a {there[0]} already: edit it, or write over it with force.")
     written = []
     try:
         for file in found.files:

@@ -45,6 +45,8 @@ ALONE_SECONDS = 10.0  # after which the runner ends itself when this process was
 PORT_SECONDS = 2.0
 EXPOSURE_SECONDS = 2.0  # from the start command to the first look at where the server listens
 LOST_SECONDS = 5.0  # out of contact with the runner
+END_SECONDS = 1.0  # in which a server that broke a call may turn out to have ended
+QUIET_SECONDS = 1.0  # in which nobody need be told that it is not ready yet
 LOG_SECONDS = 0.2
 LOG_LINES = 500
 
@@ -209,6 +211,8 @@ class _Run:
         self._phase("calling", f"It is well. Sending {request.method} {request.path}.", "the call was not answered")
         self._answer = await call(self._placement.address, request)
         self._tell(self._answer)
+        if self._answer.problem:  # its end says more than a connection that broke
+            await asyncio.sleep(END_SECONDS)
 
     async def _comes_up(self) -> None:
         """As the gateway waits for a replica: first the port, then who listens there, then the health path."""
@@ -239,7 +243,7 @@ class _Run:
             if now - begun > check.initial_delay:
                 reason = reason.removesuffix(" yet")
                 raise _Failed(f"It did not become healthy within {duration(check.initial_delay)}: {reason}.")
-            if reason != said:
+            if reason != said and now - begun > QUIET_SECONDS:
                 said = reason
                 self._phase("loading", f"Not ready: {reason}.", f"it was not ready, {reason}")
             pause = (

@@ -1,0 +1,263 @@
+"""Real servers, started by the real runner: what a dry run finds out, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyter_model_service.errors import DefinitionError, InvalidRequest
+from jupyter_model_service.wire.workbench import DryRunAnswer, DryRunLog, DryRunOutcome, DryRunPhase, SampleRequest
+from jupyter_model_service.workbench.dry_run import dry_run, prepared
+from jupyter_model_service.workbench.dry_runs import LOG_LINES, DryRuns
+
+SERVER = """
+import http.server, json, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = {"/health": "", "/where": json.dumps([os.getcwd(), sys.argv[2], os.environ.get("JPY_API_TOKEN")]),
+                 "/long": "x" * 200_000}
+        self.send_response(200 if self.path in known else 500)
+        self.end_headers()
+        self.wfile.write(known.get(self.path, "no such path").encode())
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.headers["Content-Type"].encode() + b" " + self.rfile.read(int(self.headers["Content-Length"])))
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+Told = list[DryRunPhase | DryRunLog | DryRunAnswer]
+
+
+def folder(path: Path, server: str = SERVER, **service: Any) -> Path:
+    """A model folder whose server is the program ``server``."""
+    plain = {
+        "start_command": ["python3", "server.py", "0.0.0.0", "{port}"],
+        "port": 8000,
+        "health_check": {"path": "/health", "interval": 1, "max_wait_time": 5, "initial_delay": 60},
+        **service,
+    }
+    definition = {"models": [{"name": "small", "model_path": "/models", "service": plain}]}
+    (path / "model-definition.yaml").write_text(json.dumps(definition))
+    (path / "server.py").write_text(server)
+    return path
+
+
+def tried(path: Path, request: SampleRequest | None = None, timeout: float = 90.0) -> tuple[DryRunOutcome, Told]:
+    told: Told = []
+    outcome = asyncio.run(dry_run(prepared(path, request), told.append, timeout=timeout))
+    assert left_of(path) == []
+    return outcome, told
+
+
+def answer_in(told: Told) -> DryRunAnswer:
+    return next(each for each in told if isinstance(each, DryRunAnswer))
+
+
+def left_of(path: Path) -> list[Any]:
+    """Processes that work in the folder, and directories of dry runs of this process."""
+    found: list[Any] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(path):
+                found.append(process.pid)
+    return found
+
+
+def ask(path: str, **fields: Any) -> SampleRequest:
+    return SampleRequest(name="ask", path=path, **fields)
+
+
+def test_the_server_runs_as_a_replica_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback, on a free port, in the folder, without the tokens of the program that tries it."""
+    monkeypatch.setenv("JPY_API_TOKEN", "secret")
+    before = set(glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*"))
+    outcome, told = tried(folder(tmp_path), ask("/where"))
+    cwd, port, token = json.loads(answer_in(told).body)
+    assert (outcome.outcome, cwd, token) == ("passed", str(tmp_path), None)
+    assert port != "8000"
+    phases = [each.phase for each in told if isinstance(each, DryRunPhase)]
+    assert list(dict.fromkeys(phases)) == ["starting", "loading", "calling", "stopping"]
+    assert set(glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*")) <= before
+
+
+def test_a_body_is_sent_as_it_is_or_as_json(tmp_path: Path) -> None:
+    folder(tmp_path)
+    _, told = tried(tmp_path, ask("/echo", method="POST", body={"a": [1, "é"]}))
+    assert answer_in(told).body == 'application/json {"a": [1, "\\u00e9"]}'
+    _, told = tried(tmp_path, ask("/echo", method="POST", body="né", headers={"Content-Type": "text/csv"}))
+    assert answer_in(told).body == "text/csv né"
+
+
+def test_of_a_long_answer_the_beginning_is_shown(tmp_path: Path) -> None:
+    outcome, told = tried(folder(tmp_path), ask("/long"))
+    found = answer_in(told)
+    assert (outcome.outcome, found.truncated, len(found.body)) == ("passed", True, 64 << 10)
+
+
+def test_what_is_sent_is_the_first_sample_else_the_health_path(tmp_path: Path) -> None:
+    assert prepared(folder(tmp_path)).request.path == "/health"
+    assert prepared(folder(tmp_path, health_check={})).request.path == "/"
+    (tmp_path / "model-requests.json").write_text('{"version": 1, "requests": [{"name": "a", "path": "/where"}]}')
+    assert prepared(tmp_path).request.path == "/where"
+
+
+def test_a_call_that_fails_fails_the_dry_run(tmp_path: Path) -> None:
+    outcome, _ = tried(folder(tmp_path), ask("/nothing"))
+    assert outcome.outcome == "failed"
+    assert "answered with 500: no such path" in outcome.sentence
+    assert outcome.exit is None, "it did not end by itself"
+
+
+def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    outcome, told = tried(folder(tmp_path, "print('begun')\nraise SystemExit('no weights')"))
+    assert (outcome.outcome, outcome.exit.code if outcome.exit else None) == ("failed", 1)
+    assert "exited with code 1 while loading: no weights" in outcome.sentence
+    lines = [line for each in told if isinstance(each, DryRunLog) for line in each.lines]
+    assert lines[-2:] == ["begun", "no weights"]
+
+
+def test_a_server_that_dies_of_the_call_is_told(tmp_path: Path) -> None:
+    server = SERVER.replace("known = {", 'self.path == "/die" and os._exit(3)\n        known = {')
+    outcome, _ = tried(folder(tmp_path, server), ask("/die"))
+    assert outcome.outcome == "failed"
+    assert "exited with code 3 after it had been ready" in outcome.sentence
+
+
+def test_a_pre_start_action_that_fails_is_told(tmp_path: Path) -> None:
+    actions = [{"action": "run_command", "args": {"command": ["false"]}}]
+    outcome, told = tried(folder(tmp_path, pre_start_actions=actions))
+    assert outcome.outcome == "failed"
+    assert "in pre-start action 1" in outcome.sentence
+    assert any(isinstance(each, DryRunPhase) and each.phase == "preparing" for each in told)
+
+
+def test_a_server_that_does_not_become_healthy_in_its_time_is_given_up(tmp_path: Path) -> None:
+    check = {"path": "/never", "interval": 1, "max_wait_time": 5, "initial_delay": 1}
+    outcome, _ = tried(folder(tmp_path, health_check=check))
+    assert "did not become healthy within 1 s: status 500, expected 200" in outcome.sentence
+
+
+def test_a_dry_run_ends_at_its_time_limit(tmp_path: Path) -> None:
+    outcome, _ = tried(folder(tmp_path, "import time; time.sleep(600)"), timeout=0.5)
+    assert (outcome.outcome, "longer than 0.5 s" in outcome.sentence) == ("failed", True)
+
+
+def test_a_server_that_others_could_reach_is_stopped_at_once(tmp_path: Path) -> None:
+    outcome, _ = tried(folder(tmp_path, SERVER.replace("(sys.argv[1], ", '("0.0.0.0", ')))
+    assert outcome.outcome == "failed"
+    assert "others reach it without a token" in outcome.sentence
+
+
+def test_a_server_that_ignores_its_end_is_killed_with_its_children(tmp_path: Path) -> None:
+    stubborn = "import signal, subprocess, sys\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    stubborn += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+    outcome, _ = tried(folder(tmp_path, stubborn + SERVER, serving={"stop_timeout": 0.5}), ask("/where"))
+    assert outcome.outcome == "passed"
+
+
+def test_a_folder_that_cannot_be_served_is_not_started(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError):
+        prepared(tmp_path)
+    folder(tmp_path, start_command=["python3", "server.py"])
+    with pytest.raises(InvalidRequest, match="which port"):
+        prepared(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["starting", "loading", "calling"])
+def test_a_dry_run_that_is_cancelled_leaves_nothing(moment: str, tmp_path: Path) -> None:
+    """Wherever it is: that is how a page that was closed, and Ctrl-C, end it."""
+    slow = SERVER.replace(
+        "def do_GET(self):", "def do_GET(self):\n        import time\n        if self.path == '/hang': time.sleep(600)"
+    )
+    server = "import time; time.sleep(600)" if moment == "loading" else slow
+    plan = prepared(folder(tmp_path, server), ask("/hang"))
+
+    async def body() -> DryRunOutcome:
+        reached = asyncio.Event()
+
+        def tell(told: DryRunPhase | DryRunLog | DryRunAnswer) -> None:
+            if isinstance(told, DryRunPhase) and told.phase == moment:
+                reached.set()
+
+        task = asyncio.create_task(dry_run(plan, tell))
+        await asyncio.wait_for(reached.wait(), 60)
+        task.cancel()
+        return await asyncio.wait_for(task, 30)
+
+    assert asyncio.run(body()).outcome == "stopped"
+    assert left_of(tmp_path) == []
+
+
+def test_many_can_follow_one_dry_run_and_one_that_nobody_sees_is_stopped(tmp_path: Path) -> None:
+    folder(tmp_path, "import time\nfor n in range(3000): print(n)\ntime.sleep(600)")
+
+    async def body() -> None:
+        runs = DryRuns(unseen=1.0)
+        id = runs.start(prepared(tmp_path), "small")
+
+        async def read() -> list[Any]:
+            return [each async for each in runs.follow(id)]
+
+        first = asyncio.create_task(read())
+        while len(runs.state(id).log) < LOG_LINES:
+            await asyncio.sleep(0.05)
+        second = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        state = await runs.stop(id)
+        early, late = await asyncio.gather(first, second)
+        assert state.outcome == early[-1].outcome == late[-1].outcome == "stopped"
+        assert state.log[-1] == "2999"
+        for seen in (early, late):
+            logs = [each for each in seen if isinstance(each, DryRunLog)]
+            assert sum(len(each.lines) + each.lost for each in logs) >= 3000
+            assert logs[-1].lines[-1] == "2999"
+
+        alone = runs.start(prepared(tmp_path), "small")
+        task = runs._one(alone).task
+        assert task is not None
+        await asyncio.wait_for(asyncio.shield(task), 60)
+        assert runs.state(alone).outcome == "stopped"
+        await runs.close()
+
+    asyncio.run(body())
+    assert left_of(tmp_path) == []
+
+
+def test_a_dry_run_ends_when_its_program_is_killed(tmp_path: Path) -> None:
+    """Nobody is left to stop it: the runner finds out by itself."""
+    plan = folder(tmp_path, "import time; time.sleep(600)")
+    code = "import asyncio, sys, pathlib\nfrom jupyter_model_service.workbench import dry_run as d\nd.ALONE_SECONDS = 1.0\n"
+    code += "asyncio.run(d.dry_run(d.prepared(pathlib.Path(sys.argv[1])), lambda told: None))"
+    process = subprocess.Popen([sys.executable, "-c", code, str(plan)], cwd="/")
+    try:
+        _eventually(lambda: left_of(tmp_path))
+    finally:
+        process.kill()
+        process.wait()
+    _eventually(lambda: not left_of(tmp_path))
+    for made in glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*"):
+        if str(tmp_path) in Path(made, "replicas").as_posix() + _specs(made):
+            subprocess.run(["rm", "-r", made])
+
+
+def _specs(made: str) -> str:
+    return "".join(Path(spec).read_text() for spec in glob.glob(f"{made}/replicas/*/spec.json"))
+
+
+def _eventually(look: Any, seconds: float = 40.0) -> None:
+    async def wait() -> None:
+        while not look():
+            await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(wait(), seconds))

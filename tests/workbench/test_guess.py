@@ -1,0 +1,103 @@
+"""What is made of a folder's listing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jupyter_model_service.workbench.folder import listing_of
+from jupyter_model_service.workbench.guess import Guess, Listing, guesses
+
+CONFIG = json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})
+
+
+def best(listing: Listing) -> Guess:
+    return guesses(listing)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("from fastapi import FastAPI\napp = FastAPI()\n", {"app": "main:app", "health": "/openapi.json"}),
+        (
+            "api: FastAPI = fastapi.FastAPI(title='x')\n@api.get('/healthz')\n",
+            {"app": "main:api", "health": "/healthz"},
+        ),
+        ("app = Starlette(routes=[])\n", {"app": "main:app", "health": ""}),
+    ],
+)
+def test_an_asgi_application_is_found_with_its_variable_and_its_health_path(text: str, fields: dict[str, str]) -> None:
+    found = best(Listing(("main.py",), {"main.py": text}))
+    assert (found.kind, dict(found.fields)) == ("fastapi", fields)
+    assert "main.py" in found.reason
+
+
+def test_an_application_that_only_a_comment_names_is_none() -> None:
+    assert best(Listing(("a.py",), {"a.py": "# app = FastAPI()\ndef f():\n    app = FastAPI()\n"})).fields == {}
+
+
+def test_a_language_model_is_for_transformers_and_for_vllm() -> None:
+    listing = Listing(("llm/config.json", "llm/model.safetensors"), {"llm/config.json": CONFIG})
+    found = guesses(listing)
+    assert [each.kind for each in found] == ["transformers", "vllm"]
+    assert (found[0].fields["path"], found[0].fields["task"]) == ("llm", "text-generation")
+    assert found[1].fields == {"model": "/models/llm"}
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", '{"architectures": []}', '{"architectures": [1]}'])
+def test_a_config_that_describes_no_model_is_none(config: str) -> None:
+    listing = Listing(("config.json", "model.safetensors"), {"config.json": config})
+    assert best(listing).kind == "fastapi"
+
+
+def test_weights_that_are_pickles_are_no_model_of_transformers() -> None:
+    listing = Listing(("config.json", "pytorch_model.bin"), {"config.json": CONFIG})
+    assert best(listing).kind == "fastapi"
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "fields", "said"),
+    [
+        ("iris.skops", "scikit-learn", {"file": "iris.skops"}, "skops"),
+        ("iris.joblib", "scikit-learn", {"file": "iris.joblib"}, "runs whatever code"),
+        ("net.pt2", "torch", {"file": "net.pt2"}, "torch.export"),
+        ("net.pth", "torch", {"file": "model.pt2"}, "save the model with torch.export.save"),
+        ("start.sh", "command", {"command": "PORT={port} sh start.sh"}, "start.sh"),
+    ],
+)
+def test_a_file_tells_its_kind(file: str, kind: str, fields: dict[str, str], said: str) -> None:
+    found = best(Listing((file,)))
+    assert (found.kind, dict(found.fields)) == (kind, fields)
+    assert said in found.reason
+
+
+def test_other_programs_become_commands() -> None:
+    flask = best(Listing(("web.py",), {"web.py": "app = Flask(__name__)\n@app.route('/ping')\n"}))
+    assert flask.fields == {"command": "flask --app web:app run --host 0.0.0.0 --port {port}", "health": "/ping"}
+    own = best(Listing(("server.py",), {"server.py": "parser.add_argument('--port')"}))
+    assert own.fields == {"command": "python3 server.py --port {port}"}
+
+
+def test_an_empty_folder_gets_a_beginning() -> None:
+    assert [(each.kind, dict(each.fields)) for each in guesses(Listing(()))] == [("fastapi", {})]
+
+
+def test_a_listing_follows_no_links_and_leaves_environments_out(tmp_path: Path) -> None:
+    """A text is read from regular files of the folder only."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("app = FastAPI()")
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "b.py").write_text("b")
+    (folder / "env").mkdir()
+    (folder / "env" / "pyvenv.cfg").write_text("")
+    (folder / "env" / "c.py").write_text("c")
+    (folder / "away").symlink_to(outside)
+    (folder / "link.py").symlink_to(outside / "secret.py")
+    (folder / ".hidden.py").write_text("h")
+    found = listing_of(folder)
+    assert found.files == ("inner/b.py", "link.py")
+    assert found.texts == {"inner/b.py": "b"}

@@ -1,0 +1,126 @@
+"""What is drafted for a kind really serves such a model, where its library is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.wire.workbench import DryRunAnswer, SampleRequest
+from jupyter_model_service.workbench.dry_run import dry_run, prepared
+from jupyter_model_service.workbench.folder import drafted, listing_of
+from jupyter_model_service.workbench.guess import guesses
+
+
+def guessed(folder: Path, **more: Any) -> str:
+    """Write what the best guess comes to; its kind."""
+    best = guesses(listing_of(folder))[0]
+    drafted(folder, best.kind, {**best.fields, **more}, True, False)
+    return best.kind
+
+
+def answered(folder: Path, request: SampleRequest | None = None) -> tuple[str, int | None, str]:
+    told: list[Any] = []
+    outcome = asyncio.run(dry_run(prepared(folder, request), told.append, timeout=110))
+    answers = [each for each in told if isinstance(each, DryRunAnswer)]
+    assert answers, (outcome, told)
+    return outcome.outcome, answers[0].status, answers[0].body
+
+
+def predict(inputs: Any) -> SampleRequest:
+    return SampleRequest(name="predict", method="POST", path="/predict", body=inputs)
+
+
+def saved(folder: Path, code: str) -> None:
+    """In a process of its own: this one keeps its memory."""
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=110)
+
+
+def test_an_empty_folder_becomes_a_fastapi_application(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    assert guessed(tmp_path) == "fastapi"
+    assert answered(tmp_path) == ("passed", 200, '{"outputs":6.5}')
+
+
+def test_an_application_without_a_health_path_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    text = "import fastapi\napi = fastapi.FastAPI()\n@api.get('/hi')\ndef hi(): return 'hello'\n"
+    (tmp_path / "main.py").write_text(text)
+    assert guessed(tmp_path) == "fastapi"
+    assert answered(tmp_path, SampleRequest(name="hi", path="/hi")) == ("passed", 200, '"hello"')
+
+
+def test_a_command_is_served(tmp_path: Path) -> None:
+    command = "cd . && python3 -m http.server --bind 0.0.0.0 {port}"
+    drafted(tmp_path, "command", {"command": command}, True, False)
+    (tmp_path / "index.html").write_text("a page")
+    assert answered(tmp_path) == ("passed", 200, "a page")
+
+
+ESTIMATOR = """
+from sklearn.linear_model import LinearRegression
+model = LinearRegression().fit([[0, 0], [1, 0], [0, 1]], [0, 1, 2])
+"""
+
+
+@pytest.mark.parametrize("file", ["line.skops", "line.joblib", "line.pkl"])
+def test_an_estimator_is_served(file: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    if file.endswith(".skops"):
+        pytest.importorskip("skops")
+    dump = {
+        "line.skops": "import skops.io; skops.io.dump(model, 'line.skops')",
+        "line.joblib": "import joblib; joblib.dump(model, 'line.joblib')",
+        "line.pkl": "import pickle; pickle.dump(model, open('line.pkl', 'wb'))",
+    }
+    saved(tmp_path, ESTIMATOR + dump[file])
+    more = {} if file.endswith(".skops") else {"allow_pickle": "yes"}
+    assert guessed(tmp_path, example="[[1, 1], [2, 0]]", **more) == "scikit-learn"
+    outcome, status, body = answered(tmp_path)
+    assert (outcome, status) == ("passed", 200)
+    assert json.loads(body)["outputs"] == pytest.approx([3.0, 2.0])
+    if file.endswith(".skops"):
+        assert answered(tmp_path, predict({"inputs": [[1]]}))[:2] == ("failed", 400)
+
+
+@pytest.mark.torch
+def test_a_module_of_torch_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    saved(
+        tmp_path,
+        "import torch\n"
+        "layer = torch.nn.Linear(2, 1)\n"
+        "torch.nn.init.ones_(layer.weight); torch.nn.init.zeros_(layer.bias)\n"
+        "batch = torch.export.Dim('batch')\n"
+        "program = torch.export.export(layer, (torch.zeros(2, 2),), dynamic_shapes=({0: batch},))\n"
+        "torch.export.save(program, 'sum.pt2')",
+    )
+    assert guessed(tmp_path, example="[[1, 2], [3, 4], [5, 6]]") == "torch"
+    outcome, status, body = answered(tmp_path)
+    assert (outcome, status) == ("passed", 200)
+    assert [row[0] for row in json.loads(body)["outputs"]] == pytest.approx([3.0, 7.0, 11.0])
+
+
+@pytest.mark.torch
+def test_a_pretrained_model_is_served(tmp_path: Path) -> None:
+    """As save_pretrained wrote it, in a folder of the folder."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    saved(
+        tmp_path,
+        "from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast\n"
+        "words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'fine', 'day']\n"
+        "open('vocab.txt', 'w').write('\\n'.join(words))\n"
+        "BertTokenizerFast('vocab.txt').save_pretrained('bert')\n"
+        "config = BertConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)\n"
+        "BertForSequenceClassification(config).save_pretrained('bert')",
+    )
+    assert guessed(tmp_path) == "transformers"
+    outcome, status, body = answered(tmp_path)
+    assert (outcome, status) == ("passed", 200)
+    assert json.loads(body)["outputs"][0]["label"] in ("LABEL_0", "LABEL_1")

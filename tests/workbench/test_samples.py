@@ -1,0 +1,72 @@
+"""Sample requests that are kept with a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from jupyter_model_service.errors import InvalidRequest
+from jupyter_model_service.wire.workbench import SampleRequest
+from jupyter_model_service.workbench.samples import FILE, keep_samples, read_samples
+
+ASK = SampleRequest(name="ask", method="POST", path="/predict?top=3", headers={"X-A": "b"}, body={"inputs": ["né"]})
+PLAIN = SampleRequest(name="plain", path="/")
+
+
+def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
+    assert read_samples(tmp_path) == []
+    assert keep_samples(tmp_path, [ASK, PLAIN]) == [ASK, PLAIN]
+    assert read_samples(tmp_path) == [ASK, PLAIN]
+    assert json.loads((tmp_path / FILE).read_text()) == {
+        "version": 1,
+        "requests": [ASK.model_dump(), {"name": "plain", "method": "GET", "path": "/"}],
+    }
+    assert os.listdir(tmp_path) == [FILE]
+    keep_samples(tmp_path, [])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no JSON (line 1)"),
+        ("[]", "must hold"),
+        ('{"version": 2, "requests": []}', "of version 2"),
+        ('{"version": 1, "requests": [{"name": "a"}]}', "requests.0.path"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/", "methd": "GET"}]}', "requests.0.methd"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "relative"}]}', "begins with /"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/a b"}]}', "no blanks"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A b": "c"}}]}', "cannot be sent"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A": "b\\nC: d"}}]}', "cannot be sent"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/"}, {"name": "a", "path": "/"}]}', "Two sample requests"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_in_a_sentence(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(InvalidRequest) as refused:
+        read_samples(tmp_path)
+    assert said in refused.value.message
+    assert refused.value.message.endswith(".")
+
+
+def test_a_link_is_neither_read_nor_written_through(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text('{"version": 1, "requests": []}')
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / FILE).symlink_to(elsewhere)
+    with pytest.raises(InvalidRequest):
+        read_samples(folder)
+    keep_samples(folder, [PLAIN])
+    assert read_samples(folder) == [PLAIN]
+    assert json.loads(elsewhere.read_text())["requests"] == []
+
+
+def test_a_named_pipe_is_no_file_of_requests(tmp_path: Path) -> None:
+    """And nobody waits for its writer."""
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(InvalidRequest, match="not a regular file"):
+        read_samples(tmp_path)
