@@ -249,31 +249,11 @@ class CollectOptions:
         return options
 
 
-@dataclass(frozen=True)
-class InspectOptions:
-    """Tell the image and mounts of the user's notebook, the GPUs, and her volumes of ours."""
+Options = ReplicaOptions | SnapshotOptions | CollectOptions
 
-    do: ClassVar[str] = "inspect"
-
-    user: str
-    server: str
-
-    def to_plain(self) -> dict[str, Any]:
-        return _plain(self)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> InspectOptions:
-        fields = _fields(cls, plain)
-        options = cls(user=_user(fields), server=_job(fields))
-        fields.finish()
-        return options
-
-
-Options = ReplicaOptions | SnapshotOptions | CollectOptions | InspectOptions
-
-_Any = TypeVar("_Any", ReplicaOptions, SnapshotOptions, CollectOptions, InspectOptions)
-_KINDS: dict[str, type[ReplicaOptions | SnapshotOptions | CollectOptions | InspectOptions]] = {
-    kind.do: kind for kind in (ReplicaOptions, SnapshotOptions, CollectOptions, InspectOptions)
+_Any = TypeVar("_Any", ReplicaOptions, SnapshotOptions, CollectOptions)
+_KINDS: dict[str, type[ReplicaOptions | SnapshotOptions | CollectOptions]] = {
+    kind.do: kind for kind in (ReplicaOptions, SnapshotOptions, CollectOptions)
 }
 
 
@@ -360,7 +340,6 @@ __all__: Sequence[str] = [
     "VERSION",
     "VOLUME_PATTERN",
     "CollectOptions",
-    "InspectOptions",
     "Options",
     "ReplicaOptions",
     "ReplicaStorage",

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jupyter_model_service.core.gpu_pool import (
     Gpu,
@@ -104,27 +103,6 @@ class GpuPool:
     def give_back(self, replica: str) -> None:
         """The replica is gone, or was never started. What its container still holds is seen there."""
         self._choices.pop(replica, None)
-
-    async def view(self, docker: DockerCalls) -> list[dict[str, Any]]:
-        """Each GPU that may be given, with the labels of who can use it now."""
-        async with self._lock:
-            try:
-                gpus = await self._giveable()
-            except LaunchError as error:
-                if error.stage == "gpus_never":  # nothing can be given, and whoever wants none is served
-                    return []
-                raise
-            taken = held(gpus, await self._holders(docker))
-        return [
-            {
-                "index": gpu.index,
-                "id": gpu.id,
-                "name": gpu.name,
-                "memory": gpu.memory,
-                "holders": list(dict.fromkeys(holder.label for holder in taken.get(gpu.id, ()))),
-            }
-            for gpu in gpus
-        ]
 
     # --- what there is ---
 

@@ -122,10 +122,6 @@ class Snapshots:
         """Whether the volume is a complete snapshot of this user: what a replica of hers may mount."""
         return await volumes.belongs(self._docker, self._hub, user, volume)
 
-    async def kept(self, user: str | None = None) -> list[volumes.KeptVolume]:
-        """What there is, with sizes."""
-        return await volumes.volumes_of(self._docker, self._hub, user)
-
     async def _remove_copiers(self, user: str) -> None:
         wanted = [f"{volumes.HUB}={self._hub}", f"{volumes.USER}={user}", f"{volumes.KIND}={volumes.COPIER}"]
         for container in await self._docker("containers", all=True, filters={"label": wanted}):

@@ -1,4 +1,4 @@
-"""What the spawner does for the gateway: a replica's container, a snapshot, a collection, a look."""
+"""What the spawner does for the gateway: a replica's container, a snapshot, a collection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core import policy as rules
-from ..core.hub_options import CollectOptions, InspectOptions, Options, ReplicaOptions, SnapshotOptions
+from ..core.hub_options import Options, ReplicaOptions, SnapshotOptions
 from ..core.sentences import in_bytes
 from ..errors import LaunchError
 from . import container
@@ -36,10 +36,8 @@ class Work:
                 await self._start_replica(options, notebooks)
             elif isinstance(options, SnapshotOptions):
                 self._life.done(await self._keep_snapshot(options, notebooks))
-            elif isinstance(options, CollectOptions):
-                self._life.done(await self._parts.snapshots.collect(options.user, options.keep))
             else:
-                self._life.done(await self._inspect(options, notebooks))
+                self._life.done(await self._parts.snapshots.collect(options.user, options.keep))
         except ENGINE_ERRORS as error:
             raise LaunchError(f"The Docker engine does not answer: {explained(error)}", stage="engine") from error
 
@@ -176,38 +174,6 @@ class Work:
         return await self._parts.snapshots.keep(
             chosen, options, report, image=image, run_as=notebook.run_as, expected=expected
         )
-
-    async def _inspect(self, options: InspectOptions, notebooks: list[Notebook]) -> dict[str, Any]:
-        notebook = preferred(notebooks)
-        kept = await self._parts.snapshots.kept(options.user)
-        gpus: list[dict[str, Any]] = []
-        if self._settings.gpus != ():
-            gpus = await self._parts.gpus.view(self._parts.docker)
-        return {
-            "image": notebook.image,
-            "running": notebook.container is not None,
-            "mounts": [
-                {
-                    "target": mount.target,
-                    "kind": mount.kind,
-                    # The path of a bind mount is the administrator's affair.
-                    "volume": mount.source if mount.kind == "volume" else None,
-                    "read_only": mount.read_only,
-                }
-                for mount in notebook.mounts
-            ],
-            "gpus": gpus,
-            "volumes": [
-                {
-                    "name": volume.name,
-                    "service_id": volume.service_id,
-                    "revision": volume.revision,
-                    "bytes": volume.bytes,
-                    "files": volume.files,
-                }
-                for volume in kept
-            ],
-        }
 
 
 def container_name(spawner: Any) -> str:

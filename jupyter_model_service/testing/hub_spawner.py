@@ -23,7 +23,6 @@ from typing import Any
 
 from jupyter_model_service.core.hub_options import (
     CONTROL_PORT,
-    CollectOptions,
     Options,
     ReplicaOptions,
     SnapshotOptions,
@@ -86,14 +85,12 @@ class Engine:
             await self._replica(options, state)
         elif isinstance(options, SnapshotOptions):
             await self._snapshot(options, state)
-        elif isinstance(options, CollectOptions):
+        else:
             await asyncio.sleep(self.collect_seconds)
             kept = {n: v for n, v in self.volumes.items() if v.user != options.user or n in options.keep}
             gone = sorted(self.volumes.keys() - kept.keys())
             self.volumes = kept
             state["result"] = {"removed": gone}
-        else:
-            state["result"] = {"image": "notebook", "mounts": [], "gpus": [], "volumes": sorted(self.volumes)}
 
     async def _replica(self, options: ReplicaOptions, state: dict[str, Any]) -> None:
         making = asyncio.ensure_future(self._container(options))

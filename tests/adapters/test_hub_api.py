@@ -11,7 +11,7 @@ import pytest
 
 from jupyter_model_service.adapters import hub_api
 from jupyter_model_service.adapters.hub_api import HubApi, HubUser
-from jupyter_model_service.core.hub_options import InspectOptions, Summary, enveloped, job_server
+from jupyter_model_service.core.hub_options import CollectOptions, Summary, enveloped, job_server
 from jupyter_model_service.errors import HubRefused, HubUnavailable
 from jupyter_model_service.testing.hub import FakeHub
 
@@ -38,7 +38,7 @@ def asked(hub: FakeHub, body: Callable[[HubApi], Awaitable[object]], **options: 
 
 
 def options(hub: FakeHub, user: str, server: str = JOB) -> dict[str, object]:
-    return enveloped(Summary("x"), hub.sealer.seal(InspectOptions(user, server).to_plain()))
+    return enveloped(Summary("x"), hub.sealer.seal(CollectOptions(user, server, ()).to_plain()))
 
 
 def paths(hub: FakeHub, method: str) -> list[str]:
@@ -140,7 +140,7 @@ def test_servers_are_started_seen_and_stopped_on_both_lines(line: int) -> None:
         server = await api.server("ann", JOB)
         assert server is not None
         assert (server.ready, server.stopped, server.pending) == (True, False, None)
-        assert server.state["model_service"]["result"]["image"] == "notebook"
+        assert server.state["model_service"]["result"] == {"removed": []}
         with pytest.raises(HubRefused, match="already running") as caught:
             await api.start_server("ann", JOB, options(fake, "ann"))
         assert caught.value.hub_status == 400

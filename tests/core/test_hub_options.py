@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.hub_options import (
     CollectOptions,
-    InspectOptions,
     Options,
     ReplicaOptions,
     ReplicaStorage,
@@ -90,8 +89,7 @@ snapshots = st.builds(
     limit_files=st.integers(0, 1 << 30),
 )
 collects = st.builds(CollectOptions, user=words, server=jobs, keep=st.lists(volumes, max_size=4).map(tuple))
-inspects = st.builds(InspectOptions, user=words, server=jobs)
-options = st.one_of(replica_options(), snapshots, collects, inspects)
+options = st.one_of(replica_options(), snapshots, collects)
 
 
 @given(options)

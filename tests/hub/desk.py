@@ -113,7 +113,7 @@ class Desk:
         return sorted(found + [each.name for each in self.engine.containers.list(all=True, filters=wanted)])
 
     def kept_volumes(self, user: str | None = "alice") -> list[volumes.KeptVolume]:
-        return asyncio.run(self.snapshots().kept(user))
+        return asyncio.run(volumes.volumes_of(self.docker, self.hub, user))
 
     @contextlib.contextmanager
     def hostile(self, code: str, **how: Any) -> Iterator[Any]:

@@ -16,7 +16,6 @@ import pytest
 from jupyter_model_service.adapters.sealing import Sealer, new_key, read_key
 from jupyter_model_service.core.hub_options import (
     CollectOptions,
-    InspectOptions,
     Options,
     ReplicaOptions,
     ReplicaStorage,
@@ -610,21 +609,6 @@ def test_a_notebook_differs_in_one_variable(deploy_hub: Callable[[Setup], Deploy
 
 
 # --- jobs --------------------------------------------------------------------------------------------
-
-
-@both_lines
-def test_a_look_tells_image_and_mounts(hub: Deployment, gateway: Gateway) -> None:
-    notebook = hub.notebook("alice")
-    options = InspectOptions(**gateway.job())
-    state = gateway.start(options)
-    assert state["error"] is None
-    result = state["result"]
-    assert (result["image"], result["running"]) == (hub.image, True)
-    home = {"target": "/home/jovyan", "kind": "volume", "volume": f"{hub.prefix}-alice", "read_only": False}
-    assert result["mounts"] == [home]
-    assert result["gpus"] == []
-    gateway.remove(options)
-    assert notebook.exec("true").returncode == 0
 
 
 @both_lines
