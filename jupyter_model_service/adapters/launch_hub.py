@@ -33,6 +33,7 @@ from ..core.hub_options import (
 )
 from ..core.policy import Host, Policy
 from ..core.revision import Revision
+from ..core.sentences import in_bytes
 from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
 from ..ports import NOTHING_HELD, Clock, Placement, Seen, StartRequest
 from .hub_api import HubApi, HubServer, HubUser
@@ -53,6 +54,8 @@ POST_MORTEM_SECONDS = 2.0  # why a container ended is worth waiting for so long
 AUTOPSY_PAUSE = 0.05  # between two looks at a server that the Hub is stopping
 ABANDONED_AFTER = 86_400.0  # seconds after which a replica that no gateway asks for ends itself
 NOTHING_KNOWN = Host()
+LEAST_CPUS = 0.01  # of Docker's
+LEAST_MEMORY = 6 << 20  # bytes; of Docker's
 Address = tuple[str, int]
 T = TypeVar("T")
 
@@ -121,7 +124,7 @@ class HubLauncher:
             volumes=_volumes(revision),
             public=public,
         )
-        problems = rules.beyond(self._host, wish, "this hub has {} for replicas")
+        problems = [*_too_little(wish), *rules.beyond(self._host, wish, "this hub has {} for replicas")]
         if user is not None:
             problems += rules.check(self._policy, user.name, user.groups, wish, held)
         if problems:
@@ -348,6 +351,14 @@ def _storage(revision: Revision) -> ReplicaStorage | None:
     if kept.path is None:
         return None
     return ReplicaStorage("snapshot" if kept.kind == "copy" else "volume", kept.path)
+
+
+def _too_little(wish: rules.Wish) -> Iterator[str]:
+    """What the engine would refuse at each start."""
+    if wish.cpus is not None and wish.cpus < LEAST_CPUS:
+        yield f"A replica needs at least {LEAST_CPUS:g} CPUs, and {wish.cpus:g} are asked for."
+    if wish.memory is not None and wish.memory < LEAST_MEMORY:
+        yield f"A replica needs at least {in_bytes(LEAST_MEMORY)} of memory, and {in_bytes(wish.memory)} are asked for."
 
 
 def _volumes(revision: Revision) -> dict[str, bool]:

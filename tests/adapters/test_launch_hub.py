@@ -676,6 +676,11 @@ def test_more_than_the_hub_has_for_replicas_is_refused_with_what_there_is(hub: F
         ):
             check(replace(REVISION, resources=Resources(cpus=64, memory=1 << 40)), owner="ann", replicas=0)
         assert list(check(replace(REVISION, resources=Resources(cpus=2, memory=4 << 30)), owner="ann")) == []
+        with pytest.raises(
+            InvalidRequest, match=r"at least 0\.01 CPUs, and 0\.009 are .* at least 6 MiB of memory, and"
+        ):
+            check(replace(REVISION, resources=Resources(cpus=0.009, memory=(6 << 20) - 1)), replicas=0)
+        assert list(check(replace(REVISION, resources=Resources(cpus=0.01, memory=6 << 20)))) == []
 
     play(body, host=Host(gpus=0, cpus=2.0, memory=4 << 30), policy=Policy(max_memory=8 << 30))
 
