@@ -5,6 +5,8 @@ WORKERS ?= 3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PANEL := labextension/package.json labextension/yarn.lock $(shell find labextension/src labextension/schema labextension/style -type f -not -path '*/__tests__/*')
+export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
 .PHONY: help demo hub hub-images test lint coverage bench bench-scaling bench-hub gpu-check docs clean
@@ -26,14 +28,16 @@ hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a
 	deploy/images/build.sh hub6 hub5 site
 
 test: lint ## everything that this machine can run; what it lacks is listed by name at the end
+	labextension/panel.sh test
 	@rm -f .pytest_cache/status
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS); status=$$?; mkdir -p .pytest_cache; echo $$status > .pytest_cache/status; exit $$status
 
-lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents
+lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents, of Python and of the panel
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	labextension/panel.sh lint
 
 coverage: $(VENV)/.installed-test ## tests of the pure core with branch coverage
 	$(BIN)/coverage run --source jupyter_model_service/core -m pytest tests/core -q
@@ -59,9 +63,12 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py
 	$(BIN)/python docs/generate_autoscaling.py
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_openapi.py
+	labextension/panel.sh types
 	$(BIN)/python docs/draw_tour.py
 
 clean: ## remove what the other targets made
+	rm -rf jupyter_model_service/labextension labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo
 	rm -rf $(VENV) .venv-hub5 .hub .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -84,6 +91,8 @@ $(BIN)/python:
 	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
 	@touch $@
 
-$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+# The panel is built on the way, unless it is there as its sources are now.
+$(VENV)/.installed-%: pyproject.toml $(PANEL) | $(BIN)/python
 	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(PIP) install --editable '.[$*]'
+	@[ -e jupyter_model_service/labextension/package.json ] || echo "There is no JupyterLab panel: it was not built, as that needs Node.js 20.19 or newer and npm's registry. Everything else is there."
 	@touch $@

@@ -72,7 +72,7 @@ class PanelHook(BuildHookInterface[Any]):
         return (self._output / "package.json").exists() and (self._output / "static").is_dir()
 
     def _is_current(self) -> bool:
-        if not self._is_there():
+        if not self._is_there() or (self._output / "build_log.json").exists():  # a build for development has it
             return False
         # Without its sources (in an image that is made of a built tree) it is what it is.
         stamp = self._output / ".made-from"
@@ -90,6 +90,8 @@ class PanelHook(BuildHookInterface[Any]):
 
     def _build(self) -> str | None:
         """Why it could not be built, in one sentence with the end of what was said."""
+        if not (self._sources / "src").is_dir():
+            return "The JupyterLab panel is not built, as its sources are not here; everything else is installed."
         made_from = self._hash()
         scripts = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
         environment = {**os.environ, "PATH": os.pathsep.join([*scripts, os.environ.get("PATH", os.defpath)])}
