@@ -94,7 +94,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,
-            offer=hub_offer(hub.policy, settings.max_replicas),
+            offer=hub_offer(hub.policy, settings.max_replicas, hub.host_has),
             shared=True,
             may_end=False,
             begin=beside.begin,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..adapters.gpus import gpu_ids
-from ..core.policy import Policy
+from ..core.policy import Host, Policy
 from ..core.replica import Phase
 from ..engine.engine import Engine
 from ..wire.offer import GpuOffer, OfferInfo
 
 __all__ = ["Offer", "hub_offer", "own_offer"]
 
+T = TypeVar("T", int, float)
 Offer = Callable[[Engine], Awaitable[OfferInfo]]
 
 _DRIVER_SECONDS = 5.0  # a driver that is just being loaded may take some; without an answer, GPUs are not known
@@ -33,20 +34,19 @@ def own_offer(max_replicas: int, gpus: Callable[[], Sequence[str]] = gpu_ids) ->
     return offer
 
 
-def hub_offer(policy: Policy, max_replicas: int, gpus: int | None = None) -> Offer:
-    """``gpus``: how many there are for replicas, where the administrator said so."""
-    limits = [each for each in (policy.max_gpus_per_replica, policy.max_gpus_per_user, gpus) if each is not None]
-    replicas = [max_replicas, *([] if policy.max_replicas_per_user is None else [policy.max_replicas_per_user])]
+def hub_offer(policy: Policy, max_replicas: int, host: Host) -> Offer:
+    def least(*limits: T | None) -> T | None:
+        return min((limit for limit in limits if limit is not None), default=None)
 
     async def offer(engine: Engine) -> OfferInfo:
         return OfferInfo(
             containers=True,
             images=None if policy.allowed_images is None else list(policy.allowed_images),
-            gpus=_gpus(gpus or 0, engine.services()),
-            max_gpus_per_replica=min(limits, default=None),
-            max_replicas=min(replicas),
-            cpus=policy.max_cpus,
-            memory=policy.max_memory,
+            gpus=_gpus(host.gpus or 0, engine.services()),
+            max_gpus_per_replica=least(policy.max_gpus_per_replica, policy.max_gpus_per_user, host.gpus),
+            max_replicas=least(max_replicas, policy.max_replicas_per_user) or 0,
+            cpus=least(policy.max_cpus, host.cpus),
+            memory=least(policy.max_memory, host.memory),
             public=policy.allow_public,
         )
 

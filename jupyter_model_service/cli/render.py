@@ -27,7 +27,8 @@ from ..commands.results import (
     TokensResult,
     ValidateResult,
 )
-from . import scaling
+from ..commands.workbench import DraftResult, DryRunResult
+from . import scaling, workbench
 from .text import Paint, clean, clean_log, columns, moment
 
 Json = Mapping[str, Any]
@@ -58,10 +59,14 @@ def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
         return "\n".join(clean_log(line, terminal=terminal) for line in lines)
     if isinstance(result, EventsResult):
         return "\n".join(event_line(event, paint) for event in result.events or ())
-    return result.sentence if isinstance(result, DoneResult) else _of_scaling(result, paint)
+    return result.sentence if isinstance(result, DoneResult) else _of_others(result, paint)
 
 
-def _of_scaling(result: Result, paint: Paint) -> str:
+def _of_others(result: Result, paint: Paint) -> str:
+    if isinstance(result, DraftResult):
+        return workbench.drafted(result)
+    if isinstance(result, DryRunResult):
+        return workbench.tried(result, paint)
     if isinstance(result, AutoscalingResult):
         return scaling.policy_page(result, paint)
     if isinstance(result, RulesResult):

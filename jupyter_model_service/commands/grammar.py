@@ -12,7 +12,7 @@ from typing import Any
 
 from ..client.calls import parse_mount
 from ..client.units import parse_expiry, parse_size
-from . import scaling_grammar, values
+from . import scaling_grammar, values, workbench_grammar
 from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
 __all__ = ["PROGRAM", "VERBS", "HelpShown", "Parser", "UsageError", "build_parser", "parse", "verb_parsers"]
@@ -196,6 +196,7 @@ def _delete(parser: Parser) -> None:
 Arguments = Callable[[Parser], None]
 #: verb → (summary, more for its --help, its arguments)
 VERBS: dict[str, tuple[str, str, Arguments]] = {
+    **workbench_grammar.VERBS,
     "validate": (
         "check a model folder and change nothing",
         "Every problem is listed with its line. Starts a gateway if none runs.",

@@ -22,6 +22,7 @@ from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
 from . import scaling as scaling_verbs
+from . import workbench as workbench_verbs
 from .following import follow_events, follow_logs
 from .grammar import PROGRAM
 from .results import (
@@ -351,6 +352,8 @@ def _events(session: Session, arguments: argparse.Namespace) -> Result:
 
 
 _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
+    "init": workbench_verbs.init,
+    "dry-run": workbench_verbs.dry_run,
     "validate": _validate,
     "create": _create,
     "list": _list,

@@ -81,7 +81,10 @@ def test_a_wrong_line_is_one_sentence_and_changes_nothing(
     assert fake.requests == []
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("validate", "create", "list")])
+OF_FOLDERS = ("init", "dry-run", "validate", "create")
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (*OF_FOLDERS, "list")])
 @pytest.mark.parametrize("name", ["", "/demo", "ada/", "../demo", "a" * 300])
 def test_what_is_no_name_of_a_service_is_wrong_use_for_every_verb(
     line: Line, fake: FakeGateway, verb: str, name: str
