@@ -37,7 +37,7 @@ export const Events = React.memo(function Events({ events, trans, onLog }: Event
           onChange={event => setSearch(event.target.value)}
         />
         <span className="jp-ModelService-help" role="status">
-          {trans._n('%1 event', '%1 events', found.length, found.length)}
+          {trans._n('%1 event', '%1 events', found.length)}
         </span>
       </div>
       <Table
@@ -90,7 +90,6 @@ export function Decisions({ service, decisions, trans, onSetUp }: DecisionsProps
         text={trans._n(
           'The service is not autoscaled: it has the %1 replica that it was given.',
           'The service is not autoscaled: it has the %1 replicas that it was given.',
-          count,
           count
         )}
       >
@@ -121,12 +120,18 @@ interface DecisionItemProps {
 }
 
 function DecisionItem({ decision, newest, trans }: DecisionItemProps): JSX.Element {
-  const [open, setOpen] = useState(newest);
+  const [chosen, setChosen] = useState<boolean | null>(null);
+  const open = chosen ?? newest;
   const { since, at, before, count, changed } = decision;
   return (
     <li className={changed ? 'jp-mod-changed' : undefined} data-changed={changed}>
-      <details open={open} onToggle={event => setOpen(event.currentTarget.open)}>
-        <summary>
+      <details open={open}>
+        <summary
+          onClick={event => {
+            event.preventDefault();
+            setChosen(!open);
+          }}
+        >
           <span className="jp-ModelService-help">
             {moment(since) === moment(at) ? moment(at) : trans.__('%1 to %2', moment(since), moment(at))}
           </span>{' '}

@@ -76,8 +76,7 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
           }}
         />
         <span className="jp-ModelService-help" role="status">
-          {search !== '' &&
-            (count === 0 ? trans.__('not found') : trans._n('%1 place', '%1 places', count, count))}
+          {search !== '' && (count === 0 ? trans.__('not found') : trans._n('%1 place', '%1 places', count))}
         </span>
         {count > 0 && (
           <>
@@ -98,7 +97,6 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
           {trans._n(
             '%1 earlier line is not kept any more.',
             '%1 earlier lines are not kept any more.',
-            log.lost,
             log.lost
           )}
         </p>

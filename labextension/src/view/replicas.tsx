@@ -26,7 +26,7 @@ export function Replicas({ service, now, trans, onLog }: ReplicasProps): JSX.Ele
         {trans.__('Replicas')}
         {service.restarts > 0 && (
           <span className="jp-ModelService-help">
-            {trans._n('replaced %1 time', 'replaced %1 times', service.restarts, service.restarts)}
+            {trans._n('replaced %1 time', 'replaced %1 times', service.restarts)}
           </span>
         )}
       </h3>

@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
-import { bytes, figure, moment } from '../format';
+import { bytes, moment } from '../format';
 import type { Revision, Service } from '../types';
 import { differences } from './difference';
 import { Button, Copy, Notice, Table, useWork } from './pieces';
@@ -149,7 +149,7 @@ export function filesWords({ files }: Revision, trans: TranslationBundle): strin
   if (files.kind !== 'copy') {
     return trans.__('read where they lie');
   }
-  const kept = trans._n('%1 kept, %2', '%1 kept, %2', files.files, figure(files.files), bytes(files.bytes));
+  const kept = trans._n('%1 file kept, %2', '%1 files kept, %2', files.files, bytes(files.bytes));
   return files.linked > 0 ? trans.__('%1; %2 linked', kept, files.linked) : kept;
 }
 

@@ -72,8 +72,7 @@ function State({
   policy,
   now,
   trans,
-  onResume,
-  onEnd
+  onResume
 }: ScalingProps & { policy: Autoscaling }): JSX.Element {
   const { busy, refused, run } = useWork();
   const { bounds } = policy;
@@ -85,7 +84,6 @@ function State({
           text={trans._n(
             'Held at %1 replica, since it was scaled by hand. It stays so until autoscaling goes on.',
             'Held at %1 replicas, since it was scaled by hand. It stays so until autoscaling goes on.',
-            count,
             count
           )}
         >
@@ -125,14 +123,6 @@ function State({
           </dd>
         </div>
       </dl>
-      <div className="jp-ModelService-bar">
-        <Button
-          text={trans.__('End Autoscaling…')}
-          look="warn"
-          disabled={busy}
-          onClick={() => void run(onEnd)}
-        />
-      </div>
       {refused !== null && <Notice text={refused} kind="bad" />}
     </>
   );
@@ -149,11 +139,12 @@ export function boundsWords(policy: Autoscaling, trans: TranslationBundle): stri
 
 const POLICY_FIELDS = ['min', 'max', 'target', 'target_concurrency', 'idle_after', 'down_delay'];
 
-function Policy({ service, trans, onSave }: ScalingProps): JSX.Element {
+function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
   const policy = service.autoscaling;
   const [typed, setTyped] = useState<PolicyForm | null>(null);
   const form = typed ?? formOf(policy, service.replicas.want);
   const { problems, busy, submit } = useForm(POLICY_FIELDS, trans);
+  const ending = useWork();
   const set = (change: Partial<PolicyForm>) => setTyped({ ...form, ...change });
   const field = (name: keyof PolicyForm, label: string, help?: string, placeholder?: string) => (
     <Field
@@ -199,6 +190,7 @@ function Policy({ service, trans, onSave }: ScalingProps): JSX.Element {
       {field('idle_after', trans.__('Idle after'), trans.__('without calls, where the least is 0'), '15m')}
       {problems[''] && <Notice text={problems['']} kind="bad" />}
       {problems['target'] && <Notice text={problems['target']} kind="bad" />}
+      {ending.refused !== null && <Notice text={ending.refused} kind="bad" />}
       <div className="jp-ModelService-bar">
         <button
           type="submit"
@@ -209,6 +201,17 @@ function Policy({ service, trans, onSave }: ScalingProps): JSX.Element {
         </button>
         {typed !== null && policy !== null && (
           <Button text={trans.__('Undo')} onClick={() => setTyped(null)} />
+        )}
+        {policy !== null && (
+          <>
+            <span className="jp-ModelService-rest" />
+            <Button
+              text={trans.__('End Autoscaling…')}
+              look="warn"
+              disabled={busy}
+              onClick={() => void ending.run(onEnd)}
+            />
+          </>
         )}
       </div>
     </form>

@@ -68,6 +68,7 @@ export function Tabs({ label, prefix, tabs, shown, onTab }: TabsProps): JSX.Elem
           role="tab"
           id={tabId(prefix, id)}
           data-tab={id}
+          data-text={text}
           aria-selected={id === shown}
           aria-controls={panelId(prefix, id)}
           tabIndex={id === shown ? 0 : -1}

@@ -92,7 +92,7 @@ function Make({ trans, onMake }: TokensProps): JSX.Element {
         <select className="jp-mod-styled" value={days} onChange={event => setDays(event.target.value)}>
           {[1, 7, 30, 90, 365].map(each => (
             <option key={each} value={each}>
-              {trans._n('in %1 day', 'in %1 days', each, each)}
+              {trans._n('in %1 day', 'in %1 days', each)}
             </option>
           ))}
           <option value="">{trans.__('never')}</option>
