@@ -63,6 +63,7 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py
 	$(BIN)/python docs/generate_autoscaling.py
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_first_model.py
 	$(BIN)/python docs/generate_openapi.py
 	labextension/panel.sh types
 	$(BIN)/python docs/draw_tour.py

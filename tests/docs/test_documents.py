@@ -30,10 +30,12 @@ def script(page: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("page", "before", "answer"),
     [
         ("docs/quickstart.md", "", '{"score":3}'),
+        ("docs/first-model.md", "", '{"outputs": [0]}'),
         ("docs/autoscaling.md", "jupyter model-service create model -n chat", "2 of 2 replicas"),
     ],
 )
@@ -55,7 +57,7 @@ def test_the_commands_of_the_page_work_as_written(page: str, before: str, answer
             env=environment,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=270,
         )
     finally:
         stop = [sys.executable, "-m", "jupyter_model_service.cli", "gateway", "--stop"]

@@ -13,6 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {  # script → its page, and something in a generated part of it with what could stand there instead
     "generate_definition.py": ("definition.md", "2000 and 2001 are reserved", "no port is reserved"),
     "generate_autoscaling.py": ("autoscaling-reference.md", "| `queued` |", "| `waiting` |"),
+    "generate_first_model.py": ("first-model.md", "| `allow_pickle` |", "| `pickle` |"),
     "generate_cli.py": ("cli.md", "`--replicas N`", "`--copies N`"),
 }
 

@@ -148,6 +148,13 @@ def test_the_document_has_exactly_the_routes_that_are_served() -> None:
     assert told == served
 
 
+def test_the_page_lists_every_operation() -> None:
+    """docs/api.md has one row for each, with the same words."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    for route in WORKBENCH_ROUTES:
+        assert f"| `{route.method}` | `{route.path}` | {route.summary} | {route.status} |" in page
+
+
 def test_the_document_is_valid_openapi() -> None:
     openapi_spec_validator.validate(openapi_document())
 
