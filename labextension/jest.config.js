@@ -19,11 +19,18 @@ const modules = [
   'yjs'
 ];
 
+const base = jupyterlab(__dirname);
+
 module.exports = {
-  ...jupyterlab(__dirname),
+  ...base,
   automock: false,
   collectCoverage: false,
   reporters: ['default'],
   testRegex: 'src/.*/__tests__/.*\\.spec\\.tsx?$|src/__tests__/.*\\.spec\\.tsx?$',
+  // `jlpm lint` checks the types, of the tests, too; here that would take a minute.
+  transform: {
+    ...base.transform,
+    '^.+\\.tsx?$': ['ts-jest/legacy', { tsconfig: './tsconfig.test.json' }]
+  },
   transformIgnorePatterns: [`/node_modules/(?!${modules.join('|')}).+`]
 };

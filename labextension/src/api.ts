@@ -301,7 +301,6 @@ export class ModelServiceApi {
   private async *_events(address: string, signal: AbortSignal) {
     const answer = await this._request(this._url(address), {
       headers: { Accept: 'text/event-stream' },
-      cache: 'no-store',
       signal
     });
     if (!answer.ok) {
@@ -321,7 +320,6 @@ export class ModelServiceApi {
     const answer = await this._request(this._url(address, query), {
       method,
       signal,
-      cache: 'no-store',
       headers: {
         Accept: 'application/json',
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' })
@@ -336,7 +334,8 @@ export class ModelServiceApi {
 
   private async _request(url: string, init: RequestInit): Promise<Response> {
     try {
-      return await ServerConnection.makeRequest(url, init, this.settings);
+      // Jupyter's default, "no-store", adds the time to the address: to a model's, too, and we forbid unknown words there.
+      return await ServerConnection.makeRequest(url, { cache: 'no-cache', ...init }, this.settings);
     } catch (error) {
       if (init.signal?.aborted) {
         throw error;

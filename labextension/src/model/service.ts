@@ -146,6 +146,7 @@ export class ServiceModel implements IDisposable {
       this._events = events;
       this.services._take(service);
       this._full = service;
+      this._seen = true;
       await this._refreshDecisions();
     } catch (error) {
       this._fail(error);

@@ -378,7 +378,7 @@ export class ServicesModel implements IDisposable {
     try {
       const found = await this.api.list();
       this._services = new Map(found.map(each => [keyOf(each), each]));
-      this._problem = null;
+      this._problem = this._tooOld ? this._tooOldSentence : null;
       this._status = this._tooOld ? 'too-old' : 'ready';
       this._sort();
     } catch (error) {
@@ -416,11 +416,15 @@ export class ServicesModel implements IDisposable {
     }
     if (this._tooOld && this._status === 'ready') {
       this._status = 'too-old';
-      this._problem = this.trans.__(
-        'The model service of this Jupyter server is too old for this panel: update jupyter-model-service there, and restart it.'
-      );
+      this._problem = this._tooOldSentence;
     }
     this._changes.soon();
+  }
+
+  private get _tooOldSentence(): string {
+    return this.trans.__(
+      'The model service of this Jupyter server is too old for this panel: update jupyter-model-service there, and restart it.'
+    );
   }
 
   private _sort(): void {

@@ -1,0 +1,134 @@
+import { ServerConnection } from '@jupyterlab/services';
+
+import { ApiError, ModelServiceApi } from '../api';
+import { serverSentEvents } from '../sse';
+
+async function* pieces(...texts: string[]): AsyncGenerator<string> {
+  for (const text of texts) {
+    yield text;
+  }
+}
+
+async function all<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const each of from) {
+    found.push(each);
+  }
+  return found;
+}
+
+/** A server that answers so, and what it was asked. */
+function server(answer: () => Response): { api: ModelServiceApi; asked: Request[] } {
+  const asked: Request[] = [];
+  const settings = ServerConnection.makeSettings({
+    baseUrl: 'http://lab.test/user/ann/',
+    token: 'secret',
+    fetch: async (input: RequestInfo | URL, init?: RequestInit) => {
+      asked.push(new Request(input, init));
+      return answer();
+    }
+  });
+  return { api: new ModelServiceApi(settings), asked };
+}
+
+describe('server-sent events', () => {
+  it('come whole however they are cut', async () => {
+    const text =
+      ': still here\n\nevent: service\r\ndata: {"a":\ndata: 1}\n\nevent: hello\ndata: {}\n\nevent: cut';
+    const wanted = [
+      { event: '', data: 'still here' },
+      { event: 'service', data: '{"a":\n1}' },
+      { event: 'hello', data: '{}' }
+    ];
+    expect(await all(serverSentEvents(pieces(text)))).toEqual(wanted);
+    expect(await all(serverSentEvents(pieces(...text)))).toEqual(wanted);
+  });
+});
+
+describe('the interface to the server', () => {
+  it('asks below the base address, and says what a body is', async () => {
+    const { api, asked } = server(() => new Response('{"name": "a"}'));
+    await api.scale('ann/my model', 2);
+    expect(asked[0].method).toBe('PUT');
+    expect(asked[0].url).toBe('http://lab.test/user/ann/model-service/api/v1/services/ann/my%20model/scale');
+    expect(asked[0].headers.get('Content-Type')).toBe('application/json');
+    expect(await asked[0].json()).toEqual({ replicas: 2 });
+  });
+
+  it('leaves out of the address what is not said', async () => {
+    const { api, asked } = server(() => new Response('{}'));
+    await api.logs('ann/a', { replica: null, after: 7 });
+    expect(new URL(asked[0].url).search).toBe('?after=7');
+  });
+
+  it('tells a refusal with its sentence, code and problems', async () => {
+    const problem = { where: 'port', message: 'is missing', file: 'x', line: 3, severity: 'error' };
+    const body = { error: { code: 'definition', message: 'The definition is wrong.', problems: [problem] } };
+    const { api } = server(() => new Response(JSON.stringify(body), { status: 422 }));
+    const error = await api.list().catch(found => found);
+    expect(error).toBeInstanceOf(ApiError);
+    expect(error).toMatchObject({
+      message: 'The definition is wrong.',
+      status: 422,
+      code: 'definition',
+      problems: [problem]
+    });
+  });
+
+  it('tells an address that Jupyter does not know from a service that the gateway does not know', async () => {
+    const jupyter = server(() => new Response('<html>404</html>', { status: 404 }));
+    expect(await jupyter.api.list().catch(error => error.code)).toBe('no_route');
+    const body = { error: { code: 'not_found', message: 'There is no service ann/a.', problems: [] } };
+    const gateway = server(() => new Response(JSON.stringify(body), { status: 404 }));
+    expect(await gateway.api.get('ann/a').catch(error => error.code)).toBe('not_found');
+  });
+
+  it('says in a sentence that there is no answer', async () => {
+    const { api } = server(() => {
+      throw new TypeError('Failed to fetch');
+    });
+    const error = await api.list().catch(found => found);
+    expect(error).toMatchObject({ code: 'unreachable', message: 'The Jupyter server does not answer.' });
+  });
+
+  it('hands on a streamed answer piece by piece, and how long the first took', async () => {
+    const said: Uint8Array[] = [];
+    let wake: () => void = () => undefined;
+    const reader = {
+      read: async () => {
+        while (said.length === 0) {
+          await new Promise<void>(resolve => (wake = resolve));
+        }
+        const value = said.shift()!;
+        return value.length > 0 ? { done: false, value } : { done: true, value: undefined };
+      },
+      cancel: async () => undefined
+    };
+    const say = (...bytes: number[]) => {
+      said.push(Uint8Array.from(bytes));
+      wake();
+    };
+    const body = { getReader: () => reader };
+    const { api, asked } = server(
+      () => ({ status: 201, statusText: 'Created', headers: new Headers(), body }) as unknown as Response
+    );
+    const request = {
+      method: 'POST',
+      path: '/v1/chat?x=1',
+      body: '{}',
+      headers: { 'Content-Type': 'application/json' }
+    };
+    const answer = await api.call('ann/a', request, new AbortController().signal);
+    expect(asked[0].url).toBe('http://lab.test/user/ann/model-service/endpoints/ann/a/v1/chat?x=1');
+    expect(answer.status).toBe(201);
+    expect(answer.firstByteMs).toBeNull();
+    const reading = answer.body[Symbol.asyncIterator]();
+    say(104, 105, 0xc3);
+    expect((await reading.next()).value).toBe('hi');
+    expect(answer.firstByteMs).not.toBeNull();
+    say(0xa9);
+    expect((await reading.next()).value).toBe('é');
+    say();
+    expect((await reading.next()).done).toBe(true);
+  });
+});

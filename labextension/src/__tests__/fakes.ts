@@ -1,0 +1,151 @@
+/** A gateway that a test plays: it answers what the test says, and counts what it was asked. */
+import { Api, ApiError, Key, Service, StreamMessage } from '../api';
+
+export function service(name: string, more: Partial<Service> = {}): Service {
+  return {
+    id: name,
+    owner: 'ann',
+    name,
+    state: 'ready',
+    reason: null,
+    note: null,
+    endpoint: `http://127.0.0.1:1/endpoints/ann/${name}/`,
+    public: false,
+    replicas: { want: 1, ready: 1, total: 1 },
+    revision: 1,
+    stable_revision: 1,
+    revisions: [],
+    replica_list: [],
+    not_enforced: [],
+    restarts: 0,
+    created_at: 1,
+    autoscaling: null,
+    changed: null,
+    folder_gone: false,
+    folder_changed: null,
+    ...more
+  };
+}
+
+export const unreachable = () => new ApiError('The Jupyter server does not answer.', 0, 'unreachable');
+export const noRoute = () => new ApiError('This Jupyter server does not know the address.', 404, 'no_route');
+
+/** An event stream of which the test says each message. */
+export class FakeStream {
+  open = async function* (this: FakeStream, signal: AbortSignal): AsyncGenerator<StreamMessage> {
+    this.opened += 1;
+    if (this.refusal !== null) {
+      throw this.refusal;
+    }
+    const end = () => this.fail();
+    signal.addEventListener('abort', end);
+    this._failed = false;
+    this._queue = [...this.greeting];
+    try {
+      for (;;) {
+        for (let next = this._queue.shift(); next !== undefined; next = this._queue.shift()) {
+          yield next;
+        }
+        if (this._failed) {
+          throw unreachable();
+        }
+        await new Promise<void>(resolve => (this._wake = resolve));
+      }
+    } finally {
+      signal.removeEventListener('abort', end);
+      this.closed += 1;
+    }
+  }.bind(this);
+
+  say(message: StreamMessage): void {
+    this._queue.push(message);
+    this._wake();
+  }
+
+  /** The connection breaks. */
+  fail(): void {
+    this._failed = true;
+    this._wake();
+  }
+
+  opened = 0;
+  closed = 0;
+  /** Not null: it cannot be opened. */
+  refusal: ApiError | null = null;
+  greeting: StreamMessage[] = [{ kind: 'hello' }];
+  private _queue: StreamMessage[] = [];
+  private _failed = false;
+  private _wake: () => void = () => undefined;
+}
+
+export class FakeApi {
+  readonly events = new FakeStream();
+  readonly calls: string[] = [];
+  services: Service[] = [];
+  refusals: Partial<Record<string, ApiError>> = {};
+  /** What a scale waits for before it answers. */
+  held: Promise<void> = Promise.resolve();
+
+  asked(name: string): number {
+    return this.calls.filter(each => each.split(' ')[0] === name).length;
+  }
+
+  /** Only what the models under test ask for. */
+  get api(): Api {
+    return {
+      stream: (signal: AbortSignal) => this.events.open(signal),
+      list: () => this._answer('list', () => [...this.services]),
+      get: (key: Key) => this._answer(`get ${key}`, () => this._find(key)),
+      site: () =>
+        this._answer('site', () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/', kinds: [] })),
+      offer: () => this._answer('offer', () => ({ max_replicas: 3, containers: false, public: true })),
+      series: (key: Key) =>
+        this._answer(`series ${key}`, () => ({
+          step: 30,
+          times: [1, 2],
+          values: { calls_per_second: [1, null] }
+        })),
+      events: (key: Key) => this._answer(`events ${key}`, () => []),
+      tokens: (key: Key) => this._answer(`tokens ${key}`, () => []),
+      logs: (key: Key) =>
+        this._answer(`logs ${key}`, () => ({ replica: 'r-1', lines: ['one'], next: 1, lost: 0 })),
+      scale: async (key: Key, replicas: number) => {
+        this.calls.push(`scale ${key} ${replicas}`);
+        await this.held;
+        return this._answer('scaled', () => {
+          const found = this._find(key);
+          found.replicas = { ...found.replicas, want: replicas };
+          return { ...found };
+        });
+      }
+    } as unknown as Api;
+  }
+
+  private _find(key: Key): Service {
+    const found = this.services.find(each => `${each.owner}/${each.name}` === key);
+    if (found === undefined) {
+      throw new ApiError(`There is no service ${key}.`, 404, 'not_found');
+    }
+    return found;
+  }
+
+  private async _answer(call: string, answer: () => unknown): Promise<unknown> {
+    this.calls.push(call);
+    const refusal = this.refusals[call.split(' ')[0]];
+    if (refusal !== undefined) {
+      throw refusal;
+    }
+    return answer();
+  }
+}
+
+/** Looks again and again until it is true; for what has no signal of its own. */
+export async function eventually(look: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 4000;
+  while (!look()) {
+    if (Date.now() > deadline) {
+      throw new Error(`not seen within 4 s: ${what}`);
+    }
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+}
