@@ -1,0 +1,110 @@
+import { nullTranslator } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
+import { MessageLoop } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+
+import { eventually, FakeApi, service } from '../../__tests__/fakes';
+import { ServicesModel } from '../../model/services';
+import { ServiceView } from '../widget';
+
+let fake: FakeApi;
+let model: ServicesModel;
+let view: ServiceView;
+
+beforeEach(() => {
+  fake = new FakeApi();
+  fake.services = [service('words')];
+  model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
+  view = new ServiceView({
+    key: 'ann/words',
+    model,
+    translator: nullTranslator,
+    commands: new CommandRegistry(),
+    shell: {} as any,
+    documents: null,
+    editors: null,
+    notebooks: null
+  });
+});
+
+afterEach(() => {
+  view.dispose();
+  model.dispose();
+});
+
+const text = () => {
+  MessageLoop.flush();
+  return view.node.textContent ?? '';
+};
+
+it('asks nothing before it is shown, and then shows the service', async () => {
+  await new Promise(resolve => setTimeout(resolve, 30));
+  expect(fake.calls).toEqual([]);
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+});
+
+it('draws what changes by itself once a second at most, and what is done here at once', async () => {
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  const drawn = jest.spyOn((view as any)._page, 'render');
+  const began = performance.now();
+  for (let ready = 2; performance.now() - began < 1500; ready++) {
+    fake.events.say({
+      kind: 'service',
+      service: service('words', { replicas: { want: 999, ready, total: ready } })
+    });
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+  expect(drawn.mock.calls.length).toBeGreaterThan(0);
+  expect(drawn.mock.calls.length).toBeLessThanOrEqual(3);
+  view.showTab('share');
+  await eventually(() => text().includes('Who can call it'), 'the other tab');
+});
+
+it('draws nothing while it is hidden, and what happened meanwhile when it is shown again', async () => {
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  view.hide();
+  const other = model.watch(); // somebody else looks: the list goes on
+  const drawn = jest.spyOn((view as any)._page, 'render');
+  fake.services = [service('words', { replicas: { want: 7, ready: 7, total: 7 } })];
+  fake.events.say({ kind: 'service', service: fake.services[0] });
+  await eventually(() => model.service('ann/words')?.replicas.want === 7, 'the model knows');
+  MessageLoop.flush();
+  expect(drawn).not.toHaveBeenCalled();
+  const asked = fake.asked('events');
+  view.show();
+  await eventually(() => text().includes('7 of 7 ready'), 'the newest');
+  expect(fake.asked('events')).toBe(asked + 1);
+  other.dispose();
+});
+
+it('reads the log only while that is shown', async () => {
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  expect(fake.asked('logs')).toBe(0);
+  view.showTab('logs');
+  await eventually(() => text().includes('one'), 'the log');
+  view.showTab('events');
+  const asked = fake.asked('logs');
+  await new Promise(resolve => setTimeout(resolve, 1200));
+  expect(fake.asked('logs')).toBe(asked);
+});
+
+it('says that the service is gone', async () => {
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  fake.services = [];
+  fake.events.say({ kind: 'removed', key: 'ann/words' });
+  await eventually(() => text().includes('There is no service ann/words any more.'), 'that it is gone');
+});
+
+it('tells which tab is shown, for the next time', () => {
+  const told: string[] = [];
+  view.tabChanged.connect((_, tab) => told.push(tab));
+  view.showTab('logs');
+  view.showTab('logs');
+  view.showTab('a tab of the future' as any);
+  expect(told).toEqual(['logs', 'overview']);
+});
