@@ -61,19 +61,25 @@ class ForwardHandler(JupyterHandler):
 
     async def gateway(self) -> GatewayFile | Address | None:
         """The gateway, or ``None`` after the error was answered."""
-        owner = self.link.owner
-        if owner is not None and getattr(self.current_user, "username", None) != owner:
-            self.refuse(
-                403,
-                "forbidden",
-                f"Model services are called from here with the rights of {owner}, whose server this is: use your own.",
-            )
+        if self.refuse_visitor():
             return None
         try:
             return await self.link.ensure()
         except ModelServiceError as error:
             self.refuse(error.status, error.code, error.message)
             return None
+
+    def refuse_visitor(self) -> bool:
+        """Whether the call was refused: somebody else was let into this user's server."""
+        owner = self.link.owner
+        if owner is None or getattr(self.current_user, "username", None) == owner:
+            return False
+        self.refuse(
+            403,
+            "forbidden",
+            f"Model services are called from here with the rights of {owner}, whose server this is: use your own.",
+        )
+        return True
 
     def refuse(self, status: int, code: str, message: str, problems: Sequence[Problem] = ()) -> None:
         self.set_status(status)

@@ -62,6 +62,11 @@ class WorkbenchHandler(ProgramHandler):
 
     parsed_with: tuple[type[BaseModel], ...] = ()
 
+    async def prepare(self) -> None:  # type: ignore[override]
+        await super().prepare()
+        if not self._finished:
+            self.refuse_visitor()
+
     @property
     def runs(self) -> DryRuns:
         shared: Workbench = self.settings["model_service_workbench"]

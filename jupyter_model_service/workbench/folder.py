@@ -31,7 +31,8 @@ _BYTES = 200_000  # of each
 
 def below(root: str, path: str) -> Path:
     """The folder that a path of Jupyter's contents names, or the folder of the definition that it names; without any
-    links. ``NotFound`` for what is not there, is hidden, or lies outside of ``root``, be it by a link."""
+    links. ``NotFound`` for what is not there, is hidden, or lies outside of ``root``, be it by a link; also where only
+    its definition does."""
     missing = NotFound(f"There is no folder {path[:200] or '/'} in Jupyter's files.")
     parts = [part for part in path.split("/") if part]
     if not root or "\0" in path or any(part.startswith(".") or os.sep in part for part in parts):
@@ -43,6 +44,9 @@ def below(root: str, path: str) -> Path:
         found = top.joinpath(*parts).resolve(strict=True)
         if not found.is_relative_to(top) or not found.is_dir():
             raise missing
+        for name in FILE_NAMES:
+            if not (found / name).resolve().is_relative_to(top):
+                raise NotFound(f"{path[:200]}/{name} is a link that leads out of Jupyter's files.")
     except (OSError, RuntimeError, ValueError):  # RuntimeError: links in a circle, before Python 3.13
         raise missing from None
     return found

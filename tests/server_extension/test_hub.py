@@ -113,6 +113,23 @@ def test_the_hubs_gateway_is_used_and_none_is_started(lab: Lab) -> None:
     assert "/attach" not in str(lab.gateway.requests)
 
 
+def test_the_offer_names_the_image_of_this_server(lab: Lab) -> None:
+    """Which only this server knows; the rest is the gateway's."""
+    offer = {"containers": True, "max_replicas": 10, "public": False}
+    lab.gateway.answers["GET", "api/v1/offer"] = (200, offer, {})
+    assert lab.ask("GET", "api/v1/offer").json() == {**offer, "own_image": "site/notebook:7"}
+
+
+def test_what_the_server_does_itself_is_for_its_user_only(lab: Lab, model: Path) -> None:
+    site = lab.ask("GET", "workbench/v1/site").json()
+    assert (site["mode"], site["user"], site["root"]) == ("hub", "ada", str(lab.folder.resolve()))
+    assert lab.ask("GET", "workbench/v1/folder?path=model").json()["name"] == "demo"
+    asked = {"path": "", "kind": "fastapi", "write": True}
+    answer = lab.ask("POST", "workbench/v1/drafts", asked, visitor="bob")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert not (lab.folder / "model-definition.yaml").exists()
+
+
 @pytest.mark.parametrize("path", ["api/v1/services", "endpoints/ada/demo/x", "endpoints/ada/demo/"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_visitor_is_not_forwarded_with_the_rights_of_whose_server_it_is(lab: Lab, method: str, path: str) -> None:

@@ -205,6 +205,19 @@ def test_what_lies_outside_is_not_there(where: str, server: Server, small: Folde
     assert list(outside.iterdir()) == []
 
 
+def test_a_definition_that_is_a_link_out_is_not_read(server: Server, small: Folder) -> None:
+    secret = server.root.parent / "secret"
+    secret.write_text("do not tell")
+    (small.disk / "model-definition.yaml").unlink()
+    (small.disk / "model-definition.yaml").symlink_to(secret)
+    status, answer = server.ask("GET", "folder", path=small.path)
+    assert (status, "leads out" in answer["error"]["message"]) == (404, True)
+    (small.disk / "model-definition.yaml").unlink()
+    (small.disk / "model-definition.yaml").symlink_to(small.disk / "other.yaml")
+    (small.disk / "other.yaml").write_text(DEFINITION)
+    assert server.ask("GET", "folder", path=small.path)[0] == 200
+
+
 def test_a_draft_is_shown_and_only_then_written(server: Server) -> None:
     new = server.root / "new"
     new.mkdir()
