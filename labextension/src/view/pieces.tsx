@@ -145,12 +145,19 @@ export interface TableProps {
   /** What it lists, for who cannot see the heading above it. */
   caption: string;
   columns: readonly string[];
+  /** It leaves room for what stands below it. */
+  low?: boolean;
   children: React.ReactNode;
 }
 
-export function Table({ caption, columns, children }: TableProps): JSX.Element {
+export function Table({ caption, columns, low = false, children }: TableProps): JSX.Element {
   return (
-    <div className="jp-ModelService-scroll" tabIndex={0} role="region" aria-label={caption}>
+    <div
+      className={`jp-ModelService-scroll${low ? ' jp-mod-low' : ''}`}
+      tabIndex={0}
+      role="region"
+      aria-label={caption}
+    >
       <table className="jp-ModelService-table">
         <thead>
           <tr>

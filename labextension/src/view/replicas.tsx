@@ -34,6 +34,7 @@ export function Replicas({ service, now, trans, onLog }: ReplicasProps): JSX.Ele
         <Notice text={whyNone(service, trans)} />
       ) : (
         <Table
+          low
           caption={trans.__('Replicas')}
           columns={[
             trans.__('Replica'),

@@ -170,11 +170,12 @@ export class ServiceView extends Panel implements ViewWidget {
       return;
     }
     this._making = true;
-    const { createConsole } = await import('../console');
-    if (this.isDisposed) {
+    const found = await import('../console').catch(() => null);
+    if (found === null || this.isDisposed) {
+      this._making = false; // the server did not send it: the next look asks again
       return;
     }
-    const made = createConsole(this._options);
+    const made = found.createConsole(this._options);
     const prefix = prefixOf(this._options.key);
     made.addClass('jp-ModelService-try');
     made.node.setAttribute('role', 'tabpanel');
