@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .message import Refusal
 
-__all__ = ["admit", "asleep", "expired", "is_look", "no_replica", "places", "ready_in", "start_failed"]
+__all__ = ["admit", "admit_look", "asleep", "expired", "is_look", "no_replica", "places", "ready_in", "start_failed"]
 
 RETRY_WHEN_FULL = 1.0
 RETRY_WHEN_NONE = 5.0  # also until a start when none has been seen, so that nobody knows what one takes
@@ -13,12 +13,15 @@ RETRY_WHEN_ASLEEP = 30.0  # of a look at a service that only calls wake
 COLD_CALLERS = 100  # at most so many are held while a service comes back from zero …
 COLD_PER_SLOT = 10  # … and so many times what its first replica takes at once: the others would wait for those anyway
 
+LOOKS = 4  # at most so many looks wait for a busy replica: they take places that callers want
+
 _LOOKS = (b"GET", b"HEAD")
 
 
 def is_look(method: bytes, target: bytes, health_path: str) -> bool:
     """Whether a request looks at a replica's health or metrics only: no call, so it wakes nothing and counts for no
-    scaling. ``health_path`` is the definition's, ``""`` where it has none."""
+    scaling. ``health_path`` is the definition's, ``""`` where it has none. A preflight (``OPTIONS``) is none of them:
+    the call that follows would not come to a service that its answer leaves asleep."""
     if method not in _LOOKS:
         return False
     path = target.partition(b"?")[0]
@@ -60,6 +63,17 @@ def admit(
             f"Service {key}: {what} and {waiting} callers wait already; try again later.",
             RETRY_WHEN_FULL if serving else ready_in,
         )
+    return None
+
+
+def admit_look(*, serving: int, waiting: int, key: str) -> Refusal | None:
+    """The same for a look at health or metrics: it waits for a busy replica, never for one that is to come, whose
+    absence is its answer. ``waiting`` counts looks only."""
+    if serving == 0:
+        return no_replica(unavailable=f"Service {key}: no replica is ready.", key=key)
+    if waiting >= LOOKS:
+        message = f"Service {key}: every replica is busy and {waiting} other looks at its health or metrics wait."
+        return Refusal(503, "queue_full", message, RETRY_WHEN_FULL)
     return None
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ..core.replica import Phase
 from ..core.routing import Backend, Endpoint
+from .callers_reason import reason_for_callers
 from .state import Replica, Service
-from .views import service_reason
 
 _IN_TABLE = frozenset({Phase.READY, Phase.UNHEALTHY, Phase.DRAINING})
 
@@ -60,7 +60,7 @@ def update_endpoint(service: Service, now: float) -> None:
     endpoint.health_path = definition.health_check.path if definition.health_check is not None else ""
     wanted = record.running and record.replicas > 0 and record.error is None and not service.deleting
     unavailable = (
-        "" if any(b.serving for b in endpoint.backends) else none_because(service, service_reason(service, now))
+        "" if any(b.serving for b in endpoint.backends) else none_because(service, reason_for_callers(service, now))
     )
     if not wanted:
         endpoint.woken_at = None
@@ -76,8 +76,9 @@ def update_endpoint(service: Service, now: float) -> None:
         wake(endpoint)
 
 
-def none_because(service: Service, reason: str | None) -> str:
-    return f"Service {service.key} has no replica that could answer" + (f": {reason}." if reason else ".")
+def none_because(service: Service, reason: str) -> str:
+    """To callers."""
+    return f"Service {service.key} has no replica that could answer: {reason}."
 
 
 def wake(endpoint: Endpoint) -> None:

@@ -26,6 +26,7 @@ from ..core.sentences import counted, duration
 from ..errors import ModelServiceError
 from ..ports import AskedQuery, Queries
 from . import sampling
+from .callers_reason import NO_ROOM
 from .controller import Controller
 from .history import Histories
 from .journal import Journal
@@ -143,8 +144,8 @@ class Scaling:
         update_endpoint(service, now)
         if service.record.replicas:
             self._parts.meter.cold_start(service.record.owner, service.record.name)
-        elif now >= service.endpoint.retry_at and (bound := service.scaled.decisions[-1].decision.bound):
-            service.endpoint.unavailable = none_because(service, bound)  # not what it says to those who do not call
+        elif now >= service.endpoint.retry_at and service.scaled.decisions[-1].decision.bound:
+            service.endpoint.unavailable = none_because(service, NO_ROOM)  # not what it says to those who do not call
 
     def _replica_ready(self, replica: Replica) -> None:
         replica.service.scaled.waking = False

@@ -212,7 +212,7 @@ def service_reason(service: Service, now: float) -> str | None:
     retry = service.retry(record.active)
     if retry.refusals:  # an attempt that may find no room again is not worth a word
         current = [r for r in current if r.phase not in (Phase.REQUESTED, Phase.STARTING)]
-    parts = [_progress(r, now) for r in _furthest(current)]
+    parts = [_progress(r, now) for r in furthest(current)]
     if retry.refusals:
         what = "a GPU" if "GPU" in retry.refusal else "room"
         parts.insert(0, f"waits for {what}: {retry.refusal}")
@@ -220,7 +220,7 @@ def service_reason(service: Service, now: float) -> str | None:
         parts.insert(0, retry.reason.rstrip("."))
     if (retry.refusals or retry.failures) and (wait := retry.next_at - now) > 0:
         parts.append(f"next attempt {in_about(wait)}")
-    if retry.next_at <= now and not _furthest(current) and is_rolling(service):
+    if retry.next_at <= now and not furthest(current) and is_rolling(service):
         parts += _proving(sum(r.phase is Phase.READY for r in current))
     return "; ".join(parts) or "replicas are about to start"
 
@@ -248,7 +248,7 @@ def _proving(ready: int) -> list[str]:
     return [f"{new} ready, waiting {duration(PROVING)} to see that {they} up"]
 
 
-def _furthest(replicas: list[Replica]) -> list[Replica]:
+def furthest(replicas: list[Replica]) -> list[Replica]:
     """The one that is next to be ready, if any is on the way."""
     order = [Phase.UNHEALTHY, Phase.LOADING, Phase.PREPARING, Phase.STARTING, Phase.REQUESTED]
     waiting = [r for r in replicas if r.phase in order]

@@ -102,6 +102,8 @@ class Queued(Exchange):
         )
 
     def _admitted(self, endpoint: Endpoint, now: float) -> Refusal | None:
+        if not self.is_call and self.desk is not None:
+            return admission.admit_look(serving=endpoint.ready, waiting=self.desk.looks, key=endpoint.key)
         places = admission.places(self.serving.queue, self.serving.concurrency, waking=endpoint.woken_at is not None)
         return admit(
             serving=endpoint.ready,

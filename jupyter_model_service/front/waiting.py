@@ -20,9 +20,13 @@ class Waiter(Protocol):
     def choosy(self) -> bool:
         """Whether it may stay while one behind it can go: it avoids a replica that failed it."""
 
+    @property
+    def is_call(self) -> bool:
+        """Not one who only looks at health or metrics."""
+
 
 class Desk:
-    """One per endpoint. Sets ``endpoint.wake``, keeps ``endpoint.waiting``.
+    """One per endpoint. Sets ``endpoint.wake``, keeps ``endpoint.waiting``, by which the service is scaled: calls only.
 
     ``missing_since`` is when a caller first found no replica (monotonic), until there is one.
     """
@@ -46,12 +50,17 @@ class Desk:
             self._queue.appendleft(waiter)
         else:
             self._queue.append(waiter)
-        self.endpoint.waiting = len(self._queue)
+        self.endpoint.waiting += waiter.is_call
 
     def remove(self, waiter: Waiter) -> None:
         if waiter in self._queue:
             self._queue.remove(waiter)
-            self.endpoint.waiting = len(self._queue)
+            self.endpoint.waiting -= waiter.is_call
+
+    @property
+    def looks(self) -> int:
+        """How many wait who only look."""
+        return len(self._queue) - self.endpoint.waiting
 
     def missing(self, now: float) -> None:
         """A caller finds no replica."""

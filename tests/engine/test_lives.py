@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -120,7 +121,8 @@ def fails_with(stage: Stage, *sentences: str) -> str:
     assert view.replicas.total == 0
     assert not stage.endpoint.wanted
     assert view.reason is not None
-    assert view.reason in stage.endpoint.unavailable
+    assert re.search("its last (replica|start) ", stage.endpoint.unavailable)
+    assert view.reason not in stage.endpoint.unavailable, "it has what the model wrote, which is its owner's"
     return view.reason
 
 

@@ -427,7 +427,7 @@ def test_a_start_that_fails_tells_those_who_wait_at_once_and_the_next_call_tries
         first = [callers.begin() for _ in range(3)]
         told = [await call for call in first]
         assert all(2.0 <= answer.waited < 2.2 for answer in told)
-        assert all("no such model" in answer.why for answer in told)
+        assert all("its last replica exited with code 1 while loading" in answer.why for answer in told)
         wait = told[0].retry_at - stage.clock.monotonic()
         assert 0.5 < wait <= 1.0, "what is told as Retry-After"
         assert (stage.view.state, wanted(stage)) == ("idle", 0)
@@ -435,7 +435,8 @@ def test_a_start_that_fails_tells_those_who_wait_at_once_and_the_next_call_tries
         tried = len(stage.world.requests)
         at_once = await callers.begin()
         assert at_once.waited == 0
-        assert "no such model" in at_once.why
+        assert "its last replica exited with code 1 while loading; the next attempt is" in at_once.why
+        assert "no such model" not in at_once.why, "what the model writes is its owner's"
         await asyncio.sleep(wait + 3)
         assert len(stage.world.requests) == tried, "nothing is tried without a call"
         stage.world.on_start = lambda replica: replica.serves()
@@ -493,7 +494,8 @@ def test_no_room_at_a_wake_is_told_at_once_and_tried_again_by_a_call() -> None:
         callers = await asleep(stage)
         stage.world.places = 0
         told = await callers.begin()
-        assert "none is free" in told.why
+        assert "no room for a replica now" in told.why
+        assert "none is free" not in told.why, "who has what is the owners' to know"
         assert told.waited < 1
         assert stage.view.state == "idle"
         stage.world.places = 1
@@ -509,7 +511,7 @@ def test_an_hour_without_room_does_not_fill_the_history() -> None:
         stage.world.places = 0
         before = len(await stage.told())
         for _ in range(60):
-            assert "none is free" in (await callers.begin()).why
+            assert "no room for a replica now" in (await callers.begin()).why
             await asyncio.sleep(60)
         assert len(stage.world.requests) > 50
         assert len(await stage.told()) - before < 10
@@ -527,7 +529,7 @@ def test_who_calls_in_vain_at_an_owners_limit_is_told_so() -> None:
         await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name="other", replicas=5)
         answered = await callers.begin()
         assert answered.why == (
-            "Service ann/chat has no replica that could answer: 5 replicas are the most that one user may run."
+            "Service ann/chat has no replica that could answer: there is no room for a replica now."
         )
         await stage.engine.scale(OWNER, "other", 4)
         await asyncio.sleep(11)
@@ -654,6 +656,13 @@ def test_how_long_starts_take_is_learnt_and_known_again_after_a_restart() -> Non
         stage.world.script = StartScript(14.0)
         await callers.begin(0.1)
         assert stage.endpoint.start_seconds == pytest.approx(7.0, abs=0.3)
+        ready = (await stage.told("replica.ready"))[-1]
+        parts = ready.details["parts"]
+        assert sum(parts.values()) == pytest.approx(ready.details["start_seconds"], abs=0.01)
+        assert list(parts) == ["requested", "starting", "loading"]
+        assert parts["starting"] == pytest.approx(14.0, abs=0.1)
+        assert "is ready after 14." in ready.message
+        assert ", starting 14." in ready.message
         await asyncio.sleep(1)
         await stage.kill()
         await stage.reopen()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core.admission import LOOKS
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
@@ -158,6 +159,45 @@ def test_a_look_neither_wakes_nor_counts(run: Run, method: str, path: str) -> No
             await until(lambda: here.replicas[0].paths()[-1] == "/hang")
             assert here.endpoint.in_flight == 0
             wire.close()
+
+    run(body())
+
+
+def test_looks_that_wait_for_a_busy_replica_are_few_and_count_for_nothing(run: Run) -> None:
+    """40 scrapes beside one call would be "40 wait", which brings about replicas."""
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1), settings=NEVER) as here:
+            call = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            looks = [await here.send(here.request("/metrics")) for _ in range(LOOKS)]
+            await until(lambda: here.front.desk(here.endpoint).looks == LOOKS)
+            got = await here.call("/metrics")
+            assert (got.status, got.code) == (503, "queue_full")
+            assert here.endpoint.waiting == 0
+            caller = await here.send(here.request("/x"))
+            await until(lambda: here.endpoint.waiting == 1)
+            here.replicas[0].release.set()
+            for wire in (call, *looks, caller):
+                assert (await wire.answer()).status == 200
+            assert here.endpoint.traffic.arrived == 2
+
+    run(body())
+
+
+def test_a_look_does_not_wait_for_a_start(run: Run) -> None:
+    """That no replica is ready is its answer, and the place is a caller's."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=NEVER) as here:
+            sleeper = Sleeper(here)
+            sleeper.woken()
+            got = await here.call("/health")
+            assert (got.status, got.code) == (503, "no_replica")
+            caller = await here.send(here.request("/x"))
+            await sleeper.waiting(1)
+            sleeper.ready()
+            assert (await caller.answer()).status == 200
 
     run(body())
 
