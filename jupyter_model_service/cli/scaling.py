@@ -268,6 +268,7 @@ def show_value(metric: str, value: float | None) -> str:
     """With the unit of the metric."""
     if value is None:
         return "unknown"
+    metric = metric.rpartition(": ")[2]  # "rule r1: gpu_util"
     unit = _UNITS.get(metric) or unit_of(metric)
     if unit == "bytes":
         return show_size(value)

@@ -208,11 +208,12 @@ class Scaling:
     def _decide(self, service: Service, policy: Autoscaling, bounds: Bounds, sample: Sample, now: float) -> Decision:
         scaled, current = service.scaled, service.record.replicas
         before = scaled.memory or Memory.fresh(now, current)
-        target = target_of(policy, service.active.definition.serving.concurrency)
+        concurrency = service.active.definition.serving.concurrency
+        target = target_of(policy, concurrency)
 
         def decided(limit: Limit) -> Decision:
             decision, scaled.memory = decide(
-                policy, target, sample, before, now, current=current, bounds=bounds, limit=limit
+                policy, target, sample, before, now, current=current, bounds=bounds, limit=limit, concurrency=concurrency
             )
             return decision
 

@@ -304,7 +304,7 @@ def test_pictures_need_an_output_that_has_the_letters() -> None:
 
 
 def test_figures_have_the_unit_of_their_metric() -> None:
-    shown = [show_value(*each) for each in (("gpu_util", 81.25), ("memory", 2.0**31), ("latency_p95", 0.25),
+    shown = [show_value(*each) for each in (("rule r1: gpu_util", 81.25), ("memory", 2.0**31), ("latency_p95", 0.25),
                                             ("errors", 0.05), ("queued", 3.0), ("gpu_util", None))]  # fmt: skip
     assert shown == ["81.2 %", "2.0 GiB", "0.25 s", "5 %", "3", "unknown"]
 

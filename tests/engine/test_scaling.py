@@ -149,7 +149,7 @@ def test_busy_gpus_bring_a_replica_and_idle_ones_take_it_away() -> None:
         await samples(20, 90, 80)
         assert wanted(stage) == 2
         measured = stage.engine.decisions(OWNER, NAME)[-1].measured
-        assert measured["gpu_util"] == pytest.approx(85, abs=0.1), "the mean over the devices"
+        assert measured["rule r1: gpu_util"] == pytest.approx(85, abs=0.1), "the mean over the devices"
         await samples(120, 50, 60)
         assert wanted(stage) == 2, "between its thresholds"
         await samples(60, 10, 5)
@@ -172,7 +172,7 @@ def test_figures_that_are_not_known_hold_the_count(silent: str) -> None:
                 second_one.samples(gpus=[gpu(1)])
             await asyncio.sleep(1)
         assert wanted(stage) == 2
-        assert stage.engine.decisions(OWNER, NAME)[-1].measured["gpu_util"] is None
+        assert stage.engine.decisions(OWNER, NAME)[-1].measured["rule r1: gpu_util"] is None
         names = [replica.request.replica for replica in stage.there()]
         why = f"gpu_util is unknown: replica {names[1]} has told no figures yet"
         if silent == "they are old":

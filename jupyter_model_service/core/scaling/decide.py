@@ -13,13 +13,14 @@ An owner who scales by hand holds the count; what would be done is said all the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .policy import Autoscaling
 from .rules import Opinion, RuleState, after, judge
 from .signals import Bounds, Decision, Limit, Sample, Wish
-from .target import STABLE, Figures, TargetState, observe, raise_at, wanted
+from .target import STABLE, Figures, TargetState, Wanted, observe, raise_at, wanted
 from .windows import STALE_AFTER
 
 __all__ = ["DEFAULT_CONCURRENCY", "UTILISATION", "Memory", "decide", "target_of"]
@@ -30,12 +31,14 @@ DEFAULT_CONCURRENCY = 8
 
 @dataclass(slots=True)
 class Memory:
-    """What the decision keeps between two ticks; opaque, a value as those of ``signals``. Times: monotonic seconds."""
+    """What the decision keeps between two ticks; opaque, a value as those of ``signals``. Times: monotonic seconds;
+    ``ended_at`` is when a call was last seen to have been answered."""
 
     started: float
     busy_at: float
     target: TargetState = field(default_factory=TargetState)
     rules: Mapping[str, RuleState] = field(default_factory=dict)
+    ended_at: float = -math.inf
 
     @classmethod
     def fresh(cls, now: float, count: int) -> Memory:
@@ -60,12 +63,16 @@ def decide(
     current: int,
     bounds: Bounds,
     limit: Limit,
+    concurrency: int | None = None,
 ) -> tuple[Decision, Memory]:
-    """The decision and what to remember. ``target`` is :func:`target_of`'s, ``current`` how many there are to be."""
+    """The decision and what to remember. ``target`` is :func:`target_of`'s, ``current`` how many there are to be,
+    ``concurrency`` the definition's: how many calls a replica can have at once."""
     stale = now - sample.at > STALE_AFTER
     state, figures = observe(memory.target, sample)
     busy_at = _busy_at(memory, sample)
-    idle = bounds.min == 0 and now - busy_at >= policy.idle_after
+    idle_for = now - busy_at
+    idle = bounds.min == 0 and idle_for >= policy.idle_after
+    ended_at = _ended_at(memory, sample)
     waits = bool(sample.in_flight or sample.queued or _came(memory, sample))
     measured = _measured(sample, figures)
 
@@ -77,16 +84,20 @@ def decide(
             why = "its figures are old" if stale else "the calls are not known yet"
             opinions.append(Opinion(Wish("target", None, why), unknown=True))
         else:
-            state, panic = _target(policy, target, sample, state, figures, current, idle, opinions)
+            state, said = wanted(state, figures, sample, target, policy.down_delay, concurrency)
+            panic = said.panic
+            _target(policy, target, sample, figures, said, current, idle_for if idle else None, opinions)
     rules: dict[str, RuleState] = {}
     for rule in policy.rules:
-        rules[rule.id], opinion, measured[rule.metric] = judge(rule, memory.rules.get(rule.id), sample, current)
+        before = memory.rules.get(rule.id)
+        rules[rule.id], opinion, mean = judge(rule, before, sample, current, ended_at)
+        measured[f"rule {rule.id}: {rule.metric}"] = mean
         judged.append(opinion)
     opinions += judged
     if current == 0 and waits:
         opinions.append(Opinion(Wish("call", 1, "a call waits"), wants=1))
     if idle and current > 0:
-        opinions.append(Opinion(Wish("idle", 0, f"no call for {now - busy_at:.0f} s"), wants=0))
+        opinions.append(Opinion(Wish("idle", 0, f"no call for {idle_for:.0f} s"), wants=0))
 
     raw, leader = _largest(opinions, current)
     count, bound = raw, None
@@ -111,7 +122,7 @@ def decide(
         bounds,
         bound,
     )
-    return decision, Memory(memory.started, busy_at, state, rules)
+    return decision, Memory(memory.started, busy_at, state, rules, ended_at)
 
 
 def _came(memory: Memory, sample: Sample) -> bool:
@@ -124,6 +135,11 @@ def _busy_at(memory: Memory, sample: Sample) -> float:
     if sample.in_flight or sample.queued or sample.starting or _came(memory, sample):
         return sample.at
     return max(memory.busy_at, sample.last_call or memory.busy_at)
+
+
+def _ended_at(memory: Memory, sample: Sample) -> float:
+    marks = memory.target.marks
+    return sample.at if marks and sample.finished > marks[-1].finished else memory.ended_at
 
 
 def _measured(sample: Sample, figures: Figures) -> dict[str, float | None]:
@@ -144,26 +160,43 @@ def _target(
     policy: Autoscaling,
     target: float,
     sample: Sample,
-    state: TargetState,
     figures: Figures,
+    said: Wanted,
     current: int,
-    idle: bool,
+    idle_for: float | None,
     opinions: list[Opinion],
-) -> tuple[TargetState, bool]:
-    state, count, most, panic = wanted(state, figures, sample, target, policy.down_delay)
-    demand = figures.short_demand if panic else figures.demand
-    why = f"{demand:.1f} calls at once, {target:g} per replica"
+) -> None:
+    """What the calls say. ``idle_for``: seconds without any, if that is long enough for none to be needed."""
+    count, most = said.replicas, said.most
+    why = f"{figures.short_demand if said.panic else figures.demand:.1f} calls at once, {target:g} per replica"
     if sample.queued:
         why += f", {sample.queued} wait"
-    if idle:
-        count, most = 0, 0
+    if idle_for is not None:
+        count, most, why = 0, 0, f"no call for {idle_for:.0f} s"
     elif not count and current:
-        count, why = 1, "no calls, but it is not idle yet" if sample.ready else "no calls, but it is not ready yet"
-    opinions.append(Opinion(Wish("panic" if panic else "target", count, why), wants=count))
-    if count < current and most > count:
+        count, why = 1, _one(sample)
+    elif said.now > count:
+        why += f"; {figures.short_demand:.1f} in the last 6 s, {said.panics_at:.1f} for 6 s are a panic"
+    opinions.append(Opinion(Wish("panic" if said.panic else "target", count, why), wants=count))
+    if count >= current or idle_for is not None:
+        return
+    if said.now > max(count, most):
+        least = min(said.now, current)
+        why = f"{figures.short_demand:.1f} calls at once in the last 6 s need {said.now}"
+        why += f", {said.panics_at:.1f} for 6 s are a panic"
+        opinions.append(Opinion(Wish("burst", least, why), keeps=least))
+    elif most > count:
         most = min(most, current)
         opinions.append(Opinion(Wish("delay", most, f"{most} were wanted within {policy.down_delay:g} s"), keeps=most))
-    return state, panic
+
+
+def _one(sample: Sample) -> str:
+    """Why there is to be one although the calls of the last minute need none."""
+    if sample.queued:
+        return "a call waits" if sample.queued == 1 else f"{sample.queued} calls wait"
+    if sample.in_flight:
+        return "a call is worked on" if sample.in_flight == 1 else f"{sample.in_flight} calls are worked on"
+    return "no calls, but it is not idle yet" if sample.ready else "no calls, but it is not ready yet"
 
 
 def _largest(opinions: list[Opinion], current: int) -> tuple[int, Opinion | None]:

@@ -39,8 +39,11 @@ class Opinion(NamedTuple):
     unknown: bool = False
 
 
-def judge(rule: Rule, state: RuleState | None, sample: Sample, current: int) -> tuple[RuleState, Opinion, float | None]:
-    """The state with the sample, what the rule says, and the mean that it compares."""
+def judge(
+    rule: Rule, state: RuleState | None, sample: Sample, current: int, ended_at: float
+) -> tuple[RuleState, Opinion, float | None]:
+    """The state with the sample, what the rule says, and the mean that it compares. ``ended_at``: when a call was last
+    answered (monotonic)."""
     what = (rule.metric, rule.window)
     if state is None or state.what != what:
         state = RuleState(what)
@@ -50,6 +53,8 @@ def judge(rule: Rule, state: RuleState | None, sample: Sample, current: int) -> 
     source = f"rule {rule.id}"
     if value is None:
         return state, _unknown(source, rule, sample, latest), None
+    if sample.at - ended_at > rule.window and rule.metric.startswith(OF_CALLS):
+        return state, _no_answer(source, rule, sample, value), value
     resting = state.fired_at + rule.cooldown - sample.at
     if resting > 0.0 and state.asked is not None:
         why = f"{rule.metric} {value:.3g}; rests for another {resting:.0f} s"
@@ -74,6 +79,12 @@ def judge(rule: Rule, state: RuleState | None, sample: Sample, current: int) -> 
 
 def _asks_nothing(state: RuleState) -> RuleState:
     return state if state.asked is None else RuleState(state.what, state.mean, state.fired_at)
+
+
+def _no_answer(source: str, rule: Rule, sample: Sample, value: float) -> Opinion:
+    """Its measure is that of calls up to a minute ago: it says nothing of how many replicas are needed now."""
+    why = f"{rule.metric} {value:.3g}, but no call was answered within {rule.window:g} s"
+    return Opinion(Wish(source, None, why), unknown=bool(sample.in_flight or sample.queued))
 
 
 def _unknown(source: str, rule: Rule, sample: Sample, latest: float | None) -> Opinion:

@@ -19,11 +19,12 @@ from typing import NamedTuple
 from .signals import Sample
 from .windows import Calls, Mark, Maxima, add_maximum, add_point, calls_since
 
-__all__ = ["STABLE", "UTILISATION", "Figures", "TargetState", "observe", "raise_at", "wanted"]
+__all__ = ["STABLE", "UTILISATION", "Figures", "TargetState", "Wanted", "observe", "raise_at", "wanted"]
 
 STABLE = 60.0  # seconds: the window that says what is needed
 PANIC = 6.0  # seconds: the window that says that there is far from enough
-PANIC_AT = 2.0  # times what there is
+PANIC_AT = 2.0  # times what there is: at once …
+ALARM_AT = 1.5  # … and, held for as long as the short window, so many times: chance does not do that
 DRAIN = 10.0  # seconds in which what waits is to be done (docs/autoscaling-figures.md has the curve)
 UTILISATION = 0.7  # of the calls at once that a replica can have: what is aimed at while nothing waits
 TOLERANCE = 0.1  # of a replica, in both directions: demand of exactly two targets is noise around two
@@ -34,16 +35,29 @@ AGREED = 10  # answered calls within a window for which what was learnt before c
 
 class TargetState(NamedTuple):
     """``first``: the first mark ever. ``service_time``: seconds that a call takes, learnt; ``None`` before the first.
-    ``panic_until``: monotonic; ``panic_count``: the most that was wanted in this panic. ``maxima``: what was wanted
-    within ``down_delay``. ``raised``: when how many replicas were asked for, within the last minute."""
+    ``excess_at``: when there last was reason for a panic (monotonic); ``panic_count``: the most that was wanted in this
+    one; ``alarm_since``: since when there is that much to do that it will be one. ``maxima``: what was wanted within
+    ``down_delay``. ``raised``: when how many replicas were asked for, within the last minute."""
 
     marks: tuple[Mark, ...] = ()
     first: Mark | None = None
     service_time: float | None = None
-    panic_until: float = -math.inf
+    excess_at: float = -math.inf
     panic_count: int = 0
     maxima: Maxima = ()
     raised: tuple[tuple[float, int], ...] = ()
+    alarm_since: float = math.inf
+
+
+class Wanted(NamedTuple):
+    """``replicas`` is what the calls want now, ``most`` what they wanted at most within ``down_delay``, ``now`` what
+    those of the short window need: so many are kept. ``panics_at``: calls at once that make a panic if they last."""
+
+    replicas: int
+    most: int
+    now: int
+    panic: bool
+    panics_at: float
 
 
 class Figures(NamedTuple):
@@ -77,8 +91,8 @@ def observe(state: TargetState, sample: Sample) -> tuple[TargetState, Figures]:
 
 
 def _seen(state: TargetState, marks: tuple[Mark, ...], first: Mark, service_time: float | None) -> TargetState:
-    _, _, _, panic_until, panic_count, maxima, raised = state
-    return TargetState(marks, first, service_time, panic_until, panic_count, maxima, raised)
+    _, _, _, excess_at, panic_count, maxima, raised, alarm_since = state
+    return TargetState(marks, first, service_time, excess_at, panic_count, maxima, raised, alarm_since)
 
 
 def raise_at(state: TargetState, now: float, before: int, count: int) -> TargetState:
@@ -89,26 +103,48 @@ def raise_at(state: TargetState, now: float, before: int, count: int) -> TargetS
 
 
 def wanted(
-    state: TargetState, figures: Figures, sample: Sample, target: float, down_delay: float
-) -> tuple[TargetState, int, int, bool]:
-    """What the calls want now, what they wanted at most within ``down_delay``, and whether that is a panic. The demand
-    is known."""
-    now = sample.at
-    stable = _need(state, figures.demand or 0.0, figures.service_time, sample, target)
-    short = _need(state, figures.short_demand or 0.0, figures.service_time, sample, target)
+    state: TargetState,
+    figures: Figures,
+    sample: Sample,
+    target: float,
+    down_delay: float,
+    concurrency: int | None = None,
+) -> tuple[TargetState, Wanted]:
+    """What the calls want. The demand is known. ``concurrency``: how many calls a replica can have at once, where its
+    definition says so; else that is told by the target."""
+    now, there = sample.at, max(1, sample.ready + sample.starting)
+    capacity = concurrency or target / UTILISATION
+    stable = _need(state, figures.demand or 0.0, figures.service_time, sample, target, capacity)
+    short = _need(state, figures.short_demand or 0.0, figures.service_time, sample, target, capacity)
     count = max(0, math.ceil(stable - TOLERANCE))
     enough = math.ceil(stable + TOLERANCE) if stable > TOLERANCE else 0
-    until, most = state.panic_until, state.panic_count
-    if short >= PANIC_AT * max(1, sample.ready + sample.starting):
-        until = now + STABLE
-    panic = now < until or (most > 0 and sample.starting > 0)
+    needed = max(0, math.ceil(short - TOLERANCE))
+    alarm_since = min(state.alarm_since, now) if short >= ALARM_AT * there else math.inf
+    excess = short >= PANIC_AT * there or now - alarm_since >= PANIC
+    excess_at = now if excess else state.excess_at
+    panic = _panics(now - excess_at, state.panic_count, sample)
     if panic:
-        count = max(most, count, math.ceil(short - TOLERANCE))
+        count = max(state.panic_count, count, needed)
     maxima = add_maximum(state.maxima, now, max(count, enough), down_delay)
     known = TargetState(
-        state.marks, state.first, state.service_time, until, count if panic else 0, maxima, state.raised
+        state.marks,
+        state.first,
+        state.service_time,
+        excess_at,
+        count if panic else 0,
+        maxima,
+        state.raised,
+        alarm_since,
     )
-    return known, count, maxima[0][1], panic
+    return known, Wanted(count, maxima[0][1], needed, panic, ALARM_AT * there * target)
+
+
+def _panics(since: float, count: int, sample: Sample) -> bool:
+    """A panic holds for a minute after the last reason for it. It waits for the replicas that start for it, but not for
+    ever: one may never come up, and the calls may be gone long before."""
+    if since < STABLE:
+        return True
+    return count > 0 and sample.starting > 0 and since < 2.0 * (sample.start_seconds or 0.0)
 
 
 def _service_time(before: float | None, first: Mark, last: Mark, calls: Calls) -> float | None:
@@ -139,11 +175,13 @@ def _demand(calls: Calls, service_time: float) -> float:
     return min(demand, (arrived + doubt) / calls.seconds * service_time) if calls.waited else demand
 
 
-def _need(state: TargetState, demand: float, service_time: float | None, sample: Sample, target: float) -> float:
-    """Replicas: for what comes, with room to spare, or for that and what waits, without."""
+def _need(
+    state: TargetState, demand: float, service_time: float | None, sample: Sample, target: float, capacity: float
+) -> float:
+    """Replicas: for what comes, with room to spare, or for that and what waits, without. ``capacity`` is how many calls
+    at once a replica can have."""
     if not sample.queued:
         return demand / target
-    capacity = target / UTILISATION
     horizon = min(sample.start_seconds or 0.0, STABLE)
     done = sample.ready * horizon + _worked(state.raised, sample.starting, sample.at, horizon)
     work = sample.queued * (service_time or 0.0) + demand * horizon - done * capacity

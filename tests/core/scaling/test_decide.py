@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from jupyter_model_service.core.scaling.decide import Memory, decide, target_of
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Limit
 
-from .loop import Loop, reversals, sample
+from .loop import TICK, Loop, reversals, sample
 
 RULES_ONLY = Autoscaling(min=1, max=9, target=False)
 GPU = Rule("r1", "gpu_util", above=80.0, step=1, cooldown=100.0, window=20.0)
@@ -181,7 +182,7 @@ def test_a_rule_compares_the_mean_of_its_window() -> None:
         loop.measures = {"gpu_util": 40.0}
         loop.tick()
     assert loop.count == 1
-    assert loop.decisions[-1].measured["gpu_util"] == pytest.approx(70.0, abs=4.0)
+    assert loop.decisions[-1].measured["rule r1: gpu_util"] == pytest.approx(70.0, abs=4.0)
 
 
 def test_a_rule_takes_away_as_well_and_leaves_the_last_one_to_idleness() -> None:
@@ -368,3 +369,148 @@ def test_what_starts_already_makes_no_panic() -> None:
             Autoscaling(1, 20), 2.8, seen, memory, at, current=6, bounds=Bounds(1, 20), limit=Limit(20)
         )
     assert "target" in wishes(decision)
+
+
+# --- bursts, panics, and what a figure of the past says ---
+
+
+class Seconds:
+    """Calls that never end, so many at once, on a service that is looked at every two seconds."""
+
+    def __init__(self, policy: Autoscaling, count: int, **more: Any) -> None:
+        self.policy, self.count, self.more = policy, count, more
+        self.target = policy.target_concurrency or 2.8
+        self.now, self.in_flight_seconds = 1000.0, 0.0
+        self.finished = 0
+        self.memory = Memory.fresh(self.now, count)
+
+    def go(self, seconds: float, at_once: float, *, concurrency: int | None = None, **figures: Any) -> Decision:
+        """``figures`` of the sample as they are meanwhile."""
+        for _ in range(int(seconds / TICK)):
+            self.now += TICK
+            self.in_flight_seconds += at_once * TICK
+            given = {"ready": self.count, "in_flight": int(at_once), **self.more, **figures}
+            seen = sample(self.now, in_flight_seconds=self.in_flight_seconds, finished=self.finished, **given)
+            if at_once:
+                seen.last_call = self.now
+            decision, self.memory = decide(
+                self.policy,
+                self.target,
+                seen,
+                self.memory,
+                self.now,
+                current=self.count,
+                bounds=Bounds(self.policy.min, self.policy.max),
+                limit=Limit(self.policy.max),
+                concurrency=concurrency,
+            )
+            self.count = decision.count
+        return decision
+
+
+TEN = Autoscaling(min=1, max=20, target_concurrency=10.0, down_delay=0.0)
+
+
+def test_none_is_taken_away_that_the_calls_of_the_last_seconds_need() -> None:
+    """5 calls at once for a minute and then 35, on 3 replicas: the mean of the minute still wants 2."""
+    service = Seconds(TEN, 3)
+    service.go(50, 5.0)
+    decision = service.go(16, 35.0)
+    assert decision.count == 3
+    assert wishes(decision)["burst"] == 3
+    assert "35.0 calls at once in the last 6 s need 4" in decision.reason
+
+
+def test_half_as_much_again_as_there_is_room_for_is_a_panic_when_it_lasts() -> None:
+    """5 calls at once, then 35, on 2 replicas for 10 each: the mean of a minute would take half a minute to say so."""
+    service = Seconds(TEN, 2)
+    service.policy = replace(TEN, min=2)
+    service.go(120, 5.0)
+    first = service.go(6, 35.0)
+    assert first.count == 2
+    assert "35.0 calls at once in the last 6 s need 4, 30.0 for 6 s are a panic" in first.reason
+    assert service.go(8, 35.0).count == 4
+
+
+def test_half_as_much_again_for_a_moment_is_chance() -> None:
+    service = Seconds(replace(TEN, min=2), 2)
+    service.go(120, 15.0)
+    service.go(6, 35.0)
+    assert service.go(60, 15.0).count == 2
+
+
+def test_a_panic_does_not_outlast_its_calls_because_a_replica_never_comes_up() -> None:
+    """A start takes 45 s as a rule; after an hour without a call twelve replicas are kept by nothing."""
+    service = Seconds(replace(TEN, down_delay=60.0), 2)
+    service.go(60, 5.0)
+    service.go(20, 150.0)
+    high = service.count
+    assert high >= 12
+    waits: dict[str, Any] = {"ready": 2, "starting": high - 2, "start_seconds": 45.0}
+    assert service.go(80, 0.0, **waits).count == high, "within twice what a start takes"
+    assert service.go(300, 0.0, **waits).count == 1
+
+
+def test_what_a_replica_can_have_is_what_its_definition_says() -> None:
+    """24 calls wait. Aimed at 2 at once, it could have 2.9 as far as anybody knows, and has 16 where that is known."""
+
+    def wanted(concurrency: int | None) -> int:
+        service = Seconds(replace(TEN, target_concurrency=2.0), 1)
+        for _ in range(10):
+            service.finished += 20
+            decision = service.go(2, 1.0, concurrency=concurrency, busy_seconds=service.finished * 2.0, queued=24)
+        return decision.count
+
+    assert wanted(16) < wanted(None)
+
+
+def test_latency_says_nothing_when_no_call_was_answered_within_the_window() -> None:
+    """The quantile is of the last minute: it stays what it was for a minute after the last call."""
+    rule = Rule("r1", "latency_p95", above=0.1, cooldown=0.0, window=5.0)
+    service = Seconds(Autoscaling(1, 9, target=False, rules=(rule,)), 1)
+    slow: dict[str, Any] = {"measures": {"latency_p95": 0.3}}
+    for _ in range(8):
+        service.finished += 3
+        service.go(2, 1.0, **slow)
+    high = service.count
+    assert high > 1
+    service.go(6, 0.0, **slow)
+    high = service.count
+    decision = service.go(50, 0.0, **slow)
+    assert decision.count == high
+    assert "no call was answered within 5 s" in decision.reason
+    assert wishes(decision)["rule r1"] is None
+
+
+def test_while_calls_hang_a_latency_holds_the_count() -> None:
+    rule = Rule("r1", "latency_p95", above=5.0, cooldown=0.0, window=5.0)
+    service = Seconds(replace(TEN, rules=(rule,)), 4)
+    service.go(120, 1.0, measures={"latency_p95": 0.3})
+    assert service.count == 4
+
+
+def test_why_one_is_kept_is_what_is_there_to_do() -> None:
+    """And not that there is nothing."""
+    waiting = Seconds(replace(TEN, min=0), 1).go(4, 0.0, ready=0, starting=1, queued=2)
+    assert "target wants 1 (2 calls wait)" in waiting.reason
+    assert "target wants 1 (a call is worked on)" in Seconds(replace(TEN, min=0), 1).go(4, 0.0, in_flight=1).reason
+    idle = Seconds(replace(TEN, min=0, idle_after=20.0), 4)
+    idle.go(60, 14.5)
+    target = next(wish for wish in idle.go(22, 0.0).wishes if wish.source in ("target", "panic"))
+    assert target.why == "no call for 22 s"
+
+
+def test_figures_of_rules_have_names_of_their_own() -> None:
+    """Two on one metric, and the service's own figure of that name, which is known when theirs is not."""
+    rules = (Rule("r1", "concurrency", above=5.0, window=4.0), Rule("r2", "concurrency", above=9.0, window=600.0))
+    measured = Seconds(replace(TEN, rules=rules), 2).go(20, 8.0, measures={"concurrency": 4.0}).measured
+    assert measured["concurrency"] == pytest.approx(8.0)
+    assert measured["rule r1: concurrency"] == pytest.approx(4.0)
+    assert measured["rule r2: concurrency"] is None
+
+
+def test_it_is_idle_when_the_time_for_that_has_passed_and_not_before() -> None:
+    service = Seconds(replace(TEN, min=0, idle_after=120.0), 1)
+    service.go(60, 1.0)
+    assert service.go(118, 0.0).count == 1
+    assert service.go(2, 0.0).count == 0
