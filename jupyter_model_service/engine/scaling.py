@@ -33,6 +33,7 @@ from .journal import Journal
 from .routes import none_because, update_endpoint
 from .sampling import Look
 from .state import Decided, Parts, Replica, Scaled, Service
+from .steady import found_steady, goes_on, no_more_steady
 from .tasks import Tasks
 from .turns import Turns
 from .unknown import explained
@@ -194,9 +195,14 @@ class Scaling:
             return
         bounds = self.bounds(service, policy)
         if not record.running or record.error is not None:
-            scaled.memory = None  # when it runs again, nothing is known of its calls
+            scaled.memory = scaled.steady = None  # when it runs again, nothing is known of its calls
             return
         seen = seen or sampling.look(service, self._clock.monotonic())
+        if scaled.steady is not None:
+            if not called and goes_on(service, scaled.steady, policy, bounds, seen, self._queries):
+                scaled.steady.at, scaled.decisions[-1].at = seen.at, self._clock.now()
+                return
+            no_more_steady(service)
         sample = explained(sampling.take(service, seen, self._queries), service, seen, self._queries)
         if called:
             sample = replace(sample, queued=max(1, sample.queued))
@@ -204,6 +210,8 @@ class Scaling:
         self._keep(service, decision)
         if decision.changed:
             self._apply(service, decision)
+        elif not called:
+            found_steady(service, policy, bounds, sample, decision)
 
     def _decide(self, service: Service, policy: Autoscaling, bounds: Bounds, sample: Sample, now: float) -> Decision:
         scaled, current = service.scaled, service.record.replicas

@@ -155,6 +155,21 @@ class Decided:
     gist: object  # what it comes to, without its figures
 
 
+@dataclass(slots=True)
+class Steady:
+    """What the last decision was about, of ``since`` (monotonic): until one of it changes, or ``until`` has come, there
+    is nothing to decide. ``at``: when it was last seen that all is the same. ``about``: policy, bounds, failures, count
+    and revision. ``calls``: the counters, and the last call."""
+
+    until: float
+    since: float
+    at: float
+    about: tuple[Autoscaling, Bounds, Retry, int, int]
+    calls: tuple[int, int, float | None, float]
+    ready: int
+    measures: Mapping[str, float | None]
+
+
 @dataclass(eq=False)
 class Scaled:
     """What the autoscaler has in memory of a service. All of it begins anew with the gateway.
@@ -162,10 +177,12 @@ class Scaled:
     ``bounds`` are those of the policy ``bounds_of``, found at ``bounds_at`` (Unix time) and good until they change.
     ``limit`` is what its owner may have, looked at last, and when to look again (monotonic). ``idle_since``: when it
     went to zero (monotonic). ``waking``: it was brought back from there, and no replica has been ready since.
+    ``steady``: nothing is decided meanwhile, and ``memory`` is of when that began.
     ``marks`` cover the last minute, ``tick`` is what calls had done at the last look.
     """
 
     memory: Memory | None = None
+    steady: Steady | None = None
     bounds: Bounds | None = None
     bounds_of: Autoscaling | None = None
     bounds_at: float = 0.0

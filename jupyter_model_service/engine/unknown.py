@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..core.scaling.metrics import query_name
 from ..core.scaling.signals import Sample
 from ..ports import Queries
@@ -14,11 +12,12 @@ _SHARED = frozenset({"concurrency", "calls_per_second"})  # among the replicas t
 
 
 def explained(sample: Sample, service: Service, seen: Look, queries: Queries) -> Sample:
-    """``sample`` with a reason for each measure that has no value."""
+    """``sample``, made complete with a reason for each measure that has no value."""
     missing = [name for name, value in sample.measures.items() if value is None]
     if not missing:
         return sample
-    return replace(sample, unknown={name: _why(name, service, seen, queries) for name in missing})
+    sample.unknown = {name: _why(name, service, seen, queries) for name in missing}
+    return sample
 
 
 def _why(name: str, service: Service, seen: Look, queries: Queries) -> str:

@@ -852,6 +852,63 @@ def test_scaling_in_the_middle_of_an_update_ends_with_the_new_count_of_the_new_r
 # --- cost ------------------------------------------------------------------------------------------------
 
 
+def is_steady(stage: Stage) -> bool:
+    return stage.engine._turns.find(OWNER, NAME).scaled.steady is not None
+
+
+def test_nothing_is_decided_about_a_quiet_service_and_its_last_decision_stays_up_to_date() -> None:
+    """After 10 minutes without a call; the first call, and a change of the policy, end it at once."""
+
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, BY_CALLS)
+        await callers.come(rate=2, seconds=20)
+        assert not is_steady(stage)
+        await stage.until(lambda: is_steady(stage), 300)
+        kept = stage.engine._turns.find(OWNER, NAME).scaled
+        decision = kept.decisions[-1].decision
+        before = stage.engine.decisions(OWNER, NAME)
+        await asyncio.sleep(600)
+        assert kept.decisions[-1].decision is decision, "it was decided once"
+        after = stage.engine.decisions(OWNER, NAME)
+        assert stage.clock.now() - after[-1].at < 2.1
+        assert (after[-1].since, len(after)) == (before[-1].since, len(before))
+        load = asyncio.ensure_future(callers.come(rate=12, seconds=60))
+        assert await stage.until(lambda: wanted(stage) >= 3, 30) < 20, "as quick as ever"
+        await load
+        await stage.until(lambda: is_steady(stage), 900)
+        await stage.engine.autoscale(OWNER, NAME, replace(BY_CALLS, rules=(Rule("r1", "queued", above=5.0),)))
+        await asyncio.sleep(3)
+        assert "rule r1" in [wish.source for wish in stage.engine.decisions(OWNER, NAME)[-1].wishes]
+
+    play(scene)
+
+
+def test_a_quiet_service_is_decided_about_when_what_a_rule_looks_at_changes() -> None:
+    """GPUs that were at rest for minutes are busy, without a call; later, nothing is known of them."""
+
+    async def scene(stage: Stage) -> None:
+        await autoscaled(stage, by_rule(Rule("r1", "gpu_util", above=80.0, window=20.0)))
+
+        async def samples(seconds: int, use: float) -> None:
+            for _ in range(seconds):
+                for replica in stage.there():
+                    replica.samples(gpus=[gpu(use)])
+                await asyncio.sleep(1)
+
+        await samples(120, 0.0)
+        assert is_steady(stage)
+        await samples(16, 100.0)
+        assert wanted(stage) == 1, "the mean of 20 s is at 80 % after 16"
+        await samples(4, 100.0)
+        assert wanted(stage) == 2
+        await samples(400, 0.0)
+        assert is_steady(stage)
+        await asyncio.sleep(15)
+        assert "gpu_util is unknown: the figures of replica" in (shown(stage).last or "")
+
+    play(scene)
+
+
 def test_a_thousand_services_are_looked_at_in_small_steps_over_the_tick() -> None:
     """Calls have their turn between two steps, and each service its look every two seconds."""
 
