@@ -177,6 +177,10 @@ export class ServicesModel implements IDisposable {
     }
     this._sparks.active = this._wanted;
     if (this._wanted) {
+      // Not after hello only: where the gateway has to be started, or a proxy holds streams back, that comes late.
+      if (this._stream.state === 'closed' && this._listing === null) {
+        void this._list().catch(() => undefined);
+      }
       this._stream.start();
       void this._greet();
     } else {
