@@ -26,7 +26,7 @@ from .bus import Bus
 from .contact import Contact, Look
 from .ending import Ending
 from .holding import held_now
-from .journal import Journal, exit_details
+from .journal import Journal, exit_details, parts_of_start
 from .launching import Launching
 from .ledger import Ledger
 from .probing import Probing
@@ -160,7 +160,9 @@ class Controller:
         if replica.life.exit is not None and replica.phase is Phase.FAILED:
             details |= exit_details(replica.life.exit)
         if replica.phase is Phase.READY and replica.life.ready_at == replica.life.since and not replica.adopted:
-            details["start_seconds"] = round(replica.life.since - replica.created, 3)
+            parts = parts_of_start(replica.life)
+            details |= {"start_seconds": round(replica.life.since - replica.created, 3), "parts": parts}
+            text += f" after {details['start_seconds']:.1f} s: " + ", ".join(f"{k} {s:.1f} s" for k, s in parts.items())
         self._journal.add(replica.service, kind, text, replica, details)
 
     # --- planning ---

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+from ..core.replica import Life
 from ..core.reports import Exit
 from ..ports import Clock, EventRecord, Store
 from .bus import Bus
@@ -58,6 +60,12 @@ class Journal:
 
     def recent(self, service_id: str, after: int = 0) -> Sequence[EventRecord]:
         return [e for e in self._recent.get(service_id, ()) if e.id > after]
+
+
+def parts_of_start(life: Life) -> dict[str, float]:
+    """Seconds in each phase of one that has just become ready."""
+    entered = list(life.starts.items())[::-1]  # the last comes first there
+    return {phase.value: round(then - at, 3) for (phase, at), (_, then) in pairwise(entered)}
 
 
 def exit_details(exit: Exit) -> dict[str, Any]:
