@@ -344,9 +344,10 @@ class Commands:
             )
 
         await self._turns.ledger_accepts(service, change)
+        before = service.record.replicas
         service.revisions[revision.number] = revision
         service.record = change(service.record)
         service.not_enforced = not_enforced
-        self._scaling.changed(service)
+        self._scaling.changed(service, before, f"revision {revision.number} is to run{scaled.said}")
         self._turns.try_again(service, revision.number)
         return scaled.said

@@ -125,11 +125,13 @@ class Policies:
             self._turns.check_there(service)
             policy, message = made(service)
             now = self._clock.now()
-            count, why = service.record.replicas, ""
+            before = count = service.record.replicas
+            what, why = message, ""
 
             def change(record: ServiceRecord) -> ServiceRecord:
-                nonlocal count, why
-                count, why = settled(policy, record.replicas, now)
+                nonlocal before, count, why
+                before = record.replicas
+                count, why = settled(policy, before, now)
                 return replace(record, autoscaling=policy, replicas=count)
 
             await self._turns.want(service, change)
@@ -137,7 +139,7 @@ class Policies:
                 message += f"; held at {counted(count, 'replica')}, as scaled by hand, until it is resumed"
             elif why:
                 message += f"; scaled to {counted(count, 'replica')}: {why}"
-            self._scaling.changed(service)
+            self._scaling.changed(service, before, f"{what}; {why}")
             self._turns.told(service, "service.autoscaling", message)
             return service
 

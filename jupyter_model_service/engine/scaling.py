@@ -25,7 +25,7 @@ from ..core.scaling.signals import Bounds, Decision, Limit, Sample, Wish
 from ..core.sentences import counted, duration
 from ..errors import ModelServiceError
 from ..ports import AskedQuery, Queries
-from . import sampling
+from . import resting, sampling
 from .callers_reason import NO_ROOM
 from .controller import Controller
 from .history import Histories
@@ -78,7 +78,7 @@ class Scaling:
     def start(self) -> None:
         """The world is known: from now on counts are decided about."""
         self._tasks.start("autoscaling", self._run())
-        self._tasks.start("past starts", self._remember_starts())
+        self._tasks.start("past of autoscaling", self._remember())
 
     # --- when ---
 
@@ -98,18 +98,23 @@ class Scaling:
                     self._queries.want(asked)
                 await self._clock.sleep(max(share / 4, began + (number + 1) * share - self._clock.monotonic()))
 
-    async def _remember_starts(self) -> None:
-        """What starts took before the gateway was started, of those services whose callers may have to wait for one."""
+    async def _remember(self) -> None:
+        """What is stored of the time before the gateway was started: what starts took, of those services whose callers
+        may have to wait for one, and which rules have fired and rest."""
         for service in list(self._controller.services.values()):
             policy = service.record.autoscaling
-            if policy is None or policy.min > 0 or service.endpoint.start_seconds is not None:
+            if policy is None:
+                continue
+            unlearnt = policy.min == 0 and service.endpoint.start_seconds is None
+            if not (unlearnt or policy.rules):
                 continue
             try:
                 events = await self._parts.store.events(service.id, 0, EVENTS_READ)
             except ModelServiceError as error:
-                log.warning("What starts took cannot be read: %s", error)
+                log.warning("What starts took and which rules rest cannot be read: %s", error)
                 return
-            if service.endpoint.start_seconds is None:
+            resting.remember(service, events, self._clock.now(), self._clock.monotonic())
+            if unlearnt and service.endpoint.start_seconds is None:
                 for event in events:
                     if isinstance(seconds := event.details.get("start_seconds"), (int, float)):
                         sampling.learn_start(service, seconds)
@@ -221,7 +226,15 @@ class Scaling:
 
         def decided(limit: Limit) -> Decision:
             decision, scaled.memory = decide(
-                policy, target, sample, before, now, current=current, bounds=bounds, limit=limit, concurrency=concurrency
+                policy,
+                target,
+                sample,
+                before,
+                now,
+                current=current,
+                bounds=bounds,
+                limit=limit,
+                concurrency=concurrency,
             )
             return decision
 
@@ -275,8 +288,9 @@ class Scaling:
         if definition.serving.autoscaling is not None:
             reading.check(definition.serving.autoscaling, queries=self._queries.names)
 
-    def changed(self, service: Service) -> None:
-        """Its policy, or whether it runs, is another than before."""
+    def changed(self, service: Service, before: int | None = None, why: str = "") -> None:
+        """Its policy, or whether it runs, is another than before. So may be its count, that was ``before``: ``why``, in
+        a clause."""
         scaled, policy = service.scaled, service.record.autoscaling
         if policy is None:
             service.scaled = Scaled(marks=scaled.marks, tick=scaled.tick)
@@ -284,6 +298,10 @@ class Scaling:
         self.bounds(service, policy)
         scaled.limit = scaled.idle_since = None
         scaled.waking = False
+        count = service.record.replicas
+        if before is not None and count != before:
+            now, reason = self._clock.monotonic(), f"from {before} to {count}: {why}"
+            self._keep(service, Decision(now, before, count, reason, bounds=scaled.bounds))
 
     # --- doing it ---
 
@@ -308,6 +326,7 @@ class Scaling:
             "wishes": [asdict(wish) for wish in decision.wishes],
             "measured": dict(decision.measured),
             "bound": decision.bound,
+            "fired": resting.fired(service, decision),
         }
         self._journal.add(service, "service.autoscaled", f"scaled {decision.reason}", details=details)
 

@@ -179,6 +179,27 @@ def test_a_count_by_hand_may_be_outside_of_the_bounds_and_resuming_brings_it_wit
     play(scene)
 
 
+def test_a_change_of_the_count_by_a_policy_or_by_resuming_is_explained() -> None:
+    """Like any other decision: ``explain`` leaves no gap between 8 and 4."""
+
+    def last_change(stage: Stage) -> tuple[int, int, str]:
+        decision = [d for d in stage.engine.decisions(OWNER, NAME) if d.changed][-1]
+        return decision.before, decision.count, decision.reason
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        await stage.engine.autoscale(OWNER, NAME, replace(POLICY, max=4))
+        assert not [d for d in stage.engine.decisions(OWNER, NAME) if d.changed]
+        await stage.engine.scale(OWNER, NAME, 8)
+        await stage.engine.resume(OWNER, NAME)
+        assert last_change(stage) == (8, 4, "from 8 to 4: autoscaling goes on; max is 4")
+        await stage.engine.autoscale(OWNER, NAME, replace(POLICY, max=3))
+        assert last_change(stage)[:2] == (4, 3)
+        assert last_change(stage)[2].endswith("; max is 3")
+
+    play(scene)
+
+
 def test_what_is_not_autoscaled_cannot_be_resumed() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready(1)
@@ -325,6 +346,10 @@ def test_an_update_takes_the_policy_of_a_definition_whose_block_has_changed_and_
         assert stored(stage) == (3, Autoscaling(3, 6))
         assert (await last_told(stage, "service.updated")).endswith(
             "; autoscaled as its definition says, scaled to 3 replicas: min is 3"
+        )
+        decision = [d for d in stage.engine.decisions(OWNER, NAME) if d.changed][-1]
+        assert decision.reason == (
+            "from 2 to 3: revision 3 is to run; autoscaled as its definition says, scaled to 3 replicas: min is 3"
         )
         await stage.until(lambda: stage.view.stable_revision == 3, 60)
         await stage.engine.rollback(OWNER, NAME)

@@ -127,6 +127,35 @@ def test_a_restart_of_the_gateway_in_a_burst_takes_nothing_away_before_a_whole_w
     play(scene)
 
 
+def test_a_rule_rests_over_a_restart_of_the_gateway() -> None:
+    """Else each restart within its cooldown adds its step once more."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        rule = Rule("r1", "gpu_util", above=80, step=1, cooldown=600, window=10)
+        await stage.engine.autoscale(OWNER, NAME, by_rule(rule, most=8))
+        began = stage.clock.monotonic()
+
+        async def samples(seconds: float) -> None:
+            for _ in range(int(seconds)):
+                for replica in stage.there():
+                    replica.samples(gpus=[gpu(90)])
+                await asyncio.sleep(1)
+
+        for _ in range(3):
+            await samples(60)
+            assert wanted(stage) == 2
+            assert (await stage.told("service.autoscaled"))[-1].details["fired"] == ["r1"]
+            await stage.kill()
+            await stage.reopen()
+        await samples(60)
+        assert "rests for another" in shown(stage).last
+        await samples(620 - (stage.clock.monotonic() - began))
+        assert wanted(stage) == 3, "and it does not rest for longer than it would have"
+
+    play(scene)
+
+
 # --- measures ------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from .policy import Rule
 from .signals import Sample, Wish
 from .windows import Mean, add_measure, mean_of
 
-__all__ = ["Opinion", "RuleState", "after", "judge"]
+__all__ = ["Opinion", "RuleState", "after", "judge", "rested"]
 
 OF_CALLS = ("latency_", "first_byte_", "errors")  # measures of answered calls: nothing to judge when there are none
 NEVER = float("-inf")
@@ -119,6 +119,13 @@ def _fewer(source: str, rule: Rule, value: float, current: int) -> Opinion:
     if count >= current:
         return Opinion(Wish(source, current, why), keeps=current)
     return Opinion(Wish(source, count, why), wants=count)
+
+
+def rested(rule: Rule, state: RuleState | None, at: float, count: int) -> RuleState:
+    """The state of a rule that is known to have fired ``at`` (monotonic), when ``count`` replicas came of it."""
+    if state is None:
+        state = RuleState((rule.metric, rule.window))
+    return state if state.fired_at >= at else RuleState(state.what, state.mean, at, count)
 
 
 def after(state: RuleState, opinion: Opinion, sample: Sample, before: int, count: int) -> RuleState:

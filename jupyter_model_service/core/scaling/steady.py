@@ -72,4 +72,4 @@ def later(memory: Memory, seconds: float) -> Memory:
     for id, rule in memory.rules.items():
         points = tuple([(at + seconds, integral, known) for at, integral, known in rule.mean.points])
         rules[id] = rule._replace(mean=Mean(points, rule.mean.value))
-    return Memory(memory.started, memory.busy_at, state._replace(marks=tuple(marks)), rules)
+    return Memory(memory.started, memory.busy_at, state._replace(marks=tuple(marks)), rules, memory.ended_at)
