@@ -155,7 +155,8 @@ class SqlStore:
         await self._delete(replicas, replica_id)
 
     async def add_events(self, records: Sequence[EventRecord]) -> None:
-        """Events of a service that is gone are dropped: its history went with it."""
+        """Events of a service that is gone are dropped: its history went with it. One that is there already stays as it
+        is: a write that was given up while SQLite committed it is done again."""
         if not records:
             return
         found = [rows.event_row(record) for record in records]
@@ -165,7 +166,7 @@ class SqlStore:
             there = set(connection.scalars(select(services.c.id).where(services.c.id.in_(ids))))
             kept = [row for row in found if row["service_id"] in there]
             if kept:
-                connection.execute(insert(events), kept)
+                connection.execute(insert_or_update(events).on_conflict_do_nothing(), kept)
             for service_id in there:
                 _trim_events(connection, service_id)
 

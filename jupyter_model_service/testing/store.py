@@ -111,7 +111,8 @@ class MemoryStore:
 
     async def add_events(self, events: Sequence[EventRecord]) -> None:
         disk = await self._write()
-        disk.events.extend(copy.deepcopy(e) for e in events if e.service_id in disk.services)
+        there = {e.id for e in disk.events}
+        disk.events.extend(copy.deepcopy(e) for e in events if e.service_id in disk.services and e.id not in there)
         for service_id in {event.service_id for event in events}:
             ids = sorted(e.id for e in disk.events if e.service_id == service_id)
             if len(ids) > EVENTS_KEPT:

@@ -25,6 +25,7 @@ __all__ = ["ERROR_HEADER", "MethodNotAllowed", "Refusal", "UnsupportedMediaType"
 log = logging.getLogger(__name__)
 
 ERROR_HEADER = "X-Model-Service-Error"
+PROBLEMS_TOLD = 20  # of one request; each may be compared with all names that are known
 
 # For what Tornado itself refuses, such as a path that is no UTF-8 or a method that HTTP does not know.
 _CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -71,7 +72,8 @@ def refusal(error: BaseException, request_id: str, models: Sequence[type[BaseMod
         return refused
     parsed = next((m for m in models if isinstance(error, ValidationError) and error.title == m.__name__), None)
     if isinstance(error, ValidationError) and parsed is not None:
-        found = tuple(_problem(parsed, detail) for detail in error.errors(include_url=False, include_input=False))
+        details = error.errors(include_url=False, include_input=False)
+        found = tuple(_problem(parsed, detail) for detail in details[:PROBLEMS_TOLD])
         message = "The request cannot be used: " + "; ".join(_sentence(p) for p in found) + "."
         return _refuse(400, "invalid_request", message, found)
     if isinstance(error, HTTPError) and error.status_code < 500:

@@ -21,11 +21,12 @@ from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .routes import Access, Route
 from .stream import EventStreams
 
-__all__ = ["MAX_BODY", "MAX_DISCARDED", "NothingHere", "RouteHandler"]
+__all__ = ["MAX_BODY", "MAX_DISCARDED", "MAX_KEYS", "NothingHere", "RouteHandler"]
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20  # bytes; the largest useful request is an update with a long environment, a few KiB
+MAX_KEYS = 5_000  # in a body; what is wrong with each of 60,000 took seconds to say, on the event loop
 MAX_DISCARDED = 16 << 20  # bytes; a body that says it is longer is not even read
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -147,6 +148,8 @@ class RouteHandler(BaseHandler):
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if self._body and kind != "application/json":
             raise UnsupportedMediaType("The body has to be JSON, with the header `Content-Type: application/json`.")
+        if self._body.count(b'":') > MAX_KEYS:
+            raise TooLarge(f"The body of a control request may have at most {MAX_KEYS} keys.")
         return route.request.model_validate_json(bytes(self._body) or b"{}")
 
     def _parse_query(self, route: Route) -> BaseModel:

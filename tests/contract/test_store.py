@@ -364,6 +364,18 @@ def test_events_of_a_service_that_is_gone_are_dropped(opener: Opener) -> None:
     with_store(opener, body)
 
 
+def test_events_that_are_there_already_stay_and_hinder_no_new_ones(opener: Opener) -> None:
+    """A write that was given up while it was committed is done again, with what has come since."""
+
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        await store.add_events([event(1), event(2)])
+        await store.add_events([event(1), event(2), event(3)])
+        assert [e.id for e in await store.events()] == [1, 2, 3]
+
+    with_store(opener, body)
+
+
 # --- over time ---------------------------------------------------------------------------------------
 
 

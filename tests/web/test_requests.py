@@ -24,7 +24,7 @@ from jupyter_model_service.errors import (
     StoreError,
     WaitTimeout,
 )
-from jupyter_model_service.web.handler import MAX_BODY, MAX_DISCARDED
+from jupyter_model_service.web.handler import MAX_BODY, MAX_DISCARDED, MAX_KEYS
 
 API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 CHAT = "/api/v1/services/alice/chat"
@@ -194,6 +194,17 @@ def test_a_body_beyond_the_limit_is_refused_and_the_connection_stays(site: Any, 
     assert too_large.json()["error"]["code"] == "too_large"
     assert fits.status_code == 202
     assert site.ended == [False]
+
+
+def test_a_body_with_a_flood_of_keys_is_refused_unread(site: Any) -> None:
+    """What is wrong with each of 60,000 took 17 s to say, in which the gateway did nothing else."""
+
+    async def body(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/api/v1/gateway/shutdown", json={f"leave_replica{n}": 1 for n in range(MAX_KEYS + 1)})
+
+    refused = site.run(body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "too_large")
+    assert f"at most {MAX_KEYS} keys" in refused.json()["error"]["message"]
 
 
 def test_a_body_far_beyond_the_limit_is_not_even_read(site: Any) -> None:
