@@ -35,7 +35,7 @@ export function Header(props: HeaderProps): JSX.Element {
   const off = service.state === 'stopped' || service.state === 'failed';
   const leaving = service.state === 'deleting';
   return (
-    <header className={`jp-ModelService-header jp-mod-${tone(service.state)}`}>
+    <div className={`jp-ModelService-header jp-mod-${tone(service.state)}`}>
       <div className="jp-ModelService-header-line">
         <h2>{service.name}</h2>
         <span className="jp-ModelService-chip" data-state={service.state}>
@@ -65,7 +65,7 @@ export function Header(props: HeaderProps): JSX.Element {
         {said ?? ''}
       </p>
       <Endpoint service={service} trans={trans} onCopy={props.onCopy} />
-    </header>
+    </div>
   );
 }
 

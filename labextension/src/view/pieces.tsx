@@ -155,17 +155,21 @@ export function Table({ caption, columns, low = false, children }: TableProps): 
     <div
       className={`jp-ModelService-scroll${low ? ' jp-mod-low' : ''}`}
       tabIndex={0}
-      role="region"
+      role="group"
       aria-label={caption}
     >
       <table className="jp-ModelService-table">
         <thead>
           <tr>
-            {columns.map((each, i) => (
-              <th key={i} scope="col">
-                {each}
-              </th>
-            ))}
+            {columns.map((each, i) =>
+              each === '' ? (
+                <td key={i} />
+              ) : (
+                <th key={i} scope="col">
+                  {each}
+                </th>
+              )
+            )}
           </tr>
         </thead>
         <tbody>{children}</tbody>

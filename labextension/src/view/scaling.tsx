@@ -153,7 +153,7 @@ function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
       help={help}
       problem={problems[name]}
       placeholder={placeholder}
-      width={8}
+      width={name === 'target_concurrency' ? 12 : 8}
       disabled={name === 'target_concurrency' && !form.target}
       onChange={value => set({ [name]: value })}
     />
