@@ -121,6 +121,13 @@ class Peer:
     trusted: bool = False
 
 
+def sender(peer: Peer, forwarded: Headers) -> bytes:
+    """The address of whom we know nothing else: the other end of the connection, or what a proxy that is believed saw
+    at its own other end."""
+    said = [value for name, value in forwarded if name == b"x-forwarded-for"] if peer.trusted else []
+    return (said[-1].rpartition(b",")[2].strip() if said else b"") or peer.address
+
+
 _OURS = b"x-model-service-"
 
 

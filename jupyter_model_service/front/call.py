@@ -85,6 +85,7 @@ class Call(Queued):
             self.refuse(Refusal(403, "forbidden", message))
             return
         self._believe(caller)
+        self.known_as = caller.name
         endpoint = self.down.front.routing.get(self.owner, self.name)
         if endpoint is None:
             self.refuse(self.not_found())

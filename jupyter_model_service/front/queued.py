@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ..core import admission
 from ..core.admission import admit, is_look
 from ..core.balance import pick
-from ..core.forwarding import Failure
+from ..core.forwarding import Failure, sender
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds, preferred_wait
 from ..core.routing import Backend, Endpoint
 from .exchange import Exchange
 from .heart import Heart
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .downstream import Downstream
@@ -23,12 +24,13 @@ __all__ = ["Queued"]
 
 
 class Queued(Exchange):
-    """``began`` is when it came (monotonic). ``counted``: a replica got it; ``is_call``: it is in the figures by which
-    the service is scaled, from ``endpoint.traffic.begun`` to the end of the call."""
+    """``began`` is when it came (monotonic); ``known_as`` the name of its caller, where a token says so. ``counted``: a
+    replica got it; ``is_call``: it is in the figures by which the service is scaled, from ``endpoint.traffic.begun`` to
+    the end of the call."""
 
     __slots__ = (
-        "_cold", "_failure", "_paused_until", "_wait_until", "_waits_since", "began", "counted", "is_call", "name",
-        "owner", "sent_at",
+        "_cold", "_failure", "_paused_until", "_wait_until", "_waits_since", "began", "counted", "is_call", "known_as",
+        "name", "owner", "sent_at",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -36,7 +38,7 @@ class Queued(Exchange):
         self.began = self.sent_at = monotonic()
         self.counted = False
         self.is_call = False
-        self.owner = self.name = ""
+        self.owner = self.name = self.known_as = ""
         self._waits_since: float | None = None
         self._wait_until = inf
         self._cold = False
@@ -68,7 +70,10 @@ class Queued(Exchange):
             self._go(backend, now)
             return
         refusal = self._ask_for_one(endpoint, now) or self._admitted(endpoint, now)
-        if refusal is not None:
+        greediest: Waiter | None = None
+        if refusal is not None and refusal.code == "queue_full" and endpoint.woken_at is not None and self.is_call:
+            greediest = desk.greediest(self.who)
+        if refusal is not None and greediest is None:
             self.refuse(refusal)
             return
         self._wait(now)
@@ -76,6 +81,16 @@ class Queued(Exchange):
             self.refuse(self._in_vain(0.0))
             return
         desk.add(self, first=False)
+        if refusal is not None and greediest is not None:
+            greediest.give_way(refusal)
+
+    @property
+    def who(self) -> str | bytes:
+        return self.known_as or sender(self.peer, self.head.forwarded)
+
+    def give_way(self, refusal: Refusal) -> None:
+        self.leave_queue()
+        self.refuse(refusal)
 
     def _ask_for_one(self, endpoint: Endpoint, now: float) -> Refusal | None:
         """Where there is no replica: note it, and have one started if the service is asleep."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
 from ..core.forwarding import Budget
+from ..core.message import Refusal
 from ..core.routing import Endpoint
 
 __all__ = ["Desk", "Waiter"]
@@ -23,6 +24,13 @@ class Waiter(Protocol):
     @property
     def is_call(self) -> bool:
         """Not one who only looks at health or metrics."""
+
+    @property
+    def who(self) -> str | bytes:
+        """Whose call it is: the name of a token, or an address."""
+
+    def give_way(self, refusal: Refusal) -> None:
+        """Leave the queue: its place is needed."""
 
 
 class Desk:
@@ -61,6 +69,15 @@ class Desk:
     def looks(self) -> int:
         """How many wait who only look."""
         return len(self._queue) - self.endpoint.waiting
+
+    def greediest(self, who: str | bytes) -> Waiter | None:
+        """The last call of whoever has most of the places, where a call of ``who`` has a better right to one: with it
+        ``who`` has fewer than the other one keeps, or as many."""
+        taken = Counter([waiter.who for waiter in self._queue if waiter.is_call])
+        most = max(taken, key=taken.__getitem__, default=who)
+        if taken[most] < taken[who] + 2:
+            return None
+        return next(waiter for waiter in reversed(self._queue) if waiter.is_call and waiter.who == most)
 
     def missing(self, now: float) -> None:
         """A caller finds no replica."""

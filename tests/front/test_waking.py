@@ -12,7 +12,7 @@ from jupyter_model_service.core.admission import LOOKS
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Answer, site, until
+from .site import OWNER, Answer, site, until
 from .sleeper import Sleeper
 from .upstreams import Replica, Seen
 
@@ -120,6 +120,50 @@ def test_so_many_callers_may_wait_for_a_start(run: Run, concurrency: int | None,
             assert refused(await here.call("/more")) == (503, "queue_full", "1")
             sleeper.ready()
             assert {(await wire.answer()).status for wire in wires} == {200}
+
+    run(body())
+
+
+def test_no_caller_keeps_all_places_from_the_others(run: Run) -> None:
+    """Ten connections of one address, most with a heartbeat, take all ten. Another caller gets one of them, up to as
+    many as the first one keeps; who has as many as anybody is told that it is full."""
+
+    async def body() -> None:
+        settings = FrontSettings(tick=0.05, trusted_proxies=("127.0.0.1",))
+        async with site(Replica(), serving=Serving(concurrency=1), public=True, settings=settings) as here:
+            sleeper = Sleeper(here, start_seconds=30.0)
+            greedy = [await here.send(here.request(f"/{n}", token=None)) for n in range(10)]
+            await sleeper.waiting(10)
+            assert refused(await here.call("/more", token=None))[:2] == (503, "queue_full")
+            others = [await here.send(here.request("/o", "X-Forwarded-For: 1.1.1.1, 2.2.2.2", token=None))]
+            assert refused(await greedy.pop().answer())[:2] == (503, "queue_full"), "the last that came"
+            for _ in range(4):
+                others.append(await here.send(here.request("/o", "X-Forwarded-For: 3.3.3.3, 2.2.2.2", token=None)))
+                assert refused(await greedy.pop().answer())[:2] == (503, "queue_full")
+            got = await here.call("/o", "X-Forwarded-For: 2.2.2.2", token=None)
+            assert (got.status, got.code) == (503, "queue_full"), "five each"
+            third = await here.send(here.request("/t", "X-Forwarded-For: 4.4.4.4", token=None))
+            await until(lambda: here.meter.refusals.count(("o/n", "queue_full")) == 8)
+            assert here.endpoint.waiting == 10
+            sleeper.ready()
+            assert (await third.answer()).status == 200
+            answers = [(await wire.answer()).status for wire in (*greedy, *others)]
+            assert sorted(answers) == [200] * 9 + [503]
+
+    run(body())
+
+
+def test_callers_of_a_private_service_are_told_apart_by_their_tokens(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1), settings=NEVER) as here:
+            sleeper = Sleeper(here, start_seconds=30.0)
+            greedy = [await here.send(here.request(f"/{n}")) for n in range(10)]
+            await sleeper.waiting(10)
+            assert refused(await here.call("/more"))[:2] == (503, "queue_full")
+            owner = await here.send(here.request("/o", token=OWNER))
+            assert refused(await greedy.pop().answer())[:2] == (503, "queue_full")
+            sleeper.ready()
+            assert (await owner.answer()).status == 200
 
     run(body())
 
