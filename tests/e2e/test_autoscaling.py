@@ -224,7 +224,7 @@ def test_a_start_that_fails_tells_its_callers_the_reason_at_once(fleet: dict[str
     for answer in answers:
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) >= 1
-        assert "the last start failed: " in answer.json()["error"]["message"]
+        assert "its last replica exited with code 1 while loading" in answer.json()["error"]["message"]
     assert service.client.get("broken").state == "idle"
     fail_file.unlink()
     eventually(lambda: service.call("hello").result().status_code == 200, "the next call is answered", 60)
