@@ -178,6 +178,8 @@ def tour(demo: Demo, *, once: bool) -> None:
         f"                 -d '{json.dumps({'messages': [{'role': 'user', 'content': QUESTION}]})}'"
     )
     say(f"JupyterLab  {demo.url}lab?token={demo.token}")
+    if (ROOT / "jupyter_model_service" / "labextension" / "package.json").exists():
+        say("            with the panel of model services in the left sidebar")
     if not once:
         say("\nThis stays until Ctrl-C.")
         signal.pause()

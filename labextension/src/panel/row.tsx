@@ -50,12 +50,6 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
           <span className="jp-ModelService-dot" aria-hidden="true" />
           <span className="jp-ModelService-name-text">{name}</span>
         </button>
-        {props.calls !== null && (
-          <Spark
-            values={props.calls}
-            label={trans.__('%1 calls per second', figure(props.calls[props.calls.length - 1] ?? 0))}
-          />
-        )}
         <button
           className="jp-ModelService-tool"
           tabIndex={tab}
@@ -117,6 +111,12 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
           <span className="jp-ModelService-remark" title={said}>
             {said}
           </span>
+        )}
+        {props.calls !== null && props.calls.length > 1 && (
+          <Spark
+            values={props.calls}
+            label={trans.__('%1 calls per second', figure(props.calls[props.calls.length - 1] ?? 0))}
+          />
         )}
       </div>
     </li>
