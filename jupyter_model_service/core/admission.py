@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from .message import Refusal
+import re
 
-__all__ = ["admit", "admit_look", "asleep", "expired", "is_look", "no_replica", "places", "ready_in", "start_failed"]
+from .message import Headers, Refusal
+
+__all__ = [
+    "admit",
+    "admit_look",
+    "asleep",
+    "expired",
+    "is_look",
+    "is_of_probes",
+    "no_replica",
+    "opens_page",
+    "places",
+    "ready_in",
+    "start_failed",
+]
 
 RETRY_WHEN_FULL = 1.0
 RETRY_WHEN_NONE = 5.0  # also until a start when none has been seen, so that nobody knows what one takes
@@ -16,6 +30,7 @@ COLD_PER_SLOT = 10  # … and so many times what its first replica takes at once
 LOOKS = 4  # at most so many looks wait for a busy replica: they take places that callers want
 
 _LOOKS = (b"GET", b"HEAD")
+_OF_PROBES = re.compile(r"/(metrics|ping|status|alive|up|startup)|/(health|ready|live)[a-z_-]*", re.IGNORECASE)
 
 
 def is_look(method: bytes, target: bytes, health_path: str) -> bool:
@@ -26,6 +41,20 @@ def is_look(method: bytes, target: bytes, health_path: str) -> bool:
         return False
     path = target.partition(b"?")[0]
     return path == b"/metrics" or (health_path != "" and path == health_path.partition("?")[0].encode())
+
+
+def is_of_probes(path: str) -> bool:
+    """Whether a path is plainly there for probes alone, as its last part says (``/health``, ``/v2/health/ready``)."""
+    path = path.partition("?")[0].rstrip("/")
+    return _OF_PROBES.fullmatch(path[max(0, path.rfind("/")) :]) is not None
+
+
+def opens_page(target: bytes, headers: Headers) -> bool:
+    """Whether what has the form of a look is a browser that opens a page: the front page of a model whose health path is
+    ``/`` would never wake it."""
+    if is_of_probes(target.decode("latin-1")):
+        return False
+    return any(name.lower() == b"accept" and b"text/html" in value.lower() for name, value in headers)
 
 
 def ready_in(start_seconds: float | None, elapsed: float) -> float:

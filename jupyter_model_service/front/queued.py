@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core import admission
-from ..core.admission import admit, is_look
+from ..core.admission import admit, is_look, opens_page
 from ..core.balance import pick
 from ..core.forwarding import Failure, sender
 from ..core.message import BadMessage, Refusal, RequestHead
@@ -60,7 +60,8 @@ class Queued(Exchange):
         self.desk = desk = front.desk(endpoint)
         desk.budget.call(now)
         self.body.limit(self.serving.replay_limit)
-        if not is_look(self.head.method, self.target, endpoint.health_path):
+        look = is_look(self.head.method, self.target, endpoint.health_path)
+        if not look or opens_page(self.target, self.head.headers):
             self.is_call = True
             endpoint.traffic.begun(now)
         if endpoint.waiting:

@@ -113,6 +113,29 @@ def test_an_empty_block_is_a_policy_with_the_defaults() -> None:
     assert definition.serving.autoscaling == Autoscaling()
 
 
+@pytest.mark.parametrize(
+    ("path", "least", "warned"),
+    [
+        ("/", 0, True),
+        ("/v1/models", 0, True),
+        ("/", 1, False),
+        ("/health", 0, False),
+        ("/v2/health/ready", 0, False),
+        ("/readyz?full=1", 0, False),
+        ("/api/healthcheck/", 0, False),
+    ],
+)
+def test_a_health_path_that_is_called_as_well_is_told_where_the_service_may_sleep(
+    path: str, least: int, warned: bool
+) -> None:
+    """A look wakes nothing: ``GET /v1/models`` would be answered by 503 for as long as nobody calls something else."""
+    serving = {"autoscaling": {"min": least, "max": 4}}
+    _, warnings = parse(service(health_check={"path": path}, serving=serving))
+    assert [(w.where, "wakes nothing" in w.message) for w in warnings] == (
+        [("models[0].service.health_check.path", True)] if warned else []
+    )
+
+
 def test_every_problem_has_its_line() -> None:
     text = (
         FILE.replace("min: 0", "min: 9")

@@ -246,6 +246,27 @@ def test_a_look_does_not_wait_for_a_start(run: Run) -> None:
     run(body())
 
 
+def test_who_opens_a_page_at_the_health_path_wakes_it(run: Run) -> None:
+    """The probe of ``/`` looks; a browser that opens ``/`` calls, and one that opens ``/health`` looks."""
+    browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
+
+    async def body() -> None:
+        async with site(Replica(), settings=NEVER) as here:
+            sleeper = Sleeper(here)
+            assert (await here.call("/health", browser)).code == "asleep"
+            assert (await here.call("/metrics", browser)).code == "asleep"
+            here.endpoint.health_path = "/"
+            assert (await here.call("/", "Accept: */*")).code == "asleep"
+            assert sleeper.called == 0
+            wire = await here.send(here.request("/", browser))
+            await sleeper.waiting(1)
+            assert sleeper.called == 1
+            sleeper.ready()
+            assert (await wire.answer()).status == 200
+
+    run(body())
+
+
 def test_what_resembles_a_look_is_a_call(run: Run) -> None:
     async def body() -> None:
         async with site(Replica(), settings=NEVER) as here:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import DefinitionError, Problem
+from ..admission import is_of_probes
 from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, near, shown
 from ..scaling.policy import Autoscaling
 from ..scaling.reading import read_autoscaling
@@ -116,7 +117,23 @@ def _service(reader: Reader, found: Found) -> dict[str, Any]:
         values["health_check"] = _health_check(reader, *found["health_check"])
     if "serving" in found:
         values["serving"] = _serving(reader, *found["serving"])
+        _warn_of_looks(reader, found, values)
     return values
+
+
+def _warn_of_looks(reader: Reader, found: Found, values: Mapping[str, Any]) -> None:
+    """Calls on the health path wake nothing: where that is ``/v1/models``, it answers nobody who finds it asleep."""
+    check, serving = values.get("health_check"), values["serving"]
+    policy = serving.autoscaling if isinstance(serving, Serving) else None
+    if not isinstance(check, HealthCheck) or not isinstance(policy, Autoscaling) or is_of_probes(str(check.path)):
+        return
+    if 0 in (policy.min, *(schedule.min for schedule in policy.schedules)):
+        reader.warning(
+            (*found["health_check"][1], "path"),
+            f"is {check.path}, and GET on the health path is no call: while the service sleeps (autoscaling with min 0), "
+            "it wakes nothing there and gets 503, unless a browser opens a page; a path that is for probes alone, such as "
+            "/health, keeps nobody from calling",
+        )
 
 
 def _port(reader: Reader, value: Any, path: Path) -> int | Wrong:
