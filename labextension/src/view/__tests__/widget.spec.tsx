@@ -71,6 +71,7 @@ it('draws nothing while it is hidden, and what happened meanwhile when it is sho
   fake.services = [service('words', { replicas: { want: 7, ready: 7, total: 7 } })];
   fake.events.say({ kind: 'service', service: fake.services[0] });
   await eventually(() => model.service('ann/words')?.replicas.want === 7, 'the model knows');
+  await new Promise(resolve => setTimeout(resolve, 1100)); // as long as a drawing may be put off
   MessageLoop.flush();
   expect(drawn).not.toHaveBeenCalled();
   const asked = fake.asked('events');
