@@ -82,11 +82,12 @@ def _gpus_from(name: str, gpus: Any) -> tuple[GpuSample, ...]:
 def _gpu_from(gpu: Any) -> GpuSample:
     if not isinstance(gpu, dict):
         raise ValueError("a GPU that is no object")
+    total = _count("memory_total", gpu.get("memory_total"))
     return GpuSample(
         uuid=_text("uuid", gpu.get("uuid"))[:100],
         utilization=min(_number("utilization", gpu.get("utilization")), 100.0),
-        memory_used=_count("memory_used", gpu.get("memory_used")),
-        memory_total=_count("memory_total", gpu.get("memory_total")),
+        memory_used=min(_count("memory_used", gpu.get("memory_used")), total),
+        memory_total=total,
     )
 
 
@@ -139,7 +140,10 @@ def _count(name: str, value: Any) -> int:
 def _number(name: str, value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ValueError(f"a {name} that is no number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        number = math.inf
     if not math.isfinite(number) or number < 0:
         raise ValueError(f"a {name} that is no number")
     return number

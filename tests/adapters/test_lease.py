@@ -567,6 +567,19 @@ def test_ports_that_are_none_are_nonsense(ports):
         ports_from({"t": "ports", "ports": ports})
 
 
+@pytest.mark.parametrize("figure", ["cpu", "cpu_at"])
+@pytest.mark.parametrize("number", [10**400, -1, float("inf"), float("nan"), True, "7"])
+def test_figures_that_are_none_are_nonsense(figure, number):
+    """Of 400 digits, too, which are no float."""
+    with pytest.raises(ValueError):
+        sample_from({"t": "beat", figure: number})
+
+
+def test_a_gpu_has_no_more_memory_in_use_than_it_has():
+    gpu = {"uuid": "GPU-1", "utilization": 5.0, "memory_used": 12, "memory_total": 9}
+    assert sample_from({"t": "beat", "gpus": [gpu]}).gpus == (GpuSample("GPU-1", 5.0, 9, 9),)
+
+
 def test_messages_become_plain_data():
     message = message_from(
         b'{"t": "beat", "gpus": [{"uuid": "GPU-1", "utilization": 140, "memory_used": 5, "memory_total": 9}], "rss": 7}'

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 __all__ = ["begin", "end", "local", "shift_around", "zone_named", "zones_like"]
@@ -32,10 +33,16 @@ def zone_named(name: str) -> ZoneInfo:
 
 def zones_like(name: str) -> list[str]:
     """The zones that ``name`` probably stands for, at most three: Asia/Seoul for ``Seoul`` and ``asia/seoul``."""
-    known = {zone.lower(): zone for zone in sorted(available_timezones())}
+    known = _known()
     plain = "_".join(name.lower().split())
     found = [zone for low, zone in known.items() if plain in (low, low.rpartition("/")[2])]
     return (found or [known[low] for low in difflib.get_close_matches(plain, known, n=1, cutoff=0.8)])[:3]
+
+
+@cache
+def _known() -> dict[str, str]:
+    """By their names in small letters. Looking for them walks through 1,500 files, 20 ms."""
+    return {zone.lower(): zone for zone in sorted(available_timezones()) if not zone.startswith(_NO_ZONES)}
 
 
 def local(zone: ZoneInfo, unix: float) -> datetime:

@@ -18,11 +18,12 @@ from .signals import Bounds
 __all__ = ["State", "bounds", "check", "state_of"]
 
 _AHEAD = 40 * 366  # days; what is written rarely happens for as long does not happen
-_ON_FOR = 4 * 366  # days; what has no end by then has none: the calendar's patterns are of a year, and leap years
+_ON_FOR = 400  # days; what has no end by then has none that is told: looking on for four years took 35 ms for each
 
 
 class State(NamedTuple):
-    """``changes_at`` (Unix time) is when the schedule next begins, or ends if it is ``active``; ``None``: never."""
+    """``changes_at`` (Unix time) is when the schedule next begins, or ends if it is ``active``; ``None``: never, or not
+    within 400 days in which it is active (who keeps what is said here looks again earlier)."""
 
     active: bool
     changes_at: float | None
@@ -81,20 +82,23 @@ def state_of(schedule: Schedule, unix_now: float) -> State:
         return State(True, None)
     now = local_time.local(zone, unix_now)
     limit = now + timedelta(days=_ON_FOR)
-    until: float | None = None  # the end of the windows that follow each other without a break and include now
+    until: datetime | None = None  # local end of the windows that follow each other without a break and include now
     # An end that the clock shows already is not over where the clock was put back since, or will show it once more.
     for start, end in _windows(windows, now, now - local_time.shift_around(zone, unix_now)):
-        begins, ends = local_time.begin(zone, start), local_time.end(zone, end)
-        if ends <= begins or ends <= unix_now:  # left out by a clock that was put forward; or over
-            continue
-        if until is None and begins > unix_now:
-            return State(False, begins)
-        if until is not None and begins > until:
-            break
-        if start > limit:
+        if start > limit and until is not None:
             return State(True, None)
-        until = ends  # what begins later never ends before
-    return State(until is not None, until)
+        # What is without a break by the clock is without one (its zone need not be asked, which is 30 µs for each of
+        # 1,250 windows of six days a week): when the clock first shows the one, it has shown times before the other.
+        if until is None or start > until:
+            begins, ends = local_time.begin(zone, start), local_time.end(zone, end)
+            if ends <= begins or ends <= unix_now:  # left out by a clock that was put forward; or over
+                continue
+            if until is None and begins > unix_now:
+                return State(False, begins)
+            if until is not None and begins > local_time.end(zone, until):
+                break
+        until = end if until is None else max(until, end)
+    return State(until is not None, None if until is None else local_time.end(zone, until))
 
 
 def _windows(windows: Windows, now: datetime, over: datetime) -> Iterator[tuple[datetime, datetime]]:
