@@ -74,6 +74,7 @@ describe('the event stream', () => {
     await new Promise(resolve => setTimeout(resolve, 30));
     expect(fake.opened).toBe(1);
     expect(stream.state).toBe('closed');
+    stream.dispose();
   });
 
   it('waits longer after each failure, to half a minute and a fifth', () => {
