@@ -88,6 +88,20 @@ export class ServiceModel implements IDisposable {
     return this._decisions;
   }
 
+  /** Whether they are on the screen: they are not asked for before, and are the most of what comes each time. */
+  get decisionsShown(): boolean {
+    return this._decisionsShown;
+  }
+
+  set decisionsShown(shown: boolean) {
+    if (shown !== this._decisionsShown) {
+      this._decisionsShown = shown;
+      if (shown) {
+        this._wake();
+      }
+    }
+  }
+
   /** Null until they are known. */
   get tokens(): readonly Token[] | null {
     return this._tokens;
@@ -241,7 +255,7 @@ export class ServiceModel implements IDisposable {
   }
 
   private async _refreshDecisions(): Promise<void> {
-    if (this.service?.autoscaling) {
+    if (this._decisionsShown && this.service?.autoscaling) {
       this._decisions = await this.services.api.decisions(this.key, MOST_DECISIONS);
     }
   }
@@ -331,6 +345,7 @@ export class ServiceModel implements IDisposable {
   private _span = DEFAULT_SPAN;
   private _events: readonly ServiceEvent[] = [];
   private _decisions: readonly Decision[] = [];
+  private _decisionsShown = false;
   private _tokens: readonly Token[] | null = null;
   private _watchers = 0;
   private _abort: AbortController | null = null;

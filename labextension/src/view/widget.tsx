@@ -117,6 +117,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this._watch?.dispose();
     this._watch = null;
     this._service.logs.shown = false;
+    this._service.decisionsShown = false;
     clearTimeout(this._timer);
     this._timer = undefined;
   }
@@ -157,6 +158,7 @@ export class ServiceView extends Panel implements ViewWidget {
   /** Everything as the tab wants it, at once. */
   private _settle(): void {
     this._service.logs.shown = this._tab === 'logs' && this._watch !== null;
+    this._service.decisionsShown = this._tab === 'decisions' && this._watch !== null;
     this.toggleClass('jp-mod-try', this._tab === 'try');
     if (this._tab === 'try') {
       void this._makeConsole();
@@ -280,7 +282,10 @@ export class ServiceView extends Panel implements ViewWidget {
 
   private readonly _actions: PageActions = {
     onTab: tab => this.showTab(tab),
-    onRetry: () => void this._service.refresh(),
+    onRetry: () => {
+      void this._model.refresh();
+      void this._service.refresh();
+    },
     onClose: () => this.parent?.close(),
     onSpan: seconds => {
       this._service.span = seconds;

@@ -6,6 +6,7 @@ import { Widget } from '@lumino/widgets';
 import { eventually, FakeApi, service } from '../../__tests__/fakes';
 import { ServicesModel } from '../../model/services';
 import { ServiceView } from '../widget';
+import { POLICY } from './samples';
 
 let fake: FakeApi;
 let model: ServicesModel;
@@ -91,6 +92,31 @@ it('reads the log only while that is shown', async () => {
   const asked = fake.asked('logs');
   await new Promise(resolve => setTimeout(resolve, 1200));
   expect(fake.asked('logs')).toBe(asked);
+});
+
+it('asks for decisions only while they are shown', async () => {
+  fake.services = [service('words', { autoscaling: POLICY })];
+  const decisions = jest.fn(async () => [
+    {
+      at: 1,
+      since: 1,
+      before: 1,
+      count: 2,
+      changed: true,
+      reason: 'up to 2',
+      wishes: [],
+      measured: {},
+      bounds: null,
+      bound: null
+    }
+  ]);
+  (model.api as any).decisions = decisions;
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  await eventually(() => fake.asked('tokens') > 0, 'the history');
+  expect(decisions).not.toHaveBeenCalled();
+  view.showTab('decisions');
+  await eventually(() => text().includes('up to 2'), 'the decision');
 });
 
 it('says that the service is gone', async () => {
