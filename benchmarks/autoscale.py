@@ -3,7 +3,7 @@
     python benchmarks/autoscale.py step --start-up 45
     python benchmarks/autoscale.py --trace calls.csv --speed 4 --start-up 45 --most 40 --json
     python benchmarks/autoscale.py --check --trace calls.csv    # the figures that are asked for; exit status 1: not met
-    python benchmarks/autoscale.py --cost                       # of a decision
+    python benchmarks/autoscale.py --cost                       # of a decision, and of the gateway's tick
     python benchmarks/autoscale.py --curve --trace calls.csv    # what its constants trade
 
 Waiting, rejected calls, replica-seconds, changes of direction, the first reaction and the peak of each rule, as the

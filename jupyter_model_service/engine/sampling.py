@@ -115,15 +115,13 @@ class Look:
 
 def look(service: Service, now: float) -> Look:
     """``now`` is monotonic. An attempt to start one that may find no room again counts as none."""
-    ready: list[Replica] = []
-    starting = 0
-    waits = service.retry(service.record.active).refusals > 0
-    for replica in service.replicas.values():
-        phase = replica.life.phase
-        if phase is Phase.READY:
-            ready.append(replica)
-        elif phase in STARTING_UP and not (waits and replica.record.placement is None):
-            starting += 1
+    there, starting = service.replicas.values(), 0
+    ready = [replica for replica in there if replica.life.phase is Phase.READY]
+    if len(ready) < len(there):
+        waits = service.retry(service.record.active).refusals > 0
+        for replica in there:
+            if replica.life.phase in STARTING_UP and not (waits and replica.record.placement is None):
+                starting += 1
     seen = Look(now, ready, starting)
     _measure(seen, ready, now - STALE)
     return seen
