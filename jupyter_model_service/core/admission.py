@@ -50,8 +50,8 @@ def is_of_probes(path: str) -> bool:
 
 
 def opens_page(target: bytes, headers: Headers) -> bool:
-    """Whether what has the form of a look is a browser that opens a page: the front page of a model whose health path is
-    ``/`` would never wake it."""
+    """Whether what has the form of a look is a browser that opens a page: the front page of a model, whose health path
+    is ``/``, would never wake it."""
     if is_of_probes(target.decode("latin-1")):
         return False
     return any(name.lower() == b"accept" and b"text/html" in value.lower() for name, value in headers)

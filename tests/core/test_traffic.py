@@ -22,6 +22,15 @@ def test_calls_on_replicas_are_integrated_over_time_and_those_that_wait_are_not(
     assert (sum(traffic.whole), sum(traffic.first), traffic.last_call) == (2, 1, 15.0)
 
 
+@pytest.mark.parametrize(("status", "failed"), [(200, 0), (404, 0), (429, 0), (499, 0), (500, 1), (503, 1)])
+def test_what_the_caller_did_wrong_is_no_error_of_the_model(status: int, failed: int) -> None:
+    traffic = Traffic()
+    traffic.begun(0.0)
+    traffic.sent(0.0)
+    traffic.ended(1.0, status, 1.0, 1.0, None)
+    assert (traffic.finished, traffic.failed) == (1, failed)
+
+
 def test_a_call_that_no_replica_saw_is_refused_and_is_a_call_all_the_same() -> None:
     traffic = Traffic()
     traffic.begun(1.0)

@@ -107,6 +107,19 @@ def test_a_steady_count_is_one_entry_in_the_explanation_and_changes_are_never_me
     play(scene)
 
 
+def test_the_last_hundred_decisions_are_kept() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        for number in range(130):
+            least = 1 + number % 2
+            await stage.engine.autoscale(OWNER, NAME, replace(BY_CALLS, min=least, max=least))
+        decisions = stage.engine.decisions(OWNER, NAME, 1000)
+        assert len(decisions) == 100
+        assert (decisions[-1].before, decisions[-1].count) == (1, 2)
+
+    play(scene)
+
+
 def test_a_restart_of_the_gateway_in_a_burst_takes_nothing_away_before_a_whole_window() -> None:
     """The new gateway knows of no call: that is no reason to believe that there are none."""
 
@@ -738,6 +751,27 @@ def test_a_full_machine_is_updated_with_what_has_a_place() -> None:
         await stage.until(lambda: stage.view.state == "ready", 120)
         assert {r.request.revision.number for r in stage.there()} == {2}
         assert stage.view.note is None
+
+    play(scene)
+
+
+def test_replicas_that_die_soon_after_they_are_ready_get_no_company_before_one_has_proved_itself() -> None:
+    """Each is ready in between, so that nothing is missing: more of them would die, too."""
+
+    async def scene(stage: Stage) -> None:
+        callers = await autoscaled(stage, BY_CALLS)
+        for _ in range(2):
+            stage.there()[0].exits(1)
+            await stage.until(lambda: not stage.takes_calls(), 30)
+            await stage.until(lambda: bool(stage.takes_calls()), 30)
+        died = stage.clock.monotonic()
+        load = asyncio.ensure_future(callers.come(rate=30, seconds=200, each=0.5))
+        await asyncio.sleep(50)
+        assert wanted(stage) == 1
+        assert "replicas fail to start" in stage.engine.decisions(OWNER, NAME)[-1].reason
+        await stage.until(lambda: wanted(stage) > 1, 60)
+        assert stage.clock.monotonic() - died >= 55
+        load.cancel()
 
     play(scene)
 

@@ -144,6 +144,10 @@ def test_no_caller_keeps_all_places_from_the_others(run: Run) -> None:
             assert (got.status, got.code) == (503, "queue_full"), "five each"
             third = await here.send(here.request("/t", "X-Forwarded-For: 4.4.4.4", token=None))
             await until(lambda: here.meter.refusals.count(("o/n", "queue_full")) == 8)
+            got = await here.call("/more", token=None)
+            assert (got.status, got.code) == (503, "queue_full"), (
+                "five, four and one: to take one would turn that round"
+            )
             assert here.endpoint.waiting == 10
             sleeper.ready()
             assert (await third.answer()).status == 200

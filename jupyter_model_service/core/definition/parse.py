@@ -130,9 +130,9 @@ def _warn_of_looks(reader: Reader, found: Found, values: Mapping[str, Any]) -> N
     if 0 in (policy.min, *(schedule.min for schedule in policy.schedules)):
         reader.warning(
             (*found["health_check"][1], "path"),
-            f"is {check.path}, and GET on the health path is no call: while the service sleeps (autoscaling with min 0), "
-            "it wakes nothing there and gets 503, unless a browser opens a page; a path that is for probes alone, such as "
-            "/health, keeps nobody from calling",
+            f"is {check.path}, and GET on the health path is no call: while the service sleeps (autoscaling with min "
+            "0), it wakes nothing there and gets 503, unless a browser opens a page; a path that is for probes alone, "
+            "such as /health, keeps nobody from calling",
         )
 
 
