@@ -761,9 +761,9 @@ def test_replicas_that_die_soon_after_they_are_ready_get_no_company_before_one_h
     async def scene(stage: Stage) -> None:
         callers = await autoscaled(stage, BY_CALLS)
         for _ in range(2):
+            (former,) = stage.takes_calls()
             stage.there()[0].exits(1)
-            await stage.until(lambda: not stage.takes_calls(), 30)
-            await stage.until(lambda: bool(stage.takes_calls()), 30)
+            await stage.until(lambda gone=former: stage.takes_calls() not in ({gone}, set()), 30)
         died = stage.clock.monotonic()
         load = asyncio.ensure_future(callers.come(rate=30, seconds=200, each=0.5))
         await asyncio.sleep(50)
