@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .core.access import Caller
 from .core.definition import Definition
-from .core.policy import Held, Room
+from .core.policy import Held
 from .core.reports import LeaseEvent
 from .core.revision import Kept, Revision
 from .core.scaling.policy import Autoscaling
@@ -152,7 +152,7 @@ class Launcher(Protocol):
         there are), and for what this owner may not have. With 0 replicas it is about one that there may be later.
         """
 
-    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
+    def room(self, revision: Revision, held: Held) -> int | None:
         """For how many more replicas of this revision there is room beside all that the owner has now (``held``), as
         far as is known; ``None``: for any number. Asked often, and answered from memory: ``start`` has the last word.
         """

@@ -131,10 +131,8 @@ class HubLauncher:
             raise InvalidRequest(" ".join(problems))
         return ()
 
-    def room(self, revision: Revision, owner: str, held: rules.Held) -> rules.Room | None:
-        user = self._users.known(owner)
-        name = owner if user is None else user.name
-        return rules.room(self._policy, self._host, name, revision.resources.gpus, held)
+    def room(self, revision: Revision, held: rules.Held) -> int | None:
+        return rules.room(self._policy, self._host, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:
         user = await self._users.name_of(request.owner)

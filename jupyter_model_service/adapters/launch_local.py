@@ -32,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jupyter_model_service.core.policy import Held, Host, Policy, Room, Wish, beyond, room
+from jupyter_model_service.core.policy import Held, Host, Policy, Wish, beyond, room
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import NOTHING_HELD, Placement, Seen, StartRequest
@@ -122,8 +122,8 @@ class LocalLauncher:
                 raise InvalidRequest(" ".join(problems))
         return not_enforced(revision)
 
-    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
-        return room(_NO_LIMITS, self._host, owner, revision.resources.gpus, held)
+    def room(self, revision: Revision, held: Held) -> int | None:
+        return room(_NO_LIMITS, self._host, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:
         cancelled = threading.Event()

@@ -17,7 +17,8 @@ Pure and deterministic: the same want, seen and now give the same plan. The rule
    In a roll-out that found no place for one more (all GPUs are in use), the replicas that were there are all the room
    there is; what is known beforehand (``free``: a limit of the owner's) bounds it without an attempt. A new one waits
    until one has gone, and when all are well, one old one leaves to make room, as long as ``ceil(replicas / 2)`` and
-   at least one serve. If none may leave, the revision is given up at once.
+   at least one serve. If none may leave, the revision is given up at once: of what is known only beforehand, after one
+   attempt, of which the launcher says what it wants.
 7. All wanted replicas of the active revision ready: it is the stable one.
 """
 
@@ -35,8 +36,7 @@ PROVING = 2.0  # seconds ready, after which a replica may take the place of an o
 @dataclass(frozen=True)
 class Want:
     """``retry`` is that of the active revision. ``failed``: given up already, nothing is started. ``free``: how many
-    more replicas of the active revision there may be beside all that are there now, where that is known, and ``full``
-    the sentence about it."""
+    more replicas of the active revision there may be beside all that are there now, where that is known."""
 
     running: bool
     replicas: int
@@ -46,7 +46,6 @@ class Want:
     deleting: bool = False
     retry: Retry = field(default_factory=Retry)
     free: int | None = None
-    full: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,13 +174,15 @@ def plan(want: Want, seen: Sequence[SeenReplica], now: float) -> Plan:
     missing = want.replicas - len(current)
     if kept:
         missing = min(missing, want.replicas + surge(want.replicas) - len(current) - len(kept))
-    free, refusal = _room(want, seen)
+    free = _free(want, seen)
     if missing > 0 and free is not None and any(_is_old(want, r) for r in seen):
         moving = retired or proved < len(current) or any(r.phase in LEAVING for r in seen)
         if free > 0 or moving:
             missing = min(missing, free)
-        elif (made := _make_room(want, proved, kept, refusal, now)) is not None:
+        elif (made := _make_room(want, proved, kept, now)) is not None:
             return Plan((*actions, *made), min(wakes, default=None))
+        elif want.retry.room is None:
+            missing = 1  # the launcher says why there is none
     if missing > 0:  # 6
         if now < want.retry.next_at:
             wakes.append(want.retry.next_at)
@@ -236,30 +237,25 @@ def _retire(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> 
     return [r for r in serving if r not in leaving], actions
 
 
-def _room(want: Want, seen: Sequence[SeenReplica]) -> tuple[int | None, str]:
-    """For how many more there is room, by what a start that found none has taught and by what is known beforehand, and
-    the sentence about it; ``None``: nothing is known."""
+def _free(want: Want, seen: Sequence[SeenReplica]) -> int | None:
+    """For how many more there is room, by what a start that found none has taught and by what is known beforehand."""
     taught = None if want.retry.room is None else want.retry.room - sum(r.takes_room for r in seen)
-    if taught is None or (want.free is not None and want.free <= taught):
-        return want.free, want.full
-    return taught, want.retry.refusal
+    return min((free for free in (taught, want.free) if free is not None), default=None)
 
 
-def _make_room(
-    want: Want, proved: int, old: Sequence[SeenReplica], refusal: str, now: float
-) -> tuple[Drain | TakeBack, ...] | None:
+def _make_room(want: Want, proved: int, old: Sequence[SeenReplica], now: float) -> tuple[Drain | TakeBack, ...] | None:
     """What is there is all that has room, and all of it is at rest: which of the old ones leaves for a new one.
 
     Nothing while it is unclear how well some of them are. ``None``: there is nothing that may leave, and no former
-    revision to go back to either, so that only trying again is left.
+    revision to go back to either, or no start has been refused yet, so that only trying is left.
     """
     least = max(1, surge(want.replicas))
     if proved + len(old) - 1 < least:
-        if (former := _former(want, old)) is None:
+        if (former := _former(want, old)) is None or want.retry.room is None:
             return None
         start_anew = "stop this one and start it" if former == want.active else "stop this one, update it and start it"
         way_out = f"to make room, scale another service down, or {start_anew} again"
-        return (TakeBack(former, f"{refusal.rstrip('.')}; {way_out}"),)
+        return (TakeBack(former, f"{want.retry.refusal.rstrip('.')}; {way_out}"),)
     (victim,) = _victims(old, 1, now)
     well = [r for r in old if r is not victim and r.phase is Phase.READY and not r.suspect]
     if victim.phase not in SERVING or proved + len(well) < least:

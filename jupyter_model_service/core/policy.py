@@ -82,14 +82,6 @@ class Host:
     memory: int | None = None
 
 
-@dataclass(frozen=True)
-class Room:
-    """For how many more replicas there is room (below 0: some must go first), and why there is none for another."""
-
-    replicas: int
-    why: str
-
-
 def beyond(host: Host, wish: Wish, there: str = "this machine has {}") -> list[str]:
     """What is asked for and is not there at all, so that waiting would not help; one sentence each."""
     said: list[str] = []
@@ -115,7 +107,10 @@ def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: 
         said.append(f"The image {wish.image} may not be used for replicas; allowed: {allowed}.")
     limit = policy.max_replicas_per_user
     if limit is not None and wish.replicas and held.replicas + wish.replicas > limit:
-        said.append(_too_many(user, held.replicas + wish.replicas, limit))
+        said.append(
+            f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
+            f"and {limit} are the most that one user may run."
+        )
     said += _check_gpus(policy, user, wish, held)
     if wish.cpus is not None and policy.max_cpus is not None and wish.cpus > policy.max_cpus:
         said.append(f"A replica may have at most {policy.max_cpus:g} CPUs, and {wish.cpus:g} are asked for.")
@@ -131,22 +126,13 @@ def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: 
     return said
 
 
-def room(policy: Policy, host: Host, user: str, gpus: int, held: Held) -> Room | None:
-    """For replicas with so many GPUs each, beside what the user has; ``None``: for any number, as far as is known.
-    What other users have of ``host`` does not count."""
-    rooms: list[Room] = []
-    limit, most = policy.max_replicas_per_user, policy.max_gpus_per_user
-    if limit is not None:
-        rooms.append(Room(limit - held.replicas, _too_many(user, max(held.replicas, limit) + 1, limit)))
-    if gpus and most is not None:
-        left = (most - held.gpus) // gpus
-        rooms.append(Room(left, _too_many_gpus(user, held.gpus + gpus * (max(0, left) + 1), most)))
-    if gpus and host.gpus is not None:
-        needed = f"{counted(gpus, 'GPU')} {'is' if gpus == 1 else 'are'} needed for one more replica"
-        left = host.gpus - held.gpus
-        free = f"only {left} of {host.gpus} would be" if left > 0 else f"none of {host.gpus} is"
-        rooms.append(Room(left // gpus, f"{needed}, and {free} free."))
-    return min(rooms, key=lambda room: room.replicas, default=None)
+def room(policy: Policy, host: Host, gpus: int, held: Held) -> int | None:
+    """For how many more replicas with so many GPUs each there is room beside what the user has (below 0: some must go
+    first); ``None``: for any number, as far as is known. What other users have of ``host`` does not count."""
+    limit = policy.max_replicas_per_user
+    rooms = [] if limit is None else [limit - held.replicas]
+    rooms += [(most - held.gpus) // gpus for most in (policy.max_gpus_per_user, host.gpus) if gpus and most is not None]
+    return min(rooms, default=None)
 
 
 def image_fits(policy: Policy, image: str) -> bool:
@@ -168,19 +154,11 @@ def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> list[str]:
         said.append(f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for.")
     wanted = held.gpus + wish.gpus * wish.replicas
     if most is not None and wish.gpus * wish.replicas and wanted > most:
-        said.append(_too_many_gpus(user, wanted, most))
+        said.append(
+            f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
+            f"and {most} are the most that one user may have."
+        )
     return said
-
-
-def _too_many(user: str, count: int, limit: int) -> str:
-    return f"That would be {counted(count, 'replica')} of {user}, and {limit} are the most that one user may run."
-
-
-def _too_many_gpus(user: str, count: int, most: int) -> str:
-    return (
-        f"That would be {counted(count, 'GPU')} for the replicas of {user}, "
-        f"and {most} are the most that one user may have."
-    )
 
 
 def _check_volume(policy: Policy, user: str, groups: Collection[str], name: str, writable: bool) -> list[str]:

@@ -208,10 +208,10 @@ class Controller:
 
     def _want(self, service: Service) -> Want:
         record = service.record
-        room = None
+        free = None
         if any(r.outdated or r.revision.number != record.active for r in service.replicas.values()):
             held = held_now(self.services.values(), record.owner, service)
-            room = self._parts.launcher.room(service.active, record.owner, held)
+            free = self._parts.launcher.room(service.active, held)
         return Want(
             running=record.running,
             replicas=record.replicas,
@@ -220,8 +220,7 @@ class Controller:
             failed=record.error is not None,
             deleting=service.deleting,
             retry=service.retry(record.active),
-            free=None if room is None else room.replicas,
-            full="" if room is None else room.why,
+            free=free,
         )
 
     def _seen(self, service: Service) -> list[SeenReplica]:

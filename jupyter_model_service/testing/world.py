@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from jupyter_model_service.core.policy import Held, Room
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.reports import (
     Exit,
     GpuSample,
@@ -241,10 +241,8 @@ class FakeLauncher:
             raise InvalidRequest("Replicas have no image here: leave it out.")
         return self.world.cannot_enforce
 
-    def room(self, revision: Revision, owner: str, held: Held) -> Room | None:
-        if (limit := self.world.limit) is None:
-            return None
-        return Room(limit - held.replicas, f"{limit} replicas are the most that {owner} may have.")
+    def room(self, revision: Revision, held: Held) -> int | None:
+        return None if self.world.limit is None else self.world.limit - held.replicas
 
     async def start(self, request: StartRequest) -> Placement:
         there = self.world.replicas.get(request.replica)

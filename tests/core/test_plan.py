@@ -60,7 +60,6 @@ def full(room: int, **more: object) -> Retry:
     return Retry(failures=1, room=room, refusal=NO_GPU, reason=NO_GPU, **more)  # type: ignore[arg-type]
 
 
-LIMIT = "That would be 3 replicas of ann, and 2 are the most that one user may run."
 LOST = SeenReplica("x", 2, Phase.FAILED, placed=False)  # it takes no room
 
 SITUATIONS = {
@@ -193,39 +192,41 @@ SITUATIONS = {
     "without a roll-out it is tried again": (want(2, retry=full(1)), seen(("a", 1, R)), ["+1"]),
     # a roll-out of which it is known that there is no room for one more
     "known: nothing is tried, one old makes room": (
-        want(2, 2, free=0, full=LIMIT),
+        want(2, 2, free=0),
         seen(("a", 1, R), ("b", 1, R)),
         ["~a"],
     ),
     "known: the next waits until it has gone": (
-        want(2, 2, free=0, full=LIMIT),
+        want(2, 2, free=0),
         seen(("a", 1, D), ("b", 1, R)),
         [],
     ),
-    "known: then it starts": (want(2, 2, free=1, full=LIMIT), seen(("b", 1, R)), ["+2"]),
+    "known: then it starts": (want(2, 2, free=1), seen(("b", 1, R)), ["+2"]),
     "known: room for one of two more": (
-        want(4, 2, free=1, full=LIMIT),
+        want(4, 2, free=1),
         seen(("a", 1, R), ("b", 1, R), ("c", 1, R), ("d", 1, R)),
         ["+2"],
     ),
     "known: more room than the surge takes": (
-        want(2, 2, free=9, full=LIMIT),
+        want(2, 2, free=9),
         seen(("a", 1, R), ("b", 1, R)),
         ["+2"],
     ),
     "known: above the limit, which was lowered": (
-        want(2, 2, free=-3, full=LIMIT),
+        want(2, 2, free=-3),
         seen(("a", 1, R), ("b", 1, R)),
         ["~a"],
     ),
     "known, but a start found even less": (
-        want(2, 2, free=1, full=LIMIT, retry=full(2)),
+        want(2, 2, free=1, retry=full(2)),
         seen(("a", 1, R), ("b", 1, R)),
         ["~a"],
     ),
-    "known: one serves on, taken back at once": (want(1, 2, free=0, full=LIMIT), seen(("a", 1, R)), ["<1"]),
+    "known: none may leave, the launcher says why": (want(1, 2, free=0), seen(("a", 1, R)), ["+2"]),
+    "known: of one attempt, not of two": (want(3, 2, free=-1), seen(("a", 1, R), ("b", 1, R)), ["+2"]),
+    "known, and the launcher has said why": (want(1, 2, free=0, retry=full(1)), seen(("a", 1, R)), ["<1"]),
     "known, and no roll-out: the launcher has the last word": (
-        want(2, free=0, full=LIMIT),
+        want(2, free=0),
         seen(("a", 1, R)),
         ["+1"],
     ),
@@ -304,16 +305,6 @@ def test_a_roll_out_without_room_names_the_way_out(
         "replica x could not be started: it needs 1 GPU, and none is free; "
         f"to make room, scale another service down, or {start_anew}",
     )
-
-
-def test_a_roll_out_that_is_known_to_have_no_room_says_whose_limit_it_is() -> None:
-    """The sentence of the tighter of the two: what is known, and what a start was told."""
-    (taken_back,) = plan(want(1, 2, free=0, full=LIMIT, retry=full(2)), seen(("a", 1, R)), NOW).actions
-    assert isinstance(taken_back, TakeBack)
-    assert taken_back.reason.startswith("That would be 3 replicas of ann, and 2 are the most that one user may run; to")
-    (taken_back,) = plan(want(1, 2, free=1, full=LIMIT, retry=full(1)), seen(("a", 1, R)), NOW).actions
-    assert isinstance(taken_back, TakeBack)
-    assert taken_back.reason.startswith("replica x could not be started: it needs 1 GPU, and none is free; to")
 
 
 def test_nothing_starts_before_the_back_off_is_over() -> None:

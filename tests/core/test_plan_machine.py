@@ -186,7 +186,8 @@ class PlanMachine(RuleBasedStateMachine):
                 assert want.retry.room >= sum(r.takes_room for r in self.seen()) or self.stuck(want)
             if want.free is not None and any(r.revision != want.active or r.outdated for r in self.live()):
                 assert self.places is not None
-                assert self.places >= sum(r.takes_room for r in self.seen()) or self.stuck(want), "it would be refused"
+                fits = self.places >= sum(r.takes_room for r in self.seen())
+                assert fits or self.stuck(want) or want.retry.room is None, "it would be refused, and that is known"
         elif isinstance(action, Drain):
             assert self.replicas[action.replica].seen.phase in SERVING, "only what serves drains"
             self.move(action.replica, Phase.DRAINING)
@@ -196,7 +197,7 @@ class PlanMachine(RuleBasedStateMachine):
         elif isinstance(action, Forget):
             assert self.replicas.pop(action.replica).seen.phase is Phase.GONE
         elif isinstance(action, TakeBack):
-            assert want.retry.tired or want.retry.room is not None or want.free is not None
+            assert want.retry.tired or want.retry.room is not None
             if action.revision == want.active:
                 for model in self.replicas.values():
                     former = model.seen

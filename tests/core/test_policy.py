@@ -13,7 +13,6 @@ from jupyter_model_service.core.policy import (
     Held,
     Host,
     Policy,
-    Room,
     VolumeRule,
     Wish,
     beyond,
@@ -196,40 +195,14 @@ def test_a_host_that_is_none_is_an_error(wrong: dict[str, Any]) -> None:
     ("policy", "host", "gpus", "held", "expected"),
     [
         (Policy(max_replicas_per_user=None), Host(), 1, Held(9, 9), None),
-        (
-            Policy(max_replicas_per_user=3),
-            Host(),
-            0,
-            Held(1),
-            Room(2, "That would be 4 replicas of ann, and 3 are the most that one user may run."),
-        ),
-        (
-            Policy(max_replicas_per_user=1),
-            Host(),
-            0,
-            Held(3),
-            Room(-2, "That would be 4 replicas of ann, and 1 are the most that one user may run."),
-        ),
-        (
-            Policy(max_gpus_per_user=4),
-            Host(),
-            2,
-            Held(1, 1),
-            Room(1, "That would be 5 GPUs for the replicas of ann, and 4 are the most that one user may have."),
-        ),
-        (Policy(), HERE, 1, Held(1, 2), Room(0, "1 GPU is needed for one more replica, and none of 2 is free.")),
-        (
-            Policy(),
-            HERE,
-            2,
-            Held(1, 1),
-            Room(0, "2 GPUs are needed for one more replica, and only 1 of 2 would be free."),
-        ),
+        (Policy(max_replicas_per_user=3), Host(), 0, Held(1), 2),
+        (Policy(max_replicas_per_user=1), Host(), 0, Held(3), -2),
+        (Policy(max_gpus_per_user=4), Host(), 2, Held(1, 1), 1),
+        (Policy(), HERE, 1, Held(1, 2), 0),
+        (Policy(), HERE, 2, Held(1, 1), 0),
         (Policy(max_replicas_per_user=None), HERE, 0, Held(9, 9), None),
     ],
 )
-def test_the_room_that_is_left_and_why_there_is_no_more(
-    policy: Policy, host: Host, gpus: int, held: Held, expected: Room | None
-) -> None:
+def test_the_room_that_is_left(policy: Policy, host: Host, gpus: int, held: Held, expected: int | None) -> None:
     """The tightest of the limits; what has no GPU needs none."""
-    assert room(policy, host, "ann", gpus, held) == expected
+    assert room(policy, host, gpus, held) == expected
