@@ -116,7 +116,7 @@ def _moment_in(at: float, zone: str) -> str:
 
 def _target_fact(info: Json) -> str:
     if not info["target"]:
-        return "none: only rules and schedules count"
+        return "none: only rules and schedules count; --target-concurrency auto has the calls count, too"
     aim = info["aim"] if info["target_concurrency"] is None else info["target_concurrency"]
     told = "calls at once for each replica" if aim is None else f"{aim:g} calls at once for each replica"
     return told if info["target_concurrency"] is not None else f"{told} (auto)"
@@ -148,10 +148,16 @@ def rules_text(result: RulesResult, paint: Paint) -> str:
     name = result.service.rpartition("/")[2]
     if result.added:
         rule = rules[-1]
-        return f"Added rule {rule['id']}: {describe_rule(rule)}.\nWhat comes of it: {PROGRAM} explain {name}"
+        told = f"Added rule {rule['id']}: {describe_rule(rule)}.{notices(result.autoscaling)}"
+        return f"{told}\nWhat comes of it: {PROGRAM} explain {name}"
     if not rules:
         return f"No rules yet: {PROGRAM} rule add {name} --metric gpu_util --above 80 adds one."
     return rule_table(rules, paint)
+
+
+def notices(changed: Json) -> str:
+    """What a change did besides, a line each."""
+    return "".join(f"\n{clean(notice)}" for notice in changed.get("notices", ()))
 
 
 def describe_rule(rule: Json) -> str:
@@ -192,7 +198,7 @@ def schedules_text(result: SchedulesResult, paint: Paint) -> str:
             f"Added schedule {added['id']}: {_when(added)}, time of {clean(added['timezone'])}: {_own_bounds(added)}."
         )
         change = _next_change(result.autoscaling)
-        return told + (f"\nNext change: {change}" if change else "")
+        return told + (f"\nNext change: {change}" if change else "") + notices(result.autoscaling)
     if not schedules:
         return f'No schedules yet: {PROGRAM} schedule add {name} "Mon-Fri 08:00-19:00" --min 2 adds one.'
     change = _next_change(result.autoscaling)

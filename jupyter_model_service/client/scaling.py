@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,14 +15,8 @@ if TYPE_CHECKING:
 
 #: For ``target_concurrency``: as the definition says, the default.
 AUTO = "auto"
-_SETTINGS = ("min", "max", "target", "target_concurrency", "idle_after", "down_delay")
 
 _INFO = reading_model("AutoscalingInfo")
-
-
-def read_info(data: Any) -> AutoscalingInfo:
-    info: AutoscalingInfo = _INFO(data)
-    return info
 
 
 def read_autoscaling(data: Any) -> AutoscalingInfo | None:
@@ -31,8 +25,10 @@ def read_autoscaling(data: Any) -> AutoscalingInfo | None:
     return found
 
 
-def set_policy(key: Key, policy: Mapping[str, Any]) -> Call[AutoscalingInfo]:
-    return Call("PUT", service_path(key, "/autoscaling"), _INFO, body=dict(policy))
+def change(key: Key, changes: Mapping[str, Any]) -> Call[AutoscalingInfo]:
+    """What is to change; all else stays as it is. Calls at once that are ``AUTO`` are as the definition says."""
+    auto = {"target_concurrency": None} if changes.get("target_concurrency") == AUTO else {}
+    return Call("PATCH", service_path(key, "/autoscaling"), _INFO, body={**changes, **auto})
 
 
 def end(key: Key) -> Call[ServiceInfo]:
@@ -106,23 +102,3 @@ def rule(rule: str | Mapping[str, Any], options: Mapping[str, Any]) -> dict[str,
 
 def seconds(value: float | str | None) -> float | None:
     return parse_duration(value) if isinstance(value, str) else value
-
-
-def change(key: Key, changes: Mapping[str, Any]) -> Generator[Call[Any], Any, dict[str, Any]]:
-    """The policy with what is to change, and all else as it is; returns the ``AutoscalingInfo`` in plain JSON."""
-    service = yield calls.get(key)
-    answer: dict[str, Any] = yield set_policy(key, changed(service.get("autoscaling"), changes))
-    return answer
-
-
-def changed(policy: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a ``PUT``. ``policy`` is an ``AutoscalingInfo`` as JSON, ``None`` where there was none."""
-    body: dict[str, Any] = {}
-    if policy is not None:
-        body = given({name: policy[name] for name in _SETTINGS})
-        body["rules"] = [given(each) for each in policy["rules"]]
-        body["schedules"] = [given(each) for each in policy["schedules"]]
-    body |= changes
-    if body.get("target_concurrency") == AUTO:
-        del body["target_concurrency"]
-    return body

@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 from ..wire import AutoscalingInfo, DecisionInfo, SeriesAnswer, ServiceInfo
 from . import calls, scaling
 from .calls import Call, Key
-from .folders import Steps
 
 T = TypeVar("T")
 
@@ -19,7 +18,6 @@ class HasScaling(Protocol):
 
     async def _key(self, name: str) -> Key: ...
     async def _plain(self, call: Call[Any]) -> Any: ...
-    async def _complete(self, steps: Steps) -> dict[str, Any]: ...
 
 
 class Scaling:
@@ -43,8 +41,7 @@ class Scaling:
     ) -> AutoscalingInfo:
         changes = scaling.settings(min, max, target_concurrency, target, idle_after, down_delay)
         changes |= scaling.lists(rules, schedules)
-        answer = await self._complete(scaling.change(await self._key(name), changes))
-        return scaling.read_info(answer)
+        return await _ask(self, scaling.change(await self._key(name), changes))
 
     async def stop_autoscaling(self: HasScaling, name: str) -> ServiceInfo:
         return await _ask(self, scaling.end(await self._key(name)))

@@ -45,8 +45,7 @@ class Scaling:
         ``rules`` and ``schedules`` replace the former ones."""
         changes = scaling.settings(min, max, target_concurrency, target, idle_after, down_delay)
         changes |= scaling.lists(rules, schedules)
-        answer = self._connection.complete(scaling.change(self._connection.key(name), changes))
-        return scaling.read_info(answer)
+        return self._ask(scaling.change(self._connection.key(name), changes))
 
     def stop_autoscaling(self, name: str) -> ServiceInfo:
         """The number of replicas stays as it is now; rules and schedules are forgotten."""

@@ -46,7 +46,7 @@ def autoscale(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.resume:
         session.send(scaling.resume(key))
     elif changes:
-        session.complete(scaling.change(key, changes))
+        session.send(scaling.change(key, changes))
     return _policy(session, key)
 
 

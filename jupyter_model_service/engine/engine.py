@@ -35,7 +35,7 @@ from .history import Histories, SeriesView
 from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
-from .policies import Policies
+from .policies import Changed, Policies
 from .requests import RevisionChange
 from .scaling import Scaling
 from .scaling_views import DecisionView, decision_view
@@ -271,23 +271,27 @@ class Engine:
     async def autoscale(self, owner: str, name: str, policy: Autoscaling | Mapping[str, Any] | None) -> ServiceView:
         """Set the policy, in the place of a former one (JSON data as ``core.scaling.reading`` takes it, or a policy);
         ``None`` ends autoscaling. A count that it does not allow is changed at once."""
-        return self._view(await self._policies.set(owner, name, policy))
+        return self._changed(await self._policies.set(owner, name, policy))
+
+    async def adjust(self, owner: str, name: str, changes: Mapping[str, Any]) -> ServiceView:
+        """Change what is given of the policy (JSON data, ``None`` for a default), and leave all else as it is."""
+        return self._changed(await self._policies.adjust(owner, name, changes))
 
     async def resume(self, owner: str, name: str) -> ServiceView:
         """Let autoscaling go on after a scale by hand."""
-        return self._view(await self._policies.resume(owner, name))
+        return self._changed(await self._policies.resume(owner, name))
 
     async def add_rule(self, owner: str, name: str, plain: Mapping[str, Any]) -> ServiceView:
-        return self._view(await self._policies.add_rule(owner, name, plain))
+        return self._changed(await self._policies.add_rule(owner, name, plain))
 
     async def remove_rule(self, owner: str, name: str, id: str) -> ServiceView:
-        return self._view(await self._policies.remove_rule(owner, name, id))
+        return self._changed(await self._policies.remove_rule(owner, name, id))
 
     async def add_schedule(self, owner: str, name: str, plain: Mapping[str, Any]) -> ServiceView:
-        return self._view(await self._policies.add_schedule(owner, name, plain))
+        return self._changed(await self._policies.add_schedule(owner, name, plain))
 
     async def remove_schedule(self, owner: str, name: str, id: str) -> ServiceView:
-        return self._view(await self._policies.remove_schedule(owner, name, id))
+        return self._changed(await self._policies.remove_schedule(owner, name, id))
 
     # --- inside ---
 
@@ -300,6 +304,9 @@ class Engine:
 
     def _view(self, service: Service) -> ServiceView:
         return service_view(service, self._clock.monotonic(), self._endpoint_url)
+
+    def _changed(self, changed: Changed) -> ServiceView:
+        return replace(self._view(changed.service), notices=list(changed.notices))
 
     def _view_of(self, key: str) -> ServiceView | None:
         owner, _, name = key.partition("/")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.scaling import reading
 from ..core.scaling.keys import MOST_REPLICAS
@@ -25,6 +25,13 @@ Made = Callable[[Service], tuple[Autoscaling, str]]
 """The policy that a service is to have, and what to tell of it; raises what is wrong with it."""
 
 
+class Changed(NamedTuple):
+    """``notices``: sentences for who asked, about what the change did besides."""
+
+    service: Service
+    notices: tuple[str, ...] = ()
+
+
 class Policies:
     def __init__(self, clock: Clock, turns: Turns, scaling: Scaling, queries: Queries) -> None:
         self._clock = clock
@@ -32,12 +39,12 @@ class Policies:
         self._scaling = scaling
         self._queries = queries
 
-    async def set(self, owner: str, name: str, policy: Autoscaling | Mapping[str, Any] | None) -> Service:
+    async def set(self, owner: str, name: str, policy: Autoscaling | Mapping[str, Any] | None) -> Changed:
         """In the place of the former policy; ``None`` ends autoscaling, and the count stays as it is. What was scaled
         by hand stays held. ``InvalidRequest`` with a sentence for each problem."""
         service = self._turns.find(owner, name)
         if policy is None:
-            return await self._turns.in_turn(self._end(service))
+            return Changed(await self._turns.in_turn(self._end(service)))
         if isinstance(policy, Autoscaling):
             reading.check(policy, queries=self._queries.names)
             wanted = policy
@@ -51,20 +58,39 @@ class Policies:
 
         return await self._change(service, made)
 
-    async def resume(self, owner: str, name: str) -> Service:
+    async def adjust(self, owner: str, name: str, changes: Mapping[str, Any]) -> Changed:
+        """What is given of the policy, as JSON (``null``: the default); all else is as it is when its turn has come, so
+        that two who change different things at once lose nothing. A service without a policy gets one."""
+
+        def made(service: Service) -> tuple[Autoscaling, str]:
+            former = service.record.autoscaling
+            plain = reading.autoscaling_to_plain(former) if former is not None else {}
+            plain |= {key.replace("-", "_"): value for key, value in changes.items()}
+            held = former is not None and former.held
+            policy = reading.autoscaling_from_plain({**plain, "held": held}, queries=self._queries.names)
+            if former is None and changes.get("max") is None and policy.min == policy.max and not policy.schedules:
+                raise InvalidRequest(
+                    f"Service {service.key} is not autoscaled, and its min and max would both be {policy.min}: nothing "
+                    "would ever change the count. Say with max how many replicas there may be."
+                )
+            return policy, f"autoscaled: {described(policy)}"
+
+        return await self._change(self._turns.find(owner, name), made)
+
+    async def resume(self, owner: str, name: str) -> Changed:
         """After a scale by hand. Where nothing is held, nothing changes."""
         service = self._turns.find(owner, name)
         if not _policy(service).held:
-            return service
+            return Changed(service)
 
         def made(service: Service) -> tuple[Autoscaling, str]:
             return replace(_policy(service), held=False), "autoscaling goes on"
 
         return await self._change(service, made)
 
-    async def add_rule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Service:
-        """In our words or Backend.AI's. A service that is not autoscaled gets a policy of this rule alone, if the rule
-        says how many replicas there may be."""
+    async def add_rule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Changed:
+        """In our words or Backend.AI's. A service that is not autoscaled gets a policy with this rule, if the rule says
+        how many replicas there may be; its calls count then, too, as in any other policy."""
 
         def made(service: Service) -> tuple[Autoscaling, str]:
             policy = service.record.autoscaling
@@ -83,36 +109,39 @@ class Policies:
                 f"Service {service.key} is not autoscaled: say with the rule's max how many replicas there may be, or "
                 "set a policy first."
             )
-        policy = Autoscaling(1 if rule.min is None else rule.min, rule.max, target=False, rules=(rule,))
+        policy = Autoscaling(1 if rule.min is None else rule.min, rule.max, rules=(rule,))
         reading.check(policy, queries=self._queries.names)
-        return policy, f"autoscaled by rule {rule.id} on {rule.metric} alone: {described(policy)}"
+        return policy, f"autoscaled: {described(policy)}; rule {rule.id} on {rule.metric} was added"
 
-    async def remove_rule(self, owner: str, name: str, id: str) -> Service:
+    async def remove_rule(self, owner: str, name: str, id: str) -> Changed:
         def made(service: Service) -> tuple[Autoscaling, str]:
             return reading.without_rule(_policy(service), id), f"autoscaling: rule {id} was removed"
 
         return await self._change(self._turns.find(owner, name), made)
 
-    async def add_schedule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Service:
-        """A service that is not autoscaled keeps its count, except while the schedule is active."""
+    async def add_schedule(self, owner: str, name: str, plain: Mapping[str, Any]) -> Changed:
+        """A service that is not autoscaled gets a policy whose bounds are its count, and as much more or less as the
+        schedule asks for."""
 
         def made(service: Service) -> tuple[Autoscaling, str]:
             policy = service.record.autoscaling
             more = self._of_schedule(service, plain) if policy is None else reading.with_schedule(policy, plain)
             added = more.schedules[-1]
-            return more, f"autoscaling: schedule {added.id} ({added.when}, {added.timezone}) was added"
+            before = "autoscaling" if policy is not None else f"autoscaled: {described(more)}"
+            link = ": " if policy is not None else "; "
+            return more, f"{before}{link}schedule {added.id} ({added.when}, {added.timezone}) was added"
 
         return await self._change(self._turns.find(owner, name), made)
 
     def _of_schedule(self, service: Service, plain: Mapping[str, Any]) -> Autoscaling:
-        """``min`` 3 alone is three, not three at least: nothing else moves the count."""
+        """The schedule stays as it was written: a ``max`` put into it would beat the one that is set later."""
         count = max(1, service.record.replicas)
         schedule = reading.with_schedule(Autoscaling(0, MOST_REPLICAS), plain).schedules[0]
-        least = min(count, schedule.max or count) if schedule.min is None else schedule.min
-        most = max(least, count if schedule.min is None else least) if schedule.max is None else schedule.max
-        return Autoscaling(count, count, target=False, schedules=(replace(schedule, min=least, max=most),))
+        least = count if schedule.min is not None or schedule.max is None else min(count, schedule.max)
+        most = count if schedule.min is None or schedule.max is not None else max(count, schedule.min)
+        return Autoscaling(least, most, schedules=(schedule,))
 
-    async def remove_schedule(self, owner: str, name: str, id: str) -> Service:
+    async def remove_schedule(self, owner: str, name: str, id: str) -> Changed:
         def made(service: Service) -> tuple[Autoscaling, str]:
             return reading.without_schedule(_policy(service), id), f"autoscaling: schedule {id} was removed"
 
@@ -120,9 +149,10 @@ class Policies:
 
     # --- inside ---
 
-    async def _change(self, service: Service, made: Made) -> Service:
-        async def body() -> Service:
+    async def _change(self, service: Service, made: Made) -> Changed:
+        async def body() -> Changed:
             self._turns.check_there(service)
+            former = service.record.autoscaling
             policy, message = made(service)
             now = self._clock.now()
             before = count = service.record.replicas
@@ -141,7 +171,7 @@ class Policies:
                 message += f"; scaled to {counted(count, 'replica')}: {why}"
             self._scaling.changed(service, before, f"{what}; {why}")
             self._turns.told(service, "service.autoscaling", message)
-            return service
+            return Changed(service, _notices(former, policy))
 
         return await self._turns.in_turn(body())
 
@@ -153,6 +183,15 @@ class Policies:
         message = f"autoscaled no more: {counted(service.record.replicas, 'replica')} until somebody scales it"
         self._turns.told(service, "service.autoscaling", message)
         return service
+
+
+def _notices(former: Autoscaling | None, policy: Autoscaling) -> tuple[str, ...]:
+    if former is None and policy.target and (policy.rules or policy.schedules):
+        return (
+            f"It was not autoscaled before, and is now: {described(policy)}. `autoscale` sets other bounds; its "
+            "--no-target leaves the number to rules and schedules alone.",
+        )
+    return ()
 
 
 def _policy(service: Service) -> Autoscaling:

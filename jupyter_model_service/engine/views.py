@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.definition import definition_to_plain
@@ -135,6 +135,7 @@ class ServiceView:
     changed: list[str] | None = None
     folder_gone: bool = False
     folder_changed: bool | None = None
+    notices: list[str] = field(default_factory=list)  # in the answer to a change: what it did besides
 
     @property
     def key(self) -> str:

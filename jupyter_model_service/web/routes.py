@@ -189,6 +189,14 @@ ROUTES: tuple[Route, ...] = (
         request=wire.AutoscalingRequest,
     ),
     _change(
+        "PATCH",
+        "/autoscaling",
+        scaling.adjust_autoscaling,
+        "Change what is given of the policy and leave all else as it is",
+        wire.AutoscalingInfo,
+        request=wire.AutoscalingChange,
+    ),
+    _change(
         "DELETE",
         "/autoscaling",
         scaling.end_autoscaling,

@@ -17,7 +17,7 @@ def _info(view: Any) -> wire.AutoscalingInfo:
     info = service_info(view).autoscaling
     if info is None:
         raise NotFound(f"Service {view.owner}/{view.name} is not autoscaled.")
-    return info
+    return info.model_copy(update={"notices": view.notices})
 
 
 async def get_autoscaling(call: Call) -> wire.AutoscalingInfo:
@@ -27,6 +27,11 @@ async def get_autoscaling(call: Call) -> wire.AutoscalingInfo:
 async def set_autoscaling(call: Call) -> wire.AutoscalingInfo:
     policy = call.given(wire.AutoscalingRequest).plain()
     return _info(await call.parts.engine.autoscale(*call.service, policy))
+
+
+async def adjust_autoscaling(call: Call) -> wire.AutoscalingInfo:
+    changes = call.given(wire.AutoscalingChange).plain()
+    return _info(await call.parts.engine.adjust(*call.service, changes))
 
 
 async def end_autoscaling(call: Call) -> wire.ServiceInfo:

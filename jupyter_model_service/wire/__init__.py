@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .offer import GpuOffer, OfferInfo
 from .scaling import (
+    AutoscalingChange,
     AutoscalingInfo,
     AutoscalingRequest,
     BoundsInfo,
@@ -32,6 +33,7 @@ from .scaling import (
 __all__ = [
     "ActionInfo",
     "AttachRequest",
+    "AutoscalingChange",
     "AutoscalingInfo",
     "AutoscalingRequest",
     "BoundsInfo",
@@ -306,6 +308,9 @@ class ServiceInfo(BaseModel):
         default=None,
         description="whether the folder is not as the active revision keeps it; null where that is not known. On a hub "
         "only the user's own server can know: the client there, or the Jupyter server that forwards, fills it in",
+    )
+    notices: list[str] = Field(
+        default=[], description="in the answer to a change: what it did besides, or deserves a look, in sentences"
     )
 
 

@@ -22,6 +22,11 @@ def _without_null(schema: dict[str, Any]) -> None:
             del field["default"]
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class _Written(BaseModel):
     """As somebody wrote it; ``plain`` has what was given and nothing else."""
 
@@ -79,6 +84,14 @@ class AutoscalingRequest(_Written):
     schedules: list[ScheduleSpec] = []
 
 
+class AutoscalingChange(AutoscalingRequest):
+    """What is to change of a policy. What is left out stays as it is, `null` stands for the default; `rules` and
+    `schedules` replace all that there were. A service without a policy gets one.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
 # --- answers -----------------------------------------------------------------------------------------
 
 
@@ -129,6 +142,7 @@ class AutoscalingInfo(BaseModel):
     bounds: BoundsInfo | None = Field(default=None, description="that hold now, with the schedules taken in")
     last: str | None = Field(default=None, description="what was decided last, in a sentence")
     last_at: float | None = None
+    notices: list[str] = Field(default=[], description="in the answer to a change: what it did besides, in sentences")
 
 
 class WishInfo(BaseModel):

@@ -175,7 +175,8 @@ export interface paths {
         delete: operations["end_autoscaling"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Change what is given of the policy and leave all else as it is */
+        patch: operations["adjust_autoscaling"];
         trace?: never;
     };
     "/api/v1/services/{owner}/{name}/autoscaling/resume": {
@@ -667,6 +668,46 @@ export interface components {
             /** Pid */
             pid: number;
         };
+        /**
+         * AutoscalingChange
+         * @description What is to change of a policy. What is left out stays as it is, `null` stands for the default; `rules` and
+         *     `schedules` replace all that there were. A service without a policy gets one.
+         */
+        AutoscalingChange: {
+            /**
+             * Down Delay
+             * @description seconds; the count falls to the largest that was wanted within so long
+             */
+            down_delay?: number | null;
+            /**
+             * Idle After
+             * @description seconds
+             */
+            idle_after?: number | null;
+            /** Max */
+            max?: number | null;
+            /**
+             * Min
+             * @description 0: without calls for `idle_after` seconds, no replica is kept
+             */
+            min?: number | null;
+            /** Rules */
+            rules?: components["schemas"]["RuleSpec"][];
+            /** Schedules */
+            schedules?: components["schemas"]["ScheduleSpec"][];
+            /**
+             * Target
+             * @description false: only rules and schedules
+             */
+            target?: boolean;
+            /**
+             * Target Concurrency
+             * @description calls at once that each replica is to have; null: 70 % of the definition's `serving.concurrency`, or 5.6
+             */
+            target_concurrency?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** AutoscalingInfo */
         AutoscalingInfo: {
             /**
@@ -713,6 +754,12 @@ export interface components {
             max: number;
             /** Min */
             min: number;
+            /**
+             * Notices
+             * @description in the answer to a change: what it did besides, in sentences
+             * @default []
+             */
+            notices: string[];
             /**
              * Rules
              * @default []
@@ -2051,6 +2098,12 @@ export interface components {
              * @default null
              */
             note: string | null;
+            /**
+             * Notices
+             * @description in the answer to a change: what it did besides, or deserves a look, in sentences
+             * @default []
+             */
+            notices: string[];
             /** Owner */
             owner: string;
             /** Public */
@@ -2385,6 +2438,7 @@ export interface components {
 }
 export type ActionInfo = components['schemas']['ActionInfo'];
 export type AttachRequest = components['schemas']['AttachRequest'];
+export type AutoscalingChange = components['schemas']['AutoscalingChange'];
 export type AutoscalingInfo = components['schemas']['AutoscalingInfo'];
 export type AutoscalingRequest = components['schemas']['AutoscalingRequest'];
 export type BoundsInfo = components['schemas']['BoundsInfo'];
@@ -2856,6 +2910,42 @@ export interface operations {
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
             409: components["responses"]["Error409"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    adjust_autoscaling: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AutoscalingChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AutoscalingInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

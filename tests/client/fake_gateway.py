@@ -107,7 +107,7 @@ class FakeGateway:
             def handle_any(self) -> None:
                 fake.handle(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
@@ -266,7 +266,8 @@ class FakeGateway:
             self.services[key] = {**found, "autoscaling": None}
             return 200, self.services[key], {}
         if not rest:
-            info = autoscaling(**body)
+            before = {} if found["autoscaling"] is None else info
+            info = autoscaling(**{**before, "bounds": None, **body})
         elif rest == ["resume"]:
             info["held"] = False
         elif method == "POST":

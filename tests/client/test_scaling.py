@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from jupyter_model_service import wire
-from jupyter_model_service.client import scaling
 from jupyter_model_service.client.units import parse_duration, show_span
 from jupyter_model_service.client.waiting import Goal, outcome
 from jupyter_model_service.errors import InvalidRequest
@@ -34,41 +33,30 @@ def test_two_bounds_are_a_policy(face: Face, fake: FakeGateway) -> None:
     assert isinstance(info, wire.AutoscalingInfo)
     assert (info.min, info.max) == (0, 8)
     assert face.autoscaling("demo") == info
-    assert sent(fake) == [("PUT", f"{BASE}/autoscaling", {"min": 0, "max": 8})]
+    assert sent(fake) == [("PATCH", f"{BASE}/autoscaling", {"min": 0, "max": 8})]
 
 
-def test_what_is_not_given_stays_rules_and_schedules_too(face: Face, fake: FakeGateway) -> None:
-    """A PUT replaces the whole policy, so that everything that was there goes with it, but not what it comes to."""
-    rule = {"id": "r1", "metric": "gpu_util", "above": 80.0, "step": 2, "cooldown": 300.0, "window": 60.0}
-    schedule = {"id": "s1", "when": "Mon 08:00-09:00", "timezone": "Asia/Seoul", "min": 2}
-    before = autoscaling(
-        min=0,
-        max=8,
-        target_concurrency=4.0,
-        idle_after=60.0,
-        held=True,
-        last="stays",
-        rules=[rule],
-        schedules=[schedule],
-    )
-    fake.services["ada/demo"] = service(autoscaling=before)
+def test_only_what_is_given_is_sent_so_that_nobody_elses_change_is_lost(face: Face, fake: FakeGateway) -> None:
+    """The gateway merges it when its turn has come; the whole policy, read before, would take back what came between."""
+    fake.services["ada/demo"] = service(autoscaling=autoscaling(min=0, max=8, held=True))
     face.autoscale("demo", max=9, down_delay="10m")
-    kept = {"min": 0, "max": 9, "target": True, "target_concurrency": 4.0, "idle_after": 60.0, "down_delay": 600.0}
-    assert sent(fake) == [("PUT", f"{BASE}/autoscaling", {**kept, "rules": [rule], "schedules": [schedule]})]
     face.autoscale("demo", rules=[{"id": "r9", "metric": "queued", "above": 3}], schedules=[])
-    assert sent(fake)[1][2] == {**kept, "rules": [{"id": "r9", "metric": "queued", "above": 3}], "schedules": []}
+    assert [body for _, _, body in sent(fake)] == [
+        {"max": 9, "down_delay": 600.0},
+        {"rules": [{"id": "r9", "metric": "queued", "above": 3}], "schedules": []},
+    ]
+    assert not [path for method, path, *_ in fake.requests if method == "GET" and "services" in path]
 
 
-def test_the_target_can_be_given_left_to_the_definition_and_taken_away() -> None:
-    before = autoscaling(target=False, target_concurrency=4.0)
-    assert scaling.changed(before, scaling.settings(target_concurrency=2.5)).items() >= {
-        ("target", True),
-        ("target_concurrency", 2.5),
-    }
-    auto = scaling.changed(before, scaling.settings(target_concurrency="auto"))
-    assert auto["target"] is True
-    assert "target_concurrency" not in auto
-    assert scaling.changed(None, scaling.settings(target=False)) == {"target": False}
+def test_the_target_can_be_given_left_to_the_definition_and_taken_away(face: Face, fake: FakeGateway) -> None:
+    face.autoscale("demo", target_concurrency=2.5)
+    face.autoscale("demo", target_concurrency="auto")
+    face.autoscale("demo", target=False)
+    assert [body for _, _, body in sent(fake)] == [
+        {"target": True, "target_concurrency": 2.5},
+        {"target": True, "target_concurrency": None},
+        {"target": False},
+    ]
 
 
 def test_every_call_reaches_its_own_address(face: Face, fake: FakeGateway) -> None:

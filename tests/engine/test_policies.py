@@ -239,13 +239,85 @@ def test_rules_are_added_and_removed_one_by_one() -> None:
     play(scene)
 
 
-def test_a_rule_alone_is_a_policy_if_it_says_how_many_there_may_be() -> None:
+def test_a_rule_makes_a_policy_if_it_says_how_many_there_may_be_and_calls_count_then_too() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready(2)
         with pytest.raises(InvalidRequest, match="is not autoscaled: say with the rule's max"):
             await stage.engine.add_rule(OWNER, NAME, {"metric": "queued", "above": 1})
-        await stage.engine.add_rule(OWNER, NAME, {"metric": "queued", "above": 1, "max": 4})
-        assert (shown(stage).min, shown(stage).max, shown(stage).target, wanted(stage)) == (1, 4, False, 2)
+        view = await stage.engine.add_rule(OWNER, NAME, {"metric": "queued", "above": 1, "max": 4})
+        assert (shown(stage).min, shown(stage).max, shown(stage).target, wanted(stage)) == (1, 4, True, 2)
+        assert view.notices[0].startswith("It was not autoscaled before, and is now: 1 to 4 replicas, by its calls")
+        await stage.engine.adjust(OWNER, NAME, {"min": 0, "max": 8})
+        assert (shown(stage).min, shown(stage).max, shown(stage).target) == (0, 8, True)
+        view = await stage.engine.add_rule(OWNER, NAME, {"metric": "concurrency", "above": 1})
+        assert view.notices == []
+
+    play(scene)
+
+
+def test_a_change_leaves_all_else_as_it_is_when_its_turn_comes() -> None:
+    """Two at once lose nothing, and what others hold or added meanwhile stays."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        await stage.engine.autoscale(OWNER, NAME, POLICY)
+        await stage.engine.scale(OWNER, NAME, 2)
+        await asyncio.gather(
+            stage.engine.add_rule(OWNER, NAME, {"metric": "queued", "above": 3}),
+            stage.engine.adjust(OWNER, NAME, {"max": 9, "down-delay": 60}),
+            stage.engine.add_schedule(OWNER, NAME, {"when": "Mon 08:00-09:00", "min": 3}),
+            stage.engine.adjust(OWNER, NAME, {"target_concurrency": None, "idle_after": 30}),
+        )
+        found = stored(stage)[1]
+        assert found is not None
+        assert [each.id for each in (*found.rules, *found.schedules)] == ["r1", "s1"]
+        assert (found.min, found.max, found.down_delay, found.idle_after, found.held) == (POLICY.min, 9, 60, 30, True)
+        assert found.target_concurrency is None
+        with pytest.raises(InvalidRequest, match="min is 10, above max, which is 9"):
+            await stage.engine.adjust(OWNER, NAME, {"min": 10})
+        await stage.engine.adjust(OWNER, NAME, {"rules": [], "schedules": None})
+        assert (shown(stage).rules, shown(stage).schedules, shown(stage).max) == ([], [], 9)
+
+    play(scene)
+
+
+def test_a_first_policy_that_could_never_change_the_count_is_asked_for_its_max() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        with pytest.raises(InvalidRequest, match="Say with max how many replicas there may be"):
+            await stage.engine.adjust(OWNER, NAME, {"target": True, "target_concurrency": 4})
+        assert stage.view.autoscaling is None
+        await stage.engine.adjust(OWNER, NAME, {"min": 0})
+        assert (shown(stage).min, shown(stage).max) == (0, 1)
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "bounds"),
+    [
+        ({"min": 3}, (2, 3)),
+        ({"max": 1}, (1, 2)),
+        ({"max": 5}, (2, 2)),
+        ({"min": 3, "max": 4}, (2, 2)),
+    ],
+)
+def test_a_schedule_of_a_service_that_does_not_scale_stays_as_it_was_written(
+    schedule: dict[str, int], bounds: tuple[int, int]
+) -> None:
+    """A max that was invented for it would beat the one that is set later."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        view = await stage.engine.add_schedule(OWNER, NAME, {"when": "Mon 08:00-09:00", **schedule})
+        assert (shown(stage).min, shown(stage).max) == bounds
+        assert (shown(stage).schedules[0].min, shown(stage).schedules[0].max) == (
+            schedule.get("min"),
+            schedule.get("max"),
+        )
+        assert "It was not autoscaled before" in view.notices[0]
+        await stage.engine.adjust(OWNER, NAME, {"min": 0, "max": 8})
+        assert (shown(stage).min, shown(stage).max, shown(stage).target) == (0, 8, True)
 
     play(scene)
 
@@ -256,8 +328,7 @@ def test_a_schedule_alone_leaves_the_count_as_it_is_except_while_it_is_active() 
         now = datetime.fromtimestamp(stage.clock.now(), timezone.utc)
         when = f"Mon-Sun {(now.hour + 1) % 24:02}:00-{(now.hour + 2) % 24:02}:00"
         await stage.engine.add_schedule(OWNER, NAME, {"when": when, "min": 3})
-        assert (shown(stage).min, shown(stage).max, wanted(stage)) == (1, 1, 1)
-        assert (shown(stage).schedules[0].min, shown(stage).schedules[0].max) == (3, 3)
+        assert (shown(stage).min, shown(stage).max, wanted(stage)) == (1, 3, 1)
         bounds = shown(stage).bounds
         assert bounds is not None
         assert bounds.changes_at is not None
@@ -268,8 +339,8 @@ def test_a_schedule_alone_leaves_the_count_as_it_is_except_while_it_is_active() 
         assert wanted(stage) == 3
         await asyncio.sleep(3600 - 2.5)
         assert wanted(stage) == 3
-        await asyncio.sleep(120)
-        assert wanted(stage) == 1
+        await asyncio.sleep(2 * 300 + 120)
+        assert wanted(stage) == 1, "without calls, after the delay, by half at a time"
         await stage.engine.remove_schedule(OWNER, NAME, "s1")
         assert shown(stage).schedules == []
         assert shown(stage).bounds is not None

@@ -78,6 +78,7 @@ class View:
     autoscaling: AutoscalingView | None = None
     changed: list[str] | None = None
     folder_changed: bool | None = None
+    notices: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +184,11 @@ class FakeEngine:
         self._does("autoscale", owner, name, plain)
         return self._scaled(owner, name, None if plain is None else reading.autoscaling_from_plain(plain))
 
+    async def adjust(self, owner: str, name: str, changes: Any) -> View:
+        self._does("adjust", owner, name, changes)
+        plain = reading.autoscaling_to_plain(self._policy(owner, name))
+        return self._scaled(owner, name, reading.autoscaling_from_plain({**plain, **changes}), "told besides")
+
     async def resume(self, owner: str, name: str) -> View:
         self._does("resume", owner, name)
         return self._scaled(owner, name, dataclasses.replace(self._policy(owner, name), held=False))
@@ -214,10 +220,10 @@ class FakeEngine:
             raise Conflict(f"Service {owner}/{name} is not autoscaled.")
         return Autoscaling(**{f.name: getattr(view, f.name) for f in dataclasses.fields(Autoscaling)})
 
-    def _scaled(self, owner: str, name: str, policy: Autoscaling | None) -> View:
+    def _scaled(self, owner: str, name: str, policy: Autoscaling | None, *notices: str) -> View:
         view = None if policy is None else AutoscalingView(**vars(policy))
         self.kept[owner, name] = dataclasses.replace(self.service(owner, name), autoscaling=view)
-        return self.kept[owner, name]
+        return dataclasses.replace(self.kept[owner, name], notices=list(notices))
 
     def subscribe(self) -> Subscription:
         return Subscription(self)

@@ -33,6 +33,25 @@ def test_a_policy_is_set_shown_and_ended(site: Any) -> None:
     assert site.engine.asked[0] == ("autoscale", "alice", "chat", {"min": 0, "max": 8})
 
 
+def test_a_change_of_a_policy_leaves_the_rest_and_tells_what_it_did_besides(site: Any) -> None:
+    async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.put(f"{BASE}/autoscaling", json={"max": 8, "target_concurrency": 3}),
+            await client.patch(f"{BASE}/autoscaling", json={"min": 0, "target_concurrency": None}),
+            await client.get(f"{BASE}/autoscaling"),
+            await client.patch(f"{BASE}/autoscaling", json={"targe": 0}),
+        ]
+
+    _, changed, shown, wrong = site.run(body)
+    assert site.engine.asked[1] == ("adjust", "alice", "chat", {"min": 0, "target_concurrency": None})
+    assert (changed.json()["min"], changed.json()["max"], changed.json()["target_concurrency"]) == (0, 8, None)
+    assert changed.json() == {**shown.json(), "notices": ["told besides"]}
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        400,
+        "targe is not a known key; did you mean target?",
+    )
+
+
 def test_what_was_not_given_is_not_sent_on(site: Any) -> None:
     """Defaults are the policy's own, not the request's."""
     given = {"rules": [{"metric": "queued", "above": 3}], "schedules": []}

@@ -23,6 +23,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     changed: null,
     folder_gone: false,
     folder_changed: null,
+    notices: [],
     ...more
   };
 }

@@ -25,5 +25,6 @@ export const POLICY: Autoscaling = {
   held: false,
   bounds: null,
   last: null,
-  last_at: null
+  last_at: null,
+  notices: []
 };
