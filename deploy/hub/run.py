@@ -1,7 +1,8 @@
 """The tour on a real JupyterHub: proxy, DockerSpawner, two users; alice serves `examples/tiny-chat`, and it is called.
 
 Needs a Docker engine and the images of `deploy/images/build.sh` (`make hub` sees to both). Everything that it makes is
-named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes when the tour ends, home volumes included.
+named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes when the tour ends, home volumes included
+(after an error `.hub/site/` stays until the next tour, for the logs in it).
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
 IMAGE = "jupyter-model-service/notebook:hub6"
 NAME = "jms-hub"
 PIP_FOLDER = "/etc/pip-of-the-host"
+STAYS = """\
+What was made once stays, for the next time: the Docker engine runs on, and its images are removed by
+  docker image rm --force $(docker image ls --quiet 'jupyter-model-service/*' | sort -u)"""
 SERVICE, REPLICAS = "tiny-chat", 2
 QUESTION = "Hello! What can you do?"
 ANSWER = ("Hello, and welcome!", "one word at a time.")  # it always answers the same: how that begins and ends
@@ -76,7 +80,9 @@ class Site:
         self.log = folder / "hub.log"
         network = self.engine.networks.create(name, driver="bridge")
         network.reload()
-        self.engine.networks.create(self.replicas_network, driver="bridge")  # where no notebook reaches a model's port
+        # Where no notebook reaches a model's port, and no replica another's; the gateway is on this machine.
+        apart = {"com.docker.network.bridge.enable_icc": "false"}
+        self.engine.networks.create(self.replicas_network, driver="bridge", options=apart)
         self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
         self.port = free_port("127.0.0.1", 8000)
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -298,13 +304,20 @@ def main() -> int:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, signal.default_int_handler)  # whatever ends it, it takes along what it started
     site = Site(options.folder.resolve(), options.name, options.image)
+    well = False
     try:
         tour(site, once=options.once)
+        well = True
     except KeyboardInterrupt:
         say("")
+        well = True
     finally:
         site.close()
-        say("Stopped: the Hub, its proxy, the notebooks and the replicas; their network and volumes are removed.")
+        if well:
+            shutil.rmtree(site.folder)
+        what = f"and {site.folder} are removed" if well else f"are removed, but not the logs in {site.folder}"
+        say(f"Stopped: the Hub, its proxy, the notebooks and the replicas; their networks, volumes {what}.")
+        say(STAYS)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,27 +11,45 @@ from typing import Any
 
 import pytest
 
-from .deployment import PREFIX, PROXY, ROOT, Network
+from .deployment import PREFIX, PROXY, ROOT, Network, eventually
 
 
 def test_the_tour_ends_well_and_leaves_nothing(
     docker_engine: Any, network: Network, notebook_image: Callable[[int], str], tmp_path: Path
 ) -> None:
-    """alice deploys tiny-chat with its package, it answers with her token, not to bob; all is gone afterwards."""
+    """alice deploys tiny-chat with its package, it answers with her token, not to bob; all is gone afterwards. Replicas
+    do not reach each other, so that nothing is to be said of their network."""
     if not PROXY.exists():
         pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
-    name = f"{PREFIX}{network.session}-tour"
-    command = [sys.executable, str(ROOT / "deploy" / "hub" / "run.py"), "--once", "--folder", str(tmp_path / "site")]
+    name, folder = f"{PREFIX}{network.session}-tour", tmp_path / "site"
+    command = [sys.executable, str(ROOT / "deploy" / "hub" / "run.py"), "--once", "--folder", str(folder)]
     command += ["--name", name, "--image", notebook_image(6)]
+    label_file, log = folder / "hub-label", folder / "hub.log"
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    with open(tmp_path / "said", "w+") as said:
+        tour = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            eventually(lambda: tour.poll() is not None or (label_file.exists() and label_file.read_text()), "a Hub", 60)
+            label = {"label": f"org.jupyter.model-service.hub={label_file.read_text() if tour.poll() is None else '-'}"}
+            at_its_start = log.read_text() if log.exists() else ""
+            tour.wait(timeout=240)
+        finally:
+            if tour.poll() is None:
+                tour.terminate()
+                tour.wait(timeout=90)
+        said.seek(0)
+        told = said.read()
 
-    log = tmp_path / "site" / "hub.log"
-    assert done.returncode == 0, done.stdout + done.stderr + (log.read_text()[-8000:] if log.exists() else "")
-    assert "Hello, and welcome! 👋" in done.stdout  # the sign is from the package that its requirements.txt adds
-    assert "(without a token it answers 401, to bob's own token 403)" in done.stdout
-    label = {"label": f"org.jupyter.model-service.hub={(tmp_path / 'site' / 'hub-label').read_text()}"}
+    assert tour.returncode == 0, told + (log.read_text()[-8000:] if log.exists() else "")
+    assert "Hello, and welcome! 👋" in told  # the sign is from the package that its requirements.txt adds
+    assert "(without a token it answers 401, to bob's own token 403)" in told
+    assert "Model service: " in at_its_start
+    assert "reach each other" not in at_its_start
     for kind in (docker_engine.containers, docker_engine.volumes, docker_engine.networks):
         options = {"all": True} if kind is docker_engine.containers else {}
         assert kind.list(filters={"name": name}, **options) == []
         assert kind.list(filters=label, **options) == []
+    assert not folder.exists()
+    (images,) = re.findall(r"docker image ls --quiet '(.*)'", told.splitlines()[-1])
+    listed = subprocess.run(["docker", "image", "ls", "--quiet", images], capture_output=True, text=True, timeout=60)
+    assert docker_engine.images.get(notebook_image(6)).id.removeprefix("sha256:")[:12] in listed.stdout.split()
