@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from typing import Any
 
 import pytest
 
 from .conftest import wait_restored
-from .laboratory import PANEL
+from .laboratory import PANEL, Laboratory
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -111,3 +112,23 @@ def test_jupyterlab_starts_as_fast_with_the_extension(page: Any) -> None:
     took = sum(milliseconds for node, milliseconds in spent.items() if is_ours(node))
     print(f"of the start: {took:.0f} ms")
     assert took < 250, f"{took:.0f} ms"  # five times what is allowed, for a machine that does other things, too
+
+
+def test_a_change_in_the_gateway_is_seen_soon(laboratory: Laboratory, page: Any, panel: Any) -> None:
+    """Within a second; the clocks of page and test are the machine's own."""
+    with laboratory.client() as client:
+        client.create(str(laboratory.model_folder("words")), name="words")
+        panel.get_by_text("1/1", exact=True).wait_for(timeout=30_000)
+        page.evaluate(
+            """() => {
+                const look = () => document.querySelector('.jp-ModelService-count')?.textContent.includes('/2')
+                    ? (window.seenAt = Date.now()) : requestAnimationFrame(look);
+                look();
+            }"""
+        )
+        client.scale("words", 2)
+        answered = time.time()
+        page.wait_for_function("() => !!window.seenAt", timeout=30_000)
+    took = page.evaluate("window.seenAt") - answered * 1000
+    print(f"a change is seen: {took:.0f} ms after the answer")
+    assert took < 5000, f"{took:.0f} ms"
