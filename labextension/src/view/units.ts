@@ -35,11 +35,12 @@ export function figureOf(value: number): string {
   return String(Number(value.toPrecision(6)));
 }
 
-/** A measured value with the unit of its metric. */
-export function measure(metric: string, value: number | null, trans: TranslationBundle): string {
+/** A measured value with the unit of its metric; `rule r1: gpu_util` is what a rule compares. */
+export function measure(of: string, value: number | null, trans: TranslationBundle): string {
   if (value === null) {
     return trans.__('unknown');
   }
+  const metric = of.replace(/^rule \S+: /, '');
   if (metric === 'memory') {
     return bytes(value);
   }

@@ -32,6 +32,7 @@ it('tells a measured value with the unit of its metric', () => {
   expect(measure('latency_p95', 0.085, trans)).toBe('85 ms');
   expect(measure('errors', 0.021, trans)).toBe('2.1 %');
   expect(measure('gpu_util', 80, trans)).toBe('80 %');
+  expect(measure('rule r1: gpu_util', 80, trans)).toBe('80 %');
   expect(measure('memory', 1024 ** 3, trans)).toBe('1 GiB');
   expect(measure('concurrency', 5.6, trans)).toBe('5.6');
   expect(measure('queued', null, trans)).toBe('unknown');
