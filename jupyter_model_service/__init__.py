@@ -33,3 +33,13 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Jupyter Server asks the package by this name; only then is the extension imported."""
     extension = import_module(".server_extension", __name__)
     return [{"module": extension.__name__, "app": extension.ModelServiceExtension}]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext jupyter_model_service``: the magics. Says nothing."""
+    import_module(".notebook", __name__).load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext jupyter_model_service``."""
+    import_module(".notebook", __name__).unload(shell)

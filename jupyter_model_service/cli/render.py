@@ -104,10 +104,11 @@ def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
     return columns(header, rows, paint)
 
 
-def service_page(service: Json, paint: Paint, calls: str = "") -> str:
+def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[str, str]]:
+    """Labels and what they say, some of it nothing."""
     counts = service["replicas"]
     active = next((r for r in service["revisions"] if r["number"] == service["revision"]), None)
-    facts = [
+    return [
         ("State", f"{paint.state(service['state'])}, {counts['ready']} of {counts['want']} replicas ready"),
         ("Reason", clean(service["reason"] or "")),
         ("Note", clean(service["note"] or "")),
@@ -127,9 +128,13 @@ def service_page(service: Json, paint: Paint, calls: str = "") -> str:
         ("Restarts", str(service["restarts"]) if service["restarts"] else ""),
         *(("Not enforced", clean(sentence)) for sentence in service["not_enforced"]),
     ]
+
+
+def service_page(service: Json, paint: Paint, calls: str = "") -> str:
+    facts = service_facts(service, paint, calls)
     title = paint(f"{service['owner']}/{service['name']}", "bold")
     blocks = [title + "\n" + "\n".join(f"  {name + ':':<14}{value}" for name, value in facts if value)]
-    replicas = _worth_showing(service)
+    replicas = replicas_shown(service)
     if replicas:
         blocks.append(replica_table(replicas, paint))
     if len(service["revisions"]) > 1:
@@ -137,7 +142,7 @@ def service_page(service: Json, paint: Paint, calls: str = "") -> str:
     return "\n\n".join(blocks)
 
 
-def _worth_showing(service: Json) -> Sequence[Json]:
+def replicas_shown(service: Json) -> Sequence[Json]:
     """While it is ready, of those that have gone only the last: old failures are in its events."""
     replicas: Sequence[Json] = service["replica_list"]
     gone = [each for each in replicas if each["phase"] == "gone"]
@@ -361,10 +366,10 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     if quiet:
         return "" if result.file is not None else str(token["token"])
     if result.file is not None:
-        told = f"The token is in {clean(result.file)} (mode 0600); {_expiry(token)}. Its id is {token['id']}."
+        told = f"The token is in {clean(result.file)} (mode 0600); {expiry(token)}. Its id is {token['id']}."
         shown = f"$(cat {clean(shlex.quote(result.file))})"
     else:
-        told = f"{token['token']}\nShown this once; {_expiry(token)}. Its id is {token['id']}."
+        told = f"{token['token']}\nShown this once; {expiry(token)}. Its id is {token['id']}."
         shown = "TOKEN"
     if result.service is None:
         return told
@@ -379,7 +384,7 @@ def token_table(tokens: Sequence[Json], paint: Paint) -> str:
             token["id"],
             clean(token["name"]) or "-",
             moment(token["created_at"]),
-            _expiry(token),
+            expiry(token),
             moment(token["last_used_at"]) if token["last_used_at"] else "never",
         ]
         for token in tokens
@@ -387,7 +392,7 @@ def token_table(tokens: Sequence[Json], paint: Paint) -> str:
     return columns(["ID", "LABEL", "CREATED", "EXPIRY", "LAST USED"], rows, paint)
 
 
-def _expiry(token: Json) -> str:
+def expiry(token: Json) -> str:
     if token["expires_at"] is None:
         return "never expires"
     left = token["expires_at"] - time.time()

@@ -1,0 +1,365 @@
+"""What a magic gives back: the result of a verb, with the command line's text and with HTML."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cli import render
+from ..cli.scaling import decision_block, explanation, fact, ready_cell
+from ..cli.text import Paint, clean, moment
+from ..client.units import show_duration, show_size
+from ..commands.grammar import PROGRAM
+from ..commands.results import (
+    DecisionsResult,
+    EventsResult,
+    LogsResult,
+    Result,
+    ServiceResult,
+    ServicesResult,
+    TokenResult,
+    TokensResult,
+    ValidateResult,
+)
+from ..commands.token_file import check_target, write_token
+from ..commands.workbench import DryRunResult
+from ..errors import Problem
+from . import html
+from .charts import charts, sparkline
+from .html import Html, tag
+from .masking import HIDDEN, masked
+
+__all__ = ["MAGIC", "Problems", "Shown", "TokenShown", "in_words", "service_card", "shown"]
+
+MAGIC = "%model_service"
+PLAIN = Paint(False)
+Json = Mapping[str, Any]
+
+
+def in_words(text: str) -> str:
+    """A text of the command line as it belongs into a notebook: with the magic in the place of the program, where the
+    magic has the verb."""
+    return masked(re.sub(rf"\b{PROGRAM} (?!gateway\b)", MAGIC + " ", text))
+
+
+class Shown:
+    """The result of a verb. ``data`` is what the HTTP API answered (what ``--json`` gives); ``ok`` is false for what
+    did not go well. Shows itself as text and as HTML."""
+
+    def __init__(self, result: Result, *, quiet: bool = False) -> None:
+        self.result = result
+        self._quiet = quiet
+
+    @property
+    def ok(self) -> bool:
+        return self.result.ok
+
+    @property
+    def data(self) -> Any:
+        return self.result.to_json()
+
+    def text(self) -> str:
+        """As the command line prints it, without colours."""
+        result = self.result
+        if isinstance(result, ServiceResult) and result.outcome is not None and not result.ok:
+            return in_words(render.render_failure(result, result.outcome, PLAIN))
+        return in_words(render.render(result, PLAIN, quiet=self._quiet, terminal=True))
+
+    def html(self) -> Html:
+        return self.framed(self.text())
+
+    def framed(self, text: str) -> Html:
+        return html.card("", html.pre(text)) if text else Html("")
+
+    def __repr__(self) -> str:
+        return self.text() or f"<{type(self).__name__}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self.html()}
+
+
+def shown(result: Result, *, quiet: bool = False) -> Shown:
+    for kind, face in _FACES.items():
+        if isinstance(result, kind):
+            return face(result, quiet=quiet)
+    return Shown(result, quiet=quiet)
+
+
+# --- services --------------------------------------------------------------------------------------------
+
+
+class ServiceShown(Shown):
+    result: ServiceResult
+
+    @property
+    def name(self) -> str:
+        return str(self.result.service["name"])
+
+    @property
+    def state(self) -> str:
+        return str(self.result.service["state"])
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL, with a slash at the end."""
+        return str(self.result.service["endpoint"])
+
+    def text(self) -> str:
+        told = super().text()
+        if self.result.verb != "create" or not self.ok:
+            return told
+        return told.partition("\nCall it")[0] + f"\nCall it: {self._call}"
+
+    @property
+    def _call(self) -> str:
+        """A line for a cell, to an address that the model answers."""
+        return f"%%model_service {self.name} {_health_path(self.result.service)}".rstrip()
+
+    def html(self) -> Html:
+        result, service = self.result, self.result.service
+        more: list[object] = []
+        if result.outcome is not None and not result.ok:
+            more.append(html.pre(self.text()))
+        elif result.verb in ("create", "start", "update") and service["replicas"]["ready"]:
+            more.append(tag("div", "Call it: ", tag("code", self._call), style="margin-top:6px"))
+        return service_card(service, *more, series=result.series, brief=result.verb != "info")
+
+
+def service_card(service: Json, *more: object, series: Json | None = None, brief: bool = False) -> Html:
+    """A service with its replicas; ``brief`` is without what seldom changes."""
+    counts = service["replicas"]
+    head = html.join([f"{service['owner']}/{service['name']}", Html("&ensp;"), html.state(service["state"])])
+    told: list[tuple[object, object]] = [
+        ("Replicas", f"{counts['ready']} of {counts['want']} ready"),
+        ("Reason", service["reason"]),
+        ("Note", service["note"]),
+        ("Autoscaling", in_words(fact(service))),
+        ("Endpoint", address(service)),
+        ("Access", "public" if service["public"] else "with a token"),
+    ]
+    known = {"State", *(label for label, _ in told)}
+    rest = [(label, in_words(text)) for label, text in render.service_facts(service, PLAIN) if label not in known]
+    told += [each for each in rest if not brief or each[0] in ("Changed", "Restarts", "Not enforced")]
+    blocks: list[object] = [html.facts(told), charts(series), replica_table(render.replicas_shown(service))]
+    if not brief and len(service["revisions"]) > 1:
+        summary = tag("summary", f"{len(service['revisions'])} revisions")
+        blocks.append(tag("details", summary, html.pre(render.revision_table(service, PLAIN))))
+    return html.card(head, *blocks, *more)
+
+
+def address(service: Json) -> Html:
+    """A link where anybody may follow it; a browser has no token."""
+    url = service["endpoint"]
+    if not service["public"] or not url.startswith(("http://", "https://")):
+        return tag("code", url)
+    return tag("a", url, href=url, rel="noopener noreferrer", target="_blank", style=f"color:{html.ACCENT}")
+
+
+def _health_path(service: Json) -> str:
+    active = [each["definition"] for each in service["revisions"] if each["number"] == service["revision"]]
+    check = (active[0].get("health_check") if active else None) or {}
+    return str(check.get("path", "")).removeprefix("/")
+
+
+def replica_table(replicas: Sequence[Json]) -> Html:
+    if not replicas:
+        return Html("")
+    now = time.time()
+    rows = [
+        [
+            tag("code", each["id"]),
+            html.join([html.state(each["phase"]), " (suspect)" if each["suspect"] else ""]),
+            show_duration(now - each["since"]),
+            str(each["in_flight"]),
+            show_size(each["rss"]) if each["rss"] else "-",
+            render.describe_gpus(each["gpus"]),
+            render.describe_replica(each).partition(": ")[2],
+        ]
+        for each in replicas
+    ]
+    return html.table(["Replica", "Phase", "For", "Calls", "Memory", "GPU", "What"], rows, "Replicas")
+
+
+class ServicesShown(Shown):
+    result: ServicesResult
+
+    def html(self) -> Html:
+        services = self.result.services
+        if not services or self._quiet:
+            return self.framed(self.text())
+        rows = []
+        for each in services:
+            key = f"{each['owner']}/{each['name']}"
+            calls = self.result.series.get(key, {}).get("values", {}).get("calls_per_second", ())
+            picture = sparkline(calls, f"calls of {key} in the last 30 minutes") if any(calls) else ""
+            access = "public" if each["public"] else "token"
+            rows.append([key, html.state(each["state"]), ready_cell(each), picture, access, address(each)])
+        return html.card(
+            "Services", html.table(["Name", "State", "Ready", "Calls", "Access", "Endpoint"], rows, "Services")
+        )
+
+
+# --- tokens ----------------------------------------------------------------------------------------------
+
+
+class TokenShown(Shown):
+    """A new token, which shows itself nowhere: ``token`` is its text, ``copy_to`` writes it to a file."""
+
+    result: TokenResult
+
+    @property
+    def token(self) -> str:
+        return str(self.result.token["token"])
+
+    @property
+    def id(self) -> str:
+        return str(self.result.token["id"])
+
+    @property
+    def data(self) -> Any:
+        """Without the token itself."""
+        return {name: value for name, value in self.result.token.items() if name != "token"}
+
+    def copy_to(self, path: str | Path) -> Path:
+        """Write the token to a file that only you can read (mode 0600); another file than a token's is left alone."""
+        target = check_target(str(path))
+        write_token(target, self.token)
+        return target
+
+    def text(self) -> str:
+        if self.result.file is not None:
+            return super().text()
+        expiry = render.expiry(self.result.token)
+        return (
+            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {expiry}. Its id is {self.id}.\n"
+            f"In Python: .token is the token, .copy_to(FILE) writes it to a file that only you can read."
+        )
+
+
+class TokensShown(Shown):
+    result: TokensResult
+
+    def html(self) -> Html:
+        if not self.result.tokens:
+            return self.framed(self.text())
+        rows = [
+            [
+                tag("code", each["id"]),
+                each["name"] or "-",
+                moment(each["created_at"]),
+                render.expiry(each),
+                moment(each["last_used_at"]) if each["last_used_at"] else "never",
+            ]
+            for each in self.result.tokens
+        ]
+        return html.card("Tokens", html.table(["Id", "Label", "Created", "Expiry", "Last used"], rows, "Tokens"))
+
+
+# --- what happened ---------------------------------------------------------------------------------------
+
+
+class LogsShown(Shown):
+    result: LogsResult
+
+    @property
+    def lines(self) -> list[str]:
+        return [] if self.result.answer is None else list(self.result.answer["lines"])
+
+    def html(self) -> Html:
+        if self.result.answer is None:
+            return Html("")
+        return html.card(f"Log of {self.result.answer['replica']}", html.pre("\n".join(self.lines) or "nothing yet"))
+
+
+class EventsShown(Shown):
+    result: EventsResult
+
+    def html(self) -> Html:
+        if self.result.events is None:
+            return Html("")
+        rows = [[moment(each["at"]), each["kind"], in_words(each["message"])] for each in self.result.events]
+        return html.card("Events", html.table(["When", "What", "Told"], rows, "Events"))
+
+
+class DecisionsShown(Shown):
+    """Why it scaled: the figures of each decision are behind its sentence."""
+
+    result: DecisionsResult
+
+    def html(self) -> Html:
+        service, decisions = self.result.service, self.result.decisions
+        if service is None or not decisions or service["autoscaling"] is None:
+            return self.framed(self.text())
+        head, *_ = explanation(self.result, PLAIN).split("\n", 1)
+        told = [_decision(each, last=each is decisions[-1]) for each in decisions]
+        return html.card(in_words(head), *told)
+
+
+def _decision(decision: Json, *, last: bool) -> Html:
+    first, _, figures = in_words(decision_block(decision, PLAIN)).partition("\n")
+    summary = tag("summary", first, style="font-weight:600" if decision["changed"] else "")
+    return tag("details", summary, html.pre(figures), **({"open": "open"} if last else {}))
+
+
+# --- folders ---------------------------------------------------------------------------------------------
+
+
+class ValidateShown(Shown):
+    result: ValidateResult
+
+    def html(self) -> Html:
+        answer = self.result.answer
+        fine = f"{self.result.folder} can be served; its default name is {answer['name']}."
+        warnings = [Problem(**problem) for problem in answer["warnings"]]
+        return html.card(html.join([html.state("ready"), Html("&ensp;"), fine]), _problems(warnings))
+
+
+class DryRunShown(Shown):
+    result: DryRunResult
+
+    def html(self) -> Html:
+        first, _, rest = self.text().partition("\n")
+        head = html.join([html.state(str(self.result.state["outcome"])), Html("&ensp;"), first])
+        return html.card(head, html.pre(rest) if rest else "")
+
+
+class Problems:
+    """What is wrong with a definition, each at its file and line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+
+    def __repr__(self) -> str:
+        return in_words("\n".join(clean(each) for each in self.problems))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {
+            "text/plain": repr(self),
+            "text/html": html.card("This folder cannot be served", _problems(self.problems)),
+        }
+
+
+def _problems(problems: Sequence[Problem]) -> Html:
+    if not problems:
+        return Html("")
+    rows = []
+    for each in problems:
+        place = ":".join(str(part) for part in (each.file, each.line) if part is not None)
+        rows.append([tag("code", place), tag("code", each.where), html.join([html.state(each.severity)]), each.message])
+    return html.table(["Place", "Key", "Kind", "What"], rows, "Problems")
+
+
+_FACES: dict[type[Result], type[Shown]] = {
+    ServiceResult: ServiceShown,
+    ServicesResult: ServicesShown,
+    TokenResult: TokenShown,
+    TokensResult: TokensShown,
+    LogsResult: LogsShown,
+    EventsResult: EventsShown,
+    DecisionsResult: DecisionsShown,
+    ValidateResult: ValidateShown,
+    DryRunResult: DryRunShown,
+}
