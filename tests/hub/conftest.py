@@ -1,10 +1,11 @@
 """Fixtures for tests with a real Docker engine and a real JupyterHub; skipped by name where a part is missing.
 
 ``hub``           one Hub for the tests of a module: JupyterHub 6.1, managed gateway, ``install()`` with its defaults;
-                  another one by ``@pytest.mark.parametrize("hub", [Setup(line=5), …], indirect=True, ids=str)``
+                  another one by ``@pytest.mark.parametrize("hub", [Setup(line=5), …], indirect=True, ids=str)``.
+                  Modules that want the same one after the other (``TOGETHER``) share it, if it is as it was
+``borrow_hub``    ``borrow_hub(Setup(…))``: the same for a second one, in fixtures of a module
 ``deploy_hub``    ``deploy_hub(Setup(…))`` starts one for a single test, with everything removed after it;
                   ``wait=False``: does not wait for it (one that must not start)
-``own_engine``    an engine of the test's own, to be stopped and killed; ``deploy_hub(Setup(…), on=own_engine)`` has a Hub on it
 ``docker_engine`` the engine's client (docker.DockerClient); ``network`` the session's docker network;
 ``notebook_image``  ``notebook_image(6)`` names the image with the package from the working tree; ``base_image`` Debian with python3;
 ``site_image`` the one with JupyterHub, DockerSpawner and the proxy, of `deploy/compose`
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -24,17 +26,26 @@ import docker
 import pytest
 
 from .deployment import PROXY, PYTHONS, ROOT, Deployment, Network, Setup, make_network, remove_session
-from .own_engine import OwnEngine, lacking
+from .own_engine import OwnEngine
 
 HERE = Path(__file__).parent
 LIMIT = 300  # seconds for one test: a Hub takes 10 to start and 3 to end, a notebook 5 to 9 (2 cores)
+# Modules that have a Hub in common, in the order in which they take it over: it is not started for each anew.
+TOGETHER = (
+    ("test_service", "test_survival_replicas", "test_service_apart", "test_survival_hub"),
+    ("test_launcher_contract", "test_spawner"),
+)
 running: list[Deployment] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+    ours = [item for item in items if HERE in item.path.parents]
+    for item in ours:
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT))
+    place = {name: (names[0], at) for names in TOGETHER for at, name in enumerate(names)}
+    in_order = iter(sorted(ours, key=lambda item: place.get(item.path.stem, (item.path.stem, 0))))
+    items[:] = [next(in_order) if HERE in item.path.parents else item for item in items]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -43,6 +54,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     report = outcome.get_result()  # type: ignore[attr-defined]
     if report.failed:
         for hub in running:
+            hub.trusted = False
             report.sections += [(f"{hub.setup}: {name}", text) for name, text in hub.logs().items()]
 
 
@@ -133,30 +145,67 @@ def _started(deployment: Deployment, *, wait: bool = True) -> Iterator[Deploymen
         running.remove(deployment)
 
 
+class Hubs:
+    """Hubs that were given back as they were, for the next module that wants such a one: not more than two run at once
+    for that."""
+
+    def __init__(self, make: Callable[..., Deployment]) -> None:
+        self._make = make
+        self._idle: dict[Setup, tuple[Deployment, Iterator[Deployment]]] = {}
+        self._lent = 0
+
+    @contextlib.contextmanager
+    def lend(self, setup: Setup) -> Iterator[Deployment]:
+        found = self._idle.pop(setup, None)
+        while found is None and self._idle and len(self._idle) + self._lent >= 2:
+            self._end(self._idle.pop(next(iter(self._idle))))
+        if found is None:
+            life = _started(self._make(setup))
+            found = next(life), life
+        self._lent += 1
+        try:
+            yield found[0]
+        finally:
+            self._lent -= 1
+            if found[0].setup == setup and found[0].as_it_was():
+                self._idle[setup] = found
+            else:
+                self._end(found)
+
+    @staticmethod
+    def _end(found: tuple[Deployment, Iterator[Deployment]]) -> None:
+        found[1].close()  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        for found in self._idle.values():
+            self._end(found)
+
+
+@pytest.fixture(scope="session")
+def hubs(make_deployment: Callable[..., Deployment]) -> Iterator[Hubs]:
+    made = Hubs(make_deployment)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="module")
-def hub(request: pytest.FixtureRequest, make_deployment: Callable[..., Deployment]) -> Iterator[Deployment]:
-    yield from _started(make_deployment(getattr(request, "param", Setup())))
+def hub(request: pytest.FixtureRequest, hubs: Hubs) -> Iterator[Deployment]:
+    with hubs.lend(getattr(request, "param", Setup())) as lent:
+        yield lent
 
 
-@pytest.fixture
-def own_engine(docker_engine: Any) -> Iterator[OwnEngine]:
-    """Started; a test that uses it must come before ``deploy_hub`` in the arguments, to be ended after it."""
-    if (why := lacking()) is not None:
-        pytest.skip(why)
-    engine = OwnEngine()
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.close()
+@pytest.fixture(scope="module")
+def borrow_hub(hubs: Hubs) -> Iterator[Callable[[Setup], Deployment]]:
+    with contextlib.ExitStack() as lent:
+        yield lambda setup: lent.enter_context(hubs.lend(setup))
 
 
 @pytest.fixture
 def deploy_hub(make_deployment: Callable[..., Deployment]) -> Iterator[Callable[..., Deployment]]:
     open_ones: list[Iterator[Deployment]] = []
 
-    def deploy(setup: Setup, *, wait: bool = True, on: OwnEngine | None = None) -> Deployment:
-        life = _started(make_deployment(setup, on), wait=wait)
+    def deploy(setup: Setup, *, wait: bool = True) -> Deployment:
+        life = _started(make_deployment(setup), wait=wait)
         open_ones.append(life)
         return next(life)
 

@@ -59,7 +59,8 @@ def ended(pid: int) -> bool:
 @dataclass(frozen=True)
 class Network:
     """The docker network of the session: where the containers are, and the host's own address in it. ``replicas`` is a
-    second one, as sites should have it; a container in one does not reach those in the other."""
+    second one, as sites should have it: a container in one does not reach those in the other, and those in it do not
+    reach each other (on the machine's engine; one of a test's own leaves the packet filter alone)."""
 
     session: str
     name: str
@@ -99,9 +100,6 @@ class Setup:
         """For the names of parametrised tests."""
         words = [f"hub{self.line}", "plain" if self.install is None else "managed" if self.managed else "unmanaged"]
         return "-".join([*words, *["external-proxy"] * (self.proxy == "external"), *["apart"] * self.apart])
-
-
-PLAIN = Setup(install=None)
 
 
 @dataclass
@@ -160,6 +158,7 @@ class Deployment:
     process: subprocess.Popen[bytes] | None = None
     proxy: subprocess.Popen[bytes] | None = None
     gateway: subprocess.Popen[bytes] | None = None  # the supervisor of an unmanaged one
+    trusted: bool = True  # no test failed meanwhile
     admin_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
 
@@ -171,6 +170,7 @@ class Deployment:
         self.service_url = f"{self.url}services/model-service/"
         self.gateway_url = f"http://{self.network.address}:{self.gateway_port}/services/model-service/"
         self.log = self.folder / "hub.log"
+        self._log_from = 0  # where what the present process says begins
         self.prefix = f"{PREFIX}{self.network.session}-{secrets.token_hex(2)}"
         # The Hub's own clients must not be sent elsewhere by what the tester's shell has.
         dropped = ("JUPYTERHUB_", "MODEL_SERVICE_", "JPY_")
@@ -179,7 +179,12 @@ class Deployment:
             "CONFIGPROXY_AUTH_TOKEN": self.proxy_token,
             "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
             "PATH": f"{PYTHONS[self.setup.line].parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder),
         }
+        # Half of what a Hub's interpreter has to do at its start (1.5 s of 3.5) is this grammar for one format of its
+        # event log; without it the log is as it is.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "rfc3987_syntax.py").write_text("raise ImportError\n")
         if self.docker_host is not None:
             self.environment["DOCKER_HOST"] = self.docker_host
         self._http = httpx.Client(timeout=60.0, trust_env=False)
@@ -242,6 +247,7 @@ class Deployment:
         path.chmod(0o600)
         if self.setup.proxy == "external" and self.proxy is None:
             self._start_proxy()
+        self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self.process = self._run([str(PYTHONS[self.setup.line]), "-m", "jupyterhub", "-f", str(path)], self.log)
         if wait:
             self.wait_up()
@@ -275,7 +281,9 @@ class Deployment:
         self.proxy = self._run([str(PROXY), *map(str, words)], self.folder / "proxy.log")
 
     def start_gateway(self, *, wait: bool = True) -> None:
-        """An unmanaged gateway, as a service manager runs it: with the file that ``install()`` wrote."""
+        """An unmanaged gateway, as a service manager runs it: with the file that ``install()`` wrote; unless it runs."""
+        if self.gateway is not None and self.gateway.poll() is None:
+            return
         script = 'set -a; . "$1"; exec "$2" -m jupyter_model_service.app --hub'
         file, python = self.folder / "model-service" / "gateway.env", PYTHONS[self.setup.line]
         self.gateway = self._run(["sh", "-c", script, "sh", str(file), str(python)], self.folder / "gateway.log")
@@ -292,11 +300,14 @@ class Deployment:
             return False
 
     def wait_up(self, seconds: float = 90.0) -> None:
-        """Until the Hub answers through its proxy and knows which of its servers run."""
+        """Until the Hub answers through its proxy, knows which of its servers run, and obeys signals: from when it says
+        that it runs. SIGTERM before that ends it as SIGKILL does."""
 
         def up() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, f"the Hub ended ({self.process.returncode}):\n{self.log_tail()}"
+            if b"JupyterHub is now running" not in self.log.read_bytes()[self._log_from :]:
+                return False
             try:
                 # The Hub first: its proxy complains at length of each call that it cannot pass on.
                 for url in (self.hub_api, f"{self.url}hub/api"):
@@ -319,6 +330,20 @@ class Deployment:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def as_it_was(self) -> bool:
+        """Whether the next module can have it: it runs, and there is nothing of ours."""
+
+        def nothing() -> bool:
+            users = [user["name"] for user in self.api("GET", "/users").json()]
+            return not [name for user in users for name in self.servers(user) if name.startswith("ms-")]
+
+        if not self.trusted or self.process is None or self.process.poll() is not None:
+            return False
+        try:
+            return eventually(nothing, "a Hub without servers of ours", 20)
+        except (AssertionError, httpx.HTTPError):
+            return False
 
     def log_tail(self, characters: int = 6000) -> str:
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else "(no log)"
@@ -474,17 +499,18 @@ def make_network(engine: Any, next_subnet: Callable[[], str] | None = None) -> N
     """``next_subnet`` gives the first three numbers of a network's addresses; else the engine chooses them."""
     session = secrets.token_hex(3)
 
-    def create(name: str) -> Any:
+    def create(name: str, options: dict[str, str] | None = None) -> Any:
         ipam = None
         if next_subnet is not None:
             subnet = next_subnet()
             pool = docker.types.IPAMPool(subnet=f"{subnet}.0/24", gateway=f"{subnet}.1")
             ipam = docker.types.IPAMConfig(pool_configs=[pool])
-        made = engine.networks.create(name, driver="bridge", labels={TEST_LABEL: session}, ipam=ipam)
+        made = engine.networks.create(name, driver="bridge", labels={TEST_LABEL: session}, ipam=ipam, options=options)
         made.reload()
         return made
 
-    made, second = create(f"{PREFIX}{session}"), create(f"{PREFIX}{session}-replicas")
+    apart = {"com.docker.network.bridge.enable_icc": "false"} if next_subnet is None else None
+    made, second = create(f"{PREFIX}{session}"), create(f"{PREFIX}{session}-replicas", apart)
     return Network(session, made.name, made.attrs["IPAM"]["Config"][0]["Gateway"], made.id, second.name)
 
 

@@ -133,13 +133,17 @@ def test_options_of_a_notebook_reach_nothing_but_the_notebook(site: Deployment, 
 # --- calls of a private model ------------------------------------------------------------------------
 
 REACH = """
-import socket, sys
-try:
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 3) as s:
-        s.sendall(b"POST /work HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
-        print("answered", s.recv(1000))
-except OSError as error:
-    print("refused", error)
+import concurrent.futures, socket, sys
+def look(place):
+    try:
+        with socket.create_connection(place, 3) as s:
+            s.sendall(b"POST /work HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+            return f"answered {s.recv(1000)}"
+    except OSError as error:
+        return f"refused {error}"
+places = [(host, int(port)) for host, port in zip(sys.argv[1::2], sys.argv[2::2])]
+with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+    print(*pool.map(look, places), sep="\\n")
 """
 CALL = """
 import os, sys, urllib.request as u, urllib.error as e
@@ -160,6 +164,9 @@ def test_another_user_reaches_a_private_model_on_no_way(
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.post(url, content=b"hi", headers=headers, timeout=20, trust_env=False)
 
+    refused = bob.cli("info", "alice/m", check=False)
+    assert (refused.returncode, "There is no service alice/m" in refused.stderr) == (1, True), refused
+    assert json.loads(bob.cli("list", "--json").stdout) in ({"services": []}, [])
     for endpoint in (stage.direct, stage.proxied):
         assert [post(endpoint + "work", token).status_code for token in (own, None)] == [403, 401]
         assert bob.exec("python3", "-c", CALL, endpoint + "work").stdout.strip() == "403"
@@ -167,16 +174,20 @@ def test_another_user_reaches_a_private_model_on_no_way(
         served = post(endpoint + "work", stage.token)
         assert served.status_code == 200, "so that the others are refused for a reason"
         assert served.headers["Content-Security-Policy"].startswith("sandbox "), "at the Hub's own address"
-    for replica, container in stage.containers().items():
+    for replica in stage.containers():
         for token in (own, admin, None):
             for path in ("work", "api", "", "models/server.py"):
                 answer = post(f"{site.url}user/alice/ms-{replica}/{path}", token)
                 assert (answer.status_code, answer.text) == (404, ""), path
-        address = address_of(container, replicas_network)
-        for notebook in (bob, stage.alice):
-            for port in (8000, CONTROL):
-                said = notebook.exec("python3", "-c", REACH, address, str(port), timeout=30).stdout
-                assert said.startswith("refused"), (port, said)
+    places = [
+        word
+        for container in stage.containers().values()
+        for port in (8000, CONTROL)
+        for word in (address_of(container, replicas_network), str(port))
+    ]
+    for notebook in (bob, stage.alice):
+        said = notebook.exec("python3", "-c", REACH, *places, timeout=30).stdout.splitlines()
+        assert [line.split()[0] for line in said] == ["refused"] * 4, said
 
 
 def test_another_users_replica_does_not_reach_hers(site: Deployment, stage: Stage, replicas_network: Any) -> None:
@@ -190,10 +201,9 @@ def test_another_users_replica_does_not_reach_hers(site: Deployment, stage: Stag
         labels={TEST_LABEL: site.network.session},
     )
     try:
-        for port in (8000, CONTROL):
-            status, said = made.exec_run(["python3", "-c", REACH, hers, str(port)])
-            assert status == 0
-            assert said.startswith(b"refused"), (port, said)
+        status, said = made.exec_run(["python3", "-c", REACH, hers, "8000", hers, str(CONTROL)])
+        assert status == 0
+        assert [line.split()[0] for line in said.splitlines()] == [b"refused"] * 2, said
     finally:
         remove_container(made)
 

@@ -37,7 +37,6 @@ from .deployment import HUB_LABEL, Deployment, Setup
 LABEL = "org.jupyter.model-service.replica"
 SECRET, SERVICE_ID = "5e" * 32, "0" * 32
 OWNER, REPLICA = "alice", "chat-00000a"
-SETTINGS = (("allowed_images", ("*",)),)
 
 contract = importlib.util.spec_from_file_location(
     "launcher_contract", Path(__file__).parents[1] / "contract" / "test_launcher.py"
@@ -50,7 +49,7 @@ globals().update({name: test for name, test in vars(suite).items() if name.start
 
 pytestmark = pytest.mark.parametrize(
     "hub",
-    [Setup(managed=False, install=SETTINGS), Setup(line=5, managed=False, install=SETTINGS)],
+    [Setup(managed=False), Setup(line=5, managed=False)],
     indirect=True,
     ids=str,
     scope="module",

@@ -131,6 +131,7 @@ def test_a_replica_lives_from_its_start_to_its_removal(hub: Deployment, gateway:
     assert state["address"] == [state["control"][0], 8000]
     eventually(lambda: answers(tuple(state["address"])), "the model answers", 30)
 
+    assert options.server in tokens_of(hub, "alice"), "the Hub makes one for each server"
     server = gateway.server("alice", options.server)
     assert server is not None
     sealed = json.dumps(server["user_options"])
@@ -141,8 +142,15 @@ def test_a_replica_lives_from_its_start_to_its_removal(hub: Deployment, gateway:
 
     gateway.remove(options)
     assert replicas(hub) == []
+    assert options.server not in tokens_of(hub, "alice")
     public = httpx.get(f"{hub.url}user/alice/{options.server}/", timeout=20, follow_redirects=True)
     assert "SimpleHTTP" not in public.headers.get("server", "")
+
+
+def tokens_of(hub: Deployment, user: str) -> str:
+    answer = hub.api("GET", f"/users/{user}/tokens")
+    assert answer.status_code == 200, answer.text
+    return answer.text
 
 
 def answers(address: tuple[str, int]) -> bool:
@@ -250,28 +258,6 @@ def test_options_that_are_no_options_are_refused(hub: Deployment, gateway: Gatew
     assert replicas(hub) == []
 
 
-BY_MIXIN = "c.JupyterHub.named_server_limit_per_user = 0\nc.Spawner.consecutive_failure_limit = 3"
-
-
-@pytest.mark.parametrize("line", [6, 5])
-def test_the_spawner_refuses_by_itself_and_refusals_never_end_the_hub(
-    deploy_hub: Callable[[Setup], Deployment], line: int
-) -> None:
-    """Where the site has set the limit again after us, the spawner is still there; six refusals, the limit is three."""
-    hub = deploy_hub(Setup(line=line, managed=False, after=BY_MIXIN))
-    gateway = Gateway(hub)
-    token = hub.token("bob")
-    for _ in range(6):
-        options = gateway.options("bob")
-        answer = gateway.post("bob", options.server, gateway.body(options), token=token)
-        assert answer.status_code == (403 if line > 5 else 201)
-    answer = hub.api("POST", "/users/bob/server", hand_made("x"), token=token)
-    assert answer.status_code == (403 if line > 5 else 201)
-    time.sleep(2.5)  # a Hub that gives up does so after two seconds
-    assert hub.api("GET", "/users/bob").status_code == 200
-    assert hub.containers() == []
-
-
 # --- failures ----------------------------------------------------------------------------------------
 
 
@@ -299,14 +285,21 @@ def odd_images(docker_engine: Any, base_image: str, network: Any) -> Iterator[Ca
         docker_engine.images.remove(tag, force=True)
 
 
-ANY_IMAGE = Setup(managed=False, install=(("allowed_images", ["*"]), ("model_volumes", ["jmstest-free"])))
+LENIENT = Setup(
+    managed=False,
+    config="c.JupyterHub.named_server_limit_per_user = 1",
+    install=(
+        ("allowed_images", ("*",)),
+        ("model_volumes", ("jmstest-free",)),
+        ("max_replicas_per_user", 2),
+        ("max_memory", "300M"),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
-def lenient(make_deployment: Callable[[Setup], Deployment]) -> Iterator[Deployment]:
-    from .conftest import _started
-
-    yield from _started(make_deployment(ANY_IMAGE))
+def lenient(borrow_hub: Callable[[Setup], Deployment]) -> Deployment:
+    return borrow_hub(LENIENT)
 
 
 def error_of(gateway: Gateway, options: Options) -> dict[str, str]:
@@ -374,23 +367,15 @@ def test_the_policy_is_checked_again(hub: Deployment, gateway: Gateway) -> None:
     assert replicas(hub) == []
 
 
-FEW = Setup(
-    managed=False,
-    config="c.JupyterHub.named_server_limit_per_user = 1",
-    install=(("max_replicas_per_user", 2), ("max_memory", "300M")),
-)
-
-
-def test_replicas_have_a_limit_of_their_own(deploy_hub: Callable[[Setup], Deployment]) -> None:
+def test_replicas_have_a_limit_of_their_own(lenient: Deployment) -> None:
     """The user's limit of named servers counts hers, ours counts replicas; a failed one counts for nothing."""
-    hub = deploy_hub(FEW)
-    gateway = Gateway(hub)
+    gateway = Gateway(lenient)
     first, second, third = gateway.options(), gateway.options(), gateway.options()
     assert gateway.start(first)["error"] is None
     assert "300 MiB" in error_of(gateway, gateway.options(memory=301 << 20))["message"]
     assert gateway.start(second)["error"] is None
     assert "2 are the most" in error_of(gateway, third)["message"]
-    token = hub.token("alice")
+    token = lenient.token("alice")
     assert gateway.post("alice", "own", {}, token=token).status_code in (201, 202)
     refused = gateway.post("alice", "own2", {}, token=token)
     assert refused.status_code == 400
@@ -407,18 +392,30 @@ def refuse_carol(spawner):
 c.Spawner.pre_spawn_hook = refuse_carol
 c.Spawner.consecutive_failure_limit = 3
 """
+BY_MIXIN = "c.JupyterHub.named_server_limit_per_user = 0"
 
 
 @pytest.mark.parametrize("line", [6, 5])
-def test_failing_replicas_are_no_failed_spawns(deploy_hub: Callable[[Setup], Deployment], line: int) -> None:
-    """With a limit of three: two failing replicas, then one failing notebook, and the Hub lives. Three failing
-    notebooks end it, as they did without us, whatever replicas do meanwhile; which is the proof that the limit is on."""
-    hub = deploy_hub(Setup(line=line, managed=False, config=SHORT_LIVED))
+def test_refusals_and_failing_replicas_are_no_failed_spawns(
+    deploy_hub: Callable[[Setup], Deployment], line: int
+) -> None:
+    """Where the site has set the limit again after us, the spawner refuses by itself. With a limit of three failures:
+    seven refusals, two failing replicas, then one failing notebook, and the Hub lives. Three failing notebooks end it,
+    as they did without us, whatever replicas do meanwhile; which is the proof that the limit is on."""
+    hub = deploy_hub(Setup(line=line, managed=False, config=SHORT_LIVED, after=BY_MIXIN))
     gateway = Gateway(hub)
+    token = hub.token("bob")
+    for _ in range(6):
+        options = gateway.options("bob")
+        answer = gateway.post("bob", options.server, gateway.body(options), token=token)
+        assert answer.status_code == (403 if line > 5 else 201)
+    answer = hub.api("POST", "/users/bob/server", hand_made("x"), token=token)
+    assert answer.status_code == (403 if line > 5 else 201)
+    assert hub.containers() == []
     for _ in range(2):
         error_of(gateway, gateway.options(image="nowhere.invalid/none:1"))
     assert hub.start_server("carol").status_code == 500
-    time.sleep(2.5)
+    time.sleep(2.5)  # a Hub that gives up does so after two seconds
     assert hub.api("GET", "/users/carol").status_code == 200
     for _ in range(2):
         assert gateway.start(gateway.options())["error"] is None
@@ -438,6 +435,7 @@ def test_a_killed_container_is_noticed_and_cleared(hub: Deployment, gateway: Gat
     hub.engine.containers.get(state["container"]).kill()
     eventually(lambda: (gateway.server("alice", options.server) or {}).get("stopped"), "stopped", 30)
     eventually(lambda: not replicas(hub), "its container gone", 10)
+    eventually(lambda: options.server not in tokens_of(hub, "alice"), "no token of it is left", 10)
     assert gateway.start(replace(options, secret=secrets.token_hex(32)))["container"] != state["container"]
 
 
@@ -525,11 +523,9 @@ def _dockerfile(base: str, lines: str) -> Any:
     return io.BytesIO(f"FROM {base}\n{lines}\n".encode())
 
 
-@pytest.mark.parametrize("line", [6, 5])
-def test_replicas_outlive_the_hub(deploy_hub: Callable[[Setup], Deployment], line: int) -> None:
+@both_lines
+def test_replicas_outlive_the_hub(hub: Deployment, gateway: Gateway) -> None:
     """An ordered and a killed Hub: the same container, the same state, and its removal still takes everything."""
-    hub = deploy_hub(Setup(line=line, managed=False))
-    gateway = Gateway(hub)
     options = gateway.options()
     before = gateway.start(options)
     failed = gateway.options(image="nowhere.invalid/none:1")
@@ -552,10 +548,9 @@ def test_replicas_outlive_the_hub(deploy_hub: Callable[[Setup], Deployment], lin
     assert replicas(hub) == []
 
 
-def test_a_hub_killed_in_the_middle_of_a_start_leaks_nothing(deploy_hub: Callable[[Setup], Deployment]) -> None:
+@pytest.mark.parametrize("hub", SETUPS[:1], indirect=True, ids=str)
+def test_a_hub_killed_in_the_middle_of_a_start_leaks_nothing(hub: Deployment, gateway: Gateway) -> None:
     """The container is there and the Hub's database does not know it yet; the removal of the server takes it."""
-    hub = deploy_hub(Setup(managed=False))
-    gateway = Gateway(hub)
     options = gateway.options()
     thread = threading.Thread(target=_post_quietly, args=(gateway, options))
     thread.start()
@@ -575,37 +570,51 @@ def _post_quietly(gateway: Gateway, options: Options) -> None:
         pass
 
 
-# --- notebooks stay as they are ----------------------------------------------------------------------
-
-COMPARED = ("Config", "HostConfig", "Mounts")
+# --- the service's own token and gateway ---------------------------------------------------------------
 
 
-def essence(container: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """What decides how a container runs, without what differs between any two; and its environment."""
-    container.reload()
-    facts = json.loads(json.dumps({key: container.attrs[key] for key in COMPARED}))
-    environment = environment_of(container)
-    del facts["Config"]["Env"], facts["Config"]["Hostname"]
-    for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"):
-        assert environment.pop(name)
-    return facts, environment
+def tokens_that_the_gateway_can_make(hub: Deployment) -> dict[str, int]:
+    """What the Hub answers to the gateway's own token when it asks for tokens that it has no need of."""
+    own, system = (hub.folder / "model-service" / "api-token").read_text().strip(), "model-service-tokens"
+    wishes = {
+        "as alice": ("alice", ["custom:model-service:invoke!server=alice/parrot"]),
+        "as an administrator": ("admin", []),
+        "to manage": (system, ["custom:model-service:manage!user=alice"]),
+        "for her servers": (system, ["access:servers!user=alice"]),
+        "to call one endpoint": (system, ["custom:model-service:invoke!server=alice/parrot"]),
+    }
+    return {
+        what: hub.api("POST", f"/users/{user}/tokens", {"note": "test", "scopes": scopes}, token=own).status_code
+        for what, (user, scopes) in wishes.items()
+    }
 
 
-@pytest.mark.parametrize("line", [6, 5])
-def test_a_notebook_differs_in_one_variable(deploy_hub: Callable[[Setup], Deployment], line: int) -> None:
-    """The same Hub, before and after install(): docker inspect says the same but for MODEL_SERVICE_URL."""
-    site = "c.DockerSpawner.mem_limit = '1G'\nc.DockerSpawner.environment = {'SITE': 'yes'}"
-    hub = deploy_hub(Setup(line=line, install=None, config=site))
-    before, bare = essence(hub.notebook("alice").container)
-    hub.stop_server("alice")
-    hub.containers()[0].remove(force=True)
-    hub.stop()
-    hub.setup = replace(hub.setup, install=(), managed=False)
-    hub.start()
-    after, told = essence(hub.notebook("alice").container)
-    assert after == before
-    assert told.pop("MODEL_SERVICE_URL") == hub.gateway_url
-    assert told == bare
+ONLY_ENDPOINTS = {
+    "as alice": 403,
+    "as an administrator": 403,
+    "to manage": 400,
+    "for her servers": 400,
+    "to call one endpoint": 201,
+}
+
+
+@both_lines
+def test_the_gateways_own_token_makes_no_token_of_a_person(hub: Deployment, gateway: Gateway) -> None:
+    assert tokens_that_the_gateway_can_make(hub) == ONLY_ENDPOINTS
+
+
+@both_lines
+def test_a_gateway_beside_the_hub_knows_its_users(hub: Deployment, gateway: Gateway) -> None:
+    hub.start_gateway()
+    try:
+        services = f"{hub.service_url}api/v1/services"
+        answer = httpx.get(services, headers={"Authorization": f"Bearer {hub.token('bob')}"}, timeout=30)
+        assert (answer.status_code, answer.json()["services"]) == (200, [])
+        assert httpx.get(services, timeout=30).status_code == 401
+    finally:
+        assert hub.gateway is not None
+        hub.gateway.terminate()
+        assert hub.gateway.wait(30) == 0
 
 
 # --- jobs --------------------------------------------------------------------------------------------

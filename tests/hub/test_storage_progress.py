@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from .deployment import Deployment, Notebook, Setup, eventually
+from .stage import Stage
 from .test_service import called, info, put_model
 
 FOLDER = "models/parrot"
@@ -27,9 +27,8 @@ for part in range(count // 1000):
 """
 
 
-@pytest.fixture
-def hub(deploy_hub: Callable[..., Deployment]) -> Deployment:
-    return deploy_hub(Setup(install={"snapshot_bytes_per_user": "400M", "max_replicas_per_user": 2}))
+LIMITS = Setup(install=(("snapshot_bytes_per_user", "400M"), ("max_replicas_per_user", 1)))
+pytestmark = pytest.mark.parametrize("hub", [LIMITS], indirect=True, ids=str)
 
 
 def volumes(hub: Deployment) -> set[str]:
@@ -126,7 +125,27 @@ def too_many(alice: Notebook) -> None:
     refused = alice.cli("create", FOLDER, "-n", "second", "--replicas", "2", check=False)
     assert time.monotonic() - began < 20
     assert refused.returncode == 1
-    assert refused.stderr.strip() == ("That would be 3 replicas of alice, and 2 are the most that one user may run.")
+    assert refused.stderr.strip() == ("That would be 3 replicas of alice, and 1 are the most that one user may run.")
     refused = alice.cli("scale", "parrot", "3", check=False)
-    assert "That would be 3 replicas of alice, and 2 are the most that one user may run." in refused.stderr
+    assert "That would be 3 replicas of alice, and 1 are the most that one user may run." in refused.stderr
     assert services(alice) == ["parrot"]
+    alice.cli("delete", "parrot", "--yes")
+
+
+def test_at_the_limit_a_single_replica_serves_on_and_the_way_out_is_said_at_once(hub: Deployment) -> None:
+    """There is no place for a new one beside it, and without it nobody would serve. The way out leads out."""
+    stage = Stage(hub, "m", 1)
+    before = stage.ids()
+    began = time.monotonic()
+    said = stage.alice.cli("update", "m", "models/m", check=False)
+    assert time.monotonic() - began < 20
+    note = stage.ready(1).note or ""
+    assert note.startswith("revision 2 was taken back, revision 1 serves on: That would be 2 replicas of alice, and 1")
+    assert "to make room, scale another service down, or stop this one, update it and start it again" in note
+    assert said.returncode != 0
+    assert "stop this one, update it and start it again" in " ".join((said.stdout + said.stderr).split())
+    assert stage.ids() == before
+    for words in (["stop", "m"], ["update", "m", "models/m", "--detach"], ["start", "m"]):
+        stage.alice.cli(*words)
+    assert stage.ready(1).stable_revision == 3
+    stage.close()

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from .deployment import Deployment, Network, Notebook, Setup, eventually
-from .stage import Stage, traces
+from .stage import traces
 from .test_service import called
 
 VOLUME = "jmstest-over-a-file"
@@ -120,23 +119,3 @@ def test_a_whole_volume_is_served_from_her_terminal(
     assert "may not be mounted by alice" in refused.stderr
     alice.cli("delete", "whole", "--yes")
     eventually(lambda: not traces(hub), "nothing left of it", 60)
-
-
-@pytest.mark.parametrize("hub", [Setup(install=(("max_replicas_per_user", 1),))], indirect=True, ids=str)
-def test_at_the_limit_a_single_replica_serves_on_and_the_way_out_is_said_at_once(hub: Deployment) -> None:
-    """There is no place for a new one beside it, and without it nobody would serve. The way out leads out."""
-    stage = Stage(hub, "m", 1)
-    before = stage.ids()
-    began = time.monotonic()
-    said = stage.alice.cli("update", "m", "models/m", check=False)
-    assert time.monotonic() - began < 20
-    note = stage.ready(1).note or ""
-    assert note.startswith("revision 2 was taken back, revision 1 serves on: That would be 2 replicas of alice, and 1")
-    assert "to make room, scale another service down, or stop this one, update it and start it again" in note
-    assert said.returncode != 0
-    assert "stop this one, update it and start it again" in " ".join((said.stdout + said.stderr).split())
-    assert stage.ids() == before
-    for words in (["stop", "m"], ["update", "m", "models/m", "--detach"], ["start", "m"]):
-        stage.alice.cli(*words)
-    assert stage.ready(1).stable_revision == 3
-    stage.close()
