@@ -1,0 +1,179 @@
+"""``%%model_service NAME path``: the cell goes to the model, its answer comes back as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from jupyter_model_service.commands import StoppedWatching
+from jupyter_model_service.errors import NotFound, UpstreamError
+from jupyter_model_service.notebook import calling
+from jupyter_model_service.notebook.calling import Events
+
+from ..client.fake_gateway import FakeGateway, refusal
+from .conftest import Ran
+
+Cell = Callable[[str], Ran]
+TOKEN = "jms_" + "aB3-_" * 8
+
+
+def answers(
+    fake: FakeGateway, body: bytes, kind: str = "application/json", status: int = 200, **headers: str
+) -> list[Any]:
+    """Every call of the endpoint is answered so; what came is in the list."""
+    seen: list[Any] = []
+
+    def endpoint(handler: BaseHTTPRequestHandler, path: str, raw: bytes) -> None:
+        seen.append((handler.command, handler.path, handler.headers.get("Content-Type"), raw))
+        fake.send(handler, status, body, {"Content-Type": kind, **headers})
+
+    fake.endpoint = endpoint
+    return seen
+
+
+def chunks(fake: FakeGateway, pieces: list[bytes], kind: str, *, broken: bool = False) -> None:
+    def endpoint(handler: BaseHTTPRequestHandler, path: str, raw: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for piece in pieces:
+            fake.chunk(handler, piece)
+        if broken:
+            handler.close_connection = True
+        else:
+            handler.wfile.write(b"0\r\n\r\n")
+
+    fake.endpoint = endpoint
+
+
+class Place:
+    """What was shown, in order."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+
+    def show(self, bundle: dict[str, str]) -> None:
+        self.shown.append(dict(bundle))
+
+
+def call(line: str, cell: str, place: Place | None = None, written: list[str] | None = None) -> calling.Answer:
+    arguments = calling.build_parser().parse_args(line.split())
+    write = (written if written is not None else []).append
+    return calling.call(arguments, cell, place=place, write=write)  # type: ignore[arg-type]
+
+
+def test_a_cell_that_is_json_is_sent_as_json(fake: FakeGateway, cell: Cell) -> None:
+    seen = answers(fake, b'{"score": 3}')
+    ran = cell('answer = %%model_service demo predict?a={1+1}\n{"text": "{x} $y"}')
+    assert ran.error is not None  # a cell magic stands alone
+    ran = cell('%%model_service demo predict?a={1+1}\n{"text": "{x} $y"}')
+    assert seen == [("POST", "/endpoints/ada/demo/predict?a=2", "application/json", b'{"text": "{x} $y"}\n')]
+    answer = ran.result
+    assert (answer.status, answer.json(), answer.ok) == (200, {"score": 3}, True)
+    assert answer.headers["content-type"] == "application/json"
+    assert 0 < answer.first_byte <= answer.seconds
+    assert '"score": 3' in ran.out
+    assert "POST demo/predict?a=2: 200 application/json in " in ran.out
+
+
+def test_any_other_cell_is_sent_as_text_and_a_blank_one_asks(fake: FakeGateway) -> None:
+    seen = answers(fake, b"ok", "text/plain")
+    call("demo say", "grüß {dich}\n")
+    call("demo health", "  \n")
+    call("demo thing --method delete --header X-A:1", "")
+    assert seen == [
+        ("POST", "/endpoints/ada/demo/say", "text/plain; charset=utf-8", "grüß {dich}\n".encode()),
+        ("GET", "/endpoints/ada/demo/health", None, b""),
+        ("DELETE", "/endpoints/ada/demo/thing", None, b""),
+    ]
+
+
+def test_what_the_model_refuses_is_an_answer_and_what_the_gateway_refuses_is_one_line(
+    fake: FakeGateway, cell: Cell
+) -> None:
+    answers(fake, b"<b>no", "text/plain", 500)
+    refused = cell("%%model_service demo x\n1").result
+    assert (refused.status, refused.ok, refused.text) == (500, False, "<b>no")
+    assert "&lt;b&gt;no" in refused._repr_mimebundle_()["text/html"]
+    status, body, headers = refusal(404, "not_found", "There is no service ada/nope.")
+    answers(fake, json.dumps(body).encode(), status=status, **headers)
+    ran = cell("%%model_service nope x\n1")
+    assert isinstance(ran.error, NotFound)
+    assert ran.out + ran.err == "NotFound: There is no service ada/nope.\n"
+
+
+def test_a_chat_is_read_as_it_comes(fake: FakeGateway) -> None:
+    said = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in ("Hel", "lo <b>")]
+    text = "".join(f"data: {each}\n\n" for each in [*said, "[DONE]"]).encode()
+    chunks(fake, [text[:20], text[20:30], text[30:]], "text/event-stream")
+    written: list[str] = []
+    answer = call("demo chat", "{}", written=written)
+    assert answer.told == "Hello <b>"
+    assert "".join(written) == "Hello <b>\n"
+    assert answer.events == [*said, "[DONE]"]
+    assert repr(answer).startswith("POST demo/chat: 200 text/event-stream")
+    assert "Hello" not in repr(answer)  # it was printed
+    assert "Hello &lt;b&gt;" in answer._repr_mimebundle_()["text/html"]
+
+
+def test_events_are_found_across_pieces_and_line_ends() -> None:
+    events = Events()
+    pieces = [events.feed(piece) for piece in ("da", "ta: a\r\ndata: b\r", "\n\r\n: note\n\ndata:c\n\nevent: x\n\n")]
+    assert pieces == [[], [], ["a\nb", "c"]]
+
+
+def test_a_stream_is_shown_in_place_while_it_comes(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calling, "_EACH", 0.0)
+    chunks(fake, [b"one ", b"two"], "text/plain")
+    place = Place()
+    answer = call("demo x", "hi", place)
+    assert "<pre" in place.shown[0]["text/html"]
+    assert place.shown[0]["text/plain"].startswith("one")
+    assert place.shown[-1]["text/plain"] == answer.head()  # the cell shows the whole
+    assert "one two" in repr(answer)
+
+
+def test_of_a_stream_that_breaks_off_what_came_is_shown(fake: FakeGateway) -> None:
+    chunks(fake, [b"the beginn"], "text/plain", broken=True)
+    place = Place()
+    with pytest.raises(UpstreamError, match="broke off"):
+        call("demo x", "hi", place)
+    assert "the beginn" in place.shown[-1]["text/plain"]
+
+
+def test_an_interrupted_answer_stays_and_says_so(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(bundle: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calling, "_EACH", 0.0)
+    chunks(fake, [b"one ", b"two"], "text/plain")
+    place = Place()
+    monkeypatch.setattr(place, "show", interrupt)
+    with pytest.raises(StoppedWatching, match="demo/x: interrupted"):
+        call("demo x", "hi", place)
+    assert "one" in place.shown[-1]["text/plain"]
+
+
+def test_a_token_in_an_answer_is_masked(fake: FakeGateway, shell: InteractiveShell, cell: Cell) -> None:
+    answers(fake, json.dumps({"seen": TOKEN}).encode())
+    shell.kernel = SimpleNamespace(_allow_stdin=False)  # type: ignore[attr-defined]
+    ran = cell("%%model_service demo x\n1")
+    assert TOKEN[:12] not in ran.out + "".join(ran.result._repr_mimebundle_().values())
+    assert ran.result.json() == {"seen": TOKEN}
+
+
+def test_a_long_answer_is_cut_and_a_picture_is_one(fake: FakeGateway) -> None:
+    answers(fake, b"x" * 50_000, "text/plain")
+    long = call("demo x", "1")
+    assert len(repr(long)) < 21_000
+    assert len(long.text) == 50_000
+    answers(fake, b"\x89PNG", "image/png")
+    assert call("demo x", "1")._repr_mimebundle_()["image/png"] == "iVBORw=="
