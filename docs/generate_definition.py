@@ -33,7 +33,9 @@ FORMS = {
     "folder": "absolute path",
     "whole": "whole number",
     "number": "number",
+    "seconds": "number, or a time such as `15m`",
     "decimal": "number, also as text",
+    "threshold": "number, also with its unit",
     "id": "name",
     "ignored": "anything",
     "flag": "`true` or `false`",
@@ -52,7 +54,7 @@ FORMS = {
 
 def form(key: Key) -> str:
     words = FORMS[key.form]
-    if key.form not in ("whole", "number"):
+    if key.form not in ("whole", "number", "seconds"):
         return words
     low = f"≥ {key.least:g}" if key.least is not None else f"> {key.above:g}"
     return f"{words}, {low}" + ("" if key.most is None else f", ≤ {int(key.most)}")

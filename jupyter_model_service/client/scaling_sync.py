@@ -60,15 +60,16 @@ class Scaling:
         name: str,
         rule: str | Mapping[str, Any],
         *,
-        above: float | None = None,
-        below: float | None = None,
+        above: float | str | None = None,
+        below: float | str | None = None,
         step: int | None = None,
         cooldown: float | str | None = None,
         window: float | str | None = None,
         min: int | None = None,
         max: int | None = None,
     ) -> AutoscalingInfo:
-        """``rule`` is a metric, or a whole rule as a mapping, also in Backend.AI's words. The new one is the last."""
+        """``rule`` is a metric, or a whole rule as a mapping, also in Backend.AI's words. The new one is the last.
+        Thresholds are numbers in the metric's unit, or texts such as ``"80%"``, ``"1.5s"`` and ``"8g"``."""
         options = {"above": above, "below": below, "step": step, "cooldown": cooldown, "window": window}
         whole = scaling.rule(rule, {**options, "min": min, "max": max})
         return self._ask(scaling.add_rule(self._connection.key(name), whole))

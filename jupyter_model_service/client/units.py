@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from ..core.quantities import parse_duration, parse_size
 
-from ..errors import InvalidRequest
+__all__ = [
+    "DEFAULT_TOKEN_SECONDS",
+    "parse_duration",
+    "parse_expiry",
+    "parse_size",
+    "show_duration",
+    "show_size",
+    "show_span",
+]
 
 #: A token that nobody gave an expiry: long enough for a project's demo, short enough to be forgotten safely.
 DEFAULT_TOKEN_SECONDS = 30 * 86400.0
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.IGNORECASE)
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def parse_size(text: str) -> int:
-    """Bytes; ``8g``, ``8GB`` and ``8GiB`` all are 8 × 1024³, as Docker and Backend.AI read them."""
-    match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * 1024 ** _POWERS[match[2].lower()]) if match and len(text) <= 30 else 0
-    if size <= 0:
-        raise InvalidRequest(f"{text!r} is no size: write a number and a unit, such as 512m or 8g.")
-    return size
-
-
-def parse_duration(text: str, *, plain_seconds: bool = False) -> float:
-    """Seconds; units s, m, h, d, w. A bare number is refused unless ``plain_seconds``: 30 what?"""
-    cleaned = text.strip()
-    if plain_seconds and re.fullmatch(r"\d+(\.\d+)?", cleaned) and len(cleaned) <= 30:
-        seconds = float(cleaned)
-    elif len(cleaned) <= 60 and _DURATION.fullmatch(cleaned):
-        seconds = sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in _PART.findall(cleaned))
-    else:
-        seconds = 0.0
-    if seconds <= 0:
-        raise InvalidRequest(f"{text!r} is no duration: write a number and a unit, such as 90s, 2h or 3d.")
-    return seconds
 
 
 def parse_expiry(text: str) -> float | None:

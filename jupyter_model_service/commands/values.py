@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from ..client.calls import is_text, split_name
 from ..client.scaling import AUTO
-from ..client.units import parse_duration, parse_size
+from ..client.units import parse_duration
+from ..core.document import UNIT_VALUE
 from ..core.names import check_service_name
 from ..errors import InvalidRequest
 
@@ -118,15 +119,15 @@ def concurrency(text: str) -> float | str:
 
 
 @checked
-def threshold(text: str) -> float:
-    """``80``, ``80%``, ``1.5s``, ``500ms``, and sizes (``8g``): there is no threshold in minutes, so 5m are 5 MiB."""
-    for unit, factor in (("%", 1.0), ("ms", 0.001), ("s", 1.0), ("", 1.0)):
-        if text.endswith(unit) and (found := _number(text.removesuffix(unit))) is not None:
-            return found * factor
-    try:
-        return float(parse_size(text))
-    except InvalidRequest:
-        raise InvalidRequest(f"{text!r} is no value of a metric: write a number such as 80, 1.5s or 8g.") from None
+def threshold(text: str) -> float | str:
+    """A number, or one with a unit (``80%``, ``1.5s``, ``8g``), which the gateway reads: it knows that of the metric,
+    and that 5m are five minutes of latency and 5 MiB of memory."""
+    found = _number(text)
+    if found is not None:
+        return found
+    if len(text) > 30 or not re.fullmatch(UNIT_VALUE, text, re.ASCII):
+        raise InvalidRequest(f"{text!r} is no value of a metric: write a number such as 80, 1.5s or 8g.")
+    return text
 
 
 def _number(text: str) -> float | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import Problem
+from .quantities import DURATION, parse_duration
 
 Path = tuple[str | int, ...]
 
@@ -25,10 +26,11 @@ class Key:
     """One key. ``form`` says how its value is read:
 
     ``text``, ``line`` (text without line breaks), ``url_path``, ``folder`` (an absolute path), ``whole`` and
-    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``decimal`` (any number, also as
-    text), ``flag``, ``id`` (a short name), ``ignored`` (anything; nobody looks at it), ``arguments`` (a list of texts,
-    not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission bits), or a structure of its own:
-    ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
+    ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``seconds`` (such a number, or a
+    duration such as ``15m``), ``decimal`` (any number, also as text), ``threshold`` (that, or text with a unit, which
+    whoever knows the metric reads), ``flag``, ``id`` (a short name), ``ignored`` (anything; nobody looks at it),
+    ``arguments`` (a list of texts, not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission
+    bits), or a structure of its own: ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Wrong:
 WRONG: Final = Wrong()
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"  # to be matched whole; a UUID fits
+
+UNIT_VALUE = r"[+-]?[\d.]+ *(%|/?[A-Za-z]{1,3}|[smhdwSMHDW][\d.smhdwSMHDW]+)"  # of a metric, to be matched whole
 
 UNKNOWN_TOLD = 20  # unknown keys of one document that are looked into: 60,000 of them took 17 s, on the event loop
 _NEAR_LENGTH = 80  # characters; no key is that long
@@ -147,7 +151,9 @@ class Reader:
             "folder": self._folder,
             "whole": self._number,
             "number": self._number,
+            "seconds": self._seconds,
             "decimal": self._decimal,
+            "threshold": self._threshold,
             "id": self._id,
             "ignored": lambda value, path, key: value,
             "flag": self._flag,
@@ -300,6 +306,21 @@ class Reader:
         if low or (key.most is not None and value > key.most):
             return self.error(path, f"{wanted}, not {shown(value)}")
         return int(value) if whole else float(value)
+
+    def _seconds(self, value: Any, path: Path, key: Key) -> int | float | Wrong:
+        if not isinstance(value, str) or _is_number(value):
+            return self._number(value, path, key)
+        if len(value) <= 30 and re.fullmatch(DURATION, value.strip(), re.ASCII | re.IGNORECASE):
+            seconds = parse_duration(value) if re.search("[1-9]", value) else 0.0
+            low = (key.least is not None and seconds < key.least) or (key.above is not None and seconds <= key.above)
+            if not low and (key.most is None or seconds <= key.most):
+                return seconds
+        wanted = f"must be seconds, a number {_range(key)}, or a time such as 90s or 15m"
+        return self.error(path, f"{wanted}, not {shown(value)}")
+
+    def _threshold(self, value: Any, path: Path, key: Key) -> float | str | Wrong:
+        unit = isinstance(value, str) and len(value) <= 30 and re.fullmatch(UNIT_VALUE, value.strip(), re.ASCII)
+        return str(value).strip() if unit else self._decimal(value, path, key)
 
     def _decimal(self, value: Any, path: Path, key: Key) -> float | Wrong:
         number = value

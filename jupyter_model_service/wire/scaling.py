@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 _Count = Annotated[Any, WithJsonSchema({"type": ["integer", "null"], "minimum": 0, "maximum": 100})]
 _Number = Annotated[Any, WithJsonSchema({"type": ["number", "null"]})]
-_Seconds = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0})]
+_Seconds = Annotated[Any, WithJsonSchema({"type": ["number", "string", "null"], "minimum": 0})]
+_Threshold = Annotated[Any, WithJsonSchema({"type": ["number", "string", "null"]})]
 _Text = Annotated[Any, WithJsonSchema({"type": "string"})]
 _Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
 
@@ -43,10 +44,14 @@ class RuleSpec(_Written):
 
     id: _Text = Field(default=None, description="default: r1, r2 …")
     metric: _Text = Field(default=None, description="such as gpu_util, concurrency, latency_p95 or prometheus:NAME")
-    above: _Number = Field(default=None, description="a value above this adds `step` replicas")
-    below: _Number = Field(default=None, description="a value below this takes `step` replicas away")
+    above: _Threshold = Field(
+        default=None, description="a value above this adds `step` replicas; also with its unit, such as `80%` or `1.5s`"
+    )
+    below: _Threshold = Field(default=None, description="a value below this takes `step` replicas away")
     step: _Count = 1
-    cooldown: _Seconds = Field(default=300, description="seconds for which the rule rests when it has fired")
+    cooldown: _Seconds = Field(
+        default=300, description="seconds for which the rule rests when it has fired; also a text such as `5m`"
+    )
     window: _Seconds = Field(default=60, description="seconds over which the value is averaged")
     min: _Count = Field(default=None, description="the fewest that this rule may ask for")
     max: _Count = Field(default=None, description="the most that this rule may ask for")

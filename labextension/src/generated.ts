@@ -678,12 +678,12 @@ export interface components {
              * Down Delay
              * @description seconds; the count falls to the largest that was wanted within so long
              */
-            down_delay?: number | null;
+            down_delay?: number | string | null;
             /**
              * Idle After
              * @description seconds
              */
-            idle_after?: number | null;
+            idle_after?: number | string | null;
             /** Max */
             max?: number | null;
             /**
@@ -792,13 +792,13 @@ export interface components {
              * @description seconds; the count falls to the largest that was wanted within so long
              * @default 300
              */
-            down_delay?: number | null;
+            down_delay?: number | string | null;
             /**
              * Idle After
              * @description seconds
              * @default 900
              */
-            idle_after?: number | null;
+            idle_after?: number | string | null;
             /**
              * Max
              * @default 1
@@ -1882,20 +1882,20 @@ export interface components {
         RuleSpec: {
             /**
              * Above
-             * @description a value above this adds `step` replicas
+             * @description a value above this adds `step` replicas; also with its unit, such as `80%` or `1.5s`
              */
-            above?: number | null;
+            above?: number | string | null;
             /**
              * Below
              * @description a value below this takes `step` replicas away
              */
-            below?: number | null;
+            below?: number | string | null;
             /**
              * Cooldown
-             * @description seconds for which the rule rests when it has fired
+             * @description seconds for which the rule rests when it has fired; also a text such as `5m`
              * @default 300
              */
-            cooldown?: number | null;
+            cooldown?: number | string | null;
             /**
              * Id
              * @description default: r1, r2 …
@@ -1926,7 +1926,7 @@ export interface components {
              * @description seconds over which the value is averaged
              * @default 60
              */
-            window?: number | null;
+            window?: number | string | null;
         } & {
             [key: string]: unknown;
         };
@@ -2012,7 +2012,7 @@ export interface components {
              * Duration
              * @description seconds, for the cron form only: how long it is active
              */
-            duration?: number | null;
+            duration?: number | string | null;
             /**
              * Id
              * @description default: s1, s2 …

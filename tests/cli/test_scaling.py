@@ -101,10 +101,10 @@ def test_the_options_of_autoscale_are_the_policy(line: Line, fake: FakeGateway) 
 
 def test_the_forms_of_thresholds(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service(autoscaling=autoscaling(max=8))
-    for above in ("80", "80%", "1.5s", "500ms", "2g", "512m", "-1"):
-        assert line("rule", "add", "demo", "--metric", "x", f"--above={above}").status == 0
-    values = [body["above"] for _, _, body in sent(fake)]
-    assert values == [80.0, 80.0, 1.5, 0.5, 2.0 * (1 << 30), 512.0 * (1 << 20), -1.0]
+    """Those with a unit go to the gateway as they are: it knows that of the metric."""
+    for metric, above in (("x", "80"), ("x", "-1"), ("gpu_util", "80%"), ("memory", "512m"), ("latency_p50", "1m30s")):
+        assert line("rule", "add", "demo", "--metric", metric, f"--above={above}").status == 0
+    assert [body["above"] for _, _, body in sent(fake)] == [80.0, -1.0, "80%", "512m", "1m30s"]
 
 
 def test_rules_and_schedules_are_added_listed_and_removed(line: Line, fake: FakeGateway) -> None:

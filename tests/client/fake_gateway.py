@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import psutil
 
 from jupyter_model_service import wire
+from jupyter_model_service.core.quantities import threshold
+from jupyter_model_service.core.scaling.metrics import unit_of
 
 Answer = tuple[int, Any, dict[str, str]]
 
@@ -273,13 +275,22 @@ class FakeGateway:
         elif method == "POST":
             info[rest[0]] = [
                 *info[rest[0]],
-                {"id": f"{rest[0][0]}{len(info[rest[0]]) + 1}", "metric": "gpu_util", **body},
+                {"id": f"{rest[0][0]}{len(info[rest[0]]) + 1}", "metric": "gpu_util", **_in_numbers(body)},
             ]
             info = autoscaling(**info)
         else:
             info[rest[0]] = [each for each in info[rest[0]] if each["id"] != rest[1]]
         self.services[key] = {**found, "autoscaling": info}
         return 201 if method == "POST" and rest != ["resume"] else 200, info, {}
+
+
+def _in_numbers(rule: dict[str, Any]) -> dict[str, Any]:
+    read = {
+        end: threshold(rule[end], unit_of(rule["metric"]))
+        for end in ("above", "below")
+        if isinstance(rule.get(end), str)
+    }
+    return rule | read
 
 
 def write_private(path: Path, text: str, mode: int = 0o600) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..document import ID_PATTERN, Key
+from ..document import ID_PATTERN, UNIT_VALUE, Key
 from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
 from ..scaling.metrics import METRICS, PROMETHEUS
 from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
 
+_DECIMAL = r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?"
 _TEXT_LIKE = {"type": ["string", "number", "boolean"]}  # an unquoted 8000 in a list of arguments is the text "8000"
 _ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}
 
@@ -105,7 +106,9 @@ def _value(key: Key) -> dict[str, Any]:
         "folder": {"type": "string", "pattern": "^/"},
         "whole": {"type": "integer"},
         "number": {"type": "number"},
-        "decimal": {"type": ["number", "string"], "pattern": r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$"},
+        "decimal": {"type": ["number", "string"], "pattern": rf"^\s*{_DECIMAL}\s*$"},
+        "seconds": {"type": ["number", "string"], "pattern": r"^\s*(\d+(\.\d+)?[smhdwSMHDW])+\s*$"},
+        "threshold": {"type": ["number", "string"], "pattern": rf"^\s*({_DECIMAL}|{UNIT_VALUE})\s*$"},
         "id": {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN}$"},
         "ignored": {},
         "flag": {"type": "boolean"},
@@ -116,7 +119,7 @@ def _value(key: Key) -> dict[str, Any]:
         "shell": {"type": "string", "pattern": r"^\S*$"},
     }
     schema = forms[key.form]
-    if key.form in ("whole", "number"):
+    if key.form in ("whole", "number", "seconds"):
         bounds = {"minimum": key.least, "exclusiveMinimum": key.above, "maximum": key.most}
         schema.update({name: bound for name, bound in bounds.items() if bound is not None})
     if key.required:

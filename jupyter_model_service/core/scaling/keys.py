@@ -46,14 +46,14 @@ AUTOSCALING = (
     ),
     _policy(
         "idle_after",
-        "number",
+        "seconds",
         "Seconds without a call after which a service with `min` 0 goes down to zero.",
         least=1,
         most=7 * DAY,
     ),
     _policy(
         "down_delay",
-        "number",
+        "seconds",
         "The count falls to the largest that was wanted within so many seconds.",
         least=0,
         most=DAY,
@@ -67,11 +67,11 @@ RULE = (
     _rule(
         "metric", "line", "What the rule looks at: one of the metrics, or `prometheus:NAME`.", required=True, most=80
     ),
-    _rule("above", "decimal", "A mean above this adds `step` replicas."),
-    _rule("below", "decimal", "A mean below this takes `step` replicas away."),
+    _rule("above", "threshold", "A mean above this adds `step` replicas."),
+    _rule("below", "threshold", "A mean below this takes `step` replicas away."),
     _rule("step", "whole", "So many replicas at a time.", least=1, most=MOST_REPLICAS),
-    _rule("cooldown", "number", "Seconds for which the rule rests when it has fired.", least=0, most=DAY),
-    _rule("window", "number", "Seconds over which the metric is averaged.", least=2, most=3600),
+    _rule("cooldown", "seconds", "Seconds for which the rule rests when it has fired.", least=0, most=DAY),
+    _rule("window", "seconds", "Seconds over which the metric is averaged.", least=2, most=3600),
     _rule("min", "whole", "The fewest replicas that this rule may ask for.", least=0, most=MOST_REPLICAS),
     _rule("max", "whole", "The most replicas that this rule may ask for.", least=1, most=MOST_REPLICAS),
 )
@@ -130,7 +130,7 @@ SCHEDULE = (
     _schedule("timezone", "line", "The time zone of `when`, an IANA name such as `Asia/Seoul`.", most=64),
     _schedule(
         "duration",
-        "number",
+        "seconds",
         "Seconds that it lasts, by the local clock. Of the cron form, which must have it, and only of that.",
         least=LEAST_DURATION,
         most=MOST_DURATION,

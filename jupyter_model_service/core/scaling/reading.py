@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ...errors import InvalidRequest, NotFound, Problem
-from ..document import WRONG, Key, Path, Reader, alternatives, shown, where
+from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, shown, where
+from ..quantities import threshold
 from .backend_ai import translate
 from .checks import problems_of
 from .keys import AUTOSCALING, BACKEND_AI_RULE, MOST_REPLICAS, RULE, SCHEDULE
+from .metrics import is_metric, unit_of
 from .policy import Autoscaling, Rule, Schedule
 
 __all__ = [
@@ -221,6 +223,11 @@ def _rule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Rule] | 
         return None
     ours = {key.name: (reader.read(key, *found[key.name]), found[key.name][1]) for key in keys if key.name in found}
     ours |= translate(reader, found)
+    metric, _ = ours.get("metric", (None, path))
+    for side in ("above", "below"):
+        text, here = ours.get(side, (None, path))
+        if isinstance(text, str) and isinstance(metric, str):
+            ours[side] = _threshold(reader, metric, text, here), here
     if any(value is WRONG for value, _ in ours.values()):
         return None
     if "metric" not in ours:
@@ -228,6 +235,16 @@ def _rule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Rule] | 
         return None
     rule = Rule(**{"id": "", **{name: value for name, (value, _) in ours.items()}})
     return _Entry(rule, path, {name: here for name, (_, here) in ours.items()})
+
+
+def _threshold(reader: Reader, metric: str, text: str, path: Path) -> float | Wrong:
+    """With its unit. Of a metric that nobody knows it may be anything: what is said is that of the metric."""
+    if not is_metric(metric):
+        return 0.0
+    try:
+        return threshold(text, unit_of(metric))
+    except ValueError as error:
+        return reader.error(path, f"must be a value of {metric} ({error}), not {shown(text)}")
 
 
 def _schedule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Schedule] | None:

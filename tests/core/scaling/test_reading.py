@@ -138,6 +138,60 @@ def test_what_is_no_stored_policy_is_refused_with_one_error(plain: Any) -> None:
         autoscaling_from_stored(plain)
 
 
+@pytest.mark.parametrize(
+    ("metric", "text", "value"),
+    [
+        ("gpu_util", "80%", 80.0),
+        ("gpu_util", "80", 80.0),
+        ("errors", "0.5%", 0.005),
+        ("errors", "0.5", 0.5),
+        ("latency_p95", "1.5s", 1.5),
+        ("first_byte_p50", "500ms", 0.5),
+        ("latency_p99", "2m", 120.0),
+        ("memory", "2g", 2.0 * (1 << 30)),
+        ("memory", "5m", 5.0 * (1 << 20)),
+        ("calls_per_second", "10/s", 10.0),
+        ("queued", "3", 3.0),
+        ("prometheus:depth", "3.5", 3.5),
+    ],
+)
+def test_a_threshold_may_have_its_metrics_unit(metric: str, text: str, value: float) -> None:
+    (read,) = autoscaling_from_plain({"max": 3, "rules": [{"metric": metric, "above": text}]}).rules
+    assert read.above == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "unit"),
+    [
+        ("gpu_util", "80s", "percent: 80 or 80%"),
+        ("memory", "90%", "bytes: 8g or 512m"),
+        ("concurrency", "8g", "calls: 4"),
+        ("errors", "5s", "share, 0 to 1: 0.05 or 5%"),
+        ("latency_p95", "1.5%", "seconds: 1.5, 1.5s or 500ms"),
+        ("queued", "3/s", "calls: 4"),
+        ("prometheus:depth", "3s", "a plain number, since its unit is not known here"),
+    ],
+)
+def test_another_unit_than_the_metrics_is_refused(metric: str, text: str, unit: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        autoscaling_from_plain({"max": 3, "rules": [{"metric": metric, "above": text}]})
+    assert caught.value.message == f'rules[0].above must be a value of {metric} ({unit}), not "{text}".'
+
+
+def test_times_may_be_written_as_everywhere_else() -> None:
+    read = autoscaling_from_plain(
+        {
+            "max": 3,
+            "idle_after": "30m",
+            "down_delay": "0s",
+            "rules": [{**GPU, "cooldown": "1h30m", "window": "30s"}],
+            "schedules": [{**DAY, "when": "0 8 * * *", "duration": "11h"}],
+        }
+    )
+    assert (read.idle_after, read.down_delay) == (1800, 0)
+    assert (read.rules[0].cooldown, read.rules[0].window, read.schedules[0].duration) == (5400, 30, 39600)
+
+
 # --- what is refused ---------------------------------------------------------------------------------
 
 
@@ -166,6 +220,10 @@ def schedule(**keys: Any) -> dict[str, Any]:
         ({"target_concurrency": 0}, "target_concurrency must be a number above 0 and at most 100000, not 0."),
         ({"target_concurrency": float("inf")}, "target_concurrency must be a number above 0 and at most 100000, not inf."),
         ({"idle_after": 0}, "idle_after must be a number of at least 1 and at most 604800, not 0."),
+        ({"idle_after": "8d"}, 'idle_after must be seconds, a number of at least 1 and at most 604800, or a time such as 90s or 15m, not "8d".'),
+        ({"idle_after": "0s"}, 'idle_after must be seconds, a number of at least 1 and at most 604800, or a time such as 90s or 15m, not "0s".'),
+        ({"idle_after": "soon"}, 'idle_after must be seconds, a number of at least 1 and at most 604800, or a time such as 90s or 15m, not "soon".'),
+        ({"idle_after": "90"}, 'idle_after must be a number of at least 1 and at most 604800, not "90"; write 90 without quotes.'),
         ({"idle_after": 10**9}, "idle_after must be a number of at least 1 and at most 604800, not 1000000000."),
         ({"down_delay": -1}, "down_delay must be a number of at least 0 and at most 86400, not -1."),
         ({"target": "off"}, 'target must be true or false, not "off".'),
