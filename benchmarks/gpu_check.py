@@ -158,7 +158,10 @@ def check(running: Gateway, model: Path, gpus: int) -> dict[str, Any]:
     watch.until(lambda row: row["replicas_ready"] == 1, "the second replica gone", 120)
     changes = [each for each in client.decisions(NAME, limit=100) if each.changed]
     client.delete(NAME)
-    if not any(each.count > each.before and each.measured.get("gpu_util") for each in changes):
+    if not any(
+        each.count > each.before and any(value for name, value in each.measured.items() if name.endswith(": gpu_util"))
+        for each in changes
+    ):
         raise GaveUp(f"the second replica came for another reason: {[each.reason for each in changes]}")
     return {
         "gpus": nvidia_smi("name,driver_version,memory.total"),
