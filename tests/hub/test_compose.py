@@ -28,13 +28,16 @@ COMPOSE = ROOT / "deploy" / "compose"
 MODEL = ROOT / "benchmarks" / "models" / "noop"
 SOCKET = "/var/run/docker.sock"
 REACHES = """
-import socket, sys
-for host, port in zip(sys.argv[1::2], sys.argv[2::2]):
+import concurrent.futures, socket, sys
+def look(place):
     try:
-        socket.create_connection((host, int(port)), 3).close()
-        print("reached")
+        socket.create_connection(place, 3).close()
+        return "reached"
     except OSError:
-        print("not reached")
+        return "not reached"
+places = [(host, int(port)) for host, port in zip(sys.argv[1::2], sys.argv[2::2])]
+with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+    print(*pool.map(look, places), sep="\\n")
 """
 
 
