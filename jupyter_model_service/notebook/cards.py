@@ -109,7 +109,7 @@ class ServiceShown(Shown):
 
     def text(self) -> str:
         told = super().text()
-        if self.result.verb != "create" or not self.ok:
+        if self.result.verb != "create" or self.result.outcome is None or not self.ok:
             return told
         return told.partition("\nCall it")[0] + f"\nCall it: {self._call}"
 
@@ -314,7 +314,7 @@ class ValidateShown(Shown):
         answer = self.result.answer
         fine = f"{self.result.folder} can be served; its default name is {answer['name']}."
         warnings = [Problem(**problem) for problem in answer["warnings"]]
-        return html.card(html.join([html.state("ready"), Html("&ensp;"), fine]), _problems(warnings))
+        return html.card(html.join([html.state("fine"), Html("&ensp;"), fine]), _problems(warnings))
 
 
 class DryRunShown(Shown):

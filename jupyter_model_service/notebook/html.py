@@ -22,8 +22,10 @@ _RED = "var(--jp-error-color1, #d32f2f)"
 _CODE = "font-family:var(--jp-code-font-family, monospace);font-size:var(--jp-code-font-size, 13px)"
 
 _STATES = {
-    **dict.fromkeys(("ready", "passed"), _GREEN),
-    **dict.fromkeys(("starting", "updating", "degraded", "deleting", "unhealthy", "loading", "preparing"), _YELLOW),
+    **dict.fromkeys(("ready", "passed", "fine"), _GREEN),
+    **dict.fromkeys(
+        ("starting", "updating", "degraded", "deleting", "unhealthy", "loading", "preparing", "warning"), _YELLOW
+    ),
     **dict.fromkeys(("failed", "error"), _RED),
     "idle": ACCENT,
 }
@@ -59,7 +61,8 @@ def card(title: object, *children: object) -> Html:
 def state(name: str) -> Html:
     """A word with a dot: the colour only repeats it."""
     style = f"display:inline-block;width:8px;height:8px;border-radius:4px;background:{_STATES.get(name, FAINT)}"
-    return join([tag("span", style=style, aria_hidden="true"), Html("&nbsp;"), name])
+    dot = tag("span", style=style, aria_hidden="true")
+    return tag("span", dot, Html("&nbsp;"), name, style="white-space:nowrap")
 
 
 def facts(rows: Sequence[tuple[object, object]]) -> Html:
@@ -79,7 +82,7 @@ def facts(rows: Sequence[tuple[object, object]]) -> Html:
         for label, value in rows
         if value
     ]
-    return tag("table", tag("tbody", *told), style="border:none;margin:0")
+    return tag("table", tag("tbody", *told), style="border:none;margin:0;font-size:inherit")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> Html:
@@ -94,7 +97,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str)
         tag("thead", tag("tr", *head)),
         tag("tbody", *body),
         aria_label=caption,
-        style="border:none;margin:6px 0 2px",
+        style="border:none;margin:6px 0 2px;font-size:inherit",
     )
 
 

@@ -371,7 +371,7 @@ class TokenInfo(BaseModel):
 
 
 class NewToken(TokenInfo):
-    token: str = Field(description="shown this once")
+    token: str = Field(repr=False, description="shown this once")
 
 
 class TokenList(BaseModel):

@@ -156,6 +156,13 @@ def test_a_new_token_is_in_no_output(fake: FakeGateway, cell: Cell, tmp_path: Pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_token_of_the_client_is_in_no_output_either(fake: FakeGateway, cell: Cell) -> None:
+    fake.services["ada/demo"] = service()
+    ran = cell("from jupyter_model_service import Client\nClient().generate_token('demo')")
+    assert ran.result.token == "jms_secret1"
+    assert "jms_" not in ran.out
+
+
 def test_a_token_that_a_model_printed_is_masked_too(fake: FakeGateway, cell: Cell) -> None:
     fake.services["ada/demo"] = service(reason=f"refused {TOKEN}")
     fake.log = [f"Authorization: Bearer {TOKEN}"]
