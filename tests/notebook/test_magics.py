@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import stat
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from jupyter_model_service.commands.grammar import VERBS, build_parser, verb_par
 from jupyter_model_service.errors import DefinitionError, LaunchError, NotFound
 from jupyter_model_service.notebook.completing import complete
 
-from ..client.fake_gateway import FakeGateway, event, replica, service
+from ..client.fake_gateway import FakeGateway, autoscaling, decision, event, replica, service
 from .conftest import Ran
 
 Cell = Callable[[str], Ran]
@@ -186,6 +187,42 @@ def test_what_a_model_says_is_never_markup(fake: FakeGateway, cell: Cell) -> Non
         assert "&lt;script&gt;" in html, verb
         for wrong in ("<script", "<img", "onclick='", "\x1b", "\u202e"):
             assert wrong not in html, (verb, wrong)
+
+
+def test_what_each_verb_gives_back_has_text_and_well_formed_html(fake: FakeGateway, cell: Cell, tmp_path: Path) -> None:
+    """Also of what has no face of its own; what is told in the text is told in the HTML."""
+    info = autoscaling(min=1, max=8, rules=[{"id": "r1", "metric": "gpu_util", "above": 80}])
+    revisions = [{"number": n, "created_at": 1.0, "folder": "/m", "model_name": "x"} for n in (1, 2)]
+    fake.services["ada/demo"] = service(autoscaling=info, revisions=revisions, public=True)
+    why = [{"source": "target", "count": 2, "why": "9.5 calls <at> once"}]
+    fake.decisions = [decision(1.0), decision(2.0, 2, 1, wishes=why, measured={"demand": 9.5})]
+    fake.events = [event(1)]
+    warning = {
+        "where": "",
+        "message": "unknown key 'prot'",
+        "file": "model-definition.yaml",
+        "line": 3,
+        "severity": "warning",
+    }
+    fake.answers[("POST", "api/v1/validate")] = (200, {"name": "demo", "definition": {}, "warnings": [warning]}, {})
+    for line, told in (
+        ("list", "demo"),
+        ("info demo", "2 revisions"),
+        ("info", "Model-service gateway"),
+        ("events demo", "something happened"),
+        ("tokens demo", "No tokens yet"),
+        ("autoscale demo", "1 to 8 replicas"),
+        ("rule list demo", "gpu_util"),
+        ("explain demo", "from 1 to 2"),
+        ("explain demo", "9.5 calls &lt;at&gt; once"),
+        (f"validate {tmp_path}", "model-definition.yaml:3"),
+        ("get-endpoint demo", "/endpoints/ada/demo/"),
+    ):
+        result = cell(f"%model_service {line}").result
+        html = bundle(result)["text/html"]
+        assert told in html, line
+        assert repr(result)
+        ElementTree.fromstring(f"<all>{html.replace('&nbsp;', ' ').replace('&ensp;', ' ')}</all>")
 
 
 def test_calls_over_time_are_a_small_picture(fake: FakeGateway, shell: InteractiveShell, cell: Cell) -> None:
