@@ -148,16 +148,10 @@ def rules_text(result: RulesResult, paint: Paint) -> str:
     name = result.service.rpartition("/")[2]
     if result.added:
         rule = rules[-1]
-        told = f"Added rule {rule['id']}: {describe_rule(rule)}.{notices(result.autoscaling)}"
-        return f"{told}\nWhat comes of it: {PROGRAM} explain {name}"
+        return f"Added rule {rule['id']}: {describe_rule(rule)}.\nWhat comes of it: {PROGRAM} explain {name}"
     if not rules:
         return f"No rules yet: {PROGRAM} rule add {name} --metric gpu_util --above 80 adds one."
     return rule_table(rules, paint)
-
-
-def notices(changed: Json) -> str:
-    """What a change did besides, a line each."""
-    return "".join(f"\n{clean(notice)}" for notice in changed.get("notices", ()))
 
 
 def describe_rule(rule: Json) -> str:
@@ -198,7 +192,7 @@ def schedules_text(result: SchedulesResult, paint: Paint) -> str:
             f"Added schedule {added['id']}: {_when(added)}, time of {clean(added['timezone'])}: {_own_bounds(added)}."
         )
         change = _next_change(result.autoscaling)
-        return told + (f"\nNext change: {change}" if change else "") + notices(result.autoscaling)
+        return told + (f"\nNext change: {change}" if change else "")
     if not schedules:
         return f'No schedules yet: {PROGRAM} schedule add {name} "Mon-Fri 08:00-19:00" --min 2 adds one.'
     change = _next_change(result.autoscaling)

@@ -46,7 +46,7 @@ def autoscale(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.resume:
         session.send(scaling.resume(key))
     elif changes:
-        session.send(scaling.change(key, changes))
+        _noticed(session, session.send(scaling.change(key, changes)))
     return _policy(session, key)
 
 
@@ -57,7 +57,8 @@ def _policy(session: Session, key: Key) -> AutoscalingResult:
 def add_rule(session: Session, arguments: argparse.Namespace) -> Result:
     names = ("above", "below", "step", "cooldown", "window", "min", "max")
     rule = scaling.rule(arguments.metric, {name: getattr(arguments, name) for name in names})
-    return RulesResult("/".join(key := session.key(arguments)), session.send(scaling.add_rule(key, rule)), added=True)
+    key = session.key(arguments)
+    return RulesResult("/".join(key), _noticed(session, session.send(scaling.add_rule(key, rule))), added=True)
 
 
 def list_rules(session: Session, arguments: argparse.Namespace) -> Result:
@@ -80,7 +81,8 @@ def add_schedule(session: Session, arguments: argparse.Namespace) -> Result:
         "min": arguments.min,
         "max": arguments.max,
     }
-    return SchedulesResult("/".join(key), session.send(scaling.add_schedule(key, given(schedule))), added=True)
+    info = _noticed(session, session.send(scaling.add_schedule(key, given(schedule))))
+    return SchedulesResult("/".join(key), info, added=True)
 
 
 def list_schedules(session: Session, arguments: argparse.Namespace) -> Result:
@@ -92,6 +94,12 @@ def remove_schedule(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     info = session.send(scaling.remove_schedule(key, arguments.schedule))
     return DoneResult(f"Removed schedule {arguments.schedule} of {'/'.join(key)}.", info)
+
+
+def _noticed(session: Session, info: Json) -> Json:
+    for sentence in info.get("notices", ()):
+        session.observer.notice(sentence)
+    return info
 
 
 def _there(session: Session, key: Key) -> Json:

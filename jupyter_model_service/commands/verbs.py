@@ -256,6 +256,8 @@ def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal
     """The result of a verb that starts something: as it is now, or when it has come to its end."""
     for sentence in service.get("not_enforced", ()) if arguments.verb in ("create", "update") else ():
         session.observer.notice(f"Not enforced here: {sentence}")
+    for sentence in service.get("notices", ()):
+        session.observer.notice(sentence)
     if arguments.detach:
         return ServiceResult(arguments.verb, service)
     began = time.monotonic()

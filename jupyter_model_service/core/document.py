@@ -42,6 +42,7 @@ class Key:
     most: float | None = None
     above: float | None = None
     legacy: tuple[str, ...] = ()
+    slips: tuple[str, ...] = ()  # what people write for it that does not look like it
 
 
 @dataclass(frozen=True)
@@ -193,13 +194,14 @@ class Reader:
             self.error(path, f"must be a mapping with the keys {alternatives([k.name for k in keys])}")
             return None
         names = {name: key.name for key in keys for name in (key.name, *key.legacy)}
+        slips = {slip: key.name for key in keys for slip in key.slips}
         found: dict[str, tuple[Any, Path]] = {}
         seen: dict[str, str] = {}
         for spelled, item in value.items():
             name = names.get(str(spelled).replace("-", "_"))
             here = (*path, str(spelled))
             if name is None:
-                self._unknown(str(spelled), here, names, place, belongs or {})
+                self._unknown(str(spelled), here, names, place, belongs or {}, slips)
             elif name in seen:
                 self.error(here, f"says the same as {seen[name]}, which is there too; keep one of them")
             else:
@@ -212,7 +214,13 @@ class Reader:
         return found
 
     def _unknown(
-        self, spelled: str, here: Path, names: Mapping[str, str], place: str, belongs: Mapping[str, str]
+        self,
+        spelled: str,
+        here: Path,
+        names: Mapping[str, str],
+        place: str,
+        belongs: Mapping[str, str],
+        slips: Mapping[str, str],
     ) -> None:
         self._unknown_keys += 1
         if self._unknown_keys > UNKNOWN_TOLD:
@@ -221,7 +229,8 @@ class Reader:
             return
         # A likely slip is an error: the key that was meant would silently have no effect. Any other unknown
         # key (a note, a field of a newer Backend.AI) only gets a warning.
-        close = near(spelled, names)
+        slip = slips.get(plain_key(spelled))
+        close = [slip] if slip else near(spelled, names)
         home = belongs.get(plain_key(spelled)) or self._home(plain_key(spelled), place)
         if home is not None:
             self.error(here, f"belongs in {home}; move it there (the indentation tells what it belongs to)")

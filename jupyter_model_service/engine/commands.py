@@ -30,7 +30,7 @@ from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
 from .requests import RevisionChange, make_revision
 from .scaling import Scaling
-from .state import Parts, Preparing, Service
+from .state import Changed, Parts, Preparing, Service
 from .turns import Turns, public_as
 
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
@@ -80,7 +80,7 @@ class Commands:
 
     async def create(
         self, owner: str, change: RevisionChange, name: str | None, replicas: int, public: bool
-    ) -> Service:
+    ) -> Changed:
         if change.folder is None:
             raise InvalidRequest("A service needs a model folder.")
         self._turns.check_replicas(replicas)
@@ -96,6 +96,7 @@ class Commands:
         self._turns.check_free(owner, would_be)
         copying.key = f"{owner}/{would_be}"
         service_id = uuid.uuid4().hex
+        notices: list[str] = []
 
         async def body(kept: Kept, definition: Definition) -> Service:
             first = replace(revision, kept=kept, definition=definition)
@@ -120,23 +121,27 @@ class Commands:
             service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
             with_ = f"with {counted(count, 'replica')}{why}"
+            if why and replicas != 1:
+                notices.append(f"It begins {with_}, as its definition's serving.autoscaling says.")
             self._turns.told(service, "service.created", f"created from {first.folder} {with_}{unkept(kept)}")
             return service
 
         async def keep() -> Service:
             async with self._keeping.kept(service_id, owner, revision, copying) as kept:
-                of_copy, _ = await self._definitions.load(folder, change.definition, kept)
+                of_copy, problems = await self._definitions.load(folder, change.definition, kept)
+                notices.extend(map(_notice, problems))
                 async with self._turns.turn:
                     copying.decided = True
                     return await body(kept, of_copy)
 
-        return await self._turns.begin(keep(), copying)
+        return Changed(await self._turns.begin(keep(), copying), tuple(notices))
 
-    async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Service:
+    async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Changed:
         """Roll over to a new revision; ``public`` alone makes none."""
         service = self._turns.find(owner, name)
+        notices: list[str] = []
         if change.empty and public is not None:
-            return await self._turns.in_turn(self._set_public(service, public))
+            return Changed(await self._turns.in_turn(self._set_public(service, public)))
 
         def history(line: str) -> None:
             if not service.deleting:
@@ -152,7 +157,8 @@ class Commands:
             await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
             service.last_number = number  # never used twice, even if the next write fails
             scaled = await self._activate(service, revision, public)
-            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}{scaled}")
+            notices.extend(scaled.notices)
+            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}{scaled.said}")
             await self._keeping.drop_old(service)
             return service
 
@@ -165,12 +171,13 @@ class Commands:
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             self._turns.allowed_for(service, made, public)
             async with self._keeping.kept(service.id, owner, made, copying) as kept:
-                of_copy, _ = await self._definitions.load(folder, change.definition, kept)
+                of_copy, problems = await self._definitions.load(folder, change.definition, kept)
+                notices.extend(map(_notice, problems))
                 async with self._turns.turn:
                     copying.decided = True
                     return await body(number, folder, kept, of_copy)
 
-        return await self._turns.begin(self._alone(service, prepare), copying)
+        return Changed(await self._turns.begin(self._alone(service, prepare), copying), tuple(notices))
 
     async def _alone(self, service: Service, prepare: Callable[[Preparing], Coroutine[Any, Any, Service]]) -> Service:
         """One revision of a service is prepared at a time, and given up when something else becomes of the service."""
@@ -200,12 +207,12 @@ class Commands:
             preparing.given_up = f"Revision {preparing.number} of service {service.key} was not made: {why} meanwhile."
             preparing.task.cancel()
 
-    async def rollback(self, owner: str, name: str, number: int | None) -> Service:
+    async def rollback(self, owner: str, name: str, number: int | None) -> Changed:
         """Make a kept revision active again; without a number the one that was fully up before the active one. One
         that never came up, or that was gone back from, is nothing to go back to unless it is named."""
         service = self._turns.find(owner, name)
 
-        async def body() -> Service:
+        async def body() -> Changed:
             active = service.record.active
             kept = ", ".join(map(str, sorted(service.revisions)))
             chosen = number if number is not None else _before(service)
@@ -225,9 +232,9 @@ class Commands:
                 )
             scaled = await self._activate(service, service.revisions[chosen], None)
             self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
-            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}{scaled}"
+            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}{scaled.said}"
             self._turns.told(service, "service.rolled_back", message)
-            return service
+            return Changed(service, scaled.notices)
 
         return await self._turns.in_turn(body())
 
@@ -326,8 +333,8 @@ class Commands:
         self._turns.told(service, "service.updated", "made public" if public else "made private")
         return service
 
-    async def _activate(self, service: Service, revision: Revision, public: bool | None) -> str:
-        """What becomes of autoscaling by it, as a clause to add to a sentence."""
+    async def _activate(self, service: Service, revision: Revision, public: bool | None) -> counts.Activation:
+        """What becomes of autoscaling by it."""
         scaled = counts.activation(service, revision, self._parts.clock.now())
         count = scaled.fields(service.record).get("replicas", service.record.replicas) if service.record.running else 0
         not_enforced = self._turns.allowed_for(service, revision, public, replicas=count)
@@ -350,4 +357,9 @@ class Commands:
         service.not_enforced = not_enforced
         self._scaling.changed(service, before, f"revision {revision.number} is to run{scaled.said}")
         self._turns.try_again(service, revision.number)
-        return scaled.said
+        return scaled
+
+
+def _notice(problem: Problem) -> str:
+    """What the definition's reader warns of."""
+    return f"{str(problem).rstrip('.?')}{'?' if problem.message.endswith('?') else '.'}"

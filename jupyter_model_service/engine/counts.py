@@ -53,21 +53,49 @@ class Activation:
 
     fields: Callable[[ServiceRecord], dict[str, Any]]
     said: str = ""
+    notices: tuple[str, ...] = ()
+
+
+def _lost(own: Autoscaling | None, former: Autoscaling | None, policy: Autoscaling | None) -> str:
+    """What had been set by command and is not in the block that takes its place, as a clause."""
+    if own is None or replace(own, held=False) == former:
+        return ""
+    kept = policy or Autoscaling()
+    parts = [
+        f"{name[:-1]} {each.id}"
+        for name, entries, there in (
+            ("rules", own.rules, kept.rules),
+            ("schedules", own.schedules, kept.schedules),
+        )
+        for each in entries
+        if each not in there
+    ]
+    return "; what had been set by command is gone" + (f", with {', '.join(parts)}" if parts else "")
 
 
 def activation(service: Service, revision: Revision, now: float) -> Activation:
     """A block of its definition that differs from the former revision's replaces the policy; else the service's own
-    stays. Where there was no room for all that were wanted, the roll-out is of those that have a place: it would have
-    to be taken back for want of room otherwise."""
+    stays. A count that was set by hand is held as before. Where there was no room for all that were wanted, the
+    roll-out is of those that have a place: it would have to be taken back for want of room otherwise."""
     former = service.active.definition.serving.autoscaling
     policy = revision.definition.serving.autoscaling
     record = service.record
     if policy != former:
+        own = record.autoscaling
+        if policy is not None and own is not None and own.held:
+            policy = replace(policy, held=True)
         count, why = settled(policy, record.replicas, now)
         said = "; autoscaled no more" if policy is None else "; autoscaled as its definition says"
-        if why:
+        if policy is not None and policy.held:
+            said += f", held at {counted(count, 'replica')} as scaled by hand"
+        elif why:
             said += f", scaled to {counted(count, 'replica')}: {why}"
-        return Activation(lambda r: {"autoscaling": policy, "replicas": settled(policy, r.replicas, now)[0]}, said)
+        lost = _lost(own, former, policy)
+        return Activation(
+            lambda r: {"autoscaling": policy, "replicas": settled(policy, r.replicas, now)[0]},
+            said,
+            (f"The definition's block serving.autoscaling is another than before{said}{lost}.",),
+        )
     placed = sum(r.live() and r.record.placement is not None for r in service.replicas.values())
     autoscaled = record.autoscaling is not None and not record.autoscaling.held
     if autoscaled and service.retry(record.active).refusals and 0 < placed < record.replicas:

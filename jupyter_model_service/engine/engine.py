@@ -35,12 +35,12 @@ from .history import Histories, SeriesView
 from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
-from .policies import Changed, Policies
+from .policies import Policies
 from .requests import RevisionChange
 from .scaling import Scaling
 from .scaling_views import DecisionView, decision_view
 from .settings import EngineSettings
-from .state import DECISIONS_KEPT, Parts, Replica, Service
+from .state import DECISIONS_KEPT, Changed, Parts, Replica, Service
 from .tasks import Tasks, within
 from .turns import Turns
 from .views import ServiceView, service_view
@@ -241,15 +241,15 @@ class Engine:
         self, owner: str, *, change: RevisionChange, name: str | None, replicas: int = 1, public: bool = False
     ) -> ServiceView:
         """Revision 1 of a new service; ``name`` is made from the model's when it is ``None``."""
-        return self._view(await self._commands.create(owner, change, name, replicas, public))
+        return self._changed(await self._commands.create(owner, change, name, replicas, public))
 
     async def update(self, owner: str, name: str, *, change: RevisionChange, public: bool | None = None) -> ServiceView:
         """The next revision, and roll over to it; ``public`` alone makes none."""
-        return self._view(await self._commands.update(owner, name, change, public))
+        return self._changed(await self._commands.update(owner, name, change, public))
 
     async def rollback(self, owner: str, name: str, revision: int | None = None) -> ServiceView:
         """Back to a kept revision; by default the one that was fully up before the active one."""
-        return self._view(await self._commands.rollback(owner, name, revision))
+        return self._changed(await self._commands.rollback(owner, name, revision))
 
     async def scale(self, owner: str, name: str, replicas: int) -> ServiceView:
         return self._view(await self._commands.scale(owner, name, replicas))

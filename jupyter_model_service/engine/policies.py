@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.scaling import reading
 from ..core.scaling.keys import MOST_REPLICAS
@@ -18,18 +18,11 @@ from ..errors import Conflict, InvalidRequest
 from ..ports import Clock, Queries, ServiceRecord
 from .counts import settled
 from .scaling import Scaling
-from .state import Service
+from .state import Changed, Service
 from .turns import Turns
 
 Made = Callable[[Service], tuple[Autoscaling, str]]
 """The policy that a service is to have, and what to tell of it; raises what is wrong with it."""
-
-
-class Changed(NamedTuple):
-    """``notices``: sentences for who asked, about what the change did besides."""
-
-    service: Service
-    notices: tuple[str, ...] = ()
 
 
 class Policies:

@@ -204,6 +204,13 @@ class Preparing:
     given_up: str | None = None
 
 
+class Changed(NamedTuple):
+    """What a command leaves. ``notices``: sentences for who asked, about what it did besides or deserves a look."""
+
+    service: Service
+    notices: tuple[str, ...] = ()
+
+
 @dataclass(eq=False)
 class Service:
     record: ServiceRecord

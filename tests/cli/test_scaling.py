@@ -129,6 +129,18 @@ def test_rules_and_schedules_are_added_listed_and_removed(line: Line, fake: Fake
     wire.RuleInfo.model_validate_json(line("rule", "add", "demo", "--metric", "queued", "--above", "1", "--json").out)
 
 
+def test_what_a_change_does_besides_is_told_beside_its_answer(line: Line, fake: FakeGateway) -> None:
+    told = "It was not autoscaled before, and is now."
+    info = autoscaling(max=8, notices=[told], rules=[{"id": "r1", "metric": "queued", "above": 1}])
+    fake.answers["POST", f"{BASE}/autoscaling/rules"] = (201, info, {})
+    ran = line("rule", "add", "demo", "--metric", "queued", "--above", "1", "--json")
+    assert told in ran.err
+    assert json.loads(ran.out)["id"] == "r1"
+    fake.answers["POST", f"{BASE}/update"] = (202, service(notices=["model-definition.yaml:7: x has no effect."]), {})
+    ran = line("update", "demo", "--cpu", "2", "--detach")
+    assert "model-definition.yaml:7: x has no effect." in ran.err
+
+
 def test_a_service_that_does_not_scale_has_no_rules_to_list(line: Line) -> None:
     ran = line("rule", "list", "demo")
     assert (ran.status, ran.err) == (1, "ada/demo is not autoscaled: it has neither rules nor schedules.\n")

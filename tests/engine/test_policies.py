@@ -15,7 +15,7 @@ from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedul
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.scaling_views import AutoscalingView
 from jupyter_model_service.engine.views import ServiceView
-from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, StoreError
+from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem, StoreError
 from jupyter_model_service.testing import FakeReplica
 
 from .callers import Callers
@@ -430,6 +430,61 @@ def test_an_update_takes_the_policy_of_a_definition_whose_block_has_changed_and_
         await stage.engine.update(OWNER, NAME, change=RevisionChange())
         assert stored(stage)[1] is None
         assert (await last_told(stage, "service.updated")).endswith("; autoscaled no more")
+
+    play(scene)
+
+
+def test_an_update_that_takes_another_policy_says_what_had_been_set_by_command() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(1, 4)))
+        await stage.create(2)
+        await stage.until(lambda: stage.view.stable_revision == 1, 60)
+        await stage.engine.add_schedule(OWNER, NAME, {"when": "Mon 08:00-09:00", "min": 3})
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(1, 6)))
+        view = await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        assert view.notices == [
+            "The definition's block serving.autoscaling is another than before; autoscaled as its definition says; "
+            "what had been set by command is gone, with schedule s1."
+        ]
+        await stage.until(lambda: stage.view.stable_revision == 2, 60)
+        view = await stage.engine.rollback(OWNER, NAME)
+        assert view.notices == [
+            "The definition's block serving.autoscaling is another than before; autoscaled as its definition says."
+        ]
+
+    play(scene)
+
+
+def test_a_count_that_was_set_by_hand_is_held_over_an_update_of_the_policy() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(1, 4)))
+        await stage.create(2)
+        await stage.until(lambda: stage.view.stable_revision == 1, 60)
+        await stage.engine.scale(OWNER, NAME, 6)
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(1, 4, idle_after=60)))
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        assert stored(stage) == (6, Autoscaling(1, 4, idle_after=60, held=True))
+        assert (await last_told(stage, "service.updated")).endswith(
+            "; autoscaled as its definition says, held at 6 replicas as scaled by hand"
+        )
+        await stage.engine.resume(OWNER, NAME)
+        assert stored(stage) == (4, Autoscaling(1, 4, idle_after=60))
+
+    play(scene)
+
+
+def test_warnings_of_a_definition_and_a_count_that_it_cuts_are_told_to_who_asked() -> None:
+    async def scene(stage: Stage) -> None:
+        problem = Problem("serving.x", "is not a known key and has no effect", "model-definition.yaml", 7, "warning")
+        stage.definitions.put(FOLDER, definition(autoscaling=Autoscaling(1, 2)), [problem])
+        view = await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name=NAME, replicas=3)
+        warned = "model-definition.yaml:7: serving.x: is not a known key and has no effect."
+        cut = "It begins with 2 replicas, not 3: max is 2, as its definition's serving.autoscaling says."
+        assert view.notices == [warned, cut]
+        assert stage.view.notices == [], "in the answer to the change only"
+        await stage.until(lambda: stage.view.stable_revision == 1, 60)
+        view = await stage.engine.update(OWNER, NAME, change=RevisionChange(environment={"A": "1"}))
+        assert view.notices == [warned]
 
     play(scene)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
-from ..document import Path, alternatives, near, shown
+from ..document import Path, alternatives, near, plain_key, shown
 from . import local_time
-from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, is_metric, query_name
+from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, SLIPS, is_metric, query_name
 from .policy import Autoscaling, Rule, Schedule
 from .schedule_forms import WrongSchedule, windows_of
 
@@ -92,7 +92,7 @@ def _unknown(name: str) -> str:
         return f"is {shown(name)}, which is Backend.AI's name; write metric_name for it, or {same}"
     if name in REFUSED_METRICS:
         return f"is {shown(name)}, which {REFUSED_METRICS[name]}"
-    close = near(name, METRICS)
+    close = [SLIPS[plain_key(name)]] if plain_key(name) in SLIPS else near(name, METRICS)
     known = f"the metrics are {', '.join(METRICS)} and prometheus:NAME"
     return f"is {shown(name)}, which is not known; " + (f"did you mean {alternatives(close)}?" if close else known)
 

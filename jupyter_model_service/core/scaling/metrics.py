@@ -15,6 +15,7 @@ __all__ = [
     "PROMETHEUS",
     "QUERY_NAME",
     "REFUSED_METRICS",
+    "SLIPS",
     "Metric",
     "is_metric",
     "of_replicas",
@@ -84,6 +85,26 @@ REFUSED_METRICS: Mapping[str, str] = {
     "requests": "counts all calls so far and only grows; use calls_per_second",
     "rocm_util": "is of AMD's GPUs, and only NVIDIA's are measured; use concurrency",
     "rocm_mem": "is of AMD's GPUs, and only NVIDIA's are measured; use concurrency",
+}
+
+
+# What people write for a metric that does not look like it.
+SLIPS: Mapping[str, str] = {
+    "qps": "calls_per_second",
+    "rps": "calls_per_second",
+    "requests_per_second": "calls_per_second",
+    "request_rate": "calls_per_second",
+    "in_flight": "concurrency",
+    "queue": "queued",
+    "queue_length": "queued",
+    "latency": "latency_p95",
+    "p95": "latency_p95",
+    "ttft": "first_byte_p95",
+    "error_rate": "errors",
+    "cpu": "cpu_util",
+    "gpu": "gpu_util",
+    "ram": "memory",
+    "vram": "gpu_memory",
 }
 
 

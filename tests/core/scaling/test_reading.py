@@ -237,6 +237,8 @@ def schedule(**keys: Any) -> dict[str, Any]:
         # rules
         (rule(metric=...), "rules[0].metric is missing. What the rule looks at: one of the metrics, or `prometheus:NAME`."),
         (rule(metric="gpu_utl"), 'rules[0].metric is "gpu_utl", which is not known; did you mean gpu_util or cpu_util?'),
+        (rule(metric="qps"), 'rules[0].metric is "qps", which is not known; did you mean calls_per_second?'),
+        (rule(metric="requests-per-second"), 'rules[0].metric is "requests-per-second", which is not known; did you mean calls_per_second?'),
         (rule(metric="watts"), f'rules[0].metric is "watts", which is not known; the metrics are {", ".join(METRICS)} and prometheus:NAME.'),
         (rule(metric="cuda_util"), 'rules[0].metric is "cuda_util", which is Backend.AI\'s name; write metric_name for it, or gpu_util.'),
         (rule(metric="net_rx"), 'rules[0].metric is "net_rx", which is not measured here; use calls_per_second.'),
@@ -269,6 +271,10 @@ def schedule(**keys: Any) -> dict[str, Any]:
         (schedule(when="0 0 30 2 *", duration=60), 'schedules[0].when never happens: no date fits "0 0 30 2 *".'),
         (schedule(when="0 8 * * *"), "schedules[0].duration is missing: a cron expression only says when a schedule begins."),
         (schedule(when="0 8 * * *", duration=10**9), "schedules[0].duration must be a number of at least 60 and at most 2678400, not 1000000000."),
+        (schedule(tz="Asia/Seoul"), "schedules[0].tz is not a known key; did you mean timezone?"),
+        (schedule(time_zone="Asia/Seoul"), "schedules[0].time_zone is not a known key; did you mean timezone?"),
+        (schedule(zone="Asia/Seoul"), "schedules[0].zone is not a known key; did you mean timezone?"),
+        ({"max": 2, "schedules": [{**DAY, "for": "11h"}]}, "schedules[0].for is not a known key; did you mean duration?"),
         (schedule(timezone="Seoul"), 'schedules[0].timezone is "Seoul", which is no time zone; did you mean Asia/Seoul?'),
         (schedule(timezone="KST"), 'schedules[0].timezone is "KST", which is no time zone; write an IANA name such as Asia/Seoul or Europe/Berlin.'),
         (schedule(min=...), "schedules[0] has neither min nor max and would have no effect; give one of them, or both."),
@@ -406,7 +412,8 @@ def test_a_rule_that_makes_no_sense_is_not_added(plain: Any, told: str) -> None:
         ({**DAY, "min": 5}, "min is 5, above the service's max of 4; raise that, or give the schedule a max."),
         ({"when": "daily 10:00-11:00"}, "The schedule has neither min nor max and would have no effect; give one of them, or both."),
         ({**DAY, "when": "Fryday 10:00-11:00"}, 'when has "Fryday", which is no day of the week; did you mean Friday?'),
-        ({**DAY, "for": 3}, "for is not known; known here: duration, id, max, min, timezone or when."),
+        ({**DAY, "note": 3}, "note is not known; known here: duration, id, max, min, timezone or when."),
+        ({**DAY, "for": 3}, "for is not a known key; did you mean duration?"),
     ],
 )  # fmt: skip
 def test_a_schedule_that_makes_no_sense_is_not_added(plain: Any, told: str) -> None:
