@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
@@ -107,6 +108,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
 # A killed container may answer nothing at all, not even a refusal, and its replacement must be asked for within 3 s.
 _CONTACT_SECONDS = 1.5
 _FIRST_LOOK_SECONDS = 2.0  # for a Hub that is away; a gateway that was killed keeps callers waiting meanwhile
+_REMOVAL_SECONDS = 30.0  # for the services of a user who is gone; a Hub that is away keeps nobody else's waiting
 _LAUNCH_SECONDS = 660.0  # above the launcher's own limit: an image may have to be pulled first
 
 
@@ -139,6 +141,10 @@ class _Beside:
                 with contextlib.suppress(ModelServiceError):  # it is being deleted already
                     await engine.delete(owner, view.name)
                 self._tokens.forget(view.id)
+            # Until then the next user of that name manages nothing: she would see what is just being removed.
+            end = time.monotonic() + _REMOVAL_SECONDS
+            while engine.services(owner) and time.monotonic() < end:
+                await asyncio.sleep(0.1)
 
         def oldest(owner: str) -> float | None:
             return min((view.created_at for view in engine.services(owner)), default=None)
