@@ -1,9 +1,7 @@
-import { Widget } from '@lumino/widgets';
-
+/** The form that makes a service of a folder: loaded when the first one is opened. */
 import type { DeployOptions, DeployWidget } from '../parts';
+import { DeployForms } from './widget';
 
 export function createDeploy(options: DeployOptions): DeployWidget {
-  const widget = new Widget();
-  widget.node.textContent = options.path;
-  return widget;
+  return new DeployForms(options);
 }

@@ -1,0 +1,200 @@
+import { nullTranslator } from '@jupyterlab/translation';
+import { act, fireEvent, screen, waitFor } from '@testing-library/react';
+import { CommandRegistry } from '@lumino/commands';
+import { MessageLoop } from '@lumino/messaging';
+import { Signal } from '@lumino/signaling';
+import { Widget } from '@lumino/widgets';
+
+import { service } from '../../__tests__/fakes';
+import { ApiError } from '../../api';
+import { ServicesModel } from '../../model/services';
+import { CommandIDs } from '../../parts';
+import { createDeploy } from '..';
+import { FakeWorkbench, folder, OFFER, PROBLEM } from './samples';
+
+let fake: FakeWorkbench;
+let model: ServicesModel;
+let widget: Widget;
+let opened: unknown[];
+let contents: { localPath: (path: string) => string; fileChanged: Signal<object, any> };
+
+const documents = { openOrReveal: jest.fn() };
+
+beforeEach(() => {
+  fake = new FakeWorkbench();
+  fake.services = [service('words')];
+  opened = [];
+  contents = { localPath: path => path.replace(/^RTC:/, ''), fileChanged: new Signal({}) };
+  documents.openOrReveal.mockReset();
+});
+
+afterEach(() => {
+  act(() => widget.dispose());
+  model.dispose();
+});
+
+async function open(
+  more: { path?: string | null; update?: string | null } = { path: 'words' }
+): Promise<void> {
+  model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
+  const commands = new CommandRegistry();
+  commands.addCommand(CommandIDs.open, {
+    execute: args => opened.push(args),
+    describedBy: { args: { type: 'object', properties: { key: { type: 'string' } } } }
+  });
+  widget = createDeploy({
+    path: null,
+    update: null,
+    ...more,
+    model,
+    translator: nullTranslator,
+    commands,
+    shell: {} as any,
+    documents: { ...documents, services: { contents } } as any,
+    editors: null,
+    notebooks: null
+  });
+  await act(async () => {
+    Widget.attach(widget, document.body);
+    MessageLoop.flush();
+  });
+  await seen(() => model.offer !== null, 'the offer');
+}
+
+async function seen(look: () => boolean, what: string): Promise<void> {
+  await waitFor(() => expect([what, look()]).toEqual([what, true]), { timeout: 4000 });
+}
+
+const has = (words: string) => (widget.node.textContent ?? '').includes(words);
+const button = (name: string | RegExp) => screen.getByRole<HTMLButtonElement>('button', { name });
+const type = (label: string | RegExp, value: string) =>
+  fireEvent.change(screen.getByLabelText(label), { target: { value } });
+
+it('is filled from the definition, makes the service and opens it', async () => {
+  await open({ path: 'words' });
+  await seen(() => has('/words'), 'the form');
+  expect(screen.getByLabelText<HTMLInputElement>('Name').value).toBe('words');
+  expect(screen.queryByLabelText('Image')).toBeNull();
+  expect(screen.queryByLabelText('GPUs of each replica')).toBeNull();
+  type('Replicas', '2');
+  fireEvent.click(button('Add a Variable'));
+  type('Name of variable 1', 'WORDS');
+  type('Value of variable 1', 'many');
+  fireEvent.click(screen.getByLabelText(/^Public/));
+  fireEvent.click(button('Deploy'));
+  await seen(() => opened.length > 0, 'the view');
+  expect(fake.sent.find(([name]) => name === 'create')?.[1]).toEqual({
+    folder: '/home/ann/words',
+    name: 'words',
+    replicas: 2,
+    public: true,
+    environment: { WORDS: 'many' }
+  });
+  expect(opened).toEqual([{ key: 'ann/words' }]);
+});
+
+it('offers images and the GPUs that are free where replicas are containers', async () => {
+  const offer = { ...OFFER, containers: true, own_image: 'lab:1', gpus: { total: 4, free: 3 } };
+  const api = fake.api;
+  Object.defineProperty(fake, 'api', { get: () => ({ ...api, offer: async () => offer }) });
+  await open({ path: 'words' });
+  await seen(() => has('3 of 4 are free now.'), 'the GPUs');
+  expect(screen.getByLabelText<HTMLInputElement>('Image').placeholder).toBe('lab:1');
+});
+
+it('tells what is wrong with the definition before anything starts, opens its line, and looks again', async () => {
+  fake.folders.words = folder({ problems: [PROBLEM], definition: null });
+  await open({ path: 'RTC:words' });
+  await seen(() => has('is 70000'), 'the problem');
+  expect(button('Deploy').disabled).toBe(true);
+  fireEvent.click(button('Open model-definition.yaml, line 5'));
+  expect(documents.openOrReveal.mock.calls[0][0]).toBe('words/model-definition.yaml');
+
+  type('Replicas', '3');
+  fake.folders.words = folder();
+  act(
+    () =>
+      void contents.fileChanged.emit({ type: 'save', newValue: { path: 'RTC:other/model-definition.yaml' } })
+  );
+  act(
+    () =>
+      void contents.fileChanged.emit({ type: 'save', newValue: { path: 'RTC:words/model-definition.yaml' } })
+  );
+  await seen(() => !has('is 70000'), 'that it is mended');
+  expect(fake.sent.filter(([name, path]) => name === 'folder' && path === 'words').length).toBe(2);
+  expect(screen.getByLabelText<HTMLInputElement>('Replicas').value).toBe('3');
+  expect(button('Deploy').disabled).toBe(false);
+});
+
+it('sends nothing while a field is wrong', async () => {
+  await open({ path: 'words' });
+  await seen(() => has('/words'), 'the form');
+  type('Name', 'No Name');
+  fireEvent.click(button('Deploy'));
+  expect(screen.getByLabelText('Name').getAttribute('aria-invalid')).toBe('true');
+  expect(fake.sent.some(([name]) => name === 'create')).toBe(false);
+});
+
+it('says what is under way, and what the server refuses', async () => {
+  let refuse: () => void = () => undefined;
+  fake.answers.create = () =>
+    new Promise(
+      (_, reject) => (refuse = () => reject(new ApiError('There is a service words.', 409, 'conflict')))
+    );
+  await open({ path: 'words' });
+  await seen(() => has('/words'), 'the form');
+  fireEvent.click(button('Deploy'));
+  await seen(() => has('Making the service …'), 'what is under way');
+  expect(button('Deploy').disabled).toBe(true);
+  act(() =>
+    fake.events.say({
+      kind: 'copying',
+      copy: { service: 'ann/words', bytes: 1024, of_bytes: 4096, over: false } as any
+    })
+  );
+  await seen(() => has('Copying the folder: 1 KiB of 4 KiB (25 %)'), 'the copy');
+  act(() => refuse());
+  await seen(() => has('There is a service words.'), 'the refusal');
+  expect(button('Deploy').disabled).toBe(false);
+  expect(opened).toEqual([]);
+});
+
+it('asks for the folder where none is given', async () => {
+  fake.answers.folder = path => {
+    if (path !== 'words') {
+      throw new ApiError(`There is no folder ${path} in Jupyter's files.`, 404, 'not_found');
+    }
+    return folder();
+  };
+  await open({});
+  type('Model folder', '/nowhere/');
+  fireEvent.click(button('Next'));
+  await seen(() => has('There is no folder nowhere'), 'the refusal');
+  type('Model folder', '/words/');
+  fireEvent.click(button('Next'));
+  await seen(() => screen.queryByLabelText('Name') !== null, 'the form');
+});
+
+it('makes the next revision of a service', async () => {
+  const revision = {
+    number: 1,
+    created_at: 1,
+    folder: '/elsewhere/words',
+    definition: {},
+    environment: ['KEY'],
+    files: {},
+    image: null,
+    model_name: 'words',
+    mounts: [],
+    resources: {}
+  } as any;
+  fake.services = [service('words', { revisions: [revision] })];
+  fake.answers.site = () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/home/ann', kinds: [] });
+  await open({ update: 'ann/words' });
+  await seen(() => has('/elsewhere/words'), 'the form');
+  expect(screen.queryByLabelText('Name')).toBeNull();
+  fireEvent.click(screen.getByLabelText('Set other variables instead of KEY'));
+  fireEvent.click(button('Update'));
+  await seen(() => opened.length > 0, 'the view');
+  expect(fake.sent.find(([name]) => name === 'update')?.[1]).toEqual(['ann/words', { environment: {} }]);
+});

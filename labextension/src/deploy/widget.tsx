@@ -1,0 +1,201 @@
+/** The widget of the form: it hands the model to the steps and their wishes to the model. */
+import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Contents } from '@jupyterlab/services';
+import type { IDisposable } from '@lumino/disposable';
+import type { Message } from '@lumino/messaging';
+import React from 'react';
+
+import { Drawn } from '../drawn';
+import { CommandIDs, DeployOptions } from '../parts';
+import { Notice } from '../view/pieces';
+import { Chooser } from './chooser';
+import { openAt } from './files';
+import { DeployForm } from './form';
+import { DeployModel } from './model';
+
+export class DeployForms extends ReactWidget {
+  constructor(private readonly _options: DeployOptions) {
+    super();
+    this.addClass('jp-ModelService-work');
+    this.addClass('jp-ModelService-deploy');
+    const { model, update, documents } = _options;
+    const path =
+      _options.path === null ? null : (contentsOf(_options)?.localPath(_options.path) ?? _options.path);
+    this.model = new DeployModel({ model, update, path });
+    contentsOf(_options)?.fileChanged.connect(this._onFile, this);
+    void this.model.begin();
+    this._canOpen = documents !== null;
+  }
+
+  readonly model: DeployModel;
+
+  dispose(): void {
+    if (!this.isDisposed) {
+      this._watch?.dispose();
+      contentsOf(this._options)?.fileChanged.disconnect(this._onFile, this);
+      this.model.dispose();
+      super.dispose();
+    }
+  }
+
+  protected onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    if (this.isVisible) {
+      this._show();
+    }
+  }
+
+  protected onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this._show();
+  }
+
+  protected onBeforeHide(message: Message): void {
+    super.onBeforeHide(message);
+    this._hide();
+  }
+
+  protected onBeforeDetach(message: Message): void {
+    super.onBeforeDetach(message);
+    this._hide();
+  }
+
+  protected onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    if (!this.node.contains(document.activeElement)) {
+      this.node.querySelector<HTMLElement>('input:not(:disabled), button:not(:disabled)')?.focus();
+    }
+  }
+
+  protected render(): JSX.Element {
+    return <Drawn changed={this.model.changed} draw={() => this._draw()} />;
+  }
+
+  /** GPUs that are free now, and copies that are made, are told while it is seen. */
+  private _show(): void {
+    if (this._watch === null) {
+      this._watch = this.model.services.watch();
+      void this.model.services.refreshOffer();
+    }
+  }
+
+  private _hide(): void {
+    this._watch?.dispose();
+    this._watch = null;
+  }
+
+  private _draw(): JSX.Element {
+    const { update, services } = this.model;
+    const { trans } = services;
+    return (
+      <>
+        <h2>{update === null ? trans.__('New model service') : trans.__('Update %1', update)}</h2>
+        {this._step()}
+      </>
+    );
+  }
+
+  private _step(): JSX.Element {
+    const { model } = this;
+    const { trans, offer } = model.services;
+    const onOpen = this._canOpen && model.path !== null ? this._open : null;
+    switch (model.stage) {
+      case 'choose':
+        return (
+          <Chooser
+            path={model.path ?? ''}
+            refused={model.refused}
+            trans={trans}
+            onChoose={path => void model.look(path)}
+            onBrowse={this._canOpen ? () => void this._browse() : null}
+          />
+        );
+      case 'looking':
+        return <Notice kind="busy" text={trans.__('Looking at the folder …')} />;
+      case 'wizard':
+        return <Notice text={trans.__('The folder has no model-definition.yaml.')} />;
+      case 'form':
+        return (
+          <DeployForm
+            update={model.update}
+            folder={model.folder === null ? (this._folderOfService ?? '') : `/${model.folder.path}`}
+            problems={model.problems}
+            values={model.values}
+            wrong={model.wrong}
+            kept={this._revision?.environment ?? []}
+            offer={offer}
+            busy={model.busy}
+            refused={model.refused}
+            trans={trans}
+            onChange={part => model.set(part)}
+            onDeploy={() => void this._deploy()}
+            onCheck={() => void model.look(model.path ?? '')}
+            onOpen={onOpen}
+            onOther={model.update === null ? () => model.chooseAgain() : null}
+          />
+        );
+    }
+  }
+
+  private get _revision() {
+    const service = this.model.service;
+    return service?.revisions.find(each => each.number === service.revision);
+  }
+
+  private get _folderOfService(): string | undefined {
+    return this._revision?.folder;
+  }
+
+  /** Opens what came of it and goes. */
+  private async _deploy(): Promise<void> {
+    const key = await this.model.deploy();
+    if (key !== null) {
+      await this._options.commands.execute(CommandIDs.open, { key });
+      this.parent?.close();
+    }
+  }
+
+  private readonly _open = (file: string, line: number | null): void => {
+    const { path } = this.model;
+    void openAt(this._options, path ? `${path}/${file}` : file, line, this.parent?.id ?? null);
+  };
+
+  private async _browse(): Promise<void> {
+    const { documents } = this._options;
+    if (documents === null) {
+      return;
+    }
+    const { FileDialog } = await import('@jupyterlab/filebrowser');
+    const answer = await FileDialog.getExistingDirectory({
+      manager: documents,
+      title: this.model.services.trans.__('Model folder')
+    });
+    const chosen = answer.button.accept ? answer.value?.[0] : undefined;
+    if (chosen !== undefined) {
+      await this.model.look(documents.services.contents.localPath(chosen.path));
+    }
+  }
+
+  /** A file of the folder was saved here: what is wrong with it may be mended. */
+  private _onFile(_: Contents.IManager, change: Contents.IChangedArgs): void {
+    const { path, stage } = this.model;
+    const file = change.newValue?.path ?? change.oldValue?.path;
+    if (path !== null && file !== undefined && (stage === 'form' || stage === 'wizard')) {
+      const local = contentsOf(this._options)?.localPath(file) ?? file;
+      if (/(^|\/)model-(definition\.ya?ml|requests\.json)$/.test(local) && folderOf(local) === path) {
+        void this.model.look(path);
+      }
+    }
+  }
+
+  private readonly _canOpen: boolean;
+  private _watch: IDisposable | null = null;
+}
+
+function contentsOf({ documents }: DeployOptions): Contents.IManager | undefined {
+  return documents?.services.contents;
+}
+
+function folderOf(path: string): string {
+  return path.split('/').slice(0, -1).join('/');
+}
