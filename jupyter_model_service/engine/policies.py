@@ -6,11 +6,12 @@ bounds in the same write, not at the next look: who sets ``min`` to 2 need not w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..core.scaling import reading
+from ..core.scaling.checks import doubts_of
 from ..core.scaling.keys import MOST_REPLICAS
 from ..core.scaling.policy import Autoscaling
 from ..core.sentences import counted, duration
@@ -164,9 +165,22 @@ class Policies:
                 message += f"; scaled to {counted(count, 'replica')}: {why}"
             self._scaling.changed(service, before, f"{what}; {why}")
             self._turns.told(service, "service.autoscaling", message)
-            return Changed(service, _notices(former, policy))
+            return Changed(service, (*_notices(former, policy), *self._doubts(service, former, policy)))
 
         return await self._turns.in_turn(body())
+
+    def _doubts(self, service: Service, former: Autoscaling | None, policy: Autoscaling) -> Iterator[str]:
+        """Of its new rules."""
+        for rule in policy.rules:
+            if former is not None and rule in former.rules:
+                continue
+            for (end,), message in doubts_of(rule):
+                yield f"Rule {rule.id}: {end} {message}"
+            if why := self._scaling.unknown(service, rule.metric):
+                yield (
+                    f"Rule {rule.id}: {rule.metric} is unknown here now ({why}); while it is, the number of replicas "
+                    "does not fall, and never to zero."
+                )
 
     async def _end(self, service: Service) -> Service:
         if service.record.autoscaling is None:

@@ -36,7 +36,7 @@ from .state import Decided, Parts, Replica, Scaled, Service
 from .steady import found_steady, goes_on, no_more_steady
 from .tasks import Tasks
 from .turns import Turns
-from .unknown import explained
+from .unknown import explained, why_unknown
 from .views import is_rolling
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,13 @@ class Scaling:
                 for event in events:
                     if isinstance(seconds := event.details.get("start_seconds"), (int, float)):
                         sampling.learn_start(service, seconds)
+
+    def unknown(self, service: Service, metric: str) -> str:
+        """Why a figure of its replicas is not known now, as a clause; empty where it is, or where none is ready."""
+        seen = sampling.look(service, self._clock.monotonic())
+        if metric not in sampling.OF_REPLICAS or not seen.ready:
+            return ""
+        return why_unknown(metric, service, seen, self._queries) if getattr(seen, metric) is None else ""
 
     def _tick(self, service: Service) -> None:
         now = self._clock.monotonic()

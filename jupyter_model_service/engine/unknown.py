@@ -16,11 +16,12 @@ def explained(sample: Sample, service: Service, seen: Look, queries: Queries) ->
     missing = [name for name, value in sample.measures.items() if value is None]
     if not missing:
         return sample
-    sample.unknown = {name: _why(name, service, seen, queries) for name in missing}
+    sample.unknown = {name: why_unknown(name, service, seen, queries) for name in missing}
     return sample
 
 
-def _why(name: str, service: Service, seen: Look, queries: Queries) -> str:
+def why_unknown(name: str, service: Service, seen: Look, queries: Queries) -> str:
+    """Of a measure that has no value."""
     if (query := query_name(name)) is not None:
         return queries.reason(query, service.record.owner, service.record.name)
     if name in OF_REPLICAS:

@@ -255,6 +255,21 @@ def test_a_rule_makes_a_policy_if_it_says_how_many_there_may_be_and_calls_count_
     play(scene)
 
 
+def test_a_rule_on_a_figure_that_is_not_known_says_what_that_means() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        await stage.engine.autoscale(OWNER, NAME, POLICY)
+        view = await stage.engine.add_rule(OWNER, NAME, {"metric": "gpu_util", "above": 0.8})
+        doubted, unknown = view.notices
+        assert doubted == "Rule r1: above is 0.8 percent of gpu_util; is 80 meant?"
+        assert unknown.startswith("Rule r1: gpu_util is unknown here now (replica ")
+        assert unknown.endswith("); while it is, the number of replicas does not fall, and never to zero.")
+        view = await stage.engine.add_rule(OWNER, NAME, {"metric": "queued", "above": 1})
+        assert view.notices == [], "of a new rule only"
+
+    play(scene)
+
+
 def test_a_change_leaves_all_else_as_it_is_when_its_turn_comes() -> None:
     """Two at once lose nothing, and what others hold or added meanwhile stays."""
 

@@ -7,11 +7,11 @@ from itertools import combinations
 
 from ..document import Path, alternatives, near, plain_key, shown
 from . import local_time
-from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, SLIPS, is_metric, query_name
+from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, SLIPS, is_metric, query_name, unit_of
 from .policy import Autoscaling, Rule, Schedule
 from .schedule_forms import WrongSchedule, windows_of
 
-__all__ = ["problems_of"]
+__all__ = ["doubts_of", "problems_of"]
 
 Found = Iterator[tuple[Path, str]]
 
@@ -80,6 +80,21 @@ def _never_reached(rule: Rule, most: float | None, unit: str) -> Found:
         yield ("above",), f"is {rule.above:g}, and {rule.metric} is always above that: the rule would add without end"
     if rule.below is not None and most is not None and rule.below > most:
         yield ("below",), f"is {rule.below:g}, and {rule.metric} ({unit}) is always below that"
+
+
+def doubts_of(rule: Rule) -> Found:
+    """What can be meant, but hardly is: a share where a percentage is asked for, gigabytes without their unit."""
+    for end in ("above", "below"):
+        value: float | None = getattr(rule, end)
+        unit = unit_of(rule.metric)
+        if value is None or value <= 0:
+            continue
+        if unit == "percent" and value <= 1:
+            yield (end,), f"is {value:g} percent of {rule.metric}; is {100 * value:g} meant?"
+        elif unit == "bytes" and value < 2**20:
+            yield (end,), f"is {value:g} bytes of {rule.metric}; is {value:g}g meant?"
+        elif unit == "seconds" and value > 120:
+            yield (end,), f"is {value:g} seconds of {rule.metric}; is {value:g}ms meant?"
 
 
 def _unknown(name: str) -> str:

@@ -12,7 +12,7 @@ from ...errors import InvalidRequest, NotFound, Problem
 from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, shown, where
 from ..quantities import threshold
 from .backend_ai import translate
-from .checks import problems_of
+from .checks import doubts_of, problems_of
 from .keys import AUTOSCALING, BACKEND_AI_RULE, MOST_REPLICAS, RULE, SCHEDULE
 from .metrics import is_metric, unit_of
 from .policy import Autoscaling, Rule, Schedule
@@ -191,6 +191,9 @@ def read_autoscaling(
             reader.error(entries[name][int(rest[0])].place(rest[1:]), message)
         else:
             reader.error(found[str(name)][1] if name in found else (*path, name), message)
+    for entry in entries["rules"]:
+        for field, message in doubts_of(entry.read):
+            reader.warning(entry.place(field), message)
     failed = any(problem.severity == "error" for problem in reader.problems[before:])
     return None if failed else policy
 

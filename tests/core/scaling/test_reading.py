@@ -20,6 +20,7 @@ from jupyter_model_service.core.scaling.reading import (
     autoscaling_from_stored,
     autoscaling_to_plain,
     check,
+    read_autoscaling,
     with_rule,
     with_schedule,
     without_rule,
@@ -176,6 +177,24 @@ def test_another_unit_than_the_metrics_is_refused(metric: str, text: str, unit: 
     with pytest.raises(InvalidRequest) as caught:
         autoscaling_from_plain({"max": 3, "rules": [{"metric": metric, "above": text}]})
     assert caught.value.message == f'rules[0].above must be a value of {metric} ({unit}), not "{text}".'
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"metric": "gpu_util", "above": 0.8}, "is 0.8 percent of gpu_util; is 80 meant?"),
+        ({"metric": "memory", "above": 2}, "is 2 bytes of memory; is 2g meant?"),
+        ({"metric": "latency_p95", "above": 1500}, "is 1500 seconds of latency_p95; is 1500ms meant?"),
+        ({"metric": "gpu_util", "above": 2}, None),
+        ({"metric": "memory", "above": "2m"}, None),
+        ({"metric": "queued", "above": 0.5}, None),
+    ],
+)
+def test_a_likely_slip_is_taken_with_a_warning(keys: dict[str, Any], told: str | None) -> None:
+    reader = Reader(strict=True)
+    assert read_autoscaling(reader, {"max": 3, "rules": [keys]}, ("x",), "") is not None
+    found = [(each.where, each.message, each.severity) for each in reader.problems]
+    assert found == ([("x.rules[0].above", told, "warning")] if told else [])
 
 
 def test_times_may_be_written_as_everywhere_else() -> None:
