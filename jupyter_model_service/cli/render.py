@@ -29,6 +29,7 @@ from ..commands.results import (
 )
 from ..commands.workbench import DraftResult, DryRunResult
 from . import scaling, workbench
+from .calling import call_line, how_to_call
 from .text import Paint, clean, clean_log, columns, moment
 
 Json = Mapping[str, Any]
@@ -294,25 +295,6 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
     return f"{done}\nEndpoint: {service['endpoint']}{more}"
 
 
-def how_to_call(service: Json) -> str:
-    name = service["name"]
-    if service["public"]:
-        return _call(service)
-    make = f"\n  {PROGRAM} generate-token {name} --output {name}.token"
-    return _call(service, make, f'-H "Authorization: Bearer $(cat {name}.token)" ')
-
-
-def _call(service: Json, before: str = "", header: str = "") -> str:
-    """The shell's line for an address that the model answers, which is its health check's: at the bare endpoint, most
-    models have nothing."""
-    active = [each["definition"] for each in service["revisions"] if each["number"] == service["revision"]]
-    check = (active[0].get("health_check") if active else None) or {}
-    path = clean(check.get("path", ""))
-    what = "Call it:" if path else "Call it (add a path that the model has):"
-    url = shlex.quote(f"{service['endpoint']}{path.removeprefix('/')}")
-    return f"\n{what}{before}\n  curl {header}{url}"
-
-
 def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:
     """Why a service did not become what was asked for, and the last that its model server said."""
     name, state = result.service["name"], result.service["state"]
@@ -373,7 +355,7 @@ def token_text(result: TokenResult, quiet: bool) -> str:
         shown = "TOKEN"
     if result.service is None:
         return told
-    return told + _call(result.service, header=f'-H "Authorization: Bearer {shown}" ')
+    return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
 
 
 def token_table(tokens: Sequence[Json], paint: Paint) -> str:

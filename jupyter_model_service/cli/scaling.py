@@ -125,8 +125,17 @@ def _target_fact(info: Json) -> str:
 def _fewer_fact(info: Json) -> str:
     delay = info["down_delay"]
     told = f"not below what was wanted in the last {show_span(delay)}" if delay else "as soon as fewer are wanted"
-    least = [info["min"], *(schedule["min"] for schedule in info["schedules"] if schedule["min"] is not None)]
-    return told if min(least) > 0 else f"{told}; none when no call came for {show_span(info['idle_after'])}"
+    return told if not _to_zero(info) else f"{told}; none when no call came for {show_span(info['idle_after'])}"
+
+
+def may_sleep(service: Json) -> bool:
+    """Whether it goes to zero without calls, now or at some time of its schedules."""
+    info = service["autoscaling"]
+    return info is not None and _to_zero(info)
+
+
+def _to_zero(info: Json) -> bool:
+    return 0 in (info["min"], *(schedule["min"] for schedule in info["schedules"]))
 
 
 def _last_fact(info: Json) -> str:

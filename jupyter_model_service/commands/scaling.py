@@ -76,7 +76,7 @@ def add_schedule(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     schedule = {
         "when": arguments.when,
-        "timezone": arguments.timezone or local_zone(),
+        "timezone": arguments.timezone or _zone_here(arguments.verb),
         "duration": arguments.duration,
         "min": arguments.min,
         "max": arguments.max,
@@ -109,14 +109,26 @@ def _there(session: Session, key: Key) -> Json:
     return info
 
 
-def local_zone() -> str:
-    """The IANA name of this machine's time zone; UTC where it has none that is known."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    named = (named or os.path.realpath("/etc/localtime")).rpartition(_ZONES)[2]
+def _zone_here(verb: str) -> str:
+    zone = local_zone()
+    if zone is None:
+        raise UsageError("The name of this machine's time zone is not known: add --timezone, as in Asia/Seoul.", verb)
+    return zone
+
+
+def local_zone(localtime: str = "/etc/localtime") -> str | None:
+    """The IANA name of this machine's time zone; ``None`` where it has one, but no name of it is known: rules such as
+    ``KST-9``, or a ``localtime`` that is a copy. UTC where it has none."""
+    named = os.environ.get("TZ")
+    if named is None:
+        if not os.path.exists(localtime):
+            return "UTC"
+        named = os.path.realpath(localtime)
+    named = named.removeprefix(":").rpartition(_ZONES)[2]
     try:
-        return "UTC" if named == "Etc/UTC" else ZoneInfo(named).key
+        return "UTC" if named in ("", "Etc/UTC") else ZoneInfo(named).key
     except (ZoneInfoNotFoundError, ValueError):
-        return "UTC"
+        return None
 
 
 def explain(session: Session, arguments: argparse.Namespace) -> Result:

@@ -11,8 +11,8 @@ from typing import TypeVar
 from ..client.calls import is_text, split_name
 from ..client.scaling import AUTO
 from ..client.units import parse_duration
-from ..core.document import UNIT_VALUE
 from ..core.names import check_service_name
+from ..core.quantities import UNIT_VALUE
 from ..errors import InvalidRequest
 
 T = TypeVar("T")

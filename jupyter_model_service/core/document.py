@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import Problem
-from .quantities import DURATION, parse_duration
+from .quantities import UNIT_VALUE, duration
 
 Path = tuple[str | int, ...]
 
@@ -68,8 +68,6 @@ class Wrong:
 WRONG: Final = Wrong()
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"  # to be matched whole; a UUID fits
-
-UNIT_VALUE = r"[+-]?[\d.]+ *(%|/?[A-Za-z]{1,3}|[smhdwSMHDW][\d.smhdwSMHDW]+)"  # of a metric, to be matched whole
 
 UNKNOWN_TOLD = 20  # unknown keys of one document that are looked into: 60,000 of them took 17 s, on the event loop
 _NEAR_LENGTH = 80  # characters; no key is that long
@@ -194,14 +192,13 @@ class Reader:
             self.error(path, f"must be a mapping with the keys {alternatives([k.name for k in keys])}")
             return None
         names = {name: key.name for key in keys for name in (key.name, *key.legacy)}
-        slips = {slip: key.name for key in keys for slip in key.slips}
         found: dict[str, tuple[Any, Path]] = {}
         seen: dict[str, str] = {}
         for spelled, item in value.items():
             name = names.get(str(spelled).replace("-", "_"))
             here = (*path, str(spelled))
             if name is None:
-                self._unknown(str(spelled), here, names, place, belongs or {}, slips)
+                self._unknown(str(spelled), here, keys, place, belongs or {})
             elif name in seen:
                 self.error(here, f"says the same as {seen[name]}, which is there too; keep one of them")
             else:
@@ -213,15 +210,7 @@ class Reader:
                 self.error((*path, seen.get(key.name, key.name)), f"is missing. {key.meaning}")
         return found
 
-    def _unknown(
-        self,
-        spelled: str,
-        here: Path,
-        names: Mapping[str, str],
-        place: str,
-        belongs: Mapping[str, str],
-        slips: Mapping[str, str],
-    ) -> None:
+    def _unknown(self, spelled: str, here: Path, keys: Sequence[Key], place: str, belongs: Mapping[str, str]) -> None:
         self._unknown_keys += 1
         if self._unknown_keys > UNKNOWN_TOLD:
             if self._unknown_keys == UNKNOWN_TOLD + 1:
@@ -229,15 +218,15 @@ class Reader:
             return
         # A likely slip is an error: the key that was meant would silently have no effect. Any other unknown
         # key (a note, a field of a newer Backend.AI) only gets a warning.
-        slip = slips.get(plain_key(spelled))
-        close = [slip] if slip else near(spelled, names)
+        close = [key.name for key in keys if plain_key(spelled) in key.slips]
+        close = close or near(spelled, [name for key in keys for name in (key.name, *key.legacy)])
         home = belongs.get(plain_key(spelled)) or self._home(plain_key(spelled), place)
         if home is not None:
             self.error(here, f"belongs in {home}; move it there (the indentation tells what it belongs to)")
         elif close:
             self.error(here, f"is not a known key; did you mean {alternatives(close)}?")
         else:
-            known = alternatives(sorted(set(names.values())))
+            known = alternatives(sorted({key.name for key in keys}))
             if self.strict:
                 self.error(here, f"is not known; known here: {known}")
             else:
@@ -311,19 +300,16 @@ class Reader:
             return self.error(path, f"{wanted}, not {shown(value)}{hint}")
         if not _is_finite(value) or (whole and value != int(value)):
             return self.error(path, f"{wanted}, not {shown(value)}")
-        low = (key.least is not None and value < key.least) or (key.above is not None and value <= key.above)
-        if low or (key.most is not None and value > key.most):
+        if not _is_within(value, key):
             return self.error(path, f"{wanted}, not {shown(value)}")
         return int(value) if whole else float(value)
 
     def _seconds(self, value: Any, path: Path, key: Key) -> int | float | Wrong:
         if not isinstance(value, str) or _is_number(value):
             return self._number(value, path, key)
-        if len(value) <= 30 and re.fullmatch(DURATION, value.strip(), re.ASCII | re.IGNORECASE):
-            seconds = parse_duration(value) if re.search("[1-9]", value) else 0.0
-            low = (key.least is not None and seconds < key.least) or (key.above is not None and seconds <= key.above)
-            if not low and (key.most is None or seconds <= key.most):
-                return seconds
+        seconds = duration(value)
+        if seconds is not None and _is_within(seconds, key):
+            return seconds
         wanted = f"must be seconds, a number {_range(key)}, or a time such as 90s or 15m"
         return self.error(path, f"{wanted}, not {shown(value)}")
 
@@ -382,6 +368,11 @@ def _is_finite(number: float) -> bool:
         return math.isfinite(number)
     except OverflowError:  # a whole number of 400 digits is no float
         return False
+
+
+def _is_within(number: float, key: Key) -> bool:
+    low = (key.least is not None and number < key.least) or (key.above is not None and number <= key.above)
+    return not low and (key.most is None or number <= key.most)
 
 
 def _as_list(value: Any) -> str:

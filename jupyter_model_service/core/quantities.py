@@ -6,9 +6,10 @@ import re
 
 from ..errors import InvalidRequest
 
-__all__ = ["DURATION", "amount", "parse_duration", "parse_size", "threshold"]
+__all__ = ["DURATION", "UNIT_VALUE", "amount", "duration", "parse_duration", "parse_size", "threshold"]
 
 DURATION = r"(?:\d+(?:\.\d+)?[smhdw])+"  # to be matched whole, in either case
+UNIT_VALUE = r"[+-]?[\d.]+ *(%|/?[A-Za-z]{1,3}|[smhdwSMHDW][\d.smhdwSMHDW]+)"  # of a metric, to be matched whole
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(DURATION, re.IGNORECASE)
@@ -46,6 +47,13 @@ def parse_duration(text: str, *, plain_seconds: bool = False) -> float:
     if seconds <= 0:
         raise InvalidRequest(f"{text!r} is no duration: write a number and a unit, such as 90s, 2h or 3d.")
     return seconds
+
+
+def duration(text: str) -> float | None:
+    """As :func:`parse_duration` reads it, also none at all (``0s``); ``None`` for what is no duration."""
+    if len(text) > 30 or not re.fullmatch(DURATION, text.strip(), re.ASCII | re.IGNORECASE):
+        return None
+    return parse_duration(text) if re.search("[1-9]", text) else 0.0
 
 
 def amount(text: str) -> float | None:

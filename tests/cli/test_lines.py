@@ -17,7 +17,7 @@ from jupyter_model_service import __version__, wire
 from jupyter_model_service.cli.text import clean, clean_log, json_text
 from jupyter_model_service.commands.grammar import VERBS
 
-from ..client.fake_gateway import FakeGateway, event, refusal, replica, service
+from ..client.fake_gateway import FakeGateway, autoscaling, event, refusal, replica, service
 from .conftest import Ran
 
 Line = Callable[..., Ran]
@@ -423,13 +423,19 @@ def test_a_token_file_has_its_mode_whatever_the_umask(
     [
         ({"health_check": {"path": "/health"}}, "Call it:", "health"),
         ({}, "Call it (add a path that the model has):", ""),
+        (
+            {"health_check": {"path": "/health"}, "asleep": True},
+            "Call it (add a path that the model has; /health does not wake it when it sleeps):",
+            "",
+        ),
     ],
 )
 def test_the_call_that_a_token_is_shown_with_is_one_that_the_model_answers(
     line: Line, fake: FakeGateway, tmp_path: Path, definition: dict[str, Any], heading: str, path: str
 ) -> None:
     revision = {"number": 1, "created_at": 1.0, "folder": "/m", "model_name": "m", "definition": definition}
-    fake.services["ada/demo"] = service(revisions=[revision])
+    info = autoscaling(min=0, max=2) if definition.get("asleep") else None
+    fake.services["ada/demo"] = service(revisions=[revision], autoscaling=info)
     url = f"http://127.0.0.1:1/endpoints/ada/demo/{path}"
     out = line("generate-token", "demo").out
     assert out.endswith(f'\n{heading}\n  curl -H "Authorization: Bearer TOKEN" {url}\n')

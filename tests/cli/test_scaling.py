@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,14 +147,24 @@ def test_a_service_that_does_not_scale_has_no_rules_to_list(line: Line) -> None:
     assert (ran.status, ran.err) == (1, "ada/demo is not autoscaled: it has neither rules nor schedules.\n")
 
 
-def test_a_schedule_has_the_time_zone_of_the_machine(line: Line, fake: FakeGateway) -> None:
+def test_a_schedule_has_the_time_zone_of_the_machine_or_asks_for_one(
+    line: Line, fake: FakeGateway, tmp_path: Path
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for given, zone in (("Asia/Seoul", "Asia/Seoul"), (":/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
-                            ("UTC", "UTC"), ("JST-9", "UTC"), ("../../etc/passwd", "UTC")):  # fmt: skip
+                            ("UTC", "UTC"), ("", "UTC"), ("JST-9", None), ("../../etc/passwd", None)):  # fmt: skip
             patch.setenv("TZ", given)
             assert local_zone() == zone
-    line("schedule", "add", "demo", "Mon 08:00-09:00", "--min", "2")
-    assert sent(fake)[-1][2]["timezone"] == "UTC"
+        ran = line("schedule", "add", "demo", "Mon 08:00-09:00", "--min", "2")
+        assert ran.err.startswith("The name of this machine's time zone is not known: add --timezone")
+        assert (ran.status, sent(fake)) == (2, [])
+        patch.setenv("TZ", "Asia/Seoul")
+        line("schedule", "add", "demo", "Mon 08:00-09:00", "--min", "2")
+        assert sent(fake)[-1][2]["timezone"] == "Asia/Seoul"
+        patch.delenv("TZ")
+        assert local_zone(str(tmp_path / "localtime")) == "UTC"
+        (tmp_path / "localtime").write_bytes(b"a copy")
+        assert local_zone(str(tmp_path / "localtime")) is None
 
 
 # --- what people see -----------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..document import ID_PATTERN, UNIT_VALUE, Key
+from ..document import ID_PATTERN, Key
+from ..quantities import UNIT_VALUE
 from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
 from ..scaling.metrics import METRICS, PROMETHEUS
 from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
