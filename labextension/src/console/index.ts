@@ -1,9 +1,7 @@
-import { Widget } from '@lumino/widgets';
-
+/** The console on a service: loaded when the first one is opened. */
 import type { ConsoleOptions, ConsoleWidget } from '../parts';
+import { TryConsole } from './widget';
 
 export function createConsole(options: ConsoleOptions): ConsoleWidget {
-  const widget = new Widget();
-  widget.node.textContent = options.key;
-  return widget;
+  return new TryConsole(options);
 }
