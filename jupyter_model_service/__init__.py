@@ -1,8 +1,8 @@
 """Model serving for everyone who already has Jupyter.
 
-``from jupyter_model_service import Client`` (or ``AsyncClient``) is the way in from Python. Importing the package
-itself costs nothing: everything is imported when it is first asked for, by name, so that no layer reaches another one
-through the package.
+``from jupyter_model_service import Client`` (or ``AsyncClient``) is the way in from Python, and ``deploy`` makes a
+service of a model that is in memory. Importing the package itself costs nothing: everything is imported when it is
+first asked for, by name, so that no layer reaches another one through the package.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .client import AsyncClient, Client
+    from .notebook.deploying import deploy
 
-__all__ = ["AsyncClient", "Client", "__version__"]
+__all__ = ["AsyncClient", "Client", "__version__", "deploy"]
 
 
 def __getattr__(name: str) -> Any:
     if name in ("AsyncClient", "Client"):
         return getattr(import_module(".client", __name__), name)
+    if name == "deploy":
+        return import_module(".notebook.deploying", __name__).deploy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

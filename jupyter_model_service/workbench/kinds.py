@@ -137,6 +137,11 @@ KINDS: tuple[Kind, ...] = (
             ),
             Field("example", "Example inputs", f"A list of rows. {_EXAMPLE_HELP}", "[[0.0, 0.0, 0.0, 0.0]]"),
             Field(
+                "trusted",
+                "Trusted types",
+                "Types in the file that are safe though skops does not know it: full names, with commas between.",
+            ),
+            Field(
                 "allow_pickle",
                 "Load a pickle",
                 "yes: load a file that joblib or pickle wrote. Whoever made it can run any code here as you; answer so "

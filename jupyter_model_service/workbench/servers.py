@@ -113,7 +113,7 @@ import skops.io
 FILE = {file}
 # Loading runs no code but that of types which skops knows as safe and of those that you name here. What a file has
 # besides: skops.io.get_untrusted_types(file=FILE)
-TRUSTED = []
+TRUSTED = {trusted}
 
 model = skops.io.load(FILE, trusted=TRUSTED)
 
@@ -195,7 +195,8 @@ def server_of(kind: str, values: Values) -> str:
 def _estimator(values: Values) -> tuple[str, str]:
     file, method = str(values["file"]), values["method"]
     model = _JOBLIB if file.endswith(".joblib") else _PICKLE if file.endswith(PICKLES) else _SKOPS
-    return f"the estimator in {file}", model.format(file=_quoted(file), method=method)
+    trusted = json.dumps([name for each in str(values["trusted"]).split(",") if (name := each.strip())])
+    return f"the estimator in {file}", model.format(file=_quoted(file), method=method, trusted=trusted)
 
 
 def _module(values: Values) -> tuple[str, str]:

@@ -1,0 +1,297 @@
+"""What ``deploy`` writes for a model: files that serve it, over nothing that somebody else wrote; and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.errors import Conflict, InvalidRequest
+from jupyter_model_service.wire.workbench import DryRunAnswer
+from jupyter_model_service.workbench.dry_run import dry_run, prepared
+from jupyter_model_service.workbench.export import Saved, Wishes, check_folder, family_of, save, write_folder
+from jupyter_model_service.workbench.export.examples import plain, shape
+from jupyter_model_service.workbench.samples import read_samples
+
+
+def exported(folder: Path, model: Any, example: Any = None, **wishes: Any) -> Saved:
+    return write_folder(folder, folder.name, lambda into: save(model, into, Wishes(example, **wishes)))[1]
+
+
+def answered(folder: Path) -> Any:
+    """What the folder's own server answers to the folder's first sample request."""
+    told: list[Any] = []
+    outcome = asyncio.run(dry_run(prepared(folder), told.append, timeout=110))
+    answers = [each for each in told if isinstance(each, DryRunAnswer)]
+    assert outcome.outcome == "passed", (outcome, told)
+    return json.loads(answers[0].body)["outputs"]
+
+
+def fake(text: str = "weights", kind: str = "torch", file: str = "model.pt2", inputs: Any = None) -> Any:
+    """Saves without any library."""
+
+    def saving(into: Path) -> Saved:
+        (into / file).write_text(text)
+        return Saved(kind, {"file": file}, inputs, inputs)
+
+    return saving
+
+
+# --- what is served -------------------------------------------------------------------------------------
+
+
+def test_the_written_server_of_an_estimator_answers_as_it_does(tmp_path: Path) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    pytest.importorskip("skops")
+    model = linear.LogisticRegression().fit([[0.0, 1], [1, 0], [4, 5], [5, 4]], ["few", "few", "many", "many"])
+    folder = tmp_path / "words"
+    exported(folder, model, [[0, 0], [9, 9], [0, 1]])
+    assert answered(folder) == ["few", "many", "few"]
+    assert [each.name for each in read_samples(folder)] == ["predict: 3 texts", "health"]
+    pinned = (folder / "requirements.txt").read_text()
+    import sklearn
+
+    assert f"scikit-learn=={sklearn.__version__}\n" in pinned
+    assert "skops==" in pinned
+
+
+@pytest.mark.torch
+def test_the_written_server_of_a_module_takes_batches_of_any_size(tmp_path: Path) -> None:
+    """Though the example is one of one; the module itself is as it was, in training."""
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Dropout(0.9))
+    folder = tmp_path / "net"
+    saved = exported(folder, model, torch.ones(1, 2))
+    assert (model.training, saved.fields["dtype"]) == (True, "float32")
+    request = next(each for each in read_samples(folder) if each.name == "predict: 1 × 3 numbers")
+    request.body["inputs"] = [[1, 1], [1, 1], [2, 0]]
+    (folder / "model-requests.json").write_text(json.dumps({"version": 1, "requests": [request.model_dump()]}))
+    found = answered(folder)
+    assert len(found) == 3
+    assert found[0] == found[1] == pytest.approx(saved.outputs[0])
+    assert found[2] != found[0]
+
+
+PIPELINE = """
+import sys
+from pathlib import Path
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, pipeline
+from jupyter_model_service.workbench.export import Wishes, save, write_folder
+Path("vocab.txt").write_text("\\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "day"]))
+sizes = dict(vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+bert = BertForSequenceClassification(BertConfig(**sizes, id2label={0: "bad", 1: "good"}))
+pipe = pipeline("text-classification", model=bert, tokenizer=BertTokenizerFast("vocab.txt"), device=-1)
+write_folder(Path("mood"), "mood", lambda into: save(pipe, into, Wishes(["fine day"])))
+print(pipe(["fine day"])[0]["label"])
+"""
+
+
+@pytest.mark.torch
+def test_the_written_server_of_a_pipeline_answers_as_it_does(tmp_path: Path) -> None:
+    """Saved in a process of its own: this one keeps its memory."""
+    for name in ("torch", "transformers"):
+        pytest.importorskip(name)
+    done = subprocess.run([sys.executable, "-c", PIPELINE], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "mood"
+    assert [each["label"] for each in answered(folder)] == [done.stdout.split()[-1]]
+    assert read_samples(folder)[0].name == "predict: 1 object with label, score"
+    weights = [path.name for path in (folder / "model").iterdir() if path.stat().st_size > 2000]
+    assert "model.safetensors" in weights
+
+
+# --- what is refused ------------------------------------------------------------------------------------
+
+
+def test_an_estimator_that_is_not_fitted_is_refused(tmp_path: Path) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    with pytest.raises(InvalidRequest, match=r"^This LinearRegression is not fitted yet: call its fit method first\.$"):
+        exported(tmp_path / "m", linear.LinearRegression(), [[1]])
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+def test_types_that_skops_does_not_know_are_named_and_taken_when_trusted_or_pickled(tmp_path: Path) -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    pytest.importorskip("skops")
+    model = preprocessing.FunctionTransformer(json.dumps).fit([[1.0]])
+    with pytest.raises(
+        InvalidRequest, match=r"does not know as safe to load: json\.dumps\..*trusted=\['json\.dumps'\]"
+    ):
+        exported(tmp_path / "m", model, [[1]])
+    exported(tmp_path / "m", model, [[1]], trusted=("json.dumps",))
+    assert 'TRUSTED = ["json.dumps"]' in (tmp_path / "m" / "serve.py").read_text()
+    assert answered(tmp_path / "m") == "[[1]]"
+    exported(tmp_path / "p", model, [[1]], allow_pickle=True)
+    assert (tmp_path / "p" / "model.joblib").exists()
+    assert "joblib==" in (tmp_path / "p" / "requirements.txt").read_text()
+    assert not (tmp_path / "p" / "model.skops").exists()
+
+
+def test_what_cannot_be_saved_safely_is_no_pickle_unless_asked_for(tmp_path: Path) -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    pytest.importorskip("skops")
+    model = preprocessing.FunctionTransformer(func=None, kw_args={"lock": _Reduced()}).fit([[1.0]])
+    with pytest.raises(InvalidRequest, match="allow_pickle=True"):
+        exported(tmp_path / "m", model)
+
+
+class _Reduced:
+    def __reduce__(self) -> Any:
+        return (_Reduced, ())
+
+
+def test_the_example_must_be_taken_as_it_comes_over_http(tmp_path: Path) -> None:
+    linear = pytest.importorskip("sklearn.linear_model")
+    model = linear.LinearRegression().fit([[1.0, 2.0]], [1.0])
+    with pytest.raises(InvalidRequest, match="predict cannot take the example as a list"):
+        exported(tmp_path / "m", model, [[1]])
+    with pytest.raises(InvalidRequest, match="has no 'transform' to be called; what can be served is predict"):
+        exported(tmp_path / "m", model, [[1, 2]], method="transform")
+    saved = exported(tmp_path / "m", model)
+    assert (saved.inputs, shape(saved.outputs)) == ([[0.0, 0.0]], "1 number"), "without one, a row of its width"
+
+
+@pytest.mark.torch
+def test_why_torch_export_fails_is_told_in_a_sentence(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Branch(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def forward(self, x: Any) -> Any:
+            return x * 2 if x.sum() > 0 else x
+
+    class Fixed(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def forward(self, x: Any) -> Any:
+            return x.reshape(2, 3)
+
+    with pytest.raises(InvalidRequest, match="this Branch: what it does depends on the values in a tensor"):
+        exported(tmp_path / "m", Branch(), torch.ones(2, 3))
+    with pytest.raises(
+        InvalidRequest, match=r"this Fixed: it does not take batches of every size .*dynamic_batch=False"
+    ):
+        exported(tmp_path / "m", Fixed(), torch.ones(2, 3))
+    saved = exported(tmp_path / "m", Fixed(), torch.ones(2, 3), dynamic_batch=False)
+    assert list(saved.notices) == ["The model takes batches of 2 only."]
+    for example, reason in (
+        (None, "give example="),
+        ((torch.ones(1), torch.ones(1)), "has 2 inputs"),
+        (torch.tensor(1.0), "no batch"),
+        (torch.ones(2, 3, dtype=torch.complex64), "complex64"),
+        (torch.ones(2, 2), "The model cannot take the example"),
+    ):
+        with pytest.raises(InvalidRequest, match=reason):
+            exported(tmp_path / "n", torch.nn.Linear(3, 1), example)
+
+
+def test_what_is_no_model_is_told_what_would_be_one() -> None:
+    for thing, reason in (
+        ("model.pkl", "model.pkl is a pickle, and loading one runs whatever code"),
+        (Path("m.skops"), "the model itself, not its name or file"),
+        (dict, "dict is a class"),
+        ({}, r"builtins\.dict is none"),
+    ):
+        with pytest.raises(InvalidRequest, match=reason):
+            family_of(thing)
+
+
+def test_what_a_model_is_is_told_without_its_library() -> None:
+    """By the modules of its classes alone; the libraries are not imported, nor with the function itself."""
+    code = (
+        "import sys, jupyter_model_service as m\n"
+        "from jupyter_model_service.workbench.export import family_of\n"
+        "assert callable(m.deploy)\n"
+        "kinds = {'sklearn': 'BaseEstimator', 'torch': 'Module', 'transformers': 'Pipeline'}\n"
+        "print([family_of(type('Mine', (type(n, (), {'__module__': p + '.inner'}),), {})()) for p, n in kinds.items()])\n"
+        "print(sorted({each.partition('.')[0] for each in sys.modules} & {*kinds, 'IPython', 'numpy', 'skops'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["['scikit-learn', 'torch', 'transformers']", "[]"]
+
+
+# --- the folder -----------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_deploy_did_not_write_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert check_folder(folder) == {}, "an empty one will do"
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(Conflict, match="was not written by deploy"):
+        write_folder(folder, "mine", fake())
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(Conflict, match="is no folder"):
+        check_folder(tmp_path / "link")
+
+
+def test_written_again_it_has_the_new_model_and_what_was_changed_by_hand(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    written, _ = write_folder(folder, "m", fake("one", inputs=[[1]]))
+    assert written.kept == ()
+    (folder / "serve.py").write_text("# mine")
+    (folder / "notes.txt").write_text("mine")
+    for text in ("two", "three"):
+        written, _ = write_folder(folder, "m", fake(text, inputs=[[1, 2]]))
+        assert written.kept == ("serve.py",)
+        assert [(folder / name).read_text() for name in ("model.pt2", "serve.py", "notes.txt")] == [
+            text,
+            "# mine",
+            "mine",
+        ]
+    assert read_samples(folder)[0].name == "predict: 1 × 2 numbers"
+    with pytest.raises(Conflict, match=r"serve\.py was changed since deploy wrote it"):
+        write_folder(folder, "m", fake(kind="scikit-learn", file="model.skops"))
+    (folder / "serve.py").unlink()
+    write_folder(folder, "m", fake(kind="scikit-learn", file="model.skops"))
+    assert sorted(path.name for path in folder.glob("model.*")) == ["model.skops"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"], "nothing is left beside it"
+
+
+def test_weights_that_somebody_else_put_there_are_not_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    write_folder(folder, "m", fake("one"))
+    (folder / "model.pt2").write_text("trained by hand")
+    with pytest.raises(Conflict, match=r"model\.pt2 was changed since"):
+        write_folder(folder, "m", fake("two"))
+    (folder / "model.skops").write_text("other")
+    (folder / "model.pt2").unlink()
+    with pytest.raises(Conflict, match=r"model\.skops was not written by deploy"):
+        write_folder(folder, "m", fake(kind="scikit-learn", file="model.skops"))
+    assert (folder / "model.skops").read_text() == "other"
+
+
+def test_a_large_example_is_cut_to_one_input(tmp_path: Path) -> None:
+    rows = [[float(n)] * 50_000 for n in range(20)]
+    write_folder(tmp_path / "m", "m", fake(inputs=rows))
+    first = read_samples(tmp_path / "m")[0]
+    assert first.body == {"inputs": rows[:1]}
+    assert first.name == "predict: 1 × 50000 numbers"
+
+
+def test_examples_become_json() -> None:
+    class Array:
+        def tolist(self) -> list[int]:
+            return [1, 2]
+
+    assert plain({"a": (Array(), "x", None, True)}) == {"a": [[1, 2], "x", None, True]}
+    with pytest.raises(InvalidRequest, match="NaN"):
+        plain([float("nan")])
+    with pytest.raises(InvalidRequest, match="has a object"):
+        plain([object()])
+
+
+def test_the_shape_of_an_answer_in_words() -> None:
+    assert [
+        shape(each) for each in ([[1, 2, 3], [4, 5, 6]], "hi", [], [[1], [2, 3]], [{"a": 1, "b": 2}], [1, "a"])
+    ] == [
+        "2 × 3 numbers",
+        "a text",
+        "a empty list",
+        "2 lists",
+        "1 object with a, b",
+        "2 values",
+    ]
