@@ -219,6 +219,6 @@ def described(policy: Autoscaling) -> str:
         said.append(counted(len(policy.rules), "rule"))
     if policy.schedules:
         said.append(counted(len(policy.schedules), "schedule"))
-    if policy.min == 0:
+    if policy.may_sleep:
         said.append(f"none when it was idle for {duration(policy.idle_after)}")
     return ", ".join(said)

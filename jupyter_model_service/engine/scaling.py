@@ -105,7 +105,7 @@ class Scaling:
             policy = service.record.autoscaling
             if policy is None:
                 continue
-            unlearnt = policy.min == 0 and service.endpoint.start_seconds is None
+            unlearnt = policy.may_sleep and service.endpoint.start_seconds is None
             if not (unlearnt or policy.rules):
                 continue
             try:

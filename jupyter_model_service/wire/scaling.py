@@ -129,7 +129,7 @@ class BoundsInfo(BaseModel):
     why_min: str = "min"
     why_max: str = "max"
     changes_at: float | None = Field(
-        default=None, description="when a schedule next begins or ends; null where none ever does"
+        default=None, description="when a schedule next makes a difference; null where none ever does"
     )
 
 

@@ -841,7 +841,7 @@ export interface components {
         BoundsInfo: {
             /**
              * Changes At
-             * @description when a schedule next begins or ends; null where none ever does
+             * @description when a schedule next makes a difference; null where none ever does
              * @default null
              */
             changes_at: number | null;

@@ -689,6 +689,20 @@ def test_a_start_from_zero_that_fails_and_is_tried_again_holds_callers_like_any_
     play(scene)
 
 
+def test_what_starts_took_is_known_again_for_a_service_that_sleeps_at_some_times_only() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.world.script = StartScript(4.0)
+        night = Schedule("s1", "Mon 03:00-04:00", min=0)
+        await autoscaled(stage, replace(TO_ZERO, min=1, schedules=(night,)))
+        await asyncio.sleep(1)
+        await stage.kill()
+        await stage.reopen()
+        await asyncio.sleep(1)
+        assert stage.endpoint.start_seconds == pytest.approx(4.0, abs=0.3)
+
+    play(scene)
+
+
 def test_how_long_starts_take_is_learnt_and_known_again_after_a_restart() -> None:
     async def scene(stage: Stage) -> None:
         stage.world.script = StartScript(4.0)

@@ -127,7 +127,7 @@ def _warn_of_looks(reader: Reader, found: Found, values: Mapping[str, Any]) -> N
     policy = serving.autoscaling if isinstance(serving, Serving) else None
     if not isinstance(check, HealthCheck) or not isinstance(policy, Autoscaling) or is_of_probes(str(check.path)):
         return
-    if 0 in (policy.min, *(schedule.min for schedule in policy.schedules)):
+    if policy.may_sleep:
         reader.warning(
             (*found["health_check"][1], "path"),
             f"is {check.path}, and GET on the health path is no call: while the service sleeps (autoscaling with min "

@@ -64,3 +64,8 @@ class Autoscaling:
     rules: tuple[Rule, ...] = field(default=())
     schedules: tuple[Schedule, ...] = field(default=())
     held: bool = False
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether it goes to zero without calls, now or at some time of its schedules."""
+        return 0 in (self.min, *(schedule.min for schedule in self.schedules))

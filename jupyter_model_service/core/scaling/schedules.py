@@ -5,7 +5,7 @@ A schedule's windows are local time; ``local_time`` says which moments they are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from .signals import Bounds
 __all__ = ["State", "bounds", "check", "state_of"]
 
 _AHEAD = 40 * 366  # days; what is written rarely happens for as long does not happen
+_LOOKED_AHEAD = 50  # beginnings and ends without a difference; then the next one is told, at which one looks again
 _ON_FOR = 400  # days; what has no end by then has none that is told: looking on for four years took 35 ms for each
 
 
@@ -43,31 +44,49 @@ def check(schedule: Schedule) -> None:
 
 def bounds(policy: Autoscaling, unix_now: float) -> Bounds:
     """What holds now: of the active schedules that set it the largest ``min`` and the largest ``max``, else the
-    service's own; ``min`` wins over a smaller ``max``. The same until ``changes_at``.
+    service's own; ``min`` wins over a smaller ``max``. The same until ``changes_at``: a schedule that begins or ends
+    without making a difference, as beside one that asks for as many, is no change.
 
     A schedule that cannot be read any more (its time zone is gone from this machine) counts as not active, and
     ``why_min`` says so.
     """
-    low = high = None
     unread = ""
-    changes: list[float] = []
+    states: dict[Schedule, State] = {}
     for schedule in policy.schedules:
         try:
-            active, changes_at = state_of(schedule, unix_now)
+            states[schedule] = state_of(schedule, unix_now)
         except InvalidRequest as error:
             unread = f" ({error.message.rstrip('.')}; it is left out)"
-            continue
-        if changes_at is not None:
-            changes.append(changes_at)
-        if active and schedule.min is not None and (low is None or schedule.min > low[0]):
+    found = _combined(policy, states)
+    changes_at = _next(states)
+    for _ in range(_LOOKED_AHEAD):
+        if changes_at is None:
+            break
+        for schedule, state in states.items():
+            if state.changes_at is not None and state.changes_at <= changes_at:
+                states[schedule] = state_of(schedule, changes_at)
+        if _combined(policy, states) != found:
+            break
+        changes_at = _next(states)
+    return Bounds(found.min, found.max, found.why_min + unread, found.why_max, changes_at)
+
+
+def _next(states: Mapping[Schedule, State]) -> float | None:
+    return min((state.changes_at for state in states.values() if state.changes_at is not None), default=None)
+
+
+def _combined(policy: Autoscaling, states: Mapping[Schedule, State]) -> Bounds:
+    low = high = None
+    for schedule, state in states.items():
+        if state.active and schedule.min is not None and (low is None or schedule.min > low[0]):
             low = schedule.min, f"schedule {schedule.id}: {schedule.when}"
-        if active and schedule.max is not None and (high is None or schedule.max > high[0]):
+        if state.active and schedule.max is not None and (high is None or schedule.max > high[0]):
             high = schedule.max, f"schedule {schedule.id}: {schedule.when}"
     least, why_min = low or (policy.min, "min")
     most, why_max = high or (policy.max, "max")
     if least > most:
         most, why_max = least, f"{why_min}, above the {most} of {why_max}"
-    return Bounds(least, most, why_min + unread, why_max, min(changes, default=None))
+    return Bounds(least, most, why_min, why_max)
 
 
 def state_of(schedule: Schedule, unix_now: float) -> State:

@@ -47,8 +47,8 @@ class Sample:
 @dataclass(frozen=True)
 class Bounds:
     """What the policy and the schedules that are active now allow, ``min <= max``. ``why_min`` and ``why_max`` name
-    what set them (``schedule s1: Mon-Fri 08:00-19:00``), in one clause. ``changes_at`` (Unix time) is when a schedule
-    next begins or ends, ``None`` if none ever does."""
+    what set them (``schedule s1: Mon-Fri 08:00-19:00``), in one clause. ``changes_at`` (Unix time) is when one of them
+    next makes a difference, ``None`` if none ever does."""
 
     min: int
     max: int

@@ -434,6 +434,19 @@ def test_the_next_change_is_the_first_of_any_schedule() -> None:
     assert bounds(Autoscaling(min=0, max=9, schedules=schedules), NOON).changes_at == unix("2026-11-20 13:15")
 
 
+def test_what_begins_or_ends_without_a_difference_is_no_change() -> None:
+    """Beside one that asks for as many, always or at the same time, a schedule changes nothing; a larger one does."""
+    now = unix("2026-06-01 12:00")
+    always = Schedule("s1", "* * * * *", duration=3600, min=3)
+    morning = Schedule("s2", "daily 08:00-09:00", min=3)
+    assert bounds(Autoscaling(1, 5, schedules=(always, Schedule("s2", "Mon 13:00-14:00", min=4))), now).changes_at == (
+        unix("2026-06-01 13:00")
+    )
+    larger = Schedule("s3", "Wed 08:30-09:00", min=4)
+    found = bounds(Autoscaling(1, 5, schedules=(always, morning, larger)), now)
+    assert (found.min, found.changes_at) == (3, unix("2026-06-03 08:30"))
+
+
 def test_a_schedule_whose_zone_is_gone_is_left_out_and_told() -> None:
     lost = Schedule("s1", "daily 08:00-19:00", "Mars/Olympus", min=4)
     got = bounds(Autoscaling(min=1, max=9, schedules=(lost, on("s2", max=3))), NOON)
