@@ -50,11 +50,13 @@ __all__ = [
 
 
 class ModelServiceError(Exception):
-    """Base of every error that may be shown to a user. ``code`` is stable, ``status`` is HTTP's."""
+    """Base of every error that may be shown to a user. ``code`` is stable, ``status`` is HTTP's. ``problems`` are what
+    the message tells, one by one, where it tells of several places."""
 
     code = "internal"
     status = 500
     retry_after: float | None = None  # seconds
+    problems: tuple[Problem, ...] = ()
 
     def __init__(self, message: str, *, code: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -98,6 +100,10 @@ class DefinitionError(ModelServiceError):
 class InvalidRequest(ModelServiceError):
     code = "invalid_request"
     status = 400
+
+    def __init__(self, message: str, *, code: str | None = None, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, code=code)
+        self.problems = tuple(problems)
 
 
 class Unauthenticated(ModelServiceError):

@@ -106,9 +106,8 @@ def _show(result: Result, arguments: argparse.Namespace) -> None:
 
 def _refuse(error: ModelServiceError, sentence: str, as_json: bool, status: int) -> int:
     if as_json:
-        problems = error.problems if isinstance(error, DefinitionError) else ()
         body: dict[str, Any] = {"code": error.code, "message": error.message}
-        body["problems"] = [dataclasses.asdict(problem) for problem in problems]
+        body["problems"] = [dataclasses.asdict(problem) for problem in error.problems]
         sys.stdout.write(json_text({"error": body}) + "\n")
     _say(sentence)
     return status

@@ -36,6 +36,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes, where: str)
     if issubclass(kind, DefinitionError):
         return DefinitionError(problems or [Problem("", message)])
     error = kind(message)
+    error.problems = tuple(problems)
     error.code = code or kind.code
     error.status = status
     error.retry_after = _seconds(headers.get("retry-after"))

@@ -20,7 +20,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
 from ..client.calls import Key
-from ..errors import DefinitionError, ModelServiceError, Problem
+from ..errors import ModelServiceError, Problem
 from . import isolation
 from .completing import complete, described, offered, service_of, takes_a_folder
 from .forwarding import ForwardHandler, Upload
@@ -101,8 +101,7 @@ class ControlHandler(ProgramHandler):
         try:
             return await asyncio.to_thread(complete, gateway.url, gateway.token, path, body)
         except ModelServiceError as error:
-            problems = error.problems if isinstance(error, DefinitionError) else ()
-            self.refuse(error.status, error.code, error.message, problems)
+            self.refuse(error.status, error.code, error.message, error.problems)
             return None
 
     @web.authenticated

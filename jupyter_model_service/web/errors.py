@@ -17,7 +17,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from tornado.web import HTTPError
 
-from ..errors import DefinitionError, ModelServiceError, Problem
+from ..errors import ModelServiceError, Problem
 from ..wire import ErrorAnswer, ErrorBody, ProblemInfo
 
 __all__ = ["ERROR_HEADER", "MethodNotAllowed", "Refusal", "UnsupportedMediaType", "refusal"]
@@ -65,8 +65,7 @@ def refusal(error: BaseException, request_id: str, models: Sequence[type[BaseMod
     mistake, one of any other model is ours.
     """
     if isinstance(error, ModelServiceError):
-        problems = error.problems if isinstance(error, DefinitionError) else ()
-        refused = _refuse(error.status, error.code, error.message, problems, retry_after=error.retry_after)
+        refused = _refuse(error.status, error.code, error.message, error.problems, retry_after=error.retry_after)
         if isinstance(error, MethodNotAllowed):
             return replace(refused, headers={**refused.headers, "Allow": error.allowed})
         return refused

@@ -52,6 +52,11 @@ def test_a_change_of_a_policy_leaves_the_rest_and_tells_what_it_did_besides(site
     )
 
 
+def test_the_problems_of_a_policy_come_one_by_one(site: Any) -> None:
+    answer = site.run(lambda client: client.put(f"{BASE}/autoscaling", json={"min": -1, "rules": [{"metric": 3}]}))
+    assert [each["where"] for each in answer.json()["error"]["problems"]] == ["min", "rules[0].metric"]
+
+
 def test_what_was_not_given_is_not_sent_on(site: Any) -> None:
     """Defaults are the policy's own, not the request's."""
     given = {"rules": [{"metric": "queued", "above": 3}], "schedules": []}

@@ -11,7 +11,7 @@ from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, S
 from .policy import Autoscaling, Rule, Schedule
 from .schedule_forms import WrongSchedule, windows_of
 
-__all__ = ["doubts_of", "problems_of"]
+__all__ = ["about_metric", "doubts_of", "problems_of"]
 
 Found = Iterator[tuple[Path, str]]
 
@@ -48,12 +48,8 @@ def _repeated(name: str, ids: Sequence[str]) -> Found:
 
 def _of_rule(rule: Rule, queries: Collection[str] | None) -> Found:
     metric = METRICS.get(rule.metric)
-    if not is_metric(rule.metric):
-        yield ("metric",), _unknown(rule.metric)
-    elif queries is not None and (query := query_name(rule.metric)) is not None and query not in queries:
-        close = near(query, queries)
-        hint = f"did you mean {alternatives([PROMETHEUS + each for each in close])}?" if close else _allowed(queries)
-        yield ("metric",), f"is {shown(rule.metric)}, which the administrator has not allowed; {hint}"
+    if told := about_metric(rule.metric, queries):
+        yield ("metric",), told
     if rule.above is None and rule.below is None:
         yield (), "has no threshold; give above (adds replicas), below (takes them away), or both"
     elif rule.above is not None and rule.below is not None and rule.above < rule.below:
@@ -66,6 +62,18 @@ def _of_rule(rule: Rule, queries: Collection[str] | None) -> Found:
         yield from _never_reached(rule, metric.most, metric.unit)
     if rule.min is not None and rule.max is not None and rule.min > rule.max:
         yield ("min",), f"is {rule.min}, above max, which is {rule.max}"
+
+
+def about_metric(name: str, queries: Collection[str] | None = None) -> str:
+    """What must be said of it; empty where nothing must."""
+    if not is_metric(name):
+        return _unknown(name)
+    query = query_name(name)
+    if queries is None or query is None or query in queries:
+        return ""
+    close = near(query, queries)
+    hint = f"did you mean {alternatives([PROMETHEUS + each for each in close])}?" if close else _allowed(queries)
+    return f"is {shown(name)}, which the administrator has not allowed; {hint}"
 
 
 def _never_reached(rule: Rule, most: float | None, unit: str) -> Found:

@@ -12,7 +12,7 @@ from ...errors import InvalidRequest, NotFound, Problem
 from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, shown, where
 from ..quantities import threshold
 from .backend_ai import translate
-from .checks import doubts_of, problems_of
+from .checks import about_metric, doubts_of, problems_of
 from .keys import AUTOSCALING, BACKEND_AI_RULE, MOST_REPLICAS, RULE, SCHEDULE
 from .metrics import is_metric, unit_of
 from .policy import Autoscaling, Rule, Schedule
@@ -142,7 +142,7 @@ def _given(policy: Autoscaling | None, problems: Sequence[Problem], what: str) -
     told = [each if each.endswith((".", "?")) else f"{each}." for each in told]
     if len(errors) > MOST_TOLD:
         told.append(f"There are {len(errors) - MOST_TOLD} more problems.")
-    raise InvalidRequest(" ".join(told))
+    raise InvalidRequest(" ".join(told), problems=errors[:MOST_TOLD])
 
 
 def _known(what: str, id: str, known: Sequence[str]) -> None:
@@ -232,6 +232,8 @@ def _rule(reader: Reader, value: Any, path: Path, place: str) -> _Entry[Rule] | 
         if isinstance(text, str) and isinstance(metric, str):
             ours[side] = _threshold(reader, metric, text, here), here
     if any(value is WRONG for value, _ in ours.values()):
+        if isinstance(metric, str) and (told := about_metric(metric)):
+            reader.error(ours["metric"][1], told)  # beside what is wrong with the others: all is told at once
         return None
     if "metric" not in ours:
         reader.error((*path, "metric"), f"is missing. {RULE[1].meaning}")

@@ -331,6 +331,15 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
+def test_a_wrong_value_hides_no_unknown_metric_and_problems_come_one_by_one() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        autoscaling_from_plain({"max": 3, "rules": [{"metric": "gpu_utl", "above": 80, "step": 0}]})
+    assert [(each.where, each.message) for each in caught.value.problems] == [
+        ("rules[0].step", "must be a whole number of at least 1 and at most 100, not 0"),
+        ("rules[0].metric", 'is "gpu_utl", which is not known; did you mean gpu_util or cpu_util?'),
+    ]
+
+
 def test_of_very_many_problems_the_first_are_told() -> None:
     told = refused({"max": 2, "rules": [{"metric": "watts", "above": 1}] * 20})
     assert told.count("is not known") == 10
