@@ -1,17 +1,23 @@
 /** The widget of the form: it hands the model to the steps and their wishes to the model. */
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Contents } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
+import type { Widget } from '@lumino/widgets';
 import React from 'react';
 
 import { Drawn } from '../drawn';
 import { CommandIDs, DeployOptions } from '../parts';
+import type { Draft } from '../types';
 import { Notice } from '../view/pieces';
 import { Chooser } from './chooser';
 import { openAt } from './files';
 import { DeployForm } from './form';
 import { DeployModel } from './model';
+import { Tryout } from './tryout';
+import { blocks } from './values';
+import { Wizard } from './wizard';
 
 export class DeployForms extends ReactWidget {
   constructor(private readonly _options: DeployOptions) {
@@ -113,27 +119,77 @@ export class DeployForms extends ReactWidget {
       case 'looking':
         return <Notice kind="busy" text={trans.__('Looking at the folder …')} />;
       case 'wizard':
-        return <Notice text={trans.__('The folder has no model-definition.yaml.')} />;
+        return this._wizard(trans);
       case 'form':
         return (
-          <DeployForm
-            update={model.update}
-            folder={model.folder === null ? (this._folderOfService ?? '') : `/${model.folder.path}`}
-            problems={model.problems}
-            values={model.values}
-            wrong={model.wrong}
-            kept={this._revision?.environment ?? []}
-            offer={offer}
-            busy={model.busy}
-            refused={model.refused}
-            trans={trans}
-            onChange={part => model.set(part)}
-            onDeploy={() => void this._deploy()}
-            onCheck={() => void model.look(model.path ?? '')}
-            onOpen={onOpen}
-            onOther={model.update === null ? () => model.chooseAgain() : null}
-          />
+          <>
+            <DeployForm
+              update={model.update}
+              folder={model.folder === null ? (this._folderOfService ?? '') : `/${model.folder.path}`}
+              problems={model.problems}
+              values={model.values}
+              wrong={model.wrong}
+              kept={this._revision?.environment ?? []}
+              offer={offer}
+              busy={model.busy}
+              refused={model.refused}
+              trans={trans}
+              onChange={part => model.set(part)}
+              onDeploy={() => void this._deploy()}
+              onCheck={() => void model.look(model.path ?? '')}
+              onOpen={onOpen}
+              onOther={model.update === null ? () => model.chooseAgain() : null}
+            />
+            {model.folder !== null && this._tryout(trans)}
+          </>
         );
+    }
+  }
+
+  private _wizard(trans: TranslationBundle): JSX.Element {
+    const { model } = this;
+    const { site } = model.services;
+    return site === null ? (
+      <Notice kind="busy" text={trans.__('Asking what kinds of models there are …')} />
+    ) : (
+      <Wizard
+        key={model.path}
+        folder={`/${model.path}`}
+        kinds={site.kinds}
+        guesses={model.folder?.guesses ?? []}
+        trans={trans}
+        onDraft={(kind, fields, write) => model.draft(kind, fields, write)}
+        onWritten={draft => void this._written(draft)}
+        onOther={model.update === null ? () => model.chooseAgain() : null}
+      />
+    );
+  }
+
+  private _tryout(trans: TranslationBundle): JSX.Element {
+    const { model } = this;
+    const { dryRun } = model;
+    return (
+      <Tryout
+        samples={model.folder?.requests ?? []}
+        phases={dryRun.phases}
+        sentence={dryRun.sentence}
+        log={dryRun.log}
+        answer={dryRun.answer}
+        outcome={dryRun.outcome}
+        blocked={blocks(model.folder?.problems ?? [])}
+        trans={trans}
+        onStart={request => void model.tryOut(request)}
+        onStop={() => void dryRun.stop()}
+      />
+    );
+  }
+
+  /** The definition and the server, where one was written, are opened beside the form, which goes on. */
+  private async _written({ written }: Draft): Promise<void> {
+    const shown = written.filter(each => /\.(ya?ml|py)$/.test(each));
+    await this.model.look(this.model.path ?? '');
+    for (const file of this._canOpen ? shown.reverse() : []) {
+      await this._openFile(file, null);
     }
   }
 
@@ -155,10 +211,18 @@ export class DeployForms extends ReactWidget {
     }
   }
 
-  private readonly _open = (file: string, line: number | null): void => {
+  private readonly _open = (file: string, line: number | null) => void this._openFile(file, line);
+
+  private async _openFile(file: string, line: number | null): Promise<void> {
     const { path } = this.model;
-    void openAt(this._options, path ? `${path}/${file}` : file, line, this.parent?.id ?? null);
-  };
+    this._editor = await openAt(
+      this._options,
+      path ? `${path}/${file}` : file,
+      line,
+      this._editor?.isAttached ? this._editor.id : null,
+      this.parent?.id ?? null
+    );
+  }
 
   private async _browse(): Promise<void> {
     const { documents } = this._options;
@@ -189,6 +253,8 @@ export class DeployForms extends ReactWidget {
   }
 
   private readonly _canOpen: boolean;
+  /** The one that was opened last: others go to its side of the page. */
+  private _editor: Widget | null = null;
   private _watch: IDisposable | null = null;
 }
 

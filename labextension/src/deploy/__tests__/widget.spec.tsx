@@ -198,3 +198,55 @@ it('makes the next revision of a service', async () => {
   await seen(() => opened.length > 0, 'the view');
   expect(fake.sent.find(([name]) => name === 'update')?.[1]).toEqual(['ann/words', { environment: {} }]);
 });
+
+it('writes a definition where there is none, opens it beside the form, and goes on', async () => {
+  const kind = { name: 'command', title: 'A command', help: '', fields: [], writes: [] };
+  fake.answers.site = () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/', kinds: [kind] });
+  fake.folders.words = folder({ definition_file: null, definition: null });
+  const files = [{ name: 'model-definition.yaml', text: 'models:', exists: false, notes: [] }];
+  fake.answers.draft = ({ write }) => {
+    if (write) {
+      fake.folders.words = folder();
+    }
+    return { files, written: write ? ['requirements.txt', 'model-definition.yaml', 'serve.py'] : [] };
+  };
+  await open({ path: 'words' });
+  await seen(() => has('A command') && has('models:'), 'the draft');
+  fireEvent.click(button('Write the Files'));
+  await seen(() => screen.queryByLabelText('Name') !== null, 'the form');
+  await seen(() => documents.openOrReveal.mock.calls.length === 2, 'the files');
+  expect(documents.openOrReveal.mock.calls.map(([path]) => path)).toEqual([
+    'words/serve.py',
+    'words/model-definition.yaml'
+  ]);
+});
+
+it('runs the server beside the notebook, tells how it goes, and ends it with the form', async () => {
+  let stopped = 0;
+  fake.answers.startDryRun = () => 'a1';
+  fake.answers.stopDryRun = () => (stopped += 1);
+  const api = fake.api;
+  const told = async (name: 'startDryRun' | 'stopDryRun', given: unknown) => {
+    fake.sent.push([name, given]);
+    return fake.answers[name]!(given) as any;
+  };
+  async function* dryRun(_: string, signal: AbortSignal) {
+    yield { kind: 'phase', phase: { phase: 'loading', sentence: 'Waiting until it is well.', at: 1 } } as any;
+    await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+  }
+  Object.defineProperty(fake, 'api', {
+    get: () => ({
+      ...api,
+      dryRun,
+      startDryRun: (body: unknown) => told('startDryRun', body),
+      stopDryRun: (id: string) => told('stopDryRun', id)
+    })
+  });
+  await open({ path: 'words' });
+  await seen(() => has('/words'), 'the form');
+  fireEvent.click(button('Dry Run'));
+  await seen(() => has('Under way: Waiting until it is well.'), 'how it goes');
+  expect(fake.sent).toContainEqual(['startDryRun', { path: 'words', request: null }]);
+  act(() => widget.dispose());
+  expect(stopped).toBe(1);
+});
