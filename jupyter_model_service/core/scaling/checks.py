@@ -25,7 +25,7 @@ def problems_of(policy: Autoscaling, queries: Collection[str] | None = None) -> 
         yield (
             ("target",),
             f"is off, and there are no rules and no schedules: nothing would ever move the count between {policy.min} "
-            f"and {policy.max}; switch it on, or add a rule",
+            f"and {policy.max}; switch it on, or add a rule or a schedule first",
         )
     yield from _repeated("rules", [rule.id for rule in policy.rules])
     yield from _repeated("schedules", [schedule.id for schedule in policy.schedules])

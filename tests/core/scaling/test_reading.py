@@ -246,7 +246,7 @@ def schedule(**keys: Any) -> dict[str, Any]:
         ({"idle_after": 10**9}, "idle_after must be a number of at least 1 and at most 604800, not 1000000000."),
         ({"down_delay": -1}, "down_delay must be a number of at least 0 and at most 86400, not -1."),
         ({"target": "off"}, 'target must be true or false, not "off".'),
-        ({"max": 3, "target": False}, "target is off, and there are no rules and no schedules: nothing would ever move the count between 1 and 3; switch it on, or add a rule."),
+        ({"max": 3, "target": False}, "target is off, and there are no rules and no schedules: nothing would ever move the count between 1 and 3; switch it on, or add a rule or a schedule first."),
         ({"maximum": 3}, "maximum is not known; known here: down_delay, held, idle_after, max, min, rules, schedules, target or target_concurrency."),
         ({"down_dellay": 3}, "down_dellay is not a known key; did you mean down_delay?"),
         ({"rules": {}}, "rules must be a list, not a mapping."),
@@ -288,7 +288,7 @@ def schedule(**keys: Any) -> dict[str, Any]:
         # schedules
         (schedule(when=...), "schedules[0].when is missing. Days and a time of day (`Mon-Fri 08:00-19:00`), or the five fields of cron for the beginning (`0 8 * * 1-5`)."),
         (schedule(when="0 0 30 2 *", duration=60), 'schedules[0].when never happens: no date fits "0 0 30 2 *".'),
-        (schedule(when="0 8 * * *"), "schedules[0].duration is missing: a cron expression only says when a schedule begins."),
+        (schedule(when="0 8 * * *"), "schedules[0].duration is missing: a cron expression only says when a schedule begins (on the command line, --for says how long it lasts)."),
         (schedule(when="0 8 * * *", duration=10**9), "schedules[0].duration must be a number of at least 60 and at most 2678400, not 1000000000."),
         (schedule(tz="Asia/Seoul"), "schedules[0].tz is not a known key; did you mean timezone?"),
         (schedule(time_zone="Asia/Seoul"), "schedules[0].time_zone is not a known key; did you mean timezone?"),
