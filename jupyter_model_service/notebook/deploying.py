@@ -14,7 +14,7 @@ from ..client import calls
 from ..client.address import Locator
 from ..client.light import Connection
 from ..client.waiting import failure
-from ..commands import Session, run
+from ..commands import Session, StoppedWatching, run
 from ..commands.results import ServiceResult
 from ..core.hub_options import is_volume
 from ..core.names import check_service_name
@@ -86,9 +86,9 @@ def deploy(
     session = Session(Connection(Locator(data_dir=data_dir)), observer_for(_shell()))
     try:
         return _deployed(session, model, wishes, wanted, folder)
-    except ModelServiceError as error:
+    except (ModelServiceError, StoppedWatching) as error:
         told = f"{type(error).__name__}: {masked(str(error))}"
-        error._render_traceback_ = lambda: told.splitlines()  # type: ignore[attr-defined]  # IPython's: no traceback
+        error._render_traceback_ = lambda: told.splitlines()  # type: ignore[union-attr]  # IPython's: no traceback
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,35 @@ def test_one_that_does_not_come_up_is_told_with_its_reason_and_its_log(
     assert "LaunchError: ada/constant" in ran.out + ran.err
     assert "Traceback" not in told
     assert "xxxx" not in told
+
+
+def test_an_update_leaves_alone_what_is_not_said(
+    fake: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the folder, wherever one works now; only what is said is changed, replicas after the model."""
+    pytest.importorskip("skops")
+    linear = pytest.importorskip("sklearn.linear_model")
+    monkeypatch.chdir(tmp_path)
+    model = linear.LinearRegression().fit([[1.0]], [1.0])
+    folder = str(tmp_path / "before" / "lines")
+    revision = {"number": 1, "folder": folder, "created_at": 0.0, "model_name": "lines"}
+    write_folder(Path(folder), "lines", lambda into: save(model, into, Wishes([[1]])))
+    fake.publish("service", service("lines", want=2, revisions=[revision]))
+
+    def scaled(body: Any) -> Any:
+        fake.publish("service", service("lines", want=body["replicas"], revisions=[revision]))
+        return 202, fake.services["ada/lines"], {}
+
+    fake.answers["PUT", "api/v1/services/ada/lines/scale"] = scaled
+    assert deploy(model, name="lines", data_dir=fake.data_dir).data["replicas"]["want"] == 2
+    assert deploy(model, name="lines", replicas=3, public=True, data_dir=fake.data_dir).data["replicas"]["want"] == 3
+    changes = [(path.rpartition("/")[2], body) for method, path, _, body in fake.requests if method != "GET"]
+    assert changes == [
+        ("update", {"folder": folder}),
+        ("update", {"folder": folder, "public": True}),
+        ("scale", {"replicas": 3}),
+    ]
+    assert not (tmp_path / "lines").exists()
 
 
 def test_the_service_of_another_folder_is_left_alone(

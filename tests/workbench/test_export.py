@@ -123,6 +123,9 @@ def test_types_that_skops_does_not_know_are_named_and_taken_when_trusted_or_pick
         InvalidRequest, match=r"does not know as safe to load: json\.dumps\..*trusted=\['json\.dumps'\]"
     ):
         exported(tmp_path / "m", model, [[1]])
+    tree = pytest.importorskip("sklearn.tree").DecisionTreeClassifier().fit([[0], [1]], [0, 1])
+    with pytest.raises(InvalidRequest, match=r"scikit-learn's own.*say trusted=\['sklearn\.tree\._tree\.Tree'\]"):
+        exported(tmp_path / "m", tree, [[1]])
     exported(tmp_path / "m", model, [[1]], trusted=("json.dumps",))
     assert 'TRUSTED = ["json.dumps"]' in (tmp_path / "m" / "serve.py").read_text()
     assert answered(tmp_path / "m") == "[[1]]"

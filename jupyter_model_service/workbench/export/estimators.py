@@ -113,10 +113,14 @@ def _dumped(model: Any, what: str, into: Path, wishes: Wishes) -> dict[str, Any]
 def _distrust(what: str, unknown: list[str]) -> str:
     shown = ", ".join(unknown[:_NAMED]) + (f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else "")
     named = ", ".join(repr(each) for each in unknown[:_NAMED])
+    whose = (
+        "They are scikit-learn's own, which is well for a model that you fitted yourself: "
+        if all(each.startswith("sklearn.") for each in unknown)
+        else "Look at what their code does, and where you trust it "
+    )
     return (
-        f"This {what} has types that skops does not know as safe to load: {shown}. Look at what their code does, and "
-        f"where you trust it say trusted=[{named}{', …' if len(unknown) > _NAMED else ''}]; or allow_pickle=True for a "
-        "pickle, which is not checked at all."
+        f"This {what} has types that skops does not know as safe to load: {shown}. {whose}say trusted=[{named}"
+        f"{', …' if len(unknown) > _NAMED else ''}]; or allow_pickle=True for a pickle, which is not checked at all."
     )
 
 
