@@ -151,7 +151,8 @@ def _checked(duration: float | None) -> float:
     if duration is None:
         raise WrongSchedule(
             "duration",
-            "is missing: a cron expression only says when a schedule begins (on the command line, --for says how long it lasts)",
+            "is missing: a cron expression only says when a schedule begins (on the command line, --for says how long "
+            "it lasts)",
         )
     if not LEAST_DURATION <= duration <= MOST_DURATION:  # a NaN is in no range
         most = f"{MOST_DURATION:.0f}, which are {MOST_DURATION / DAY:.0f} days"
