@@ -1,0 +1,93 @@
+"""From a folder in the file browser to an answer that is streamed, and from a bare server to a definition, by mouse."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .laboratory import SERVER, Laboratory, eventually
+
+api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = api.expect
+
+
+def deploy_by_menu(page: Any, name: str) -> Any:
+    """Right-click on an entry of the file browser; the form."""
+    page.locator(".jp-DirListing-item").filter(has_text=name).first.click(button="right")
+    page.get_by_role("menuitem", name="Deploy as Model Service…").click()
+    form = page.locator(".jp-ModelService-deploy")
+    form.wait_for()
+    return form
+
+
+def refresh_files(page: Any) -> None:
+    page.evaluate("window.jupyterapp.commands.execute('filebrowser:refresh')")
+
+
+def test_a_folder_is_deployed_and_called(page: Any, laboratory: Laboratory) -> None:
+    """A problem at its line, mended in the editor; a dry run; the service, ready; an answer as it comes; a kept call."""
+    folder = laboratory.model_folder("words")
+    definition = folder / "model-definition.yaml"
+    good = definition.read_text()
+    definition.write_text(good.replace("port: 8000", "port: 80000"))
+    refresh_files(page)
+    form = deploy_by_menu(page, "words")
+    expect(form.get_by_role("alert")).to_contain_text("1 thing has to be mended")
+    expect(form.get_by_role("button", name="Deploy")).to_be_disabled()
+    form.get_by_role("button", name="Open model-definition.yaml, line 6").click()
+    page.wait_for_function("() => getSelection().toString().trim() === 'port: 80000'")
+    page.keyboard.type("    port: 8000")
+    page.keyboard.press("Control+s")
+    expect(form.get_by_role("alert")).to_have_count(0)
+
+    form.get_by_role("button", name="Dry Run").click()
+    expect(form).to_contain_text("Passed:", timeout=40_000)
+    expect(form.get_by_role("log")).to_contain_text("listening")
+    with laboratory.client() as client:
+        assert client.list() == []
+
+    expect(form.get_by_label("Name", exact=True)).to_have_value("words")
+    expect(form.get_by_label("Image")).to_have_count(0)
+    form.get_by_role("button", name="Deploy").click()
+    view = page.locator(".jp-ModelService-view")
+    expect(view).to_contain_text("1 of 1 ready", timeout=40_000)
+    expect(form).to_have_count(0)
+
+    view.get_by_role("tab", name="Try").click()
+    console = view.get_by_role("tabpanel", name="Try")
+    expect(console.get_by_label("Path")).to_have_value("/health")
+    console.get_by_label("Path").fill("/stream?events=4&interval=0.5")
+    console.get_by_role("button", name="Send").click()
+    answer = console.get_by_label("Body of the answer")
+    expect(answer).to_contain_text("data: 0")
+    assert "data: done" not in answer.inner_text(), "it came whole"
+    expect(answer).to_contain_text("data: done")
+    expect(console).to_contain_text(re.compile(r"200 .*first byte after \d+ ms · whole after"))
+    expect(console.get_by_label("The call", exact=True)).to_contain_text("Bearer $MODEL_SERVICE_TOKEN")
+    console.get_by_role("button", name="Keep…").click()
+    console.get_by_label("Name of the sample request").fill("stream")
+    console.get_by_role("button", name="Keep", exact=True).click()
+    expect(console.get_by_label("Sample request", exact=True)).to_have_value("stream")
+    assert "/stream?events=4" in (folder / "model-requests.json").read_text()
+
+
+def test_a_definition_is_written_for_a_folder_that_has_none(page: Any, laboratory: Laboratory) -> None:
+    """The wizard fills in what it finds, shows what it would write, and opens what it has written."""
+    folder = laboratory.root / "bare"
+    folder.mkdir()
+    (folder / "server.py").write_text(SERVER.read_text())
+    refresh_files(page)
+    form = deploy_by_menu(page, "bare")
+    form.get_by_role("radio", name="A command").check()
+    form.get_by_label("Command", exact=True).fill("python server.py --port {port}")
+    preview = form.get_by_role("region", name="model-definition.yaml")
+    expect(preview).to_contain_text("python server.py --port {port}")
+    expect(preview).to_contain_text("Starts the server; a shell runs it in this folder.")
+    assert not (folder / "model-definition.yaml").exists()
+    form.get_by_role("button", name="Write the Files").click()
+    expect(form.get_by_label("Name", exact=True)).to_have_value("bare")
+    expect(page.locator(".jp-FileEditor")).to_contain_text("python server.py --port {port}")
+    expect(form).to_be_visible()
+    assert eventually((folder / "model-definition.yaml").exists, "it is written")
