@@ -91,10 +91,9 @@ def _moved(fresh: Path, folder: Path, before: Mapping[str, str]) -> Written:
             "wrote it: give another folder=, or take that file away."
         )
     folder.mkdir(exist_ok=True)
-    # Before the files: whatever happens meanwhile, none of them is taken for somebody else's. One that is kept has
-    # its old digest, so that it is known as changed the next time, too.
-    record = {name: before[name] if name in kept else digest for name, digest in digests.items()}
-    write_file(folder / RECORD, _record({**before, **record}), over=True)
+    # Before the files: whatever happens meanwhile, none of them is taken for somebody else's. One that is kept differs
+    # from what would have been written, too.
+    write_file(folder / RECORD, _record({**before, **digests}), over=True)
     for name in names:
         if name not in kept:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +103,7 @@ def _moved(fresh: Path, folder: Path, before: Mapping[str, str]) -> Written:
             (folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not empty
                 (folder / name).parent.rmdir()
-    write_file(folder / RECORD, _record(record), over=True)
+    write_file(folder / RECORD, _record(digests), over=True)
     return Written(folder, tuple(name for name in names if name not in kept), tuple(kept))
 
 
