@@ -38,9 +38,12 @@ def test_a_folder_is_deployed_and_called(page: Any, laboratory: Laboratory) -> N
     expect(form.get_by_role("button", name="Deploy")).to_be_disabled()
     form.get_by_role("button", name="Open model-definition.yaml, line 6").click()
     page.wait_for_function("() => getSelection().toString().trim() === 'port: 80000'")
+    mark = page.locator(".jp-FileEditor .jp-ModelService-mark")
+    expect(mark).to_contain_text("models[0].service.port must be a whole number")
     page.keyboard.type("    port: 8000")
     page.keyboard.press("Control+s")
     expect(form.get_by_role("alert")).to_have_count(0)
+    expect(mark).to_have_count(0)
 
     form.get_by_role("button", name="Dry Run").click()
     expect(form).to_contain_text("Passed:", timeout=40_000)

@@ -23,6 +23,8 @@ import {
 /** `choose`: no folder yet. `looking`: it is being read. `wizard`: it has no definition. */
 export type Stage = 'choose' | 'looking' | 'wizard' | 'form';
 
+const NONE: readonly Problem[] = [];
+
 export interface DeployModelOptions {
   model: ServicesModel;
   path: string | null;
@@ -62,7 +64,7 @@ export class DeployModel implements IDisposable {
   }
 
   get problems(): readonly Problem[] {
-    return this._refusal?.problems.length ? this._refusal.problems : (this._folder?.problems ?? []);
+    return this._refusal?.problems.length ? this._refusal.problems : (this._folder?.problems ?? NONE);
   }
 
   /** What the folder, or the server, has to say against it; one sentence. */

@@ -9,11 +9,12 @@ import React from 'react';
 
 import { Drawn } from '../drawn';
 import { CommandIDs, DeployOptions } from '../parts';
-import type { Draft } from '../types';
+import type { Draft, Problem } from '../types';
 import { Notice } from '../view/pieces';
 import { Chooser } from './chooser';
 import { openAt } from './files';
 import { DeployForm } from './form';
+import { Marks } from './marks';
 import { DeployModel } from './model';
 import { Tryout } from './tryout';
 import { blocks } from './values';
@@ -29,6 +30,8 @@ export class DeployForms extends ReactWidget {
       _options.path === null ? null : (contentsOf(_options)?.localPath(_options.path) ?? _options.path);
     this.model = new DeployModel({ model, update, path });
     contentsOf(_options)?.fileChanged.connect(this._onFile, this);
+    this._marks = new Marks(_options.editors, each => contentsOf(_options)?.localPath(each) ?? each);
+    this.model.changed.connect(this._markProblems, this);
     void this.model.begin();
     this._canOpen = documents !== null;
   }
@@ -39,6 +42,7 @@ export class DeployForms extends ReactWidget {
     if (!this.isDisposed) {
       this._watch?.dispose();
       contentsOf(this._options)?.fileChanged.disconnect(this._onFile, this);
+      this._marks.dispose();
       this.model.dispose();
       super.dispose();
     }
@@ -252,7 +256,17 @@ export class DeployForms extends ReactWidget {
     }
   }
 
+  private _markProblems(): void {
+    const { folder, problems } = this.model;
+    if (problems !== this._marked) {
+      this._marked = problems;
+      this._marks.show(folder?.path ?? '', folder === null ? [] : problems);
+    }
+  }
+
   private readonly _canOpen: boolean;
+  private readonly _marks: Marks;
+  private _marked: readonly Problem[] = [];
   /** The one that was opened last: others go to its side of the page. */
   private _editor: Widget | null = null;
   private _watch: IDisposable | null = null;
