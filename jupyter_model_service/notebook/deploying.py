@@ -20,7 +20,7 @@ from ..core.hub_options import is_volume
 from ..core.names import check_service_name
 from ..discovery import find_gateway
 from ..errors import Conflict, InvalidRequest, LaunchError, ModelServiceError, NotFound
-from ..workbench.export import Wishes, Written, check_folder, family_of, save, write_folder
+from ..workbench.export import Wishes, Written, family_of, save, write_folder
 from .cards import ServiceShown
 from .following import observer_for
 from .masking import masked
@@ -101,7 +101,6 @@ def _deployed(
     family_of(model)
     there = _existing(session, wanted.name)
     place = _place(wanted.name, folder, there)
-    check_folder(place)  # before minutes are spent on saving
     written, saved = write_folder(place, wanted.name, lambda into: save(model, into, wishes))
     for sentence in (*_told(written), *saved.notices):
         session.observer.notice(sentence)
