@@ -125,12 +125,16 @@ function addOpening(options: CommandOptions): void {
         properties: {
           path: { type: 'string', description: 'The model folder, as the file browser names it' },
           cwd: { type: 'string', description: 'Where the launcher was opened' },
+          key: { type: 'string', description: 'Of a form that is opened again: the service that it updates' },
           isLauncher: { type: 'boolean' },
           isPalette: { type: 'boolean' }
         }
       }
     },
-    execute: args => opener.deploy(String(args.path ?? args.cwd ?? '') || null, null)
+    execute: args =>
+      typeof args.key === 'string'
+        ? opener.deploy(null, args.key)
+        : opener.deploy(String(args.path ?? args.cwd ?? '') || null, null)
   });
   add(CommandIDs.deploySelected, {
     label: trans.__('Deploy as Model Service…'),

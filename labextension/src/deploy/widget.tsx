@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import type { Widget } from '@lumino/widgets';
-import React from 'react';
+import React, { useEffect, useRef } from 'react';
 
 import { Drawn } from '../drawn';
 import { CommandIDs, DeployOptions } from '../parts';
@@ -15,7 +15,7 @@ import { Chooser } from './chooser';
 import { openAt } from './files';
 import { DeployForm } from './form';
 import { Marks } from './marks';
-import { DeployModel } from './model';
+import { DeployModel, Stage } from './model';
 import { Tryout } from './tryout';
 import { blocks } from './values';
 import { Wizard } from './wizard';
@@ -99,7 +99,10 @@ export class DeployForms extends ReactWidget {
     const { trans } = services;
     return (
       <>
-        <h2>{update === null ? trans.__('New model service') : trans.__('Update %1', update)}</h2>
+        <Heading
+          text={update === null ? trans.__('New model service') : trans.__('Update %1', update)}
+          step={this.model.stage}
+        />
         {this._step()}
       </>
     );
@@ -270,6 +273,23 @@ export class DeployForms extends ReactWidget {
   /** The one that was opened last: others go to its side of the page. */
   private _editor: Widget | null = null;
   private _watch: IDisposable | null = null;
+}
+
+/** Whoever pressed a button that has gone with its step goes on from here. */
+function Heading({ text, step }: { text: string; step: Stage }): JSX.Element {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const before = useRef(step);
+  useEffect(() => {
+    if (before.current !== step && document.activeElement === document.body) {
+      heading.current?.focus();
+    }
+    before.current = step;
+  }, [step]);
+  return (
+    <h2 ref={heading} tabIndex={-1}>
+      {text}
+    </h2>
+  );
 }
 
 function contentsOf({ documents }: DeployOptions): Contents.IManager | undefined {

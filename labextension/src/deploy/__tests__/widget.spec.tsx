@@ -171,8 +171,10 @@ it('asks for the folder where none is given', async () => {
   fireEvent.click(button('Next'));
   await seen(() => has('There is no folder nowhere'), 'the refusal');
   type('Model folder', '/words/');
+  button('Next').focus();
   fireEvent.click(button('Next'));
   await seen(() => screen.queryByLabelText('Name') !== null, 'the form');
+  expect(document.activeElement).toBe(screen.getByRole('heading', { name: 'New model service' }));
 });
 
 it('makes the next revision of a service', async () => {
