@@ -83,6 +83,8 @@ export class FakeApi {
   readonly events = new FakeStream();
   readonly calls: string[] = [];
   services: Service[] = [];
+  /** What a change tells whoever asks for it. */
+  notices: string[] = [];
   refusals: Partial<Record<string, ApiError>> = {};
   /** What a scale waits for before it answers. */
   held: Promise<void> = Promise.resolve();
@@ -116,9 +118,10 @@ export class FakeApi {
         return this._answer('scaled', () => {
           const found = this._find(key);
           found.replicas = { ...found.replicas, want: replicas };
-          return { ...found };
+          return { ...found, notices: this.notices };
         });
-      }
+      },
+      addRule: (key: Key) => this._answer(`addRule ${key}`, () => ({ notices: this.notices }))
     } as unknown as Api;
   }
 

@@ -245,7 +245,8 @@ export class ServiceModel implements IDisposable {
     const { api, trans } = this.services;
     return this.services._do(this.key, trans.__('Changing autoscaling'), async () => {
       const autoscaling = await work(api);
-      return { ...(this.services.service(this.key) ?? (await api.get(this.key))), autoscaling };
+      const service = this.services.service(this.key) ?? (await api.get(this.key));
+      return { ...service, autoscaling, notices: autoscaling.notices };
     });
   }
 

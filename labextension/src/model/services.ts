@@ -27,6 +27,13 @@ import { EventStream, StreamOptions } from './stream';
 /** `missing`: this Jupyter server has no model service. `too-old`: it has one that this panel cannot work with. */
 export type Status = 'loading' | 'ready' | 'missing' | 'too-old' | 'error';
 
+/** What somebody should know of a change that was asked for here. */
+export interface Notices {
+  key: Key;
+  /** What it did besides, or what deserves a look. */
+  sentences: readonly string[];
+}
+
 export interface ServicesOptions {
   api: Api;
   /** Whether the page itself can be seen. */
@@ -67,6 +74,11 @@ export class ServicesModel implements IDisposable {
   /** Each event of any service, as it happens. */
   get happened(): ISignal<this, ServiceEvent> {
     return this._happened;
+  }
+
+  /** Of changes that were asked for here, once each. */
+  get noticed(): ISignal<this, Notices> {
+    return this._noticed;
   }
 
   get status(): Status {
@@ -221,6 +233,7 @@ export class ServicesModel implements IDisposable {
   async create(body: CreateRequest): Promise<Service> {
     const made = await this.api.create(body);
     this._take(made);
+    this._notice(made);
     return made;
   }
 
@@ -294,7 +307,9 @@ export class ServicesModel implements IDisposable {
     this._pending.set(key, words);
     this._changes.now();
     try {
-      this._take(await work());
+      const became = await work();
+      this._take(became);
+      this._notice(became);
     } finally {
       if (this._pending.get(key) === words) {
         this._pending.delete(key);
@@ -307,6 +322,13 @@ export class ServicesModel implements IDisposable {
     const key = keyOf(service);
     this._services.set(key, service);
     this._sort();
+  }
+
+  /** An older gateway has none. */
+  private _notice(answer: Service): void {
+    if (answer.notices?.length > 0) {
+      this._noticed.emit({ key: keyOf(answer), sentences: answer.notices });
+    }
   }
 
   private _release(key: Key): void {
@@ -444,6 +466,7 @@ export class ServicesModel implements IDisposable {
   private readonly _sparks: Sparks;
   private readonly _changes = new Changes<this>(this);
   private readonly _happened = new Signal<this, ServiceEvent>(this);
+  private readonly _noticed = new Signal<this, Notices>(this);
   private readonly _visibility = new Signal<this, boolean>(this);
   private readonly _pending = new Map<Key, string>();
   private readonly _asked = new Map<Key, number>();

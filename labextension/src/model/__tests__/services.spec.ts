@@ -156,6 +156,27 @@ describe('the list of services', () => {
     model.dispose();
   });
 
+  it('tells once what a change did besides, of the service and of its autoscaling', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a')];
+    const told: string[] = [];
+    model.noticed.connect((_, { key, sentences }) => told.push(`${key}: ${sentences.join(' | ')}`));
+    model.watch();
+    await eventually(() => model.status === 'ready', 'ready');
+    fake.notices = ['The policy ends.', 'A key is unknown.'];
+    await model.scale('ann/a', 2);
+    expect(told).toEqual(['ann/a: The policy ends. | A key is unknown.']);
+    fake.notices = ['The metric is unknown.'];
+    const found = model.open('ann/a');
+    await found.addRule({} as any);
+    fake.notices = [];
+    await model.scale('ann/a', 1);
+    await model.refresh();
+    expect(told.slice(1)).toEqual(['ann/a: The metric is unknown.']);
+    found.dispose();
+    model.dispose();
+  });
+
   it('asks for the calls of the rows that can be seen, and of no others', async () => {
     const { fake, model } = made();
     fake.services = [service('a'), service('b')];
