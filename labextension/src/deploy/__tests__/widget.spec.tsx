@@ -107,6 +107,8 @@ it('tells what is wrong with the definition before anything starts, opens its li
   await open({ path: 'RTC:words' });
   await seen(() => has('is 70000'), 'the problem');
   expect(button('Deploy').disabled).toBe(true);
+  fireEvent.submit(screen.getByRole('form')); // as the key Enter may
+  expect(fake.sent.some(([name]) => name === 'create')).toBe(false);
   fireEvent.click(button('Open model-definition.yaml, line 5'));
   expect(documents.openOrReveal.mock.calls[0][0]).toBe('words/model-definition.yaml');
 
