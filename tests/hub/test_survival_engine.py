@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from .deployment import Deployment, Setup, eventually
+from .deployment import Deployment, Setup, ended, eventually
 from .own_engine import OwnEngine, lacking
 from .stage import Stage, traces
 
@@ -32,7 +33,8 @@ def engine(docker_engine: Any) -> Iterator[OwnEngine]:
         made.start()
         yield made
     finally:
-        made.close()
+        if made.folder.exists():
+            made.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,8 @@ def stage(site: Deployment) -> Stage:
 
 
 def status(stage: Stage) -> int:
-    headers = {"Authorization": f"Bearer {stage.token}"}
+    """Of a call that waits for a replica for five seconds, and not for the service's own minute."""
+    headers = {"Authorization": f"Bearer {stage.token}", "Prefer": "wait=5"}
     try:
         return httpx.get(stage.direct + "pid", headers=headers, timeout=60, trust_env=False).status_code
     except httpx.HTTPError:
@@ -149,7 +152,24 @@ def test_replicas_come_back_with_their_engine(stage: Stage, engine: OwnEngine, h
     assert stage.info().revision == 1
 
 
-def test_nothing_is_left_of_all_that(stage: Stage) -> None:
+def test_nothing_is_left_of_all_that(stage: Stage, engine: OwnEngine, docker_engine: Any) -> None:
+    """Neither of the service on that engine, nor of the engine on this machine, whose own one was never touched."""
+    hub = stage.hub
     stage.client.delete(stage.key)
-    eventually(lambda: not traces(stage.hub), "nothing left of the service", 60)
+    eventually(lambda: not traces(hub), "nothing left of the service", 60)
     stage.client.close()
+    assert stage.alice.container.name not in [c.name for c in docker_engine.containers.list(all=True)]
+    assert "docker0" in psutil.net_if_addrs()  # which another engine may remove at its start
+    links = [name for name in psutil.net_if_addrs() if name.startswith("br-")]
+    processes = engine.processes()
+    engine.kill()
+
+    hub.close()
+    engine.close()
+
+    assert docker_engine.ping()
+    assert processes
+    assert all(ended(process.pid) for process in processes)
+    assert not engine.folder.exists()
+    assert f"br-{hub.network.id[:12]}" in links
+    assert f"br-{hub.network.id[:12]}" not in psutil.net_if_addrs()
