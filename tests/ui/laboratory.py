@@ -68,6 +68,7 @@ class Laboratory:
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "IPYTHONDIR": str(folder / "ipython"),
             "JUPYTER_TOKEN": self.token,
+            "LOGNAME": "ada",  # whose the services are, also in the pictures of the documents
         }
         self.environment.pop("JUPYTERHUB_USER", None)
         self.log = folder / "jupyterlab.log"
