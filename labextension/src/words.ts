@@ -85,7 +85,8 @@ export function remark(
   if (copy !== null) {
     return copyWords(copy, trans);
   }
-  if (service.reason) {
+  // A stopped service says "stopped" of itself, which its state does already.
+  if (service.reason && service.reason !== service.state) {
     return service.reason;
   }
   const busy = service.replica_list.find(each => each.phase === 'preparing' || each.phase === 'loading');
