@@ -84,7 +84,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 from jupyter_model_service.workbench.export import Wishes, save, write_folder
 Path("vocab.txt").write_text("\\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "day"]))
 sizes = dict(vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-bert = BertForSequenceClassification(BertConfig(**sizes, id2label={0: "bad", 1: "good"}))
+bert = BertForSequenceClassification(BertConfig(**sizes, id2label={0: "bad", 1: "good"})).eval()  # else drops at random
 pipe = pipeline("text-classification", model=bert, tokenizer=BertTokenizerFast("vocab.txt"), device=-1)
 write_folder(Path("mood"), "mood", lambda into: save(pipe, into, Wishes(["fine day"])))
 print(pipe(["fine day"])[0]["label"])
