@@ -7,44 +7,21 @@ error, unless it says that it expects one (``expected_errors``).
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .laboratory import PANEL, Laboratory
-from .quiet_network import quiet_network
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-
-#: Said by JupyterLab itself.
-ALWAYS = re.compile(
-    "ERR_NETWORK_CHANGED|favicon|ResizeObserver loop|workspaces/|Failed to load resource.*404.*workspaces"
-)
+from .browser import Said, missing, open_browser
+from .laboratory import Laboratory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = _missing()
+    why = missing()
     for item in items:
-        if missing and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason=missing))
-
-
-def _missing() -> str:
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "playwright is not installed"
-    if CHROMIUM is None:
-        return "no Chromium on this machine"
-    if not (PANEL / "package.json").exists():
-        return "the JupyterLab panel is not built (it needs Node.js 20.19 or newer)"
-    return ""
+        if why and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture(scope="package")
@@ -60,13 +37,8 @@ def running_laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 @pytest.fixture(scope="package")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Of the package, not of the session: while it runs, no other test can run an event loop of its own."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as running:
-        environment = {**os.environ, **quiet_network(tmp_path_factory.mktemp("chromium"))}
-        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS, env=environment)
+    with open_browser(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -89,9 +61,7 @@ def page(
     context.set_default_timeout(20_000)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    said = Said(page)
     before = request.session.testsfailed
     open_lab(page, laboratory)
     yield page
@@ -99,7 +69,7 @@ def page(
         shots = Path(os.environ.get("UI_SHOTS", tmp_path))
         page.screenshot(path=str(shots / f"{request.node.name}.png"))
     context.close()
-    told = [each for each in errors if not ALWAYS.search(each) and not any(part in each for part in expected_errors)]
+    told = said.besides(expected_errors)
     assert not told, f"the page logged errors: {told}"
 
 
