@@ -9,7 +9,7 @@ PANEL := labextension/package.json labextension/yarn.lock $(shell find labextens
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test lint coverage bench bench-scaling bench-hub gpu-check docs clean
+.PHONY: help demo hub hub-images test lint coverage bench bench-front bench-scaling bench-hub gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,9 @@ bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figu
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/tables.py
 
+bench-front: $(VENV)/.installed-test .bench/.installed $(if $(shell command -v npm),.hub/.installed-proxy) ## the front beside nginx, haproxy and Jupyter's proxies (ten minutes; needs Debian's nginx, haproxy, wrk)
+	$(BIN)/python benchmarks/front.py $(FRONT_ARGS); status=$$?; $(BIN)/python benchmarks/tables.py && exit $$status
+
 bench-scaling: $(VENV)/.installed-test ## the autoscaler: waking, a step of load, the cost of decisions (three minutes; TRACE=calls.csv: beside the rules of others, too)
 	$(BIN)/python benchmarks/autoscale_live.py --save
 	$(BIN)/python benchmarks/autoscale.py --cost
@@ -70,7 +73,7 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 
 clean: ## remove what the other targets made
 	rm -rf jupyter_model_service/labextension labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo
-	rm -rf $(VENV) .venv-hub5 .hub .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-hub5 .hub .bench .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -90,6 +93,12 @@ $(BIN)/python:
 .venv-hub5/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv .venv-hub5
 	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
+	@touch $@
+
+# What the benchmark of the front compares with, apart from $(VENV), which it would change.
+.bench/.installed: | $(BIN)/python
+	$(BIN)/python -m venv .bench
+	@$(ALIVE) "jupyter-server-proxy into .bench" .bench/bin/python -m pip --disable-pip-version-check --quiet install 'jupyter-server-proxy>=4.4,<5'
 	@touch $@
 
 # The panel is built on the way, unless it is there as its sources are now.

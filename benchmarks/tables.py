@@ -8,6 +8,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from front_report import markdown
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 
@@ -100,6 +102,13 @@ def stream(figures: dict[str, Any]) -> str:
     return table(["streams", "direct p50 / p99 ms", "ours", "added", "reads with several events"], rows)
 
 
+def front(page: str, figures: dict[str, Any]) -> str:
+    """``page`` with all that the comparison of the front has to say, which is more than one table."""
+    begin, end = "<!-- front -->", "<!-- end of front -->"
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n\n{markdown(figures)}\n{end}{rest.partition(end)[2]}"
+
+
 def main() -> None:
     page = PAGE.read_text()
     for part in (startup, startup_hub, cold_hub, memory, start, failover, stream):
@@ -108,6 +117,9 @@ def main() -> None:
         before, _, after = page.partition(mark)
         # Only the first table below the mark is ours; what follows (the peers' rows) is kept.
         page = before + mark + "\n\n" + part(figures) + "\n" + re.sub(r"\A\n+(?:\|.*\n)*", "", after, count=1)
+    compared = HERE / "results" / "front.json"
+    if compared.exists():
+        page = front(page, json.loads(compared.read_text()))
     PAGE.write_text(page)
 
 
