@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import stat
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,28 @@ def test_they_are_saved_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["history"]
 
 
+def test_saves_that_take_long_are_seldom(tmp_path: Path) -> None:
+    """One of 50 ms is followed by a pause of 5 s, whatever was wished: a hundredth of the time at most."""
+
+    class Slow(HistoryFile):
+        writes = 0
+
+        def write(self, pieces: Sequence[bytes]) -> None:
+            self.writes += 1
+            time.sleep(0.05)
+
+    async def body() -> None:
+        slow = Slow(tmp_path / "history")
+        kept = KeptHistories(with_figures(), slow, every=0.01)
+        kept.start()
+        await asyncio.sleep(0.5)  # time for eight of them
+        assert slow.writes == 1
+        await kept.stop()
+        assert slow.writes == 2
+
+    asyncio.run(body())
+
+
 def test_a_pause_that_is_cut_short_by_the_end_leaves_one_whole_file(tmp_path: Path) -> None:
     """The last save waits for one that a thread is still at: it is the newest that stays."""
 
@@ -62,8 +85,6 @@ def test_a_pause_that_is_cut_short_by_the_end_leaves_one_whole_file(tmp_path: Pa
             assert not self.writing
             self.writing += 1
             loop.call_soon_threadsafe(self.begun.set)
-            import time
-
             time.sleep(0.2)
             super().write(pieces)
             self.writing -= 1
