@@ -262,6 +262,7 @@ class HubService:
     token_user: str
     trusted_proxies: tuple[str, ...] = ()
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
+    site_images: tuple[str, ...] = ()  # that the Hub lists for its users
 
 
 def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
@@ -293,6 +294,7 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         token_user=_need(told.get("token_user"), f"token_user in {HUB_VARIABLE}"),
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
+        site_images=tuple(map(str, told.get("site_images") or ())),
     )
 
 

@@ -95,7 +95,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,
-            offer=hub_offer(hub.policy, settings.max_replicas, hub.host_has),
+            offer=hub_offer(hub.policy, settings.max_replicas, hub.host_has, hub.site_images),
             shared=True,
             may_end=False,
             begin=beside.begin,

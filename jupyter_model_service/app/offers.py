@@ -34,14 +34,16 @@ def own_offer(max_replicas: int, gpus: Callable[[], Sequence[str]] = gpu_ids) ->
     return offer
 
 
-def hub_offer(policy: Policy, max_replicas: int, host: Host) -> Offer:
+def hub_offer(policy: Policy, max_replicas: int, host: Host, site_images: Sequence[str] = ()) -> Offer:
+    images = site_images or None if policy.allowed_images is None else policy.allowed_images
+
     def least(*limits: T | None) -> T | None:
         return min((limit for limit in limits if limit is not None), default=None)
 
     async def offer(engine: Engine) -> OfferInfo:
         return OfferInfo(
             containers=True,
-            images=None if policy.allowed_images is None else list(policy.allowed_images),
+            images=None if images is None else list(images),
             gpus=_gpus(host.gpus or 0, engine.services()),
             max_gpus_per_replica=least(policy.max_gpus_per_replica, policy.max_gpus_per_user, host.gpus),
             max_replicas=least(max_replicas, policy.max_replicas_per_user) or 0,

@@ -15,7 +15,7 @@ from .gpus import read_inventory
 from .site_config import SiteConfig
 from .sizes import size_of
 
-__all__ = ["as_notebooks_have", "host_of"]
+__all__ = ["as_notebooks_have", "host_of", "offered_images"]
 
 
 def host_of(engine: Mapping[str, Any], gpus: Collection[str] | None) -> Host:
@@ -49,3 +49,13 @@ def as_notebooks_have(policy: Policy, site: SiteConfig, spawner: type[Any]) -> P
         with contextlib.suppress(ValueError):  # the spawner itself refuses it
             policy = replace(policy, max_memory=size_of(memory))
     return policy
+
+
+def offered_images(site: SiteConfig, spawner: type[Any]) -> list[str]:
+    """Those that the site lists for its users, to be shown to them here, too; none where a function tells them."""
+    given = site.of_spawners(spawner, "allowed_images")
+    if isinstance(given, Mapping):
+        given = given.values()  # the keys are what users are shown instead
+    elif not isinstance(given, list | tuple | set):
+        return []  # "*" is no list either
+    return list(map(str, given))

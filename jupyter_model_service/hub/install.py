@@ -24,7 +24,7 @@ from ..core.hub_scopes import INVOKE, MANAGE
 from ..core.policy import SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
 from .addresses import Addresses
 from .given import address_of, count_of, cpus_of, gpus_of, names_of, networks_of, setting_size_of, url_of, volumes_of
-from .host_facts import as_notebooks_have, host_of
+from .host_facts import as_notebooks_have, host_of, offered_images
 from .limits import NamedServerLimit
 from .private_files import token_in, write_private
 from .settings import HubSettings
@@ -170,6 +170,7 @@ class _Installation:
             "data_dir": str(self._data_dir),
             "policy": policy_to_plain(as_notebooks_have(policy, self._site, spawner)),
             "host": host_to_plain(host_of(self._engine, gpus)),
+            "site_images": offered_images(self._site, spawner),
             "endpoints_url": endpoints_url,
             "token_user": token_user,
             "service_name": self._name,

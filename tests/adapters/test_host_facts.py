@@ -16,7 +16,7 @@ from jupyter_model_service.core.gpu_pool import Gpu
 from jupyter_model_service.core.policy import Host, Policy, host_from_plain, policy_from_plain
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.hub import host_facts, install
-from jupyter_model_service.hub.host_facts import as_notebooks_have, host_of
+from jupyter_model_service.hub.host_facts import as_notebooks_have, host_of, offered_images
 from jupyter_model_service.hub.site_config import SiteConfig
 
 TWO = [Gpu(0, "GPU-a"), Gpu(1, "GPU-b")]
@@ -75,6 +75,24 @@ def test_the_limits_of_a_notebook_are_those_of_a_replica_where_the_policy_has_no
     assert as_notebooks_have(policy, SiteConfig(c), DockerSpawner) == expected
 
 
+@pytest.mark.parametrize(
+    ("site", "offered"),
+    [
+        (None, []),
+        (["site/r:1", "site/py:2"], ["site/r:1", "site/py:2"]),
+        ({"R": "site/r:1"}, ["site/r:1"]),
+        ("*", []),
+        (lambda spawner: ["site/r:1"], []),
+    ],
+)
+def test_the_images_that_the_site_lists_are_offered_by_what_they_are(site: Any, offered: list[str]) -> None:
+    c = Config()
+    c.DockerSpawner.mem_limit = "1G"
+    if site is not None:
+        c.DockerSpawner.allowed_images = site
+    assert offered_images(SiteConfig(c), DockerSpawner) == offered
+
+
 def test_the_gateway_is_told_and_the_hubs_own_policy_stays_as_it_was_given(tmp_path: Path) -> None:
     """The spawner knows a notebook's limits better: a site's class may have others than its configuration."""
     c = Config()
@@ -82,7 +100,9 @@ def test_the_gateway_is_told_and_the_hubs_own_policy_stays_as_it_was_given(tmp_p
     c.JupyterHub.authenticator_class = "dummy"
     c.DockerSpawner.client_kwargs = {"base_url": "tcp://127.0.0.1:1"}  # no engine is asked
     c.DockerSpawner.mem_limit = "1G"
+    c.DockerSpawner.allowed_images = ["site/r:1"]
     did = install(c, network="replicas", gateway_address="10.9.0.1:8910", data_dir=tmp_path / "ms")
     assert host_from_plain(did.gateway_settings["host"]) == Host(gpus=0)
+    assert did.gateway_settings["site_images"] == ["site/r:1"]
     assert policy_from_plain(did.gateway_settings["policy"]).max_memory == 1 << 30
     assert did.settings.policy.max_memory is None

@@ -59,6 +59,11 @@ def test_what_the_hub_and_install_say_together() -> None:
     assert (settings.data_dir, settings.host, settings.port, settings.keep) == (Path("/srv/ms"), "10.0.0.1", 8910, True)
 
 
+def test_images_that_the_site_lists_are_known_where_install_told_them() -> None:
+    assert read().site_images == ()
+    assert read({"site_images": ["site/r:1"]}).site_images == ("site/r:1",)
+
+
 def test_what_the_host_has_is_known_where_install_saw_it() -> None:
     assert read().host_has == Host()
     assert read({"host": {"gpus": 2, "cpus": 8.0, "memory": None}}).host_has == Host(2, 8.0, None)

@@ -63,3 +63,10 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
 def test_where_a_hub_sets_no_limits_none_are_told() -> None:
     found = asked(hub_offer(Policy(max_replicas_per_user=None), 100, Host()))
     assert found == OfferInfo(containers=True, max_replicas=100)
+
+
+def test_images_are_those_that_the_site_lists_where_the_policy_names_none() -> None:
+    """Without a list there is nothing to choose from: a replica runs what its owner's notebook runs."""
+    assert asked(hub_offer(Policy(), 100, Host(), ("site/r:1", "site/py:2"))).images == ["site/r:1", "site/py:2"]
+    assert asked(hub_offer(Policy(allowed_images=("own/*",)), 100, Host(), ("site/r:1",))).images == ["own/*"]
+    assert asked(hub_offer(Policy(allowed_images=()), 100, Host(), ("site/r:1",))).images == []

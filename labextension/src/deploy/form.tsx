@@ -120,7 +120,7 @@ function gpuHelp(offer: Offer | null, trans: TranslationBundle): string {
   const gpus = offer?.gpus ?? null;
   return gpus === null
     ? trans.__('How many are free is not known.')
-    : trans.__('%1 of %2 are free now.', gpus.free, gpus.total);
+    : trans.__('%1 of %2 are held by no replica now.', gpus.free, gpus.total);
 }
 
 function Environment({ update, values, wrong, kept, busy, trans, onChange }: FormProps): JSX.Element {

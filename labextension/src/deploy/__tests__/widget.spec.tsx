@@ -98,7 +98,7 @@ it('offers images and the GPUs that are free where replicas are containers', asy
   const api = fake.api;
   Object.defineProperty(fake, 'api', { get: () => ({ ...api, offer: async () => offer }) });
   await open({ path: 'words' });
-  await seen(() => has('3 of 4 are free now.'), 'the GPUs');
+  await seen(() => has('3 of 4 are held by no replica now.'), 'the GPUs');
   expect(screen.getByLabelText<HTMLInputElement>('Image').placeholder).toBe('lab:1');
 });
 
