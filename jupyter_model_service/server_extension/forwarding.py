@@ -49,6 +49,19 @@ class Upload:
             yield chunk
 
 
+_closing: set[asyncio.Task[None]] = set()  # those that a caller no longer waits for
+
+
+async def _given_up(answer: httpx.Response) -> None:
+    """Ends the call upstream, unless all of it has come. A caller who leaves cancels the task that waits here, too:
+    httpx would stop half-way, and the connection to the gateway would stay open, full and in flight for minutes."""
+    task = asyncio.get_running_loop().create_task(answer.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    with contextlib.suppress(httpx.HTTPError):
+        await asyncio.shield(task)
+
+
 class ForwardHandler(JupyterHandler):
     """Shared by both kinds; ``auth_resource`` lets Jupyter's authorizers tell model services apart."""
 
@@ -162,7 +175,7 @@ class ForwardHandler(JupyterHandler):
         try:
             await self._relay(answer)
         finally:
-            await answer.aclose()
+            await _given_up(answer)
 
     def _gateway_target(self, gateway: GatewayFile | Address) -> bytes:
         root = httpx.URL(gateway.url).raw_path.decode().rstrip("/")

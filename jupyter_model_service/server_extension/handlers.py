@@ -290,7 +290,9 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         if self._upload is not None:
             await self._upload.put(None)
         if self._forwarding is not None:
-            await self._forwarding
+            await asyncio.wait({self._forwarding})
+            if not self._forwarding.cancelled():  # it is when the caller left: nothing for Jupyter's log
+                self._forwarding.result()
 
     @_unless_answered
     async def get(self, path: str) -> None:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -57,6 +58,12 @@ class FakeGateway:
                 connection.sendall(b"HTTP/1.1 200 OK\r\n" + odd + b"Content-Length: 2\r\n\r\nok")
             elif "/broken" in target:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+            elif "/flood" in target:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                self.left.set()
             elif "/slow" in target:
                 while connection.recv(65536):
                     pass

@@ -110,6 +110,18 @@ def test_a_call_ends_upstream_when_the_caller_leaves(lab: Lab) -> None:
     assert lab.gateway.left.wait(20), "the gateway's connection was closed"
 
 
+def test_a_flood_ends_upstream_when_its_reader_leaves(lab: Lab) -> None:
+    """The reader goes while the connection to it is full, so that its going is seen by a failed write only."""
+    lab.gateway.left.clear()
+    for _ in range(3):
+        with lab.connect("GET", f"/user/ann/model-service/{ECHO}flood") as caller:
+            for _ in range(20):
+                assert caller.recv(65536)
+        assert lab.gateway.left.wait(10)
+        lab.gateway.left.clear()
+    assert "Traceback" not in lab.log.read_text()
+
+
 def test_a_broken_stream_ends_as_broken(lab: Lab) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", lab.port, timeout=30)
     connection.request("GET", f"/user/ann/model-service/{ECHO}broken", headers={"Authorization": f"token {lab.token}"})
