@@ -265,7 +265,7 @@ models:
   service:
     start_command: [{python}, {upstream}, {name}, --port, "{{port}}", --folder, {folder}, --core, "{near}"]
     port: 8000
-    health_check: {{path: /json}}
+    health_check: {{path: /health}}  # another path than the load's: a look at health is no call
 """
 
 

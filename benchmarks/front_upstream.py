@@ -1,6 +1,6 @@
 """What stands behind the proxies of ``front.py``: nginx for small answers and bodies, and a server of streams.
 
-    python benchmarks/front_upstream.py answers --port 9001 --folder DIR --core 0   # /json, /post (reads it all), /big
+    python benchmarks/front_upstream.py answers --port 9001 --folder DIR --core 0   # /json, /post, /big, /health
     python benchmarks/front_upstream.py streams --port 9002 --core 0                # …/events, …/echo (WebSocket)
 
 Both are started beside the gateway as they are, and by the gateway as the replicas of a service.
@@ -47,6 +47,7 @@ http {{
     listen 127.0.0.1:{port} backlog=8192;
     root {folder}/files;
     location = /json {{ return 200 '{answer}'; }}
+    location = /health {{ return 200 '{{}}'; }}
     location = /post {{ mirror /mirrored; error_page 405 =200 @read; }}
     location = /mirrored {{ internal; return 204; }}
     location @read {{ return 200 '{answer}'; }}
