@@ -151,7 +151,7 @@ def frames_of(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
             size, start = int.from_bytes(data[2:4], "big"), 4
         masked = bool(data[1] & 128)
         end = start + 4 * masked + size
-        if len(data) < end or (start == 4 and len(data) < 4):
+        if len(data) < end:
             break
         payload = data[end - size : end]
         if masked and size:
