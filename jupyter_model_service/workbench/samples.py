@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ __all__ = ["FILE", "keep_samples", "read_samples", "samples_text", "write_file"]
 FILE = "model-requests.json"
 VERSION = 1
 MAX_BYTES = 4 << 20  # a picture or a minute of sound, in base64, is 1 to 2 MB
+
+#: ``.`` and ``..`` as segments, however written: a browser resolves them, and the call goes somewhere else.
+_DOTS = re.compile(r"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?=$|/|%2f|%5c)", re.IGNORECASE)
 
 
 def read_samples(folder: Path) -> list[SampleRequest]:
@@ -76,9 +80,12 @@ def check(request: SampleRequest) -> None:
     target = request.path
     if not target.startswith("/") or any(c.isspace() or not c.isprintable() for c in target):
         raise InvalidRequest(f"{target[:80]!r} is no path of a call: it begins with / and has no blanks.")
+    below = target.partition("?")[0]
+    if "\\" in below or _DOTS.search(below):
+        raise InvalidRequest(f"{target[:80]!r} is no path of a call: it has no backslashes and no segments of dots.")
     for name, value in request.headers.items():
         legal = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-        if not legal or any(ord(c) < 32 or ord(c) > 255 for c in value):
+        if not legal or any(ord(c) < 32 or 127 <= ord(c) < 160 or ord(c) > 255 for c in value):
             raise InvalidRequest(f"The header {name[:40]!r} of {request.name!r} cannot be sent.")
 
 

@@ -267,8 +267,9 @@ export class ModelServiceApi {
   }
 
   async call(key: Key, request: CallRequest, signal: AbortSignal): Promise<CallAnswer> {
+    const url = this._below(key, request.path);
     const began = performance.now();
-    const answer = await this._request(this.endpointUrl(key) + request.path.replace(/^\/+/, ''), {
+    const answer = await this._request(url, {
       method: request.method,
       headers: request.headers,
       body: request.body,
@@ -297,6 +298,17 @@ export class ModelServiceApi {
   }
 
   // --- below -----------------------------------------------------------------------------------------------
+
+  /** A path may come from somebody else's folder, and Jupyter's own addresses are a few `..` away: the user's rights go
+   * with the call. */
+  private _below(key: Key, path: string): string {
+    const endpoint = new URL(this.endpointUrl(key), window.location.href);
+    const url = new URL(endpoint.href + path.replace(/^\/+/, ''));
+    if (url.origin !== endpoint.origin || !url.pathname.startsWith(endpoint.pathname)) {
+      throw new ApiError('The path leads out of the endpoint: nothing was sent.', 0, 'bad_path');
+    }
+    return url.href;
+  }
 
   private async *_events(address: string, signal: AbortSignal) {
     const answer = await this._request(this._url(address), {

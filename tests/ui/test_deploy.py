@@ -26,6 +26,25 @@ def refresh_files(page: Any) -> None:
     page.evaluate("window.jupyterapp.commands.execute('filebrowser:refresh')")
 
 
+def goes_nowhere_else(page: Any, console: Any) -> None:
+    """A path that a browser would resolve to one of Jupyter's own addresses, with the user's rights."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    path = console.get_by_label("Path")
+    console.get_by_label("Method").select_option("PUT")
+    console.get_by_label("Body", exact=True).fill('{"type": "file", "format": "text", "content": "1"}')
+    for way in ("/../../../../api/contents/sneaked.py", "/..\\..\\..\\../api/contents/sneaked.py", "/%2e%2e/%2e%2e/x"):
+        path.fill(way)
+        expect(console.get_by_role("button", name="Send")).to_be_disabled()
+        expect(path).to_have_accessible_description(re.compile("no segments of dots"))
+        path.press("Control+Enter")
+    path.fill("/echo")
+    with page.expect_response(lambda answer: answer.request.method == "PUT") as answered:
+        path.press("Control+Enter")
+    assert answered.value.url.endswith("/model-service/endpoints/ada/words/echo")
+    assert not [url for url in asked if "sneaked" in url]
+
+
 def test_a_folder_is_deployed_and_called(page: Any, laboratory: Laboratory) -> None:
     """A problem at its line, mended in the editor; a dry run; the service, ready; an answer as it comes; a kept call."""
     folder = laboratory.model_folder("words")
@@ -74,6 +93,8 @@ def test_a_folder_is_deployed_and_called(page: Any, laboratory: Laboratory) -> N
     console.get_by_role("button", name="Keep", exact=True).click()
     expect(console.get_by_label("Sample request", exact=True)).to_have_value("stream")
     assert "/stream?events=4" in (folder / "model-requests.json").read_text()
+    goes_nowhere_else(page, console)
+    assert not (laboratory.root / "sneaked.py").exists()
 
 
 def test_a_definition_is_written_for_a_folder_that_has_none(page: Any, laboratory: Laboratory) -> None:

@@ -39,6 +39,10 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
         ('{"version": 1, "requests": [{"name": "a", "path": "/", "methd": "GET"}]}', "requests.0.methd"),
         ('{"version": 1, "requests": [{"name": "a", "path": "relative"}]}', "begins with /"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/a b"}]}', "no blanks"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/a/../../b"}]}', "no segments of dots"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/%2e%2E/b"}]}', "no segments of dots"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/a%2f.."}]}', "no segments of dots"),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/..\\\\..\\\\b"}]}', "no backslashes"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A b": "c"}}]}', "cannot be sent"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A": "b\\nC: d"}}]}', "cannot be sent"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/"}, {"name": "a", "path": "/"}]}', "Two sample requests"),
@@ -50,6 +54,11 @@ def test_a_file_that_is_wrong_is_told_in_a_sentence(text: str, said: str, tmp_pa
         read_samples(tmp_path)
     assert said in refused.value.message
     assert refused.value.message.endswith(".")
+
+
+def test_dots_that_lead_nowhere_else_are_just_dots(tmp_path: Path) -> None:
+    kept = [SampleRequest(name=path, path=path) for path in ("/v1.2/...", "/.well-known/x", "/a?next=/../b\\")]
+    assert keep_samples(tmp_path, kept) == kept
 
 
 def test_a_link_is_neither_read_nor_written_through(tmp_path: Path) -> None:

@@ -131,4 +131,31 @@ describe('the interface to the server', () => {
     say();
     expect((await reading.next()).done).toBe(true);
   });
+
+  it.each([
+    '/../../../../api/contents/sneaked.py',
+    '/..\\..\\..\\../api/status',
+    '/a/%2e%2e/%2E./../b',
+    '/./..',
+    '/\t../.\n./x'
+  ])('sends nothing out of the endpoint: %s', async path => {
+    const { api, asked } = server(() => new Response('{}'));
+    const call = api.call('ann/a', { method: 'PUT', path, body: '{}' }, new AbortController().signal);
+    expect(await call.catch(error => error)).toMatchObject({ name: 'ApiError', code: 'bad_path' });
+    expect(asked).toEqual([]);
+  });
+
+  it('sends dots that lead nowhere else', async () => {
+    const { api, asked } = server(() => new Response('{}'));
+    const signal = new AbortController().signal;
+    for (const path of ['/v1.2/...', '/a?next=/../b', '/.well-known/x']) {
+      await api.call('ann/a', { method: 'GET', path }, signal);
+    }
+    const base = 'http://lab.test/user/ann/model-service/endpoints/ann/a';
+    expect(asked.map(each => each.url.replace(base, ''))).toEqual([
+      '/v1.2/...',
+      '/a?next=/../b',
+      '/.well-known/x'
+    ]);
+  });
 });

@@ -21,6 +21,10 @@ export interface Typed {
 export type Wrong = Partial<Record<'path' | 'headers' | 'body', string>>;
 
 const HEADER = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*:\s*(.*)$/;
+/** What the browser cannot send, or what ends a line somewhere else. */
+const NO_VALUE = /[^\t\x20-\x7e\xa0-\xff]/;
+/** A browser would resolve such a segment, also %2e%2e, and the call would leave the endpoint for Jupyter's own addresses. */
+const DOTS = /(?:^|\/|%2f|%5c)(?:\.|%2e){1,2}(?=$|\/|%2f|%5c)/i;
 
 export function takesBody(method: Method): boolean {
   return method !== 'GET' && method !== 'HEAD';
@@ -29,14 +33,21 @@ export function takesBody(method: Method): boolean {
 /** What is wrong with it, and what is sent when nothing is. JSON is sent as it is typed. */
 export function checked(typed: Typed, trans: TranslationBundle): { request: CallRequest; wrong: Wrong } {
   const wrong: Wrong = {};
-  if (!typed.path.startsWith('/') || /\s/.test(typed.path)) {
-    wrong.path = trans.__('A path begins with / and has no blanks.');
+  const [below] = typed.path.split('?');
+  if (!typed.path.startsWith('/') || typed.path.startsWith('//') || /\s|\p{Cc}/u.test(typed.path)) {
+    wrong.path = trans.__('A path begins with one / and has no blanks.');
+  } else if (below.includes('\\') || DOTS.test(below)) {
+    wrong.path = trans.__('A path has no backslashes and no segments of dots: write the one that is meant.');
+  } else if (typed.path.includes('#')) {
+    wrong.path = trans.__('What follows a # is not sent: write %23 for it.');
   }
   const headers: Record<string, string> = {};
   for (const line of typed.headers.split('\n').filter(each => each.trim() !== '')) {
     const found = HEADER.exec(line.trim());
     if (found === null) {
       wrong.headers = trans.__('“%1” is no header: write Name: value.', line.trim());
+    } else if (NO_VALUE.test(found[2])) {
+      wrong.headers = trans.__('The value of %1 has characters that no header can have.', found[1]);
     } else {
       headers[found[1]] = found[2];
     }

@@ -43,6 +43,27 @@ describe('a call', () => {
     expect(checked({ ...POST, kind: 'text', body: '{' }, trans).wrong).toEqual({});
   });
 
+  it.each([
+    '/../../../../api/contents/sneaked.py',
+    '/..\\..\\..\\../api/status',
+    '/%2e%2E/x',
+    '/a/.',
+    '/a%2f..%2fb',
+    '//elsewhere',
+    '/a#b',
+    '/a\x01'
+  ])('stays below its endpoint: %s', path => {
+    expect(checked({ ...POST, path }, trans).wrong).toHaveProperty('path');
+  });
+
+  it.each(['/', '/v1.2/...', '/.well-known/x', '/a?next=/../b\\', '/a..b/%2e%2ex'])('may be to %s', path => {
+    expect(checked({ ...POST, path }, trans).wrong).toEqual({});
+  });
+
+  it.each(['X-A: \x85', 'X-A: a\x0bb', 'X-A: €'])('has headers that can be sent, unlike %p', headers => {
+    expect(checked({ ...POST, headers }, trans).wrong).toHaveProperty('headers');
+  });
+
   it.each<Typed>([
     POST,
     { ...POST, body: '"a text"' },
