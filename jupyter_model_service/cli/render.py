@@ -222,7 +222,7 @@ def replica_table(replicas: Sequence[Json], paint: Paint) -> str:
         ]
         for replica in replicas
     ]
-    return columns(["REPLICA", "PHASE", "FOR", "REVISION", "PID", "CALLS", "MEMORY", "GPU", "WHAT"], rows, paint)
+    return columns(["REPLICA", "PHASE", "FOR", "REVISION", "PID", "IN FLIGHT", "MEMORY", "GPU", "WHAT"], rows, paint)
 
 
 def describe_gpus(gpus: Sequence[Json] | None) -> str:
@@ -280,7 +280,8 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
     service, name = result.service, result.service["name"]
     counts = service["replicas"]
     if service["state"] == "stopped":
-        return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay."
+        again = f"{PROGRAM} start {name}" if counts["want"] else f"{PROGRAM} scale {name} 1"
+        return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay. Start it again: {again}"
     if service["state"] == "idle":
         return f"{name} is {paint.state('idle')}: the next call starts a replica.\nEndpoint: {service['endpoint']}"
     if result.outcome is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from ..core.hub_options import is_volume
 from ..errors import GatewayUnavailable, InvalidRequest
@@ -254,8 +254,14 @@ STREAM = "api/v1/events"
 
 
 def endpoint_path(key: Key, path: str) -> str:
-    """Where a call for the model goes, below the gateway's own address: the control token goes nowhere else."""
+    """Where a call for the model goes, below the gateway's own address: the control token goes nowhere else, so that
+    ``InvalidRequest`` refuses what whoever resolves the path would lead to another service."""
     owner, name = key
+    target = re.split("[?#]", path, maxsplit=1)[0]
+    if {".", ".."} & set(unquote(target).split("/")):
+        raise InvalidRequest(
+            f"The path {path[:80]!r} has a part . or .., which would leave the service: write it in full."
+        )
     return f"endpoints/{quote(owner, safe='')}/{quote(name, safe='')}/{path.lstrip('/')}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from ..client.waiting import WAIT_SECONDS
@@ -45,10 +46,26 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", _Format)
         super().__init__(**options, allow_abbrev=False)
+        self._mixing = False
 
     @property
     def verb(self) -> str | None:
         return self.prog.removeprefix(PROGRAM).strip() or None
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Options may also stand before an argument that can be left out (``update demo --detach FOLDER``): argparse
+        takes it for left out there."""
+        given = list(sys.argv[1:] if args is None else args)
+        optional = any(action.nargs == argparse.OPTIONAL for action in self._get_positional_actions())
+        if self._mixing or not optional or {"-h", "--help"} & set(given):
+            return super().parse_known_args(given, namespace)
+        self._mixing = True  # it asks this very method twice, for options and for arguments
+        try:
+            return self.parse_known_intermixed_args(given, namespace)
+        finally:
+            self._mixing = False
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(_sentence(message), self.verb)

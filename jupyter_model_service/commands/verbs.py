@@ -20,11 +20,12 @@ from ..client.folders import Steps, for_create, for_service, for_update, for_val
 from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
-from ..errors import Conflict, InvalidRequest, ModelServiceError, NotFound
+from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError, NotFound
 from . import scaling as scaling_verbs
 from . import workbench as workbench_verbs
 from .following import follow_events, follow_logs
 from .grammar import PROGRAM
+from .missing_folder import make_one, with_way_out
 from .results import (
     DoneResult,
     EndpointResult,
@@ -120,7 +121,11 @@ class Session:
 
 def run(session: Session, arguments: argparse.Namespace) -> Result:
     """Do what the line says. Raises the errors of the tree; a service that failed is a result that is not ``ok``."""
-    return _RUN[arguments.verb](session, arguments)
+    try:
+        return _RUN[arguments.verb](session, arguments)
+    except DefinitionError as error:
+        folder = getattr(arguments, "folder", None)
+        raise error if folder is None else with_way_out(error, folder) from None
 
 
 # --- services --------------------------------------------------------------------------------------------
@@ -128,14 +133,14 @@ def run(session: Session, arguments: argparse.Namespace) -> Result:
 
 def _validate(session: Session, arguments: argparse.Namespace) -> Result:
     folder = calls.absolute(arguments.folder)
-    _ensure_gateway(session, folder)  # often the first line that anybody tries
+    _ensure_gateway(session, folder, arguments.folder)  # often the first line that anybody tries
     options = session.complete(for_validate({"folder": folder}))
     return ValidateResult(folder, session.send(calls.validate(**options)))
 
 
 def _create(session: Session, arguments: argparse.Namespace) -> Result:
     options = _options(arguments)
-    _ensure_gateway(session, options["folder"])
+    _ensure_gateway(session, options["folder"], arguments.folder)
     options = session.complete(for_create(options))
     options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
     try:
@@ -155,12 +160,12 @@ def _instead(arguments: argparse.Namespace, message: str) -> str:
     return f" Here: {PROGRAM} update {taken[1]} {folder}, or {PROGRAM} create {folder} -n OTHER"
 
 
-def _ensure_gateway(session: Session, folder: str) -> None:
+def _ensure_gateway(session: Session, folder: str, typed: str) -> None:
     locator = session.connection.locator
     if locator.explicit or find_gateway(locator.data_dir) is not None:
         return
     if not os.path.isdir(folder):
-        raise InvalidRequest(f"There is no folder {folder}.")
+        raise InvalidRequest(f"There is no folder {folder}. {make_one(typed)}")
     found = start_gateway(locator.data_dir, keep=True, timeout=_START_SECONDS)
     session.observer.notice(
         f"Started a gateway (process {found.pid}). It stays when this command ends; "

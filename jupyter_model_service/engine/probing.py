@@ -300,7 +300,7 @@ class Probing:
                 self._not_yet(replica, f"it cannot be told who listens on its port {_port_of(replica)}")
             return False
         if replica.live() and (await self._port(replica)).ok and replica.live():
-            self._emit(replica, life.GaveUp(f"its port {_port_of(replica)} is held by another process"))
+            self._emit(replica, life.GaveUp(f"cannot serve: its port {_port_of(replica)} is held by another process"))
         return False
 
 

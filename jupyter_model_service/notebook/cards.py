@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ from ..cli import render
 from ..cli.scaling import decision_block, explanation, fact, ready_cell
 from ..cli.text import Paint, clean, moment
 from ..client.units import show_duration, show_size
-from ..commands.grammar import PROGRAM
 from ..commands.results import (
     DecisionsResult,
+    DoneResult,
+    EndpointResult,
     EventsResult,
     LogsResult,
     Result,
@@ -25,33 +25,30 @@ from ..commands.results import (
     ValidateResult,
 )
 from ..commands.token_file import check_target, write_token
-from ..commands.workbench import DryRunResult
+from ..commands.workbench import DraftResult, DryRunResult
 from ..errors import Problem
 from . import html
 from .charts import charts, sparkline
 from .html import Html, tag
-from .masking import HIDDEN, masked
+from .masking import HIDDEN
+from .suggesting import suggested_cell
+from .words import MAGIC, in_words
 
 __all__ = ["MAGIC", "Problems", "Shown", "TokenShown", "in_words", "service_card", "shown"]
 
-MAGIC = "%model_service"
 PLAIN = Paint(False)
 Json = Mapping[str, Any]
-
-
-def in_words(text: str) -> str:
-    """A text of the command line as it belongs into a notebook: with the magic in the place of the program, where the
-    magic has the verb."""
-    return masked(re.sub(rf"\b{PROGRAM} (?!gateway\b)", MAGIC + " ", text))
+_LASTING = (EndpointResult, DoneResult, DraftResult)  # true whenever they are read
 
 
 class Shown:
     """The result of a verb. ``data`` is what the HTTP API answered (what ``--json`` gives); ``ok`` is false for what
-    did not go well. Shows itself as text and as HTML."""
+    did not go well. Shows itself as text and as HTML, with the time at which it was so: outputs are kept."""
 
     def __init__(self, result: Result, *, quiet: bool = False) -> None:
         self.result = result
         self._quiet = quiet
+        self._at = time.time()
 
     @property
     def ok(self) -> bool:
@@ -72,10 +69,20 @@ class Shown:
         return self.framed(self.text())
 
     def framed(self, text: str) -> Html:
-        return html.card("", html.pre(text)) if text else Html("")
+        return self.card("", html.pre(text)) if text else Html("")
+
+    def card(self, title: object, *children: object) -> Html:
+        return html.card(title, *children, _dated(self.when))
+
+    @property
+    def when(self) -> str:
+        """``as of 2026-11-23 05:28:03``; nothing of what does not change."""
+        return "" if self._quiet or isinstance(self.result, _LASTING) else f"as of {moment(self._at)}"
 
     def __repr__(self) -> str:
-        return self.text() or f"<{type(self).__name__}>"
+        text = self.text()
+        when = f"\n({self.when})" if text and self.when else ""
+        return f"{text}{when}" or f"<{type(self).__name__}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self.html()}
@@ -111,12 +118,13 @@ class ServiceShown(Shown):
         told = super().text()
         if self.result.verb != "create" or self.result.outcome is None or not self.ok:
             return told
-        return told.partition("\nCall it")[0] + f"\nCall it: {self._call}"
+        call = "\n".join(clean(line) for line in self._call.split("\n"))
+        return told.partition("\nCall it")[0] + f"\nCall it:\n{call}"
 
     @property
     def _call(self) -> str:
-        """A line for a cell, to an address that the model answers."""
-        return f"%%model_service {self.name} {_health_path(self.result.service)}".rstrip()
+        """A cell, to an address that the model answers."""
+        return suggested_cell(self.result.service)
 
     def html(self) -> Html:
         result, service = self.result, self.result.service
@@ -124,12 +132,17 @@ class ServiceShown(Shown):
         if result.outcome is not None and not result.ok:
             more.append(html.pre(self.text()))
         elif result.verb in ("create", "start", "update") and service["replicas"]["ready"]:
-            more.append(tag("div", "Call it: ", tag("code", self._call), style="margin-top:6px"))
-        return service_card(service, *more, series=result.series, brief=result.verb != "info")
+            more.append(tag("div", "Call it:", html.pre(self._call), style="margin-top:6px"))
+        brief = result.verb != "info"
+        return service_card(service, *more, series=result.series, brief=brief, at=self._at)
 
 
-def service_card(service: Json, *more: object, series: Json | None = None, brief: bool = False) -> Html:
-    """A service with its replicas; ``brief`` is without what seldom changes."""
+def service_card(
+    service: Json, *more: object, series: Json | None = None, brief: bool = False, at: float | None = None
+) -> Html:
+    """A service with its replicas, as it was ``at``, or nobody knows when; ``brief`` is without what seldom changes."""
+    now = time.time()
+    when = f"shown {moment(now)}" if at is None else f"as of {moment(at)}"
     counts = service["replicas"]
     head = html.join([f"{service['owner']}/{service['name']}", Html("&ensp;"), html.state(service["state"])])
     told: list[tuple[object, object]] = [
@@ -143,11 +156,15 @@ def service_card(service: Json, *more: object, series: Json | None = None, brief
     known = {"State", *(label for label, _ in told)}
     rest = [(label, in_words(text)) for label, text in render.service_facts(service, PLAIN) if label not in known]
     told += [each for each in rest if not brief or each[0] in ("Changed", "Restarts", "Not enforced")]
-    blocks: list[object] = [html.facts(told), charts(series), replica_table(render.replicas_shown(service))]
+    blocks: list[object] = [html.facts(told), charts(series), replica_table(render.replicas_shown(service), at or now)]
     if not brief and len(service["revisions"]) > 1:
         summary = tag("summary", f"{len(service['revisions'])} revisions")
         blocks.append(tag("details", summary, html.pre(render.revision_table(service, PLAIN))))
-    return html.card(head, *blocks, *more)
+    return html.card(head, *blocks, *more, _dated(when))
+
+
+def _dated(when: str) -> Html:
+    return tag("div", when, style=f"font-size:smaller;color:{html.FAINT};margin-top:4px") if when else Html("")
 
 
 def address(service: Json) -> Html:
@@ -158,21 +175,14 @@ def address(service: Json) -> Html:
     return tag("a", url, href=url, rel="noopener noreferrer", target="_blank", style=f"color:{html.ACCENT}")
 
 
-def _health_path(service: Json) -> str:
-    active = [each["definition"] for each in service["revisions"] if each["number"] == service["revision"]]
-    check = (active[0].get("health_check") if active else None) or {}
-    return str(check.get("path", "")).removeprefix("/")
-
-
-def replica_table(replicas: Sequence[Json]) -> Html:
+def replica_table(replicas: Sequence[Json], at: float) -> Html:
     if not replicas:
         return Html("")
-    now = time.time()
     rows = [
         [
             tag("code", each["id"]),
             html.join([html.state(each["phase"]), " (suspect)" if each["suspect"] else ""]),
-            show_duration(now - each["since"]),
+            show_duration(max(0.0, at - each["since"])),
             str(each["in_flight"]),
             show_size(each["rss"]) if each["rss"] else "-",
             render.describe_gpus(each["gpus"]),
@@ -180,7 +190,7 @@ def replica_table(replicas: Sequence[Json]) -> Html:
         ]
         for each in replicas
     ]
-    return html.table(["Replica", "Phase", "For", "Calls", "Memory", "GPU", "What"], rows, "Replicas")
+    return html.table(["Replica", "Phase", "For", "In flight", "Memory", "GPU", "What"], rows, "Replicas")
 
 
 class ServicesShown(Shown):
@@ -190,16 +200,24 @@ class ServicesShown(Shown):
         services = self.result.services
         if not services or self._quiet:
             return self.framed(self.text())
-        rows = []
-        for each in services:
-            key = f"{each['owner']}/{each['name']}"
-            calls = self.result.series.get(key, {}).get("values", {}).get("calls_per_second", ())
-            picture = sparkline(calls, f"calls of {key} in the last 30 minutes") if any(calls) else ""
-            access = "public" if each["public"] else "token"
-            rows.append([key, html.state(each["state"]), ready_cell(each), picture, access, address(each)])
-        return html.card(
-            "Services", html.table(["Name", "State", "Ready", "Calls", "Access", "Endpoint"], rows, "Services")
-        )
+        pictures = [self._calls(f"{each['owner']}/{each['name']}") for each in services]
+        rows = [
+            [
+                f"{each['owner']}/{each['name']}",
+                html.state(each["state"]),
+                ready_cell(each),
+                *([picture] if any(pictures) else []),
+                "public" if each["public"] else "token",
+                address(each),
+            ]
+            for each, picture in zip(services, pictures, strict=True)
+        ]
+        head = ["Name", "State", "Ready", *(["Calls (30 min)"] if any(pictures) else []), "Access", "Endpoint"]
+        return self.card("Services", html.table(head, rows, "Services"))
+
+    def _calls(self, key: str) -> Html:
+        calls = self.result.series.get(key, {}).get("values", {}).get("calls_per_second", ())
+        return sparkline(calls, f"calls of {key} in the last 30 minutes") if any(calls) else Html("")
 
 
 # --- tokens ----------------------------------------------------------------------------------------------
@@ -255,7 +273,7 @@ class TokensShown(Shown):
             ]
             for each in self.result.tokens
         ]
-        return html.card("Tokens", html.table(["Id", "Label", "Created", "Expiry", "Last used"], rows, "Tokens"))
+        return self.card("Tokens", html.table(["Id", "Label", "Created", "Expiry", "Last used"], rows, "Tokens"))
 
 
 # --- what happened ---------------------------------------------------------------------------------------
@@ -271,7 +289,7 @@ class LogsShown(Shown):
     def html(self) -> Html:
         if self.result.answer is None:
             return Html("")
-        return html.card(f"Log of {self.result.answer['replica']}", html.pre("\n".join(self.lines) or "nothing yet"))
+        return self.card(f"Log of {self.result.answer['replica']}", html.pre("\n".join(self.lines) or "nothing yet"))
 
 
 class EventsShown(Shown):
@@ -281,7 +299,7 @@ class EventsShown(Shown):
         if self.result.events is None:
             return Html("")
         rows = [[moment(each["at"]), each["kind"], in_words(each["message"])] for each in self.result.events]
-        return html.card("Events", html.table(["When", "What", "Told"], rows, "Events"))
+        return self.card("Events", html.table(["When", "What", "Told"], rows, "Events"))
 
 
 class DecisionsShown(Shown):
@@ -295,7 +313,7 @@ class DecisionsShown(Shown):
             return self.framed(self.text())
         head, *_ = explanation(self.result, PLAIN).split("\n", 1)
         told = [_decision(each, last=each is decisions[-1]) for each in decisions]
-        return html.card(in_words(head), *told)
+        return self.card(in_words(head), *told)
 
 
 def _decision(decision: Json, *, last: bool) -> Html:
@@ -314,7 +332,7 @@ class ValidateShown(Shown):
         answer = self.result.answer
         fine = f"{self.result.folder} can be served; its default name is {answer['name']}."
         warnings = [Problem(**problem) for problem in answer["warnings"]]
-        return html.card(html.join([html.state("fine"), Html("&ensp;"), fine]), _problems(warnings))
+        return self.card(html.join([html.state("fine"), Html("&ensp;"), fine]), _problems(warnings))
 
 
 class DryRunShown(Shown):
@@ -323,7 +341,7 @@ class DryRunShown(Shown):
     def html(self) -> Html:
         first, _, rest = self.text().partition("\n")
         head = html.join([html.state(str(self.result.state["outcome"])), Html("&ensp;"), first])
-        return html.card(head, html.pre(rest) if rest else "")
+        return self.card(head, html.pre(rest) if rest else "")
 
 
 class Problems:

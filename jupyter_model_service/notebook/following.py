@@ -16,9 +16,10 @@ from ..cli.text import clean
 from ..client.units import show_duration
 from ..commands import Observer, UsageError
 from . import html
-from .cards import in_words, service_card
+from .cards import service_card
 from .html import tag
 from .masking import masked_output
+from .words import in_words
 
 __all__ = ["CardWatcher", "Place", "observer_for", "somebody_there"]
 
@@ -149,7 +150,7 @@ class CardWatcher(Watcher):
         clock = f"{verb}: {self._elapsed()} so far; interrupting the kernel stops the watching, not the service"
         foot = tag("div", clock, style=f"color:{html.FAINT};margin-top:6px")
         text = f"{in_words(under_way(service))}  ({self._elapsed()})"
-        return {"text/plain": text, "text/html": service_card(service, foot, brief=True)}
+        return {"text/plain": text, "text/html": service_card(service, foot, brief=True, at=time.time())}
 
     def _current_copy(self) -> Bundle:
         told = f"{clean(self._copying)}  ({self._elapsed()})"

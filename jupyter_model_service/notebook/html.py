@@ -26,7 +26,7 @@ _STATES = {
     **dict.fromkeys(
         ("starting", "updating", "degraded", "deleting", "unhealthy", "loading", "preparing", "warning"), _YELLOW
     ),
-    **dict.fromkeys(("failed", "error"), _RED),
+    **dict.fromkeys(("failed", "error", "broke off", "interrupted"), _RED),
     "idle": ACCENT,
 }
 
@@ -58,10 +58,10 @@ def card(title: object, *children: object) -> Html:
     return tag("div", head, *children, style=style)
 
 
-def state(name: str) -> Html:
-    """A word with a dot: the colour only repeats it."""
-    style = f"display:inline-block;width:8px;height:8px;border-radius:4px;background:{_STATES.get(name, FAINT)}"
-    dot = tag("span", style=style, aria_hidden="true")
+def state(name: str, *, like: str | None = None) -> Html:
+    """A word with a dot, in the colour of the state ``like`` (default: of that name): it only repeats the word. The dot
+    is a letter, since what cleans the outputs of a notebook that is not trusted takes backgrounds away."""
+    dot = tag("span", "\u25cf", style=f"color:{_STATES.get(like or name, FAINT)}", aria_hidden="true")
     return tag("span", dot, Html("&nbsp;"), name, style="white-space:nowrap")
 
 

@@ -19,10 +19,11 @@ from ..commands.results import ServiceResult, TokenResult
 from ..commands.workbench import DryRunResult
 from ..errors import DefinitionError, LaunchError, ModelServiceError
 from . import calling
-from .cards import MAGIC, Problems, Shown, in_words, service_card, shown
+from .cards import Problems, Shown, service_card, shown
 from .completing import complete
 from .following import Place, observer_for, somebody_there
 from .masking import masked
+from .words import MAGIC, in_words
 
 __all__ = ["Magics", "load", "unload"]
 
@@ -42,15 +43,16 @@ class Magics:
         %model_service --help lists them, %model_service VERB --help tells more about one. The result is given back:
         service = %model_service create FOLDER
         """
-        return self._told(lambda: self._line(line))
+        return self._told(lambda: self._line(line), MAGIC)
 
     def cell(self, line: str, cell: str) -> Any:
         """Send the cell to a service and show its answer as it comes: %%model_service NAME [PATH] [--method METHOD]
 
         A cell that is JSON is sent as JSON, any other as text; one that is blank as a GET. The answer is given back
-        with .status, .headers, .text, .json(), .events, .first_byte and .seconds.
+        with .status, .headers, .text, .json(), .events, .first_byte and .seconds. %%model_service --help has the
+        options.
         """
-        return self._told(lambda: self._cell(line, cell))
+        return self._told(lambda: self._cell(line, cell), f"%{MAGIC}")
 
     # --- what they do --------------------------------------------------------------------------------------
 
@@ -86,17 +88,19 @@ class Magics:
 
     # --- how it is told ------------------------------------------------------------------------------------
 
-    def _told(self, work: Callable[[], Any]) -> Any:
+    def _told(self, work: Callable[[], Any], magic: str) -> Any:
         try:
             return work()
         except HelpShown as help_shown:
             print(help_shown.text.rstrip())
             return None
         except UsageError as error:
-            verb = (error.verb or "").removeprefix(MAGIC).strip()
-            more = f"{MAGIC} {verb} --help".replace("  ", " ")
+            verb = (error.verb or "").removeprefix(magic).strip()
+            more = f"{magic} {verb} --help".replace("  ", " ")
             raise ShellUsageError(in_words(f"{clean(error.message)} See: {more}")) from None
         except DefinitionError as error:
+            if len(error.problems) == 1 and error.problems[0].line is None:
+                _one_line(error, str(error.problems[0]))
             _show(Problems(error.problems))
             count = len(error.problems)
             _one_line(error, f"{count} {'problem' if count == 1 else 'problems'} of the folder, shown above.")
@@ -145,8 +149,22 @@ def _one_line(error: BaseException, sentence: str) -> NoReturn:
 # --- the extension ---------------------------------------------------------------------------------------
 
 
+def with_body(lines: list[str]) -> list[str]:
+    """A cell that is our magic and nothing else gets a blank body, which is a GET: IPython runs no cell magic without
+    one."""
+    if lines and lines[0].split()[:1] == [f"%{MAGIC}"] and not "".join(lines[1:]):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
+#: So that it has no part in whether a cell is complete: on a terminal, the body is typed after the first line.
+with_body.has_side_effects = True  # type: ignore[attr-defined]
+
+
 def load(shell: Any) -> None:
     magics = Magics(shell)
+    if with_body not in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.append(with_body)
     shell.register_magic_function(magics.line, magic_kind="line", magic_name=_NAME)
     shell.register_magic_function(magics.cell, magic_kind="cell", magic_name=_NAME)
     for word in _COMPLETED:
@@ -158,6 +176,8 @@ def load(shell: Any) -> None:
 def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop(_NAME, None)
+    if with_body in shell.input_transformers_cleanup:
+        shell.input_transformers_cleanup.remove(with_body)
     for word in _COMPLETED:
         shell.strdispatchers["complete_command"].strs.pop(word, None)
     shell.display_formatter.formatters["text/html"].pop("jupyter_model_service.wire.ServiceInfo", None)

@@ -133,6 +133,7 @@ def test_no_folder_starts_no_gateway(line: Line, tmp_path: Path, verb: str) -> N
     ran = line(verb, str(tmp_path / "nothing"))
     assert ran.status == 1
     assert "There is no folder" in ran.err
+    assert ran.err.endswith(f"To make one: jupyter model-service init {tmp_path}/nothing\n")
     assert not (tmp_path / "jupyter").exists()
 
 
@@ -522,6 +523,7 @@ def test_update_sends_what_changes_only(line: Line, fake: FakeGateway) -> None:
         (["--env", "A=1"], {"environment": {"A": "1"}}),
         (["--no-env", "--no-mounts"], {"environment": {}, "mounts": []}),
         (["/m", "--gpus", "0"], {"folder": "/m", "gpus": 0}),
+        (["--gpus", "0", "/m"], {"folder": "/m", "gpus": 0}),
         ([], {}),
     ]
     for words, body in sent:

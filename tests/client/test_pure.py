@@ -84,6 +84,14 @@ def test_names_are_quoted_into_paths() -> None:
     assert calls.get(("a?d", "x#y z")).target == "api/v1/services/a%3Fd/x%23y%20z"
     assert calls.revoke_token(("ada", "x"), "../../stop").target == "api/v1/services/ada/x/tokens/..%2F..%2Fstop"
     assert calls.endpoint_path(("ada", "x"), "/api/chat?q=1") == "endpoints/ada/x/api/chat?q=1"
+    assert calls.endpoint_path(("ada", "x"), "a..b/...?to=../y#../z") == "endpoints/ada/x/a..b/...?to=../y#../z"
+
+
+@pytest.mark.parametrize("path", ["..", ".", "../y", "a/../../y", "a/..?q", "%2e%2E/y", "..%2fy", "/./y"])
+def test_a_path_of_a_call_never_leads_out_of_the_service(path: str) -> None:
+    """httpx, or a proxy on the way, would resolve it."""
+    with pytest.raises(InvalidRequest, match="leave the service"):
+        calls.endpoint_path(("ada", "x"), path)
 
 
 def test_what_is_left_out_of_an_update_is_not_sent() -> None:

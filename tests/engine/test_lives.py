@@ -617,7 +617,7 @@ def test_a_replica_whose_port_another_process_holds_never_takes_a_call() -> None
         await stage.create()
         await stage.until(lambda: stage.view.state == "failed")
         await stage.quiet()
-        fails_with(stage, "its port 4000", "is held by another process")
+        fails_with(stage, "cannot serve: its port 4000", "is held by another process")
         assert stage.endpoint.backends == []
         assert "replica.ready" not in {event.kind for event in await stage.told()}
 
@@ -630,7 +630,7 @@ def test_a_port_that_another_process_took_later_is_noticed() -> None:
         replica.squatted = True
         await stage.until(lambda: replica.id not in stage.takes_calls(), 31)
         (failed,) = await stage.told("replica.failed")
-        assert f"its port {replica.placement.address[1]} is held by another process" in failed.message
+        assert f"cannot serve: its port {replica.placement.address[1]} is held by another process" in failed.message
 
     play(scene)
 

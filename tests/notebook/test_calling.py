@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
@@ -12,8 +14,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from jupyter_model_service.commands import StoppedWatching
-from jupyter_model_service.errors import NotFound, UpstreamError
-from jupyter_model_service.notebook import calling
+from jupyter_model_service.errors import InvalidRequest, NotFound, UpstreamError
+from jupyter_model_service.notebook import calling, html
 from jupyter_model_service.notebook.calling import Events
 
 from ..client.fake_gateway import FakeGateway, refusal
@@ -95,6 +97,74 @@ def test_any_other_cell_is_sent_as_text_and_a_blank_one_asks(fake: FakeGateway) 
     ]
 
 
+def test_a_cell_that_is_a_line_only_asks(fake: FakeGateway, cell: Cell, shell: InteractiveShell) -> None:
+    """IPython refuses a cell magic without a body; a cell with one, and any other cell, is as it was."""
+    seen = answers(fake, b"fine", "text/plain")
+    for line in ("%%model_service demo health", "%%model_service demo health\n"):
+        assert cell(line).result.text == "fine"
+    assert [each[:2] for each in seen] == [("GET", "/endpoints/ada/demo/health")] * 2
+    assert cell("%%model_service demo x\n\n  a").result.status == 200
+    assert seen[-1][3].strip() == b"a"
+    assert cell("%%capture").error is not None
+    assert shell.check_complete("%%model_service demo x")[0] == "incomplete"  # its body is typed after it
+    cell("%unload_ext jupyter_model_service")
+    assert cell("%%model_service demo health").error is not None
+
+
+def test_options_may_stand_anywhere(fake: FakeGateway) -> None:
+    seen = answers(fake, b"ok", "text/plain")
+    for line in ("demo --timeout 2s work", "--timeout 2s demo work", "demo work --timeout 2s"):
+        assert calling.build_parser().parse_args(line.split()).timeout == 2.0
+        call(line, "1")
+    assert [each[1] for each in seen] == ["/endpoints/ada/demo/work"] * 3
+
+
+@pytest.mark.parametrize(
+    "path", ["../other/x", "a/../../other", "..", ".", "./x", "%2e%2E/other/x", "..%2fother", "//other/x", "/../x"]
+)
+def test_a_path_never_leaves_the_service(fake: FakeGateway, cell: Cell, path: str) -> None:
+    seen = answers(fake, b"ok", "text/plain")
+    ran = cell(f"%%model_service demo {path}\n1")
+    assert (seen, isinstance(ran.error, InvalidRequest)) == ([], True)
+    told = ran.out + ran.err
+    assert told.count("\n") == 1
+    assert "leave the service" in told or "below the endpoint" in told
+    assert cell("%%model_service demo a..b/.well-known/x?up=../a\n1").result.status == 200
+
+
+def test_what_was_meant_as_json_and_is_none_is_told(fake: FakeGateway) -> None:
+    answers(fake, b"no", "text/plain", 422)
+    answer = call("demo x", '{"a": 1,}')
+    note = re.search(r"sent as text: not JSON, line 1 column \d", repr(answer))
+    assert note is not None
+    assert note[0] in answer._repr_mimebundle_()["text/html"]
+    for line, body in (
+        ("demo x", '{"a": 1}'),
+        ("demo x", "Hello {you}"),
+        ("demo x --header content-type:a/b", "{% t %}"),
+    ):
+        assert "sent as text" not in repr(call(line, body))
+
+
+def test_the_status_is_in_the_colour_of_how_it_went(fake: FakeGateway) -> None:
+    """In words that fit a call: a service is ready, an answer is not."""
+    for status, words, like in ((200, "200 OK", "ready"), (404, "404 Not Found", "failed"), (599, "599", "failed")):
+        answers(fake, b"x", "text/plain", status)
+        shown = call("demo x", "1")._repr_mimebundle_()["text/html"]
+        assert html.state(words, like=like) in shown
+        assert not re.search(r"\b(ready|failed)\b", shown)
+
+
+def test_an_answer_says_when_it_came(fake: FakeGateway) -> None:
+    answers(fake, b"x", "text/plain")
+    before = int(time.time())
+    answer = call("demo x", "1")
+    for told in answer._repr_mimebundle_().values():
+        when = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\)", told)
+        assert when is not None
+        assert before <= time.mktime(time.strptime(when[1], "%Y-%m-%d %H:%M:%S")) <= time.time()
+
+
 def test_what_the_model_refuses_is_an_answer_and_what_the_gateway_refuses_is_one_line(
     fake: FakeGateway, cell: Cell
 ) -> None:
@@ -146,6 +216,19 @@ def test_of_a_stream_that_breaks_off_what_came_is_shown(fake: FakeGateway) -> No
     with pytest.raises(UpstreamError, match="broke off"):
         call("demo x", "hi", place)
     assert "the beginn" in place.shown[-1]["text/plain"]
+    _is_no_success(place.shown[-1], "broke off")
+    written: list[str] = []
+    with pytest.raises(UpstreamError, match="broke off"):
+        call("demo x", "hi", written=written)
+    assert "the beginn" in "".join(written)
+
+
+def _is_no_success(bundle: dict[str, str], how: str) -> None:
+    """Neither green nor "ready", though the status was 200."""
+    assert re.search(rf"{how} after [\d.e-]+ s", bundle["text/plain"])
+    assert re.search(rf"{how} after [\d.e-]+ s", bundle["text/html"])
+    assert html.state(how, like="failed") in bundle["text/html"]
+    assert "success" not in bundle["text/html"]
 
 
 def test_an_interrupted_answer_stays_and_says_so(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +243,7 @@ def test_an_interrupted_answer_stays_and_says_so(fake: FakeGateway, monkeypatch:
     with pytest.raises(StoppedWatching, match="demo/x: interrupted"):
         call("demo x", "hi", place)
     assert "one" in place.shown[-1]["text/plain"]
+    _is_no_success(place.shown[-1], "interrupted")
 
 
 def test_a_token_in_an_answer_is_masked(fake: FakeGateway, shell: InteractiveShell, cell: Cell) -> None:

@@ -73,7 +73,9 @@ def test_every_verb_of_the_command_line_is_one_of_the_magic(cell: Cell) -> None:
         ("%model_service delete demo", "say --yes"),
         ("%model_service logs demo -f", "Nobody could end it here"),
         ("%%model_service demo path more\nx", "takes no 'more'"),
-        ("%%model_service\nx", "NAME"),
+        ("%%model_service\nx", "NAME. See: %%model_service --help"),
+        ("%%model_service --frob demo\nx", "takes no '--frob'. See: %%model_service --help"),
+        ("%model_service scale", "See: %model_service scale --help"),
     ],
 )
 def test_bad_use_is_one_line_and_no_traceback(fake: FakeGateway, cell: Cell, line: str, told: str) -> None:
@@ -230,8 +232,12 @@ def test_calls_over_time_are_a_small_picture(fake: FakeGateway, shell: Interacti
     fake.services["ada/demo"] = service()
     fake.series = {"step": 30.0, "times": [0.0, 30.0, 60.0], "values": {"calls_per_second": [1.0, None, 3.0]}}
     html = bundle(cell("%model_service info demo").result)["text/html"]
-    assert html.count("<polyline") == 2  # nothing is drawn where nothing is known
+    assert (html.count("<circle"), html.count("<polyline")) == (2, 0)  # nothing is drawn where nothing is known
+    assert "the last 2 min" in html
     assert 'aria-label="calls: 3/s now, 3/s at most"' in html
+    fake.series["values"] = {"calls_per_second": [1.0, 2.0, 3.0]}
+    line = bundle(cell("%model_service info demo").result)["text/html"]
+    assert (line.count("<circle"), line.count("<polyline")) == (0, 1)
 
 
 def test_a_service_of_the_client_is_a_card(fake: FakeGateway, cell: Cell, shell: InteractiveShell) -> None:

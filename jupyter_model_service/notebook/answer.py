@@ -1,0 +1,157 @@
+"""What a model answered: for code with ``.status``, ``.json()`` and the rest, for people as text and as HTML."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from ..cli.text import clean, clean_log, moment
+from . import html
+from .html import Html
+from .masking import masked
+
+__all__ = ["Answer", "Events"]
+
+_SHOWN = 20_000  # characters of an answer
+_IMAGE = 5 << 20  # bytes of an answer that is a picture
+
+
+class Events:
+    """Text of an event stream in, the data of its events out."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._data: list[str] = []
+
+    def feed(self, text: str) -> list[str]:
+        *lines, self._rest = (self._rest + text).replace("\r\n", "\n").split("\n")
+        found = []
+        for line in lines:
+            name, _, value = line.partition(":")
+            if not line and self._data:
+                found.append("\n".join(self._data))
+                self._data = []
+            elif name == "data":
+                self._data.append(value.removeprefix(" "))
+        return found
+
+
+class Answer:
+    """What the model answered. ``first_byte`` is when its body began, ``seconds`` how long it all took; ``events`` the
+    data of each event, where it is an event stream; ``at`` when it began (seconds since 1970). ``note`` is a word about
+    what was sent."""
+
+    def __init__(self, called: str, status: int, headers: Mapping[str, str], *, note: str = "") -> None:
+        self.called = called
+        self.status = status
+        self.headers = dict(headers)
+        self.content = b""
+        self.text = ""
+        self.events: list[str] = []
+        self.first_byte: float | None = None
+        self.seconds = 0.0
+        self.note = note
+        self.at = time.time()
+        #: How it ended before its end: ``broke off`` or ``interrupted``.
+        self.ended = ""
+        #: What is read in an answer: the text, or what the events of a chat come to.
+        self.told = ""
+        self.printed = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    @property
+    def kind(self) -> str:
+        """The media type, without parameters."""
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+    @property
+    def streamed(self) -> bool:
+        return self.kind == "text/event-stream"
+
+    def json(self) -> Any:
+        """The body as JSON; ``ValueError`` when it is none."""
+        return json.loads(self.text)
+
+    def head(self) -> str:
+        return masked(clean(f"{self.called}: {self.status} {self._how()}"))
+
+    def _how(self) -> str:
+        """All but the status: of what kind, how fast, and when."""
+        first = "" if self.first_byte is None else f", the first byte after {self.first_byte:.3g} s"
+        told = f"{self.kind} in {self.seconds:.3g} s{first}".strip()
+        if self.ended:
+            told = f"{self.kind}, {self.ended} after {self.seconds:.3g} s".removeprefix(", ")
+        return f"{told} ({moment(self.at)})"
+
+    def body(self) -> str:
+        """For people, cut where it is long."""
+        told = self.told
+        if self.kind.endswith("json") and len(told) <= _SHOWN:
+            try:
+                told = json.dumps(json.loads(told), indent=2, ensure_ascii=False)
+            except ValueError:
+                pass  # then as it is
+        if self.content and not self.readable:
+            return f"{len(self.content)} bytes, which .content has."
+        cut = f"\n… ({len(told)} characters in all, which .text has)" if len(told) > _SHOWN else ""
+        return masked("\n".join(clean_log(line, terminal=True) for line in told[:_SHOWN].split("\n")) + cut)
+
+    @property
+    def readable(self) -> bool:
+        return not self.kind.startswith(("image/", "audio/", "video/")) and self.kind != "application/octet-stream"
+
+    def __repr__(self) -> str:
+        note = f"\n({masked(self.note)})" if self.note else ""
+        return self.head() + note if self.printed else f"{self.head()}{note}\n{self.body()}".rstrip()
+
+    def html(self) -> Html:
+        head = html.join([self._status(), Html("&ensp;"), f"{self.called}: {self._how()}"])
+        note = html.tag("div", self.note, style=f"color:{html.FAINT}") if self.note else ""
+        return html.card(head, note, html.pre(self.body()))
+
+    def _status(self) -> Html:
+        """In the colour of how it went; a status of 200 is no success where the answer has no end."""
+        if self.ended:
+            return html.state(self.ended)
+        named = self.status in HTTPStatus._value2member_map_
+        words = f"{self.status} {HTTPStatus(self.status).phrase}" if named else str(self.status)
+        return html.state(words, like="ready" if self.ok else "failed")
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        if self.kind in ("image/png", "image/jpeg") and len(self.content) <= _IMAGE:
+            return {"text/plain": repr(self), self.kind: base64.b64encode(self.content).decode()}
+        return {"text/plain": repr(self), "text/html": self.html()}
+
+    # --- while it comes ------------------------------------------------------------------------------------
+
+    def take(self, piece: str, events: Events) -> str:
+        """What is new for a reader."""
+        self.text += piece
+        if not self.streamed:
+            new = piece
+        else:
+            found = events.feed(piece)
+            self.events += found
+            new = "".join(map(_said, found))
+        self.told += new
+        return new
+
+
+def _said(event: str) -> str:
+    """What an event of a chat adds to the answer; of any other, its data as a line."""
+    if event == "[DONE]":
+        return ""
+    try:
+        choice = json.loads(event)["choices"][0]
+        said = choice["delta"].get("content") if "delta" in choice else choice["text"]
+        return "" if said is None else str(said)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return event + "\n"
