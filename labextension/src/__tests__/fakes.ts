@@ -86,8 +86,10 @@ export class FakeApi {
   /** What a change tells whoever asks for it. */
   notices: string[] = [];
   refusals: Partial<Record<string, ApiError>> = {};
-  /** What a scale waits for before it answers. */
+  /** What a scale and a deletion wait for before they answer. */
   held: Promise<void> = Promise.resolve();
+  /** What the list, and one service, wait for after they were looked up. */
+  late: Promise<void> = Promise.resolve();
 
   asked(name: string): number {
     return this.calls.filter(each => each.split(' ')[0] === name).length;
@@ -97,8 +99,16 @@ export class FakeApi {
   get api(): Api {
     return {
       stream: (signal: AbortSignal) => this.events.open(signal),
-      list: () => this._answer('list', () => [...this.services]),
-      get: (key: Key) => this._answer(`get ${key}`, () => this._find(key)),
+      list: async () => {
+        const found = await this._answer('list', () => [...this.services]);
+        await this.late;
+        return found;
+      },
+      get: async (key: Key) => {
+        const found = await this._answer(`get ${key}`, () => this._find(key));
+        await this.late;
+        return found;
+      },
       site: () =>
         this._answer('site', () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/', kinds: [] })),
       offer: () => this._answer('offer', () => ({ max_replicas: 3, containers: false, public: true })),
@@ -120,6 +130,12 @@ export class FakeApi {
           found.replicas = { ...found.replicas, want: replicas };
           return { ...found, notices: this.notices };
         });
+      },
+      remove: async (key: Key) => {
+        const found = { ...this._find(key), state: 'deleting' };
+        this.calls.push(`remove ${key}`);
+        await this.held;
+        return found;
       },
       addRule: (key: Key) => this._answer(`addRule ${key}`, () => ({ notices: this.notices }))
     } as unknown as Api;

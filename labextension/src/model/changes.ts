@@ -1,7 +1,8 @@
-/** A signal that something has changed, at most once for each moment that an eye can tell. */
+/** A signal that something has changed, at most so often as an eye needs it. */
 import { ISignal, Signal } from '@lumino/signaling';
 
-const MOMENT = 16; // milliseconds: one picture of a screen
+const FRAME = 16; // milliseconds: one picture of a screen
+const MOMENT = 150; // milliseconds between two: a hundred services that change 20 times a second cost 7 pictures of it
 
 export class Changes<T> {
   constructor(private readonly _owner: T) {
@@ -12,15 +13,17 @@ export class Changes<T> {
     return this._signal;
   }
 
-  /** Soon, together with what else changes until then. */
+  /** Soon, together with what else changes until then; after a while without any change at once. */
   soon(): void {
     if (this._timer === null) {
-      this._timer = setTimeout(() => this.now(), MOMENT);
+      const wait = Math.max(FRAME, this._last + MOMENT - performance.now());
+      this._timer = setTimeout(() => this.now(), wait);
     }
   }
 
   now(): void {
     this.cancel();
+    this._last = performance.now();
     this._signal.emit();
   }
 
@@ -38,4 +41,5 @@ export class Changes<T> {
 
   private readonly _signal: Signal<T, void>;
   private _timer: ReturnType<typeof setTimeout> | null = null;
+  private _last = -MOMENT;
 }

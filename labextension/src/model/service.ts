@@ -148,19 +148,22 @@ export class ServiceModel implements IDisposable {
   /** Never rejects: what is wrong is `problem`, or that it is `gone`. */
   async refresh(): Promise<void> {
     const { api } = this.services;
+    const asked = this.services._asking();
     try {
       const [service, events, tokens] = await Promise.all([
         api.get(this.key),
         api.events(this.key, MOST_EVENTS),
         api.tokens(this.key)
       ]);
-      this._gone = false;
       this._problem = null;
       this._tokens = tokens;
-      this._events = events;
-      this.services._take(service);
+      const newest = events[events.length - 1]?.id ?? 0;
+      this._events = [...events, ...this._events.filter(each => each.id > newest)];
       this._full = service;
       this._seen = true;
+      this._gone = false;
+      this.services._take(service, asked);
+      this._onServices(); // of which something newer may be known
       await this._refreshDecisions();
     } catch (error) {
       this._fail(error);

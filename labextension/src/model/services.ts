@@ -20,6 +20,7 @@ import {
 } from '../api';
 import { DOMAIN } from '../tokens';
 import { Changes } from './changes';
+import { Known } from './known';
 import { ServiceModel } from './service';
 import { Sparks } from './sparks';
 import { EventStream, StreamOptions } from './stream';
@@ -100,11 +101,11 @@ export class ServicesModel implements IDisposable {
 
   /** By owner and name. */
   get services(): readonly Service[] {
-    return this._sorted;
+    return this._known.all;
   }
 
   service(key: Key): Service | null {
-    return this._services.get(key) ?? null;
+    return this._known.get(key);
   }
 
   /** Null until it is known. */
@@ -139,7 +140,7 @@ export class ServicesModel implements IDisposable {
 
   /** How many replicas it is to have, with what was asked for just now taken in. */
   wanted(key: Key): number {
-    return this._asked.get(key) ?? this._services.get(key)?.replicas.want ?? 0;
+    return this._asked.get(key) ?? this._known.get(key)?.replicas.want ?? 0;
   }
 
   /** Milliseconds between two looks at the list while the event stream does not come through. */
@@ -231,8 +232,9 @@ export class ServicesModel implements IDisposable {
   // --- verbs: they reject with the ApiError of the refusal ---------------------------------------------------
 
   async create(body: CreateRequest): Promise<Service> {
+    const asked = this._known.asked();
     const made = await this.api.create(body);
-    this._take(made);
+    this._take(made, asked);
     this._notice(made);
     return made;
   }
@@ -304,12 +306,18 @@ export class ServicesModel implements IDisposable {
 
   /** Do something to a service, say so meanwhile, and take what it became. */
   async _do(key: Key, words: string, work: () => Promise<Service>): Promise<void> {
+    const asked = this._known.asked();
     this._pending.set(key, words);
     this._changes.now();
     try {
       const became = await work();
-      this._take(became);
+      this._take(became, asked);
       this._notice(became);
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'not_found') {
+        void this._list().catch(() => undefined); // what is shown of it is older than its end
+      }
+      throw error;
     } finally {
       if (this._pending.get(key) === words) {
         this._pending.delete(key);
@@ -318,10 +326,15 @@ export class ServicesModel implements IDisposable {
     }
   }
 
-  _take(service: Service): void {
-    const key = keyOf(service);
-    this._services.set(key, service);
-    this._sort();
+  /** Before something is asked whose answer is to be taken. */
+  _asking(): number {
+    return this._known.asked();
+  }
+
+  /** An answer, unless something newer is known. */
+  _take(service: Service, asked: number): void {
+    this._known.answer(service, asked);
+    this._changes.soon();
   }
 
   /** An older gateway has none. */
@@ -347,14 +360,16 @@ export class ServicesModel implements IDisposable {
     switch (message.kind) {
       case 'hello':
       case 'resync':
+        this._opened += 1;
         void this._list().catch(() => undefined);
         break;
       case 'service':
-        this._take(message.service);
+        this._known.tell(message.service);
+        this._changes.soon();
         break;
       case 'removed':
-        this._services.delete(message.key);
-        this._sort();
+        this._known.remove(message.key);
+        this._changes.soon();
         break;
       case 'event':
         this._happened.emit(message.event);
@@ -401,12 +416,14 @@ export class ServicesModel implements IDisposable {
   }
 
   private async _listOnce(): Promise<void> {
+    const asked = this._known.asked();
+    const opened = this._opened;
     try {
       const found = await this.api.list();
-      this._services = new Map(found.map(each => [keyOf(each), each]));
+      this._known.list(found, asked, opened === this._opened && this._stream.state === 'open');
       this._problem = this._tooOld ? this._tooOldSentence : null;
       this._status = this._tooOld ? 'too-old' : 'ready';
-      this._sort();
+      this._changes.soon();
     } catch (error) {
       this._fail(error);
       throw error;
@@ -453,13 +470,6 @@ export class ServicesModel implements IDisposable {
     );
   }
 
-  private _sort(): void {
-    this._sorted = [...this._services.values()].sort(
-      (a, b) => a.owner.localeCompare(b.owner) || a.name.localeCompare(b.name)
-    );
-    this._changes.soon();
-  }
-
   private readonly _isVisible: () => boolean;
   private readonly _stream: EventStream;
   private readonly _poll: Poll;
@@ -473,8 +483,8 @@ export class ServicesModel implements IDisposable {
   private readonly _scaling = new Map<Key, Promise<void>>();
   private readonly _copies = new Map<Key, Copy>();
   private readonly _open = new Map<Key, { model: ServiceModel; users: number }>();
-  private _services = new Map<Key, Service>();
-  private _sorted: readonly Service[] = [];
+  private readonly _known = new Known();
+  private _opened = 0; // how often the stream has begun to tell everything
   private _site: Site | null = null;
   private _offer: Offer | null = null;
   private _status: Status = 'loading';

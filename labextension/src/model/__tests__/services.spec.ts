@@ -144,6 +144,53 @@ describe('the list of services', () => {
     model.dispose();
   });
 
+  it('keeps no service whose end came before the answer to its deletion', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a'), service('b')];
+    model.watch();
+    await eventually(() => names(model).join() === 'a,b', 'the list');
+    let release: () => void = () => undefined;
+    fake.held = new Promise(resolve => (release = resolve));
+    const deletion = model.remove('ann/a');
+    fake.services = [service('b')];
+    fake.events.say({ kind: 'removed', key: 'ann/a' });
+    await eventually(() => names(model).join() === 'b', 'it is gone');
+    release();
+    await deletion;
+    expect(names(model)).toEqual(['b']);
+    expect(model.pending('ann/a')).toBeNull();
+    model.dispose();
+  });
+
+  it('shows nothing that is older than what the stream has said, of a list that is late', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a'), service('b')];
+    model.watch();
+    await eventually(() => names(model).join() === 'a,b', 'the list');
+    let release: () => void = () => undefined;
+    fake.late = new Promise(resolve => (release = resolve));
+    const refresh = model.refresh();
+    await eventually(() => fake.asked('list') > 1, 'it is asked for');
+    fake.events.say({ kind: 'removed', key: 'ann/a' });
+    fake.events.say({ kind: 'service', service: service('c') });
+    await eventually(() => names(model).join() === 'b,c', 'what the stream says');
+    release();
+    await refresh;
+    expect(names(model)).toEqual(['b', 'c']);
+    model.dispose();
+  });
+
+  it('looks again when what it shows is not there any more', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a')];
+    model.watch();
+    await eventually(() => model.connected === 'stream' && names(model).join() === 'a', 'the list');
+    fake.services = [];
+    await expect(model.remove('ann/a')).rejects.toThrow('There is no service ann/a.');
+    await eventually(() => names(model).length === 0, 'it is shown no more');
+    model.dispose();
+  });
+
   it('tells whoever asked that it was refused, and shows what there is', async () => {
     const { fake, model } = made();
     fake.services = [service('a')];
@@ -219,6 +266,32 @@ describe('a service in view', () => {
     fake.services = [];
     fake.events.say({ kind: 'removed', key: 'ann/a' });
     await eventually(() => there.gone && there.service === null, 'gone');
+    model.dispose();
+  });
+
+  it('is not as a late answer says when the stream has told more of it', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a')];
+    const found = model.open('ann/a');
+    found.watch();
+    await eventually(() => found.tokens !== null, 'it is known');
+    let release: () => void = () => undefined;
+    fake.late = new Promise(resolve => (release = resolve));
+    const refresh = found.refresh();
+    await eventually(() => fake.asked('get') > 1, 'it is asked for');
+    fake.events.say({ kind: 'service', service: service('a', { state: 'stopped' }) });
+    await eventually(() => found.service?.state === 'stopped', 'what the stream says');
+    release();
+    await refresh;
+    expect(found.service?.state).toBe('stopped');
+    fake.late = new Promise(resolve => (release = resolve));
+    const second = found.refresh();
+    await eventually(() => fake.asked('get') > 2, 'it is asked for');
+    fake.events.say({ kind: 'removed', key: 'ann/a' });
+    await eventually(() => found.gone, 'gone');
+    release();
+    await second;
+    expect([found.gone, found.service]).toEqual([true, null]);
     model.dispose();
   });
 
