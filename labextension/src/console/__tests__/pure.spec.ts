@@ -144,10 +144,54 @@ describe('a snippet', () => {
   });
 
   it('for a notebook is the magic', () => {
-    expect(snippet('magic', call({}))).toBe('%%model_service words predict\n{"n": 1}\n');
+    expect(snippet('magic', call({}))).toBe('%%model_service words /predict\n{"n": 1}\n');
     expect(snippet('magic', call({ method: 'PUT', headers: 'X-A: b' }))).toBe(
-      '%%model_service words predict --method PUT --header \'X-A: b\'\n{"n": 1}\n'
+      '%%model_service words /predict --method PUT --header \'X-A: b\'\n{"n": 1}\n'
     );
     expect(snippet('magic', call({ method: 'GET', path: '/' }))).toBe('%%model_service words\n\n');
+  });
+
+  it('for a notebook has nothing that IPython would evaluate, and no option that was a path', () => {
+    expect(snippet('magic', call({ method: 'GET', path: '/{1}/$HOME/`id`?a=$b' }))).toBe(
+      '%%model_service words /%7B1%7D/%24HOME/%60id%60?a=%24b\n\n'
+    );
+    expect(snippet('magic', call({ method: 'GET', path: '/--data-dir=/tmp/x' }))).toBe(
+      '%%model_service words /--data-dir=/tmp/x\n\n'
+    );
+    const text = snippet('magic', call({ headers: 'X-A: {open("x","w")}' }));
+    expect(text).toMatch(/^# A magic cannot send this: .*\nimport os\n/);
+    expect(text).toContain('"X-A": "{open(\\"x\\",\\"w\\")}"');
+  });
+
+  it('for the client of OpenAI has only names as arguments', () => {
+    const body = { model: 'm', 'a=__import__("os").system("id"), b': 1, class: 2, timeout: 3, _four: 4 };
+    const text = snippet('openai', call({ path: '/v1/chat/completions', body: JSON.stringify(body) }));
+    expect(text).toContain('    model="m",\n    _four=4,\n    extra_body={');
+    expect(text).toContain('"a=__import__(\\"os\\").system(\\"id\\"), b": 1, "class": 2, "timeout": 3}');
+  });
+
+  it('rounds no number, moves no key and ends no line', () => {
+    const body =
+      '{"b": 12345678901234567890, "1": 1.0, "0": [-0.5e-3], "__proto__": null, "s": "\u2028!id\\/"}';
+    const text = snippet('python', call({ body }, true)).replace(/\n */g, ' ');
+    expect(text).toContain(
+      '"b": 12345678901234567890, "1": 1.0, "0": [-0.5e-3], "__proto__": None, "s": "\\u2028!id/"'
+    );
+    expect(snippet('python', call({ body: '[1e999]' }, true))).toContain('data="[1e999]".encode()');
+    expect(snippet('python', call({ body: 'null' }, true))).toContain('data="null".encode()');
+    const deep = '['.repeat(190_000) + ']'.repeat(190_000);
+    expect(snippet('python', call({ body: deep }, true))).toContain('data="[[[');
+    expect(snippet('openai', call({ path: '/v1/embeddings', body: deep }))).toContain('Hello!');
+    const long = JSON.stringify({ image: 'x"\\'.repeat(500_000) });
+    expect(snippet('python', call({ body: long }, true)).length).toBeGreaterThan(1_500_000);
+  });
+
+  it('has no token that was typed', () => {
+    for (const language of ['curl', 'python', 'openai', 'magic'] as const) {
+      const headers = 'authorization: Bearer s3cret\nCookie: s3cret\nX-A: b';
+      const text = snippet(language, call({ path: '/v1/embeddings', body: '{"input": "a"}', headers }));
+      expect(text).not.toContain('s3cret');
+      expect(text).toContain('X-A');
+    }
   });
 });

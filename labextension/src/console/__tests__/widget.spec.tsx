@@ -173,6 +173,6 @@ it('puts the call into the notebook below the current cell, with what it needs',
   expect(cells).toEqual([
     '1 + 1',
     '%load_ext jupyter_model_service',
-    '%%model_service words count\n{\n  "n": 3\n}\n'
+    '%%model_service words /count\n{\n  "n": 3\n}\n'
   ]);
 });
