@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..cli.text import clean
 from ..client import calls
 from ..client.address import Locator
 from ..client.light import Connection
 from ..client.waiting import failure
-from ..commands import Session, StoppedWatching, run
+from ..commands import Observer, Session, StoppedWatching, run
 from ..commands.results import ServiceResult
 from ..core.hub_options import is_volume
 from ..core.names import check_service_name
@@ -24,6 +25,7 @@ from ..workbench.export import Wishes, Written, family_of, save, write_folder
 from .cards import ServiceShown
 from .following import observer_for
 from .masking import masked
+from .steps import Steps
 
 __all__ = ["Deployed", "deploy"]
 
@@ -83,28 +85,34 @@ def deploy(
     wanted = argparse.Namespace(
         name=name, replicas=replicas, public=public, timeout=timeout, detach=False, json=False, **options
     )
-    session = Session(Connection(Locator(data_dir=data_dir)), observer_for(_shell()))
+    steps = Steps(observer_for(_shell()), str(name)[:80])
+    session = Session(Connection(Locator(data_dir=data_dir)), cast(Observer, steps))
     try:
-        return _deployed(session, model, wishes, wanted, folder)
+        return _deployed(session, steps, model, wishes, wanted, folder)
     except (ModelServiceError, StoppedWatching) as error:
         told = f"{type(error).__name__}: {masked(str(error))}"
         error._render_traceback_ = lambda: told.splitlines()  # type: ignore[union-attr]  # IPython's: no traceback
         raise
+    finally:
+        steps.failed()  # unless they ended before
 
 
 def _deployed(
-    session: Session, model: Any, wishes: Wishes, wanted: argparse.Namespace, folder: str | Path | None
+    session: Session, steps: Steps, model: Any, wishes: Wishes, wanted: argparse.Namespace, folder: str | Path | None
 ) -> Deployed:
     if not isinstance(wanted.name, str):
         raise InvalidRequest('The service\'s name is a text, such as name="iris".')
     check_service_name(wanted.name)
     family_of(model)
+    steps.tell("checking the model")
+    wishes = dataclasses.replace(wishes, tell=steps.tell)
     there = _existing(session, wanted.name)
     place = _place(wanted.name, folder, there)
     written, saved = write_folder(place, wanted.name, lambda into: save(model, into, wishes))
     for sentence in (*_told(written), *saved.notices):
         session.observer.notice(sentence)
     wanted.folder = str(place)
+    steps.tell("starting the service")
     result = _served(session, wanted, there)
     if result.outcome is not None and not result.ok:
         raise LaunchError(masked(clean(str(failure(result.service, result.outcome)))), stage="start")

@@ -228,9 +228,10 @@ def _check_definition(text: str) -> None:
 
 
 def _packages(kind: Kind, values: Values) -> tuple[str, ...]:
+    tables = ("pandas",) if str(values.get("columns", "")) else ()
     if kind.name == "scikit-learn" and str(values["file"]).endswith(PICKLES):
-        return ("scikit-learn", "joblib")
-    return kind.packages
+        return ("scikit-learn", "joblib", *tables)
+    return (*kind.packages, *tables)
 
 
 def _requirements(packages: Sequence[str], versions: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..wire import ProblemInfo
 from ..wire.workbench import DraftFile, DraftInfo, FolderInfo, GuessInfo, NoteInfo, SampleRequest
 from .draft import Draft, draft, write
 from .guess import Listing, guesses
-from .kinds import KINDS
+from .kinds import PACKAGES
 from .samples import read_samples
 
 __all__ = ["below", "draft_in", "drafted", "installed_versions", "listing_of", "look", "presentable"]
@@ -86,8 +86,7 @@ def _definition(folder: Path) -> tuple[Definition | None, list[Problem]]:
 
 def draft_in(folder: Path, kind: str, fields: dict[str, str | int | bool]) -> Draft:
     present = [name for name in listing_of(folder).files if "/" not in name]
-    packages = {package for each in KINDS for package in each.packages}
-    return draft(kind, fields, folder=folder.name, present=present, versions=installed_versions(packages))
+    return draft(kind, fields, folder=folder.name, present=present, versions=installed_versions(PACKAGES))
 
 
 def presentable(found: Draft, folder: Path, written: Sequence[str], there: Sequence[str]) -> DraftInfo:
@@ -112,7 +111,7 @@ def drafted(folder: Path, kind: str, fields: dict[str, str | int | bool], keep: 
     return presentable(found, folder, written, there)
 
 
-def installed_versions(packages: set[str]) -> dict[str, str]:
+def installed_versions(packages: Collection[str]) -> dict[str, str]:
     found = {}
     for name in packages:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 
-__all__ = ["KINDS", "Field", "Kind", "Value", "Values", "completed", "kind_named"]
+__all__ = ["KINDS", "PACKAGES", "Field", "Kind", "Value", "Values", "completed", "kind_named"]
 
 Value = str | int | bool
 Values = Mapping[str, Value]
@@ -28,6 +28,7 @@ class Field:
     kind: str = "text"
     required: bool = False
     choices: tuple[str, ...] = ()
+    most: int = 2000  # characters
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,17 @@ KINDS: tuple[Kind, ...] = (
             ),
             Field("example", "Example inputs", f"A list of rows. {_EXAMPLE_HELP}", "[[0.0, 0.0, 0.0, 0.0]]"),
             Field(
+                "columns",
+                "Columns",
+                "Of the table that the model was fitted on, in order; empty: it was fitted on rows of numbers. A JSON "
+                "list of names, or an object that says the type of each, as pandas calls it.",
+                most=100_000,
+            ),
+            Field(
                 "trusted",
                 "Trusted types",
                 "Types in the file that are safe though skops does not know it: full names, with commas between.",
+                most=20_000,
             ),
             Field(
                 "allow_pickle",
@@ -197,6 +206,9 @@ KINDS: tuple[Kind, ...] = (
     ),
 )
 
+#: All that a server may import.
+PACKAGES = frozenset({"joblib", "pandas", *(package for kind in KINDS for package in kind.packages)})
+
 
 def kind_named(name: str) -> Kind:
     for kind in KINDS:
@@ -221,8 +233,8 @@ def _checked(kind: Kind, field: Field, value: Any) -> Value:
     text = str(value).strip()
     if "\n" in text or "\0" in text:
         raise InvalidRequest(f"{field.label}: write it in one line.")
-    if len(text) > 2000:
-        raise InvalidRequest(f"{field.label}: more than 2000 characters are too many.")
+    if len(text) > field.most:
+        raise InvalidRequest(f"{field.label}: more than {field.most} characters are too many.")
     if not text and field.required:
         raise InvalidRequest(f"{field.label} is missing. {field.help}")
     if field.choices and text not in field.choices:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from ..errors import InvalidRequest
 from .kinds import PICKLES, Values
 
-__all__ = ["fastapi_application", "server_of"]
+__all__ = ["columns_in", "fastapi_application", "server_of", "table_function"]
 
 _FASTAPI = '''\
 """A small application to begin with: put your model in the place of predict()."""
@@ -58,18 +61,24 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             asked = json.loads(body)
-            inputs = asked["inputs"]
-        except (ValueError, KeyError, TypeError):
+            inputs, parameters = asked["inputs"], asked.get("parameters", {})
+        except Exception:  # of texts that are no JSON, and of JSON that is nested too deeply
             self.answer(400, {"error": 'send JSON such as {"inputs": ...}'})
             return
         try:
-            self.answer(200, {"outputs": predict(inputs, **asked.get("parameters", {}))})
-        except (ValueError, TypeError, RuntimeError) as error:  # what models raise of inputs that they cannot take
+            outputs = predict(inputs, **parameters)
+        except Exception as error:
             traceback.print_exc()
-            self.answer(400, {"error": str(error)})
+            self.answer(400 if of_the_input(error) else 500, {"error": reason(error)})
+            return
+        self.answer(200, {"outputs": outputs})
 
     def answer(self, status: int, content: object) -> None:
-        body = json.dumps(content, default=plain).encode()
+        try:
+            body = json.dumps(content, default=plain).encode()
+        except Exception as error:  # an answer that JSON does not have
+            traceback.print_exc()
+            status, body = 500, json.dumps({"error": reason(error)}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -77,9 +86,25 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def of_the_input(error: Exception) -> bool:
+    """Whether it is what models raise of inputs that they cannot take. PyTorch calls it a RuntimeError, too, when there
+    is no memory left or the GPU fails."""
+    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        return False
+    return isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError))
+
+
+def reason(error: Exception) -> str:
+    """With the kind of error, without which most texts say too little."""
+    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
+
+
 def plain(value: object) -> object:
-    """Arrays, tensors and their numbers as JSON can have them."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Tables, sparse matrices, arrays, tensors and their numbers as JSON can have them."""
+    for how in ("to_numpy", "toarray", "tolist"):
+        if hasattr(value, how):
+            return getattr(value, how)()
+    return str(value)
 
 
 class Server(ThreadingHTTPServer):
@@ -119,7 +144,7 @@ model = skops.io.load(FILE, trusted=TRUSTED)
 
 
 def predict(inputs, **parameters):
-    return model.{method}(inputs, **parameters)
+    return model.{method}({inputs}, **parameters)
 """
 
 _JOBLIB = """
@@ -130,7 +155,7 @@ model = joblib.load({file})
 
 
 def predict(inputs, **parameters):
-    return model.{method}(inputs, **parameters)
+    return model.{method}({inputs}, **parameters)
 """
 
 _PICKLE = """
@@ -142,7 +167,57 @@ with open({file}, "rb") as file:
 
 
 def predict(inputs, **parameters):
-    return model.{method}(inputs, **parameters)
+    return model.{method}({inputs}, **parameters)
+"""
+
+_COLUMNS = """
+# The table that the model was fitted on: its columns in order, and the type of each, empty where it is not known.
+COLUMNS = {columns}
+"""
+
+_TABLE = """
+
+def table(inputs):
+    \"\"\"The rows as a table. A row is an object that has all of COLUMNS, or a list in their order.\"\"\"
+    if not isinstance(inputs, list):
+        raise ValueError("inputs are a list of rows, and a row has " + named(COLUMNS))
+    found = pandas.DataFrame([values(number, row) for number, row in enumerate(inputs)], columns=list(COLUMNS))
+    for name, dtype in COLUMNS.items():
+        try:
+            found[name] = as_fitted(found[name], dtype)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"column {name}: {error}") from error
+    return found
+
+
+def values(number, row):
+    if isinstance(row, dict):
+        missing = [name for name in COLUMNS if name not in row]
+        unknown = [name for name in row if name not in COLUMNS]
+        if missing:
+            raise ValueError(f"inputs[{number}] lacks " + named(missing))
+        if unknown:
+            raise ValueError(f"inputs[{number}] has {named(unknown)} besides {named(COLUMNS)}")
+        return [row[name] for name in COLUMNS]
+    if not isinstance(row, list) or len(row) != len(COLUMNS):
+        count = f"{len(row)} values" if isinstance(row, list) else "no list of values"
+        raise ValueError(f"inputs[{number}] is {count}, and a row has {named(COLUMNS)}")
+    return row
+
+
+def named(columns):
+    shown = list(columns)[:20]
+    return ", ".join(shown) + (f" and {len(columns) - 20} more columns" if len(columns) > 20 else "")
+
+
+def as_fitted(column, dtype):
+    \"\"\"JSON has null, where tables have NaN; and it does not tell numbers of one type from those of another.\"\"\"
+    if dtype.startswith(("int", "uint", "float")):
+        numbers = pandas.to_numeric(column)
+        return numbers.astype(dtype) if dtype.startswith("float") else numbers
+    if dtype in ("", "bool", "object"):
+        return column.where(column.notna(), float("nan"))
+    return column.astype(dtype)
 """
 
 _TORCH = """
@@ -193,10 +268,40 @@ def server_of(kind: str, values: Values) -> str:
 
 
 def _estimator(values: Values) -> tuple[str, str]:
-    file, method = str(values["file"]), values["method"]
+    file, method, columns = str(values["file"]), values["method"], columns_in(values["columns"])
     model = _JOBLIB if file.endswith(".joblib") else _PICKLE if file.endswith(PICKLES) else _SKOPS
     trusted = json.dumps([name for each in str(values["trusted"]).split(",") if (name := each.strip())])
-    return f"the estimator in {file}", model.format(file=_quoted(file), method=method, trusted=trusted)
+    inputs = "table(inputs)" if columns else "inputs"
+    text = model.format(file=_quoted(file), method=method, trusted=trusted, inputs=inputs)
+    if columns:
+        head = "\nimport pandas" + text.partition("\n\n")[0]  # the imports are one block
+        told = _COLUMNS.format(columns=json.dumps(columns, ensure_ascii=False))
+        text = head + "\n" + told + "\n" + text.partition("\n\n")[2].rstrip("\n") + "\n" + _TABLE
+    return f"the estimator in {file}", text
+
+
+def columns_in(text: object) -> dict[str, str]:
+    """The columns of a table, and the type of each, of a field's JSON: an object, or a list of names. None: no table.
+    ``InvalidRequest`` for anything else."""
+    try:
+        found = json.loads(str(text)) if str(text).strip() else {}
+    except ValueError:
+        found = None
+    if isinstance(found, list) and all(isinstance(each, str) for each in found) and len(set(found)) == len(found):
+        return dict.fromkeys(found, "")
+    if isinstance(found, dict) and all(isinstance(each, str) for each in found.values()):
+        return found
+    raise InvalidRequest(
+        f'Columns: {str(text)[:60]!r} names no columns; write a list of them in JSON, such as ["age", "city"].'
+    )
+
+
+def table_function(columns: Mapping[str, str], pandas: Any) -> Callable[[Any], Any]:
+    """``table`` as the server has it: what it makes of inputs can be seen before there is a server."""
+    names: dict[str, Any] = {"COLUMNS": dict(columns), "pandas": pandas}
+    exec(_TABLE, names)  # the text above
+    found: Callable[[Any], Any] = names["table"]
+    return found
 
 
 def _module(values: Values) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from jupyter_model_service import deploy
 from jupyter_model_service.errors import Conflict, InvalidRequest, LaunchError
+from jupyter_model_service.notebook.following import CardWatcher, Place
+from jupyter_model_service.notebook.steps import Steps
 from jupyter_model_service.workbench.export import Wishes, save, write_folder
 
 from ..client.fake_gateway import FakeGateway, replica, service
@@ -50,6 +53,8 @@ def test_a_model_becomes_a_service_and_again_its_update(
         assert client.call("constant", "predict", json={"inputs": [[7]]}).json() == {"outputs": [answer]}
         shown += [repr(made), made._repr_mimebundle_()["text/html"], ran.out, ran.err]
     told = "\n".join(shown)
+    steps = ["checking the model", "saving (skops)", "starting the service"]
+    assert [line.split("  ")[-1] for line in (shown[2] + shown[3]).splitlines() if line.endswith(tuple(steps))] == steps
     assert "Wrote model-definition.yaml, model-requests.json, model.skops, requirements.txt, serve.py" in told
     assert 'Client().call("constant", "predict", json={"inputs": …})' in shown[0]
     assert client.token not in told
@@ -151,3 +156,43 @@ def test_a_name_that_no_service_can_have_is_refused_before_anything_is_done(
     with pytest.raises(InvalidRequest, match=r"builtins\.object is none"):
         deploy(object(), name="mine")
     assert os.listdir(tmp_path) == []
+
+
+class Seen(Place):
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.shown = threading.Semaphore(0)
+
+    def show(self, bundle: Any) -> None:
+        assert bundle["text/plain"] in bundle["text/html"]
+        self.texts.append(bundle["text/plain"])
+        self.shown.release()
+
+
+def test_what_goes_on_before_there_is_a_service_is_a_card_with_a_clock_that_ends_as_one_line() -> None:
+    """From the first word on, also while nothing new is said; nothing is shown after the end."""
+    seen = Seen()
+    steps = Steps(CardWatcher(None, lambda: Seen()), "iris", lambda: seen)
+    steps.tell("checking the model")
+    assert seen.texts[0].startswith("iris: checking the model  (")
+    steps.tell("exporting (torch.export)")
+    for _ in range(4):
+        assert seen.shown.acquire(timeout=30)
+    assert all(text.startswith("iris: exporting (torch.export)  (") for text in seen.texts[1:])
+    with steps.following("iris", "create"):
+        told = list(seen.texts)
+        assert told[-1].startswith("iris: checked and saved after ")
+        steps.tell("too late")
+    steps.failed()
+    assert seen.texts == told
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_step_at_which_it_ended() -> None:
+    seen = Seen()
+    steps = Steps(CardWatcher(None, lambda: Seen()), "iris", lambda: seen)
+    steps.tell("saving (skops)")
+    steps.failed()
+    assert seen.texts[-1].startswith("iris: ended while saving (skops) after ")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import os
+import runpy
 import subprocess
 import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +20,11 @@ import pytest
 
 from jupyter_model_service.errors import Conflict, InvalidRequest
 from jupyter_model_service.wire.workbench import DryRunAnswer
+from jupyter_model_service.workbench.draft import draft, write
 from jupyter_model_service.workbench.dry_run import dry_run, prepared
 from jupyter_model_service.workbench.export import Saved, Wishes, check_folder, family_of, save, write_folder
 from jupyter_model_service.workbench.export.examples import plain, shape
+from jupyter_model_service.workbench.export.trust import trusted_here
 from jupyter_model_service.workbench.samples import read_samples
 
 
@@ -30,6 +39,42 @@ def answered(folder: Path) -> Any:
     answers = [each for each in told if isinstance(each, DryRunAnswer)]
     assert outcome.outcome == "passed", (outcome, told)
     return json.loads(answers[0].body)["outputs"]
+
+
+Ask = Callable[..., tuple[int, Any]]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Ask]:
+    """The folder's serve.py on a port, in this process; gives a function that posts inputs (or a body) to /predict, all
+    over one connection, which must be kept whatever is asked."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        names = runpy.run_path("serve.py", run_name="serve")
+    finally:
+        os.chdir(before)
+    server = names["Server"](("127.0.0.1", 0), names["Handler"])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=60)
+    connection.connect()
+    socket = connection.sock
+
+    def ask(inputs: Any = None, body: bytes | None = None) -> tuple[int, Any]:
+        connection.request("POST", "/predict", json.dumps({"inputs": inputs}).encode() if body is None else body)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        assert connection.sock is socket, "the connection was given up"
+        return response.status, answer.get("outputs", answer.get("error"))
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+        server.shutdown()
+        server.server_close()
+        thread.join(30)
 
 
 def fake(text: str = "weights", kind: str = "torch", file: str = "model.pt2", inputs: Any = None) -> Any:
@@ -75,6 +120,12 @@ def test_the_written_server_of_a_module_takes_batches_of_any_size(tmp_path: Path
     assert len(found) == 3
     assert found[0] == found[1] == pytest.approx(saved.outputs[0])
     assert found[2] != found[0]
+    with served(folder) as ask:
+        assert ask([[1, 1, 1]]) == (400, "AssertionError: Guard failed: input.size()[1] == 2")
+        assert ask([1, 1]) == (400, "IndexError: tuple index out of range")
+        assert ask([[1], [1, 2]])[0] == 400
+        assert ask([["a", "b"]])[0] == 400
+        assert ask([[1, 1]])[0] == 200
 
 
 PIPELINE = """
@@ -87,6 +138,14 @@ sizes = dict(vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_hea
 bert = BertForSequenceClassification(BertConfig(**sizes, id2label={0: "bad", 1: "good"})).eval()  # else drops at random
 pipe = pipeline("text-classification", model=bert, tokenizer=BertTokenizerFast("vocab.txt"), device=-1)
 write_folder(Path("mood"), "mood", lambda into: save(pipe, into, Wishes(["fine day"])))
+import os, runpy
+os.chdir("mood")
+server = runpy.run_path("serve.py")
+for inputs in ([], None, "fine " * 600):
+    try:
+        server["predict"](inputs)
+    except Exception as error:
+        print(server["of_the_input"](error), type(error).__name__)
 print(pipe(["fine day"])[0]["label"])
 """
 
@@ -98,11 +157,212 @@ def test_the_written_server_of_a_pipeline_answers_as_it_does(tmp_path: Path) -> 
         pytest.importorskip(name)
     done = subprocess.run([sys.executable, "-c", PIPELINE], cwd=tmp_path, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
+    refused = [line for line in done.stdout.splitlines() if line.startswith(("True ", "False "))]
+    assert refused == ["True IndexError", "True ValueError", "True RuntimeError"]
     folder = tmp_path / "mood"
     assert [each["label"] for each in answered(folder)] == [done.stdout.split()[-1]]
     assert read_samples(folder)[0].name == "predict: 1 object with label, score"
     weights = [path.name for path in (folder / "model").iterdir() if path.stat().st_size > 2000]
     assert "model.safetensors" in weights
+
+
+STUB = """
+import builtins
+
+class Model:
+    def predict(self, inputs):
+        if inputs == "memory":
+            raise type("OutOfMemoryError", (RuntimeError,), {})("no memory")
+        if inputs == "odd":
+            return {(1, 2): 3}
+        raise getattr(builtins, inputs)("why")
+
+def load(file, trusted):
+    return Model()
+"""
+
+
+def test_a_written_server_answers_whatever_its_model_raises(tmp_path: Path) -> None:
+    """With 400 what models raise of inputs, with 500 all else, in JSON, and on the same connection."""
+    write(draft("scikit-learn", {}, folder="stub"), tmp_path, force=False)
+    (tmp_path / "stub.py").write_text(STUB)
+    text = (tmp_path / "serve.py").read_text()
+    (tmp_path / "serve.py").write_text(
+        text.replace("import skops.io", "import stub").replace("skops.io.load", "stub.load")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        with served(tmp_path) as ask:
+            for kind in ("AssertionError", "IndexError", "KeyError", "TypeError", "RuntimeError"):
+                status, told = ask(kind)
+                assert (status, told) == (400, f"{kind}: 'why'" if kind == "KeyError" else f"{kind}: why")
+            assert ask("ValueError") == (400, "why")
+            assert ask("OSError") == (500, "OSError: why")
+            assert ask("memory") == (500, "OutOfMemoryError: no memory")
+            assert ask("odd")[0] == 500, "an answer that JSON does not have"
+            for body in (b"", b"[]", b"{}", b"5", b"{", b"[" * 100_000, b'{"inputs": 1, "parameters": 2}'):
+                assert ask(body=body)[0] == 400
+    sys.modules.pop("stub")
+
+
+# --- tables ---------------------------------------------------------------------------------------------
+
+
+def people() -> Any:
+    """A table with columns of several types and with holes, and whether each is old."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("skops")
+    return pandas.DataFrame(
+        {
+            "age": [3, 70, None, 80, 5, 66],
+            "city": ["Oslo", "Rome", "Oslo", None, "Rome", "Oslo"],
+            "since": pandas.to_datetime(["2020-01-01", None, "2021-01-01", "2022-01-01", "2023-01-01", "2024-01-01"]),
+            "member": [True, False, True, False, True, False],
+        }
+    )
+
+
+def columns_by_name() -> Any:
+    compose = pytest.importorskip("sklearn.compose")
+    impute = pytest.importorskip("sklearn.impute")
+    pipeline = pytest.importorskip("sklearn.pipeline")
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    text = pipeline.make_pipeline(
+        impute.SimpleImputer(strategy="most_frequent"), preprocessing.OneHotEncoder(handle_unknown="ignore")
+    )
+    return compose.ColumnTransformer([("n", impute.SimpleImputer(), ["age", "member"]), ("t", text, ["city"])])
+
+
+def test_an_estimator_that_was_fitted_on_a_table_has_a_table_of_what_callers_send(tmp_path: Path) -> None:
+    """As objects or as lists in the columns' order, null where there is nothing; whatever does not fit is named."""
+    table = people()
+    forest = pytest.importorskip("sklearn.ensemble").RandomForestClassifier(5, random_state=0)
+    model = pytest.importorskip("sklearn.pipeline").make_pipeline(columns_by_name(), forest)
+    model.fit(table, ["young", "old", "young", "old", "young", "old"])
+    folder = tmp_path / "people"
+    saved = exported(folder, model, table)
+    assert saved.inputs[1] == {"age": 70.0, "city": "Rome", "since": None, "member": False}
+    assert "pandas==" in (folder / "requirements.txt").read_text()
+    expected = model.predict(table).tolist()
+    assert saved.outputs == expected
+    with warnings.catch_warnings(), served(folder) as ask:
+        warnings.simplefilter("error")
+        assert ask(saved.inputs) == (200, expected)
+        assert ask([list(row.values()) for row in saved.inputs]) == (200, expected)
+        row = saved.inputs[0]
+        for inputs, reason in (
+            ([row, {"age": 3, "city": "Oslo"}], "inputs[1] lacks since, member"),
+            ([row | {"cty": 1}], "inputs[0] has cty besides age, city, since, member"),
+            ([[1, 2]], "inputs[0] is 2 values, and a row has age, city, since, member"),
+            (row, "inputs are a list of rows, and a row has age, city, since, member"),
+            ([3], "inputs[0] is no list of values, and a row has age, city, since, member"),
+        ):
+            assert ask(inputs) == (400, reason)
+        for name, value in (("age", "many"), ("age", [1]), ("since", "yesterday night")):
+            status, told = ask([row | {name: value}])
+            assert (status, told.partition(":")[0]) == (400, f"column {name}")
+    with pytest.raises(InvalidRequest, match=r"^The example lacks city\.$"):
+        exported(folder, model, table.drop(columns="city"))
+    with pytest.raises(InvalidRequest, match=r"^The example has, besides those that the model was fitted on, old\.$"):
+        exported(folder, model, table.assign(old=1))
+
+
+def test_columns_are_known_without_an_example_and_numbers_are_given_by_their_names(tmp_path: Path) -> None:
+    """Of an estimator on a table of numbers, which would warn of lists without names."""
+    table = people()[["age"]].fillna(1)
+    model = pytest.importorskip("sklearn.ensemble").HistGradientBoostingClassifier().fit(table, [0, 1, 0, 1, 0, 1])
+    folder = tmp_path / "ages"
+    assert exported(folder, model).inputs == [[0.0]]
+    with warnings.catch_warnings(), served(folder) as ask:
+        warnings.simplefilter("error")
+        assert ask([{"age": 3}, {"age": 4.5}])[0] == 200
+        assert ask([[3], [None]])[0] == 200
+
+
+def test_categories_stay_categories(tmp_path: Path) -> None:
+    """Boosted trees tell by a column's type that it has them."""
+    table = people()[["age", "city"]].astype({"city": "category"})
+    model = pytest.importorskip("sklearn.ensemble").HistGradientBoostingClassifier(categorical_features="from_dtype")
+    model.fit(table, [0, 1, 0, 1, 0, 1])
+    saved = exported(tmp_path / "m", model, table)
+    with served(tmp_path / "m") as ask:
+        assert ask(saved.inputs) == (200, model.predict(table).tolist())
+
+
+BY_NAME = """
+from sklearn.base import BaseEstimator
+
+class ByName(BaseEstimator):
+    def fit(self, table, answers):
+        self.fitted_ = True
+        return self
+
+    def predict(self, table):
+        return table["city"] + "!"
+"""
+
+
+def test_an_estimator_that_keeps_no_names_has_those_of_the_example_where_it_asks_for_them(tmp_path: Path) -> None:
+    table = people()[["age", "city"]].dropna()
+    (tmp_path / "by_name.py").write_text(BY_NAME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        model = pytest.importorskip("by_name").ByName().fit(table, None)
+        exported(tmp_path / "m", model, table, trusted=("by_name.ByName",))
+        with served(tmp_path / "m") as ask:
+            assert ask([[3, "Oslo"]]) == (200, ["Oslo!"])
+    sys.modules.pop("by_name")
+
+
+def test_without_pandas_numbers_come_as_lists_and_names_cannot(tmp_path: Path) -> None:
+    """Only then the way out is to do without tables."""
+    table = people()
+    linear = pytest.importorskip("sklearn.linear_model")
+    numbers = linear.LinearRegression().fit(table[["age"]].fillna(0), [0, 1, 0, 1, 0, 1])
+    names = pytest.importorskip("sklearn.pipeline").make_pipeline(columns_by_name(), linear.LinearRegression())
+    names.fit(table, [0, 1, 0, 1, 0, 1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pandas", None)
+        assert "columns" not in exported(tmp_path / "m", numbers, [[3]]).fields
+        with pytest.raises(
+            InvalidRequest, match=r"install pandas here, or fit the model on arrays instead of tables\.$"
+        ):
+            exported(tmp_path / "n", names, [[3, "Oslo", None, True]])
+
+
+# --- what is trusted ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", ["RandomForestClassifier", "HistGradientBoostingClassifier", "GradientBoostingClassifier"]
+)
+def test_forests_and_boosted_trees_need_no_argument(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("skops")
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    model = getattr(ensemble, kind)().fit([[0, 1], [1, 0], [4, 5], [5, 4]], [0, 0, 1, 1])
+    saved = exported(tmp_path / "m", model, [[0, 0], [9, 9]])
+    with served(tmp_path / "m") as ask:
+        assert ask([[0, 0], [9, 9]]) == (200, saved.outputs)
+        status, told = ask([[1, 2, 3]])
+        assert (status, "expecting 2 features" in told) == (400, True)
+
+
+def test_only_what_runs_no_code_of_a_file_is_trusted_unasked() -> None:
+    for name in ("sklearn.datasets", "sklearn.feature_selection", "sklearn.tree"):
+        pytest.importorskip(name)
+    trusted = ["sklearn.tree._tree.Tree", "numpy.dtype", "sklearn.feature_selection._univariate_selection.f_classif"]
+    others = [
+        "posix.system",
+        "builtins.eval",
+        "numpy.load",
+        "sklearn.datasets._base.load_files",  # a function that reads files
+        "sklearn.tree._tree.os",
+        "sklearn.tree._classes.Tree",  # of another module, under a name of this one
+        "sklearn.tree._tree.Tree.__setstate__",
+        "sklearnish.Tree",
+        "sklearn.never_imported.Tree",
+    ]
+    assert [name for name in [*trusted, *others] if trusted_here(name)] == trusted
 
 
 # --- what is refused ------------------------------------------------------------------------------------
@@ -120,12 +380,9 @@ def test_types_that_skops_does_not_know_are_named_and_taken_when_trusted_or_pick
     pytest.importorskip("skops")
     model = preprocessing.FunctionTransformer(json.dumps).fit([[1.0]])
     with pytest.raises(
-        InvalidRequest, match=r"does not know as safe to load: json\.dumps\..*trusted=\['json\.dumps'\]"
+        InvalidRequest, match=r"are not known as safe to load: json\.dumps\..*trusted=\['json\.dumps'\]"
     ):
         exported(tmp_path / "m", model, [[1]])
-    tree = pytest.importorskip("sklearn.tree").DecisionTreeClassifier().fit([[0], [1]], [0, 1])
-    with pytest.raises(InvalidRequest, match=r"scikit-learn's own.*say trusted=\['sklearn\.tree\._tree\.Tree'\]"):
-        exported(tmp_path / "m", tree, [[1]])
     exported(tmp_path / "m", model, [[1]], trusted=("json.dumps",))
     assert 'TRUSTED = ["json.dumps"]' in (tmp_path / "m" / "serve.py").read_text()
     assert answered(tmp_path / "m") == "[[1]]"
@@ -151,8 +408,11 @@ class _Reduced:
 def test_the_example_must_be_taken_as_it_comes_over_http(tmp_path: Path) -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     model = linear.LinearRegression().fit([[1.0, 2.0]], [1.0])
-    with pytest.raises(InvalidRequest, match="predict cannot take the example as a list"):
+    with pytest.raises(
+        InvalidRequest, match=r"predict cannot take the example as a list.* 1 feature.*2 feature"
+    ) as told:
         exported(tmp_path / "m", model, [[1]])
+    assert "table" not in str(told.value), "no hint that does not apply"
     with pytest.raises(InvalidRequest, match="has no 'transform' to be called; what can be served is predict"):
         exported(tmp_path / "m", model, [[1, 2]], method="transform")
     saved = exported(tmp_path / "m", model)
@@ -177,7 +437,9 @@ def test_why_torch_export_fails_is_told_in_a_sentence(tmp_path: Path) -> None:
         InvalidRequest, match=r"this Fixed: it does not take batches of every size .*dynamic_batch=False"
     ):
         exported(tmp_path / "m", Fixed(), torch.ones(2, 3))
-    saved = exported(tmp_path / "m", Fixed(), torch.ones(2, 3), dynamic_batch=False)
+    steps: list[str] = []
+    saved = exported(tmp_path / "m", Fixed(), torch.ones(2, 3), dynamic_batch=False, tell=steps.append)
+    assert steps == ["exporting (torch.export)", "saving"]
     assert list(saved.notices) == ["The model takes batches of 2 only."]
     for example, reason in (
         (None, "give example="),

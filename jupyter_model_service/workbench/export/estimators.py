@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from ...errors import InvalidRequest
 from ..kinds import kind_named
 from .examples import plain
 from .saving import Saved, Wishes
+from .tables import columns_in_example, columns_of, is_table, rows, taken
+from .trust import trusted_here
 
 __all__ = ["save_estimator"]
 
@@ -23,9 +28,11 @@ def save_estimator(model: Any, into: Path, wishes: Wishes) -> Saved:
     what = type(model).__name__
     _check_fitted(model, what)
     method = _method(model, what, wishes.method)
-    inputs = plain(wishes.example) if wishes.example is not None else _zeros(model)
-    outputs = None if inputs is None else _answer(model, method, inputs, wishes.example is not None)
+    columns, inputs, outputs = _tried(model, method, wishes.example)
+    wishes.tell("saving (skops)")
     fields = {"method": method, **_dumped(model, what, into, wishes)}
+    if columns is not None:
+        fields["columns"] = json.dumps(columns, ensure_ascii=False)
     return Saved("scikit-learn", fields, None if outputs is None else inputs, outputs)
 
 
@@ -59,20 +66,45 @@ def _zeros(model: Any) -> Any:
     return [[0.0] * int(count)] if isinstance(count, int) and count > 0 else None
 
 
-def _answer(model: Any, method: str, inputs: Any, given: bool) -> Any:
-    """To the example as the server has it: lists, not the table or array that was given."""
+def _tried(model: Any, method: str, example: Any) -> tuple[dict[str, str] | None, Any, Any]:
+    """The columns of the table that the server makes of inputs (``None``: the model has them as they come), the inputs
+    as JSON, and the answer (``None``: to zeros, which it need not take)."""
+    columns = columns_of(model, example)
+    if columns is not None and find_spec("pandas"):
+        inputs = rows(example) if is_table(example) else _zeros(model) if example is None else plain(example)
+        return columns, inputs, _answer(model, method, inputs, example is not None, taken(columns))
+    inputs = _zeros(model) if example is None else plain(example)
+    if inputs is None:
+        return None, None, None
+    try:
+        return None, inputs, _answer(model, method, inputs, example is not None)
+    except InvalidRequest as error:
+        if columns is not None:
+            raise InvalidRequest(
+                f"{error.message} It was fitted on a table with named columns, which the server can make with pandas "
+                "only: install pandas here, or fit the model on arrays instead of tables."
+            ) from error
+        columns = columns_in_example(example)  # one that keeps no names may ask for columns by them
+        if columns is None:
+            raise
+        return columns, rows(example), _answer(model, method, rows(example), True, taken(columns))
+
+
+def _answer(
+    model: Any, method: str, inputs: Any, given: bool, taken: Callable[[Any], Any] = lambda inputs: inputs
+) -> Any:
+    """To the example as the server has it: lists or what it makes of them, not the table or array that was given."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as that lists have no names of columns
-            return plain(getattr(model, method)(inputs), f"What {method} gives")
+            warnings.simplefilter("ignore")  # the model's owner knows them
+            return plain(getattr(model, method)(taken(inputs)), f"What {method} gives")
     except InvalidRequest:
         raise
     except Exception as error:  # whatever an estimator raises
         if not given:
             return None
         raise InvalidRequest(
-            f"{method} cannot take the example as a list, which is how it comes over HTTP: {_first_line(error)}. Fit "
-            "the model on arrays instead of tables, or write the server yourself."
+            f"{method} cannot take the example as a list, which is how it comes over HTTP: {_first_line(error)}."
         ) from error
 
 
@@ -102,25 +134,22 @@ def _dumped(model: Any, what: str, into: Path, wishes: Wishes) -> dict[str, Any]
             "code its maker put in when it is loaded: say allow_pickle=True if that is yours."
         ) from error
     _check_importable(unknown)
-    if set(unknown) <= set(wishes.trusted):
+    unsure = [each for each in unknown if each not in wishes.trusted and not trusted_here(each)]
+    if not unsure:
         return {"file": _FILE, "trusted": ", ".join(unknown)}
     file.unlink()
     if wishes.allow_pickle:
         return _pickled(model, what, into)
-    raise InvalidRequest(_distrust(what, [each for each in unknown if each not in wishes.trusted]))
+    raise InvalidRequest(_distrust(what, unsure))
 
 
 def _distrust(what: str, unknown: list[str]) -> str:
-    shown = ", ".join(unknown[:_NAMED]) + (f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else "")
-    named = ", ".join(repr(each) for each in unknown[:_NAMED])
-    whose = (
-        "They are scikit-learn's own, which is well for a model that you fitted yourself: "
-        if all(each.startswith("sklearn.") for each in unknown)
-        else "Look at what their code does, and where you trust it "
-    )
+    more = len(unknown) > _NAMED
+    shown = ", ".join(unknown[:_NAMED]) + (f" and {len(unknown) - _NAMED} more" if more else "")
+    named = ", ".join(repr(each) for each in unknown[:_NAMED]) + (", …" if more else "")
     return (
-        f"This {what} has types that skops does not know as safe to load: {shown}. {whose}say trusted=[{named}"
-        f"{', …' if len(unknown) > _NAMED else ''}]; or allow_pickle=True for a pickle, which is not checked at all."
+        f"This {what} has types that are not known as safe to load: {shown}. Look at what their code does, and where "
+        f"you trust it say trusted=[{named}]; or allow_pickle=True for a pickle, which is not checked at all."
     )
 
 

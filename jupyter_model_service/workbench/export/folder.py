@@ -16,7 +16,7 @@ from ...errors import Conflict, InvalidRequest
 from ...wire.workbench import SampleRequest
 from ..draft import Draft, Drafted, draft
 from ..folder import installed_versions
-from ..kinds import KINDS
+from ..kinds import PACKAGES
 from ..samples import FILE as SAMPLES
 from ..samples import MAX_BYTES, samples_text, write_file
 from .examples import shape
@@ -25,7 +25,6 @@ from .saving import Saved
 __all__ = ["RECORD", "Written", "check_folder", "write_folder"]
 
 RECORD = ".deployed.json"
-_PACKAGES = {"joblib", *(package for kind in KINDS for package in kind.packages)}
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _digest(path: Path) -> str:
 
 
 def _files(name: str, saved: Saved) -> Draft:
-    made = draft(saved.kind, {**saved.fields, "name": name}, folder=name, versions=installed_versions(_PACKAGES))
+    made = draft(saved.kind, {**saved.fields, "name": name}, folder=name, versions=installed_versions(PACKAGES))
     text = samples_text(_samples(saved))
     files = [dataclasses.replace(file, text=text) if file.name == SAMPLES else file for file in made.files]
     return Draft((*files,) if SAMPLES in made.names() else (*files, Drafted(SAMPLES, text)))

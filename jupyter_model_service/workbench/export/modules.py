@@ -24,8 +24,9 @@ def save_module(model: Any, into: Path, wishes: Wishes) -> Saved:
     example = _tensor(torch, model, wishes.example)
     dtype = str(example.dtype).removeprefix("torch.")
     with torch.no_grad(), _as_served(model) as served:
-        exported = _exported(torch, served, example, wishes.dynamic_batch)
+        exported = _exported(torch, served, example, wishes)
         outputs = _answer(torch, exported, example)
+    wishes.tell("saving")
     torch.export.save(exported, into / _FILE)
     notices = () if wishes.dynamic_batch else (f"The model takes batches of {len(example)} only.",)
     return Saved("torch", {"file": _FILE, "dtype": dtype}, plain(example), outputs, notices)
@@ -73,16 +74,17 @@ def _as_served(model: Any) -> Iterator[Any]:
             each.training = training
 
 
-def _exported(torch: Any, model: Any, example: Any, dynamic: bool) -> Any:
+def _exported(torch: Any, model: Any, example: Any, wishes: Wishes) -> Any:
     """Of a batch of one, torch.export would take the one as a constant: two are shown to it."""
     shown, shapes = example, None
-    if dynamic:
+    if wishes.dynamic_batch:
         shown = torch.cat([example, example]) if len(example) == 1 else example
         shapes = ({0: torch.export.Dim("batch")},)
     try:
         model(shown)
     except Exception as error:  # whatever a module raises
         raise InvalidRequest(f"The model cannot take the example: {_first_line(error)}.") from error
+    wishes.tell("exporting (torch.export)")
     try:
         return torch.export.export(model, (shown,), dynamic_shapes=shapes)
     except Exception as error:  # of several kinds, and not all are documented

@@ -32,6 +32,7 @@ def save_pipeline(model: Any, into: Path, wishes: Wishes) -> Saved:
         except Exception as error:  # whatever a pipeline raises
             raise InvalidRequest(f"The pipeline cannot take the example as JSON has it: {_reason(error)}.") from error
     folder = into / _FOLDER
+    wishes.tell("saving (safetensors)")
     try:
         model.save_pretrained(str(folder))
     except Exception as error:

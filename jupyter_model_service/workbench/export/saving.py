@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ __all__ = ["Saved", "Wishes", "family_of", "save"]
 @dataclass(frozen=True)
 class Wishes:
     """What the caller of ``deploy`` said about saving. ``trusted`` are names of types that skops may load besides those
-    that it knows as safe; ``method`` is an estimator's."""
+    that it knows as safe; ``method`` is an estimator's. ``tell`` is told what goes on, in words: loading PyTorch and
+    following a model takes many seconds."""
 
     example: Any = None
     method: str | None = None
     trusted: Sequence[str] = ()
     allow_pickle: bool = False
     dynamic_batch: bool = True
+    tell: Callable[[str], None] = lambda what: None
 
 
 @dataclass(frozen=True)
