@@ -24,7 +24,9 @@ _TASKS = {
 #: Variables that an ASGI application is kept in: ``app = FastAPI(…)``, ``api: FastAPI = fastapi.FastAPI()``.
 _ASGI = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(FastAPI|Starlette|Litestar|Quart)\(", re.MULTILINE)
 _FLASK = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?Flask\(", re.MULTILINE)
-_HEALTH = re.compile(r"""\.(?:get|route|api_route)\(\s*["'](/[\w./-]*(?:health|ready|live|ping|status)[\w./-]*)["']""")
+_ROUTE = re.compile(r"""\.(?:get|route|api_route)\(\s{0,40}["'](/[\w./-]{0,200})["']""")
+_OF_PROBES = ("health", "ready", "live", "ping", "status")
+_LONGEST = 2_000  # characters of a line in which anything is looked for; nobody writes a longer one by hand
 _SERVERS = ("serve.py", "server.py", "app.py", "main.py")
 _SCRIPTS = ("serve.sh", "start.sh", "run.sh")
 
@@ -56,9 +58,9 @@ def _applications(listing: Listing) -> Iterator[Guess]:
         found = _ASGI.search(text)
         if found is None:
             continue
-        health = _HEALTH.search(text)
+        health = _health(text)
         # FastAPI always answers this one; others may have nothing at all.
-        path = health[1] if health else "/openapi.json" if found[2] == "FastAPI" else ""
+        path = health or ("/openapi.json" if found[2] == "FastAPI" else "")
         module = file.removesuffix(".py").replace("/", ".")
         reason = f"{file} has {_a(found[2])} application, {found[1]}."
         yield Guess("fastapi", reason, {"app": f"{module}:{found[1]}", "health": path})
@@ -122,9 +124,8 @@ def _programs(listing: Listing) -> Iterator[Guess]:
         if (found := _FLASK.search(text)) is not None:
             module = file.removesuffix(".py").replace("/", ".")
             command = f"flask --app {module}:{found[1]} run --host 0.0.0.0 --port {{port}}"
-            health = _HEALTH.search(text)
             reason = f"{file} has a Flask application, {found[1]}."
-            yield Guess("command", reason, {"command": command, "health": health[1] if health else ""})
+            yield Guess("command", reason, {"command": command, "health": _health(text)})
     for file in _SERVERS:
         if "--port" in listing.texts.get(file, ""):
             command = f"python3 {file} --port {{port}}"
@@ -142,7 +143,13 @@ def _python(listing: Listing) -> Iterator[tuple[str, str]]:
 
     for file in sorted(listing.texts, key=rank):
         if file.endswith(".py") and not file.rpartition("/")[2].startswith("test_"):
-            yield file, listing.texts[file]
+            yield file, "\n".join(line for line in listing.texts[file].split("\n") if len(line) <= _LONGEST)
+
+
+def _health(program: str) -> str:
+    """The first route that sounds like one for probes; empty: there is none."""
+    routes = (found[1] for found in _ROUTE.finditer(program))
+    return next((route for route in routes if any(word in route for word in _OF_PROBES)), "")
 
 
 def _a(word: str) -> str:

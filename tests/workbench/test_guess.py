@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,37 @@ def test_other_programs_become_commands() -> None:
     assert flask.fields == {"command": "flask --app web:app run --host 0.0.0.0 --port {port}", "health": "/ping"}
     own = best(Listing(("server.py",), {"server.py": "parser.add_argument('--port')"}))
     assert own.fields == {"command": "python3 server.py --port {port}"}
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        ".get('/" + "health" * 30_000,
+        ".get('/" + "a" * 180_000 + "\n" + ".get('/health/" * 1_000,
+        (".get('/" + "-" * 1_900 + "\n") * 100,
+        ".get(" + " " * 190_000,
+        (".get(" + " " * 1_900 + "\n") * 100,
+        ".get(" * 40_000,
+        "a:" * 90_000,
+        ("a" + " " * 1_900 + "\n") * 100,
+        ("a:" + " " * 1_900 + "\n") * 100,
+        "a" + "\n" * 190_000,
+        "a=\n" * 60_000,
+        "a=" + "b" * 190_000,
+        ("a: " + "a" * 1_900 + "\n") * 100,
+    ],
+)
+def test_no_file_keeps_the_server_busy(worst: str) -> None:
+    """All of Jupyter waits meanwhile: 30 kB of such a line once took 10 s. Here are 200 kB, twice."""
+    for head in ("app = FastAPI()\n", "app = Flask()\n", ""):
+        begun = time.process_time()
+        guesses(Listing(("app.py",), {"app.py": f"{head}{worst}"[:200_000]}))
+        assert time.process_time() - begun < 3.0
+
+
+def test_a_route_of_many_lines_is_found() -> None:
+    text = 'app = FastAPI()\n@app.get(\n    "/v1/predict",\n)\n@app.get(\n    "/v1/readyz",\n)\n'
+    assert best(Listing(("app.py",), {"app.py": text})).fields["health"] == "/v1/readyz"
 
 
 def test_an_empty_folder_gets_a_beginning() -> None:
