@@ -40,3 +40,11 @@ class SeriesQuery(_Query):
         le=86400,
         description="seconds; the answer has the finest that is no finer and goes so far back",
     )
+
+
+class SeriesListQuery(SeriesQuery):
+    services: str = Field(
+        max_length=10_000,
+        description="`owner/name`, several with commas between them; those that are not there are left out",
+    )
+    values: str | None = Field(default=None, description="names of figures, with commas between them; default: all")

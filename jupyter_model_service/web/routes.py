@@ -17,7 +17,7 @@ from .. import wire
 from ..wire.offer import OfferInfo
 from . import api, scaling
 from .call import Answer, Call
-from .queries import DecisionQuery, EventQuery, LogQuery, NoQuery, SeriesQuery
+from .queries import DecisionQuery, EventQuery, LogQuery, NoQuery, SeriesListQuery, SeriesQuery
 
 __all__ = ["ROUTES", "Access", "Route"]
 
@@ -259,6 +259,16 @@ ROUTES: tuple[Route, ...] = (
         status=201,
     ),
     _service("DELETE", "/tokens/{id}", api.revoke_token, "Revoke a token at once", None, status=204),
+    Route(
+        "GET",
+        "api/v1/series",
+        "list_series",
+        "Figures over the last day of several services at once",
+        scaling.list_series,
+        Access.MANAGER,
+        query=SeriesListQuery,
+        answer=wire.SeriesList,
+    ),
     Route(
         "GET",
         "api/v1/events",

@@ -27,6 +27,7 @@ from .scaling import (
     ScheduleInfo,
     ScheduleSpec,
     SeriesAnswer,
+    SeriesList,
     WishInfo,
 )
 
@@ -69,6 +70,7 @@ __all__ = [
     "ScheduleInfo",
     "ScheduleSpec",
     "SeriesAnswer",
+    "SeriesList",
     "ServiceInfo",
     "ServiceList",
     "ServiceState",

@@ -184,3 +184,9 @@ class SeriesAnswer(BaseModel):
     step: float = Field(description="seconds between two points")
     times: list[float]
     values: dict[str, list[float | None]]
+
+
+class SeriesList(BaseModel):
+    """Figures of several services, by `owner/name`."""
+
+    services: dict[str, SeriesAnswer]

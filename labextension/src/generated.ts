@@ -123,6 +123,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Figures over the last day of several services at once */
+        get: operations["list_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/services": {
         parameters: {
             query?: never;
@@ -2055,6 +2072,16 @@ export interface components {
                 [key: string]: (number | null)[];
             };
         };
+        /**
+         * SeriesList
+         * @description Figures of several services, by `owner/name`.
+         */
+        SeriesList: {
+            /** Services */
+            services: {
+                [key: string]: components["schemas"]["SeriesAnswer"];
+            };
+        };
         /** ServiceInfo */
         ServiceInfo: {
             /**
@@ -2490,6 +2517,7 @@ export type ScaleRequest = components['schemas']['ScaleRequest'];
 export type ScheduleInfo = components['schemas']['ScheduleInfo'];
 export type ScheduleSpec = components['schemas']['ScheduleSpec'];
 export type SeriesAnswer = components['schemas']['SeriesAnswer'];
+export type SeriesList = components['schemas']['SeriesList'];
 export type ServiceInfo = components['schemas']['ServiceInfo'];
 export type ServiceList = components['schemas']['ServiceList'];
 export type ShutdownRequest = components['schemas']['ShutdownRequest'];
@@ -2693,6 +2721,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    list_series: {
+        parameters: {
+            query?: {
+                /** @description Unix time; default: all that there is at that resolution */
+                since?: number | null;
+                /** @description seconds; the answer has the finest that is no finer and goes so far back */
+                step?: number | null;
+                /** @description `owner/name`, several with commas between them; those that are not there are left out */
+                services?: string;
+                /** @description names of figures, with commas between them; default: all */
+                values?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesList"];
                 };
             };
             400: components["responses"]["Error400"];

@@ -212,6 +212,7 @@ class FakeEngine:
 
     def series(self, owner: str, name: str, since: float | None, step: float | None) -> SeriesView:
         self._does("series", owner, name, since, step)
+        self.service(owner, name)
         return SeriesView(30.0, [30.0, 60.0], {"calls_per_second": [None, 1.5]})
 
     def _policy(self, owner: str, name: str) -> Autoscaling:

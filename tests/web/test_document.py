@@ -40,6 +40,7 @@ QUERIES = {
     "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7},
     "list_decisions": {"limit": 5},
     "read_series": {"since": 1.5, "step": 30},
+    "list_series": {"services": "alice/chat", "since": 1.5, "step": 30, "values": "calls_per_second"},
 }
 
 
@@ -110,7 +111,11 @@ def test_each_operation_refuses_as_documented(site: Any, route: Route) -> None:
         return (
             await client.request(route.method, address(route), json=BODIES.get(route.name)),
             await client.request(
-                route.method, address(route), json=BODIES.get(route.name), params={"limt": 1}, headers=control
+                route.method,
+                address(route),
+                json=BODIES.get(route.name),
+                params={**QUERIES.get(route.name, {}), "limt": 1},
+                headers=control,
             ),
         )
 

@@ -140,6 +140,31 @@ def test_what_is_not_there_cannot_be_removed(site: Any) -> None:
     assert site.run(body) == [404, 404, 404]
 
 
+def test_figures_of_several_services_come_in_one_answer_without_those_of_others(site: Any) -> None:
+    site.engine.add("alice", "other")
+    site.engine.add("bob", "code")
+    keys = "alice/chat,bob/code,alice/gone,alice,,alice/other,alice/chat"
+
+    async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
+        named = {"services": keys, "since": 5, "step": 30, "values": "calls_per_second,queued"}
+        return [
+            await client.get("/api/v1/series", params=named),
+            await client.get("/api/v1/series", params={"services": "alice/chat", "values": "queued"}),
+            await client.get("/api/v1/series", params={"services": "alice/chat"}),
+            await client.get("/api/v1/series"),
+        ]
+
+    several, none, all_, nothing = site.run(body)
+    one = {"step": 30.0, "times": [30.0, 60.0], "values": {"calls_per_second": [None, 1.5]}}
+    assert several.json() == {"services": {"alice/chat": one, "alice/other": one}}
+    assert none.json()["services"]["alice/chat"]["values"] == {}
+    assert all_.json() == {"services": {"alice/chat": one}}
+    assert nothing.status_code == 400
+    asked = [each[1:] for each in site.engine.asked]
+    assert asked[0] == ("alice", "chat", 5.0, 30.0)
+    assert not any(owner == "bob" for owner, *_ in asked)
+
+
 def test_decisions_and_series_are_asked_for_as_the_query_says(site: Any) -> None:
     async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response, httpx.Response]:
         return (
