@@ -7,8 +7,10 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.command import cannot_start
 from ..core.definition import Definition, parse, where
 from ..core.hub_options import is_volume
 from ..core.revision import Kept
@@ -18,6 +20,7 @@ from ..ports import GivenDefinition
 from .daemon_threads import in_thread
 from .yaml_document import Document, YamlProblem, read_yaml
 
+_START_COMMAND = ("models", 0, "service", "start_command")
 READ_TIMEOUT = 30.0  # seconds; a network file system may hang for ever
 
 
@@ -82,6 +85,35 @@ def load_definition(folder: str) -> tuple[Definition, tuple[Problem, ...]]:
     path = definition_path(folder)
     definition, warnings, document = _parsed(path, read_definition(path))
     return definition, _in_file(path, [*warnings, *_missing_model_path(definition, path.parent, document)])
+
+
+@dataclass(frozen=True)
+class Checked:
+    """``definition`` is ``None`` where it cannot be served. ``port_problem`` is not among ``problems``: it is none where
+    an environment variable of the service has the value ``{port}``."""
+
+    definition: Definition | None
+    problems: tuple[Problem, ...]
+    port_problem: Problem | None = None
+
+
+def check_definition(folder: Path, text: str | None = None, *, here: bool) -> Checked:
+    """All that can be said of a folder's definition before there is a service, each with its line: of ``text``, which
+    may be in it one day, or of the file. ``here``: replicas are processes of this machine. Blocking."""
+    try:
+        path = definition_path(str(folder))
+        definition, warnings, document = _parsed(path, read_definition(path) if text is None else text)
+    except DefinitionError as error:
+        return Checked(None, error.problems)
+    problems = [*warnings, *_missing_model_path(definition, path.parent, document)]
+    reason = cannot_start(definition, here=here)
+    if reason is None:
+        return Checked(definition, _in_file(path, problems))
+    lines = (document.lines.get(place) for place in (_START_COMMAND, _START_COMMAND[:-1]))
+    problem = Problem(where(_START_COMMAND), reason, line=next(filter(None, lines), None))
+    if here and cannot_start(definition, here=True, environment=[("PORT", "{port}")]) is None:
+        return Checked(definition, _in_file(path, problems), *_in_file(path, [problem]))
+    return Checked(None, _in_file(path, [*problems, problem]))
 
 
 def _parsed(path: Path, text: str) -> tuple[Definition, tuple[Problem, ...], Document]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,18 +79,26 @@ def resolve(
     argv = _argv(definition, rewriter)
     values = {name: rewriter.path(value) for name, value in environment}
     actions = tuple(_action(action, rewriter) for action in definition.pre_start_actions)
-    if here and not argv:
-        raise InvalidRequest(
-            f"The definition of {definition.name} has no start_command: replicas are local processes here, "
-            "there is no image whose own command could run; add a start_command."
-        )
-    if here and not rewriter.names_port:
-        raise InvalidRequest(
-            f"Nothing in the start_command of {definition.name} says which port to listen on, and replicas on one "
-            f"machine need a port each: write {{port}} where the port ({definition.port}) belongs, or pass it on "
-            "in a variable (--env NAME={port})."
-        )
+    if here and (refused := _refused(definition, argv, here=True, names_port=rewriter.names_port)):
+        raise InvalidRequest(refused)
     return RunPlan(argv, actions, model_path, _environment(values, definition, place, service, replica))
+
+
+def cannot_start(definition: Definition, *, here: bool, environment: Iterable[tuple[str, str]] = ()) -> str | None:
+    """Why no replica of it could be started, in one sentence about its ``start_command``; ``None``: nothing is in the
+    way. ``here`` as a process beside others, else in a container of its own. It is what :func:`resolve` and
+    :func:`container_spec` refuse, known before there is a folder or a port."""
+    folder, host = (FOLDER, "127.0.0.1") if here else (None, None)
+    rewriter = Rewriter(Place(definition.port, definition.port, FOLDER, folder, host))
+    try:
+        argv = _argv(definition, rewriter)
+    except InvalidRequest as error:
+        return error.message
+    for action in definition.pre_start_actions:
+        _action(action, rewriter)
+    for _, value in environment:
+        rewriter.path(value)
+    return _refused(definition, argv, here=here, names_port=rewriter.names_port)
 
 
 def container_spec(revision: Revision, *, service: str, replica: str, abandon_after: float | None) -> dict[str, Any]:
@@ -102,11 +110,8 @@ def container_spec(revision: Revision, *, service: str, replica: str, abandon_af
     """
     definition = revision.definition
     plan = resolve(definition, service=service, replica=replica, environment=revision.environment)
-    if not plan.argv:
-        raise InvalidRequest(
-            f"The definition of {definition.name} has no start_command, and the image's own command does not run under "
-            "our runner: add a start_command."
-        )
+    if refused := _refused(definition, plan.argv, here=False, names_port=True):
+        raise InvalidRequest(refused)
     return {
         "protocol": 1,
         "directory": None,
@@ -119,6 +124,23 @@ def container_spec(revision: Revision, *, service: str, replica: str, abandon_af
         "stop_grace": definition.serving.stop_timeout,
         "abandon_after": abandon_after,
     }
+
+
+def _refused(definition: Definition, argv: Sequence[str], *, here: bool, names_port: bool) -> str | None:
+    if not argv:
+        reason = (
+            "replicas are local processes here, there is no image whose own command could run"
+            if here
+            else "the image's own command does not run under our runner"
+        )
+        return f"The definition of {definition.name} has no start_command, and {reason}: add a start_command."
+    if here and not names_port:
+        return (
+            f"Nothing in the start_command of {definition.name} says which port to listen on, and replicas on one "
+            f"machine need a port each: write {{port}} where the port ({definition.port}) belongs, or set an "
+            "environment variable whose value is {port}."
+        )
+    return None
 
 
 def _argv(definition: Definition, rewriter: Rewriter) -> tuple[str, ...]:

@@ -33,6 +33,15 @@ WORKBENCH_ROUTES: tuple[Route, ...] = (
     ),
     _route(
         "POST",
+        "checks",
+        "check_definition",
+        "Check the text of a folder's definition that is not saved yet; nothing is written",
+        request=wire.CheckRequest,
+        answer=wire.CheckInfo,
+        statuses=(404,),
+    ),
+    _route(
+        "POST",
         "drafts",
         "draft",
         "Draft a definition, and a server where there is none; nothing is written unless `write`",

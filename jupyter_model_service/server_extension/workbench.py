@@ -183,7 +183,20 @@ class FolderHandler(WorkbenchHandler):
         from ..workbench.folder import look
 
         folder = await self.folder(self.path_argument())
-        self.answer(await self.in_thread(look, folder, _path_of(folder, self.root)))
+        here = not self.link.remote
+        self.answer(await self.in_thread(lambda: look(folder, _path_of(folder, self.root), here=here)))
+
+
+class ChecksHandler(WorkbenchHandler):
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        from ..wire import workbench as wire
+        from ..workbench.folder import checked
+
+        asked = self.body(wire.CheckRequest)
+        folder, here = await self.folder(asked.path), not self.link.remote
+        self.answer(await self.in_thread(lambda: checked(folder, asked.text, here=here)))
 
 
 class DraftsHandler(WorkbenchHandler):
@@ -286,6 +299,7 @@ _BELOW = r"/model-service/workbench/v1"
 WORKBENCH: list[tuple[str, type[WorkbenchHandler]]] = [
     (rf"{_BELOW}/site", SiteHandler),
     (rf"{_BELOW}/folder", FolderHandler),
+    (rf"{_BELOW}/checks", ChecksHandler),
     (rf"{_BELOW}/drafts", DraftsHandler),
     (rf"{_BELOW}/requests", RequestsHandler),
     (rf"{_BELOW}/dry-runs", DryRunsHandler),

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from . import ExitInfo, ProblemInfo
 
 __all__ = [
+    "CheckInfo",
+    "CheckRequest",
     "DraftFile",
     "DraftInfo",
     "DraftRequest",
@@ -118,8 +120,26 @@ class FolderInfo(BaseModel):
     definition: dict[str, Any] | None = Field(default=None, description="null: there is none that can be served")
     name: str | None = Field(default=None, description="the default name of a service made of it")
     problems: list[ProblemInfo] = Field(default=[], description="errors and warnings, of model-requests.json too")
+    port_problem: ProblemInfo | None = Field(
+        default=None,
+        description="an error where no environment variable of the service has the value {port}; not in `problems`",
+    )
     guesses: list[GuessInfo] = []
     requests: list[SampleRequest] = []
+
+
+class CheckRequest(_Request):
+    """A definition as it stands in an editor, not saved yet."""
+
+    path: str = Field(description="the folder's")
+    text: str = Field(max_length=1 << 20)
+
+
+class CheckInfo(BaseModel):
+    """As in `FolderInfo`, of the text."""
+
+    problems: list[ProblemInfo] = []
+    port_problem: ProblemInfo | None = None
 
 
 class DraftRequest(_Request):

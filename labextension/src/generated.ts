@@ -554,6 +554,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/workbench/v1/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Check the text of a folder's definition that is not saved yet; nothing is written */
+        post: operations["check_definition"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/workbench/v1/drafts": {
         parameters: {
             query?: never;
@@ -876,6 +893,32 @@ export interface components {
              * @default min
              */
             why_min: string;
+        };
+        /**
+         * CheckInfo
+         * @description As in `FolderInfo`, of the text.
+         */
+        CheckInfo: {
+            /** @default null */
+            port_problem: components["schemas"]["ProblemInfo"] | null;
+            /**
+             * Problems
+             * @default []
+             */
+            problems: components["schemas"]["ProblemInfo"][];
+        };
+        /**
+         * CheckRequest
+         * @description A definition as it stands in an editor, not saved yet.
+         */
+        CheckRequest: {
+            /**
+             * Path
+             * @description the folder's
+             */
+            path: string;
+            /** Text */
+            text: string;
         };
         /**
          * CopyInfo
@@ -1456,6 +1499,11 @@ export interface components {
             name: string | null;
             /** Path */
             path: string;
+            /**
+             * @description an error where no environment variable of the service has the value {port}; not in `problems`
+             * @default null
+             */
+            port_problem: components["schemas"]["ProblemInfo"] | null;
             /**
              * Problems
              * @description errors and warnings, of model-requests.json too
@@ -2469,6 +2517,8 @@ export type AutoscalingChange = components['schemas']['AutoscalingChange'];
 export type AutoscalingInfo = components['schemas']['AutoscalingInfo'];
 export type AutoscalingRequest = components['schemas']['AutoscalingRequest'];
 export type BoundsInfo = components['schemas']['BoundsInfo'];
+export type CheckInfo = components['schemas']['CheckInfo'];
+export type CheckRequest = components['schemas']['CheckRequest'];
 export type CopyInfo = components['schemas']['CopyInfo'];
 export type CreateRequest = components['schemas']['CreateRequest'];
 export type DecisionInfo = components['schemas']['DecisionInfo'];
@@ -3704,6 +3754,38 @@ export interface operations {
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    check_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

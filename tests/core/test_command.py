@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.command import RunPlan, container_spec, resolve
+from jupyter_model_service.core.command import RunPlan, cannot_start, container_spec, resolve
 from jupyter_model_service.core.definition import Action, Definition
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.words import Place, Rewriter
@@ -410,3 +410,45 @@ def test_a_replica_has_the_names_that_a_backend_ai_session_has() -> None:
         "BACKENDAI_CLUSTER_IDX": "1",
         "BACKENDAI_CLUSTER_LOCAL_RANK": "0",
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "said"),
+    [
+        (("run", "8000"), (), None),
+        ("serve --port $PORT", (), None),
+        (
+            ("run",),
+            (),
+            "write {port} where the port (8000) belongs, or set an environment variable whose value is {port}",
+        ),
+        (("run",), (("WHERE", "{port}"),), None),
+        (None, (("WHERE", "{port}"),), "add a start_command"),
+        ("run 'open", (), "cannot be split into words"),
+    ],
+)
+def test_what_cannot_be_started_here_is_known_without_a_folder(
+    command: Any, environment: Any, said: str | None
+) -> None:
+    """In the very words in which the start of a replica refuses it."""
+    wanted = definition(command, shell="/bin/sh" if command == "serve --port $PORT" else None)
+    reason = cannot_start(wanted, here=True, environment=environment)
+    if said is None:
+        assert reason is None
+        assert local(wanted, environment=environment).argv
+    else:
+        assert reason is not None
+        assert said in reason
+        with pytest.raises(InvalidRequest) as refused:
+            local(wanted, environment=environment)
+        assert refused.value.message == reason
+
+
+def test_a_container_keeps_the_declared_port() -> None:
+    """Nothing need name it there; the image's own command does not run there, either."""
+    assert cannot_start(definition(("run",)), here=False) is None
+    reason = cannot_start(definition(None), here=False)
+    assert reason is not None
+    with pytest.raises(InvalidRequest) as refused:
+        container_spec(Revision(1, "/f", definition(None), 0.0), service="s", replica="s-1", abandon_after=None)
+    assert refused.value.message == reason

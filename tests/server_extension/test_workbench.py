@@ -184,6 +184,38 @@ def test_a_problem_of_the_definition_has_its_line(server: Server, small: Folder)
     assert [problem["line"] for problem in found["problems"]] == [7]
 
 
+def test_a_definition_that_names_no_port_is_known_with_its_line(server: Server, small: Folder) -> None:
+    """A local replica could not be started; a variable of the service may still say it, so it is told by itself."""
+    text = DEFINITION.replace(', "{port}"', "")
+    (small.disk / "model-definition.yaml").write_text(text)
+    _, found = server.ask("GET", "folder", path=small.path)
+    jsonschema.validate(found, promised("look_at_folder"))
+    problem = found["port_problem"]
+    assert (problem["line"], problem["where"]) == (6, "models[0].service.start_command")
+    assert "environment variable whose value is {port}" in problem["message"]
+    assert found["problems"] == []
+    (small.disk / "model-definition.yaml").write_text("".join([*text.splitlines(True)[:5], "      port: 8000\n"]))
+    _, found = server.ask("GET", "folder", path=small.path)
+    assert (found["port_problem"], found["problems"][0]["line"]) == (None, 5)
+    assert "add a start_command" in found["problems"][0]["message"]
+
+
+def test_the_text_of_an_editor_is_checked_and_written_nowhere(server: Server, small: Folder) -> None:
+    """Each problem with its line; where it may look, and how much, has its bounds."""
+    before = sorted((each.name, each.read_bytes()) for each in small.disk.iterdir())
+    _, found = server.ask("POST", "checks", {"path": small.path, "text": DEFINITION.replace("port: 8000", "port: no")})
+    jsonschema.validate(found, promised("check_definition"))
+    assert [problem["line"] for problem in found["problems"]] == [7]
+    _, found = server.ask("POST", "checks", {"path": small.path, "text": DEFINITION.replace(', "{port}"', "")})
+    assert (found["problems"], found["port_problem"]["line"]) == ([], 6)
+    assert server.ask("POST", "checks", {"path": small.path, "text": "a: ["})[1]["problems"][0]["line"] is not None
+    assert server.ask("POST", "checks", {"path": small.path, "text": DEFINITION})[1]["problems"] == []
+    assert server.ask("POST", "checks", {"path": "../outside", "text": DEFINITION})[0] == 404
+    status, refused = server.ask("POST", "checks", {"path": small.path, "text": "#" * ((1 << 20) + 1)})
+    assert (status, "text" in refused["error"]["message"]) == (400, True)
+    assert sorted((each.name, each.read_bytes()) for each in small.disk.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     "where", ["missing", "{}/../../../outside", "{}/link", "{}/.hidden", "{}/server.py", "{}\0", " "]
 )
