@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +23,7 @@ from tornado import iostream, web
 from .._version import __version__
 from ..adapters.daemon_threads import in_thread
 from ..client.folders import USER_VARIABLE
-from ..errors import InvalidRequest, TooLarge
+from ..errors import InvalidRequest, ModelServiceError, TooLarge
 from .handlers import ProgramHandler
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ..workbench.dry_runs import DryRuns, Told
 
 __all__ = ["WORKBENCH", "Workbench"]
+
+log = logging.getLogger(__name__)
 
 _MAX_BODY = 16 << 20  # bytes; sample requests may hold pictures
 _FILE_SECONDS = 30.0  # a network file system may hang for ever
@@ -84,6 +88,12 @@ class WorkbenchHandler(ProgramHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         if error is None or isinstance(error, web.HTTPError):
             super().write_error(status_code, **kwargs)
+            return
+        mistakes = [model.__name__ for model in self.parsed_with]
+        if not isinstance(error, ModelServiceError) and getattr(error, "title", None) not in mistakes:
+            id = secrets.token_hex(4)
+            log.error("request %s of the workbench failed", id, exc_info=error)
+            self.refuse(500, "internal", f"Something failed in the Jupyter server; its log says more under {id}.")
             return
         refused = refusal(error, "-", self.parsed_with)
         self.set_status(refused.status)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from ..adapters.definition_file import Checked, check_definition
-from ..core.definition import definition_to_plain
+from ..adapters.definition_file import load_definition
+from ..core.definition import Definition, definition_to_plain
 from ..core.names import service_name_from
-from ..errors import InvalidRequest, NotFound, Problem
+from ..errors import DefinitionError, InvalidRequest, NotFound, Problem
 from ..model_folder import FILE_NAMES
 from ..wire import ProblemInfo
-from ..wire.workbench import CheckInfo, DraftFile, DraftInfo, FolderInfo, GuessInfo, NoteInfo, SampleRequest
+from ..wire.workbench import DraftFile, DraftInfo, FolderInfo, GuessInfo, NoteInfo, SampleRequest
 from .draft import Draft, draft, write
 from .guess import Listing, guesses
 from .kinds import PACKAGES
 from .samples import read_samples
 
-__all__ = ["below", "checked", "draft_in", "drafted", "installed_versions", "listing_of", "look", "presentable"]
+__all__ = ["below", "draft_in", "drafted", "installed_versions", "listing_of", "look", "presentable"]
 
 _ENTRIES = 2_000  # of a folder and the folders in it; more tell nothing new
 _READ = 40  # files
@@ -52,12 +54,13 @@ def below(root: str, path: str) -> Path:
     return found
 
 
-def look(folder: Path, path: str, *, here: bool = True) -> FolderInfo:
-    """``path`` is what the caller knows the folder by; ``here``: its replicas are processes of this machine."""
+def look(folder: Path, path: str) -> FolderInfo:
+    """``path`` is what the caller knows the folder by."""
     file = next((name for name in FILE_NAMES if os.path.lexists(folder / name)), None)
-    found = Checked(None, ()) if file is None else check_definition(folder, here=here)
-    problems = list(found.problems)
-    definition = found.definition
+    problems: list[Problem] = []
+    definition = None
+    if file is not None:
+        definition, problems = _definition(folder)
     requests: Sequence[SampleRequest] = ()
     try:
         requests = read_samples(folder)
@@ -67,24 +70,26 @@ def look(folder: Path, path: str, *, here: bool = True) -> FolderInfo:
         path=path,
         folder=str(folder),
         definition_file=file,
-        definition=None if definition is None else definition_to_plain(definition),
+        definition=None if definition is None else _legible(definition_to_plain(definition)),
         name=service_name_from(folder.name if definition is None else definition.name),
-        problems=[_told(problem) for problem in problems],
-        port_problem=None if found.port_problem is None else _told(found.port_problem),
+        problems=[ProblemInfo(**_legible(dataclasses.asdict(problem))) for problem in problems],
         guesses=[GuessInfo(kind=g.kind, reason=g.reason, fields=dict(g.fields)) for g in guesses(listing_of(folder))],
         requests=list(requests),
     )
 
 
-def checked(folder: Path, text: str, *, here: bool) -> CheckInfo:
-    """What would be said of the folder's definition if it had this text. Nothing is written."""
-    found = check_definition(folder, text, here=here)
-    port_problem = None if found.port_problem is None else _told(found.port_problem)
-    return CheckInfo(problems=[_told(problem) for problem in found.problems], port_problem=port_problem)
+def _definition(folder: Path) -> tuple[Definition | None, list[Problem]]:
+    try:
+        found, warnings = load_definition(str(folder))
+    except DefinitionError as error:
+        return None, list(error.problems)
+    return found, list(warnings)
 
 
-def _told(problem: Problem) -> ProblemInfo:
-    return ProblemInfo(**dataclasses.asdict(problem))
+def _legible(plain: dict[str, Any]) -> dict[str, Any]:
+    """Halves of characters, which YAML and JSON can name, cannot be sent as they are."""
+    legible: dict[str, Any] = json.loads(json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace"))
+    return legible
 
 
 def draft_in(folder: Path, kind: str, fields: dict[str, str | int | bool]) -> Draft:
@@ -128,7 +133,8 @@ def installed_versions(packages: Collection[str]) -> dict[str, str]:
 
 
 def listing_of(folder: Path) -> Listing:
-    """Of the folder and of the folders in it; hidden ones and environments are left out, links are not followed."""
+    """Of the folder and of the folders in it; hidden ones, environments and names that are no text (not UTF-8, as an
+    archive of old may have) are left out, links are not followed."""
     files = list(islice(_files(folder), _ENTRIES))
     wanted = [name for name in files if name.endswith(".py") or name.rpartition("/")[2] == "config.json"]
     wanted.sort(key=lambda name: (name.count("/"), name))
@@ -154,7 +160,12 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             found = [entry for entry in islice(entries, _ENTRIES) if entry.name not in skipped]
     except OSError:
         return []
-    return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    seen = [entry for entry in found if not entry.name.startswith(".") and _is_text(entry.name)]
+    return sorted(seen, key=lambda entry: entry.name)
+
+
+def _is_text(name: str) -> bool:
+    return os.fsencode(name).decode("utf-8", "replace") == name
 
 
 def _beginning(path: Path) -> str | None:

@@ -89,7 +89,7 @@ def _architecture(config: str) -> str | None:
     try:
         data = json.loads(config)
         first = data["architectures"][0]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
     return first if isinstance(first, str) and first.isidentifier() else None
 

@@ -21,6 +21,7 @@ __all__ = ["FILE", "keep_samples", "read_samples", "samples_text", "write_file"]
 FILE = "model-requests.json"
 VERSION = 1
 MAX_BYTES = 4 << 20  # a picture or a minute of sound, in base64, is 1 to 2 MB
+DEEPEST = 100  # brackets of a body in each other; JSON's writers and readers end at 200 to 1000
 
 #: ``.`` and ``..`` as segments, however written: a browser resolves them, and the call goes somewhere else.
 _DOTS = re.compile(r"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?=$|/|%2f|%5c)", re.IGNORECASE)
@@ -51,10 +52,12 @@ def samples_from(content: bytes) -> list[SampleRequest]:
     except ValueError as error:
         line = getattr(error, "lineno", None)
         raise InvalidRequest(f"{FILE} is no JSON{f' (line {line})' if line else ''}.") from None
+    except RecursionError:
+        raise InvalidRequest(f"{FILE} is nested too deep: a body may be nested {DEEPEST} deep.") from None
     if not isinstance(data, dict) or not isinstance(data.get("requests"), list):
         raise InvalidRequest(f'{FILE} must hold {{"version": {VERSION}, "requests": [...]}}.')
     if data.get("version") != VERSION:
-        raise InvalidRequest(f"{FILE} is of version {str(data.get('version'))[:20]}, and this one reads {VERSION}.")
+        raise InvalidRequest(f"{FILE} is of version {ascii(data.get('version'))[:20]}, and this one reads {VERSION}.")
     return checked(data["requests"])
 
 
@@ -87,6 +90,21 @@ def check(request: SampleRequest) -> None:
         legal = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
         if not legal or any(ord(c) < 32 or 127 <= ord(c) < 160 or ord(c) > 255 for c in value):
             raise InvalidRequest(f"The header {name[:40]!r} of {request.name!r} cannot be sent.")
+    if _depth(request.body) > DEEPEST:
+        raise InvalidRequest(f"The body of {request.name!r} is nested more than {DEEPEST} deep, which no call can be.")
+    try:
+        json.dumps(request.body, ensure_ascii=False).encode()
+    except ValueError:
+        raise InvalidRequest(f"The body of {request.name!r} has half a character in it and cannot be sent.") from None
+
+
+def _depth(value: Any) -> int:
+    """Of lists and mappings in each other; without recursion, which ends where they do not."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def samples_text(requests: Sequence[SampleRequest]) -> str:

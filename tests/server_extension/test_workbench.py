@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -20,9 +21,10 @@ import jsonschema
 import openapi_spec_validator
 import psutil
 import pytest
+from tornado import web
 
 from jupyter_model_service.server_extension.openapi import WORKBENCH_ROUTES, openapi_document
-from jupyter_model_service.server_extension.workbench import WORKBENCH
+from jupyter_model_service.server_extension.workbench import WORKBENCH, WorkbenchHandler
 
 from .conftest import eventually
 
@@ -276,6 +278,46 @@ def test_sample_requests_are_kept(server: Server, small: Folder) -> None:
     (small.disk / "model-requests.json").write_text("{")
     _, found = server.ask("GET", "folder", path=small.path)
     assert [problem["severity"] for problem in found["problems"]] == ["warning"]
+
+
+def test_a_folder_of_somebody_who_means_harm_is_looked_at_all_the_same(server: Server, small: Folder) -> None:
+    (small.disk / "config.json").write_text("[" * 190_000)
+    body = f"{'[' * 500}{']' * 500}"
+    (small.disk / "model-requests.json").write_text(
+        f'{{"version": 1, "requests": [{{"name": "a", "path": "/", "body": {body}}}]}}'
+    )
+    open(os.path.join(os.fsencode(small.disk), b"a\xff.skops"), "wb").close()
+    status, found = server.ask("GET", "folder", path=small.path)
+    assert (status, found["name"], found["requests"]) == (200, "small-one", [])
+    assert "nested more than 100 deep" in found["problems"][0]["message"]
+
+
+def test_a_failure_of_its_own_is_not_told_as_the_gateways(caplog: pytest.LogCaptureFixture) -> None:
+    """With a number that the log has, and without what went wrong, which may hold secrets."""
+
+    class Broken(WorkbenchHandler):
+        async def prepare(self) -> None:  # type: ignore[override]
+            pass
+
+        def get(self) -> None:
+            raise RuntimeError("secret")
+
+    async def asked() -> httpx.Response:
+        application = web.Application([("/", Broken)], model_service_link=None)
+        server = application.listen(0, "127.0.0.1")
+        port = next(iter(server._sockets.values())).getsockname()[1]  # which no method tells
+        try:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return await client.get(f"http://127.0.0.1:{port}/")
+        finally:
+            server.stop()
+
+    answer = asyncio.run(asked())
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (500, "internal")
+    found = re.fullmatch(r"Something failed in the Jupyter server; its log says more under (\w{8})\.", error["message"])
+    assert found
+    assert found[1] in caplog.text
 
 
 @pytest.mark.parametrize(

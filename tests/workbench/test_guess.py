@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from jupyter_model_service.workbench.folder import listing_of
+from jupyter_model_service.workbench.folder import listing_of, look
 from jupyter_model_service.workbench.guess import Guess, Listing, guesses
 
 CONFIG = json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})
@@ -47,7 +48,9 @@ def test_a_language_model_is_for_transformers_and_for_vllm() -> None:
     assert found[1].fields == {"model": "/models/llm"}
 
 
-@pytest.mark.parametrize("config", ["", "{", "[]", '{"architectures": []}', '{"architectures": [1]}'])
+@pytest.mark.parametrize(
+    "config", ["", "{", "[]", pytest.param("[" * 190_000, id="deep"), '{"architectures": []}', '{"architectures": [1]}']
+)
 def test_a_config_that_describes_no_model_is_none(config: str) -> None:
     listing = Listing(("config.json", "model.safetensors"), {"config.json": config})
     assert best(listing).kind == "fastapi"
@@ -98,6 +101,7 @@ def test_other_programs_become_commands() -> None:
         "a=" + "b" * 190_000,
         ("a: " + "a" * 1_900 + "\n") * 100,
     ],
+    ids=range(13),
 )
 def test_no_file_keeps_the_server_busy(worst: str) -> None:
     """All of Jupyter waits meanwhile: 30 kB of such a line once took 10 s. Here are 200 kB, twice."""
@@ -133,3 +137,16 @@ def test_a_listing_follows_no_links_and_leaves_environments_out(tmp_path: Path) 
     found = listing_of(folder)
     assert found.files == ("inner/b.py", "link.py")
     assert found.texts == {"inner/b.py": "b"}
+
+
+def test_what_is_no_text_is_left_out(tmp_path: Path) -> None:
+    """A name that is not UTF-8, as old archives have, and halves of characters: an answer in JSON can have neither."""
+    for name in (b"caf\xe9.skops", b"b.skops"):
+        open(os.path.join(os.fsencode(tmp_path), name), "wb").close()
+    (tmp_path / "model-definition.yaml").write_text(
+        'models:\n- name: x\n  model_path: /models\n  service:\n    start_command: ["\\ud800"]\n    port: 8000\n'
+    )
+    assert listing_of(tmp_path).files == ("b.skops", "model-definition.yaml")
+    found = json.loads(look(tmp_path, "x").model_dump_json())
+    assert [guess["fields"] for guess in found["guesses"]] == [{"file": "b.skops"}]
+    assert found["definition"]["start_command"] == ["?"]

@@ -46,6 +46,14 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
         ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A b": "c"}}]}', "cannot be sent"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/", "headers": {"A": "b\\nC: d"}}]}', "cannot be sent"),
         ('{"version": 1, "requests": [{"name": "a", "path": "/"}, {"name": "a", "path": "/"}]}', "Two sample requests"),
+        pytest.param("[" * 190_000, "nested too deep", id="deep"),
+        pytest.param(
+            f'{{"version": 1, "requests": [{{"name": "a", "path": "/", "body": {"[" * 101}{"]" * 101}}}]}}',
+            "than 100 deep",
+            id="deeper",
+        ),
+        ('{"version": 1, "requests": [{"name": "a", "path": "/", "body": {"a": "\\ud800"}}]}', "half a character"),
+        ('{"version": "\\ud800", "requests": []}', "of version"),
     ],
 )
 def test_a_file_that_is_wrong_is_told_in_a_sentence(text: str, said: str, tmp_path: Path) -> None:
@@ -53,6 +61,7 @@ def test_a_file_that_is_wrong_is_told_in_a_sentence(text: str, said: str, tmp_pa
     with pytest.raises(InvalidRequest) as refused:
         read_samples(tmp_path)
     assert said in refused.value.message
+    assert refused.value.message.encode()
     assert refused.value.message.endswith(".")
 
 
