@@ -89,8 +89,8 @@ def load_definition(folder: str) -> tuple[Definition, tuple[Problem, ...]]:
 
 @dataclass(frozen=True)
 class Checked:
-    """``definition`` is ``None`` where it cannot be served. ``port_problem`` is not among ``problems``: it is none where
-    an environment variable of the service has the value ``{port}``."""
+    """``definition`` is ``None`` where it cannot be served. ``port_problem`` is not among ``problems``: it is none
+    where an environment variable of the service has the value ``{port}``."""
 
     definition: Definition | None
     problems: tuple[Problem, ...]
