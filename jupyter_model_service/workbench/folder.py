@@ -12,19 +12,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..adapters.definition_file import load_definition
-from ..core.definition import Definition, definition_to_plain
+from ..adapters.definition_file import Checked, check_definition
+from ..core.definition import definition_to_plain
 from ..core.names import service_name_from
-from ..errors import DefinitionError, InvalidRequest, NotFound, Problem
+from ..errors import InvalidRequest, NotFound, Problem
 from ..model_folder import FILE_NAMES
 from ..wire import ProblemInfo
-from ..wire.workbench import DraftFile, DraftInfo, FolderInfo, GuessInfo, NoteInfo, SampleRequest
+from ..wire.workbench import CheckInfo, DraftFile, DraftInfo, FolderInfo, GuessInfo, NoteInfo, SampleRequest
 from .draft import Draft, draft, write
 from .guess import Listing, guesses
 from .kinds import PACKAGES
 from .samples import read_samples
 
-__all__ = ["below", "draft_in", "drafted", "installed_versions", "listing_of", "look", "presentable"]
+__all__ = ["below", "checked", "draft_in", "drafted", "installed_versions", "listing_of", "look", "presentable"]
 
 _ENTRIES = 2_000  # of a folder and the folders in it; more tell nothing new
 _READ = 40  # files
@@ -54,13 +54,12 @@ def below(root: str, path: str) -> Path:
     return found
 
 
-def look(folder: Path, path: str) -> FolderInfo:
-    """``path`` is what the caller knows the folder by."""
+def look(folder: Path, path: str, *, here: bool = True) -> FolderInfo:
+    """``path`` is what the caller knows the folder by; ``here``: its replicas are processes of this machine."""
     file = next((name for name in FILE_NAMES if os.path.lexists(folder / name)), None)
-    problems: list[Problem] = []
-    definition = None
-    if file is not None:
-        definition, problems = _definition(folder)
+    found = Checked(None, ()) if file is None else check_definition(folder, here=here)
+    problems = list(found.problems)
+    definition = found.definition
     requests: Sequence[SampleRequest] = ()
     try:
         requests = read_samples(folder)
@@ -72,18 +71,22 @@ def look(folder: Path, path: str) -> FolderInfo:
         definition_file=file,
         definition=None if definition is None else _legible(definition_to_plain(definition)),
         name=service_name_from(folder.name if definition is None else definition.name),
-        problems=[ProblemInfo(**_legible(dataclasses.asdict(problem))) for problem in problems],
+        problems=[_told(problem) for problem in problems],
+        port_problem=None if found.port_problem is None else _told(found.port_problem),
         guesses=[GuessInfo(kind=g.kind, reason=g.reason, fields=dict(g.fields)) for g in guesses(listing_of(folder))],
         requests=list(requests),
     )
 
 
-def _definition(folder: Path) -> tuple[Definition | None, list[Problem]]:
-    try:
-        found, warnings = load_definition(str(folder))
-    except DefinitionError as error:
-        return None, list(error.problems)
-    return found, list(warnings)
+def checked(folder: Path, text: str, *, here: bool) -> CheckInfo:
+    """What would be said of the folder's definition if it had this text. Nothing is written."""
+    found = check_definition(folder, text, here=here)
+    port_problem = None if found.port_problem is None else _told(found.port_problem)
+    return CheckInfo(problems=[_told(problem) for problem in found.problems], port_problem=port_problem)
+
+
+def _told(problem: Problem) -> ProblemInfo:
+    return ProblemInfo(**_legible(dataclasses.asdict(problem)))
 
 
 def _legible(plain: dict[str, Any]) -> dict[str, Any]:
