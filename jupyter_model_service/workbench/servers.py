@@ -194,10 +194,9 @@ def values(number, row):
     if isinstance(row, dict):
         missing = [name for name in COLUMNS if name not in row]
         unknown = [name for name in row if name not in COLUMNS]
-        if missing:
-            raise ValueError(f"inputs[{number}] lacks " + named(missing))
-        if unknown:
-            raise ValueError(f"inputs[{number}] has {named(unknown)} besides {named(COLUMNS)}")
+        wrong = ["lacks " + named(missing)] * bool(missing) + ["has an unknown " + named(unknown)] * bool(unknown)
+        if wrong:
+            raise ValueError(f"inputs[{number}] {' and '.join(wrong)}; a row has {named(COLUMNS)}")
         return [row[name] for name in COLUMNS]
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         count = f"{len(row)} values" if isinstance(row, list) else "no list of values"

@@ -251,8 +251,12 @@ def test_an_estimator_that_was_fitted_on_a_table_has_a_table_of_what_callers_sen
         assert ask([list(row.values()) for row in saved.inputs]) == (200, expected)
         row = saved.inputs[0]
         for inputs, reason in (
-            ([row, {"age": 3, "city": "Oslo"}], "inputs[1] lacks since, member"),
-            ([row | {"cty": 1}], "inputs[0] has cty besides age, city, since, member"),
+            ([row, {"age": 3, "city": "Oslo"}], "inputs[1] lacks since, member; a row has age, city, since, member"),
+            ([row | {"cty": 1}], "inputs[0] has an unknown cty; a row has age, city, since, member"),
+            (
+                [{"age": 3, "since": None, "member": True, "town": "Oslo"}],
+                "inputs[0] lacks city and has an unknown town; a row has age, city, since, member",
+            ),
             ([[1, 2]], "inputs[0] is 2 values, and a row has age, city, since, member"),
             (row, "inputs are a list of rows, and a row has age, city, since, member"),
             ([3], "inputs[0] is no list of values, and a row has age, city, since, member"),
