@@ -308,7 +308,7 @@ export class ServiceModel implements IDisposable {
 
   private async _measure(signal: AbortSignal): Promise<void> {
     try {
-      const since = Date.now() / 1000 - this._span;
+      const since = this.services.now - this._span;
       const found = await this.services.api.series(this.key, since, undefined, signal);
       await this._refreshDecisions();
       if (signal.aborted) {

@@ -216,7 +216,7 @@ export class ServiceView extends Panel implements ViewWidget {
           problem: service.logs.problem,
           following: service.logs.following
         }}
-        now={Date.now() / 1000}
+        now={model.now}
         actions={this._actions}
         trans={model.trans}
       />
