@@ -5,6 +5,7 @@ import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/tran
 
 import { Key, ModelServiceApi } from '../api';
 import { ServicesModel } from '../model/services';
+import { shared } from '../model/shared';
 import { IModelServices } from '../tokens';
 
 /** JupyterLab shows no more of a notification. */
@@ -29,7 +30,10 @@ export const services: JupyterFrontEndPlugin<IModelServices> = {
   optional: [ITranslator, ISettingRegistry],
   activate: (app: JupyterFrontEnd, translator: ITranslator | null, settings: ISettingRegistry | null) => {
     const api = new ModelServiceApi(app.serviceManager.serverSettings);
-    const model = new ServicesModel({ api, translator: translator ?? nullTranslator });
+    const stream = {
+      open: shared(signal => api.stream(signal), `${api.settings.baseUrl}model-service/stream/1`)
+    };
+    const model = new ServicesModel({ api, translator: translator ?? nullTranslator, stream });
     model.noticed.connect((_, { key, sentences }) => {
       for (const each of sentences) {
         tell(key, each, model.trans);
