@@ -87,6 +87,7 @@ export class TryConsole extends ReactWidget {
           <Samples
             samples={samples}
             chosen={model.chosen}
+            note={model.note}
             wrong={Object.keys(wrong).length > 0}
             trans={trans}
             onChoose={name => model.choose(name)}
