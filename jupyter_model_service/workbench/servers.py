@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 {variable} = FastAPI()
@@ -40,6 +41,14 @@ def health() -> dict[str, bool]:
 def predict(question: Question) -> dict[str, Any]:
     """The model. Here: the sum."""
     return {{"outputs": sum(question.inputs)}}
+
+
+@{variable}.exception_handler(Exception)
+def failed(request: Request, error: Exception) -> JSONResponse:
+    """The reason for whoever called: 400 for what models raise of inputs that they cannot take, else 500. The log has
+    the traceback."""
+    of_the_input = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError))
+    return JSONResponse({{"error": f"{{type(error).__name__}}: {{error}}"}}, 400 if of_the_input else 500)
 '''
 
 _HTTP = '''\
