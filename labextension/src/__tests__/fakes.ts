@@ -1,7 +1,7 @@
 /** A gateway that a test plays: it answers what the test says, and counts what it was asked. */
 import { Signal } from '@lumino/signaling';
 
-import { Api, ApiError, Key, Service, StreamMessage } from '../api';
+import { Api, ApiError, Key, Replica, Service, StreamMessage } from '../api';
 
 export function service(name: string, more: Partial<Service> = {}): Service {
   return {
@@ -26,6 +26,26 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     folder_gone: false,
     folder_changed: null,
     notices: [],
+    ...more
+  };
+}
+
+export function replica(id: string, more: Partial<Replica> = {}): Replica {
+  return {
+    id,
+    revision: 1,
+    phase: 'ready',
+    since: 940,
+    reason: null,
+    pid: 1,
+    address: null,
+    action: null,
+    in_flight: 0,
+    suspect: false,
+    exit: null,
+    gpus: null,
+    rss: null,
+    created_at: 880,
     ...more
   };
 }
