@@ -11,6 +11,7 @@ import { Drawn } from '../drawn';
 import { CommandIDs, DeployOptions } from '../parts';
 import type { Draft, Problem } from '../types';
 import { Notice } from '../view/pieces';
+import { whileSeen } from '../watching';
 import { Chooser } from './chooser';
 import { openAt } from './files';
 import { DeployForm } from './form';
@@ -33,6 +34,11 @@ export class DeployForms extends ReactWidget {
     this._marks = new Marks(_options.editors, each => contentsOf(_options)?.localPath(each) ?? each);
     this.model.changed.connect(this._markProblems, this);
     void this.model.begin();
+    whileSeen(
+      this,
+      () => this._show(),
+      () => this._hide()
+    );
     this._canOpen = documents !== null;
   }
 
@@ -46,28 +52,6 @@ export class DeployForms extends ReactWidget {
       this.model.dispose();
       super.dispose();
     }
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    if (this.isVisible) {
-      this._show();
-    }
-  }
-
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._show();
-  }
-
-  protected onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
-    this._hide();
-  }
-
-  protected onBeforeDetach(message: Message): void {
-    super.onBeforeDetach(message);
-    this._hide();
   }
 
   protected onActivateRequest(message: Message): void {
