@@ -23,7 +23,8 @@ export interface CommandOptions {
 
 type Args = ReadonlyPartialJSONObject;
 type Verb = {
-  label: string;
+  /** Null: of none in particular. */
+  label: string | ((service: Service | null) => string);
   caption: string;
   fits: (service: Service) => boolean;
   work: (key: Key, args: Args) => Promise<unknown>;
@@ -169,13 +170,17 @@ function addFinding({ app, model, trans }: CommandOptions): void {
 
 function addVerb(options: CommandOptions, id: string, verb: Verb): void {
   const { app, model } = options;
-  const fits = (args: Args) => {
+  const { label } = verb;
+  const serviceOf = (args: Args) => {
     const key = keyFrom(options, args);
-    const service = key === null ? null : model.service(key);
+    return key === null ? null : model.service(key);
+  };
+  const fits = (args: Args) => {
+    const service = serviceOf(args);
     return service !== null && verb.fits(service);
   };
   app.commands.addCommand(id, {
-    label: verb.label,
+    label: typeof label === 'string' ? label : args => label(serviceOf(args)),
     caption: verb.caption,
     describedBy: ofService(
       id === CommandIDs.setPublic
@@ -216,10 +221,16 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
       work: key => model.stop(key)
     },
     [CommandIDs.rollback]: {
-      label: trans.__('Roll Back'),
+      label: trans.__('Roll Back…'),
       caption: trans.__('Return to a former revision'),
       fits: service => there(service) && service.revisions.length > 1,
-      work: (key, args) => model.rollback(key, typeof args.revision === 'number' ? args.revision : null)
+      work: async (key, args) => {
+        const { confirmRollback } = await import('./view/rollback');
+        const revision = typeof args.revision === 'number' ? args.revision : null;
+        if (await confirmRollback(model.service(key), key, revision, trans)) {
+          await model.rollback(key, revision);
+        }
+      }
     },
     [CommandIDs.copyEndpoint]: {
       label: trans.__('Copy Endpoint'),
@@ -233,7 +244,7 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
       }
     },
     [CommandIDs.setPublic]: {
-      label: trans.__('Make Public or Private…'),
+      label: service => (service?.public === true ? trans.__('Make Private…') : trans.__('Make Public…')),
       caption: trans.__('Say whether calls of this model service need a token'),
       fits: there,
       work: async (key, args) => {
