@@ -312,6 +312,17 @@ def test_categories_stay_categories(tmp_path: Path) -> None:
         assert ask(saved.inputs) == (200, model.predict(table).tolist())
 
 
+def test_null_is_a_hole_in_a_column_of_anything(tmp_path: Path) -> None:
+    """As NaN, which is what holes in tables are and what estimators look for."""
+    table = people()[["city"]].astype(object)
+    model = pytest.importorskip("sklearn.impute").SimpleImputer(strategy="most_frequent").fit(table)
+    for name, example in (("typed", table), ("untyped", [["Rome"]])):
+        exported(tmp_path / name, model, example)
+        with served(tmp_path / name) as ask:
+            assert ask([["Rome"], [None]]) == (200, [["Rome"], ["Oslo"]])
+            assert ask([[None]]) == (200, [["Oslo"]])
+
+
 def test_what_an_estimator_makes_of_a_table_comes_as_lists(tmp_path: Path) -> None:
     """Also a sparse matrix, and a table."""
     preprocessing = pytest.importorskip("sklearn.preprocessing")
