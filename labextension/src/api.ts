@@ -11,6 +11,8 @@ import type {
   AutoscalingRequest,
   CallAnswer,
   CallRequest,
+  Check,
+  CheckRequest,
   CreateRequest,
   Decision,
   Draft,
@@ -254,6 +256,11 @@ export class ModelServiceApi {
   /** `path` as the file browser has it: relative to its root, without a drive. */
   folder(path: string): Promise<FolderInfo> {
     return this._json('GET', `${WORKBENCH}/folder`, { query: { path }, patience: 6 * this._patience });
+  }
+
+  /** Of a text that is not saved yet. */
+  check(body: CheckRequest): Promise<Check> {
+    return this._json('POST', `${WORKBENCH}/checks`, { body });
   }
 
   draft(body: DraftRequest): Promise<Draft> {

@@ -10,6 +10,7 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { ApiError, Key, Service } from './api';
 import { servicesIcon } from './icons';
 import type { ServicesModel } from './model/services';
+import { notify } from './notices';
 import type { Opener } from './opener';
 import { CommandIDs, PANEL_ID, Tab } from './parts';
 
@@ -68,14 +69,14 @@ function keyFrom({ app, opener }: CommandOptions, args: Args): Key | null {
 }
 
 /** What goes wrong is told in one sentence; nothing is left for the caller to do. */
-async function told<T>(work: () => Promise<T>): Promise<T | undefined> {
+async function told<T>(work: () => Promise<T>, trans: TranslationBundle): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof ApiError)) {
       throw error;
     }
-    Notification.error(error.message, { autoClose: 10000 });
+    notify({ text: error.message, title: trans.__('Model services'), kind: 'error', trans });
     return undefined;
   }
 }
@@ -193,7 +194,7 @@ function addVerb(options: CommandOptions, id: string, verb: Verb): void {
     isVisible: args => !args.context || fits(args),
     execute: async args => {
       const key = keyFrom(options, args);
-      return key === null ? undefined : told(() => verb.work(key, args));
+      return key === null ? undefined : told(() => verb.work(key, args), model.trans);
     }
   });
 }
@@ -314,7 +315,7 @@ function addScaling(options: CommandOptions): void {
       const asked =
         typeof args.replicas === 'number' ? args.replicas : model.wanted(key) + Number(args.by ?? 0);
       const most = model.offer?.max_replicas ?? Infinity;
-      await told(() => model.scale(key, Math.max(0, Math.min(most, asked))));
+      await told(() => model.scale(key, Math.max(0, Math.min(most, asked))), trans);
     }
   });
 }
