@@ -14,6 +14,9 @@ api = pytest.importorskip("playwright.sync_api", reason="playwright is not insta
 expect = api.expect
 
 
+FUTURE = "from __future__ import annotations\n"  # it has to come first, where it is
+
+
 def deploy_by_menu(page: Any, name: str) -> Any:
     """Right-click on an entry of the file browser; the form."""
     page.locator(".jp-DirListing-item").filter(has_text=name).first.click(button="right")
@@ -97,6 +100,14 @@ def test_a_folder_is_deployed_and_called(page: Any, laboratory: Laboratory) -> N
     goes_nowhere_else(page, console)
     assert not (laboratory.root / "sneaked.py").exists()
 
+    view.get_by_role("tab", name="Share").click()
+    view.get_by_role("button", name="Make Public…").click()
+    asked = page.get_by_role("dialog")
+    expect(asked).to_contain_text("without a token")
+    picture(page, "share")
+    asked.get_by_role("button", name="Cancel").click()
+    expect(view.get_by_role("tabpanel", name="Share")).to_contain_text("Private:")
+
 
 def test_a_definition_in_the_making_is_judged_as_it_is_typed(page: Any, laboratory: Laboratory) -> None:
     """At its line and in the form, before it is saved, and in one form for the folder and its definition. One that names
@@ -157,12 +168,13 @@ def test_the_page_is_divided_once_however_many_definitions_are_written(page: Any
     for name in ("one", "two", "three"):
         page.locator(".jp-DirListing-item").filter(has_text=name).first.click(button="right")
         page.get_by_role("menuitem", name="Deploy as Model Service…").click()
-        form = page.locator(".jp-ModelService-deploy").locator("visible=true")
+        form = page.locator(".jp-ModelService-deploy").filter(has_text=f"/{name}")
         form.get_by_role("radio", name="A command").check()
         form.get_by_label("Command", exact=True).fill("python server.py --port {port}")
         form.get_by_role("button", name="Write the Files").click()
         expect(form.get_by_label("Name", exact=True)).to_have_value(name)
-        expect(page.locator(".jp-FileEditor").locator("visible=true")).to_contain_text("python server.py --port {port}")
+        editor = page.locator(".jp-FileEditor").filter(has_text=f"- name: {name}")
+        expect(editor).to_be_visible()
         expect(form).to_be_visible()
         assert parts_of_the_page(page) == 2
         if name == "one":
@@ -196,10 +208,11 @@ def test_a_refusal_is_a_notification_that_says_what_to_do(
 
 
 def test_a_definition_is_written_for_a_folder_that_has_none(page: Any, laboratory: Laboratory) -> None:
-    """The wizard fills in what it finds, shows what it would write, and opens what it has written."""
+    """The wizard fills in what it finds, shows what it would write, and opens what it has written. A dry run of what
+    cannot run says why."""
     folder = laboratory.root / "bare"
     folder.mkdir()
-    (folder / "server.py").write_text(SERVER.read_text())
+    (folder / "server.py").write_text(f"import sentence_splitter\n{SERVER.read_text()}".replace(FUTURE, ""))
     refresh_files(page)
     form = deploy_by_menu(page, "bare")
     form.get_by_role("radio", name="A command").check()
@@ -213,3 +226,9 @@ def test_a_definition_is_written_for_a_folder_that_has_none(page: Any, laborator
     expect(page.locator(".jp-FileEditor")).to_contain_text("python server.py --port {port}")
     expect(form).to_be_visible()
     assert eventually((folder / "model-definition.yaml").exists, "it is written")
+
+    form.get_by_role("button", name="Dry Run").click()
+    failed = form.get_by_role("alert").filter(has_text="Failed:")
+    expect(failed).to_contain_text("No module named 'sentence_splitter'", timeout=40_000)
+    expect(form.get_by_role("log")).to_contain_text("import sentence_splitter")
+    picture(page, "dry-run-failed", lambda: failed.scroll_into_view_if_needed())
