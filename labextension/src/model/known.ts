@@ -59,7 +59,9 @@ export class Known {
   /** The former one where nothing has changed: what is drawn of it stays. */
   private _same(key: Key, found: Service | undefined): Service | null {
     const former = this._services.get(key);
-    return former !== undefined && JSON.stringify(former) === JSON.stringify(found) ? former : (found ?? null);
+    return former !== undefined && JSON.stringify(former) === JSON.stringify(found)
+      ? former
+      : (found ?? null);
   }
 
   private _set(key: Key, service: Service | null, moment: number): void {
