@@ -78,7 +78,7 @@ const settled = () => new Promise(resolve => setTimeout(resolve, 5));
 describe('the panel’s place', () => {
   it('shows the panel, with or without pictures of calls as the settings say', async () => {
     const { registry, set } = settings('showCalls', false);
-    panel.activate(app, { model }, null, registry);
+    void panel.activate(app, { model }, null, registry);
     await settled();
     const [place] = areas.left;
     expect(model.active).toBe(false);
@@ -97,7 +97,7 @@ describe('the panel’s place', () => {
   it('says that the panel was not sent, and gets it when it is asked to again', async () => {
     const warned = jest.spyOn(console, 'warn').mockImplementation(() => undefined);
     unloaded = true;
-    panel.activate(app, { model }, null, null);
+    void panel.activate(app, { model }, null, null);
     const [place] = areas.left;
     Widget.attach(place, document.body);
     const again = () => [...place.node.querySelectorAll('button')];
@@ -130,7 +130,7 @@ describe('the section among what runs', () => {
     areas[area].push(around);
     Widget.attach(around, document.body);
     const add = jest.fn();
-    running.activate(app, { model }, { add });
+    void running.activate(app, { model }, { add });
     await settled();
     expect(model.active).toBe(false);
     list.show();
