@@ -193,6 +193,11 @@ def _check(kind: Kind, values: Values) -> None:
             "model, or pickles, which can run code when they are loaded. Save it with "
             "torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
         )
+    if kind.name == "torch" and values["allow_code"] != "yes":
+        raise InvalidRequest(
+            f"PyTorch evaluates expressions in {file} when it loads it, so that whoever made the file can run any code "
+            "as you: for a file of your own, set allow_code to yes."
+        )
     if "example" in values:
         _json(values["example"])
 

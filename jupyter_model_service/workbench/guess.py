@@ -112,7 +112,11 @@ def _estimators(listing: Listing) -> Iterator[Guess]:
 def _modules(listing: Listing) -> Iterator[Guess]:
     for file in listing.files:
         if file.endswith(".pt2"):
-            yield Guess("torch", f"{file} was written by torch.export.save.", {"file": file})
+            yield Guess(
+                "torch",
+                f"{file} was written by torch.export.save: loading it can run code of its maker.",
+                {"file": file},
+            )
     if any(file.endswith(".pt2") for file in listing.files):
         return
     for file in listing.files:

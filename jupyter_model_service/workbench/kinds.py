@@ -186,6 +186,15 @@ KINDS: tuple[Kind, ...] = (
                 choices=("float32", "float16", "bfloat16", "float64", "int64", "int32"),
             ),
             Field("example", "Example inputs", f"Nested lists of numbers. {_EXAMPLE_HELP}", "[[0.0, 0.0, 0.0, 0.0]]"),
+            Field(
+                "allow_code",
+                "Load the file",
+                "yes: load it, though PyTorch evaluates expressions in it. Whoever made it can run any code here as "
+                "you; answer so only for a file of your own.",
+                "no",
+                "choice",
+                choices=("no", "yes"),
+            ),
             _PORT,
         ),
         _OUR_SERVER,

@@ -229,10 +229,22 @@ def as_fitted(column, dtype):
 """
 
 _TORCH = """
+import os
+import pickle
+
+# Before torch is imported: of the pickles in the file only tensors are taken, nothing that runs code. The sizes in it
+# are expressions that PyTorch evaluates all the same, and those can run code: load only files of your own.
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # PyTorch does not take both
+
 import torch
 
+FILE = {file}
 device = "cuda" if torch.cuda.is_available() else "cpu"
-model = torch.export.load({file}).module().to(device)
+try:
+    model = torch.export.load(FILE).module().to(device)
+except pickle.UnpicklingError:
+    raise SystemExit(f"{{FILE}} has a pickle of more than tensors, which could run code: it is not loaded.") from None
 
 
 def predict(inputs):

@@ -16,7 +16,7 @@ from jupyter_model_service.workbench.draft import Draft, draft, write
 from jupyter_model_service.workbench.kinds import KINDS, Kind
 from jupyter_model_service.workbench.samples import read_samples
 
-NEEDED = {"command": {"command": "python3 serve.py --port {port}"}}
+NEEDED = {"command": {"command": "python3 serve.py --port {port}"}, "torch": {"allow_code": "yes"}}
 ODD = 'a "quote" \\ {x} é #: -'
 
 
@@ -99,6 +99,14 @@ def test_a_pickle_is_loaded_by_those_who_say_so() -> None:
         assert "skops" not in found.files[1].text + found.files[2].text
 
 
+def test_a_file_of_torch_is_loaded_by_those_who_say_that_it_is_theirs() -> None:
+    with pytest.raises(InvalidRequest, match="can run any code as you: for a file of your own, set allow_code to yes"):
+        made("torch", allow_code="no")
+    with pytest.raises(InvalidRequest, match="allow_code"):
+        draft("torch", {}, folder="net")
+    assert "torch.export.load" in made("torch", allow_code="yes").files[1].text
+
+
 def test_an_application_that_is_there_is_used_and_not_written() -> None:
     for present, app in ((("app.py",), "app:app"), (("pkg/__init__.py",), "pkg:app"), ((), "pkg.main:app")):
         assert "model-requests.json" in made("fastapi", present=present, app=app).names()
@@ -106,7 +114,7 @@ def test_an_application_that_is_there_is_used_and_not_written() -> None:
 
 
 def test_requirements_are_pinned_by_what_is_installed_without_its_local_part() -> None:
-    found = draft("torch", {}, folder="x", versions={"torch": "2.9.1+cpu"})
+    found = draft("torch", NEEDED["torch"], folder="x", versions={"torch": "2.9.1+cpu"})
     assert next(file.text for file in found.files if file.name == "requirements.txt").splitlines()[1:] == [
         "torch==2.9.1"
     ]

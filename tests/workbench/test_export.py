@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import hashlib
 import http.client
+import io
 import json
 import os
 import runpy
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +86,8 @@ def fake(text: str = "weights", kind: str = "torch", file: str = "model.pt2", in
 
     def saving(into: Path) -> Saved:
         (into / file).write_text(text)
-        return Saved(kind, {"file": file}, inputs, inputs)
+        own = {"allow_code": "yes"} if kind == "torch" else {}
+        return Saved(kind, {"file": file, **own}, inputs, inputs)
 
     return saving
 
@@ -114,6 +118,9 @@ def test_the_written_server_of_a_module_takes_batches_of_any_size(tmp_path: Path
     folder = tmp_path / "net"
     saved = exported(folder, model, torch.ones(1, 2))
     assert (model.training, saved.fields["dtype"]) == (True, "float32")
+    with zipfile.ZipFile(folder / "model.pt2") as archive:
+        kept = next(archive.read(name) for name in archive.namelist() if "sample_inputs" in name)
+    torch.load(io.BytesIO(kept), weights_only=True)  # nothing of it needs a pickle of more
     request = next(each for each in read_samples(folder) if each.name == "predict: 1 × 3 numbers")
     request.body["inputs"] = [[1, 1], [1, 1], [2, 0]]
     (folder / "model-requests.json").write_text(json.dumps({"version": 1, "requests": [request.model_dump()]}))
@@ -555,6 +562,31 @@ def test_a_folder_that_deploy_did_not_write_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(Conflict, match="is no folder"):
         check_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path, before: bool) -> None:
+    """Neither to write behind it nor to delete, whatever the record in the folder says."""
+    victim, folder = tmp_path / "victim", tmp_path / "svc"
+    for each in (victim, folder):
+        each.mkdir()
+    (victim / "known.txt").write_text("theirs")
+    digest = hashlib.sha256(b"theirs").hexdigest()
+    record = json.dumps({"files": {"model/known.txt": digest} if before else {}})
+    (folder / ".deployed.json").write_text(record)
+    (folder / "model").symlink_to(victim)
+
+    def pipeline(into: Path) -> Saved:
+        (into / "model").mkdir()
+        (into / "model" / "config.json").write_text("{}")
+        return Saved("transformers", {"task": "fill-mask", "path": "model"})
+
+    for saving in (pipeline, fake()) if before else (pipeline,):
+        with pytest.raises(Conflict, match=r"svc/model is a link, behind which deploy writes nothing: .*\.$"):
+            write_folder(folder, "m", saving)
+    assert {path.name: path.read_text() for path in victim.iterdir()} == {"known.txt": "theirs"}
+    assert sorted(path.name for path in folder.iterdir()) == [".deployed.json", "model"]
+    assert (folder / ".deployed.json").read_text() == record
 
 
 def test_written_again_it_has_the_new_model_and_what_was_changed_by_hand(tmp_path: Path) -> None:

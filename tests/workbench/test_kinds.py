@@ -127,10 +127,42 @@ def test_a_module_of_torch_is_served(tmp_path: Path) -> None:
         "program = torch.export.export(layer, (torch.zeros(2, 2),), dynamic_shapes=({0: batch},))\n"
         "torch.export.save(program, 'sum.pt2')",
     )
-    assert guessed(tmp_path, example="[[1, 2], [3, 4], [5, 6]]") == "torch"
+    assert guessed(tmp_path, example="[[1, 2], [3, 4], [5, 6]]", allow_code="yes") == "torch"
     outcome, status, body = answered(tmp_path)
     assert (outcome, status) == ("passed", 200)
     assert [row[0] for row in json.loads(body)["outputs"]] == pytest.approx([3.0, 7.0, 11.0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("part", ["/sample_inputs/", "/weights/"])
+def test_a_pickle_in_a_file_of_torch_is_not_loaded(tmp_path: Path, part: str) -> None:
+    """PyTorch itself would, where the safe way fails: it would make the file."""
+    pytest.importorskip("torch")
+    saved(
+        tmp_path,
+        "import io, os, torch, zipfile\n"
+        "class Evil:\n"
+        "    def __reduce__(self): return (os.mkdir, ('evil',))\n"
+        "torch.export.save(torch.export.export(torch.nn.Linear(2, 1), (torch.zeros(2, 2),)), 'good.pt2')\n"
+        "pickled = io.BytesIO()\n"
+        "torch.save({'weight': Evil()}, pickled)\n"
+        "good = zipfile.ZipFile('good.pt2')\n"
+        "with zipfile.ZipFile('net.pt2', 'w') as net:\n"
+        "    for name in good.namelist():\n"
+        f"        evil = {part!r} in name and not name.endswith('.json')\n"
+        "        text = good.read(name).replace(b'\"use_pickle\": false', b'\"use_pickle\": true')\n"
+        "        net.writestr(name, pickled.getvalue() if evil else text)\n"
+        "    assert pickled.getvalue() in [net.read(name) for name in net.namelist()]\n"
+        "os.remove('good.pt2')",
+    )
+    drafted(tmp_path, "torch", {"file": "net.pt2", "allow_code": "yes"}, True, False)
+    done = subprocess.run([sys.executable, "serve.py"], cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "net.pt2 has a pickle of more than tensors, which could run code: it is not loaded."
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "evil").exists()
 
 
 @pytest.mark.torch

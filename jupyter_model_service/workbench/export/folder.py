@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...errors import Conflict, InvalidRequest
 from ...wire.workbench import SampleRequest
@@ -75,6 +75,7 @@ def write_folder(folder: Path, name: str, save: Callable[[Path], Saved]) -> tupl
 
 def _moved(fresh: Path, folder: Path, before: Mapping[str, str]) -> Written:
     names = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
+    _check_links(folder, {*names, *before})
     digests = {name: _digest(fresh / name) for name in names}
     kept = [name for name in names if name in before and _changed(folder / name, before[name])]
     if foreign := [name for name in names if name not in before and os.path.lexists(folder / name)]:
@@ -104,6 +105,17 @@ def _moved(fresh: Path, folder: Path, before: Mapping[str, str]) -> Written:
                 (folder / name).parent.rmdir()
     write_file(folder / RECORD, _record(digests), over=True)
     return Written(folder, tuple(name for name in names if name not in kept), tuple(kept))
+
+
+def _check_links(folder: Path, names: Collection[str]) -> None:
+    """A folder in it that is a link leads to files that are not in it. ``Conflict`` before any is read or written."""
+    parents = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    for parent in sorted(parents):
+        if (folder / parent).is_symlink():
+            raise Conflict(
+                f"{folder / parent} is a link, behind which deploy writes nothing: take it away, or give another "
+                "folder=."
+            )
 
 
 def _record(files: Mapping[str, str]) -> str:

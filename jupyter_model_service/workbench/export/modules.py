@@ -1,4 +1,8 @@
-"""A ``torch.nn.Module`` as ``torch.export`` writes it: the graph and the weights, and no Python to run."""
+"""A ``torch.nn.Module`` as ``torch.export`` writes it: the graph, the weights, and no pickle but of tensors.
+
+Loading such a file can run code of its maker all the same, as PyTorch evaluates the expressions in it. The server may
+load this one (``allow_code``), which is written here, of a model in memory.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def save_module(model: Any, into: Path, wishes: Wishes) -> Saved:
     wishes.tell("saving")
     torch.export.save(exported, into / _FILE)
     notices = () if wishes.dynamic_batch else (f"The model takes batches of {len(example)} only.",)
-    return Saved("torch", {"file": _FILE, "dtype": dtype}, plain(example), outputs, notices)
+    return Saved("torch", {"file": _FILE, "dtype": dtype, "allow_code": "yes"}, plain(example), outputs, notices)
 
 
 def _tensor(torch: Any, model: Any, example: Any) -> Any:
