@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 
-from .forwarding import Failure
 from .message import AnswerHead, Refusal
+from .retrying import Failure
 
 __all__ = ["Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..core.balance import ejection
 from ..core.ending import ended_by, given_up, lost_by
-from ..core.forwarding import Failure, Retry, answer_head, held_bytes, informational_head, may_retry, request_head
+from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
 from ..core.message import AnswerHead, Refusal
+from ..core.retrying import Failure, Retry, may_retry
 from .body import END_OF_CHUNKS, chunk
 from .pool import Pool
 from .upstream import Sink, Upstream
@@ -236,7 +237,8 @@ class Attempt:
         if connection is None or answer is None:
             return
         if call.chunked:
-            call.down.write([END_OF_CHUNKS])
+            self._out.append(END_OF_CHUNKS)
+        self._pass_on()
         self.connection = None
         if reusable and call.body.done:
             self.pool.give(connection, answer.keep_seconds)

@@ -17,9 +17,10 @@ from ..core.admission import is_look, opens_page
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import looks_whole
-from ..core.forwarding import Failure, bearer_token, route, sender
+from ..core.forwarding import bearer_token, route, sender
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import Silence, heartbeat_seconds, silence
+from ..core.retrying import Failure
 from ..core.routing import Backend, Endpoint
 from . import answers
 from .attempt import Attempt
@@ -390,6 +391,7 @@ class Call:
             self._count(endpoint, now, status, first_byte)
         if self.attempt is not None:
             self.attempt.release()
+        self.attempt = self.turn = None  # they know this call: nothing is left to the garbage collector
         if endpoint is not None and (self.counted or status == 499):
             seconds = now - self.began
             self.front.meter.call(endpoint.owner, endpoint.name, self.revision, status, seconds, first_byte)

@@ -124,6 +124,11 @@ class Downstream(asyncio.Protocol):
         if call is not None:
             call.hold_answer(held)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it holds the last head, in case that the next one is the same."""
+        return self._reader.remembers
+
     # --- reading -----------------------------------------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
@@ -209,7 +214,7 @@ class Downstream(asyncio.Protocol):
         self.deadline = monotonic() + self.front.settings.keep_alive
         if self.front.stopping and not self._queue:
             self.close()
-        else:
+        elif self._queue or self._paused or self._fatal is not None:
             self._advance()
 
     # --- for the call --------------------------------------------------------------------------------------
@@ -313,6 +318,9 @@ class Downstream(asyncio.Protocol):
             call.caller_gone()
 
     def check_time(self, now: float) -> None:
+        """Called once a second."""
+        if self._answering is None:
+            self._reader.forget()
         if self._paused and self._answering is not None and self._has_left():
             self._gone()
             self.abort()

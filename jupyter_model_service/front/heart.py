@@ -51,7 +51,8 @@ class Heart:
         head = call.head
         if head.expects:
             call.let_come()
-        head.headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
+        headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
+        call.head = replace(head, headers=headers)
         start, call.chunked, call.keep = stream_head(
             version=head.version, keep_alive=call.may_keep(), request_id=call.request_id, applied=call.applied
         )
@@ -102,23 +103,27 @@ class _InStream:
             self._attempt.on_body(piece)
 
     def on_flush(self) -> None:
-        call = self._call
-        most = call.front.settings.gathered_answer
         if not self._gathers:
             self._attempt.on_flush()
-        elif self._size > most:
-            message = f"The model's answer is no event stream, and more than {most} bytes are too long for one event."
-            call.drop()
-            call.refuse(Refusal(502, "answer_too_long", message))
-        else:
-            call.touched = monotonic()
+        elif not self._too_long():
+            self._call.touched = monotonic()
+
+    def _too_long(self) -> bool:
+        """For one event; then the call is over."""
+        call, most = self._call, self._call.front.settings.gathered_answer
+        if self._size <= most:
+            return False
+        message = f"The model's answer is no event stream, and more than {most} bytes are too long for one event."
+        call.drop()
+        call.refuse(Refusal(502, "answer_too_long", message))
+        return True
 
     def on_end(self, reusable: bool) -> None:
         attempt = self._attempt
         if self._gathers and (answer := attempt.answer) is not None:
-            self._gathers = False
+            if self._too_long():
+                return
             attempt.on_body(answer_event(answer, b"".join(self._body)))
-            attempt.on_flush()
         attempt.on_end(reusable)
 
     def on_bad(self, message: str) -> None:

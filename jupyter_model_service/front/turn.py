@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..core import admission
 from ..core.balance import pick
-from ..core.forwarding import Failure
 from ..core.message import Refusal
 from ..core.patience import preferred_wait
+from ..core.retrying import Failure
 from ..core.routing import Backend, Endpoint
 from .waiting import Desk, Waiter
 

@@ -7,9 +7,9 @@ from itertools import product
 import pytest
 
 from jupyter_model_service.core.ending import Fin, ended_by, fin_means, given_up, has_left, looks_whole, lost_by
-from jupyter_model_service.core.forwarding import Failure
 from jupyter_model_service.core.message import AnswerHead
 from jupyter_model_service.core.patience import Silence, silence
+from jupyter_model_service.core.retrying import Failure
 
 BOOLS = (False, True)
 CLOSED, FIN_CAME, ESTABLISHED = 7, 8, 1

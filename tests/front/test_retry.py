@@ -1,4 +1,4 @@
-"""What happens to a call when its replica fails it: the table of ``core.forwarding.may_retry``, end to end."""
+"""What happens to a call when its replica fails it: the table of ``core.retrying.may_retry``, end to end."""
 
 from __future__ import annotations
 
