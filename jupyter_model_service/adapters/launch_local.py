@@ -143,8 +143,8 @@ class LocalLauncher:
     async def stop(self, replica: str, placement: Placement | None) -> None:
         await asyncio.shield(self._in_thread(self._end, replica))
 
-    async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
-        return await asyncio.shield(self._in_thread(self._exposed, replica))
+    async def exposed(self, replica: str, placement: Placement, *, loopback: bool = False) -> Sequence[str]:
+        return await asyncio.shield(self._in_thread(self._exposed, replica, loopback))
 
     async def holds(self, replica: str, placement: Placement) -> bool:
         return await asyncio.shield(self._in_thread(self._holds, replica, placement.address))
@@ -280,9 +280,9 @@ class LocalLauncher:
         roots += look.group(model.get("pid"), model.get("started"), model.get("pgid"), cwd)
         return look.family(roots)
 
-    def _exposed(self, replica: str) -> Sequence[str]:
+    def _exposed(self, replica: str, loopback: bool) -> Sequence[str]:
         found = listening(self._members(replica, Snapshot(str(self.directory))))
-        outside = sorted((host, port) for host, port in found if not is_loopback(host))
+        outside = sorted((host, port) for host, port in found if loopback or not is_loopback(host))
         return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in outside]
 
     def _holds(self, replica: str, address: tuple[str, int]) -> bool:

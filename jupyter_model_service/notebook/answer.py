@@ -113,9 +113,10 @@ class Answer:
         return self.head() + note if self.printed else f"{self.head()}{note}\n{self.body()}".rstrip()
 
     def html(self) -> Html:
-        head = html.join([self._status(), Html("&ensp;"), f"{self.called}: {self._how()}"])
-        note = html.tag("div", self.note, style=f"color:{html.FAINT}") if self.note else ""
-        return html.card(head, note, html.pre(self.body()))
+        head = html.join([self._status(), Html("&ensp;"), self.called])
+        note = html.tag("div", self.note) if self.note else ""
+        foot = html.tag("div", self._how(), style=f"font-size:smaller;color:{html.FAINT};margin-top:4px")
+        return html.card(head, note, html.pre(self.body()), foot)
 
     def _status(self) -> Html:
         """In the colour of how it went; a status of 200 is no success where the answer has no end."""

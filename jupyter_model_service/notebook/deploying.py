@@ -147,12 +147,17 @@ def _place(name: str, folder: str | Path | None, there: Mapping[str, Any] | None
 def _told(written: Written) -> list[str]:
     shown = [name for name in written.files if "/" not in name]
     shown += sorted({f"{name.partition('/')[0]}/" for name in written.files if "/" in name})
-    told = [f"Wrote {', '.join(shown)} to {written.folder}."]
+    told = [f"Wrote {', '.join(shown)} to {_shown(written.folder)}."]
     if written.kept:
         told.append(
             f"You changed {', '.join(written.kept)}, so that it stays as it is: see that it fits the new model."
         )
     return told
+
+
+def _shown(folder: Path) -> str:
+    """Beside the notebook, its name alone: outputs are kept, and need not tell where somebody works."""
+    return folder.name if folder.parent == Path.cwd() else str(folder)
 
 
 def _served(session: Session, wanted: argparse.Namespace, there: Mapping[str, Any] | None) -> ServiceResult:

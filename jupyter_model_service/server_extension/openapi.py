@@ -56,7 +56,7 @@ WORKBENCH_ROUTES: tuple[Route, ...] = (
         "Keep the folder's sample requests, in the place of those that it has",
         query=PathQuery,
         request=wire.SampleRequests,
-        answer=wire.SampleRequests,
+        answer=wire.KeptRequests,
         statuses=(404,),
     ),
     _route(

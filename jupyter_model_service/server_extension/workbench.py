@@ -231,8 +231,7 @@ class RequestsHandler(WorkbenchHandler):
 
         asked = self.body(wire.SampleRequests)
         folder = await self.folder(self.path_argument())
-        kept = await self.in_thread(keep_samples, folder, asked.requests)
-        self.answer(wire.SampleRequests(requests=kept))
+        self.answer(await self.in_thread(keep_samples, folder, asked.requests))
 
 
 class DryRunsHandler(WorkbenchHandler):

@@ -36,6 +36,7 @@ __all__ = [
     "FieldValue",
     "FolderInfo",
     "GuessInfo",
+    "KeptRequests",
     "KindInfo",
     "NoteInfo",
     "SampleRequest",
@@ -67,6 +68,13 @@ class SampleRequests(_Request):
     """The first is what a dry run sends."""
 
     requests: list[SampleRequest] = Field(max_length=100)
+
+
+class KeptRequests(BaseModel):
+    """What the folder keeps now."""
+
+    requests: list[SampleRequest]
+    left_out: list[str] = Field(default=[], description="headers that hold secrets, and are not written into a folder")
 
 
 # --- what can be written --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ..core.definition import parse
 from ..errors import Conflict, DefinitionError, InvalidRequest
 from ..model_folder import FILE_NAMES
 from ..wire.workbench import SampleRequest
-from .kinds import PICKLES, Kind, Values, completed, kind_named
+from .kinds import MODULE, PICKLES, Kind, Values, completed, kind_named
 from .samples import FILE as SAMPLES
 from .samples import samples_text, write_file
 from .servers import fastapi_application, server_of
@@ -178,7 +178,8 @@ _PARTS: dict[str, Callable[[Values, Collection[str]], _Parts]] = {
 def _check(kind: Kind, values: Values) -> None:
     """What no single field can say."""
     app = values.get("app")
-    if app is not None and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", str(app)):
+    module, _, variable = str(app).rpartition(":")
+    if app is not None and not (MODULE.fullmatch(module) and variable.isidentifier()):
         raise InvalidRequest(f"Application: {app!r} is not MODULE:VARIABLE, such as app:app for `app` in app.py.")
     file = str(values.get("file", ""))
     if kind.name == "scikit-learn" and file.endswith(PICKLES) and values["allow_pickle"] != "yes":

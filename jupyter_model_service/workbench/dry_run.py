@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +34,7 @@ from ..errors import ModelServiceError
 from ..ports import Placement, StartRequest
 from ..wire import ExitInfo
 from ..wire.workbench import DryRunAnswer, DryRunLog, DryRunOutcome, DryRunPhase, SampleRequest
+from .leftovers import Held, sweep
 from .sample_call import call, judged
 from .samples import check, read_samples
 
@@ -82,14 +83,14 @@ def prepared(folder: Path, request: SampleRequest | None = None) -> Plan:
 async def dry_run(plan: Plan, tell: Tell, *, timeout: float = TIMEOUT) -> DryRunOutcome:
     """Returns when nothing of it is left, also when it is cancelled: then the outcome is ``stopped``, and the
     cancellation has been obeyed. ``tell`` is called on the loop as things happen."""
-    directory = Path(tempfile.mkdtemp(prefix="model-dry-run-"))
-    run = _Run(plan, tell, directory)
+    held = Held()
+    run = _Run(plan, tell, held.path)
     work = asyncio.create_task(run.work(), name=f"dry run of {plan.folder}")
     stopped = False
     try:
         done, _ = await asyncio.wait({work}, timeout=timeout)
         if not done:
-            run.fail(f"It took longer than {duration(timeout)}: {run.doing}.")
+            run.fail(f"It took longer than {duration(timeout)}: {run.doing}.{run.hint}")
     except asyncio.CancelledError:
         stopped = True
     work.cancel()
@@ -97,7 +98,7 @@ async def dry_run(plan: Plan, tell: Tell, *, timeout: float = TIMEOUT) -> DryRun
     while not ending.done():
         with contextlib.suppress(asyncio.CancelledError):  # what is being ended must be ended
             await asyncio.wait({ending})
-    await asyncio.to_thread(shutil.rmtree, directory, True)
+    await asyncio.to_thread(held.remove)
     return run.outcome(stopped)
 
 
@@ -124,6 +125,7 @@ class _Run:
         self._failure = ""
         self._answer: DryRunAnswer | None = None
         self.doing = "nothing had begun"
+        self.hint = ""  # what to change, where that can be seen
 
     # --- what is told -------------------------------------------------------------------------------
 
@@ -143,10 +145,10 @@ class _Run:
         well, sentence = judged(self._answer)
         return DryRunOutcome(outcome="passed" if well else "failed", sentence=sentence, seconds=seconds)
 
-    def _phase(self, phase: str, sentence: str, doing: str = "") -> None:
-        self.doing = doing or sentence.rstrip(".")
+    def _phase(self, phase: str, sentence: str, doing: str = "", hint: str = "") -> None:
+        self.doing, self.hint = doing or sentence.rstrip("."), hint
         at = time.monotonic() - self._began
-        self._tell(DryRunPhase.model_validate({"phase": phase, "sentence": sentence, "at": at}))
+        self._tell(DryRunPhase.model_validate({"phase": phase, "sentence": sentence + hint, "at": at}))
 
     def _hear(self, event: LeaseEvent) -> None:
         if isinstance(event, (LeaseOpened, LeaseState)):
@@ -176,6 +178,7 @@ class _Run:
     async def work(self) -> None:
         """Until the answer is there, or something went wrong."""
         try:
+            await sweep()
             await self._start()
             tasks = {asyncio.create_task(self._tries()), asyncio.create_task(self._ended.wait())}
             pump = asyncio.create_task(self._pump())
@@ -220,7 +223,7 @@ class _Run:
         address, probe = self._placement.address, HttpProbe()
         check = self._plan.definition.health_check or health.WITHOUT_BLOCK
         begun = looked_at = time.monotonic()
-        said, accepted_at = "", None
+        said, hint, accepted_at = "", "", None
         self._phase("loading", "The server is started; waiting until it is well.")
         while True:
             now = time.monotonic()
@@ -239,13 +242,17 @@ class _Run:
                 return
             if now - looked_at > EXPOSURE_SECONDS and accepted_at is None:
                 await self._unless_exposed()
+                hint = await self._elsewhere()
                 looked_at = time.monotonic()
+            if accepted_at is not None:
+                reason, hint = _of_the_path(reason, check.path)
             if now - begun > check.initial_delay:
                 reason = reason.removesuffix(" yet")
-                raise _Failed(f"It did not become healthy within {duration(check.initial_delay)}: {reason}.")
-            if reason != said and now - begun > QUIET_SECONDS:
-                said = reason
-                self._phase("loading", f"Not ready: {reason}.", f"it was not ready, {reason}")
+                hint = hint if accepted_at is not None else await self._elsewhere()
+                raise _Failed(f"It did not become healthy within {duration(check.initial_delay)}: {reason}.{hint}")
+            if reason + hint != said and now - begun > QUIET_SECONDS:
+                said = reason + hint
+                self._phase("loading", f"Not ready: {reason}.", f"it was not ready, {reason}", hint)
             pause = (
                 health.port_pause(now - begun)
                 if accepted_at is None
@@ -269,6 +276,19 @@ class _Run:
                 f"It listens on {', '.join(addresses)}, where others reach it without a token: write 0.0.0.0 and "
                 "{port} as arguments of start_command, and they become what they must be here."
             )
+
+    async def _elsewhere(self) -> str:
+        """Where it listens instead of on its port, as far as that can be seen."""
+        assert self._placement is not None
+        addresses = await self._launcher.exposed(self._replica, self._placement, loopback=True)
+        runner = f":{self._placement.control[1]}"
+        found = [address for address in addresses if not address.endswith(runner)]
+        if not found:
+            return ""
+        return (
+            f" It listens on {', '.join(found[:4])}: hand {{port}} over to it in start_command, in the place of the "
+            "port, as an argument or a variable."
+        )
 
     def _why_ended(self) -> str:
         exit = self._state.exit
@@ -320,6 +340,26 @@ class _Run:
             await self._launcher.stop(self._replica, self._placement)
         except ModelServiceError as error:
             self.fail(error.message)
+
+
+def _of_the_path(reason: str, path: str) -> tuple[str, str]:
+    """What the probe says (``status 404, expected 200``) with what was asked for; and what to change, where the status
+    tells it."""
+    found = re.fullmatch(r"status (\d+), expected (\d+)", reason)
+    if found is None:
+        return f"GET {path}: {reason}", ""
+    status, there = found[1], "health_check.path of the definition"
+    if status in ("404", "405", "501"):
+        hint = f" Write a path that it answers as {there}, or take health_check away: then an open port is enough."
+    elif status.startswith("3"):
+        hint = f" Redirects are not followed: write where it leads as {there}."
+    elif status in ("401", "403"):
+        hint = f" The path must need no sign-in: write another as {there}."
+    else:
+        hint = (
+            "" if status >= "500" else f" Is that well? Then write expected_status_code: {status} below health_check."
+        )
+    return f"GET {path} answered {status}, not {found[2]}", hint
 
 
 async def _end(tasks: set[asyncio.Task[Any]]) -> None:

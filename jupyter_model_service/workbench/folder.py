@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import stat
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from importlib import metadata
 from itertools import islice
@@ -137,7 +138,7 @@ def installed_versions(packages: Collection[str]) -> dict[str, str]:
 
 def listing_of(folder: Path) -> Listing:
     """Of the folder and of the folders in it; hidden ones, environments and names that are no text (not UTF-8, as an
-    archive of old may have) are left out, links are not followed."""
+    archive of old may have, or of many lines) are left out, links are not followed."""
     files = list(islice(_files(folder), _ENTRIES))
     wanted = [name for name in files if name.endswith(".py") or name.rpartition("/")[2] == "config.json"]
     wanted.sort(key=lambda name: (name.count("/"), name))
@@ -168,7 +169,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_text(name: str) -> bool:
-    return os.fsencode(name).decode("utf-8", "replace") == name
+    return os.fsencode(name).decode("utf-8", "replace") == name and not any(
+        unicodedata.category(c) == "Cc" for c in name
+    )
 
 
 def _beginning(path: Path) -> str | None:

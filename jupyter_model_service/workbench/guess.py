@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .kinds import PICKLES, Value
+from .kinds import MODULE, PICKLES, Value
 
 __all__ = ["Guess", "Listing", "guesses"]
 
@@ -25,6 +26,8 @@ _TASKS = {
 _ASGI = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(FastAPI|Starlette|Litestar|Quart)\(", re.MULTILINE)
 _FLASK = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?Flask\(", re.MULTILINE)
 _ROUTE = re.compile(r"""\.(?:get|route|api_route)\(\s{0,40}["'](/[\w./-]{0,200})["']""")
+#: What Python can import; Flask finds any other file by its path.
+_IDENTIFIERS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OF_PROBES = ("health", "ready", "live", "ping", "status")
 _LONGEST = 2_000  # characters of a line in which anything is looked for; nobody writes a longer one by hand
 _SERVERS = ("serve.py", "server.py", "app.py", "main.py")
@@ -61,7 +64,9 @@ def _applications(listing: Listing) -> Iterator[Guess]:
         health = _health(text)
         # FastAPI always answers this one; others may have nothing at all.
         path = health or ("/openapi.json" if found[2] == "FastAPI" else "")
-        module = file.removesuffix(".py").replace("/", ".")
+        module = _module(file)
+        if module is None:
+            continue
         reason = f"{file} has {_a(found[2])} application, {found[1]}."
         yield Guess("fastapi", reason, {"app": f"{module}:{found[1]}", "health": path})
 
@@ -122,8 +127,10 @@ def _modules(listing: Listing) -> Iterator[Guess]:
 def _programs(listing: Listing) -> Iterator[Guess]:
     for file, text in _python(listing):
         if (found := _FLASK.search(text)) is not None:
-            module = file.removesuffix(".py").replace("/", ".")
-            command = f"flask --app {module}:{found[1]} run --host 0.0.0.0 --port {{port}}"
+            module = _module(file) or ""
+            where = module if _IDENTIFIERS.fullmatch(module) else f"./{file}"
+            # A shell runs it, and the name of the file is whoever's who made the folder.
+            command = f"flask --app {shlex.quote(f'{where}:{found[1]}')} run --host 0.0.0.0 --port {{port}}"
             reason = f"{file} has a Flask application, {found[1]}."
             yield Guess("command", reason, {"command": command, "health": _health(text)})
     for file in _SERVERS:
@@ -144,6 +151,12 @@ def _python(listing: Listing) -> Iterator[tuple[str, str]]:
     for file in sorted(listing.texts, key=rank):
         if file.endswith(".py") and not file.rpartition("/")[2].startswith("test_"):
             yield file, "\n".join(line for line in listing.texts[file].split("\n") if len(line) <= _LONGEST)
+
+
+def _module(file: str) -> str | None:
+    """As `uvicorn` takes it, which imports `my app` and `my-app`, too; ``None``: it cannot."""
+    module = file.removesuffix(".py")
+    return None if "." in module or not MODULE.fullmatch(module.replace("/", ".")) else module.replace("/", ".")
 
 
 def _health(program: str) -> str:

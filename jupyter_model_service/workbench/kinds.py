@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidRequest
 
-__all__ = ["KINDS", "PACKAGES", "Field", "Kind", "Value", "Values", "completed", "kind_named"]
+__all__ = ["KINDS", "MODULE", "PACKAGES", "Field", "Kind", "Value", "Values", "completed", "kind_named"]
 
 Value = str | int | bool
 Values = Mapping[str, Value]
 
 #: Ends of names whose files are pickles: loading one runs whatever code it holds.
 PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
+
+#: A module as `uvicorn` imports it: `app`, `my-app`, `package.my app`. Never an option.
+MODULE = re.compile(r"\w[\w -]*(\.\w[\w -]*)*")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import InvalidRequest
-from ..wire.workbench import SampleRequest, SampleRequests
+from ..wire.workbench import KeptRequests, SampleRequest, SampleRequests
 
 __all__ = ["FILE", "keep_samples", "read_samples", "samples_text", "write_file"]
 
@@ -25,6 +25,13 @@ DEEPEST = 100  # brackets of a body in each other; JSON's writers and readers en
 
 #: ``.`` and ``..`` as segments, however written: a browser resolves them, and the call goes somewhere else.
 _DOTS = re.compile(r"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?=$|/|%2f|%5c)", re.IGNORECASE)
+
+#: Headers that hold what a folder, which others get copies of, should not.
+_SECRETS = re.compile(
+    r"(proxy-)?authorization|cookie|(x-)?(api|access|auth|csrf|xsrf|session|id)[-_]?(key|token)|xsrf-?token|x-(token|secret|key)"
+    r"|.*[-_](secret|password)",
+    re.IGNORECASE,
+)
 
 
 def read_samples(folder: Path) -> list[SampleRequest]:
@@ -116,9 +123,11 @@ def samples_text(requests: Sequence[SampleRequest]) -> str:
     return f'{{\n  "version": {VERSION},\n  "requests": [\n{lines}\n  ]\n}}\n'
 
 
-def keep_samples(folder: Path, requests: Sequence[SampleRequest]) -> list[SampleRequest]:
-    """In the place of those that are there; without any, the file goes."""
+def keep_samples(folder: Path, requests: Sequence[SampleRequest]) -> KeptRequests:
+    """In the place of those that are there; without any, the file goes. Headers that hold secrets are left out, but for
+    those that the file has already: somebody has written them there."""
     found = checked([request.model_dump() for request in requests])
+    left_out = _leave_secrets_out(found, folder)
     text = samples_text(found)
     if len(text.encode()) > MAX_BYTES:
         raise InvalidRequest(f"The sample requests have more than {MAX_BYTES >> 20} MiB: keep fewer, or smaller ones.")
@@ -129,17 +138,35 @@ def keep_samples(folder: Path, requests: Sequence[SampleRequest]) -> list[Sample
             (folder / FILE).unlink(missing_ok=True)
     except OSError as error:
         raise InvalidRequest(f"{FILE} cannot be written: {(error.strerror or str(error)).lower()}.") from None
-    return found
+    return KeptRequests(requests=found, left_out=left_out)
+
+
+def _leave_secrets_out(requests: Sequence[SampleRequest], folder: Path) -> list[str]:
+    """Their names."""
+    try:
+        there = {(name, value) for request in read_samples(folder) for name, value in request.headers.items()}
+    except InvalidRequest:
+        there = set()
+    names = []
+    for request in requests:
+        for header in [each for each in request.headers.items() if _SECRETS.fullmatch(each[0]) and each not in there]:
+            del request.headers[header[0]]
+            names.append(header[0])
+    return sorted(set(names))
 
 
 def write_file(path: Path, text: str, *, over: bool) -> None:
     """A link of that name is never followed: it is in the way, or with ``over`` replaced itself. ``FileExistsError``
-    where something is in the way."""
+    where something is in the way. What is replaced keeps its rights: a file that nobody else may read stays so."""
     if not over:
-        _write(path, text)
+        _write(path, text, None)
         return
+    try:
+        there = path.lstat().st_mode
+    except FileNotFoundError:
+        there = 0
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    _write(fresh, text)
+    _write(fresh, text, stat.S_IMODE(there) & 0o777 if stat.S_ISREG(there) else None)
     try:
         os.replace(fresh, path)
     except BaseException:
@@ -147,10 +174,14 @@ def write_file(path: Path, text: str, *, over: bool) -> None:
         raise
 
 
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+def _write(path: Path, text: str, mode: int | None) -> None:
+    """``None``: as new files are."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             file.write(text)
     except BaseException:
         path.unlink()

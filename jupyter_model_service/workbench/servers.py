@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 {variable} = FastAPI()
@@ -40,6 +41,14 @@ def health() -> dict[str, bool]:
 def predict(question: Question) -> dict[str, Any]:
     """The model. Here: the sum."""
     return {{"outputs": sum(question.inputs)}}
+
+
+@{variable}.exception_handler(Exception)
+def failed(request: Request, error: Exception) -> JSONResponse:
+    """The reason for whoever called: 400 for what models raise of inputs that they cannot take, else 500. The log has
+    the traceback."""
+    of_the_input = isinstance(error, (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError))
+    return JSONResponse({{"error": f"{{type(error).__name__}}: {{error}}"}}, 400 if of_the_input else 500)
 '''
 
 _HTTP = '''\
@@ -194,10 +203,9 @@ def values(number, row):
     if isinstance(row, dict):
         missing = [name for name in COLUMNS if name not in row]
         unknown = [name for name in row if name not in COLUMNS]
-        if missing:
-            raise ValueError(f"inputs[{number}] lacks " + named(missing))
-        if unknown:
-            raise ValueError(f"inputs[{number}] has {named(unknown)} besides {named(COLUMNS)}")
+        wrong = ["lacks " + named(missing)] * bool(missing) + ["has an unknown " + named(unknown)] * bool(unknown)
+        if wrong:
+            raise ValueError(f"inputs[{number}] {' and '.join(wrong)}; a row has {named(COLUMNS)}")
         return [row[name] for name in COLUMNS]
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         count = f"{len(row)} values" if isinstance(row, list) else "no list of values"

@@ -2,13 +2,17 @@
  * and the endpoints of the services. */
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { ISignal, Signal } from '@lumino/signaling';
 
 import { serverSentEvents, texts } from './sse';
+import { Turns } from './turns';
 import type {
   Autoscaling,
   AutoscalingRequest,
   CallAnswer,
   CallRequest,
+  Check,
+  CheckRequest,
   CreateRequest,
   Decision,
   Draft,
@@ -61,10 +65,36 @@ export class ApiError extends Error {
 const API = 'model-service/api/v1';
 const WORKBENCH = 'model-service/workbench/v1';
 
+const PATIENCE = 10000; // milliseconds for an answer to a question; a change may take its time
+const AT_ONCE = 2; // questions, of the six connections that a browser has to a server
+
 type Query = Record<string, string | number | null | undefined>;
 
+interface Asked {
+  query?: Query;
+  body?: unknown;
+  signal?: AbortSignal;
+  /** Milliseconds for a whole answer to a question. */
+  patience?: number;
+  /** It may wait until nothing else does. */
+  later?: boolean;
+}
+
 export class ModelServiceApi {
-  constructor(readonly settings: ServerConnection.ISettings) {}
+  constructor(
+    readonly settings: ServerConnection.ISettings,
+    private readonly _patience = PATIENCE
+  ) {}
+
+  /** Unix time as the server has it, which is what all times that it tells are measured with. */
+  now(): number {
+    return Date.now() / 1000 + this._ahead;
+  }
+
+  /** The server has done what it was asked: it can be reached. */
+  get answered(): ISignal<unknown, void> {
+    return this._answered;
+  }
 
   // --- what there is ---------------------------------------------------------------------------------------
 
@@ -169,7 +199,24 @@ export class ModelServiceApi {
 
   /** `since` is Unix time, `step` seconds between two points at least. */
   series(key: Key, since: number, step?: number, signal?: AbortSignal): Promise<Series> {
-    return this._json('GET', of(key, 'series'), { query: { since, step }, signal });
+    return this._json('GET', of(key, 'series'), { query: { since, step }, signal, later: true });
+  }
+
+  /** Of several at once, without those that are not there; of all their figures those that are named. */
+  async seriesOf(
+    keys: readonly Key[],
+    values: readonly string[],
+    since: number,
+    step: number,
+    signal?: AbortSignal
+  ): Promise<Record<Key, Series>> {
+    const query = { services: keys.join(), values: values.join(), since, step };
+    const answer = await this._json<{ services: Record<Key, Series> }>('GET', `${API}/series`, {
+      query,
+      signal,
+      later: true
+    });
+    return answer.services;
   }
 
   /** The newest `limit` with an id greater than `after`, oldest first. */
@@ -208,7 +255,12 @@ export class ModelServiceApi {
 
   /** `path` as the file browser has it: relative to its root, without a drive. */
   folder(path: string): Promise<FolderInfo> {
-    return this._json('GET', `${WORKBENCH}/folder`, { query: { path } });
+    return this._json('GET', `${WORKBENCH}/folder`, { query: { path }, patience: 6 * this._patience });
+  }
+
+  /** Of a text that is not saved yet. */
+  check(body: CheckRequest): Promise<Check> {
+    return this._json('POST', `${WORKBENCH}/checks`, { body });
   }
 
   draft(body: DraftRequest): Promise<Draft> {
@@ -324,11 +376,35 @@ export class ModelServiceApi {
     yield* serverSentEvents(texts(answer.body));
   }
 
-  private async _json<T>(
-    method: string,
-    address: string,
-    { query, body, signal }: { query?: Query; body?: unknown; signal?: AbortSignal } = {}
-  ): Promise<T> {
+  /** Questions take turns, and are given up when they last too long: a server that hangs is to leave JupyterLab its
+   * connections. */
+  private _json<T>(method: string, address: string, asked: Asked = {}): Promise<T> {
+    return method === 'GET'
+      ? this._turns.run(() => this._inTime(method, address, asked), asked)
+      : this._answer(method, address, asked);
+  }
+
+  private async _inTime<T>(method: string, address: string, asked: Asked): Promise<T> {
+    const { signal, patience = this._patience } = asked;
+    const abort = new AbortController();
+    const end = () => abort.abort(signal?.reason);
+    const timer = setTimeout(() => abort.abort(), patience);
+    signal?.addEventListener('abort', end);
+    try {
+      return await this._answer<T>(method, address, { ...asked, signal: abort.signal });
+    } catch (error) {
+      if (!abort.signal.aborted || signal?.aborted) {
+        throw error;
+      }
+      const sentence = `The Jupyter server did not answer within ${patience / 1000} s.`;
+      throw new ApiError(sentence, 0, 'unreachable');
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+    }
+  }
+
+  private async _answer<T>(method: string, address: string, { query, body, signal }: Asked): Promise<T> {
     const answer = await this._request(this._url(address, query), {
       method,
       signal,
@@ -338,10 +414,22 @@ export class ModelServiceApi {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) })
     });
+    this._readClock(answer.headers.get('Date'));
     if (!answer.ok) {
       throw await refusal(answer);
     }
-    return (answer.status === 204 ? undefined : await answer.json()) as T;
+    const said = (answer.status === 204 ? undefined : await answer.json()) as T;
+    this._answered.emit();
+    return said;
+  }
+
+  /** The header has whole seconds, and was written a while ago: less than 3 s are no difference. */
+  private _readClock(header: string | null): void {
+    const at = Date.parse(header ?? '') / 1000;
+    const ahead = at + 0.5 - Date.now() / 1000;
+    if (!isNaN(at) && Math.abs(ahead - this._ahead) > 3) {
+      this._ahead = Math.abs(ahead) > 3 ? ahead : 0;
+    }
   }
 
   private async _request(url: string, init: RequestInit): Promise<Response> {
@@ -361,6 +449,10 @@ export class ModelServiceApi {
     const text = said.length > 0 ? `?${new URLSearchParams(said.map(([k, v]) => [k, String(v)]))}` : '';
     return URLExt.join(this.settings.baseUrl, address) + text;
   }
+
+  private readonly _turns = new Turns(AT_ONCE);
+  private readonly _answered = new Signal<this, void>(this);
+  private _ahead = 0; // seconds that the server's clock is ahead of this one
 }
 
 /** What components and models need of it: tests hand in their own. */

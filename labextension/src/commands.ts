@@ -10,6 +10,7 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { ApiError, Key, Service } from './api';
 import { servicesIcon } from './icons';
 import type { ServicesModel } from './model/services';
+import { notify } from './notices';
 import type { Opener } from './opener';
 import { CommandIDs, PANEL_ID, Tab } from './parts';
 
@@ -23,7 +24,8 @@ export interface CommandOptions {
 
 type Args = ReadonlyPartialJSONObject;
 type Verb = {
-  label: string;
+  /** Null: of none in particular. */
+  label: string | ((service: Service | null) => string);
   caption: string;
   fits: (service: Service) => boolean;
   work: (key: Key, args: Args) => Promise<unknown>;
@@ -67,14 +69,14 @@ function keyFrom({ app, opener }: CommandOptions, args: Args): Key | null {
 }
 
 /** What goes wrong is told in one sentence; nothing is left for the caller to do. */
-async function told<T>(work: () => Promise<T>): Promise<T | undefined> {
+async function told<T>(work: () => Promise<T>, trans: TranslationBundle): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof ApiError)) {
       throw error;
     }
-    Notification.error(error.message, { autoClose: 10000 });
+    notify({ text: error.message, title: trans.__('Model services'), kind: 'error', trans });
     return undefined;
   }
 }
@@ -169,13 +171,17 @@ function addFinding({ app, model, trans }: CommandOptions): void {
 
 function addVerb(options: CommandOptions, id: string, verb: Verb): void {
   const { app, model } = options;
-  const fits = (args: Args) => {
+  const { label } = verb;
+  const serviceOf = (args: Args) => {
     const key = keyFrom(options, args);
-    const service = key === null ? null : model.service(key);
+    return key === null ? null : model.service(key);
+  };
+  const fits = (args: Args) => {
+    const service = serviceOf(args);
     return service !== null && verb.fits(service);
   };
   app.commands.addCommand(id, {
-    label: verb.label,
+    label: typeof label === 'string' ? label : args => label(serviceOf(args)),
     caption: verb.caption,
     describedBy: ofService(
       id === CommandIDs.setPublic
@@ -188,7 +194,7 @@ function addVerb(options: CommandOptions, id: string, verb: Verb): void {
     isVisible: args => !args.context || fits(args),
     execute: async args => {
       const key = keyFrom(options, args);
-      return key === null ? undefined : told(() => verb.work(key, args));
+      return key === null ? undefined : told(() => verb.work(key, args), model.trans);
     }
   });
 }
@@ -216,10 +222,16 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
       work: key => model.stop(key)
     },
     [CommandIDs.rollback]: {
-      label: trans.__('Roll Back'),
+      label: trans.__('Roll Back…'),
       caption: trans.__('Return to a former revision'),
       fits: service => there(service) && service.revisions.length > 1,
-      work: (key, args) => model.rollback(key, typeof args.revision === 'number' ? args.revision : null)
+      work: async (key, args) => {
+        const { confirmRollback } = await import('./view/rollback');
+        const revision = typeof args.revision === 'number' ? args.revision : null;
+        if (await confirmRollback(model.service(key), key, revision, trans)) {
+          await model.rollback(key, revision);
+        }
+      }
     },
     [CommandIDs.copyEndpoint]: {
       label: trans.__('Copy Endpoint'),
@@ -233,7 +245,7 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
       }
     },
     [CommandIDs.setPublic]: {
-      label: trans.__('Make Public or Private…'),
+      label: service => (service?.public === true ? trans.__('Make Private…') : trans.__('Make Public…')),
       caption: trans.__('Say whether calls of this model service need a token'),
       fits: there,
       work: async (key, args) => {
@@ -303,7 +315,7 @@ function addScaling(options: CommandOptions): void {
       const asked =
         typeof args.replicas === 'number' ? args.replicas : model.wanted(key) + Number(args.by ?? 0);
       const most = model.offer?.max_replicas ?? Infinity;
-      await told(() => model.scale(key, Math.max(0, Math.min(most, asked))));
+      await told(() => model.scale(key, Math.max(0, Math.min(most, asked))), trans);
     }
   });
 }

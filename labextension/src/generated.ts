@@ -1580,6 +1580,20 @@ export interface components {
             reason: string;
         };
         /**
+         * KeptRequests
+         * @description What the folder keeps now.
+         */
+        KeptRequests: {
+            /**
+             * Left Out
+             * @description headers that hold secrets, and are not written into a folder
+             * @default []
+             */
+            left_out: string[];
+            /** Requests */
+            requests: components["schemas"]["SampleRequest"][];
+        };
+        /**
          * KindInfo
          * @description One kind of model that a definition can be drafted for; ``writes`` are the files that it may make.
          */
@@ -2546,6 +2560,7 @@ export type GatewayInfo = components['schemas']['GatewayInfo'];
 export type GpuInfo = components['schemas']['GpuInfo'];
 export type GpuOffer = components['schemas']['GpuOffer'];
 export type GuessInfo = components['schemas']['GuessInfo'];
+export type KeptRequests = components['schemas']['KeptRequests'];
 export type KindInfo = components['schemas']['KindInfo'];
 export type LogAnswer = components['schemas']['LogAnswer'];
 export type MountInfo = components['schemas']['MountInfo'];
@@ -3968,7 +3983,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SampleRequests"];
+                    "application/json": components["schemas"]["KeptRequests"];
                 };
             };
             400: components["responses"]["Error400"];

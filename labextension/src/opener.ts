@@ -5,7 +5,7 @@ import type { Widget } from '@lumino/widgets';
 
 import type { Key } from './api';
 import { servicesIcon } from './icons';
-import { CommandIDs, PartOptions, Tab, ViewWidget } from './parts';
+import { CommandIDs, DEFINITION, DeployWidget, PartOptions, Tab, ViewWidget } from './parts';
 import { NAMESPACE } from './tokens';
 
 interface Opening {
@@ -58,16 +58,21 @@ export class Opener {
     });
   }
 
-  deploy(path: string | null, update: Key | null): Promise<Widget> {
+  /** A folder has one form, whether it, its definition or nothing was named when that was opened. */
+  deploy(named: string | null, update: Key | null): Promise<Widget> {
     const { trans } = this._options.model;
+    const path = named === null ? null : folderOf(named);
+    const there = this._forms.find(
+      ({ content }) => update === null && path !== null && (content as DeployWidget).folder === path
+    );
     return this._show(this._forms, {
-      id: `${NAMESPACE}:deploy:${update ?? path ?? ''}`,
+      id: there?.id ?? `${NAMESPACE}:deploy:${update ?? (path === '' ? '/' : (path ?? ''))}`,
       label: update === null ? trans.__('New model service') : trans.__('Update %1', name(update)),
       caption:
         update === null
           ? trans.__('Deploy a model folder')
           : trans.__('Make the next revision of %1', update),
-      args: update === null ? { path } : { key: update },
+      args: update === null ? { path: path === '' ? '/' : path } : { key: update },
       load: async () => (await import('./deploy')).createDeploy({ ...this._options, path, update })
     });
   }
@@ -142,4 +147,9 @@ export class Opener {
 /** Without the owner, who is mostly the reader. */
 function name(key: Key): string {
   return key.split('/').pop() ?? key;
+}
+
+/** The folder that a path names, by itself or by its definition. */
+function folderOf(path: string): string {
+  return path.replace(DEFINITION, '').replace(/^\/+|\/+$/g, '');
 }

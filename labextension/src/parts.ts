@@ -56,8 +56,11 @@ export interface DeployOptions extends PartOptions {
   update: Key | null;
 }
 
-/** `src/deploy/index.ts` exports `createDeploy(options: DeployOptions): Widget`. */
-export type DeployWidget = Widget;
+/** `src/deploy/index.ts` exports `createDeploy(options: DeployOptions): DeployWidget`. */
+export interface DeployWidget extends Widget {
+  /** What it makes a service of; null: nothing was chosen, or it makes the next revision of one. */
+  readonly folder: string | null;
+}
 
 export interface ConsoleOptions extends PartOptions {
   key: Key;
@@ -65,6 +68,9 @@ export interface ConsoleOptions extends PartOptions {
 
 /** `src/console/index.ts` exports `createConsole(options: ConsoleOptions): Widget`. */
 export type ConsoleWidget = Widget;
+
+/** Paths of what the server takes for a definition. */
+export const DEFINITION = /(^|\/)model-definition\.ya?ml$/;
 
 /** Of the panel in the sidebar. */
 export const PANEL_ID = `${NAMESPACE}:panel`;

@@ -9,6 +9,8 @@ export type {
   CreateRequest,
   DecisionInfo as Decision,
   DraftFile,
+  CheckInfo as Check,
+  CheckRequest,
   DraftInfo as Draft,
   DraftRequest,
   DryRunAnswer,

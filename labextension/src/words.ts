@@ -73,6 +73,55 @@ export function phaseWord(phase: string, trans: TranslationBundle): string {
   }
 }
 
+/** How many of the `wanted` replicas are ready, and how many are besides, which the new ones will take the place of. */
+export interface Ready {
+  ready: number;
+  wanted: number;
+  /** Of a former revision. */
+  old: number;
+  /** Of the same: so many fewer are wanted now. */
+  over: number;
+}
+
+/** While there are no more than are wanted, each of them counts, whatever its revision: they are what answers. */
+export function readyOf(service: Service, wanted: number): Ready {
+  const ready = service.replicas.ready;
+  if (ready <= wanted) {
+    return { ready, wanted, old: 0, over: 0 };
+  }
+  const ofFormer = service.replica_list.filter(
+    each => each.phase === 'ready' && each.revision !== service.revision
+  ).length;
+  const fresh = Math.max(0, ready - ofFormer);
+  return { ready: Math.min(fresh, wanted), wanted, old: ready - fresh, over: Math.max(0, fresh - wanted) };
+}
+
+/** "1 of 1 ready", "1 of 1 ready, 1 old" */
+export function readyWords(service: Service, wanted: number, trans: TranslationBundle): string {
+  const counts = readyOf(service, wanted);
+  return [trans.__('%1 of %2 ready', counts.ready, wanted), ...besides(counts, trans)].join(', ');
+}
+
+/** "1 of 1 replicas are ready, 1 old" */
+export function readySentence(service: Service, wanted: number, trans: TranslationBundle): string {
+  const counts = readyOf(service, wanted);
+  return [trans.__('%1 of %2 replicas are ready', counts.ready, wanted), ...besides(counts, trans)].join(
+    ', '
+  );
+}
+
+function besides({ old, over }: Ready, trans: TranslationBundle): string[] {
+  return [old > 0 ? trans.__('%1 old', old) : '', over > 0 ? trans.__('%1 to end', over) : ''].filter(
+    Boolean
+  );
+}
+
+/** The same as short as it can be: "1/1", "1/1 +1". */
+export function readyFigures(service: Service, wanted: number): string {
+  const { ready, old, over } = readyOf(service, wanted);
+  return `${ready}/${wanted}${old + over > 0 ? ` +${old + over}` : ''}`;
+}
+
 /** What is going on with a service, in a sentence; null where its state says it all. */
 export function remark(
   service: Service,

@@ -55,7 +55,10 @@ def test_a_model_becomes_a_service_and_again_its_update(
     told = "\n".join(shown)
     steps = ["checking the model", "saving (skops)", "starting the service"]
     assert [line.split("  ")[-1] for line in (shown[2] + shown[3]).splitlines() if line.endswith(tuple(steps))] == steps
-    assert "Wrote model-definition.yaml, model-requests.json, model.skops, requirements.txt, serve.py" in told
+    assert (
+        "Wrote model-definition.yaml, model-requests.json, model.skops, requirements.txt, serve.py to constant.\n"
+        in told
+    )
     assert 'Client().call("constant", "predict", json={"inputs": …})' in shown[0]
     assert client.token not in told
     assert "jmc_" not in told

@@ -271,8 +271,13 @@ def test_a_draft_is_shown_and_only_then_written(server: Server) -> None:
 
 def test_sample_requests_are_kept(server: Server, small: Folder) -> None:
     kept = [{"name": "hello", "method": "GET", "path": "/hello", "headers": {}, "body": None}]
-    assert server.ask("PUT", "requests", {"requests": kept}, path=small.path) == (200, {"requests": kept})
+    answer = {"requests": kept, "left_out": []}
+    assert server.ask("PUT", "requests", {"requests": kept}, path=small.path) == (200, answer)
     assert server.ask("GET", "folder", path=small.path)[1]["requests"] == kept
+    secret = [{**kept[0], "headers": {"Authorization": "Bearer x"}}]
+    status, answer = server.ask("PUT", "requests", {"requests": secret}, path=small.path)
+    jsonschema.validate(answer, promised("keep_requests"))
+    assert (status, answer) == (200, {"requests": kept, "left_out": ["Authorization"]})
     status, answer = server.ask("PUT", "requests", {"requests": [*kept, *kept]}, path=small.path)
     assert (status, answer["error"]["code"]) == (400, "invalid_request")
     (small.disk / "model-requests.json").write_text("{")

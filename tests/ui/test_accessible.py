@@ -19,6 +19,7 @@ api = pytest.importorskip("playwright.sync_api", reason="playwright is not insta
 expect = api.expect
 
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+HIGH_CONTRAST = "JupyterLab Dark High Contrast"
 THEMES = ("JupyterLab Dark", "JupyterLab Light")  # it begins light, and is left so
 
 
@@ -57,10 +58,16 @@ def call_for_a_while(client: Client) -> None:
         each.join()
 
 
-def check(page: Any, part: str) -> None:
+def load_axe(page: Any) -> None:
+    page.add_script_tag(path=str(AXE))
+    # JupyterLab's body has no height: to axe-core nothing in it can be seen, and it looks at no colour.
+    page.add_style_tag(content="html, body { height: 100% }")
+
+
+def check(page: Any, part: str, themes: tuple[str, ...] = THEMES) -> None:
     """What axe-core calls serious or critical, of one part of the page in each theme."""
     found = []
-    for theme in THEMES:
+    for theme in themes:
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         light = "true" if theme.endswith("Light") else "false"
         page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
@@ -74,12 +81,15 @@ def check(page: Any, part: str) -> None:
             for node in each["nodes"]
         ]
     assert not found, "\n".join(found)
+    drawn = "all => all.map(each => getComputedStyle(each).backgroundImage)"
+    arrows = page.locator(f"{part} select:visible").evaluate_all(drawn)
+    assert all("gradient" in each for each in arrows), "a choice shows no arrow"
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (it comes with the panel's development)")
 def test_nothing_serious_is_found(page: Any, panel: Any, services: Client, laboratory: Laboratory) -> None:
     """The list, the view with each of its tabs, the form of a folder with a definition, the wizard of one without."""
-    page.add_script_tag(path=str(AXE))
+    load_axe(page)
     expect(panel.get_by_role("listitem")).to_have_count(3)
     expect(panel).to_contain_text("Stopped")
     check(page, ".jp-ModelService-panel")
@@ -104,3 +114,23 @@ def test_nothing_serious_is_found(page: Any, panel: Any, services: Client, labor
     form = deploy_by_menu(page, "bare")
     expect(form.get_by_role("button", name="Write the Files")).to_be_enabled()
     check(page, ".jp-ModelService-deploy")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (it comes with the panel's development)")
+def test_an_outage_is_told_so_that_it_can_be_read(
+    page: Any, panel: Any, laboratory: Laboratory, expected_errors: list[str]
+) -> None:
+    """Above the list and the view, in the theme of high contrast, too."""
+    expected_errors += ["net::ERR_FAILED"]
+    with laboratory.client() as client:
+        client.create(str(laboratory.model_folder("words")), name="words", replicas=0)
+    panel.get_by_role("button", name="words", exact=True).click()
+    view = page.locator(".jp-ModelService-view")
+    expect(view).to_contain_text("0 of 0 ready")
+    page.route("**/model-service/api/v1/**", lambda route: route.abort())
+    panel.get_by_role("button", name="Refresh").click()
+    load_axe(page)
+    for part in (panel, view):
+        expect(part.get_by_role("alert")).to_contain_text("What is shown may be old")
+    for part in (".jp-ModelService-panel", ".jp-ModelService-view"):
+        check(page, part, (HIGH_CONTRAST, *THEMES))

@@ -43,7 +43,7 @@ def test_a_rows_menu_stops_starts_and_deletes(laboratory: Laboratory, page: Any,
         expect(row).to_contain_text("Ready", timeout=30_000)
 
         def choose(entry: str) -> None:
-            row.get_by_role("button", name="What else can be done to words").click()
+            row.get_by_role("button", name="More actions for words").click()
             page.get_by_role("menuitem", name=entry, exact=True).click()
 
         choose("Copy Endpoint")

@@ -71,7 +71,8 @@ def test_a_service_is_watched(page: Any, view: Any, client: Client) -> None:
     expect(log.get_by_role("log")).to_contain_text("listening")
     log.get_by_role("searchbox", name="Find in the log").fill("LISTEN")
     expect(log.locator("mark")).to_have_text("listen")
-    expect(log).to_contain_text("1 place")
+    expect(log).to_contain_text("1 of 1")
+    expect(log.locator("mark.jp-mod-current")).to_be_in_viewport()
     expect(tab(view, "Events").get_by_role("row").filter(has_text="SIGKILL").first).to_be_visible()
 
     page.keyboard.press("ArrowRight")
@@ -82,6 +83,44 @@ def test_a_service_is_watched(page: Any, view: Any, client: Client) -> None:
     page.goto(page.url.split("?")[0])
     wait_restored(page)
     expect(view.get_by_label("Definition", exact=True).last).to_contain_text("model_path: /models")
+
+
+def test_a_death_is_seen_where_there_is_little_room(page: Any, view: Any, client: Client) -> None:
+    """Beside an editor: every tab, the reason of each replica and the way to its log are in sight. A log that nobody
+    chose goes on with the next replica, and of one that is chosen, and gone, nothing more is asked."""
+    page.set_viewport_size({"width": 800, "height": 900})
+    inside = view.bounding_box()
+    assert inside["width"] < 520, "there is more room than a newcomer has"
+    for each in [*view.get_by_role("tab").all(), view.get_by_role("button", name="Log of")]:
+        box = each.bounding_box()
+        assert inside["x"] <= box["x"], each.inner_text()
+        assert box["x"] + box["width"] <= inside["x"] + inside["width"], each.inner_text()
+    log = tab(view, "Logs")
+    expect(log.get_by_role("log")).to_contain_text("listening")
+    (victim,) = client.get("words").replica_list
+    expect(log.get_by_role("combobox")).to_have_value(victim.id)
+    expect(log.get_by_role("combobox")).to_have_css("background-image", re.compile("gradient"))  # an arrow
+    assert victim.pid is not None
+    os.kill(victim.pid, signal.SIGKILL)
+    expect(log.get_by_role("combobox")).not_to_have_value(victim.id)
+    expect(log.get_by_role("log")).to_contain_text("listening")
+
+    overview = tab(view, "Overview")
+    failed = overview.get_by_role("region", name="What failed lately")
+    expect(failed.get_by_role("listitem")).to_contain_text(f"replica {victim.id} was killed by SIGKILL")
+    gone = overview.get_by_role("row").filter(has_text="SIGKILL")
+    expect(gone).to_be_in_viewport(ratio=1)
+    failed.get_by_role("button", name=f"Log of {victim.id}").click()
+    expect(log).to_contain_text(f"{victim.id} is gone. These are its last lines.")
+    expect(log.get_by_role("log")).to_contain_text("listening")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/logs" in request.url else None)
+    page.wait_for_timeout(2500)  # a log that is followed is asked for each second
+    assert not asked
+    log.get_by_role("button", name="Log of the Newest").click()
+    expect(log.get_by_role("combobox")).not_to_have_value(victim.id)
+    log.get_by_role("button", name="Copy All").click()
+    assert "listening" in page.evaluate("navigator.clipboard.readText()")
 
 
 def test_a_service_is_changed(
@@ -133,6 +172,10 @@ def test_a_service_is_changed(
     revisions.get_by_role("button", name="Take Up the Changes").click()
     expect(revisions.get_by_role("row").filter(has_text="active")).to_contain_text("2 active serving")
     revisions.get_by_role("button", name="Roll back to revision 1").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text(re.compile(r"files: \d+ files kept, .* → \d+ files kept, "))
+    assert client.get("words").revision == 2
+    question.get_by_role("button", name="Roll Back").click()
     eventually(lambda: client.get("words").revision != 2, "another revision is active", 30)
 
     share = tab(view, "Share")

@@ -35,7 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "attach": {"pid": 1, "create_time": 2.5, "keep": True},
     "shutdown": {"leave_replicas": True},
 }
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "list_events": {"after": 1, "limit": 5},
     "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7},
     "list_decisions": {"limit": 5},

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import glob
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,8 +19,10 @@ import pytest
 
 from jupyter_model_service.errors import DefinitionError, InvalidRequest
 from jupyter_model_service.wire.workbench import DryRunAnswer, DryRunLog, DryRunOutcome, DryRunPhase, SampleRequest
-from jupyter_model_service.workbench.dry_run import dry_run, prepared
+from jupyter_model_service.workbench.dry_run import _of_the_path, dry_run, prepared
 from jupyter_model_service.workbench.dry_runs import LOG_LINES, DryRuns
+from jupyter_model_service.workbench.leftovers import Held
+from jupyter_model_service.workbench.sample_call import judged
 
 SERVER = """
 import http.server, json, os, sys
@@ -143,9 +147,55 @@ def test_a_pre_start_action_that_fails_is_told(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_become_healthy_in_its_time_is_given_up(tmp_path: Path) -> None:
-    check = {"path": "/never", "interval": 1, "max_wait_time": 5, "initial_delay": 1}
-    outcome, _ = tried(folder(tmp_path, health_check=check))
-    assert "did not become healthy within 1 s: status 500, expected 200" in outcome.sentence
+    """With what was asked, what came, and what to change; all of it already while it is waited for."""
+    check = {"path": "/never", "interval": 1, "max_wait_time": 5, "initial_delay": 4}
+    outcome, told = tried(folder(tmp_path, SERVER.replace("else 500", "else 404"), health_check=check))
+    said = "GET /never answered 404, not 200. Write a path that it answers as health_check.path of the definition"
+    assert outcome.sentence.startswith(f"It did not become healthy within 4 s: {said}")
+    assert any(isinstance(each, DryRunPhase) and each.sentence.startswith(f"Not ready: {said}") for each in told)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (405, "Write a path that it answers"),
+        (307, "Redirects are not followed"),
+        (401, "The path must need no sign-in"),
+        (204, "Is that well? Then write expected_status_code: 204 below"),
+        (500, ""),
+    ],
+)
+def test_what_to_change_is_told_by_the_status(status: int, hint: str) -> None:
+    told = _of_the_path(f"status {status}, expected 200", "/health")
+    assert told[0] == f"GET /health answered {status}, not 200"
+    assert told[1].startswith(f" {hint}" if hint else "")
+    assert bool(told[1]) == bool(hint)
+
+
+def test_a_server_that_listens_elsewhere_is_told_so(tmp_path: Path) -> None:
+    """It ignores {port}; already while it is waited for."""
+    check = {"path": "/health", "interval": 1, "max_wait_time": 5, "initial_delay": 5}
+    server = SERVER.replace("int(sys.argv[2])", "0")
+    outcome, told = tried(folder(tmp_path, server, health_check=check))
+    said = (
+        r"nothing listens on its port \d+\. It listens on 127\.0\.0\.1:\d+: hand \{port\} over to it in start_command"
+    )
+    assert re.match(rf"It did not become healthy within 5 s: {said}", outcome.sentence)
+    phases = [each.sentence for each in told if isinstance(each, DryRunPhase) and each.phase == "loading"]
+    assert any(re.match(rf"Not ready: {said}".replace("\\d+\\. It", "\\d+ yet\\. It"), each) for each in phases)
+
+
+def test_how_long_an_answer_took_is_told_in_what_can_be_read() -> None:
+    def said(seconds: float) -> str:
+        return judged(DryRunAnswer(request=ask("/"), status=200, seconds=seconds))[1]
+
+    assert [said(each).rpartition(" in ")[2] for each in (0.0084, 0.12, 0.96, 1.26, 75)] == [
+        "8.4 ms.",
+        "120 ms.",
+        "1 s.",
+        "1.3 s.",
+        "1 min 15 s.",
+    ]
 
 
 def test_a_dry_run_ends_at_its_time_limit(tmp_path: Path) -> None:
@@ -234,25 +284,46 @@ def test_many_can_follow_one_dry_run_and_one_that_nobody_sees_is_stopped(tmp_pat
     assert left_of(tmp_path) == []
 
 
-def test_a_dry_run_ends_when_its_program_is_killed(tmp_path: Path) -> None:
-    """Nobody is left to stop it: the runner finds out by itself."""
-    plan = folder(tmp_path, "import time; time.sleep(600)")
+def test_a_dry_run_ends_when_its_program_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is left to stop it: the runner finds out by itself, and the next dry run removes its folder. Those that
+    are another's, or still somebody's, stay."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    alive = Held()
+    others = [temporary / "model-dry-run-without", temporary / "model-dry-run-open", temporary / "model-dry-run-link"]
+    others[0].mkdir(mode=0o700)
+    others[1].mkdir(mode=0o755)
+    (others[1] / "owner").touch()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / "owner").touch()
+    others[2].symlink_to(elsewhere)
+    if os.geteuid() == 0:
+        others.append(temporary / "model-dry-run-other")
+        others[3].mkdir(mode=0o700)
+        (others[3] / "owner").touch()
+        os.chown(others[3], 4321, 4321)
+    model = tmp_path / "model"
+    model.mkdir()
+    plan = folder(model, "import time; time.sleep(600)")
     code = "import asyncio, sys, pathlib\nfrom jupyter_model_service.workbench import dry_run as d\nd.ALONE_SECONDS = 1.0\n"
     code += "asyncio.run(d.dry_run(d.prepared(pathlib.Path(sys.argv[1])), lambda told: None))"
-    process = subprocess.Popen([sys.executable, "-c", code, str(plan)], cwd="/")
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    process = subprocess.Popen([sys.executable, "-c", code, str(plan)], cwd="/", env=environment)
     try:
-        _eventually(lambda: left_of(tmp_path))
+        _eventually(lambda: left_of(model))
     finally:
         process.kill()
         process.wait()
-    _eventually(lambda: not left_of(tmp_path))
-    for made in glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*"):
-        if str(tmp_path) in Path(made, "replicas").as_posix() + _specs(made):
-            subprocess.run(["rm", "-r", made])
-
-
-def _specs(made: str) -> str:
-    return "".join(Path(spec).read_text() for spec in glob.glob(f"{made}/replicas/*/spec.json"))
+    _eventually(lambda: not left_of(model))
+    left = set(temporary.iterdir()) - {alive.path, *others}
+    assert len(left) == 1, "nobody could remove it"
+    tried(folder(model), ask("/where"))
+    assert set(temporary.iterdir()) == {alive.path, *others}
+    assert elsewhere.exists()
+    alive.remove()
+    assert set(temporary.iterdir()) == set(others)
 
 
 def _eventually(look: Any, seconds: float = 40.0) -> None:

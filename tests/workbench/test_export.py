@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import http.client
 import json
 import os
@@ -205,6 +206,24 @@ def test_a_written_server_answers_whatever_its_model_raises(tmp_path: Path) -> N
     sys.modules.pop("stub")
 
 
+def test_the_written_application_answers_whatever_its_model_raises(tmp_path: Path) -> None:
+    """As the other servers do; a body that is not as `Question` says is FastAPI's own 422."""
+    client: Any = pytest.importorskip("starlette.testclient").TestClient
+    write(draft("fastapi", {}, folder="app"), tmp_path, force=False)
+    names = runpy.run_path(str(tmp_path / "app.py"))
+    caller = client(names["app"], raise_server_exceptions=False)
+    names["app"].add_api_route("/raise/{kind}", lambda kind: _raised(kind))
+    assert caller.post("/predict", json={"inputs": [40, 2]}).json() == {"outputs": 42}
+    assert caller.post("/predict", json={"inputs": "a"}).status_code == 422
+    for kind, status in (("AssertionError", 400), ("KeyError", 400), ("OSError", 500)):
+        answer = caller.get(f"/raise/{kind}")
+        assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (status, kind)
+
+
+def _raised(kind: str) -> None:
+    raise getattr(builtins, kind)("why")
+
+
 # --- tables ---------------------------------------------------------------------------------------------
 
 
@@ -251,8 +270,12 @@ def test_an_estimator_that_was_fitted_on_a_table_has_a_table_of_what_callers_sen
         assert ask([list(row.values()) for row in saved.inputs]) == (200, expected)
         row = saved.inputs[0]
         for inputs, reason in (
-            ([row, {"age": 3, "city": "Oslo"}], "inputs[1] lacks since, member"),
-            ([row | {"cty": 1}], "inputs[0] has cty besides age, city, since, member"),
+            ([row, {"age": 3, "city": "Oslo"}], "inputs[1] lacks since, member; a row has age, city, since, member"),
+            ([row | {"cty": 1}], "inputs[0] has an unknown cty; a row has age, city, since, member"),
+            (
+                [{"age": 3, "since": None, "member": True, "town": "Oslo"}],
+                "inputs[0] lacks city and has an unknown town; a row has age, city, since, member",
+            ),
             ([[1, 2]], "inputs[0] is 2 values, and a row has age, city, since, member"),
             (row, "inputs are a list of rows, and a row has age, city, since, member"),
             ([3], "inputs[0] is no list of values, and a row has age, city, since, member"),
@@ -287,6 +310,47 @@ def test_categories_stay_categories(tmp_path: Path) -> None:
     saved = exported(tmp_path / "m", model, table)
     with served(tmp_path / "m") as ask:
         assert ask(saved.inputs) == (200, model.predict(table).tolist())
+
+
+def test_null_is_a_hole_in_a_column_of_anything(tmp_path: Path) -> None:
+    """As NaN, which is what holes in tables are and what estimators look for."""
+    table = people()[["city"]].astype(object)
+    model = pytest.importorskip("sklearn.impute").SimpleImputer(strategy="most_frequent").fit(table)
+    for name, example in (("typed", table), ("untyped", [["Rome"]])):
+        exported(tmp_path / name, model, example)
+        with served(tmp_path / name) as ask:
+            assert ask([["Rome"], [None]]) == (200, [["Rome"], ["Oslo"]])
+            assert ask([[None]]) == (200, [["Oslo"]])
+
+
+def test_what_an_estimator_makes_of_a_table_comes_as_lists(tmp_path: Path) -> None:
+    """Also a sparse matrix, and a table."""
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    table = people()[["city"]].dropna()
+    for name, model in (
+        ("sparse", preprocessing.OneHotEncoder()),
+        ("table", preprocessing.OrdinalEncoder().set_output(transform="pandas")),
+    ):
+        saved = exported(tmp_path / name, model.fit(table), table.head(2))
+        with served(tmp_path / name) as ask:
+            assert ask([["Oslo"], ["Rome"]]) == (200, saved.outputs)
+    assert saved.outputs == [[0.0], [1.0]]
+
+
+def test_columns_can_be_said_of_a_saved_model() -> None:
+    """By their names alone, or with their types; odd names stay what they are."""
+    odd = 'a "quote" \\ {x} é'
+    for given, meant in (([odd, "b"], {odd: "", "b": ""}), ({odd: "int64"}, {odd: "int64"})):
+        found = {
+            file.name: file.text for file in draft("scikit-learn", {"columns": json.dumps(given)}, folder="m").files
+        }
+        told = next(line for line in found["serve.py"].splitlines() if line.startswith("COLUMNS = "))
+        assert json.loads(told.removeprefix("COLUMNS = ")) == meant
+        assert found["requirements.txt"].splitlines()[-1] == "pandas"
+        compile(found["serve.py"], "serve.py", "exec")
+    for wrong in ("age, city", "5", '["a", "a"]', '{"a": 1}'):
+        with pytest.raises(InvalidRequest, match="names no columns"):
+            draft("scikit-learn", {"columns": wrong}, folder="m")
 
 
 BY_NAME = """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from jupyter_model_service.adapters.yaml_document import read_yaml
+from jupyter_model_service.workbench.draft import draft
 from jupyter_model_service.workbench.folder import listing_of, look
 from jupyter_model_service.workbench.guess import Guess, Listing, guesses
 
@@ -116,6 +119,36 @@ def test_a_route_of_many_lines_is_found() -> None:
     assert best(Listing(("app.py",), {"app.py": text})).fields["health"] == "/v1/readyz"
 
 
+NASTY = ["a;touch${IFS}PWNED;b", "$(touch PWNED)", "`touch PWNED`", "a'b", "--x", "my app", "my-app", "été", "a.b", "1"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_file_is_only_named_to_the_shell(name: str, tmp_path: Path) -> None:
+    """A definition that is written for a folder is run by whoever has it; the folder may be somebody else's."""
+    (tmp_path / f"{name}.py").write_text("app = Flask(__name__)\n")
+    found = best(listing_of(tmp_path))
+    files = draft(found.kind, found.fields, folder="x").files
+    command = read_yaml(files[0].text).data["models"][0]["service"]["start_command"]
+    stub = "flask() { for each; do printf '%s\\n' \"$each\"; done; }\n"
+    done = subprocess.run(["sh", "-c", stub + command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    app = "été:app" if name == "été" else f"./{name}.py:app"
+    assert done.stdout.splitlines() == ["--app", app, "run", "--host", "0.0.0.0", "--port", "{port}"]
+    assert [each.name for each in tmp_path.iterdir()] == [f"{name}.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "app"), [("my app", "my app:app"), ("in-1/my-app", "in-1.my-app:app"), ("a.b", ""), ("-x", "")]
+)
+def test_an_application_is_named_as_uvicorn_imports_it(name: str, app: str) -> None:
+    """Any file that it can import, and nothing that it would take for an option or a package."""
+    found = best(Listing((f"{name}.py",), {f"{name}.py": "app = FastAPI()\n"}))
+    assert found.fields.get("app", "") == app
+    if app:
+        text = draft(found.kind, found.fields, folder="x", present=[f"{name}.py"]).files[0].text
+        command = read_yaml(text).data["models"][0]["service"]["start_command"]
+        assert command[:4] == ["uvicorn", "--app-dir", "/models", app]
+
+
 def test_an_empty_folder_gets_a_beginning() -> None:
     assert [(each.kind, dict(each.fields)) for each in guesses(Listing(()))] == [("fastapi", {})]
 
@@ -141,7 +174,7 @@ def test_a_listing_follows_no_links_and_leaves_environments_out(tmp_path: Path) 
 
 def test_what_is_no_text_is_left_out(tmp_path: Path) -> None:
     """A name that is not UTF-8, as old archives have, and halves of characters: an answer in JSON can have neither."""
-    for name in (b"caf\xe9.skops", b"b.skops"):
+    for name in (b"caf\xe9.skops", b"a\nb.skops", b"b.skops"):
         open(os.path.join(os.fsencode(tmp_path), name), "wb").close()
     (tmp_path / "model-definition.yaml").write_text(
         'models:\n- name: x\n  model_path: /models\n  service:\n    start_command: ["\\ud800"]\n    port: 8000\n'

@@ -158,4 +158,75 @@ describe('the interface to the server', () => {
       '/.well-known/x'
     ]);
   });
+
+  it('asks two questions at once, changes beside them, and figures last', async () => {
+    const open: Array<() => void> = [];
+    const asked: string[] = [];
+    const settings = ServerConnection.makeSettings({
+      baseUrl: 'http://lab.test/',
+      fetch: async (input: RequestInfo | URL) => {
+        asked.push(new URL((input as Request).url).pathname.split('/').slice(-1)[0]);
+        await new Promise<void>(resolve => open.push(resolve));
+        return new Response('{}');
+      }
+    });
+    const api = new ModelServiceApi(settings);
+    const leave = new AbortController();
+    const figures = [1, 2, 3].map(() => api.series('ann/a', 0));
+    const left = api.series('ann/a', 0, 1, leave.signal).catch(error => error);
+    const list = api.list();
+    const change = api.scale('ann/a', 1);
+    expect(asked).toEqual(['series', 'series', 'scale']);
+    leave.abort();
+    expect(await left).toBeInstanceOf(DOMException);
+    open[0]();
+    await figures[0];
+    await Promise.resolve();
+    expect(asked.slice(3)).toEqual(['services']);
+    for (let i = 1; i < 5; i++) {
+      open[i]?.();
+      await new Promise(resolve => setTimeout(resolve));
+    }
+    await Promise.all([...figures, list, change]);
+    expect(asked.slice(4)).toEqual(['series']);
+  });
+
+  it('gives up a question that gets no answer, and no change', async () => {
+    const given: AbortSignal[] = [];
+    const settings = ServerConnection.makeSettings({
+      baseUrl: 'http://lab.test/',
+      fetch: (input: RequestInfo | URL) => {
+        const { signal } = input as Request;
+        given.push(signal);
+        return new Promise<Response>((_, reject) =>
+          signal.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')))
+        );
+      }
+    });
+    const api = new ModelServiceApi(settings, 20);
+    void api.scale('ann/a', 1);
+    const error = await api.list().catch(found => found);
+    expect(error).toBeInstanceOf(ApiError);
+    expect(error).toMatchObject({
+      code: 'unreachable',
+      message: 'The Jupyter server did not answer within 0.02 s.'
+    });
+    expect(given.map(each => each.aborted)).toEqual([false, true]);
+  });
+
+  it('knows the time that the server has, from its answers and not from those of a model', async () => {
+    const ahead = 3600;
+    const date = () => new Date(Date.now() + 1000 * ahead).toUTCString();
+    const { api } = server(() => new Response('{}', { headers: { Date: date() } }));
+    const off = () => Math.round((api.now() - Date.now() / 1000) / 10) * 10;
+    let answered = 0;
+    api.answered.connect(() => void answered++);
+    await api.call('ann/a', { method: 'GET', path: '/' }, new AbortController().signal);
+    expect([off(), answered]).toEqual([0, 0]);
+    await api.offer();
+    expect([off(), answered]).toEqual([ahead, 1]);
+    const near = server(() => new Response('{}', { headers: { Date: new Date().toUTCString() } }));
+    await near.api.offer();
+    expect(Math.abs(near.api.now() - Date.now() / 1000)).toBeLessThan(0.05);
+  });
 });

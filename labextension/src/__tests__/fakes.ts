@@ -1,5 +1,7 @@
 /** A gateway that a test plays: it answers what the test says, and counts what it was asked. */
-import { Api, ApiError, Key, Service, StreamMessage } from '../api';
+import { Signal } from '@lumino/signaling';
+
+import { Api, ApiError, Key, Replica, Service, StreamMessage } from '../api';
 
 export function service(name: string, more: Partial<Service> = {}): Service {
   return {
@@ -24,6 +26,26 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     folder_gone: false,
     folder_changed: null,
     notices: [],
+    ...more
+  };
+}
+
+export function replica(id: string, more: Partial<Replica> = {}): Replica {
+  return {
+    id,
+    revision: 1,
+    phase: 'ready',
+    since: 940,
+    reason: null,
+    pid: 1,
+    address: null,
+    action: null,
+    in_flight: 0,
+    suspect: false,
+    exit: null,
+    gpus: null,
+    rss: null,
+    created_at: 880,
     ...more
   };
 }
@@ -82,6 +104,11 @@ export class FakeStream {
 export class FakeApi {
   readonly events = new FakeStream();
   readonly calls: string[] = [];
+  readonly answered = new Signal<this, void>(this);
+  /** From when on figures were asked for. */
+  readonly since: number[] = [];
+  /** Seconds that the server's clock is ahead. */
+  ahead = 0;
   services: Service[] = [];
   /** What a change tells whoever asks for it. */
   notices: string[] = [];
@@ -112,12 +139,23 @@ export class FakeApi {
       site: () =>
         this._answer('site', () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/', kinds: [] })),
       offer: () => this._answer('offer', () => ({ max_replicas: 3, containers: false, public: true })),
-      series: (key: Key) =>
-        this._answer(`series ${key}`, () => ({
+      series: (key: Key, since: number) => {
+        this.since.push(since);
+        return this._answer(`series ${key}`, () => ({
           step: 30,
           times: [1, 2],
           values: { calls_per_second: [1, null] }
-        })),
+        }));
+      },
+      seriesOf: (keys: readonly Key[], names: readonly string[], since: number) => {
+        this.since.push(since);
+        const one = { step: 30, times: [1, 2], values: { [names[0]]: [1, null] } };
+        return this._answer(`seriesOf ${keys.join()} ${names.join()}`, () =>
+          Object.fromEntries(keys.map(key => [key, one]))
+        );
+      },
+      now: () => Date.now() / 1000 + this.ahead,
+      answered: this.answered,
       events: (key: Key) => this._answer(`events ${key}`, () => []),
       tokens: (key: Key) => this._answer(`tokens ${key}`, () => []),
       logs: (key: Key) =>
@@ -155,7 +193,9 @@ export class FakeApi {
     if (refusal !== undefined) {
       throw refusal;
     }
-    return answer();
+    const found = answer();
+    this.answered.emit();
+    return found;
   }
 }
 

@@ -121,6 +121,8 @@ function Body({ typed, wrong, trans, onChange, id }: CallFormProps & { id: strin
 export interface SamplesProps {
   samples: readonly SampleRequest[];
   chosen: string | null;
+  /** Of what was kept last. */
+  note: string | null;
   /** Something is wrong with what is typed: it cannot be kept. */
   wrong: boolean;
   trans: TranslationBundle;
@@ -131,7 +133,7 @@ export interface SamplesProps {
 
 /** Of the model folder: `model-requests.json`. */
 export function Samples(props: SamplesProps): JSX.Element {
-  const { samples, chosen, wrong, trans } = props;
+  const { samples, chosen, note, wrong, trans } = props;
   const [name, setName] = useState<string | null>(null);
   const { busy, refused, run } = useWork();
   const id = useId();
@@ -186,6 +188,7 @@ export function Samples(props: SamplesProps): JSX.Element {
             value={name}
             maxLength={100}
             autoFocus
+            onFocus={event => event.target.select()}
             onChange={event => setName(event.target.value)}
           />
           <button
@@ -203,6 +206,9 @@ export function Samples(props: SamplesProps): JSX.Element {
           {refused}
         </span>
       )}
+      <span className="jp-ModelService-help" role="status">
+        {refused === null && name === null ? note : null}
+      </span>
     </form>
   );
 }

@@ -75,6 +75,11 @@ export class ConsoleModel implements IDisposable {
     return this._chosen;
   }
 
+  /** What is to be known of what was kept last. */
+  get note(): string | null {
+    return this._note;
+  }
+
   get isDisposed(): boolean {
     return this._disposed;
   }
@@ -130,6 +135,7 @@ export class ConsoleModel implements IDisposable {
     if (found !== undefined) {
       this._typed = fromSample(found);
       this._chosen = name;
+      this._note = null;
       this._changes.now();
     }
   }
@@ -142,6 +148,15 @@ export class ConsoleModel implements IDisposable {
       there ? this._samples.map(each => (each.name === name ? made : each)) : [...this._samples, made]
     );
     this._chosen = name;
+    const kept = this._samples.find(each => each.name === name)?.headers ?? {};
+    const left = Object.keys(made.headers ?? {}).filter(each => !(each in kept));
+    this._note =
+      left.length === 0
+        ? null
+        : this.services.trans.__(
+            'Kept without %1: a folder goes into other hands, and secrets should not.',
+            left.join(', ')
+          );
     this._changes.now();
   }
 
@@ -149,6 +164,7 @@ export class ConsoleModel implements IDisposable {
   async forget(name: string): Promise<void> {
     await this._store(this._samples.filter(each => each.name !== name));
     this._chosen = null;
+    this._note = null;
     this._changes.now();
   }
 
@@ -244,6 +260,7 @@ export class ConsoleModel implements IDisposable {
   private _path: string | null = null;
   private _samples: readonly SampleRequest[] = [];
   private _chosen: string | null = null;
+  private _note: string | null = null;
   private _answer: Answer | null = null;
   private _problem: string | null = null;
   private _abort: AbortController | null = null;

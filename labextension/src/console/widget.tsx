@@ -7,6 +7,7 @@ import React from 'react';
 
 import { Drawn } from '../drawn';
 import type { ConsoleOptions } from '../parts';
+import { whileSeen } from '../watching';
 import { AnswerPart, Snippets } from './answer';
 import { insertCell } from './cell';
 import { CallForm, Samples } from './form';
@@ -23,6 +24,11 @@ export class TryConsole extends ReactWidget {
     this.addClass('jp-ModelService-console');
     this.model = new ConsoleModel(_options.model, _options.key);
     void this.model.begin();
+    whileSeen(
+      this,
+      () => this._show(),
+      () => this._hide()
+    );
   }
 
   readonly model: ConsoleModel;
@@ -33,28 +39,6 @@ export class TryConsole extends ReactWidget {
       this.model.dispose();
       super.dispose();
     }
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    if (this.isVisible) {
-      this._show();
-    }
-  }
-
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._show();
-  }
-
-  protected onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
-    this._hide();
-  }
-
-  protected onBeforeDetach(message: Message): void {
-    super.onBeforeDetach(message);
-    this._hide();
   }
 
   protected onActivateRequest(message: Message): void {
@@ -87,6 +71,7 @@ export class TryConsole extends ReactWidget {
           <Samples
             samples={samples}
             chosen={model.chosen}
+            note={model.note}
             wrong={Object.keys(wrong).length > 0}
             trans={trans}
             onChoose={name => model.choose(name)}

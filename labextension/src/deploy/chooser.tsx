@@ -32,7 +32,9 @@ export function Chooser({ path, refused, trans, onChoose, onBrowse }: ChooserPro
           label={trans.__('Model folder')}
           value={typed}
           width={40}
-          help={trans.__('As the file browser names it; / is the whole of it.')}
+          help={trans.__(
+            'Its path in the file browser, such as models/greeting; / is everything that it shows.'
+          )}
           onChange={setTyped}
         />
       </div>

@@ -1,34 +1,24 @@
 /** Files of the folder in editors beside the form. */
-import type { FileEditor } from '@jupyterlab/fileeditor';
-import type { Widget } from '@lumino/widgets';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
+import type { FileEditor, IEditorTracker } from '@jupyterlab/fileeditor';
+import { DockPanel, TabBar, Widget } from '@lumino/widgets';
 
 import type { PartOptions } from '../parts';
 
 /**
  * Opens a file, or shows the editor that has it, with a line (counted from 1) selected.
  *
- * @param among the widget in whose place it comes, behind whose tab; null: there is none yet.
- * @param beside the widget that it is to leave in sight.
+ * @param form the widget that it is to leave in sight.
  */
 export async function openAt(
-  { documents }: Pick<PartOptions, 'documents'>,
+  { documents, editors }: Pick<PartOptions, 'documents' | 'editors'>,
   path: string,
   line: number | null,
-  among: string | null,
-  beside: string | null
-): Promise<Widget | null> {
-  const widget = documents?.openOrReveal(
-    path,
-    'default',
-    undefined,
-    among !== null
-      ? { mode: 'tab-after', ref: among }
-      : beside !== null
-        ? { mode: 'split-right', ref: beside }
-        : {}
-  );
+  form: Widget | null
+): Promise<void> {
+  const widget = documents?.openOrReveal(path, 'default', undefined, placeBeside(form, editors));
   if (widget === undefined) {
-    return null;
+    return;
   }
   await widget.context.ready;
   await widget.revealed;
@@ -41,5 +31,22 @@ export async function openAt(
     editor.revealSelection({ start, end });
     editor.focus();
   }
-  return widget;
+}
+
+/** As a tab of another part of the page, if possible of one that has editors; the form's own is divided only where
+ * there is no other, as each further part is narrower. */
+function placeBeside(form: Widget | null, editors: IEditorTracker | null): DocumentRegistry.IOpenOptions {
+  const dock = form?.parent;
+  if (form === null || !(dock instanceof DockPanel)) {
+    return {};
+  }
+  const others = [...dock.tabBars()].filter(bar => bar.titles.length > 0 && !bar.titles.includes(form.title));
+  const edits = (bar: TabBar<Widget>) => bar.titles.some(({ owner }) => editors?.has(owner));
+  const current = others.find(bar => bar.titles.some(({ owner }) => owner === editors?.currentWidget));
+  const widest = (bars: typeof others) =>
+    [...bars].sort((one, other) => other.node.offsetWidth - one.node.offsetWidth)[0];
+  const part = current ?? widest(others.filter(edits)) ?? widest(others);
+  return part === undefined
+    ? { mode: 'split-right', ref: form.id }
+    : { mode: 'tab-after', ref: part.titles[part.titles.length - 1].owner.id };
 }

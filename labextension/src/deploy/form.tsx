@@ -2,10 +2,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { bytes } from '../format';
 import type { Offer, Problem } from '../types';
 import { Button, Field, Notice } from '../view/pieces';
 import { Problems } from './pieces';
-import { blocks, hasGpus, imagesOf, Values, Variable, Wrong } from './values';
+import { hasGpus, imagesOf, Values, Variable, Wrong } from './values';
 
 export interface FormProps {
   /** Of an update: the service. */
@@ -13,6 +14,10 @@ export interface FormProps {
   /** Where the folder is, in words. */
   folder: string;
   problems: readonly Problem[];
+  /** Files that have unsaved changes. */
+  unsaved: readonly string[];
+  /** What is saved cannot be deployed, or is not what is seen. */
+  blocked: boolean;
   values: Values;
   wrong: Wrong;
   /** Of an update: the names of the variables that the service has. */
@@ -24,6 +29,7 @@ export interface FormProps {
   onChange: (part: Partial<Values>) => void;
   onDeploy: () => void;
   onCheck: () => void;
+  onSave: () => void;
   onOpen: ((file: string, line: number | null) => void) | null;
   /** Null where the folder is fixed. */
   onOther: (() => void) | null;
@@ -50,6 +56,16 @@ export function DeployForm(props: FormProps): JSX.Element {
         )}
       </p>
       <Problems problems={props.problems} trans={trans} onOpen={props.onOpen} onCheck={props.onCheck} />
+      {props.unsaved.length > 0 && (
+        <Notice
+          text={trans.__(
+            'The editor has unsaved changes of %1: save them to deploy them.',
+            props.unsaved.join(', ')
+          )}
+        >
+          <Button text={trans.__('Save')} onClick={props.onSave} />
+        </Notice>
+      )}
       <fieldset disabled={busy !== null}>
         {update === null && (
           <>
@@ -98,6 +114,26 @@ export function DeployForm(props: FormProps): JSX.Element {
             onChange={gpus => onChange({ gpus })}
           />
         )}
+        {offer?.containers && (
+          <>
+            <Field
+              label={trans.__('CPUs of each replica')}
+              value={values.cpus}
+              width={6}
+              problem={wrong.cpus}
+              help={limitHelp(update, offer.cpus === null ? null : String(offer.cpus), trans)}
+              onChange={cpus => onChange({ cpus })}
+            />
+            <Field
+              label={trans.__('Memory of each replica, in GiB')}
+              value={values.memory}
+              width={6}
+              problem={wrong.memory}
+              help={limitHelp(update, offer.memory === null ? null : bytes(offer.memory), trans)}
+              onChange={memory => onChange({ memory })}
+            />
+          </>
+        )}
       </fieldset>
       <Environment {...props} />
       {update === null && (offer?.public ?? true) && <Openness {...props} />}
@@ -107,13 +143,18 @@ export function DeployForm(props: FormProps): JSX.Element {
         <button
           type="submit"
           className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
-          disabled={busy !== null || blocks(props.problems)}
+          disabled={busy !== null || props.blocked}
         >
           {update === null ? trans.__('Deploy') : trans.__('Update')}
         </button>
       </div>
     </form>
   );
+}
+
+function limitHelp(update: string | null, most: string | null, trans: TranslationBundle): string {
+  const empty = update === null ? trans.__('Empty: the usual limit.') : trans.__('Empty: it stays as it is.');
+  return most === null ? empty : trans.__('At most %1. %2', most, empty);
 }
 
 function gpuHelp(offer: Offer | null, trans: TranslationBundle): string {

@@ -2,7 +2,7 @@
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { ApiError, Draft, FolderInfo, Key, keyOf, Problem, SampleRequest, Service } from '../api';
+import { ApiError, Check, Draft, FolderInfo, Key, keyOf, Problem, SampleRequest, Service } from '../api';
 import { Changes } from '../model/changes';
 import { DryRunModel } from '../model/dryrun';
 import type { ServicesModel } from '../model/services';
@@ -13,6 +13,7 @@ import {
   createBody,
   EMPTY,
   pathBelow,
+  portProblem,
   updateBody,
   Values,
   valuesOf,
@@ -23,7 +24,7 @@ import {
 /** `choose`: no folder yet. `looking`: it is being read. `wizard`: it has no definition. */
 export type Stage = 'choose' | 'looking' | 'wizard' | 'form';
 
-const NONE: readonly Problem[] = [];
+const NOTHING: Check = { problems: [], port_problem: null };
 
 export interface DeployModelOptions {
   model: ServicesModel;
@@ -64,7 +65,24 @@ export class DeployModel implements IDisposable {
   }
 
   get problems(): readonly Problem[] {
-    return this._refusal?.problems.length ? this._refusal.problems : (this._folder?.problems ?? NONE);
+    return this._refusal?.problems.length ? this._refusal.problems : this._found;
+  }
+
+  /** Files of the folder that stand otherwise in an editor than they would be deployed. */
+  get unsaved(): readonly string[] {
+    return this._unsaved;
+  }
+
+  set unsaved(names: readonly string[]) {
+    if (names.join('/') !== this._unsaved.join('/')) {
+      this._unsaved = names;
+      this._changes.now();
+    }
+  }
+
+  /** Whether what is saved cannot be deployed, or is not what is seen. */
+  get blocked(): boolean {
+    return this._unsaved.length > 0 || blocks(this.problems);
   }
 
   /** What the folder, or the server, has to say against it; one sentence. */
@@ -132,6 +150,8 @@ export class DeployModel implements IDisposable {
     if (!again) {
       this._stage = 'looking';
       this._folder = null;
+      this._checked = null;
+      this._text = null;
       this._touched = false;
     }
     this._path = cleanPath(path);
@@ -143,6 +163,10 @@ export class DeployModel implements IDisposable {
         return; // another one was chosen meanwhile
       }
       this._folder = found;
+      if (this._text === null) {
+        this._checked = null;
+        this._checks++; // what is on its way is about a former text
+      }
       this._path = found.path;
       this._stage = found.definition_file === null ? 'wizard' : 'form';
       if (!this._touched && this.update === null) {
@@ -153,6 +177,36 @@ export class DeployModel implements IDisposable {
       this._stage = this.update === null ? 'choose' : 'form';
     }
     this._changes.now();
+  }
+
+  /** What is wrong with a text of the definition that is not saved; null: it is saved. Never rejects. */
+  async check(text: string | null): Promise<void> {
+    const path = this._path;
+    const check = ++this._checks;
+    this._text = text;
+    if (text === null) {
+      await this.look(path ?? '');
+      return;
+    }
+    try {
+      const found = await this.services.api.check({ path: path ?? '', text });
+      if (check === this._checks && path === this._path && !this._disposed) {
+        this._checked = found;
+        this._refusal = null;
+        this._changes.now();
+      }
+    } catch (error) {
+      refusal(error); // it is looked at again with what is typed next, or once it is saved
+    }
+  }
+
+  /** Of the folder, and of what is being typed. Never rejects. */
+  async checkAgain(): Promise<void> {
+    const text = this._text;
+    await this.look(this._path ?? '');
+    if (text !== null) {
+      await this.check(text);
+    }
   }
 
   /** Back to the choice of a folder. */
@@ -166,7 +220,7 @@ export class DeployModel implements IDisposable {
   async deploy(): Promise<Key | null> {
     const { services, update, _values: values } = this;
     const { trans } = services;
-    if (this._busy !== null || blocks(this._folder?.problems ?? [])) {
+    if (this._busy !== null || this.blocked) {
       return null;
     }
     const made =
@@ -210,6 +264,12 @@ export class DeployModel implements IDisposable {
     return this.services.api.draft({ path: this._path ?? '', kind, fields, write });
   }
 
+  private get _found(): readonly Problem[] {
+    const { problems, port_problem } = this._checked ?? this._folder ?? NOTHING;
+    const port = portProblem(port_problem, this._values, this.update === null ? null : this._kept);
+    return port === null ? problems : [...problems, port];
+  }
+
   private async _beginUpdate(key: Key): Promise<void> {
     try {
       const { api } = this.services;
@@ -217,6 +277,7 @@ export class DeployModel implements IDisposable {
       this._service = service;
       const active = service.revisions.find(each => each.number === service.revision);
       this._values = active === undefined ? EMPTY : valuesOfRevision(active);
+      this._kept = active?.environment ?? [];
       const path = active === undefined ? null : pathBelow(site.root, active.folder);
       if (path !== null) {
         await this.look(path);
@@ -234,6 +295,12 @@ export class DeployModel implements IDisposable {
   private _stage: Stage;
   private _path: string | null;
   private _folder: FolderInfo | null = null;
+  /** Of the text in the editor, while that is not saved. */
+  private _checked: Check | null = null;
+  private _text: string | null = null;
+  private _checks = 0;
+  private _unsaved: readonly string[] = [];
+  private _kept: readonly string[] = [];
   private _service: Service | null = null;
   private _refusal: ApiError | null = null;
   private _values: Values = EMPTY;

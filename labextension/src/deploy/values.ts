@@ -15,17 +15,25 @@ export interface Values {
   /** Empty: the notebook's own. */
   image: string;
   gpus: string;
+  /** Empty: as many as the site gives. */
+  cpus: string;
+  /** In GiB. */
+  memory: string;
   environment: readonly Variable[];
   /** Of an update: the variables take the place of those that the service has. */
   replaces: boolean;
   public: boolean;
 }
 
-export type Wrong = Partial<Record<'name' | 'replicas' | 'image' | 'gpus' | 'environment', string>>;
+export type Wrong = Partial<
+  Record<'name' | 'replicas' | 'image' | 'gpus' | 'cpus' | 'memory' | 'environment', string>
+>;
 
 /** As the server has it (core/names.py). */
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const LONGEST_NAME = 20;
+const MOST_CPUS = 1024;
+const GIB = 2 ** 30; // bytes
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export const EMPTY: Values = {
@@ -33,6 +41,8 @@ export const EMPTY: Values = {
   replicas: '1',
   image: '',
   gpus: '',
+  cpus: '',
+  memory: '',
   environment: [],
   replaces: false,
   public: false
@@ -45,8 +55,15 @@ export function valuesOf(folder: Pick<FolderInfo, 'name'>): Values {
 
 /** What the revision has that is active. The values of its variables are not told to anybody. */
 export function valuesOfRevision(revision: Revision): Values {
-  const { gpus } = revision.resources;
-  return { ...EMPTY, image: revision.image ?? '', gpus: gpus ? String(gpus) : '' };
+  const { gpus, cpus, memory } = revision.resources;
+  const shown = (count: number | null | undefined) => (count ? String(count) : '');
+  return {
+    ...EMPTY,
+    image: revision.image ?? '',
+    gpus: shown(gpus),
+    cpus: shown(cpus),
+    memory: shown(memory && memory / GIB)
+  };
 }
 
 /** Whether there is a GPU that a replica may have. */
@@ -61,6 +78,23 @@ export function hasGpus(offer: Offer | null): boolean {
 export function imagesOf(offer: Offer): string[] {
   const named = (offer.images ?? []).filter(each => !/[*?[]/.test(each));
   return [...new Set([...(offer.own_image ? [offer.own_image] : []), ...named])];
+}
+
+/**
+ * That nothing says which port to listen on, unless a variable does.
+ *
+ * @param kept of an update: the names of the variables that stay unless others are set; their values are not known.
+ */
+export function portProblem(
+  problem: Problem | null,
+  { environment, replaces }: Pick<Values, 'environment' | 'replaces'>,
+  kept: readonly string[] | null
+): Problem | null {
+  const set = kept === null || replaces;
+  if (problem === null || (set && environment.some(each => each.value.includes('{port}')))) {
+    return null;
+  }
+  return !set && kept.length > 0 ? { ...problem, severity: 'warning' } : problem;
 }
 
 /** Whether something has to be mended before the folder can be served. */
@@ -116,7 +150,7 @@ export function updateBody(
 }
 
 function options(values: Values, offer: Offer | null, trans: TranslationBundle) {
-  const body: { image?: string; gpus?: number } = {};
+  const body: { image?: string; gpus?: number; cpus?: number; memory?: number } = {};
   const wrong: Wrong = {};
   if (offer?.containers && values.image.trim() !== '') {
     body.image = values.image.trim();
@@ -128,6 +162,27 @@ function options(values: Values, offer: Offer | null, trans: TranslationBundle) 
       wrong.gpus = trans.__('A number from 0 to %1.', most);
     } else {
       body.gpus = gpus;
+    }
+  }
+  if (offer?.containers && values.cpus.trim() !== '') {
+    const most = offer.cpus ?? MOST_CPUS;
+    const cpus = amount(values.cpus);
+    if (cpus === null || cpus > most) {
+      wrong.cpus = trans.__('A number above 0, up to %1.', most);
+    } else {
+      body.cpus = cpus;
+    }
+  }
+  if (offer?.containers && values.memory.trim() !== '') {
+    const memory = amount(values.memory);
+    const count = Math.round((memory ?? 0) * GIB);
+    if (count < 1 || (offer.memory !== null && count > offer.memory)) {
+      wrong.memory =
+        offer.memory === null
+          ? trans.__('A number of GiB above 0, such as 0.5.')
+          : trans.__('A number of GiB above 0, up to %1.', offer.memory / GIB);
+    } else {
+      body.memory = count;
     }
   }
   const environment = wrongEnvironment(values.environment, trans);
@@ -155,6 +210,11 @@ function environmentOf(values: Values): Record<string, string> {
 
 function whole(text: string): number | null {
   return /^\d{1,3}$/.test(text.trim()) ? Number(text) : null;
+}
+
+function amount(text: string): number | null {
+  const value = /^\d{0,6}(\.\d{1,6})?$/.test(text.trim()) ? Number(text) : 0;
+  return value > 0 ? value : null;
 }
 
 /** A folder of the file browser: without a slash at its ends. "/" is the whole of it. */

@@ -4,23 +4,23 @@ import type { Contents } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
-import type { Widget } from '@lumino/widgets';
 import React, { useEffect, useRef } from 'react';
 
 import { Drawn } from '../drawn';
-import { CommandIDs, DeployOptions } from '../parts';
+import { CommandIDs, DeployOptions, DeployWidget } from '../parts';
 import type { Draft, Problem } from '../types';
 import { Notice } from '../view/pieces';
+import { whileSeen } from '../watching';
 import { Chooser } from './chooser';
 import { openAt } from './files';
 import { DeployForm } from './form';
 import { Marks } from './marks';
 import { DeployModel, Stage } from './model';
 import { Tryout } from './tryout';
-import { blocks } from './values';
+import { Unsaved } from './unsaved';
 import { Wizard } from './wizard';
 
-export class DeployForms extends ReactWidget {
+export class DeployForms extends ReactWidget implements DeployWidget {
   constructor(private readonly _options: DeployOptions) {
     super();
     this.addClass('jp-ModelService-work');
@@ -31,43 +31,35 @@ export class DeployForms extends ReactWidget {
     this.model = new DeployModel({ model, update, path });
     contentsOf(_options)?.fileChanged.connect(this._onFile, this);
     this._marks = new Marks(_options.editors, each => contentsOf(_options)?.localPath(each) ?? each);
-    this.model.changed.connect(this._markProblems, this);
+    this._unsaved = new Unsaved(_options.editors, each => contentsOf(_options)?.localPath(each) ?? each);
+    this._unsaved.changed.connect(this._tellUnsaved, this);
+    this._unsaved.edited.connect((_, text) => void this.model.check(text), this);
+    this.model.changed.connect(this._onModel, this);
     void this.model.begin();
+    whileSeen(
+      this,
+      () => this._show(),
+      () => this._hide()
+    );
     this._canOpen = documents !== null;
   }
 
   readonly model: DeployModel;
 
+  /** What it makes a service of; null: nothing was chosen, or it makes the next revision of one. */
+  get folder(): string | null {
+    return this.model.update === null ? this.model.path : null;
+  }
+
   dispose(): void {
     if (!this.isDisposed) {
       this._watch?.dispose();
       contentsOf(this._options)?.fileChanged.disconnect(this._onFile, this);
+      this._unsaved.dispose();
       this._marks.dispose();
       this.model.dispose();
       super.dispose();
     }
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    if (this.isVisible) {
-      this._show();
-    }
-  }
-
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._show();
-  }
-
-  protected onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
-    this._hide();
-  }
-
-  protected onBeforeDetach(message: Message): void {
-    super.onBeforeDetach(message);
-    this._hide();
   }
 
   protected onActivateRequest(message: Message): void {
@@ -134,6 +126,8 @@ export class DeployForms extends ReactWidget {
               update={model.update}
               folder={model.folder === null ? (this._folderOfService ?? '') : `/${model.folder.path}`}
               problems={model.problems}
+              unsaved={model.unsaved}
+              blocked={model.blocked}
               values={model.values}
               wrong={model.wrong}
               kept={this._revision?.environment ?? []}
@@ -143,7 +137,8 @@ export class DeployForms extends ReactWidget {
               trans={trans}
               onChange={part => model.set(part)}
               onDeploy={() => void this._deploy()}
-              onCheck={() => void model.look(model.path ?? '')}
+              onCheck={() => void model.checkAgain()}
+              onSave={() => void this._unsaved.save()}
               onOpen={onOpen}
               onOther={model.update === null ? () => model.chooseAgain() : null}
             />
@@ -183,7 +178,7 @@ export class DeployForms extends ReactWidget {
         log={dryRun.log}
         answer={dryRun.answer}
         outcome={dryRun.outcome}
-        blocked={blocks(model.folder?.problems ?? [])}
+        blocked={model.blocked}
         trans={trans}
         onStart={request => void model.tryOut(request)}
         onStop={() => void dryRun.stop()}
@@ -222,13 +217,7 @@ export class DeployForms extends ReactWidget {
 
   private async _openFile(file: string, line: number | null): Promise<void> {
     const { path } = this.model;
-    this._editor = await openAt(
-      this._options,
-      path ? `${path}/${file}` : file,
-      line,
-      this._editor?.isAttached ? this._editor.id : null,
-      this.parent?.id ?? null
-    );
+    await openAt(this._options, path ? `${path}/${file}` : file, line, this.parent);
   }
 
   private async _browse(): Promise<void> {
@@ -259,19 +248,23 @@ export class DeployForms extends ReactWidget {
     }
   }
 
-  private _markProblems(): void {
+  private _onModel(): void {
     const { folder, problems } = this.model;
-    if (problems !== this._marked) {
+    this._unsaved.folder = folder?.path ?? null;
+    if (problems.length !== this._marked.length || problems.some((each, i) => each !== this._marked[i])) {
       this._marked = problems;
       this._marks.show(folder?.path ?? '', folder === null ? [] : problems);
     }
   }
 
+  private _tellUnsaved(): void {
+    this.model.unsaved = this._unsaved.names;
+  }
+
   private readonly _canOpen: boolean;
   private readonly _marks: Marks;
+  private readonly _unsaved: Unsaved;
   private _marked: readonly Problem[] = [];
-  /** The one that was opened last: others go to its side of the page. */
-  private _editor: Widget | null = null;
   private _watch: IDisposable | null = null;
 }
 

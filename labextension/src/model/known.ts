@@ -47,13 +47,21 @@ export class Known {
     const moment = ++this._moment;
     for (const key of new Set([...found.keys(), ...this._services.keys()])) {
       if (!this._isNewer(key, asked)) {
-        this._set(key, found.get(key) ?? null, complete ? moment : (this._told.get(key) ?? 0));
+        this._set(key, this._same(key, found.get(key)), complete ? moment : (this._told.get(key) ?? 0));
       }
     }
   }
 
   private _isNewer(key: Key, asked: number): boolean {
     return (this._told.get(key) ?? 0) > asked;
+  }
+
+  /** The former one where nothing has changed: what is drawn of it stays. */
+  private _same(key: Key, found: Service | undefined): Service | null {
+    const former = this._services.get(key);
+    return former !== undefined && JSON.stringify(former) === JSON.stringify(found)
+      ? former
+      : (found ?? null);
   }
 
   private _set(key: Key, service: Service | null, moment: number): void {

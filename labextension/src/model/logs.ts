@@ -2,7 +2,7 @@
 import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Api, ApiError, Key } from '../api';
+import { Api, ApiError, Key, Replica } from '../api';
 import { Changes } from './changes';
 
 const MOST_LINES = 5000;
@@ -12,7 +12,9 @@ export class LogModel implements IDisposable {
   constructor(
     private readonly _api: Pick<Api, 'logs'>,
     private readonly _key: Key,
-    private readonly _isActive: () => boolean
+    private readonly _isActive: () => boolean,
+    /** Those that the service has now, and of those that went the last few. */
+    private readonly _replicas: () => readonly Replica[]
   ) {}
 
   get changed(): ISignal<this, void> {
@@ -34,6 +36,11 @@ export class LogModel implements IDisposable {
     return this._replica;
   }
 
+  /** Whether that replica is no more: no line comes after those that are here. */
+  get gone(): boolean {
+    return this._unknown || isGone(this._listed);
+  }
+
   /** Why they could not be read, in one sentence. */
   get problem(): string | null {
     return this._problem;
@@ -46,17 +53,8 @@ export class LogModel implements IDisposable {
   set following(following: boolean) {
     this._following = following;
     this._changes.now();
+    this._moveOn();
     this.wake();
-  }
-
-  /** What is looked for in the lines. */
-  get search(): string {
-    return this._search;
-  }
-
-  set search(text: string) {
-    this._search = text;
-    this._changes.now();
   }
 
   /** Whether the log is on the screen: it is not read before. */
@@ -71,16 +69,19 @@ export class LogModel implements IDisposable {
     }
   }
 
-  /** From the beginning of what is kept; null: of the newest replica. */
+  /** From the beginning of what is kept; null: of one that serves, and when it goes, of the newest that lives. */
   show(replica: string | null): void {
-    this._replica = replica;
-    this._next = 0;
-    this._lines = [];
-    this._lost = 0;
-    this._problem = null;
-    this._read = false;
-    this._changes.now();
-    this.wake();
+    this._chosen = replica !== null;
+    this._begin(replica);
+  }
+
+  /** To be called when replicas have come or gone. */
+  replicasChanged(): void {
+    this._moveOn();
+    if (this.gone !== this._wasGone) {
+      this._wasGone = this.gone;
+      this._changes.soon();
+    }
   }
 
   get isDisposed(): boolean {
@@ -99,36 +100,80 @@ export class LogModel implements IDisposable {
     clearTimeout(this._timer);
     this._abort?.abort();
     this._abort = null;
-    if (!this._disposed && this._shown && this._isActive() && (this._following || !this._read)) {
+    const more = !this._read || (this._following && !this._whole);
+    if (!this._disposed && this._shown && this._isActive() && more) {
       this._abort = new AbortController();
       void this._follow(this._abort.signal);
     }
   }
 
+  private _begin(replica: string | null): void {
+    this._replica = replica;
+    this._next = 0;
+    this._lines = [];
+    this._lost = 0;
+    this._problem = null;
+    this._read = false;
+    this._whole = false;
+    this._unknown = false;
+    this._wasGone = this.gone;
+    this._changes.now();
+    this.wake();
+  }
+
+  /** Nobody chose the one that went, and nobody has stopped to read its last lines: its follower is of interest. */
+  private _moveOn(): void {
+    const free = !this._chosen && (this._following || this._lines.length === 0);
+    if (free && this.gone) {
+      const newest = newestOf(this._replicas());
+      if (newest !== null && newest !== this._replica) {
+        this._begin(newest);
+      }
+    }
+  }
+
+  private get _listed(): Replica | undefined {
+    return this._replicas().find(each => each.id === this._replica);
+  }
+
   private async _follow(signal: AbortSignal): Promise<void> {
+    const gone = this.gone;
+    // Of one that is gone its last lines are kept, and what was read before does not count there.
+    const end = gone && this._read;
     try {
-      const found = await this._api.logs(this._key, { replica: this._replica, after: this._next }, signal);
+      const asked = { replica: this._replica, after: end ? 0 : this._next };
+      const found = await this._api.logs(this._key, asked, signal);
       if (signal.aborted) {
         return;
       }
+      // One that cannot be asked just now (its gateway has begun anew) has no lines, and says that it is at the first.
+      this._next = found.replica === this._replica ? Math.max(this._next, found.next) : found.next;
       this._replica = found.replica;
-      this._next = found.next;
       this._problem = null;
       this._read = true;
-      if (found.lines.length > 0 || found.lost > 0) {
-        const lines = [...this._lines, ...found.lines];
-        this._lost += found.lost + Math.max(0, lines.length - MOST_LINES);
-        this._lines = lines.slice(-MOST_LINES);
-      }
+      this._whole = gone;
+      this._add(end ? unread(this._lines, found.lines) : found.lines, found.lost);
     } catch (error) {
       if (signal.aborted) {
         return;
       }
-      this._problem = error instanceof ApiError ? error.message : String(error);
+      this._unknown = error instanceof ApiError && error.code === 'not_found';
+      this._whole = this._unknown;
+      this._read ||= this._unknown;
+      this._problem = this._unknown ? null : error instanceof ApiError ? error.message : String(error);
     }
     this._changes.soon();
-    if (this._following) {
+    this._moveOn();
+    if (this._following && !this._whole && !signal.aborted) {
       this._timer = setTimeout(() => void this._follow(signal), EVERY);
+    }
+  }
+
+  private _add(young: readonly string[], lost: number): void {
+    if (young.length > 0 || lost > 0) {
+      const lines = [...this._lines, ...young];
+      this._lost += lost + Math.max(0, lines.length - MOST_LINES);
+      this._lines = lines.slice(-MOST_LINES);
     }
   }
 
@@ -136,13 +181,40 @@ export class LogModel implements IDisposable {
   private _lines: readonly string[] = [];
   private _lost = 0;
   private _replica: string | null = null;
+  /** Somebody wants to see this one, and no other in its place. */
+  private _chosen = false;
+  /** The gateway knows it no more. */
+  private _unknown = false;
+  private _wasGone = false;
+  /** No more is asked for: it was read after its replica had gone. */
+  private _whole = false;
   private _next = 0;
   private _read = false;
   private _problem: string | null = null;
   private _following = true;
-  private _search = '';
   private _shown = false;
   private _abort: AbortController | null = null;
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _disposed = false;
+}
+
+function isGone(replica: Replica | undefined): boolean {
+  return replica?.phase === 'gone' || replica?.phase === 'failed';
+}
+
+/** Of those that have a log that goes on. */
+function newestOf(replicas: readonly Replica[]): string | null {
+  const living = replicas.filter(each => !isGone(each) && each.phase !== 'requested');
+  return living.sort((a, b) => b.created_at - a.created_at)[0]?.id ?? null;
+}
+
+/** What the last lines of a log have besides those that were read: they begin somewhere among these, or after them. */
+export function unread(read: readonly string[], last: readonly string[]): readonly string[] {
+  for (let same = Math.min(read.length, last.length); same > 0; same--) {
+    const from = read.length - same;
+    if (last.every((line, i) => i >= same || line === read[from + i])) {
+      return last.slice(same);
+    }
+  }
+  return last;
 }

@@ -33,7 +33,12 @@ export class ServiceModel implements IDisposable {
     readonly key: Key,
     private readonly _released: () => void
   ) {
-    this.logs = new LogModel(services.api, key, () => this._watchers > 0 && services.active);
+    this.logs = new LogModel(
+      services.api,
+      key,
+      () => this._watchers > 0 && services.active,
+      () => this.service?.replica_list ?? []
+    );
     services.changed.connect(this._onServices, this);
     services.happened.connect(this._onEvent, this);
     services.activeChanged.connect(this._wake, this);
@@ -281,6 +286,7 @@ export class ServiceModel implements IDisposable {
       this._seen = true;
       this._gone = false;
     }
+    this.logs.replicasChanged();
     this._changes.soon();
   }
 
@@ -308,7 +314,7 @@ export class ServiceModel implements IDisposable {
 
   private async _measure(signal: AbortSignal): Promise<void> {
     try {
-      const since = Date.now() / 1000 - this._span;
+      const since = this.services.now - this._span;
       const found = await this.services.api.series(this.key, since, undefined, signal);
       await this._refreshDecisions();
       if (signal.aborted) {

@@ -25,6 +25,10 @@ import { ServiceModel } from './service';
 import { Sparks } from './sparks';
 import { EventStream, StreamOptions } from './stream';
 
+const LONGEST = 15000; // milliseconds between two looks at a list that cannot be had
+const SLOW = 3000; // milliseconds after which somebody should know that the list is not there yet
+const RETRY = 2000; // milliseconds between two looks that other answers give reason for
+
 /** `missing`: this Jupyter server has no model service. `too-old`: it has one that this panel cannot work with. */
 export type Status = 'loading' | 'ready' | 'missing' | 'too-old' | 'error';
 
@@ -42,6 +46,8 @@ export interface ServicesOptions {
   translator?: ITranslator;
   /** For tests: the times of the event stream. */
   stream?: Partial<StreamOptions>;
+  /** For tests: milliseconds until the list is called slow. */
+  slow?: number;
 }
 
 export class ServicesModel implements IDisposable {
@@ -49,6 +55,7 @@ export class ServicesModel implements IDisposable {
     this.api = options.api;
     this._isVisible = options.isVisible ?? (() => !document.hidden);
     this.trans = (options.translator ?? nullTranslator).load(DOMAIN);
+    this._slow = options.slow ?? SLOW;
     this._stream = new EventStream({ open: signal => this.api.stream(signal), ...options.stream });
     this._stream.message.connect(this._onMessage, this);
     this._stream.stateChanged.connect(this._onStreamState, this);
@@ -56,11 +63,14 @@ export class ServicesModel implements IDisposable {
       name: 'jupyter-model-service:services',
       auto: false,
       factory: () => this._list(),
-      frequency: { interval: 5000, backoff: true, max: 60000 },
+      frequency: { interval: 5000, backoff: true, max: LONGEST },
       standby: () => !this._wanted
     });
     this._sparks = new Sparks({ api: this.api, changed: () => this._changes.soon() });
     this.visibilityChanged = this.visibilityChanged.bind(this);
+    this._lookNow = this._lookNow.bind(this);
+    this.api.answered.connect(this._onAnswer, this);
+    window.addEventListener('online', this._lookNow);
     document.addEventListener('visibilitychange', this.visibilityChanged);
   }
 
@@ -89,6 +99,11 @@ export class ServicesModel implements IDisposable {
   /** What is wrong, in one sentence; null while nothing is. A list that is shown may be old then. */
   get problem(): string | null {
     return this._problem;
+  }
+
+  /** Unix time by the server's clock: what its times are compared with. */
+  get now(): number {
+    return this.api.now();
   }
 
   get connected(): 'stream' | 'polling' | 'no' {
@@ -149,7 +164,7 @@ export class ServicesModel implements IDisposable {
   }
 
   set pollInterval(interval: number) {
-    this._poll.frequency = { interval, backoff: true, max: Math.max(60000, interval) };
+    this._poll.frequency = { interval, backoff: true, max: Math.max(LONGEST, interval) };
   }
 
   get isDisposed(): boolean {
@@ -162,6 +177,9 @@ export class ServicesModel implements IDisposable {
     }
     this._disposed = true;
     document.removeEventListener('visibilitychange', this.visibilityChanged);
+    window.removeEventListener('online', this._lookNow);
+    this.api.answered.disconnect(this._onAnswer, this);
+    clearTimeout(this._later);
     this._stream.dispose();
     this._poll.dispose();
     this._sparks.dispose();
@@ -418,15 +436,49 @@ export class ServicesModel implements IDisposable {
   private async _listOnce(): Promise<void> {
     const asked = this._known.asked();
     const opened = this._opened;
+    const slow = setTimeout(() => {
+      if (this._status === 'ready') {
+        this._problem ??= this.trans.__('The Jupyter server is slow to answer.');
+        this._changes.soon();
+      }
+    }, this._slow);
     try {
       const found = await this.api.list();
       this._known.list(found, asked, opened === this._opened && this._stream.state === 'open');
       this._problem = this._tooOld ? this._tooOldSentence : null;
       this._status = this._tooOld ? 'too-old' : 'ready';
       this._changes.soon();
+      this._unreachable = false;
+      clearTimeout(this._later);
     } catch (error) {
+      this._unreachable = error instanceof ApiError && error.code === 'unreachable';
       this._fail(error);
+      clearTimeout(this._later);
+      if (this._stream.state === 'open') {
+        this._later = setTimeout(this._lookNow, this.pollInterval); // nothing else will
+      }
       throw error;
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** After an outage whoever hears of the server first wakes the others: they wait, for up to a quarter of a minute. */
+  private _onAnswer(): void {
+    if (this._unreachable && this._wanted && performance.now() - this._retried > RETRY) {
+      this._lookNow();
+    }
+  }
+
+  private _lookNow(): void {
+    if (this._wanted) {
+      this._retried = performance.now();
+      this._stream.retry();
+      if (this._polling) {
+        void this._poll.refresh();
+      } else {
+        void this._list().catch(() => undefined);
+      }
     }
   }
 
@@ -471,6 +523,7 @@ export class ServicesModel implements IDisposable {
   }
 
   private readonly _isVisible: () => boolean;
+  private readonly _slow: number;
   private readonly _stream: EventStream;
   private readonly _poll: Poll;
   private readonly _sparks: Sparks;
@@ -490,6 +543,9 @@ export class ServicesModel implements IDisposable {
   private _status: Status = 'loading';
   private _problem: string | null = null;
   private _tooOld = false;
+  private _unreachable = false;
+  private _retried = -Infinity;
+  private _later: ReturnType<typeof setTimeout> | undefined;
   private _greeting = false;
   private _polling = false;
   private _listing: Promise<void> | null = null;

@@ -1,13 +1,14 @@
 /** The small pictures in the rows: calls per second over the last quarter of an hour, of the services that can be seen. */
-import type { Api, Key } from '../api';
+import type { Api, Key, Series } from '../api';
 
 const SPAN = 900; // seconds
 const STEP = 30;
 const EVERY = 15000; // milliseconds
-const AT_ONCE = 4; // requests, so that a hundred rows do not take all of a browser's connections
+const TOGETHER = 50; // services in one request
+const SHOWN = 'calls_per_second';
 
 export interface SparksOptions {
-  api: Pick<Api, 'series'>;
+  api: Pick<Api, 'seriesOf' | 'now'>;
   changed: () => void;
   every?: number;
 }
@@ -55,29 +56,34 @@ export class Sparks {
   }
 
   private async _look(signal: AbortSignal): Promise<void> {
-    const since = Date.now() / 1000 - SPAN;
+    const since = this._options.api.now() - SPAN;
     // Those that nothing is known of come first.
     const keys = [...this._shown].sort((a, b) => Number(this._values.has(a)) - Number(this._values.has(b)));
-    const lane = async () => {
-      for (let key = keys.shift(); key !== undefined && !signal.aborted; key = keys.shift()) {
-        try {
-          const series = await this._options.api.series(key, since, STEP, signal);
-          if (!signal.aborted && this._shown.has(key)) {
-            this._values.set(
-              key,
-              (series.values['calls_per_second'] ?? []).map(value => value ?? 0)
-            );
-            this._options.changed();
-          }
-        } catch {
-          // A service that is gone, or a gateway that is: the list tells of both.
-        }
+    while (keys.length > 0 && !signal.aborted) {
+      const asked = keys.splice(0, TOGETHER);
+      try {
+        this._take(await this._options.api.seriesOf(asked, [SHOWN], since, STEP, signal), signal);
+      } catch {
+        // A gateway that is gone: the list tells of it. One that is older than this panel shows no pictures.
       }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, lane));
+    }
     if (!signal.aborted) {
       this._timer = setTimeout(() => this._wake(), this._options.every ?? EVERY);
     }
+  }
+
+  private _take(found: Record<Key, Series>, signal: AbortSignal): void {
+    if (signal.aborted) {
+      return;
+    }
+    for (const [key, series] of Object.entries(found)) {
+      const values = (series.values[SHOWN] ?? []).map(value => value ?? 0);
+      // What is as it was stays the same: its row is not drawn again.
+      if (this._shown.has(key) && values.join() !== this._values.get(key)?.join()) {
+        this._values.set(key, values);
+      }
+    }
+    this._options.changed();
   }
 
   private _shown = new Set<Key>();

@@ -12,7 +12,7 @@ export type StreamState =
 
 export interface StreamOptions {
   open: (signal: AbortSignal) => AsyncIterable<StreamMessage>;
-  /** Milliseconds without a word (the gateway says one each 10 s) after which it is dead: a proxy may hold it back. */
+  /** Milliseconds without a word (the gateway says one each 10 s, this server or another window hands it on) after which it is dead: a proxy may hold it back. */
   silence?: number;
   /** Milliseconds until hello must have come. */
   patience?: number;
@@ -20,16 +20,16 @@ export interface StreamOptions {
   delay?: (failures: number) => number;
 }
 
-/** 0.5 s, 1 s, 2 s … 30 s, a fifth more or less, so that the pages of a restarted server do not all come at once. */
+/** 0.5 s, 1 s, 2 s … 10 s, a fifth more or less, so that the pages of a restarted server do not all come at once. */
 export function backoff(failures: number): number {
-  return Math.min(30000, 500 * 2 ** (failures - 1)) * (0.8 + 0.4 * Math.random());
+  return Math.min(10000, 500 * 2 ** (failures - 1)) * (0.8 + 0.4 * Math.random());
 }
 
 const SOUND = 10000; // milliseconds that a stream must have lived for its end to count as the first failure
 
 export class EventStream implements IDisposable {
   constructor(options: StreamOptions) {
-    this._options = { silence: 25000, patience: 8000, delay: backoff, ...options };
+    this._options = { silence: 15000, patience: 8000, delay: backoff, ...options };
   }
 
   get state(): StreamState {
@@ -66,6 +66,11 @@ export class EventStream implements IDisposable {
     }
   }
 
+  /** At once, where it waits after a failure: there is reason to think that it opens now. */
+  retry(): void {
+    this._nap?.abort();
+  }
+
   stop(): void {
     this._abort?.abort();
     this._abort = null;
@@ -76,15 +81,20 @@ export class EventStream implements IDisposable {
   private async _run(wanted: AbortSignal): Promise<void> {
     let failures = 0;
     while (!wanted.aborted) {
-      const began = Date.now();
+      const began = performance.now();
       this._set('opening');
       this._problem = await this._readOnce(wanted);
       if (wanted.aborted) {
         return;
       }
-      failures = Date.now() - began >= SOUND ? 1 : failures + 1;
+      failures = performance.now() - began >= SOUND ? 1 : failures + 1;
+      this._nap = new AbortController();
+      const end = () => this._nap?.abort();
+      wanted.addEventListener('abort', end);
       this._set('waiting');
-      await pause(this._options.delay(failures), wanted);
+      await pause(this._options.delay(failures), this._nap.signal);
+      wanted.removeEventListener('abort', end);
+      this._nap = null;
     }
   }
 
@@ -132,6 +142,7 @@ export class EventStream implements IDisposable {
   private _state: StreamState = 'closed';
   private _problem: ApiError | null = null;
   private _abort: AbortController | null = null;
+  private _nap: AbortController | null = null;
   private _disposed = false;
 }
 

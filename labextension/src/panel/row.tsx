@@ -5,7 +5,7 @@ import React from 'react';
 
 import { Copy, Key, keyOf, Service } from '../api';
 import { figure } from '../format';
-import { remark, stateWord, tone } from '../words';
+import { readyFigures, readySentence, remark, stateWord, tone } from '../words';
 import { minusIcon } from './icons';
 import { Spark } from './spark';
 
@@ -31,6 +31,7 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
   const key = keyOf(service);
   const name = props.showOwner ? key : service.name;
   const tab = props.reachable ? 0 : -1;
+  const ready = readySentence(service, wanted, trans);
   const said = remark(service, trans, { pending: props.pending, copy: props.copy });
   const autoscaling = service.autoscaling;
   const busy = service.state === 'deleting';
@@ -60,14 +61,9 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
         >
           <minusIcon.react tag="span" />
         </button>
-        <span
-          className="jp-ModelService-count"
-          title={trans.__('%1 of %2 replicas are ready', service.replicas.ready, wanted)}
-        >
-          <span aria-hidden="true">{`${service.replicas.ready}/${wanted}`}</span>
-          <span className="jp-ModelService-spoken">
-            {trans.__('%1 of %2 replicas are ready', service.replicas.ready, wanted)}
-          </span>
+        <span className="jp-ModelService-count" title={ready}>
+          <span aria-hidden="true">{readyFigures(service, wanted)}</span>
+          <span className="jp-ModelService-spoken">{ready}</span>
         </span>
         <button
           className="jp-ModelService-tool"
@@ -82,7 +78,7 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
         <button
           className="jp-ModelService-tool"
           tabIndex={tab}
-          aria-label={trans.__('What else can be done to %1', name)}
+          aria-label={trans.__('More actions for %1', name)}
           aria-haspopup="menu"
           title={trans.__('More')}
           onClick={openMenu}

@@ -9,7 +9,7 @@ import { servicesIcon } from '../icons';
 import type { ServicesModel } from '../model/services';
 import { CommandIDs } from '../parts';
 import { IModelServices } from '../tokens';
-import { stateWord } from '../words';
+import { readyFigures, stateWord } from '../words';
 
 /** The services that have replicas, beside kernels and terminals. */
 export const running: JupyterFrontEndPlugin<void> = {
@@ -29,7 +29,7 @@ export const running: JupyterFrontEndPlugin<void> = {
           icon: () => servicesIcon,
           label: () => service.name,
           labelTitle: () => trans.__('%1: %2', keyOf(service), stateWord(service.state, trans)),
-          detail: () => `${service.replicas.ready}/${service.replicas.want}`
+          detail: () => readyFigures(service, service.replicas.want)
         })),
       shutdownAll: () => {
         for (const service of model.services.filter(runs)) {

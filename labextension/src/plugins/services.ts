@@ -1,24 +1,12 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import { ITranslator, nullTranslator, TranslationBundle } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { Key, ModelServiceApi } from '../api';
+import { ModelServiceApi } from '../api';
 import { ServicesModel } from '../model/services';
+import { shared } from '../model/shared';
+import { notify } from '../notices';
 import { IModelServices } from '../tokens';
-
-/** JupyterLab shows no more of a notification. */
-const MOST = 140; // characters
-
-function tell(key: Key, sentence: string, trans: TranslationBundle): void {
-  const text = `${key.split('/').pop()}: ${sentence}`;
-  const whole = {
-    label: trans.__('Read It All'),
-    callback: () =>
-      void showDialog({ title: trans.__('About %1', key), body: sentence, buttons: [Dialog.okButton()] })
-  };
-  Notification.info(text, { autoClose: 15000, actions: text.length > MOST ? [whole] : [] });
-}
 
 /** The model, which asks nothing of the server before somebody looks. */
 export const services: JupyterFrontEndPlugin<IModelServices> = {
@@ -29,10 +17,18 @@ export const services: JupyterFrontEndPlugin<IModelServices> = {
   optional: [ITranslator, ISettingRegistry],
   activate: (app: JupyterFrontEnd, translator: ITranslator | null, settings: ISettingRegistry | null) => {
     const api = new ModelServiceApi(app.serviceManager.serverSettings);
-    const model = new ServicesModel({ api, translator: translator ?? nullTranslator });
+    const stream = {
+      open: shared(signal => api.stream(signal), `${api.settings.baseUrl}model-service/stream/1`)
+    };
+    const model = new ServicesModel({ api, translator: translator ?? nullTranslator, stream });
     model.noticed.connect((_, { key, sentences }) => {
       for (const each of sentences) {
-        tell(key, each, model.trans);
+        notify({
+          text: `${key.split('/').pop()}: ${each}`,
+          title: model.trans.__('About %1', key),
+          kind: 'info',
+          trans: model.trans
+        });
       }
     });
     void settings

@@ -72,7 +72,53 @@ export const Events = React.memo(function Events({ events, trans, onLog }: Event
 });
 
 function isBad(event: ServiceEvent): boolean {
-  return /fail|died|unhealthy|lost|refused/.test(event.kind);
+  return /fail|unhealthy|taken_back/.test(event.kind);
+}
+
+const LATELY = 3;
+const LONG_AGO = 86400; // seconds
+
+export interface LatelyProps {
+  events: readonly ServiceEvent[];
+  /** Unix time. */
+  now: number;
+  trans: TranslationBundle;
+  onLog: (replica: string) => void;
+  onEvents: () => void;
+}
+
+/** The last few failures: a death is seen here also when its replica is in no list any more. */
+export function Lately({ events, now, trans, onLog, onEvents }: LatelyProps): JSX.Element | null {
+  const found = events
+    .filter(each => isBad(each) && each.at > now - LONG_AGO)
+    .slice(-LATELY)
+    .reverse();
+  const title = trans.__('What failed lately');
+  return found.length === 0 ? null : (
+    <section aria-label={title}>
+      <h3>
+        {title}
+        <Button text={trans.__('All Events')} onClick={onEvents} />
+      </h3>
+      <ul className="jp-ModelService-lately">
+        {found.map(each => (
+          <li key={each.id} data-kind={each.kind}>
+            <span className="jp-ModelService-help">{moment(each.at, now)}</span> {each.message}{' '}
+            {each.replica && (
+              <button
+                type="button"
+                className="jp-ModelService-link"
+                aria-label={trans.__('Log of %1', each.replica)}
+                onClick={() => onLog(each.replica ?? '')}
+              >
+                {trans.__('Log')}
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
 }
 
 export interface DecisionsProps {

@@ -5,7 +5,7 @@ import React from 'react';
 
 import { Copy as CopyInfo, Key, keyOf, Service } from '../types';
 import { minusIcon } from '../panel/icons';
-import { remark, stateWord, tone } from '../words';
+import { readyWords, remark, stateWord, tone } from '../words';
 import { Button, Copy } from './pieces';
 
 /** What is done to a service from here; each tells by itself what goes wrong. */
@@ -86,7 +86,7 @@ function Scaler({ service, wanted, most, trans, onScale }: HeaderProps): JSX.Ele
         <minusIcon.react tag="span" />
       </button>
       <span className="jp-ModelService-ready">
-        {trans.__('%1 of %2 ready', service.replicas.ready, wanted)}
+        {readyWords(service, wanted, trans)}
         {autoscaling !== null && (
           <span className="jp-ModelService-auto">
             {autoscaling.held

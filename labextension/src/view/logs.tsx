@@ -4,6 +4,7 @@ import React, { useLayoutEffect, useMemo, useRef, useState } from 'react';
 
 import type { Replica } from '../types';
 import { phaseWord } from '../words';
+import { withoutChecks } from './health';
 import { Button, Notice } from './pieces';
 import { chunks, countOf, pieces, plainLine } from './search';
 
@@ -12,6 +13,7 @@ export interface LogState {
   lines: readonly string[];
   lost: number;
   replica: string | null;
+  gone: boolean;
   problem: string | null;
   following: boolean;
 }
@@ -19,17 +21,26 @@ export interface LogState {
 export interface LogsProps {
   log: LogState;
   replicas: readonly Replica[];
+  /** Where the health check asks, which fills the log; null: there is none. */
+  healthPath: string | null;
   trans: TranslationBundle;
-  onReplica: (replica: string) => void;
+  /** Null: of the newest. */
+  onReplica: (replica: string | null) => void;
   onFollow: (following: boolean) => void;
   onCopy: (text: string) => void;
 }
 
-export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: LogsProps): JSX.Element {
+export function Logs(props: LogsProps): JSX.Element {
+  const { log, replicas, healthPath, trans, onReplica, onFollow, onCopy } = props;
   const [search, setSearch] = useState('');
   const [current, setCurrent] = useState(0);
+  const [unchecked, setUnchecked] = useState(false);
   const room = useRef<HTMLDivElement>(null);
-  const count = useMemo(() => countOf(log.lines, search), [log.lines, search]);
+  const lines = useMemo(
+    () => (unchecked && healthPath !== null ? withoutChecks(log.lines, healthPath) : log.lines),
+    [log.lines, unchecked, healthPath]
+  );
+  const count = useMemo(() => countOf(lines, search), [lines, search]);
   const at = count === 0 ? 0 : Math.min(current, count - 1);
   const toEnd = useEnd(room, log, search === '');
   const go = (by: number) => {
@@ -37,6 +48,8 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
     setCurrent(next);
     show(room.current, next);
   };
+  // What is typed is shown where it is found first.
+  useLayoutEffect(() => show(room.current, 0), [search, unchecked]);
   return (
     <div className="jp-ModelService-logs">
       <div className="jp-ModelService-bar">
@@ -49,7 +62,7 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
           >
             {choices(replicas, log.replica).map(id => (
               <option key={id} value={id}>
-                {optionWords(id, replicas, trans)}
+                {optionWords(id, replicas, log, trans)}
               </option>
             ))}
           </select>
@@ -58,6 +71,19 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
           <input type="checkbox" checked={log.following} onChange={event => onFollow(event.target.checked)} />{' '}
           {trans.__('Follow')}
         </label>
+        {healthPath !== null && (
+          <label title={trans.__('Lines that name %1 are left out', healthPath)}>
+            <input
+              type="checkbox"
+              checked={unchecked}
+              onChange={event => {
+                setUnchecked(event.target.checked);
+                setCurrent(0);
+              }}
+            />{' '}
+            {trans.__('Hide health checks')}
+          </label>
+        )}
         <input
           className="jp-mod-styled"
           type="search"
@@ -76,7 +102,7 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
           }}
         />
         <span className="jp-ModelService-help" role="status">
-          {search !== '' && (count === 0 ? trans.__('not found') : trans._n('%1 place', '%1 places', count))}
+          {search !== '' && (count === 0 ? trans.__('not found') : trans.__('%1 of %2', at + 1, count))}
         </span>
         {count > 0 && (
           <>
@@ -92,6 +118,11 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
         />
       </div>
       {log.problem !== null && <Notice text={log.problem} kind="bad" />}
+      {log.gone && log.replica !== null && (
+        <Notice text={trans.__('%1 is gone. These are its last lines.', log.replica)}>
+          <Button text={trans.__('Log of the Newest')} onClick={() => onReplica(null)} />
+        </Notice>
+      )}
       {log.lost > 0 && (
         <p className="jp-ModelService-lost">
           {trans._n(
@@ -110,14 +141,10 @@ export function Logs({ log, replicas, trans, onReplica, onFollow, onCopy }: Logs
         tabIndex={0}
         onScroll={toEnd.onScroll}
       >
-        {log.lines.length === 0 && log.problem === null ? (
-          <p className="jp-ModelService-help">
-            {replicas.length === 0
-              ? trans.__('There is no replica whose log could be read.')
-              : trans.__('Nothing was written yet.')}
-          </p>
+        {lines.length === 0 && log.problem === null ? (
+          <p className="jp-ModelService-help">{whyEmpty(props)}</p>
         ) : (
-          <Lines lines={log.lines} lost={log.lost} search={search} />
+          <Lines lines={lines} lost={log.lost} search={search} />
         )}
       </div>
       {!toEnd.there && (
@@ -135,9 +162,24 @@ function choices(replicas: readonly Replica[], shown: string | null): string[] {
   return shown === null || ids.includes(shown) ? ids : [shown, ...ids];
 }
 
-function optionWords(id: string, replicas: readonly Replica[], trans: TranslationBundle): string {
-  const replica = replicas.find(each => each.id === id);
-  return replica === undefined ? id : trans.__('%1 (%2)', id, phaseWord(replica.phase, trans));
+function optionWords(
+  id: string,
+  replicas: readonly Replica[],
+  log: LogState,
+  trans: TranslationBundle
+): string {
+  const phase = log.gone && id === log.replica ? 'gone' : replicas.find(each => each.id === id)?.phase;
+  return phase === undefined ? id : trans.__('%1 (%2)', id, phaseWord(phase, trans));
+}
+
+function whyEmpty({ log, replicas, trans }: LogsProps): string {
+  return log.lines.length > 0
+    ? trans.__('Only health checks were written.')
+    : log.gone
+      ? trans.__('Nothing is left of its log.')
+      : replicas.length === 0
+        ? trans.__('There is no replica whose log could be read.')
+        : trans.__('Nothing was written yet.');
 }
 
 interface LinesProps {

@@ -4,8 +4,9 @@ import React, { useMemo } from 'react';
 
 import { Chart } from '../charts/chart';
 import { duration } from '../format';
-import type { Series, Service } from '../types';
+import type { Series, Service, ServiceEvent } from '../types';
 import { picturesOf } from './figures';
+import { Lately } from './happened';
 import { Notice } from './pieces';
 import { Replicas } from './replicas';
 
@@ -22,11 +23,14 @@ export const SPANS: ReadonlyMap<number, number> = new Map([
 export interface OverviewProps {
   service: Service;
   series: Series | null;
+  /** Oldest first. */
+  events: readonly ServiceEvent[];
   span: number;
   now: number;
   trans: TranslationBundle;
   onSpan: (seconds: number) => void;
   onLog: (replica: string) => void;
+  onEvents: () => void;
 }
 
 export function Overview(props: OverviewProps): JSX.Element {
@@ -34,6 +38,13 @@ export function Overview(props: OverviewProps): JSX.Element {
   return (
     <>
       <Replicas service={service} now={props.now} trans={trans} onLog={props.onLog} />
+      <Lately
+        events={props.events}
+        now={props.now}
+        trans={trans}
+        onLog={props.onLog}
+        onEvents={props.onEvents}
+      />
       {service.not_enforced.map(each => (
         <Notice key={each} text={each} />
       ))}

@@ -8,6 +8,7 @@ import type {
   Decision,
   Key,
   NewToken,
+  Offer,
   RuleSpec,
   ScheduleSpec,
   Series,
@@ -19,6 +20,7 @@ import type {
 import type { Tab } from '../parts';
 import { Decisions, Events } from './happened';
 import { Actions, Header } from './header';
+import { healthPath } from './health';
 import { Logs, LogState } from './logs';
 import { Overview } from './overview';
 import { Button, Notice } from './pieces';
@@ -35,7 +37,8 @@ export interface PageActions extends Actions {
   onClose: () => void;
   onSpan: (seconds: number) => void;
   onLog: (replica: string) => void;
-  onReplica: (replica: string) => void;
+  /** Null: the newest. */
+  onReplica: (replica: string | null) => void;
   onFollow: (following: boolean) => void;
   onSave: (body: AutoscalingRequest) => Promise<void>;
   onEnd: () => Promise<boolean>;
@@ -60,8 +63,8 @@ export interface PageProps {
   /** Why what is shown may be old, or why there is nothing. */
   problem: string | null;
   wanted: number;
-  most: number;
-  mayBePublic: boolean;
+  /** What there is here; null until it is known. */
+  offer: Offer | null;
   pending: string | null;
   copy: CopyInfo | null;
   tab: Tab;
@@ -116,7 +119,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
         {...actions}
         service={service}
         wanted={props.wanted}
-        most={props.most}
+        most={props.offer?.max_replicas ?? 100}
         pending={props.pending}
         copy={props.copy}
         trans={trans}
@@ -132,17 +135,20 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
         <Overview
           service={service}
           series={props.series}
+          events={props.events}
           span={props.span}
           now={now}
           trans={trans}
           onSpan={actions.onSpan}
           onLog={actions.onLog}
+          onEvents={() => actions.onTab('events')}
         />
       ))}
       {panel('logs', () => (
         <Logs
           log={props.log}
           replicas={service.replica_list}
+          healthPath={healthPath(service)}
           trans={trans}
           onReplica={actions.onReplica}
           onFollow={actions.onFollow}
@@ -161,7 +167,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
         />
       ))}
       {panel('scaling', () => (
-        <Scaling {...actions} service={service} now={now} trans={trans} />
+        <Scaling {...actions} service={service} offer={props.offer} now={now} trans={trans} />
       ))}
       {panel('revisions', () => (
         <Revisions {...actions} service={service} trans={trans} />
@@ -182,7 +188,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
       {panel('share', () => (
         <Share
           service={service}
-          mayBePublic={props.mayBePublic}
+          mayBePublic={props.offer?.public ?? true}
           trans={trans}
           onPublic={actions.onPublic}
           onTokens={() => actions.onTab('tokens')}

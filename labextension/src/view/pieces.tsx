@@ -93,6 +93,8 @@ export interface FieldProps {
   problem?: string;
   /** Of what is chosen from: what may be typed all the same. */
   choices?: readonly string[];
+  /** What is to be said of some of them. */
+  remarks?: Readonly<Record<string, string>>;
   disabled?: boolean;
   placeholder?: string;
   /** In characters. */
@@ -123,7 +125,7 @@ export function Field(props: FieldProps): JSX.Element {
       {props.choices && (
         <datalist id={`${id}-choices`}>
           {props.choices.map(each => (
-            <option key={each} value={each} />
+            <option key={each} value={each} label={props.remarks?.[each]} />
           ))}
         </datalist>
       )}

@@ -1,7 +1,7 @@
 /** The autoscaling policy as a form: what is written in its fields, what is sent, and what is wrong where. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Autoscaling, AutoscalingRequest, RuleSpec, ScheduleSpec } from '../types';
+import type { Autoscaling, AutoscalingRequest, Offer, RuleSpec, ScheduleSpec, Service } from '../types';
 import { figureOf, readSpan, writeSpan } from './units';
 
 /** What stands in the fields, as it was typed. */
@@ -37,7 +37,7 @@ export interface ScheduleForm {
 export type Problems = Readonly<Record<string, string>>;
 
 export const NEW_RULE: RuleForm = {
-  metric: 'gpu_util',
+  metric: 'concurrency',
   above: '',
   below: '',
   step: '1',
@@ -46,6 +46,26 @@ export const NEW_RULE: RuleForm = {
   min: '',
   max: ''
 };
+
+/** The most telling metric that can be had: how busy the GPUs are, or else how many calls are under way. */
+export function newRule(unknown: Readonly<Record<string, string>>): RuleForm {
+  return 'gpu_util' in unknown ? NEW_RULE : { ...NEW_RULE, metric: 'gpu_util' };
+}
+
+/** Why a metric cannot be known here, by metric. */
+export function unknownMetrics(
+  service: Service,
+  offer: Offer | null,
+  trans: TranslationBundle
+): Readonly<Record<string, string>> {
+  const active = service.revisions.find(each => each.number === service.revision);
+  const seen = service.replica_list.some(each => each.gpus !== null && each.gpus.length > 0);
+  if (seen || (active?.resources.gpus ?? 0) > 0 || (offer !== null && offer.gpus != null)) {
+    return {};
+  }
+  const why = trans.__('not known: its replicas have no GPU');
+  return { gpu_util: why, gpu_memory: why };
+}
 
 export function formOf(policy: Autoscaling | null, replicas = 1): PolicyForm {
   return policy === null
@@ -177,9 +197,10 @@ function withoutGaps<T extends object>(plain: T): Partial<T> {
   ) as Partial<T>;
 }
 
-/** The server's sentences each begin with the field that they are about: "min is 5, above max … idle_after must …". */
+/** The server's sentences each begin with the field that they are about, "min is 5, above max … idle_after must …", or
+ * with what they are about as a whole: "The schedule has neither …". */
 export function problemsIn(message: string, fields: readonly string[]): Problems {
-  const known = new RegExp(`(?:^|(?<=[.?] ))(?=(?:${fields.join('|')}) )`, 'g');
+  const known = new RegExp(`(?:^|(?<=[.?] ))(?=(?:${fields.join('|')}|The (?:policy|rule|schedule)) )`, 'g');
   const problems: Record<string, string> = {};
   for (const sentence of message.split(known)) {
     const field = fields.find(each => sentence.startsWith(`${each} `)) ?? '';

@@ -5,6 +5,7 @@ import React from 'react';
 import { age, bytes, figure } from '../format';
 import type { Replica, Service } from '../types';
 import { phaseWord } from '../words';
+import { useNarrow } from './narrow';
 import { Button, Notice, Table } from './pieces';
 
 const GONE_SHOWN = 3;
@@ -17,11 +18,23 @@ export interface ReplicasProps {
   onLog: (replica: string) => void;
 }
 
+/** Below it, the reason and what matters less stand in a row of their own. */
+const NARROW = 720; // pixels
+
 export function Replicas({ service, now, trans, onLog }: ReplicasProps): JSX.Element {
   const replicas = worthShowing(service);
   const gpus = replicas.some(each => each.gpus !== null && each.gpus.length > 0);
+  const [room, narrow] = useNarrow(NARROW);
+  const less = [
+    trans.__('Age'),
+    trans.__('Revision'),
+    trans.__('In flight'),
+    trans.__('Memory'),
+    ...(gpus ? [trans.__('GPU')] : []),
+    trans.__('What or why')
+  ];
   return (
-    <section aria-label={trans.__('Replicas')}>
+    <section ref={room} aria-label={trans.__('Replicas')}>
       <h3>
         {trans.__('Replicas')}
         {service.restarts > 0 && (
@@ -40,17 +53,20 @@ export function Replicas({ service, now, trans, onLog }: ReplicasProps): JSX.Ele
             trans.__('Replica'),
             trans.__('Phase'),
             trans.__('For'),
-            trans.__('Age'),
-            trans.__('Revision'),
-            trans.__('In flight'),
-            trans.__('Memory'),
-            ...(gpus ? [trans.__('GPU')] : []),
-            trans.__('What or why'),
+            ...(narrow ? [trans.__('In flight')] : less),
             ''
           ]}
         >
           {replicas.map(each => (
-            <ReplicaRow key={each.id} replica={each} gpus={gpus} now={now} trans={trans} onLog={onLog} />
+            <ReplicaRow
+              key={each.id}
+              replica={each}
+              gpus={gpus}
+              narrow={narrow}
+              now={now}
+              trans={trans}
+              onLog={onLog}
+            />
           ))}
         </Table>
       )}
@@ -61,39 +77,74 @@ export function Replicas({ service, now, trans, onLog }: ReplicasProps): JSX.Ele
 interface ReplicaRowProps {
   replica: Replica;
   gpus: boolean;
+  narrow: boolean;
   now: number;
   trans: TranslationBundle;
   onLog: (replica: string) => void;
 }
 
-function ReplicaRow({ replica, gpus, now, trans, onLog }: ReplicaRowProps): JSX.Element {
+function ReplicaRow({ replica, gpus, narrow, now, trans, onLog }: ReplicaRowProps): JSX.Element {
   const gone = replica.phase === 'gone';
+  const tone = `jp-mod-${phaseTone(replica)}`;
+  const inFlight = <td className="jp-mod-figure">{gone ? '–' : replica.in_flight}</td>;
+  const old = replica.created_at > 0 ? age(replica.created_at, trans, now) : null;
+  const memory = replica.rss ? bytes(replica.rss) : null;
+  const why = doing(replica, trans);
   return (
-    <tr className={`jp-mod-${phaseTone(replica)}`} data-replica={replica.id} data-phase={replica.phase}>
-      <th scope="row">
-        <code>{replica.id}</code>
-      </th>
-      <td className="jp-ModelService-phase">
-        <span className="jp-ModelService-dot" aria-hidden="true" />
-        {replica.suspect
-          ? trans.__('%1, doubtful', phaseWord(replica.phase, trans))
-          : phaseWord(replica.phase, trans)}
-      </td>
-      <td className="jp-mod-figure">{age(replica.since, trans, now)}</td>
-      <td className="jp-mod-figure">{replica.created_at > 0 ? age(replica.created_at, trans, now) : '–'}</td>
-      <td className="jp-mod-figure">{replica.revision}</td>
-      <td className="jp-mod-figure">{gone ? '–' : replica.in_flight}</td>
-      <td className="jp-mod-figure">{replica.rss ? bytes(replica.rss) : '–'}</td>
-      {gpus && <td className="jp-mod-figure">{gpuWords(replica, trans)}</td>}
-      <td className="jp-ModelService-why">{doing(replica, trans)}</td>
-      <td>
-        <Button
-          text={trans.__('Log')}
-          label={trans.__('Log of %1', replica.id)}
-          onClick={() => onLog(replica.id)}
-        />
-      </td>
-    </tr>
+    <>
+      <tr
+        className={narrow ? `${tone} jp-mod-parted` : tone}
+        data-replica={replica.id}
+        data-phase={replica.phase}
+      >
+        <th scope="row">
+          <code>{replica.id}</code>
+        </th>
+        <td className="jp-ModelService-phase">
+          <span className="jp-ModelService-dot" aria-hidden="true" />
+          {replica.suspect
+            ? trans.__('%1, doubtful', phaseWord(replica.phase, trans))
+            : phaseWord(replica.phase, trans)}
+        </td>
+        <td className="jp-mod-figure">{age(replica.since, trans, now)}</td>
+        {narrow ? (
+          inFlight
+        ) : (
+          <>
+            <td className="jp-mod-figure">{old ?? '–'}</td>
+            <td className="jp-mod-figure">{replica.revision}</td>
+            {inFlight}
+            <td className="jp-mod-figure">{memory ?? '–'}</td>
+            {gpus && <td className="jp-mod-figure">{gpuWords(replica, trans)}</td>}
+            <td className="jp-ModelService-why">{why}</td>
+          </>
+        )}
+        <td>
+          <Button
+            text={trans.__('Log')}
+            label={trans.__('Log of %1', replica.id)}
+            onClick={() => onLog(replica.id)}
+          />
+        </td>
+      </tr>
+      {narrow && (
+        <tr className={tone} data-replica={replica.id} data-phase={replica.phase}>
+          <td colSpan={5} className="jp-ModelService-why">
+            {why !== '' && <div>{why}</div>}
+            <span className="jp-ModelService-help">
+              {[
+                trans.__('revision %1', replica.revision),
+                old === null ? '' : trans.__('age %1', old),
+                memory === null ? '' : trans.__('%1 of memory', memory),
+                gpus ? gpuWords(replica, trans) : ''
+              ]
+                .filter(Boolean)
+                .join(', ')}
+            </span>
+          </td>
+        </tr>
+      )}
+    </>
   );
 }
 

@@ -15,6 +15,7 @@ export interface RevisionsProps {
   onTakeUp: () => Promise<void>;
   /** Opens the form for the next revision. */
   onUpdate: () => void;
+  /** Asks first. */
   onRollback: (revision: number) => Promise<void>;
 }
 
@@ -64,7 +65,7 @@ export function Revisions(props: RevisionsProps): JSX.Element {
                     onClick={() => setCompared(compared === each.number ? null : each.number)}
                   />
                   <Button
-                    text={trans.__('Roll Back')}
+                    text={trans.__('Roll Back…')}
                     label={trans.__('Roll back to revision %1', each.number)}
                     disabled={fixed}
                     onClick={() => void run(() => props.onRollback(each.number))}

@@ -5,11 +5,13 @@ import React, { useState } from 'react';
 import type { Rule, RuleSpec, Schedule, ScheduleSpec } from '../types';
 import { FormEnd, useForm } from './form';
 import { Button, Field, Notice, Table, useWork } from './pieces';
-import { NEW_RULE, newSchedule, ruleFrom, RuleForm, scheduleFrom, ScheduleForm } from './policy';
+import { newRule, newSchedule, Problems, ruleFrom, RuleForm, scheduleFrom, ScheduleForm } from './policy';
 import { measure, metricUnits, writeSpan } from './units';
 
 export interface RulesProps {
   rules: readonly Rule[];
+  /** Why some metrics cannot be known here. */
+  unknown: Readonly<Record<string, string>>;
   trans: TranslationBundle;
   onAddRule: (rule: RuleSpec) => Promise<void>;
   onRemoveRule: (id: string) => Promise<void>;
@@ -22,141 +24,147 @@ export interface SchedulesProps {
   onRemoveSchedule: (id: string) => Promise<void>;
 }
 
-const RULE_FIELDS = ['metric', 'above', 'below', 'step', 'window', 'cooldown', 'min', 'max'];
-
-export function Rules(props: RulesProps): JSX.Element {
-  const { rules, trans } = props;
-  const { busy, refused, run } = useWork();
-  return (
-    <section aria-label={trans.__('Rules')}>
-      <h3>{trans.__('Rules')}</h3>
-      {rules.length > 0 && (
-        <Table
-          caption={trans.__('Rules')}
-          columns={[
-            trans.__('Rule'),
-            trans.__('Metric'),
-            trans.__('Above'),
-            trans.__('Below'),
-            trans.__('Step'),
-            trans.__('Mean of'),
-            trans.__('Rests'),
-            trans.__('Replicas'),
-            ''
-          ]}
-        >
-          {rules.map(rule => (
-            <tr key={rule.id} data-rule={rule.id}>
-              <th scope="row">{rule.id}</th>
-              <td>{rule.metric}</td>
-              <td className="jp-mod-figure">
-                {rule.above === null ? '–' : measure(rule.metric, rule.above, trans)}
-              </td>
-              <td className="jp-mod-figure">
-                {rule.below === null ? '–' : measure(rule.metric, rule.below, trans)}
-              </td>
-              <td className="jp-mod-figure">{rule.step}</td>
-              <td className="jp-mod-figure">{writeSpan(rule.window)}</td>
-              <td className="jp-mod-figure">{writeSpan(rule.cooldown)}</td>
-              <td>{ownBounds(rule, trans)}</td>
-              <td>
-                <Button
-                  text={trans.__('Remove')}
-                  label={trans.__('Remove rule %1', rule.id)}
-                  disabled={busy}
-                  onClick={() => void run(() => props.onRemoveRule(rule.id))}
-                />
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
-      {refused !== null && <Notice text={refused} kind="bad" />}
-      <AddRule {...props} />
-    </section>
-  );
-}
-
-function AddRule({ trans, onAddRule }: RulesProps): JSX.Element {
-  const [form, setForm] = useState<RuleForm | null>(null);
-  const { problems, busy, submit, clear } = useForm(RULE_FIELDS, trans);
+export function Rules({ rules, unknown, trans, onAddRule, onRemoveRule }: RulesProps): JSX.Element {
   const units = metricUnits(trans);
-  if (form === null) {
-    return (
-      <div className="jp-ModelService-bar">
-        <Button text={trans.__('Add a Rule')} onClick={() => setForm(NEW_RULE)} />
-      </div>
-    );
-  }
-  const close = () => {
-    clear();
-    setForm(null);
-  };
-  const field = (name: keyof RuleForm, label: string, help?: string, width = 8) => (
-    <Field
-      label={label}
-      value={form[name]}
-      help={help}
-      problem={problems[name]}
-      width={width}
-      choices={name === 'metric' ? Object.keys(units) : undefined}
-      onChange={value => setForm({ ...form, [name]: value })}
-    />
-  );
+  const figure = (rule: Rule, value: number | null) =>
+    value === null ? '–' : measure(rule.metric, value, trans);
   return (
-    <form
-      className="jp-ModelService-form"
-      aria-label={trans.__('New rule')}
-      onSubmit={event =>
-        void submit(event, ruleFrom(form, trans), async body => {
-          await onAddRule(body);
-          close();
-        })
-      }
+    <Listed
+      title={trans.__('Rules')}
+      columns={[
+        trans.__('Rule'),
+        trans.__('Metric'),
+        trans.__('Above'),
+        trans.__('Below'),
+        trans.__('Step'),
+        trans.__('Mean of'),
+        trans.__('Rests'),
+        trans.__('Replicas')
+      ]}
+      items={rules}
+      cells={rule => (
+        <>
+          <td>{rule.metric}</td>
+          <td className="jp-mod-figure">{figure(rule, rule.above)}</td>
+          <td className="jp-mod-figure">{figure(rule, rule.below)}</td>
+          <td className="jp-mod-figure">{rule.step}</td>
+          <td className="jp-mod-figure">{writeSpan(rule.window)}</td>
+          <td className="jp-mod-figure">{writeSpan(rule.cooldown)}</td>
+        </>
+      )}
+      removing={id => trans.__('Remove rule %1', id)}
+      trans={trans}
+      onRemove={onRemoveRule}
     >
-      {field('metric', trans.__('Metric'), units[form.metric.trim()] ?? '', 22)}
-      {field('above', trans.__('Above'), trans.__('adds replicas'))}
-      {field('below', trans.__('Below'), trans.__('takes them away'))}
-      {field('step', trans.__('Step'), trans.__('so many at a time'))}
-      {field('window', trans.__('Mean of'))}
-      {field('cooldown', trans.__('Rests'), trans.__('when it has fired'))}
-      {field('min', trans.__('Least'))}
-      {field('max', trans.__('Most'))}
-      {problems[''] && <Notice text={problems['']} kind="bad" />}
-      <FormEnd text={trans.__('Add')} busy={busy} trans={trans} onCancel={close} />
-    </form>
+      <Adding<RuleForm, RuleSpec>
+        invitation={trans.__('Add a Rule')}
+        label={trans.__('New rule')}
+        empty={() => newRule(unknown)}
+        names={['metric', 'above', 'below', 'step', 'window', 'cooldown', 'min', 'max']}
+        fields={({ metric }) => [
+          {
+            name: 'metric',
+            label: trans.__('Metric'),
+            help: [units[metric.trim()] ?? '', unknown[metric.trim()] ?? ''].filter(Boolean).join('; '),
+            width: 22,
+            choices: Object.keys(units),
+            remarks: unknown
+          },
+          { name: 'above', label: trans.__('Above'), help: trans.__('adds replicas') },
+          { name: 'below', label: trans.__('Below'), help: trans.__('takes them away') },
+          { name: 'step', label: trans.__('Step'), help: trans.__('so many at a time') },
+          { name: 'window', label: trans.__('Mean of') },
+          { name: 'cooldown', label: trans.__('Rests'), help: trans.__('when it has fired') },
+          { name: 'min', label: trans.__('Least') },
+          { name: 'max', label: trans.__('Most') }
+        ]}
+        read={form => ruleFrom(form, trans)}
+        trans={trans}
+        onAdd={onAddRule}
+      />
+    </Listed>
   );
 }
 
-const SCHEDULE_FIELDS = ['when', 'timezone', 'duration', 'min', 'max'];
+const CRON = /^\s*[^A-Za-z\s]+(\s+\S+){4}\s*$/; // its five fields tell when something begins, and not for how long
 
 export function Schedules(props: SchedulesProps): JSX.Element {
   const { schedules, trans } = props;
+  return (
+    <Listed
+      title={trans.__('Schedules')}
+      columns={[trans.__('Schedule'), trans.__('When'), trans.__('Time zone'), trans.__('Replicas')]}
+      items={schedules}
+      cells={({ when, duration, timezone }) => (
+        <>
+          <td>{duration === null ? when : trans.__('%1 for %2', when, writeSpan(duration))}</td>
+          <td>{timezone}</td>
+        </>
+      )}
+      removing={id => trans.__('Remove schedule %1', id)}
+      trans={trans}
+      onRemove={props.onRemoveSchedule}
+    >
+      <Adding<ScheduleForm, ScheduleSpec>
+        invitation={trans.__('Add a Schedule')}
+        label={trans.__('New schedule')}
+        empty={newSchedule}
+        names={['when', 'timezone', 'duration', 'min', 'max']}
+        fields={({ when }, problems) => [
+          {
+            name: 'when',
+            label: trans.__('When'),
+            help: trans.__('such as Mon-Fri 08:00-19:00, or cron’s five fields'),
+            width: 26
+          },
+          { name: 'timezone', label: trans.__('Time zone'), width: 18 },
+          ...(CRON.test(when) || problems['duration']
+            ? ([{ name: 'duration', label: trans.__('For'), help: trans.__('such as 2h') }] as const)
+            : []),
+          { name: 'min', label: trans.__('Least') },
+          { name: 'max', label: trans.__('Most') }
+        ]}
+        read={form => scheduleFrom(form, trans)}
+        trans={trans}
+        onAdd={props.onAddSchedule}
+      />
+    </Listed>
+  );
+}
+
+interface ListedProps<Item> {
+  title: string;
+  /** Of the cells; before them stands the id, behind them what is done with it. */
+  columns: readonly string[];
+  items: readonly Item[];
+  cells: (item: Item) => React.ReactNode;
+  /** "Remove rule r1" */
+  removing: (id: string) => string;
+  trans: TranslationBundle;
+  onRemove: (id: string) => Promise<void>;
+  /** The form for another one. */
+  children: React.ReactNode;
+}
+
+function Listed<Item extends Rule | Schedule>(props: ListedProps<Item>): JSX.Element {
+  const { title, items, trans } = props;
   const { busy, refused, run } = useWork();
   return (
-    <section aria-label={trans.__('Schedules')}>
-      <h3>{trans.__('Schedules')}</h3>
-      {schedules.length > 0 && (
-        <Table
-          caption={trans.__('Schedules')}
-          columns={[trans.__('Schedule'), trans.__('When'), trans.__('Time zone'), trans.__('Replicas'), '']}
-        >
-          {schedules.map(each => (
-            <tr key={each.id} data-schedule={each.id}>
+    <section aria-label={title}>
+      <h3>{title}</h3>
+      {items.length > 0 && (
+        <Table caption={title} columns={[...props.columns, '']}>
+          {items.map(each => (
+            <tr key={each.id} data-item={each.id}>
               <th scope="row">{each.id}</th>
-              <td>
-                {each.duration === null
-                  ? each.when
-                  : trans.__('%1 for %2', each.when, writeSpan(each.duration))}
-              </td>
-              <td>{each.timezone}</td>
+              {props.cells(each)}
               <td>{ownBounds(each, trans)}</td>
               <td>
                 <Button
                   text={trans.__('Remove')}
-                  label={trans.__('Remove schedule %1', each.id)}
+                  label={props.removing(each.id)}
                   disabled={busy}
-                  onClick={() => void run(() => props.onRemoveSchedule(each.id))}
+                  onClick={() => void run(() => props.onRemove(each.id))}
                 />
               </td>
             </tr>
@@ -164,18 +172,43 @@ export function Schedules(props: SchedulesProps): JSX.Element {
         </Table>
       )}
       {refused !== null && <Notice text={refused} kind="bad" />}
-      <AddSchedule {...props} />
+      {props.children}
     </section>
   );
 }
 
-function AddSchedule({ trans, onAddSchedule }: SchedulesProps): JSX.Element {
-  const [form, setForm] = useState<ScheduleForm | null>(null);
-  const { problems, busy, submit, clear } = useForm(SCHEDULE_FIELDS, trans);
+interface FieldOf<Form> {
+  name: keyof Form & string;
+  label: string;
+  help?: string;
+  width?: number;
+  choices?: readonly string[];
+  remarks?: Readonly<Record<string, string>>;
+}
+
+interface AddingProps<Form, Body> {
+  /** On the button that opens the form. */
+  invitation: string;
+  label: string;
+  empty: () => Form;
+  /** Of all its fields, as the server names them in what it says. */
+  names: ReadonlyArray<keyof Form & string>;
+  /** Those that are shown now. */
+  fields: (form: Form, problems: Problems) => ReadonlyArray<FieldOf<Form>>;
+  read: (form: Form) => { body: Body; problems: Problems };
+  trans: TranslationBundle;
+  onAdd: (body: Body) => Promise<void>;
+}
+
+/** A button, and once it is pressed a form in its place, which goes when what is written in it was taken. */
+function Adding<Form extends object, Body>(props: AddingProps<Form, Body>): JSX.Element {
+  const { trans, onAdd } = props;
+  const [form, setForm] = useState<Form | null>(null);
+  const { problems, busy, submit, clear } = useForm(props.names, trans);
   if (form === null) {
     return (
       <div className="jp-ModelService-bar">
-        <Button text={trans.__('Add a Schedule')} onClick={() => setForm(newSchedule())} />
+        <Button text={props.invitation} onClick={() => setForm(props.empty())} />
       </div>
     );
   }
@@ -183,33 +216,27 @@ function AddSchedule({ trans, onAddSchedule }: SchedulesProps): JSX.Element {
     clear();
     setForm(null);
   };
-  const field = (name: keyof ScheduleForm, label: string, help?: string, width = 8) => (
-    <Field
-      label={label}
-      value={form[name]}
-      help={help}
-      problem={problems[name]}
-      width={width}
-      onChange={value => setForm({ ...form, [name]: value })}
-    />
-  );
-  const cron = /^\s*[^A-Za-z\s]+(\s+\S+){4}\s*$/.test(form.when);
   return (
     <form
       className="jp-ModelService-form"
-      aria-label={trans.__('New schedule')}
+      aria-label={props.label}
       onSubmit={event =>
-        void submit(event, scheduleFrom(form, trans), async body => {
-          await onAddSchedule(body);
+        void submit(event, props.read(form), async body => {
+          await onAdd(body);
           close();
         })
       }
     >
-      {field('when', trans.__('When'), trans.__('such as Mon-Fri 08:00-19:00, or cron’s five fields'), 26)}
-      {field('timezone', trans.__('Time zone'), undefined, 18)}
-      {(cron || problems['duration']) && field('duration', trans.__('For'), trans.__('such as 2h'))}
-      {field('min', trans.__('Least'))}
-      {field('max', trans.__('Most'))}
+      {props.fields(form, problems).map(({ name, ...field }) => (
+        <Field
+          key={name}
+          width={8}
+          {...field}
+          value={String(form[name])}
+          problem={problems[name]}
+          onChange={value => setForm({ ...form, [name]: value })}
+        />
+      ))}
       {problems[''] && <Notice text={problems['']} kind="bad" />}
       <FormEnd text={trans.__('Add')} busy={busy} trans={trans} onCancel={close} />
     </form>

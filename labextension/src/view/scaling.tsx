@@ -3,15 +3,18 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import { duration, moment } from '../format';
-import type { Autoscaling, AutoscalingRequest, Service } from '../types';
+import type { Autoscaling, AutoscalingRequest, Offer, Service } from '../types';
 import { useForm } from './form';
 import { Button, Field, Notice, useWork } from './pieces';
-import { formOf, policyFrom, PolicyForm } from './policy';
+import { formOf, policyFrom, PolicyForm, unknownMetrics } from './policy';
 import { Rules, RulesProps, Schedules, SchedulesProps } from './rules';
 import { measure } from './units';
 
-export interface ScalingProps extends Omit<RulesProps, 'rules'>, Omit<SchedulesProps, 'schedules'> {
+export interface ScalingProps
+  extends Omit<RulesProps, 'rules' | 'unknown'>, Omit<SchedulesProps, 'schedules'> {
   service: Service;
+  /** What there is here; null until it is known. */
+  offer: Offer | null;
   now: number;
   trans: TranslationBundle;
   onSave: (body: AutoscalingRequest) => Promise<void>;
@@ -23,6 +26,7 @@ export interface ScalingProps extends Omit<RulesProps, 'rules'>, Omit<SchedulesP
 export function Scaling(props: ScalingProps): JSX.Element {
   const { service, trans } = props;
   const policy = service.autoscaling;
+  const unknown = unknownMetrics(service, props.offer, trans);
   return (
     <>
       {policy === null ? (
@@ -30,14 +34,20 @@ export function Scaling(props: ScalingProps): JSX.Element {
           text={trans.__(
             'The number of replicas is as it was set. With autoscaling it follows the calls, between a least and a most.'
           )}
-        />
+        >
+          <p>
+            {trans.__(
+              'Once that is on, rules (more replicas above a latency, say) and schedules (more on weekdays) can be added here.'
+            )}
+          </p>
+        </Notice>
       ) : (
         <State {...props} policy={policy} />
       )}
       <Policy {...props} />
       {policy !== null && (
         <>
-          <Rules {...props} rules={policy.rules} />
+          <Rules {...props} rules={policy.rules} unknown={unknown} />
           <Schedules {...props} schedules={policy.schedules} />
         </>
       )}

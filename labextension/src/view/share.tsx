@@ -5,6 +5,7 @@ import React from 'react';
 import type { Service } from '../types';
 import { Button, Copy } from './pieces';
 import { Endpoint } from './header';
+import { healthPath } from './health';
 
 export interface ShareProps {
   service: Service;
@@ -72,9 +73,7 @@ export function Share(props: ShareProps): JSX.Element {
 
 /** At the address that the model answers for sure, which is its health check's. */
 export function curl(service: Service): string {
-  const active = service.revisions.find(each => each.number === service.revision);
-  const check = (active?.definition['health_check'] ?? null) as { path?: unknown } | null;
-  const path = typeof check?.path === 'string' ? check.path.replace(/^\//, '') : '';
+  const path = (healthPath(service) ?? '').replace(/^\//, '');
   const url = `'${(service.endpoint + path).replace(/'/g, "'\\''")}'`;
   return service.public ? `curl ${url}` : `curl -H "Authorization: Bearer TOKEN" ${url}`;
 }

@@ -12,7 +12,9 @@ import type { NewToken, Token } from '../types';
 import type { ServiceModel } from '../model/service';
 import type { ServicesModel } from '../model/services';
 import { CommandIDs, Tab, ViewOptions, ViewWidget } from '../parts';
+import { whileSeen } from '../watching';
 import { Page, PageActions } from './page';
+import { confirmRollback } from './rollback';
 import { panelId, prefixOf, tabId, TABS } from './tabs';
 
 /** Between two drawings of what changes by itself; what somebody does here is drawn at once. */
@@ -32,6 +34,11 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service.logs.changed.connect(this._onChanged, this);
     this._model.changed.connect(this._onConnection, this);
     this._model.activeChanged.connect(this._onActive, this);
+    whileSeen(
+      this,
+      () => this._show(),
+      () => this._hide()
+    );
   }
 
   get tab(): Tab {
@@ -68,28 +75,6 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service.dispose();
     Signal.clearData(this);
     super.dispose();
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    if (this.isVisible) {
-      this._show();
-    }
-  }
-
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._show();
-  }
-
-  protected onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
-    this._hide();
-  }
-
-  protected onBeforeDetach(message: Message): void {
-    super.onBeforeDetach(message);
-    this._hide();
   }
 
   protected onActivateRequest(message: Message): void {
@@ -198,8 +183,7 @@ export class ServiceView extends Panel implements ViewWidget {
         gone={service.gone}
         problem={service.problem ?? model.problem}
         wanted={model.wanted(key)}
-        most={model.offer?.max_replicas ?? 100}
-        mayBePublic={model.offer?.public ?? true}
+        offer={model.offer}
         pending={service.pending}
         copy={model.copies.get(key) ?? null}
         tab={this._tab}
@@ -213,10 +197,11 @@ export class ServiceView extends Panel implements ViewWidget {
           lines: service.logs.lines,
           lost: service.logs.lost,
           replica: service.logs.replica,
+          gone: service.logs.gone,
           problem: service.logs.problem,
           following: service.logs.following
         }}
-        now={Date.now() / 1000}
+        now={model.now}
         actions={this._actions}
         trans={model.trans}
       />
@@ -263,6 +248,12 @@ export class ServiceView extends Panel implements ViewWidget {
       }
     }
     return answer.button.accept;
+  }
+
+  private async _rollBack(revision: number): Promise<void> {
+    if (await confirmRollback(this._service.service, this._options.key, revision, this._model.trans)) {
+      await this._do(() => this._service.rollback(revision));
+    }
   }
 
   private async _endScaling(): Promise<boolean> {
@@ -319,7 +310,7 @@ export class ServiceView extends Panel implements ViewWidget {
     onAddSchedule: schedule => this._do(() => this._service.addSchedule(schedule)),
     onRemoveSchedule: id => this._do(() => this._service.removeSchedule(id)),
     onTakeUp: () => this._do(() => this._service.update({})),
-    onRollback: revision => this._do(() => this._service.rollback(revision)),
+    onRollback: revision => this._rollBack(revision),
     onMakeToken: body =>
       this._do(async () => {
         this._fresh = await this._service.generateToken(body);

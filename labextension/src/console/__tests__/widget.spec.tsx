@@ -165,6 +165,21 @@ it('keeps calls with the model folder, and forgets them', async () => {
   expect(kept()[1][1].map((each: any) => each.name)).toEqual(['other']);
 });
 
+it('offers the name that a call has, to be typed over, and says what was not kept of it', async () => {
+  fake.answers.keepRequests = (_: string, requests: any[]) =>
+    requests.map(each => ({ ...each, headers: { 'X-A': 'b' } }));
+  fireEvent.change(screen.getByLabelText('Headers'), {
+    target: { value: 'X-A: b\nAuthorization: Bearer x' }
+  });
+  fireEvent.click(button('Keep…'));
+  const name = screen.getByLabelText<HTMLInputElement>('Name of the sample request');
+  expect([name.value, name.selectionStart, name.selectionEnd]).toEqual(['count', 0, 5]);
+  fireEvent.click(button('Keep'));
+  await seen(() => has('Kept without Authorization: '), 'what was left out');
+  fireEvent.change(screen.getByLabelText('Sample request'), { target: { value: 'count' } });
+  expect(has('Kept without')).toBe(false);
+});
+
 it('puts the call into the notebook below the current cell, with what it needs', async () => {
   await seen(() => screen.queryByLabelText('As') !== null, 'the snippets');
   expect(has('Bearer $MODEL_SERVICE_TOKEN')).toBe(true);

@@ -21,6 +21,7 @@ export function folder(more: Partial<FolderInfo> = {}): FolderInfo {
     definition: { models: [] },
     name: 'words',
     problems: [],
+    port_problem: null,
     guesses: [],
     requests: [],
     ...more
@@ -55,6 +56,7 @@ export class FakeWorkbench extends FakeApi {
       offer: async () => OFFER,
       folder: told('folder', (path: string) => this.folders[path]),
       create: told('create', () => this.services[0]),
+      check: told('check', () => ({ problems: [], port_problem: null })),
       update: told('update', () => this.services[0]),
       draft: told('draft', () => ({ files: [], written: [] })),
       keepRequests: told('keepRequests', (_: string, requests: unknown) => requests)

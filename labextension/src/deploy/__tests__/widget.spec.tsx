@@ -3,19 +3,21 @@ import { act, fireEvent, screen, waitFor } from '@testing-library/react';
 import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
 import { Signal } from '@lumino/signaling';
-import { Widget } from '@lumino/widgets';
+import { DockPanel, Widget } from '@lumino/widgets';
 
 import { service } from '../../__tests__/fakes';
 import { ApiError } from '../../api';
 import { ServicesModel } from '../../model/services';
 import { CommandIDs } from '../../parts';
 import { createDeploy } from '..';
+import { openAt } from '../files';
 import { FakeWorkbench, folder, OFFER, PROBLEM } from './samples';
 
 let fake: FakeWorkbench;
 let model: ServicesModel;
 let widget: Widget;
 let opened: unknown[];
+let editors: any;
 let contents: { localPath: (path: string) => string; fileChanged: Signal<object, any> };
 
 const documents = { openOrReveal: jest.fn() };
@@ -24,6 +26,7 @@ beforeEach(() => {
   fake = new FakeWorkbench();
   fake.services = [service('words')];
   opened = [];
+  editors = null;
   contents = { localPath: path => path.replace(/^RTC:/, ''), fileChanged: new Signal({}) };
   documents.openOrReveal.mockReset();
 });
@@ -51,7 +54,7 @@ async function open(
     commands,
     shell: {} as any,
     documents: { ...documents, services: { contents } } as any,
-    editors: null,
+    editors,
     notebooks: null
   });
   await act(async () => {
@@ -76,6 +79,7 @@ it('is filled from the definition, makes the service and opens it', async () => 
   expect(screen.getByLabelText<HTMLInputElement>('Name').value).toBe('words');
   expect(screen.queryByLabelText('Image')).toBeNull();
   expect(screen.queryByLabelText('GPUs of each replica')).toBeNull();
+  expect(screen.queryByLabelText(/^CPUs|^Memory/)).toBeNull();
   type('Replicas', '2');
   fireEvent.click(button('Add a Variable'));
   type('Name of variable 1', 'WORDS');
@@ -94,12 +98,28 @@ it('is filled from the definition, makes the service and opens it', async () => 
 });
 
 it('offers images and the GPUs that are free where replicas are containers', async () => {
-  const offer = { ...OFFER, containers: true, own_image: 'lab:1', gpus: { total: 4, free: 3 } };
+  const offer = {
+    ...OFFER,
+    containers: true,
+    memory: 2 ** 33,
+    own_image: 'lab:1',
+    gpus: { total: 4, free: 3 }
+  };
   const api = fake.api;
   Object.defineProperty(fake, 'api', { get: () => ({ ...api, offer: async () => offer }) });
   await open({ path: 'words' });
   await seen(() => has('3 of 4 are held by no replica now.'), 'the GPUs');
   expect(screen.getByLabelText<HTMLInputElement>('Image').placeholder).toBe('lab:1');
+  expect(has('At most 8 GiB.')).toBe(true);
+  type('CPUs of each replica', '1.5');
+  type('Memory of each replica, in GiB', '16');
+  fireEvent.click(button('Deploy'));
+  expect(has('A number of GiB above 0, up to 8.')).toBe(true);
+  type('Memory of each replica, in GiB', '0.5');
+  fireEvent.click(button('Deploy'));
+  await seen(() => opened.length > 0, 'the view');
+  const made = fake.sent.find(([name]) => name === 'create')?.[1];
+  expect(made).toMatchObject({ cpus: 1.5, memory: 2 ** 29 });
 });
 
 it('tells what is wrong with the definition before anything starts, opens its line, and looks again', async () => {
@@ -126,6 +146,70 @@ it('tells what is wrong with the definition before anything starts, opens its li
   expect(fake.sent.filter(([name, path]) => name === 'folder' && path === 'words').length).toBe(2);
   expect(screen.getByLabelText<HTMLInputElement>('Replicas').value).toBe('3');
   expect(button('Deploy').disabled).toBe(false);
+});
+
+it('says that nothing tells the port, unless a variable does', async () => {
+  const port = { ...PROBLEM, message: 'Nothing says which port.', where: 'models[0].service.start_command' };
+  fake.folders.words = folder({ port_problem: port });
+  await open({ path: 'words' });
+  await seen(() => has('Nothing says which port.'), 'the problem');
+  expect(button('Deploy').disabled).toBe(true);
+  fireEvent.click(button('Add a Variable'));
+  type('Name of variable 1', 'PORT');
+  type('Value of variable 1', '{port}');
+  expect(has('Nothing says which port.')).toBe(false);
+  expect(button('Deploy').disabled).toBe(false);
+});
+
+it('follows what is typed in the editor, and deploys nothing that is not what is seen', async () => {
+  const model = { dirty: false, toString: () => 'models: typed' } as any;
+  model.contentChanged = new Signal<object, void>(model);
+  model.stateChanged = new Signal<object, void>(model);
+  const save = jest.fn(async () => {
+    model.dirty = false;
+    model.stateChanged.emit();
+  });
+  const editor = {
+    context: { path: 'words/model-definition.yaml', model, save, ready: Promise.resolve() },
+    content: { editor: {} },
+    disposed: new Signal<object, void>({})
+  };
+  editors = { widgetAdded: new Signal<object, any>({}), forEach: (look: any) => look(editor) };
+  await open({ path: 'words' });
+  await seen(() => has('/words'), 'the form');
+  fake.answers.check = () => ({ problems: [PROBLEM], port_problem: null });
+  model.dirty = true;
+  act(() => void model.contentChanged.emit());
+  expect(has('unsaved changes of model-definition.yaml: save them to deploy them')).toBe(true);
+  expect(button('Deploy').disabled).toBe(true);
+  expect(button('Dry Run').disabled).toBe(true);
+  await seen(() => has('is 70000'), 'the problem of the text');
+  expect(fake.sent).toContainEqual(['check', { path: 'words', text: 'models: typed' }]);
+  fireEvent.click(button('Save'));
+  await seen(() => !has('unsaved') && !has('is 70000'), 'what is saved');
+  expect(save).toHaveBeenCalledTimes(1);
+  expect(button('Deploy').disabled).toBe(false);
+});
+
+it.each([
+  ['divides the page where the form is all of it', 0, 'split-right'],
+  ['opens a file as a tab beside an editor that is there', 2, 'tab-after']
+])('%s', async (_, others, mode) => {
+  fake.folders.words = folder({ problems: [PROBLEM] });
+  await open({ path: 'words' });
+  const dock = new DockPanel();
+  const form = new Widget();
+  form.id = 'form';
+  const [left, right] = ['left', 'right'].map(id => Object.assign(new Widget(), { id }));
+  editors = { has: (each: Widget) => each === right, currentWidget: null };
+  dock.addWidget(form);
+  if (others > 0) {
+    dock.addWidget(left, { mode: 'split-left', ref: form });
+    dock.addWidget(right, { mode: 'split-right', ref: form });
+  }
+  await openAt({ documents, editors } as any, 'words/serve.py', null, form);
+  expect(documents.openOrReveal.mock.calls[0][3]).toEqual({ mode, ref: others > 0 ? 'right' : 'form' });
+  dock.dispose();
 });
 
 it('sends nothing while a field is wrong', async () => {

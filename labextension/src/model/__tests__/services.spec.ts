@@ -224,16 +224,96 @@ describe('the list of services', () => {
     model.dispose();
   });
 
-  it('asks for the calls of the rows that can be seen, and of no others', async () => {
+  it('asks for the calls of all rows that can be seen at once, and of no others', async () => {
     const { fake, model } = made();
-    fake.services = [service('a'), service('b')];
+    fake.services = [service('a'), service('b'), service('c')];
     model.watch();
-    model.showCalls(['ann/a']);
+    model.showCalls(['ann/a', 'ann/b']);
     await eventually(() => model.calls('ann/a').length === 2, 'its calls');
     expect(model.calls('ann/a')).toEqual([1, 0]);
-    expect(fake.calls.some(each => each === 'series ann/b')).toBe(false);
+    expect(model.calls('ann/b')).toEqual([1, 0]);
+    expect(fake.calls.filter(each => each.startsWith('series'))).toEqual([
+      'seriesOf ann/a,ann/b calls_per_second'
+    ]);
     model.showCalls([]);
     expect(model.calls('ann/a')).toEqual([]);
+    model.dispose();
+  });
+
+  it('says that what it shows may be old when the list is overdue, and no longer when it has come', async () => {
+    const fake = new FakeApi();
+    const model = new ServicesModel({ api: fake.api, isVisible: () => true, stream, slow: 20 });
+    fake.services = [service('a')];
+    let release: () => void = () => undefined;
+    fake.late = new Promise(resolve => (release = resolve));
+    model.watch();
+    await new Promise(resolve => setTimeout(resolve, 60));
+    expect([model.status, model.problem]).toEqual(['loading', null]);
+    release();
+    await eventually(() => model.status === 'ready' && model.connected === 'stream', 'ready');
+    fake.late = new Promise(resolve => (release = resolve));
+    fake.events.say({ kind: 'resync' });
+    await eventually(() => model.problem === 'The Jupyter server is slow to answer.', 'it is said');
+    expect(names(model)).toEqual(['a']);
+    release();
+    await eventually(() => model.problem === null, 'all is well again');
+    model.dispose();
+  });
+
+  it('looks again by itself when only the list could not be had', async () => {
+    const { fake, model } = made();
+    fake.refusals = { list: unreachable() };
+    model.pollInterval = 10;
+    model.watch();
+    await eventually(() => model.connected === 'stream' && model.problem !== null, 'the stream, and no list');
+    fake.refusals = {};
+    await eventually(() => model.status === 'ready' && model.problem === null, 'the list');
+    expect(fake.events.opened).toBe(1);
+    model.dispose();
+  });
+
+  it.each(['the browser says that there is a network', 'anything else is answered'])(
+    'comes back at once after an outage when %s',
+    async reason => {
+      const fake = new FakeApi();
+      const slowly = { ...stream, delay: () => 60000 };
+      const model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: slowly });
+      fake.services = [service('a')];
+      model.pollInterval = 60000;
+      model.watch();
+      await eventually(() => model.connected === 'stream' && model.status === 'ready', 'ready');
+      fake.refusals = { list: unreachable() };
+      fake.events.refusal = unreachable();
+      fake.events.fail();
+      await eventually(() => model.problem !== null, 'it is said');
+      fake.refusals = {};
+      fake.events.refusal = null;
+      await new Promise(resolve => setTimeout(resolve, 50));
+      expect(model.problem).not.toBeNull();
+      if (reason.startsWith('the browser')) {
+        window.dispatchEvent(new Event('online'));
+      } else {
+        await model.refreshOffer();
+      }
+      await eventually(() => model.problem === null && model.connected === 'stream', 'all is well again');
+      model.dispose();
+    }
+  );
+
+  it('goes by the clock of the server', async () => {
+    const { fake, model } = made();
+    fake.services = [service('a')];
+    fake.ahead = -3600;
+    expect(Math.abs(model.now - Date.now() / 1000 + 3600)).toBeLessThan(5);
+    const found = model.open('ann/a');
+    found.watch();
+    model.showCalls(['ann/a']);
+    await eventually(() => found.series !== null && model.calls('ann/a').length > 0, 'the figures');
+    expect(fake.since.length).toBeGreaterThan(1);
+    for (const since of fake.since) {
+      expect(Math.abs(since - (Date.now() / 1000 - 3600 - 900))).toBeLessThan(5);
+    }
+    found.dispose();
     model.dispose();
   });
 });

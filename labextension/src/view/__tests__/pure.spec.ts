@@ -64,7 +64,9 @@ describe('the policy as a form', () => {
   });
 
   it('leaves what is not written to its default', () => {
-    expect(ruleFrom({ ...NEW_RULE, above: '80', window: '', cooldown: '' }, trans).body).toEqual({
+    expect(
+      ruleFrom({ ...NEW_RULE, metric: 'gpu_util', above: '80', window: '', cooldown: '' }, trans).body
+    ).toEqual({
       metric: 'gpu_util',
       above: 80,
       step: 1
@@ -83,6 +85,12 @@ describe('the policy as a form', () => {
     });
     expect(problemsIn('The rule has no threshold; give above or below.', ['above'])).toEqual({
       '': 'The rule has no threshold; give above or below.'
+    });
+    const two =
+      'when has "9", which is no time of day. The schedule has neither min nor max; give one of them.';
+    expect(problemsIn(two, ['when', 'min', 'max'])).toEqual({
+      when: 'when has "9", which is no time of day.',
+      '': 'The schedule has neither min nor max; give one of them.'
     });
   });
 });

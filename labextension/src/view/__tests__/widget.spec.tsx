@@ -135,3 +135,25 @@ it('tells which tab is shown, for the next time', () => {
   view.showTab('a tab of the future' as any);
   expect(told).toEqual(['logs', 'overview']);
 });
+
+it('goes back to a former revision only when that is confirmed', async () => {
+  const rollback = jest.fn(async () => service('words'));
+  (model.api as any).rollback = rollback;
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  const answered = async (name: string) => {
+    const done = (view as any)._actions.onRollback(1);
+    const button = () =>
+      [...document.querySelectorAll<HTMLElement>('.jp-Dialog button')].find(
+        each => each.textContent === name
+      );
+    await eventually(() => button() !== undefined, 'the question');
+    expect(rollback).not.toHaveBeenCalled();
+    button()!.click();
+    await done;
+  };
+  await answered('Cancel');
+  expect(rollback).not.toHaveBeenCalled();
+  await answered('Roll Back');
+  expect(rollback).toHaveBeenCalledWith('ann/words', 1);
+});

@@ -1,0 +1,44 @@
+import { CommandRegistry } from '@lumino/commands';
+import { Widget } from '@lumino/widgets';
+
+import { eventually, FakeApi, service } from '../../__tests__/fakes';
+import { ServicesModel } from '../../model/services';
+import { ServicesPanel } from '..';
+
+// What is drawn is waited for as in a browser.
+(globalThis as any).IS_REACT_ACT_ENVIRONMENT = false;
+
+describe('a change of one service', () => {
+  it('draws its row, and no other', async () => {
+    const fake = new FakeApi();
+    fake.services = ['a', 'b', 'c'].map(name => service(name));
+    const model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
+    const panel = new ServicesPanel({ model, commands: new CommandRegistry() });
+    Widget.attach(panel, document.body);
+    model.watch();
+    const row = (name: string) => panel.node.querySelector(`[data-key="ann/${name}"]`);
+    await eventually(() => row('c') !== null, 'the rows');
+    await new Promise(resolve => setTimeout(resolve, 200));
+
+    const drawn: string[] = [];
+    const say = model.trans.__.bind(model.trans);
+    const spy = jest.spyOn(model.trans, '__').mockImplementation((sentence, ...values) => {
+      if (sentence === 'Open %1') {
+        drawn.push(String(values[0]));
+      }
+      return say(sentence, ...values);
+    });
+    fake.events.say({ kind: 'service', service: service('b', { state: 'stopped' }) });
+    await eventually(() => row('b')?.getAttribute('data-state') === 'stopped', 'the change');
+    expect(drawn).toEqual(['ann/b']);
+
+    // A list that tells nothing new of the others is no reason either.
+    fake.services = [service('a', { state: 'stopped' }), service('b', { state: 'stopped' }), service('c')];
+    await model.refresh();
+    await eventually(() => row('a')?.getAttribute('data-state') === 'stopped', 'the change');
+    expect(drawn).toEqual(['ann/b', 'ann/a']);
+    spy.mockRestore();
+    panel.dispose();
+    model.dispose();
+  });
+});
