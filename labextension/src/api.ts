@@ -2,9 +2,11 @@
  * and the endpoints of the services. */
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { serverSentEvents, texts } from './sse';
+import { DOMAIN } from './tokens';
 import { Turns } from './turns';
 import type {
   Autoscaling,
@@ -40,6 +42,7 @@ import type {
   UpdateRequest,
   ValidateAnswer
 } from './types';
+import { failure } from './words';
 
 export * from './types';
 
@@ -83,8 +86,11 @@ interface Asked {
 export class ModelServiceApi {
   constructor(
     readonly settings: ServerConnection.ISettings,
-    private readonly _patience = PATIENCE
-  ) {}
+    private readonly _patience = PATIENCE,
+    trans: TranslationBundle | null = null
+  ) {
+    this._trans = trans ?? nullTranslator.load(DOMAIN);
+  }
 
   /** Unix time as the server has it, which is what all times that it tells are measured with. */
   now(): number {
@@ -349,6 +355,25 @@ export class ModelServiceApi {
     };
   }
 
+  /** JupyterLab's page. */
+  labUrl(query: string): string {
+    return URLExt.join(this.settings.baseUrl, 'lab') + query;
+  }
+
+  /** Whether this Jupyter server has JupyterLab. A server that does not answer may have. */
+  async hasLab(): Promise<boolean> {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), this._patience);
+    try {
+      return (await this._request(this.labUrl(''), { signal: abort.signal })).status !== 404;
+    } catch {
+      return true;
+    } finally {
+      clearTimeout(timer);
+      abort.abort(); // of the page itself nothing is needed
+    }
+  }
+
   // --- below -----------------------------------------------------------------------------------------------
 
   /** A path may come from somebody else's folder, and Jupyter's own addresses are a few `..` away: the user's rights go
@@ -357,7 +382,7 @@ export class ModelServiceApi {
     const endpoint = new URL(this.endpointUrl(key), window.location.href);
     const url = new URL(endpoint.href + path.replace(/^\/+/, ''));
     if (url.origin !== endpoint.origin || !url.pathname.startsWith(endpoint.pathname)) {
-      throw new ApiError('The path leads out of the endpoint: nothing was sent.', 0, 'bad_path');
+      throw new ApiError(failure('bad_path', {}, this._trans), 0, 'bad_path');
     }
     return url.href;
   }
@@ -368,7 +393,7 @@ export class ModelServiceApi {
       signal
     });
     if (!answer.ok) {
-      throw await refusal(answer);
+      throw await refusal(answer, this._trans);
     }
     if (answer.body === null) {
       return;
@@ -396,8 +421,7 @@ export class ModelServiceApi {
       if (!abort.signal.aborted || signal?.aborted) {
         throw error;
       }
-      const sentence = `The Jupyter server did not answer within ${patience / 1000} s.`;
-      throw new ApiError(sentence, 0, 'unreachable');
+      throw new ApiError(failure('unreachable', { patience }, this._trans), 0, 'unreachable');
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', end);
@@ -416,7 +440,7 @@ export class ModelServiceApi {
     });
     this._readClock(answer.headers.get('Date'));
     if (!answer.ok) {
-      throw await refusal(answer);
+      throw await refusal(answer, this._trans);
     }
     const said = (answer.status === 204 ? undefined : await answer.json()) as T;
     this._answered.emit();
@@ -440,7 +464,7 @@ export class ModelServiceApi {
       if (init.signal?.aborted) {
         throw error;
       }
-      throw new ApiError('The Jupyter server does not answer.', 0, 'unreachable');
+      throw new ApiError(failure('unreachable', {}, this._trans), 0, 'unreachable');
     }
   }
 
@@ -450,6 +474,7 @@ export class ModelServiceApi {
     return URLExt.join(this.settings.baseUrl, address) + text;
   }
 
+  private readonly _trans: TranslationBundle;
   private readonly _turns = new Turns(AT_ONCE);
   private readonly _answered = new Signal<this, void>(this);
   private _ahead = 0; // seconds that the server's clock is ahead of this one
@@ -466,7 +491,7 @@ function of(key: Key, rest?: string): string {
   return `${API}/services/${path(key)}${rest === undefined ? '' : `/${rest}`}`;
 }
 
-async function refusal(answer: Response): Promise<ApiError> {
+async function refusal(answer: Response, trans: TranslationBundle): Promise<ApiError> {
   const text = await answer.text().catch(() => '');
   try {
     const found = JSON.parse(text);
@@ -479,14 +504,8 @@ async function refusal(answer: Response): Promise<ApiError> {
   } catch {
     // Not JSON: a page of Jupyter or of a proxy before it, of which only the status can be told.
   }
-  if (answer.status === 404) {
-    return new ApiError('This Jupyter server does not know the address.', 404, 'no_route');
-  }
-  return new ApiError(
-    `The server answered ${answer.status} ${answer.statusText}.`.replace(' .', '.'),
-    answer.status,
-    'status'
-  );
+  const code = answer.status === 404 ? 'no_route' : 'status';
+  return new ApiError(failure(code, answer, trans), answer.status, code);
 }
 
 function streamMessage(event: string, data: string): StreamMessage | null {

@@ -27,6 +27,31 @@ export function stateWord(state: ServiceState, trans: TranslationBundle): string
   }
 }
 
+/** Where the server had no sentence of its own: what is wrong, by the code of the `ApiError`. */
+export function failure(
+  code: 'unreachable' | 'no_route' | 'bad_path' | 'status',
+  { patience, status, statusText }: { patience?: number; status?: number; statusText?: string },
+  trans: TranslationBundle
+): string {
+  switch (code) {
+    case 'unreachable':
+      return patience === undefined
+        ? trans.__('The Jupyter server does not answer.')
+        : trans.__('The Jupyter server did not answer within %1 s.', patience / 1000);
+    case 'no_route':
+      return trans.__('This Jupyter server does not know the address.');
+    case 'bad_path':
+      return trans.__('The path leads out of the endpoint: nothing was sent.');
+    case 'status':
+      return trans.__('The server answered %1.', [status, statusText].filter(Boolean).join(' '));
+  }
+}
+
+/** Of a part of the panel that is loaded when it is first needed. */
+export function unloaded(trans: TranslationBundle): string {
+  return trans.__('This part of the panel could not be loaded: the Jupyter server did not send it.');
+}
+
 /** What colour a state has: the class `jp-mod-TONE` where it is shown. The word always stands beside it. */
 export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
 

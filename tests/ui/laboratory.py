@@ -92,6 +92,9 @@ class Laboratory:
             "LabApp.user_settings_dir": str(self.folder / "settings"),
             "LabApp.extension_manager": "readonly",
             "LabApp.expose_app_in_browser": "True",
+            # The pages of Notebook 7, where that is installed; it is served by the same process.
+            "JupyterNotebookApp.extra_labextensions_path": str(self.folder / "labextensions"),
+            "JupyterNotebookApp.expose_app_in_browser": "True",
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
         command += [f"--{name}={value}" for name, value in options.items()]

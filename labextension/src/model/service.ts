@@ -244,6 +244,7 @@ export class ServiceModel implements IDisposable {
 
   async revokeToken(id: string): Promise<void> {
     await this.services.api.revokeToken(this.key, id);
+    this._tokens = this._tokens?.filter(each => each.id !== id) ?? null;
     await this._refreshTokens();
   }
 
@@ -258,9 +259,14 @@ export class ServiceModel implements IDisposable {
     });
   }
 
+  /** After a change that is done, and is not undone by a list that cannot be had: a token is told only once. */
   private async _refreshTokens(): Promise<void> {
-    this._tokens = await this.services.api.tokens(this.key);
-    this._changes.now();
+    try {
+      this._tokens = await this.services.api.tokens(this.key);
+      this._changes.now();
+    } catch (error) {
+      this._fail(error instanceof ApiError ? error : new ApiError(String(error), 0, 'status'));
+    }
   }
 
   private async _refreshDecisions(): Promise<void> {

@@ -1,4 +1,10 @@
-import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILabShell,
+  ILayoutRestorer,
+  IRouter,
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { IFileBrowserFactory } from '@jupyterlab/filebrowser';
@@ -8,6 +14,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addCommands } from '../commands';
+import { wishOf } from '../handover';
 import { definitionIcon } from '../icons';
 import { Opener } from '../opener';
 import { CommandIDs } from '../parts';
@@ -28,7 +35,9 @@ export const commands: JupyterFrontEndPlugin<void> = {
     IFileBrowserFactory,
     IDocumentManager,
     IEditorTracker,
-    INotebookTracker
+    INotebookTracker,
+    ILabShell,
+    IRouter
   ],
   activate: (
     app: JupyterFrontEnd,
@@ -40,11 +49,13 @@ export const commands: JupyterFrontEndPlugin<void> = {
     browsers: IFileBrowserFactory | null,
     documents: IDocumentManager | null,
     editors: IEditorTracker | null,
-    notebooks: INotebookTracker | null
+    notebooks: INotebookTracker | null,
+    laboratory: ILabShell | null,
+    router: IRouter | null
   ) => {
     const { model } = services;
     const { trans } = model;
-    const opener = new Opener({
+    const parts = {
       model,
       translator: translator ?? nullTranslator,
       commands: app.commands,
@@ -52,10 +63,14 @@ export const commands: JupyterFrontEndPlugin<void> = {
       documents,
       editors,
       notebooks
-    });
+    };
+    const opener = new Opener(parts, laboratory === null);
     addCommands({ app, model, opener, trans, browsers });
     if (restorer !== null) {
       opener.restore(restorer);
+    }
+    if (laboratory !== null && router !== null) {
+      takeOver(app, router);
     }
     launcher?.add({
       command: CommandIDs.deploy,
@@ -93,3 +108,15 @@ export const commands: JupyterFrontEndPlugin<void> = {
     });
   }
 };
+
+/** Opens what a page without room for it has asked for; once, and not again when this page is loaded again. */
+function takeOver(app: JupyterFrontEnd, router: IRouter): void {
+  const wish = wishOf(router.current.search ?? '');
+  if (wish !== null) {
+    void app.restored.then(() => {
+      const { path, search = '', hash = '' } = router.current;
+      router.navigate(`${path}${wishOf(search)?.rest ?? search}${hash}`, { skipRouting: true });
+      return app.commands.execute(wish.command, wish.args);
+    });
+  }
+}

@@ -9,6 +9,7 @@ import type { ServicesModel } from '../model/services';
 import type { ServicesPanel } from '../panel';
 import { PANEL_ID } from '../parts';
 import { IModelServices } from '../tokens';
+import { unloaded } from '../words';
 
 /** The list of services in the left sidebar. */
 export const panel: JupyterFrontEndPlugin<void> = {
@@ -87,10 +88,38 @@ class PanelPlace extends Widget {
       return;
     }
     this._filled = true;
-    const { ServicesPanel } = await import('../panel');
-    this._panel = new ServicesPanel({ model: this._model, commands: this._app.commands });
-    this._panel.showCalls = this._showCalls;
-    (this.layout as PanelLayout).addWidget(this._panel);
+    this._clear();
+    try {
+      const { ServicesPanel } = await import('../panel');
+      this._panel = new ServicesPanel({ model: this._model, commands: this._app.commands });
+      this._panel.showCalls = this._showCalls;
+      (this.layout as PanelLayout).addWidget(this._panel);
+    } catch (error) {
+      this._filled = false; // the next look asks again
+      console.warn('The panel could not be loaded.', error);
+      this._tellUnloaded();
+    }
+  }
+
+  private _tellUnloaded(): void {
+    const { trans } = this._model;
+    const notice = new Widget();
+    notice.addClass('jp-ModelService-notice');
+    notice.node.setAttribute('role', 'alert');
+    const sentence = document.createElement('p');
+    sentence.textContent = unloaded(trans);
+    const again = document.createElement('button');
+    again.className = 'jp-Button jp-mod-styled jp-mod-accept';
+    again.textContent = trans.__('Try Again');
+    again.addEventListener('click', () => void this._fill());
+    notice.node.append(sentence, again);
+    (this.layout as PanelLayout).addWidget(notice);
+  }
+
+  private _clear(): void {
+    for (const each of [...(this.layout as PanelLayout).widgets]) {
+      each.dispose();
+    }
   }
 
   private _panel: ServicesPanel | null = null;

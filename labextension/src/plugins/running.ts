@@ -1,7 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IRunningSessionManagers } from '@jupyterlab/running';
 import type { IDisposable } from '@lumino/disposable';
-import { Message, MessageLoop } from '@lumino/messaging';
 import type { Widget } from '@lumino/widgets';
 
 import { keyOf, Service } from '../api';
@@ -9,6 +8,7 @@ import { servicesIcon } from '../icons';
 import type { ServicesModel } from '../model/services';
 import { CommandIDs } from '../parts';
 import { IModelServices } from '../tokens';
+import { whileSeen } from '../watching';
 import { readyFigures, stateWord } from '../words';
 
 /** The services that have replicas, beside kernels and terminals. */
@@ -16,8 +16,12 @@ export const running: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-model-service:running',
   description: 'Lists model services among what runs.',
   autoStart: true,
-  requires: [IModelServices, IRunningSessionManagers],
-  activate: (app: JupyterFrontEnd, services: IModelServices, managers: IRunningSessionManagers) => {
+  requires: [IModelServices],
+  optional: [IRunningSessionManagers],
+  activate: (app: JupyterFrontEnd, services: IModelServices, managers: IRunningSessionManagers | null) => {
+    if (managers === null) {
+      return; // a notebook's page in Notebook 7
+    }
     const { model } = services;
     const { trans } = model;
     managers.add({
@@ -52,28 +56,39 @@ function runs(service: Service): boolean {
   return service.replicas.total > 0 || service.replicas.want > 0;
 }
 
-/** The section itself is not told whether anybody sees it, but its sidebar is. */
+/** The section itself is not told whether anybody sees it, but the list of all that runs is: a sidebar in JupyterLab, a
+ * tab of the main area in Notebook 7. */
 function watchWhileShown(app: JupyterFrontEnd, model: ServicesModel): void {
-  let watch: IDisposable | null = null;
-  const look = (sidebar: Widget) => {
-    if (sidebar.isVisible) {
-      watch ??= model.watch();
-    } else {
-      watch?.dispose();
-      watch = null;
-    }
-  };
-  for (const area of ['left', 'right']) {
-    for (const sidebar of app.shell.widgets(area)) {
-      if (sidebar.id === 'jp-running-sessions') {
-        MessageLoop.installMessageHook(sidebar, (_, message: Message) => {
-          if (['after-show', 'after-hide', 'after-attach', 'before-detach'].includes(message.type)) {
-            requestAnimationFrame(() => look(sidebar as Widget));
-          }
-          return true;
-        });
-        look(sidebar);
+  for (const area of ['left', 'right', 'main']) {
+    for (const widget of app.shell.widgets(area)) {
+      const list = listIn(widget);
+      if (list !== null) {
+        let watch: IDisposable | null = null;
+        const seen = () => {
+          watch ??= model.watch();
+        };
+        const hidden = () => {
+          watch?.dispose();
+          watch = null;
+        };
+        whileSeen(list, seen, hidden);
+        if (list.isVisible) {
+          seen();
+        }
       }
     }
   }
+}
+
+function listIn(widget: Widget): Widget | null {
+  if (widget.hasClass('jp-RunningSessions')) {
+    return widget;
+  }
+  for (const child of widget.children()) {
+    const found = listIn(child);
+    if (found !== null) {
+      return found;
+    }
+  }
+  return null;
 }

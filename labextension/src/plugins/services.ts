@@ -6,7 +6,7 @@ import { ModelServiceApi } from '../api';
 import { ServicesModel } from '../model/services';
 import { shared } from '../model/shared';
 import { notify } from '../notices';
-import { IModelServices } from '../tokens';
+import { DOMAIN, IModelServices } from '../tokens';
 
 /** The model, which asks nothing of the server before somebody looks. */
 export const services: JupyterFrontEndPlugin<IModelServices> = {
@@ -16,7 +16,8 @@ export const services: JupyterFrontEndPlugin<IModelServices> = {
   provides: IModelServices,
   optional: [ITranslator, ISettingRegistry],
   activate: (app: JupyterFrontEnd, translator: ITranslator | null, settings: ISettingRegistry | null) => {
-    const api = new ModelServiceApi(app.serviceManager.serverSettings);
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const api = new ModelServiceApi(app.serviceManager.serverSettings, undefined, trans);
     const stream = {
       open: shared(signal => api.stream(signal), `${api.settings.baseUrl}model-service/stream/1`)
     };

@@ -103,6 +103,16 @@ it('has no line twice after a time in which its replica could not be asked', asy
   expect(logs.lines).toEqual(['one', 'more']);
 });
 
+it('keeps the last few thousand lines, and counts those before them', async () => {
+  written['r-1'] = Array.from({ length: 5003 }, (_, i) => `line ${i}`);
+  logs.shown = true;
+  await eventually(() => logs.lines.length > 0, 'the lines');
+  expect([logs.lines.length, logs.lines[0], logs.lost]).toEqual([5000, 'line 3', 3]);
+  written['r-1'].push('more');
+  await eventually(() => logs.lost === 4, 'one more');
+  expect([logs.lines.length, logs.lines[4999]]).toEqual([5000, 'more']);
+});
+
 it('takes of the last lines what was not read', () => {
   expect(unread(['a', 'b', 'c'], ['b', 'c', 'd'])).toEqual(['d']);
   expect(unread(['a', 'b'], ['a', 'b'])).toEqual([]);
