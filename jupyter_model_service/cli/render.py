@@ -275,8 +275,8 @@ def _part(service: Json, number: int) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def service_summary(result: ServiceResult, paint: Paint) -> str:
-    """How a verb ended well, and what to do next."""
+def service_summary(result: ServiceResult, paint: Paint, *, call: bool = True) -> str:
+    """How a verb ended well, and what to do next; without ``call``, not how a new service is called."""
     service, name = result.service, result.service["name"]
     counts = service["replicas"]
     if service["state"] == "stopped":
@@ -292,7 +292,9 @@ def service_summary(result: ServiceResult, paint: Paint) -> str:
         )
     took = show_duration(result.seconds)
     done = f"{name} is {paint.state(service['state'])}: {counts['ready']} of {counts['want']} replicas after {took}."
-    more = how_to_call(service) if result.verb == "create" else scaling.held_line(service)
+    more = scaling.held_line(service)
+    if result.verb == "create":
+        more = how_to_call(service) if call else ""
     return f"{done}\nEndpoint: {service['endpoint']}{more}"
 
 

@@ -281,6 +281,8 @@ def show_value(metric: str, value: float | None) -> str:
     unit = _UNITS.get(metric) or unit_of(metric)
     if unit == "bytes":
         return show_size(value)
+    if unit == "seconds" and 0 < abs(value) < 0.9995:
+        return f"{1000 * value:.3g} ms"
     shown = 100 * value if unit.startswith("share") else value
     number = f"{shown:g}" if shown == int(shown) else f"{shown:.3g}"
     return number + ("" if not unit or unit.startswith("calls") else _SHORT[unit])

@@ -24,11 +24,15 @@ class Events:
     """Text of an event stream in, the data of its events out."""
 
     def __init__(self) -> None:
-        self._rest = ""
+        self._rest: list[str] = []  # of a line that has no end yet; joined once, however many pieces it comes in
         self._data: list[str] = []
 
     def feed(self, text: str) -> list[str]:
-        *lines, self._rest = (self._rest + text).replace("\r\n", "\n").split("\n")
+        self._rest.append(text)
+        if "\n" not in text:
+            return []
+        *lines, rest = "".join(self._rest).replace("\r\n", "\n").split("\n")
+        self._rest = [rest]
         found = []
         for line in lines:
             name, _, value = line.partition(":")
@@ -38,6 +42,32 @@ class Events:
             elif name == "data":
                 self._data.append(value.removeprefix(" "))
         return found
+
+
+class _Text:
+    """A text that comes in pieces. It is joined when it is asked for: adding each to the one before copies 18 GB for
+    6,000 pieces of 1 kB."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._start: list[str] = []  # what is shown, so that showing it joins nothing
+        self.length = 0
+
+    def add(self, piece: str) -> None:
+        if self.length < _SHOWN:
+            self._start.append(piece)
+        self._pieces.append(piece)
+        self.length += len(piece)
+
+    def start(self) -> str:
+        """Its first ``_SHOWN`` characters."""
+        self._start = ["".join(self._start)[:_SHOWN]]
+        return self._start[0]
+
+    def whole(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return "".join(self._pieces)
 
 
 class Answer:
@@ -50,7 +80,8 @@ class Answer:
         self.status = status
         self.headers = dict(headers)
         self.content = b""
-        self.text = ""
+        self._text = _Text()
+        self._told = _Text()
         self.events: list[str] = []
         self.first_byte: float | None = None
         self.seconds = 0.0
@@ -58,9 +89,21 @@ class Answer:
         self.at = time.time()
         #: How it ended before its end: ``broke off`` or ``interrupted``.
         self.ended = ""
-        #: What is read in an answer: the text, or what the events of a chat come to.
-        self.told = ""
         self.printed = False
+
+    @property
+    def text(self) -> str:
+        return self._text.whole()
+
+    @property
+    def told(self) -> str:
+        """What is read in an answer: the text, or what the events of a chat come to."""
+        return self._told.whole()
+
+    @property
+    def cut(self) -> bool:
+        """Whether more came than is shown."""
+        return self._told.length > _SHOWN
 
     @property
     def ok(self) -> bool:
@@ -93,15 +136,15 @@ class Answer:
 
     def body(self) -> str:
         """For people, cut where it is long."""
-        told = self.told
-        if self.kind.endswith("json") and len(told) <= _SHOWN:
+        told = self._told.start()
+        if self.kind.endswith("json") and not self.cut:
             try:
                 told = json.dumps(json.loads(told), indent=2, ensure_ascii=False)
             except ValueError:
                 pass  # then as it is
         if self.content and not self.readable:
             return f"{len(self.content)} bytes, which .content has."
-        cut = f"\n… ({len(told)} characters in all, which .text has)" if len(told) > _SHOWN else ""
+        cut = f"\n… ({self._told.length} characters in all, which .text has)" if self.cut else ""
         return masked("\n".join(clean_log(line, terminal=True) for line in told[:_SHOWN].split("\n")) + cut)
 
     @property
@@ -135,14 +178,14 @@ class Answer:
 
     def take(self, piece: str, events: Events) -> str:
         """What is new for a reader."""
-        self.text += piece
+        self._text.add(piece)
         if not self.streamed:
             new = piece
         else:
             found = events.feed(piece)
             self.events += found
             new = "".join(map(_said, found))
-        self.told += new
+        self._told.add(new)
         return new
 
 

@@ -21,11 +21,14 @@ from ..errors import InvalidRequest
 from . import html
 from .answer import Answer, Events
 from .following import Place
+from .masking import MaskedPieces
 from .words import MAGIC
 
 __all__ = ["Answer", "Events", "build_parser", "call"]
 
 _EACH = 0.1  # seconds between two states of what is shown
+_EACH_LATER = 1.0  # the same, where only the count of what is not shown changes
+_SHARE = 10  # of the time at least so many parts go to reading, for one that goes to showing
 _SECONDS = 300.0
 
 
@@ -69,7 +72,8 @@ def build_parser() -> Parser:
 
 def call(arguments: argparse.Namespace, cell: str, *, place: Place | None, write: Callable[[str], object]) -> Answer:
     """Send it and read the answer to its end. It is shown in ``place`` as it comes; where there is none, what is
-    streamed goes to ``write``. Raises the errors of the tree, and ``StoppedWatching`` for an interrupted one."""
+    streamed goes to ``write``, without tokens. Raises the errors of the tree, and ``StoppedWatching`` for one
+    that was interrupted."""
     if arguments.path.startswith("//"):
         raise InvalidRequest(f"{arguments.path[:60]!r} is no path below the endpoint: begin it with one / or none.")
     path = quote(arguments.path, safe="/?&=%+:,;@!$'()*~-._")
@@ -137,12 +141,13 @@ class _Reading:
         self._place = place
         self._write = write
         self._shown = False
+        self._pieces = MaskedPieces()
 
     def run(self) -> None:
         answer, events = self._answer, Events()
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pieces: list[bytes] = []
-        last = time.monotonic()
+        due = time.monotonic() + _EACH
         try:
             for piece in self._response.iter_bytes():
                 if answer.first_byte is None:
@@ -150,11 +155,11 @@ class _Reading:
                 pieces.append(piece)
                 new = answer.take(decoder.decode(piece), events) if answer.readable else ""
                 if self._place is None and answer.streamed:
-                    self._write("\n".join(clean_log(line, terminal=True) for line in new.split("\n")))
-                    answer.printed = True
-                elif self._place is not None and time.monotonic() - last >= _EACH and answer.readable:
-                    last = time.monotonic()
+                    self._print(new)
+                elif self._place is not None and (now := time.monotonic()) >= due and answer.readable:
                     self._show(self._place)
+                    shown = time.monotonic()
+                    due = shown + max(_EACH_LATER if answer.cut else _EACH, _SHARE * (shown - now))
             answer.take(decoder.decode(b"", True), events)
         finally:
             answer.content = b"".join(pieces)
@@ -163,14 +168,21 @@ class _Reading:
         answer = self._answer
         answer.seconds = time.monotonic() - self._began
         self._shown = True
-        place.show({"text/plain": answer.body(), "text/html": html.card(f"{answer.called} …", html.pre(answer.body()))})
+        body = answer.body()
+        place.show({"text/plain": body, "text/html": html.card(f"{answer.called} …", html.pre(body))})
+
+    def _print(self, new: str) -> None:
+        cleaned = "\n".join(clean_log(line, terminal=True) for line in new.split("\n"))
+        if told := self._pieces.feed(cleaned):
+            self._write(told)
+        self._answer.printed = True
 
     def show_end(self) -> None:
         """The whole answer is shown by the cell; of one that broke off, what had come stays here."""
         answer = self._answer
         if self._place is None:
             if answer.printed:
-                self._write("\n")
+                self._write(f"{self._pieces.end()}\n")
             elif answer.ended:
                 self._write(f"{answer!r}\n")
         elif answer.ended:

@@ -30,7 +30,7 @@ from ..errors import Problem
 from . import html
 from .charts import charts, sparkline
 from .html import Html, tag
-from .masking import HIDDEN
+from .masking import HIDDEN, masked, masked_plain
 from .suggesting import suggested_cell
 from .words import MAGIC, in_words
 
@@ -42,8 +42,9 @@ _LASTING = (EndpointResult, DoneResult, DraftResult)  # true whenever they are r
 
 
 class Shown:
-    """The result of a verb. ``data`` is what the HTTP API answered (what ``--json`` gives); ``ok`` is false for what
-    did not go well. Shows itself as text and as HTML, with the time at which it was so: outputs are kept."""
+    """The result of a verb. ``data`` is what the HTTP API answered (what ``--json`` gives), without tokens, since it
+    may be shown; ``ok`` is false for what did not go well. Shows itself as text and as HTML, with the time at which it
+    was so: outputs are kept."""
 
     def __init__(self, result: Result, *, quiet: bool = False) -> None:
         self.result = result
@@ -56,7 +57,7 @@ class Shown:
 
     @property
     def data(self) -> Any:
-        return self.result.to_json()
+        return masked_plain(self.result.to_json())
 
     def text(self) -> str:
         """As the command line prints it, without colours."""
@@ -115,11 +116,10 @@ class ServiceShown(Shown):
         return str(self.result.service["endpoint"])
 
     def text(self) -> str:
-        told = super().text()
         if self.result.verb != "create" or self.result.outcome is None or not self.ok:
-            return told
+            return super().text()
         call = "\n".join(clean(line) for line in self._call.split("\n"))
-        return told.partition("\nCall it")[0] + f"\nCall it:\n{call}"
+        return f"{in_words(render.service_summary(self.result, PLAIN, call=False))}\nCall it:\n{masked(call)}"
 
     @property
     def _call(self) -> str:
@@ -284,7 +284,8 @@ class LogsShown(Shown):
 
     @property
     def lines(self) -> list[str]:
-        return [] if self.result.answer is None else list(self.result.answer["lines"])
+        """Without tokens, since they may be shown."""
+        return [] if self.result.answer is None else [masked(line) for line in self.result.answer["lines"]]
 
     def html(self) -> Html:
         if self.result.answer is None:

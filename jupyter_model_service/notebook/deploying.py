@@ -26,6 +26,7 @@ from .cards import ServiceShown
 from .following import observer_for
 from .masking import masked
 from .steps import Steps
+from .words import NAME, in_words
 
 __all__ = ["Deployed", "deploy"]
 
@@ -90,7 +91,7 @@ def deploy(
     try:
         return _deployed(session, steps, model, wishes, wanted, folder)
     except (ModelServiceError, StoppedWatching) as error:
-        told = f"{type(error).__name__}: {masked(str(error))}"
+        told = f"{type(error).__name__}: {_in_words(str(error))}"
         error._render_traceback_ = lambda: told.splitlines()  # type: ignore[union-attr]  # IPython's: no traceback
         raise
     finally:
@@ -183,3 +184,9 @@ def _shell() -> Any:
     """That of IPython, if this runs in one: it is not imported for that."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()
+
+
+def _in_words(text: str) -> str:
+    """A verb is a magic only where the magics are loaded."""
+    loaded = getattr(getattr(_shell(), "magics_manager", None), "magics", {}).get("line", {})
+    return in_words(text) if NAME in loaded else masked(text)

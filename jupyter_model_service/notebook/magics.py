@@ -22,13 +22,11 @@ from . import calling
 from .cards import Problems, Shown, service_card, shown
 from .completing import complete
 from .following import Place, observer_for, somebody_there
-from .masking import masked
-from .words import MAGIC, in_words
+from .words import MAGIC, NAME, in_words
 
 __all__ = ["Magics", "load", "unload"]
 
-_NAME = "model_service"
-_COMPLETED = (MAGIC, f"%{MAGIC}", _NAME)
+_COMPLETED = (MAGIC, f"%{MAGIC}", NAME)
 
 
 class Magics:
@@ -123,7 +121,7 @@ def _words(line: str) -> list[str]:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(masked(text))
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 
@@ -165,8 +163,8 @@ def load(shell: Any) -> None:
     magics = Magics(shell)
     if with_body not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(with_body)
-    shell.register_magic_function(magics.line, magic_kind="line", magic_name=_NAME)
-    shell.register_magic_function(magics.cell, magic_kind="cell", magic_name=_NAME)
+    shell.register_magic_function(magics.line, magic_kind="line", magic_name=NAME)
+    shell.register_magic_function(magics.cell, magic_kind="cell", magic_name=NAME)
     for word in _COMPLETED:
         shell.set_hook("complete_command", _completions, str_key=word)
     formatter = shell.display_formatter.formatters["text/html"]
@@ -175,7 +173,7 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop(_NAME, None)
+        shell.magics_manager.magics[kind].pop(NAME, None)
     if with_body in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(with_body)
     for word in _COMPLETED:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ..errors import InvalidRequest
 from .words import MAGIC
@@ -15,9 +17,15 @@ from .words import MAGIC
 __all__ = ["cell_for", "suggested_cell"]
 
 _LONGEST = 500  # characters of a cell that anybody reads
-#: IPython puts variables in the place of braces and dollars in the first line of a cell.
+#: IPython puts variables and calls in the place of braces and dollars in the first line of a cell.
 _EXPANDED = frozenset("{}$")
-_QUOTED = frozenset(" \t'\"\\")
+#: What a path has as it is; the rest is written as a browser writes it, with dollars, which IPython reads.
+_OF_PATHS = "-._~/!&'()*+,;=:@%?"
+_PLAIN_WORD = re.compile(r"[\w./?=&%~:,-]+", re.ASCII)
+#: IPython takes prompts away that were copied with a cell.
+_PROMPT = re.compile(r"\s*(>>>|\.\.\.|(\[\w+\])?\s*In ?\[)")
+#: Those of the caller, which the gateway keeps for itself: what was typed has no place in a notebook.
+_KEPT = ("authorization", "cookie")
 
 Json = Mapping[str, Any]
 
@@ -53,13 +61,23 @@ def cell_for(service: str, sample: Json) -> str:
     text = "" if body is None else body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     if body is not None and not text.strip():
         return ""
-    path = str(sample["path"]).removeprefix("/")
-    words = [service, *([path] if path else [])]
+    if _PROMPT.match(text):
+        return ""
+    words = [service, *_path_words(str(sample["path"]))]
     if sample["method"] != ("POST" if text else "GET"):
         words += ["--method", str(sample["method"])]
     for name, value in (sample.get("headers") or {}).items():
-        words += ["--header", f"{name}:{value}"]
-    line = " ".join(shlex.quote(word) if _QUOTED & set(word) else word for word in words)
+        if name.startswith("-"):
+            return ""
+        if name.lower() not in _KEPT:
+            words += ["--header", f"{name}:{value}"]
+    line = " ".join(word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word) for word in words)
     if _EXPANDED & set(line) or not line.isprintable():
         return ""
     return f"%{MAGIC} {line}" + (f"\n{text}" if text else "")
+
+
+def _path_words(path: str) -> list[str]:
+    """Nothing of it is Python's, which IPython would run; nor is it an option, such as one of another gateway."""
+    told = quote(path.removeprefix("/"), safe=_OF_PATHS, errors="replace")
+    return [f"/{told}" if told.startswith("-") else told] if told else []

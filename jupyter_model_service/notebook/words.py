@@ -7,9 +7,10 @@ import re
 from ..commands.grammar import PROGRAM
 from .masking import masked
 
-__all__ = ["MAGIC", "in_words"]
+__all__ = ["MAGIC", "NAME", "in_words"]
 
-MAGIC = "%model_service"
+NAME = "model_service"
+MAGIC = f"%{NAME}"
 
 
 def in_words(text: str) -> str:

@@ -264,7 +264,7 @@ def test_a_decision_is_explained_whole(line: Line, fake: FakeGateway) -> None:
     assert head == "ada/demo is ready, 2 of 2 replicas ready; 2 to 8 replicas (min of schedule s1) now"
     assert block.splitlines() == [
         "15:06:44  from 1 to 3: target wants 4, but max is 3",
-        "  measured  demand 9.5, service_time 0.25 s; unknown: gpu_util",
+        "  measured  demand 9.5, service_time 250 ms; unknown: gpu_util",
         "  wanted    SOURCE   WANTS  WHY",
         "            target   4      9.5 calls at once, 4 per replica",
         "            rule r1  -      gpu_util is unknown: replica demo-a1b2c3 was given no GPU",
@@ -326,8 +326,9 @@ def test_pictures_need_an_output_that_has_the_letters() -> None:
 
 def test_figures_have_the_unit_of_their_metric() -> None:
     shown = [show_value(*each) for each in (("rule r1: gpu_util", 81.25), ("memory", 2.0**31), ("latency_p95", 0.25),
-                                            ("errors", 0.05), ("queued", 3.0), ("gpu_util", None))]  # fmt: skip
-    assert shown == ["81.2 %", "2.0 GiB", "0.25 s", "5 %", "3", "unknown"]
+                                            ("errors", 0.05), ("queued", 3.0), ("gpu_util", None), ("latency_p50", 0.00515),
+                                            ("latency_p99", 0.9999), ("latency_p99", 1.5), ("latency_p95", 0.0))]  # fmt: skip
+    assert shown == ["81.2 %", "2.0 GiB", "250 ms", "5 %", "3", "unknown", "5.15 ms", "1 s", "1.5 s", "0 s"]
 
 
 def test_a_replica_that_drains_does_not_hide_that_a_service_is_idle(line: Line, fake: FakeGateway) -> None:

@@ -16,7 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_model_service.commands import StoppedWatching
 from jupyter_model_service.errors import InvalidRequest, NotFound, UpstreamError
 from jupyter_model_service.notebook import calling, html
-from jupyter_model_service.notebook.calling import Events
+from jupyter_model_service.notebook.calling import Answer, Events
+from jupyter_model_service.notebook.masking import MaskedPieces, masked
 
 from ..client.fake_gateway import FakeGateway, refusal
 from .conftest import Ran
@@ -198,6 +199,76 @@ def test_events_are_found_across_pieces_and_line_ends() -> None:
     events = Events()
     pieces = [events.feed(piece) for piece in ("da", "ta: a\r\ndata: b\r", "\n\r\n: note\n\ndata:c\n\nevent: x\n\n")]
     assert pieces == [[], [], ["a\nb", "c"]]
+
+
+def test_the_work_for_an_answer_grows_with_its_size_only() -> None:
+    """Adding each piece to what was there took 15 s for 6,000 events of 1 kB, and more than a minute for 10,000."""
+    data = json.dumps({"choices": [{"delta": {"content": "x" * 1000}}]})
+    event = f"data: {data}\n\n"
+
+    def seconds(count: int, kind: str, piece: str) -> float:
+        answer, events = Answer("POST demo/x", 200, {"content-type": kind}), Events()
+        began = time.process_time()
+        for number in range(count):
+            answer.take(piece, events)
+            if number % 1000 == 0:
+                assert len(answer.body()) < 21_000
+        assert len(answer.told) >= 1000 * count * (kind == "text/plain" or piece is event)
+        return time.process_time() - began
+
+    for kind, piece in (("text/event-stream", event), ("text/plain", "y" * 1000), ("text/event-stream", "z" * 1000)):
+        few, many = (min(seconds(count, kind, piece) for _ in range(2)) for count in (4_000, 16_000))
+        assert many < 8 * few + 0.1, kind
+
+
+def test_a_long_stream_is_read_at_the_rate_at_which_it_comes(fake: FakeGateway) -> None:
+    """What is shown meanwhile is bounded, in size and in how often."""
+    chunks(fake, [b"data: " + b"x" * 1000 + b"\n\n"] * 6_000, "text/event-stream")
+    place = Place()
+    answer = call("demo x", "hi", place)
+    assert (len(answer.events), len(answer.told)) == (6_000, 6_000 * 1_001)
+    assert answer.seconds < 10  # was 15 s; curl 0.3 s
+    assert len(place.shown) <= 3 + answer.seconds / calling._EACH
+    assert all(len(each["text/plain"]) < 21_000 for each in place.shown)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+def test_a_token_that_comes_in_pieces_is_masked_as_one(size: int) -> None:
+    """However it is split, what is shown is what a text that comes at once would show."""
+    for text in (
+        f"a {TOKEN} b",
+        f"{TOKEN}",
+        f"jm jms jms_ jms_abc! j{TOKEN}{TOKEN}.jmc_{'A' * 43}",
+        "jms_",
+        "jm",
+        "a-jms_1234567",
+    ):
+        pieces = MaskedPieces()
+        shown = "".join(pieces.feed(text[at : at + size]) for at in range(0, len(text), size)) + pieces.end()
+        assert shown == masked(text)
+
+
+def test_what_cannot_be_a_token_is_shown_at_once() -> None:
+    pieces = MaskedPieces()
+    assert [pieces.feed(each) for each in ("Hello j", "ust ", "jms", "_x", " ")] == [
+        "Hello ",
+        "just ",
+        "",
+        "",
+        "jms_x ",
+    ]
+
+
+def test_a_streamed_token_is_in_no_output_of_a_terminal(fake: FakeGateway, cell: Cell) -> None:
+    pieces = [TOKEN[:2], TOKEN[2:4], TOKEN[4:10], TOKEN[10:], " and jms", "_", "x"]
+    events = [json.dumps({"choices": [{"delta": {"content": each}}]}) for each in pieces]
+    chunks(fake, [f"data: {each}\n\n".encode() for each in events], "text/event-stream")
+    ran = cell("%%model_service demo chat\n1")
+    assert ran.out.startswith("jms_…**** and jms_x\n")
+    assert ran.result.told == f"{TOKEN} and jms_x"
+    whole = f"data: {TOKEN}\n\n".encode()
+    chunks(fake, [whole], "text/event-stream")
+    assert cell("%%model_service demo chat\n1").out.startswith("jms_…****\n")
 
 
 def test_a_stream_is_shown_in_place_while_it_comes(fake: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:

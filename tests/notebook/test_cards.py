@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_model_service.notebook.suggesting import cell_for
+from jupyter_model_service.notebook.suggesting import cell_for, suggested_cell
 from jupyter_model_service.notebook.words import in_words
 
 from ..client.fake_gateway import FakeGateway, event, replica, service
@@ -120,9 +120,13 @@ SAMPLES = [
     ({"method": "GET", "path": "/"}, ""),
     ({"method": "PUT", "path": "/a?b='c", "body": "text"}, "'a?b='\"'\"'c' --method PUT\ntext"),
     ({"method": "POST", "path": "/x", "headers": {"X-A": "1 2"}, "body": [1]}, "x --header 'X-A:1 2'\n[1]"),
-    ({"method": "GET", "path": "/{x}"}, None),
-    ({"method": "GET", "path": "/$x"}, None),
+    ({"method": "GET", "path": "/%7Bx%7D"}, "%7Bx%7D"),
+    ({"method": "GET", "path": "/--data-dir=x"}, "/--data-dir=x"),
+    ({"method": "GET", "path": "/x", "headers": {"Authorization": "Bearer x", "cookie": "y"}}, "x"),
+    ({"method": "GET", "path": "/x", "headers": {"X-A": "{1}"}}, None),
+    ({"method": "GET", "path": "/x", "headers": {"--data-dir=x": "1"}}, None),
     ({"method": "POST", "path": "/x", "body": " "}, None),
+    ({"method": "POST", "path": "/x", "body": ">>> 1"}, None),
 ]
 
 
@@ -142,6 +146,49 @@ def test_a_sample_request_becomes_a_cell_that_sends_it(
     if suggested:
         assert cell(suggested).error is None
         assert seen == [(sample["method"], sample["path"], sample.get("headers", {}).get("X-A"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ('/{open("PWNED","w")}', "/%7Bopen(%22PWNED%22,%22w%22)%7D"),
+        ("/$cell/${cell}", "/%24cell/%24%7Bcell%7D"),
+        ("/`touch PWNED`", "/%60touch%20PWNED%60"),
+        ("/a b", "/a%20b"),
+        ("/--data-dir=.", "/--data-dir=."),
+        ("/-h", "/-h"),
+    ],
+)
+def test_nothing_of_a_health_path_runs_where_the_cards_line_is_pasted(
+    fake: FakeGateway, cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, sent: str
+) -> None:
+    """The definition may be somebody else's; IPython runs what is in braces, and expands dollars."""
+    monkeypatch.chdir(tmp_path)
+    revision = {"number": 1, "definition": {"health_check": {"path": path}}, "folder": "/nowhere", "model_name": "demo"}
+    fake.services["ada/demo"] = service(revisions=[{**revision, "created_at": 1.0}])
+    suggested = suggested_cell(fake.services["ada/demo"])
+    seen: list[str] = []
+
+    def endpoint(handler: BaseHTTPRequestHandler, _: str, raw: bytes) -> None:
+        seen.append(handler.path.removeprefix("/endpoints/ada/demo"))
+        fake.send(handler, 200, b"", {})
+
+    fake.endpoint = endpoint
+    assert cell(suggested).error is None
+    assert seen == [sent]
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_what_a_service_says_of_itself_is_not_taken_for_the_line_that_calls_it(
+    fake: FakeGateway, cell: Cell, tmp_path: Path
+) -> None:
+    """The text of ``create`` is made of its parts, not cut at words that an address may have, too."""
+    endpoint = "http://127.0.0.1:1/endpoints/ada/demo/\nCall it/"
+    fake.services["ada/demo"] = service(endpoint=endpoint)
+    fake.answers["POST", "api/v1/services"] = (201, fake.services["ada/demo"], {})
+    told = repr(cell(f"%model_service create {tmp_path}").result)
+    assert f"Endpoint: {endpoint}\nCall it:\n%%model_service demo" in told
+    assert "curl" not in told
 
 
 def test_create_suggests_a_call_with_a_body_of_the_folder(fake: FakeGateway, cell: Cell, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from jupyter_model_service.notebook.following import CardWatcher, Place
 from jupyter_model_service.notebook.steps import Steps
 from jupyter_model_service.workbench.export import Wishes, save, write_folder
 
-from ..client.fake_gateway import FakeGateway, replica, service
+from ..client.fake_gateway import FakeGateway, refusal, replica, service
 from ..e2e.conftest import Gateway, gateway
 from .conftest import Ran
 
@@ -199,3 +199,17 @@ def test_a_model_that_cannot_be_saved_leaves_the_step_at_which_it_ended() -> Non
     steps.tell("saving (skops)")
     steps.failed()
     assert seen.texts[-1].startswith("iris: ended while saving (skops) after ")
+
+
+def test_what_stops_a_deploy_names_the_magic_where_there_is_one(fake: FakeGateway, cell: Callable[[str], Ran]) -> None:
+    """And the shell's command where the magics are not loaded."""
+    pytest.importorskip("sklearn")
+    sentence = "Look with: jupyter model-service info mine"
+    fake.answers["GET", "api/v1/services/ada/mine"] = refusal(409, "conflict", sentence)
+    code = "from jupyter_model_service import deploy\nfrom sklearn.dummy import DummyClassifier\n"
+    code += "deploy(DummyClassifier().fit([[0]], [1]), name='mine')"
+    ran = cell(code)
+    assert "Conflict: Look with: %model_service info mine\n" in ran.out + ran.err
+    cell("%unload_ext jupyter_model_service")
+    ran = cell(code)
+    assert f"Conflict: {sentence}\n" in ran.out + ran.err

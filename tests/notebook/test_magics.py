@@ -175,6 +175,21 @@ def test_a_token_that_a_model_printed_is_masked_too(fake: FakeGateway, cell: Cel
     assert "Bearer jms_…****" in bundle(cell("%model_service logs demo").result)["text/html"]
 
 
+def test_what_is_given_back_as_plain_data_has_no_token_either(fake: FakeGateway, cell: Cell) -> None:
+    """It is shown where it is the last line of a cell, or a part of it is."""
+    fake.services["ada/demo"] = service(reason=f"refused {TOKEN}")
+    fake.log = [f"Authorization: Bearer {TOKEN}"]
+    for line in (
+        "%model_service logs demo --json",
+        "%model_service info demo --json",
+        "%model_service list --json",
+        "x = %model_service logs demo\nx.lines, x.data",
+    ):
+        ran = cell(line)
+        assert "jms_…****" in ran.out, line
+        assert TOKEN[:12] not in ran.out + repr(ran.result), line
+
+
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\x1b]0;title\x07\u202e\" onclick='x'"
 
 

@@ -449,3 +449,20 @@ def test_dry_runs_end_with_the_server(tmp_path: Path) -> None:
     finally:
         server.end()
     assert living_in(folder) == [], server.log.read_text()[-3000:]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+def test_what_a_form_of_another_site_can_send_is_refused(server: Server, kind: str) -> None:
+    """A browser sends these types for any page, without asking the server first; JSON it does not."""
+    server.make(f"typed-{secrets.token_hex(4)}")
+    answer = server.client.post("dry-runs", content=b'{"path": "typed"}', headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert "Content-Type: application/json" in answer.json()["error"]["message"]
+
+
+def test_a_body_of_more_than_16_mib_is_refused(server: Server) -> None:
+    server.make("large")
+    body = {"requests": [{"name": "a", "method": "POST", "path": "/", "body": "x" * (16 << 20)}]}
+    status, answer = server.ask("PUT", "requests", body, path="large")
+    assert (status, answer["error"]["message"]) == (413, "The body may have at most 16 MiB.")
+    assert not (server.root / "large" / "model-requests.json").exists()

@@ -191,3 +191,11 @@ it('puts the call into the notebook below the current cell, with what it needs',
     '%%model_service words /count\n{\n  "n": 3\n}\n'
   ]);
 });
+
+it('has nothing kept current while it is hidden', () => {
+  expect(model.active).toBe(true);
+  act(() => widget.hide());
+  expect(model.active).toBe(false);
+  act(() => widget.show());
+  expect(model.active).toBe(true);
+});

@@ -338,3 +338,12 @@ it('runs the server beside the notebook, tells how it goes, and ends it with the
   act(() => widget.dispose());
   expect(stopped).toBe(1);
 });
+
+it('has nothing kept current while it is hidden', async () => {
+  await open({ path: 'words' });
+  expect(model.active).toBe(true);
+  act(() => widget.hide());
+  expect(model.active).toBe(false);
+  act(() => widget.show());
+  expect(model.active).toBe(true);
+});

@@ -3,7 +3,7 @@ import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
-import { eventually, FakeApi, service } from '../../__tests__/fakes';
+import { eventually, FakeApi, service, unreachable } from '../../__tests__/fakes';
 import { ServicesModel } from '../../model/services';
 import { ServiceView } from '../widget';
 import { POLICY } from './samples';
@@ -156,4 +156,42 @@ it('goes back to a former revision only when that is confirmed', async () => {
   expect(rollback).not.toHaveBeenCalled();
   await answered('Roll Back');
   expect(rollback).toHaveBeenCalledWith('ann/words', 1);
+});
+
+it('shows a token no longer that was revoked', async () => {
+  const api = model.api as any;
+  const listed = { id: 't-1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null };
+  let tokens: any[] = [];
+  api.tokens = async () => tokens;
+  api.generateToken = async () => {
+    tokens = [listed];
+    return { ...listed, token: 'jms_once' };
+  };
+  api.revokeToken = async () => {
+    tokens = [];
+  };
+  Widget.attach(view, document.body);
+  view.showTab('tokens');
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  await (view as any)._actions.onMakeToken({ name: 'ci', expires_in: null });
+  await eventually(() => text().includes('jms_once'), 'the token');
+  const revoked = (view as any)._actions.onRevoke(listed);
+  const button = () =>
+    [...document.querySelectorAll<HTMLElement>('.jp-Dialog button')].find(
+      each => each.textContent === 'Revoke'
+    );
+  await eventually(() => button() !== undefined, 'the question');
+  button()!.click();
+  await revoked;
+  await eventually(() => !text().includes('jms_once'), 'no token');
+});
+
+it('asks for what happened while there was no event stream when that comes through again', async () => {
+  fake.events.refusal = unreachable();
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready') && model.connected === 'polling', 'polling');
+  await eventually(() => fake.asked('events') > 0, 'the events');
+  const asked = fake.asked('events');
+  fake.events.refusal = null;
+  await eventually(() => model.connected === 'stream' && fake.asked('events') > asked, 'what happened');
 });
