@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from .message import Headers, Refusal
+
+if TYPE_CHECKING:  # the routing table holds definitions, and those ask here what a probe is
+    from .routing import Endpoint
 
 __all__ = [
     "admit",
     "admit_look",
     "asleep",
     "expired",
+    "in_vain",
     "is_look",
     "is_of_probes",
     "no_replica",
     "opens_page",
     "places",
     "ready_in",
+    "ready_when",
     "start_failed",
 ]
 
@@ -61,6 +67,13 @@ def ready_in(start_seconds: float | None, elapsed: float) -> float:
     """Seconds until a replica is ready whose start takes ``start_seconds`` (``None``: nobody knows) and began
     ``elapsed`` seconds ago; at least 1, also where it takes longer than those before it."""
     return RETRY_WHEN_NONE if start_seconds is None else max(1.0, start_seconds - elapsed)
+
+
+def ready_when(endpoint: Endpoint, now: float, missing_since: float | None) -> float:
+    """The same for a service: since when it comes back from zero counts, else since when a caller found no replica."""
+    since = endpoint.woken_at if endpoint.woken_at is not None else missing_since
+    # A start that this very call brought about is a little younger than the call.
+    return ready_in(endpoint.start_seconds, max(0.0, now - since) if since is not None else 0.0)
 
 
 def places(queue: int, concurrency: int | None, *, waking: bool) -> int:
@@ -131,3 +144,16 @@ def expired(*, serving: int, unavailable: str, key: str, seconds: float, ready_i
     else:
         message = f"{unavailable or f'Service {key} has no replica that could answer.'} Waited {seconds:g} s for one."
     return Refusal(503, "queue_timeout", message, RETRY_WHEN_FULL if serving else ready_in)
+
+
+def in_vain(endpoint: Endpoint, now: float, waited: float, *, missing_since: float | None, died: bool) -> Refusal:
+    """The answer to a caller who need not wait (any more). ``died``: a replica had its call, and died under it."""
+    if died:
+        return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
+    unavailable, key = endpoint.unavailable, endpoint.key
+    if not endpoint.wanted and not endpoint.ready:
+        if endpoint.asleep:
+            return start_failed(unavailable=unavailable, key=key, retry_in=endpoint.retry_at - now)
+        return no_replica(unavailable=unavailable, key=key)
+    left = ready_when(endpoint, now, missing_since)
+    return expired(serving=endpoint.ready, unavailable=unavailable, key=key, seconds=round(waited), ready_in=left)

@@ -1,12 +1,12 @@
-"""How one call travels: which service it is for, what the replica is told, what the caller gets back, and
-whether a call that failed may be sent again. Pure; all text of the wire is bytes.
+"""How one call travels: which service it is for, what the replica is told, and what the caller gets
+back. Pure; all text of the wire is bytes.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .message import AnswerHead, Headers, RequestHead
@@ -14,17 +14,13 @@ from .message import AnswerHead, Headers, RequestHead
 __all__ = [
     "OF_THE_ORIGIN",
     "SANDBOX",
-    "Budget",
-    "Failure",
     "Peer",
-    "Retry",
     "Route",
     "answer_head",
     "bearer_token",
     "clean_cookies",
     "held_bytes",
     "informational_head",
-    "may_retry",
     "request_head",
     "route",
 ]
@@ -33,8 +29,7 @@ __all__ = [
 # --- which service ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """``path`` is what the replica gets, byte by byte as the caller wrote it; ``prefix`` is what stood before.
 
     ``redirect`` is set for the endpoint without its closing slash: relative links of a page would go astray.
@@ -49,6 +44,13 @@ class Route:
 
 def route(target: bytes, base: bytes) -> Route | None:
     """The endpoint that ``target`` is for; ``None`` for everything else. ``base`` is ``b"/endpoints/"`` or such."""
+    return _known_route(target, base) if len(target) <= _SHORT else _route(target, base)
+
+
+_SHORT = 256  # longer targets are not remembered: whoever calls chooses them
+
+
+def _route(target: bytes, base: bytes) -> Route | None:
     if not target.startswith(base):
         return None
     start = len(base)
@@ -69,6 +71,9 @@ def route(target: bytes, base: bytes) -> Route | None:
             return None
         prefix, rest, redirect = target[:end], target[end:], None
     return Route(_text(target[start:slash]), _text(prefix[slash + 1 :]), rest, prefix, redirect)
+
+
+_known_route = lru_cache(2048)(_route)  # 2 MB at most
 
 
 def _text(segment: bytes) -> str:
@@ -134,10 +139,17 @@ _OURS = b"x-model-service-"
 def request_head(
     head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, request_id: bytes, to_replica: bool
 ) -> bytes:
-    """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies.
+    """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies."""
+    whom = (target, prefix, peer, to_replica)
+    written = head.written
+    if written is None or written[0] != whom:
+        fixed = _fixed_head(head, target=target, prefix=prefix, peer=peer, to_replica=to_replica)
+        head.written = written = (whom, fixed)
+    return b"%bX-Request-Id: %b\r\n\r\n" % (written[1], request_id)
 
-    An HTTP/1.0 caller may leave out Host, but HTTP/1.1 must have it.
-    """
+
+def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, to_replica: bool) -> bytes:
+    """What is the same of it for each such call. An HTTP/1.0 caller may leave out Host, but HTTP/1.1 must have it."""
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
     for name, value in head.headers:
         if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
@@ -161,7 +173,7 @@ def request_head(
         parts.append(b"Content-Length: %d\r\n" % head.length)
     if head.upgrade is not None:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
-    parts.append(_forwarded(head, peer, prefix, request_id))
+    parts.append(_forwarded(head, peer, prefix))
     return b"".join(parts)
 
 
@@ -174,19 +186,18 @@ def _without_token(protocols: bytes) -> bytes:
     return b", ".join(each for each in offered if not each.lower().startswith(_TOKEN_PROTOCOL))
 
 
-def _forwarded(head: RequestHead, peer: Peer, prefix: bytes, request_id: bytes) -> bytes:
+def _forwarded(head: RequestHead, peer: Peer, prefix: bytes) -> bytes:
     said = _first_values(head.forwarded) if peer.trusted and head.forwarded else {}
     chain = b", ".join([value for name, value in head.forwarded if name == b"x-forwarded-for"]) if said else b""
-    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: %b\r\n" % (
+    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (
         chain + b", " + peer.address if chain else peer.address,
         said.get(b"x-forwarded-proto", b"http"),
         said.get(b"x-forwarded-host", head.host),
-        request_id,
     )
     if b"x-forwarded-port" in said:
         lines += b"X-Forwarded-Port: %b\r\n" % said[b"x-forwarded-port"]
     prefix = said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
-    return lines + (b"X-Forwarded-Prefix: %b\r\n\r\n" % prefix if prefix else b"\r\n")
+    return lines + (b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else b"")
 
 
 def _first_values(headers: Headers) -> dict[bytes, bytes]:
@@ -252,6 +263,17 @@ def answer_head(
     stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``applied`` is
     one more line, or empty. ``shared_origin``: more than this model is served at its address, such as a Hub whose
     cookies the browser sends from every page there; the page is sandboxed and speaks for itself alone."""
+    whom = (version, keep_alive, replica, applied, shared_origin)
+    written = answer.written
+    if written is None or written[0] != whom:
+        answer.written = written = (whom, *_fixed_answer(answer, version, keep_alive, replica, applied, shared_origin))
+    _, fixed, chunked, stays = written
+    return b"%bX-Request-Id: %b\r\n\r\n" % (fixed, request_id), chunked, stays
+
+
+def _fixed_answer(
+    answer: AnswerHead, version: int, keep_alive: bool, replica: bytes | None, applied: bytes, shared_origin: bool
+) -> tuple[bytes, bool, bool]:
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
     if unknown and version == 10:
@@ -272,10 +294,11 @@ def answer_head(
         parts.append(b"Connection: close\r\n")
     elif version == 10:
         parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"%bX-Request-Id: %b\r\n" % (applied, request_id))
+    parts.append(applied)
     if replica is not None:
         parts.append(b"X-Model-Service-Replica: %b\r\n" % replica)
-    parts.append(_SANDBOXED + b"\r\n" if shared else b"\r\n")
+    if shared:
+        parts.append(_SANDBOXED)
     return b"".join(parts), chunked, keep_alive
 
 
@@ -299,92 +322,3 @@ def held_bytes(answer: AnswerHead, *, to_head: bool, most: int) -> int:
         if len(name) == 12 and name.lower() == b"content-type":
             return 0 if value[:17].lower() == b"text/event-stream" else length
     return length
-
-
-# --- may it be sent again ---------------------------------------------------------------------------------
-
-
-class Failure(enum.Enum):
-    """How an attempt ended before anything of a final answer went out to the caller."""
-
-    CONNECT = "connect"  # no connection: the replica never saw the call
-    STALE = "stale"  # a kept-alive connection died: most likely it had been closed before the call
-    DIED = "died"  # a fresh connection died, or the replica is known to be lost
-    BROKEN = "broken"  # the connection ended within an answer: in its head, or in a body that was held
-
-
-class Retry(enum.Enum):
-    NO = "no"
-    SAME = "same"  # the same replica, on a fresh connection
-    OTHER = "other"  # another replica
-    LATER = "later"  # another replica, after a pause: the budget is spent
-
-
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
-MAX_CONNECT_RETRIES = 2
-
-
-def may_retry(
-    failure: Failure,
-    *,
-    method: bytes,
-    replayable: bool,
-    any_method: bool,
-    fresh_tried: bool,
-    connects: int,
-    deaths: int,
-    within_budget: bool,
-) -> Retry:
-    """Whether a call whose caller got nothing of an answer may be sent again, and where.
-
-    ``replayable``: its body is still at hand. ``any_method``: the service did not opt out (``serving.retry``), so a
-    POST may run twice; RFC 9110 §9.2.2 would say no, inference is stateless by definition. ``fresh_tried``: a stale
-    connection to this replica was already replaced once. ``connects``, ``deaths``: earlier failures of this call.
-    """
-    if not replayable:
-        return Retry.NO
-    if failure is Failure.CONNECT:
-        if connects >= MAX_CONNECT_RETRIES:
-            return Retry.NO
-        return Retry.OTHER if within_budget else Retry.LATER
-    if failure is Failure.STALE and not fresh_tried:
-        return Retry.SAME
-    if deaths >= 1 or not (any_method or method in IDEMPOTENT):
-        return Retry.NO  # a poisonous call kills two replicas at most
-    return Retry.OTHER
-
-
-class Budget:
-    """Retries after failed connections: 20 % of the calls of the last 10 s, at least 3. Times are monotonic."""
-
-    __slots__ = ("_calls", "_retries", "_second")
-
-    WINDOW, SHARE, FLOOR = 10, 0.2, 3
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._calls = [0] * self.WINDOW
-        self._retries = [0] * self.WINDOW
-
-    def call(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._roll(second)
-        self._calls[second % self.WINDOW] += 1
-
-    def spend(self, now: float) -> bool:
-        """Take one retry; ``False`` when there is none left."""
-        self._roll(int(now))
-        if sum(self._retries) >= max(self.FLOOR, self.SHARE * sum(self._calls)):
-            return False
-        self._retries[int(now) % self.WINDOW] += 1
-        return True
-
-    def _roll(self, second: int) -> None:
-        for passed in _passed(self._second, second, self.WINDOW):
-            self._calls[passed % self.WINDOW] = self._retries[passed % self.WINDOW] = 0
-        self._second = second
-
-
-def _passed(before: int, now: int, window: int) -> Iterable[int]:
-    return range(max(before + 1, now - window + 1), now + 1)

@@ -38,7 +38,8 @@ class RequestHead:
     """One request's head. ``version`` is 10 or 11; ``target`` is in origin form (or ``*``).
 
     ``headers`` are those that may travel on, in order; framing, hop-by-hop, credentials, cookies and
-    ``X-Forwarded-*`` were taken out of them and stand in fields of their own.
+    ``X-Forwarded-*`` were taken out of them and stand in fields of their own. Not changed once it is read: the next
+    request on the connection has the same one, if it says the same.
     """
 
     method: bytes
@@ -57,6 +58,8 @@ class RequestHead:
     forwarded: Headers = field(default_factory=list)  # lower-case names
     prefers: tuple[bytes, ...] = ()  # values of Prefer, which travels on, too
     heartbeat: tuple[bytes, ...] = ()  # values of X-Model-Service-Heartbeat, which does not
+    # What was written of it last, and for whom: a caller who repeats its head is judged, and rewritten, once.
+    written: tuple[tuple[object, ...], bytes] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def has_body(self) -> bool:
@@ -66,7 +69,8 @@ class RequestHead:
 @dataclass(slots=True)
 class AnswerHead:
     """One answer's head. Exactly one of ``length``, ``chunked`` and ``until_close`` tells where the body ends,
-    or none of them, when there is no body. ``keep`` says whether the connection may serve again."""
+    or none of them, when there is no body. ``keep`` says whether the connection may serve again. Not changed once it is
+    read: the replica's next answer has the same one, if it says the same."""
 
     status: int
     reason: bytes
@@ -77,6 +81,9 @@ class AnswerHead:
     keep: bool = True
     keep_seconds: float | None = None  # what the server said about its keep-alive limit
     upgrade: bytes | None = None
+    written: tuple[tuple[object, ...], bytes, bool, bool] | None = field(
+        default=None, init=False, compare=False, repr=False
+    )  # as for requests
 
 
 # How each header that is not simply passed on is treated.

@@ -1,13 +1,35 @@
-"""What a caller says about its own waiting: how long at most, and whether it wants signs of life meanwhile."""
+"""What a call waits for, and what its caller says about that: how long at most, and whether it wants signs of life."""
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator, Sequence
 
 from .message import BadMessage
 
-__all__ = ["heartbeat_seconds", "preferred_wait"]
+__all__ = ["Silence", "heartbeat_seconds", "preferred_wait", "silence"]
+
+
+class Silence(enum.Enum):
+    """In which part of a call nothing moves. Each has a limit, and an end, of its own."""
+
+    BODY = "body"  # the caller's body stands still, though it may come on
+    FIRST_BYTE = "first byte"  # the model does not begin to answer
+    STREAM = "stream"  # it began, and does not go on
+    READER = "reader"  # the caller does not take what came
+    BRIDGE = "bridge"  # an upgraded connection is quiet
+
+
+def silence(*, bridged: bool, answered: bool, stuck: bool, of_body: bool) -> Silence:
+    """``stuck``: what was written to the caller is not taken. ``of_body``: its body is not all here, and not held back
+    by us. While it is, the model's time to answer does not run."""
+    if bridged:
+        return Silence.BRIDGE
+    if answered:
+        return Silence.READER if stuck else Silence.STREAM
+    return Silence.BODY if of_body else Silence.FIRST_BYTE
+
 
 MOST_HEARTBEAT = 60
 

@@ -1,4 +1,8 @@
-"""One call from the end of its head to the end of its answer: who calls, what for, when, and how it was."""
+"""One call from the end of its head to the end of its answer: who calls, what for, and how it was.
+
+It owns what it needs on the way: its ``body``; a ``turn`` once it has to wait for a replica; an ``attempt`` while it is
+on one; a ``heart`` where its caller wants signs of life.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,92 @@ import asyncio
 import logging
 from dataclasses import replace
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from ..core.access import Caller
-from ..core.forwarding import bearer_token, route
-from ..core.message import Refusal
-from ..core.routing import Endpoint
+from ..core.admission import is_look, opens_page
+from ..core.balance import pick
+from ..core.definition import Serving
+from ..core.ending import looks_whole
+from ..core.forwarding import bearer_token, route, sender
+from ..core.message import BadMessage, Refusal, RequestHead
+from ..core.patience import Silence, heartbeat_seconds, silence
+from ..core.retrying import Failure
+from ..core.routing import Backend, Endpoint
 from . import answers
-from .queued import Queued
+from .attempt import Attempt
+from .body import Body
+from .heart import Heart
+from .pool import Pool
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from .downstream import Downstream
+    from .waiting import Desk
 
 __all__ = ["Call"]
 
 log = logging.getLogger(__name__)
 
+_DEFAULTS = Serving()  # of a call until its service is known
 _UNAUTHENTICATED = Refusal(
     401, "unauthenticated", "This endpoint needs a valid token: send it as 'Authorization: Bearer …'."
 )
 
 
-class Call(Queued):
-    """Ends exactly once, in :meth:`finish`; then nothing of it is counted or waits any more."""
+class Call:
+    """Ends exactly once, in :meth:`finish`; then nothing of it is counted or waits any more.
 
-    __slots__ = ()
+    ``began`` is when it came, ``sent_at`` when it first went to a replica, ``touched`` when something last moved
+    (monotonic). ``counted``: a replica got it; ``is_call``: it is in the figures by which the service is scaled, from
+    ``endpoint.traffic.begun`` to the end of the call. ``answered``: some of a final answer went out, so that it can be
+    sent to no other replica any more; ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the
+    answer's head: which preference of the caller's was kept to. ``connects`` and ``deaths`` count its failures.
+    """
+
+    __slots__ = (
+        "_continued", "_task", "answered", "applied", "attempt", "began", "body", "bridged", "chunked", "connects",
+        "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart", "is_call",
+        "keep", "known_as", "name", "owner", "peer", "prefix", "request_id", "revision", "sent_at", "serving", "target",
+        "to_head", "touched", "turn", "wants_upgrade",
+    )  # fmt: skip
+
+    def __init__(self, down: Downstream, head: RequestHead) -> None:
+        self.down = down
+        self.front = front = down.front
+        self.head = head
+        self.peer = down.peer
+        self.body = Body()
+        self.to_head = head.method == b"HEAD"
+        self.wants_upgrade = head.upgrade is not None
+        self.request_id = head.request_id or front.new_request_id()
+        self.target, self.prefix = head.target, front.prefix
+        self.owner = self.name = self.known_as = ""
+        self.serving = _DEFAULTS
+        self.endpoint: Endpoint | None = None
+        self.desk: Desk | None = None
+        self.attempt: Attempt | None = None
+        self.turn: Turn | None = None
+        self.heart: Heart | None = None
+        self._task: asyncio.Task[None] | None = None  # asks who calls
+        self.revision = self.connects = self.deaths = 0
+        self.touched = self.sent_at = self.began = monotonic()
+        self.first_byte: float | None = None
+        self.applied = b""
+        self.is_call = self.counted = self.answered = self.bridged = self.done = False
+        self.chunked = self.keep = self._continued = False
 
     # --- who and what for ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        front = self.down.front
+        front = self.front
         front.calls.add(self)
         self.began = self.touched = monotonic()
         place = route(self.head.target, front.base)
         if place is None:
+            self.serving = front.web_serving
             self.body.limit(self.serving.replay_limit)
-            self.serving = replace(self.serving, first_byte_timeout=front.settings.web_timeout)
-            self.send(front.web)
+            self._send(front.web)
             return
         if place.redirect is not None:
             self._redirect(place.redirect)
@@ -50,19 +107,19 @@ class Call(Queued):
         if endpoint is not None and endpoint.public:
             if token is not None and self.head.forwarded:
                 self._believe(front.identity.known(token))
-            self.enter(endpoint)
+            self._enter(endpoint)
             return
         if token is None:
             self.refuse(_UNAUTHENTICATED)
             return
         caller = front.identity.known(token)
         if caller is None:
-            self.task = front.spawn(self._resolve(token))
+            self._task = front.spawn(self._resolve(token))
         else:
             self._authorise(caller)
 
     async def _resolve(self, token: str) -> None:
-        front = self.down.front
+        front = self.front
         refusal = _UNAUTHENTICATED
         try:
             caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
@@ -71,9 +128,9 @@ class Call(Queued):
                 log.warning("A token could not be checked (%s)", type(error).__name__)
             caller = None
             refusal = Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
-        if not self.is_current():
+        if self._task is not asyncio.current_task():  # cancelled when it was done waiting already
             return
-        self.task = None
+        self._task = None
         if caller is None:
             self.refuse(refusal)
         else:
@@ -86,15 +143,142 @@ class Call(Queued):
             return
         self._believe(caller)
         self.known_as = caller.name
-        endpoint = self.down.front.routing.get(self.owner, self.name)
+        endpoint = self.front.routing.get(self.owner, self.name)
         if endpoint is None:
             self.refuse(self.not_found())
         else:
-            self.enter(endpoint)
+            self._enter(endpoint)
 
     def _believe(self, caller: Caller | None) -> None:
         if caller is not None and caller.forwards:
             self.peer = replace(self.peer, trusted=True)
+
+    def _enter(self, endpoint: Endpoint) -> None:
+        """Its caller may call this service."""
+        now = monotonic()
+        if self.head.heartbeat:
+            try:
+                seconds = heartbeat_seconds(self.head.heartbeat)
+            except BadMessage as bad:
+                self.refuse(bad.refusal)
+                return
+            if not self.to_head and not self.wants_upgrade:  # neither has a body in which a beat could go
+                self.heart = Heart(self, seconds)
+        self.endpoint, self.serving = endpoint, endpoint.serving
+        self.desk = desk = self.front.desk(endpoint)
+        desk.budget.call(now)
+        self.body.limit(self.serving.replay_limit)
+        look = is_look(self.head.method, self.target, endpoint.health_path)
+        if not look or opens_page(self.target, self.head.headers):
+            self.is_call = True
+            endpoint.traffic.begun(now)
+        if endpoint.waiting:
+            desk.wake(now)
+        backend = pick(endpoint.backends, now, self.serving.concurrency)
+        if backend is not None:
+            self.go(backend, now)
+        else:
+            self.turn = Turn(self, endpoint, desk)
+            self.turn.begin(now)
+
+    @property
+    def who(self) -> str | bytes:
+        return self.known_as or sender(self.peer, self.head.forwarded)
+
+    def not_found(self) -> Refusal:
+        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")
+
+    # --- on a replica ------------------------------------------------------------------------------------
+
+    def go(self, backend: Backend, now: float) -> None:
+        """To a replica of its service."""
+        endpoint = self.endpoint
+        if not self.counted and endpoint is not None:
+            self.counted = True
+            if self.is_call:
+                self.sent_at = now
+                endpoint.in_flight += 1
+                endpoint.traffic.sent(now)
+        self.revision = backend.revision
+        self._send(self.front.pool(backend))
+
+    def _send(self, pool: Pool) -> None:
+        self.attempt = Attempt(self, pool)
+        self.attempt.send()
+
+    def once_more(self, attempt: Attempt, failure: Failure, *, later: bool) -> None:
+        """It failed on a replica and may go to another one, ``later`` not at once."""
+        if failure is Failure.CONNECT:
+            self.connects += 1
+        else:
+            self.deaths += 1
+        attempt.release()
+        self.attempt = None
+        self.touched = now = monotonic()
+        endpoint, desk = self.endpoint, self.desk
+        if endpoint is None or desk is None:
+            return
+        if self.turn is None:
+            self.turn = Turn(self, endpoint, desk)
+        self.turn.again(attempt.backend, failure, now, later=later)
+
+    def replica_free(self) -> None:
+        """Somebody else may have the place that this call had."""
+        if self.endpoint is not None and self.endpoint.waiting and self.desk is not None:
+            self.desk.wake(monotonic())
+
+    def answer_begins(self, now: float) -> None:
+        self.answered = True
+        self.first_byte = now
+        self.body.forget()
+
+    def drop(self) -> None:
+        """Nothing is waited for any more; a replica's work is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self.attempt is not None:
+            self.attempt.drop()
+
+    # --- from the caller -----------------------------------------------------------------------------------
+
+    def move_body(self) -> None:
+        """More of the body came, or its end."""
+        attempt = self.attempt
+        if attempt is not None and attempt.connection is not None:
+            attempt.move_body(attempt.connection)
+        elif self.body.pending_size > self.front.settings.body_buffer:
+            self.down.let_body(False)
+
+    def let_come(self) -> None:
+        """The body of a caller who waits for our word, once."""
+        if not self._continued and not self.body.received and not self.body.done:
+            self.down.write([answers.CONTINUE])
+        self._continued = True
+
+    def raw_from_caller(self, data: bytes) -> None:
+        if self.attempt is not None:
+            self.attempt.raw_from_caller(data)
+
+    def hold_answer(self, held: bool) -> None:
+        """The caller does not take it as fast as it comes, or does again."""
+        self.touched = monotonic()
+        if self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.hold(held)
+
+    def bad_body(self, refusal: Refusal) -> None:
+        """What the caller sends is no valid body."""
+        self.drop()
+        if self.answered:
+            self.break_off()
+        else:
+            self.refuse(refusal)
+
+    def caller_gone(self) -> None:
+        """Nobody waits for the answer any more: the replica need not work on it."""
+        if self.bridged and self.attempt is not None:
+            self.attempt.close()
+        self.finish(101 if self.bridged else 499, keep=False)
 
     # --- time limits ---------------------------------------------------------------------------------------
 
@@ -102,35 +286,30 @@ class Call(Queued):
         """Called at every tick. Connecting and asking for a token are bounded where they are awaited, and the hold of
         an answer by its own timer."""
         if self.heart is not None:
-            self.beat(now)
-        if self.check_wait(now):
+            self.heart.beat(now, self.turn.since if self.turn is not None else None)
+        if self.turn is not None and self.turn.check(now):
             return
-        if self.connection is None or self._hold is not None or now - self.touched <= self._limit():
+        attempt = self.attempt
+        if attempt is None or attempt.connection is None or attempt.holding:
             return
-        self.drop_connection()
-        if self.bridged or (self.answered and self.down.stuck):
-            self.down.abort()
+        down, settings = self.down, self.front.settings
+        of_body = not self.body.done and down.body_allowed
+        which = silence(bridged=self.bridged, answered=self.answered, stuck=down.stuck, of_body=of_body)
+        if now - self.touched <= settings.most_silence(which, self.serving):
+            return
+        attempt.drop()
+        if which is Silence.BRIDGE or which is Silence.READER:
+            down.abort()
             self.finish(101 if self.bridged else 499, keep=False)
-        elif self.answered:
+        elif which is Silence.STREAM:
             self.break_off()
-        elif self._caller_is_slow():
-            message = f"No more of the request's body came for {self.down.front.settings.body_timeout:g} s."
+        elif which is Silence.BODY:
+            message = f"No more of the request's body came for {settings.body_timeout:g} s."
             self.refuse(Refusal(408, "body_timeout", message))
         else:
-            self._count_failure(refused=False)
+            attempt.blame(refused=False)
             seconds = self.serving.first_byte_timeout
             self.refuse(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
-
-    def _caller_is_slow(self) -> bool:
-        return not self.body.done and self.down.body_allowed
-
-    def _limit(self) -> float:
-        settings = self.down.front.settings
-        if self.bridged:
-            return settings.bridge_timeout
-        if self.answered:
-            return settings.reader_timeout if self.down.stuck else self.serving.idle_timeout
-        return settings.body_timeout if self._caller_is_slow() else self.serving.first_byte_timeout
 
     # --- how it ended ----------------------------------------------------------------------------------------
 
@@ -139,13 +318,12 @@ class Call(Queued):
         if self.done:
             return
         if self.owner and not self.counted:
-            front = self.down.front
-            known = front.routing.get(self.owner, self.name) is not None
-            front.meter.refused(*((self.owner, self.name) if known else ("", "")), refusal.code)
+            known = self.front.routing.get(self.owner, self.name) is not None
+            self.front.meter.refused(*((self.owner, self.name) if known else ("", "")), refusal.code)
         if self.heart is not None and self.heart.begun:
             self.heart.refuse(refusal)
             return
-        keep = self._may_keep()
+        keep = self.may_keep()
         answer = answers.error(
             refusal,
             version=self.head.version,
@@ -157,7 +335,7 @@ class Call(Queued):
         self._reply(answer, refusal.status, keep)
 
     def _redirect(self, location: bytes) -> None:
-        keep = self._may_keep()
+        keep = self.may_keep()
         answer = answers.redirect(
             location,
             version=self.head.version,
@@ -167,37 +345,21 @@ class Call(Queued):
         )
         self._reply(answer, 308, keep)
 
-    def _may_keep(self) -> bool:
-        return self.head.keep_alive and self.body.done and not self.down.front.stopping
+    def may_keep(self) -> bool:
+        """Whether the connection may serve again after an answer that begins now."""
+        return self.head.keep_alive and self.body.done and not self.front.stopping
 
     def _reply(self, answer: bytes, status: int, keep: bool) -> None:
-        self.drop_connection()
+        self.drop()
         self.down.write([answer])
         self.finish(status, keep=keep)
 
-    def bad_body(self, refusal: Refusal) -> None:
-        """What the caller sends is no valid body."""
-        self.drop_connection()
-        if self.answered:
-            self.break_off()
-        else:
-            self.refuse(refusal)
-
     def break_off(self) -> None:
         """The answer cannot be completed: the caller must not take it for a whole one."""
-        self.drop_connection()
-        answer = self.answer
-        delimited = self.chunked or (answer is not None and answer.length is not None)
-        self.down.break_off(reset=not delimited)
+        self.drop()
+        answer = self.attempt.answer if self.attempt is not None else None
+        self.down.break_off(reset=looks_whole(answer, chunked=self.chunked))
         self.finish(502, keep=False)
-
-    def caller_gone(self) -> None:
-        """Nobody waits for the answer any more: the replica need not work on it."""
-        if self.bridged and self.connection is not None:
-            self.connection.close()  # the last bytes may say why, as a WebSocket's close frame does
-            self.connection = None
-        self.drop_connection()
-        self.finish(101 if self.bridged else 499, keep=False)
 
     def shut(self) -> None:
         """The front stops, and its grace is over."""
@@ -206,14 +368,11 @@ class Call(Queued):
         else:
             self.refuse(Refusal(503, "shutting_down", "The gateway is being stopped.", 5.0))
 
-    def _count(self, endpoint: Endpoint, now: float, status: int) -> None:
+    def _count(self, endpoint: Endpoint, now: float, status: int, first_byte: float | None) -> None:
         """For the autoscaler."""
         if self.counted:
-            first = self.first_byte
             endpoint.in_flight -= 1
-            endpoint.traffic.ended(
-                now, status, now - self.sent_at, now - self.began, None if first is None else first - self.began
-            )
+            endpoint.traffic.ended(now, status, now - self.sent_at, now - self.began, first_byte)
         else:
             endpoint.traffic.rejected(now)
 
@@ -222,22 +381,19 @@ class Call(Queued):
             return
         self.done = True
         self.heart = None
-        down, endpoint = self.down, self.endpoint
-        self.drop_connection()
+        self.drop()
         self.body.drop()
-        self.leave_queue()
-        now, first = monotonic(), self.first_byte
+        if self.turn is not None:
+            self.turn.leave()
+        now, endpoint = monotonic(), self.endpoint
+        first_byte = None if self.first_byte is None else self.first_byte - self.began
         if self.is_call and endpoint is not None:
-            self._count(endpoint, now, status)
-        self.release()
+            self._count(endpoint, now, status, first_byte)
+        if self.attempt is not None:
+            self.attempt.release()
+        self.attempt = self.turn = None  # they know this call: nothing is left to the garbage collector
         if endpoint is not None and (self.counted or status == 499):
-            down.front.meter.call(
-                endpoint.owner,
-                endpoint.name,
-                self.revision,
-                status,
-                now - self.began,
-                None if first is None else first - self.began,
-            )
-        down.front.call_ended(self)
-        down.call_ended(self, keep=keep)
+            seconds = now - self.began
+            self.front.meter.call(endpoint.owner, endpoint.name, self.revision, status, seconds, first_byte)
+        self.front.call_ended(self)
+        self.down.call_ended(self, keep=keep)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from ..core.ending import Fin, fin_means, has_left
 from ..core.forwarding import Peer
 from ..core.message import BadMessage, Refusal, RequestHead
 from . import answers
@@ -27,7 +28,6 @@ __all__ = ["Downstream"]
 
 _BODY, _NEXT = 1, 2  # why reading is paused: the replica takes no more; a request came before its turn
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
-_CLOSED, _FIN_CAME = 7, 8  # tcpi_state: TCP_CLOSE after a reset, TCP_CLOSE_WAIT
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
 
@@ -83,23 +83,28 @@ class Downstream(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """``True`` leaves our side open, for a caller who has said all and still listens.
-
-        FIN is all that one sees of a caller who went away, too. Who asked for one answer only (``Connection:
-        close``, HTTP/1.0) and has not got any of it is believed to listen; everybody else has gone, as for nginx.
-        """
-        last = self._queue[-1] if self._queue else self._answering
-        if last is None or self._through:
-            return False
-        if self._bridged:
-            self._gone()  # what was written to the caller still goes out
-            return False
-        if not last.head.keep_alive and last.body.done and not last.answered:
+        """``True`` leaves our side open, for a caller who has said all and still listens."""
+        last = self._last
+        fin = fin_means(
+            open_call=last is not None and not self._through,
+            bridged=self._bridged,
+            keep_alive=last is not None and last.head.keep_alive,
+            said_all=last is not None and last.body.done,
+            answered=last is not None and last.answered,
+        )
+        if fin is Fin.LISTENS:
             self._half_closed = True
             return True
-        self._gone()
-        self.abort()
+        if fin is not Fin.OVER:
+            self._gone()
+        if fin is Fin.LEFT:
+            self.abort()
         return False
+
+    @property
+    def _last(self) -> Call | None:
+        """The call that came last, of those that are not over."""
+        return self._queue[-1] if self._queue else self._answering
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -117,9 +122,12 @@ class Downstream(asyncio.Protocol):
     def _hold_answer(self, held: bool) -> None:
         call = self._answering
         if call is not None:
-            call.touched = monotonic()
-            if call.connection is not None:
-                call.connection.hold(held)
+            call.hold_answer(held)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it holds the last head, in case that the next one is the same."""
+        return self._reader.remembers
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -159,7 +167,7 @@ class Downstream(asyncio.Protocol):
     def _broken(self, refusal: Refusal) -> None:
         """What comes cannot be read (any more). Earlier requests still get their answers."""
         reading, self._reading = self._reading, None
-        last = self._queue[-1] if self._queue else self._answering
+        last = self._last
         if reading is None and last is not None and not last.head.keep_alive:
             return  # bytes after "Connection: close"
         self._fatal = refusal
@@ -184,7 +192,8 @@ class Downstream(asyncio.Protocol):
         answering = self._answering
         if answering is not None and answering is self._reading:
             answering.move_body()
-        self._pause(_NEXT, bool(self._queue))
+        if self._queue or self._paused & _NEXT:
+            self._pause(_NEXT, bool(self._queue))
         if answering is None and self._fatal is not None and not self._through:
             self.write([answers.error(self._fatal, keep_alive=False)])
             self._end()
@@ -205,7 +214,7 @@ class Downstream(asyncio.Protocol):
         self.deadline = monotonic() + self.front.settings.keep_alive
         if self.front.stopping and not self._queue:
             self.close()
-        else:
+        elif self._queue or self._paused or self._fatal is not None:
             self._advance()
 
     # --- for the call --------------------------------------------------------------------------------------
@@ -216,7 +225,8 @@ class Downstream(asyncio.Protocol):
 
     def let_body(self, allowed: bool) -> None:
         """Whether the caller's body may come on."""
-        self._pause(_BODY, not allowed)
+        if allowed is not self.body_allowed:
+            self._pause(_BODY, not allowed)
 
     def _pause(self, why: int, on: bool) -> None:
         before = self._paused
@@ -308,6 +318,9 @@ class Downstream(asyncio.Protocol):
             call.caller_gone()
 
     def check_time(self, now: float) -> None:
+        """Called once a second."""
+        if self._answering is None:
+            self._reader.forget()
         if self._paused and self._answering is not None and self._has_left():
             self._gone()
             self.abort()
@@ -323,7 +336,7 @@ class Downstream(asyncio.Protocol):
 
     def _has_left(self) -> bool:
         """While reading is paused, nothing tells that the caller closed; the kernel knows (Linux only)."""
-        last = self._queue[-1] if self._queue else self._answering
+        last = self._last
         sock = self.transport.get_extra_info("socket") if self.transport is not None else None
         if _TCP_INFO is None or sock is None or last is None:
             return False
@@ -331,7 +344,7 @@ class Downstream(asyncio.Protocol):
             state = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
         except OSError:
             return False
-        return state == _CLOSED or (state == _FIN_CAME and (self._bridged or last.head.keep_alive))
+        return has_left(state, bridged=self._bridged, keep_alive=last.head.keep_alive)
 
     def shut(self) -> None:
         """The front stops: who waits for nothing is sent away."""

@@ -9,32 +9,29 @@ from typing import TYPE_CHECKING
 from ..core.event_stream import BEAT, answer_event, is_events, refusal_event, stream_head
 from ..core.message import AnswerHead, Refusal
 from .body import END_OF_CHUNKS, chunk
+from .upstream import Sink
 
 if TYPE_CHECKING:
-    from .exchange import Exchange
+    from .attempt import Attempt
+    from .call import Call
 
 __all__ = ["Heart"]
 
 
 class Heart:
     """Once a call has waited for ``seconds``, it gets the head of an event stream and a comment each ``seconds`` until
-    the model's first byte. From then on (``begun``) this hears the replica's answer in the place of the call: events
-    go on in the stream, anything else is gathered and goes out as one event.
+    the model's first byte. From then on (``begun``) what the replica answers goes into that stream.
 
     Nothing of a final answer has gone out with a beat, so the call can be sent again as before.
     """
 
-    __slots__ = ("_beat_at", "_body", "_call", "_gathers", "_size", "begun", "seconds", "to_head", "wants_upgrade")
+    __slots__ = ("_beat_at", "_call", "begun", "seconds")
 
-    def __init__(self, call: Exchange, seconds: int) -> None:
+    def __init__(self, call: Call, seconds: int) -> None:
         self.seconds = seconds
         self.begun = False
-        self.to_head = self.wants_upgrade = False
         self._call = call
         self._beat_at = 0.0
-        self._gathers = False
-        self._body: list[bytes] = []
-        self._size = 0
 
     def beat(self, now: float, waits_since: float | None) -> None:
         """If it is time for one. ``waits_since``: when the call began to wait for a replica, if it does."""
@@ -54,10 +51,10 @@ class Heart:
         head = call.head
         if head.expects:
             call.let_come()
-        head.headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
-        keep = head.keep_alive and call.body.done and not call.down.front.stopping
+        headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
+        call.head = replace(head, headers=headers)
         start, call.chunked, call.keep = stream_head(
-            version=head.version, keep_alive=keep, request_id=call.request_id, applied=call.applied
+            version=head.version, keep_alive=call.may_keep(), request_id=call.request_id, applied=call.applied
         )
         call.down.write([start])
 
@@ -73,49 +70,67 @@ class Heart:
             call.down.write([END_OF_CHUNKS])
         call.finish(refusal.status, keep=call.keep and call.body.done)
 
-    # --- in the place of the call (``upstream.Sink``) -------------------------------------------------------
+    def in_place_of(self, attempt: Attempt) -> Sink:
+        """Who hears the replica instead of it."""
+        return _InStream(self._call, attempt)
+
+
+class _InStream:
+    """An attempt's ears: events go on in the caller's stream, anything else is gathered and goes out as one event."""
+
+    __slots__ = ("_attempt", "_body", "_call", "_gathers", "_size", "to_head", "wants_upgrade")
+
+    def __init__(self, call: Call, attempt: Attempt) -> None:
+        self.to_head = self.wants_upgrade = False
+        self._call = call
+        self._attempt = attempt
+        self._gathers = False
+        self._body: list[bytes] = []
+        self._size = 0
 
     def on_informational(self, answer: AnswerHead) -> None:
         """There is no place for it after the head of the stream."""
 
     def on_answer(self, answer: AnswerHead) -> None:
         self._gathers = not is_events(answer)
-        self._body, self._size = [], 0
-        self._call.answer = replace(answer, length=None)  # its length is not the stream's
+        self._attempt.answer = replace(answer, length=None)  # its length is not the stream's
 
     def on_body(self, piece: bytes) -> None:
-        call = self._call
-        if not self._gathers:
-            call.on_body(piece)
-            return
-        self._body.append(piece)
-        self._size += len(piece)
+        if self._gathers:
+            self._body.append(piece)
+            self._size += len(piece)
+        else:
+            self._attempt.on_body(piece)
 
     def on_flush(self) -> None:
-        call = self._call
-        most = call.down.front.settings.gathered_answer
         if not self._gathers:
-            call.on_flush()
-        elif self._size > most:
-            message = f"The model's answer is no event stream, and more than {most} bytes are too long for one event."
-            call.drop_connection()
-            call.refuse(Refusal(502, "answer_too_long", message))
-        else:
-            call.touched = monotonic()
+            self._attempt.on_flush()
+        elif not self._too_long():
+            self._call.touched = monotonic()
+
+    def _too_long(self) -> bool:
+        """For one event; then the call is over."""
+        call, most = self._call, self._call.front.settings.gathered_answer
+        if self._size <= most:
+            return False
+        message = f"The model's answer is no event stream, and more than {most} bytes are too long for one event."
+        call.drop()
+        call.refuse(Refusal(502, "answer_too_long", message))
+        return True
 
     def on_end(self, reusable: bool) -> None:
-        call = self._call
-        if self._gathers and (answer := call.answer) is not None:
-            self._gathers = False
-            call.on_body(answer_event(answer, b"".join(self._body)))
-            call.on_flush()
-        call.on_end(reusable)
+        attempt = self._attempt
+        if self._gathers and (answer := attempt.answer) is not None:
+            if self._too_long():
+                return
+            attempt.on_body(answer_event(answer, b"".join(self._body)))
+        attempt.on_end(reusable)
 
     def on_bad(self, message: str) -> None:
-        self._call.on_bad(message)
+        self._attempt.on_bad(message)
 
     def on_gone(self, *, spoke: bool) -> None:
-        self._call.on_gone(spoke=spoke)
+        self._attempt.on_gone(spoke=spoke)
 
     def on_switched(self, answer: AnswerHead, rest: bytes) -> None:
         self.on_bad("The replica switched protocols without being asked.")
@@ -124,4 +139,4 @@ class Heart:
         """Nothing is raw where nothing is switched."""
 
     def on_stuck(self, stuck: bool) -> None:
-        self._call.on_stuck(stuck)
+        self._attempt.on_stuck(stuck)

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import Protocol
 
+from ..core.message import AnswerHead, Headers
 from ..core.routing import Backend
 from .settings import FrontSettings
 from .upstream import Upstream
@@ -28,6 +29,8 @@ class Pool:
         self.backend = backend
         self.settings = settings
         self.calls: set[OnReplica] = set()
+        # What the replica said last, as it came and as it was judged: many of its answers say the same for a second.
+        self.last_answer: tuple[tuple[int, str, bytes, Headers, bool], AnswerHead] | None = None
         self._socket_path = socket_path
         self._idle: list[Upstream] = []
         backend.on_lost = self.lost

@@ -26,7 +26,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_body", "_closed", "_count", "_headers", "_opened", "_parser", "_refusal", "_settings", "_silent",
+        "_body", "_closed", "_count", "_headers", "_last", "_opened", "_parser", "_refusal", "_settings", "_silent",
         "_size", "_skipped", "_target", "in_head",
     )  # fmt: skip
 
@@ -40,9 +40,18 @@ class Reader:
         self._body: Body | None = None
         self._refusal: Refusal | None = None
         self._skipped: RequestHead | None = None  # had a body and an offer to upgrade that is not taken
+        self._last: tuple[tuple[bytes, str, bytes, Headers], RequestHead] | None = None
         self._silent = 0
         self.in_head = False
         self._clear()
+
+    @property
+    def remembers(self) -> bool:
+        return self._last is not None
+
+    def forget(self) -> None:
+        """The last head: callers who repeat theirs are judged once, but those who are idle cost no memory."""
+        self._last = None
 
     def _clear(self) -> None:
         self._target = b""
@@ -107,11 +116,16 @@ class Reader:
         if self._body is not None:
             return
         parser = self._parser
-        try:
-            head = read_request(parser.get_method(), parser.get_http_version(), self._target, self._headers)
-        except BadMessage as bad:
-            self._refuse(bad.refusal)
-            return
+        said = (parser.get_method(), parser.get_http_version(), self._target, self._headers)
+        if self._last is not None and self._last[0] == said:
+            head = self._last[1]
+        else:
+            try:
+                head = read_request(*said)
+            except BadMessage as bad:
+                self._refuse(bad.refusal)
+                return
+            self._last = (said, head)
         self._clear()
         self._silent = 0
         self.in_head = False

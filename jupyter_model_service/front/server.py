@@ -13,12 +13,12 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
+from ..core.definition import Serving
 from ..core.forwarding import Peer
 from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
 from .call import Call
 from .downstream import Downstream
-from .exchange import Exchange
 from .pool import Pool
 from .settings import FrontSettings
 from .waiting import Desk
@@ -58,6 +58,7 @@ class Front:
         self.prefix = path.rstrip("/").encode()
         self.base = self.prefix + b"/endpoints/"
         self.web = Pool(Backend("web", 0, "", 0), self.settings, web_socket)
+        self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout)
         self._pools: dict[Backend, Pool] = {}
         self._desks: dict[Endpoint, Desk] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,9 +128,8 @@ class Front:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def call_ended(self, call: Exchange) -> None:
-        if isinstance(call, Call):
-            self.calls.discard(call)
+    def call_ended(self, call: Call) -> None:
+        self.calls.discard(call)
         if self._quiet is not None and not self.calls:
             self._quiet.set()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.definition import Serving
+from ..core.patience import Silence
+
 __all__ = ["FrontSettings"]
 
 
@@ -36,3 +39,13 @@ class FrontSettings:
     pool_idle: float = 4.0  # uvicorn closes kept-alive connections after 5 s, and the race is lost by us
     pool_size: int = 256  # idle connections per replica
     tick: float = 0.1  # resolution of the time limits
+
+    def most_silence(self, which: Silence, serving: Serving) -> float:
+        """Seconds in which nothing may move."""
+        if which is Silence.STREAM:
+            return serving.idle_timeout
+        if which is Silence.FIRST_BYTE:
+            return serving.first_byte_timeout
+        if which is Silence.BODY:
+            return self.body_timeout
+        return self.reader_timeout if which is Silence.READER else self.bridge_timeout

@@ -39,9 +39,11 @@ class Sink(Protocol):
     def on_answer(self, answer: AnswerHead) -> None: ...
     def on_body(self, piece: bytes) -> None: ...
     def on_flush(self) -> None:
-        """The bytes read at once have all been told."""
+        """The bytes read at once have all been told, and the answer goes on."""
 
-    def on_end(self, reusable: bool) -> None: ...
+    def on_end(self, reusable: bool) -> None:
+        """The same, and there are no more."""
+
     def on_bad(self, message: str) -> None:
         """What came is not a valid answer."""
 
@@ -149,9 +151,10 @@ class Upstream(asyncio.Protocol):
             if self._head_size > self.pool.settings.max_answer_head:
                 sink.on_bad("The head of the replica's answer is too long.")
                 return
-        sink.on_flush()
-        if self.sink is sink and self._answer is not None and (self._complete or sink.to_head):
+        if self._answer is not None and (self._complete or sink.to_head):
             sink.on_end(self._answer.keep and not self._extra and not self._until_close and not sink.to_head)
+        else:
+            sink.on_flush()
 
     def _feed(self, sink: Sink, data: bytes) -> bool:
         try:
@@ -231,11 +234,18 @@ class Upstream(asyncio.Protocol):
         status = self._parser.get_status_code()
         headers, reason = self._headers, self._reason
         self._headers, self._reason, self._head_size = [], b"", 0
-        try:
-            answer = read_answer(status, self._parser.get_http_version(), reason, headers, to_head=sink.to_head)
-        except BadMessage as bad:
-            self._refuse(bad.refusal.message)
-            return
+        version = self._parser.get_http_version()
+        said = (status, version, reason, headers, sink.to_head)
+        last = self.pool.last_answer
+        if last is not None and last[0] == said:
+            answer = last[1]
+        else:
+            try:
+                answer = read_answer(status, version, reason, headers, to_head=sink.to_head)
+            except BadMessage as bad:
+                self._refuse(bad.refusal.message)
+                return
+            self.pool.last_answer = (said, answer)
         if status == 101:
             if not sink.wants_upgrade:
                 self._refuse("The replica switched protocols without being asked.")

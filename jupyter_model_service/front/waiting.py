@@ -6,8 +6,8 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..core.forwarding import Budget
 from ..core.message import Refusal
+from ..core.retrying import Budget
 from ..core.routing import Endpoint
 
 __all__ = ["Desk", "Waiter"]

@@ -10,20 +10,17 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.forwarding import (
     OF_THE_ORIGIN,
-    Budget,
-    Failure,
     Peer,
-    Retry,
     answer_head,
     bearer_token,
     clean_cookies,
     held_bytes,
     informational_head,
-    may_retry,
     request_head,
     route,
 )
 from jupyter_model_service.core.message import AnswerHead, RequestHead
+from jupyter_model_service.core.retrying import Budget, Failure, Retry, may_retry
 
 BASE = b"/p/endpoints/"
 

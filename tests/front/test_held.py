@@ -62,7 +62,7 @@ async def well(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bo
 
 def begun(here: Site) -> Callable[[], bool]:
     """The front has all of what was sent of an answer."""
-    return lambda: any(call.connection and call.connection.spoke for call in here.front.calls)
+    return lambda: any(call.attempt and call.attempt.spoke for call in here.front.calls)
 
 
 def lose(backend: Backend) -> None:

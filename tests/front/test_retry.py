@@ -1,4 +1,4 @@
-"""What happens to a call when its replica fails it: the table of ``core.forwarding.may_retry``, end to end."""
+"""What happens to a call when its replica fails it: the table of ``core.retrying.may_retry``, end to end."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def test_half_a_head_is_as_good_as_none(run: Run, half: str, lost: bool) -> None
     async def body() -> None:
         async with site(Replica("a", {"/x": half_head}), Replica("b")) as here:
             wire = await here.send(here.request(f"/x?{half}", method="POST", body=b"abc"))
-            await until(lambda: any(call.connection and call.connection.spoke for call in here.front.calls))
+            await until(lambda: any(call.attempt and call.attempt.spoke for call in here.front.calls))
             if lost:
                 backend = here.backends[0]
                 backend.serving, backend.lost = False, True

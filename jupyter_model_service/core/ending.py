@@ -1,0 +1,87 @@
+"""How calls and connections end before their time: what an end means, and what the caller must see of it. Pure."""
+
+from __future__ import annotations
+
+import enum
+
+from .message import AnswerHead, Refusal
+from .retrying import Failure
+
+__all__ = ["Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+
+
+# --- of the caller's side ---------------------------------------------------------------------------------
+
+
+class Fin(enum.Enum):
+    """What a caller means that closed its sending side."""
+
+    OVER = "over"  # nothing is under way
+    LISTENS = "listens"  # it has said all, and waits for its answer
+    HUNG_UP = "hung up"  # of an upgraded connection: what was written to it still goes out
+    LEFT = "left"  # nobody waits for the answer any more
+
+
+def fin_means(*, open_call: bool, bridged: bool, keep_alive: bool, said_all: bool, answered: bool) -> Fin:
+    """FIN is all that one sees of a caller who went away, too. Who asked for one answer only (``Connection: close``,
+    HTTP/1.0) and has not got any of it is believed to listen; everybody else has gone, as for nginx.
+
+    The values are those of the last call that came on the connection, ``open_call`` whether there is one.
+    """
+    if not open_call:
+        return Fin.OVER
+    if bridged:
+        return Fin.HUNG_UP
+    if not keep_alive and said_all and not answered:
+        return Fin.LISTENS
+    return Fin.LEFT
+
+
+_CLOSED, _FIN_CAME = 7, 8  # tcpi_state: TCP_CLOSE after a reset, TCP_CLOSE_WAIT
+
+
+def has_left(tcp_state: int, *, bridged: bool, keep_alive: bool) -> bool:
+    """The same, asked of the kernel (Linux) while nothing is read from the connection."""
+    return tcp_state == _CLOSED or (tcp_state == _FIN_CAME and (bridged or keep_alive))
+
+
+def looks_whole(answer: AnswerHead | None, *, chunked: bool) -> bool:
+    """Whether an answer that breaks off would be taken for a whole one if its connection were simply closed: its end
+    is the connection's then, so that it must be reset."""
+    return not chunked and (answer is None or answer.length is None)
+
+
+# --- of the replica's side --------------------------------------------------------------------------------
+
+
+def ended_by(*, spoke: bool, reused: bool, lost: bool) -> Failure:
+    """What a connection's end before an answer was. ``spoke``: some of the answer had come; ``reused``: it was a
+    kept-alive one; ``lost``: the engine knows that the replica is gone."""
+    if spoke:
+        return Failure.BROKEN
+    return Failure.STALE if reused and not lost else Failure.DIED
+
+
+def lost_by(*, connected: bool, spoke: bool) -> Failure:
+    """What the loss of a replica is for a call on it; ``connected``: the replica had, or may have had, the call."""
+    if spoke:
+        return Failure.BROKEN
+    return Failure.DIED if connected else Failure.CONNECT
+
+
+def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool) -> Refusal:
+    """What a caller is told whose call failed and is not sent again. ``of_web``: it was for the control API;
+    ``late``: the connection took too long; ``replayable``: its body was still at hand."""
+    if of_web:
+        return Refusal(503, "web_unavailable", "The control API does not answer; try again later.", 1.0)
+    if late:
+        return Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
+    if failure is Failure.CONNECT:
+        return Refusal(502, "connect_failed", "No replica accepted a connection.")
+    if not replayable:
+        message = "The replica died under this call, whose body is too long to be sent again (serving.replay_limit)."
+    elif failure is Failure.BROKEN:
+        message = "The replica died before it had sent the whole answer."
+    else:
+        message = "The replica died under this call."
+    return Refusal(502, "replica_died", message)

@@ -1,0 +1,341 @@
+"""One try of a call on one replica: a connection, the request out, the answer back.
+
+All of it runs in callbacks, in the turn of the loop in which bytes came; only a connection that is not there yet is
+awaited, in a task that ends with the try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..core.balance import ejection
+from ..core.ending import ended_by, given_up, lost_by
+from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
+from ..core.message import AnswerHead, Refusal
+from ..core.retrying import Failure, Retry, may_retry
+from .body import END_OF_CHUNKS, chunk
+from .pool import Pool
+from .upstream import Sink, Upstream
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Attempt"]
+
+_NO_BODY = frozenset({204, 304})
+_REPLICA_TROUBLE = frozenset({502, 503, 504})
+
+
+class Attempt:
+    """Hears its connection (``upstream.Sink``) and tells the call. It counts on its replica from :meth:`send` until
+    :meth:`release`. ``answer`` is what the replica began to say; ``holding``: some of it waits for its body."""
+
+    __slots__ = (
+        "_due", "_fresh", "_hold", "_out", "_over", "_task", "answer", "backend", "call", "connection", "pool",
+        "to_head", "wants_upgrade",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, pool: Pool) -> None:
+        self.call = call
+        self.pool = pool
+        self.backend = pool.backend
+        self.to_head = call.to_head
+        self.wants_upgrade = call.wants_upgrade
+        self.connection: Upstream | None = None
+        self.answer: AnswerHead | None = None
+        self._task: asyncio.Task[None] | None = None  # connects
+        self._fresh = False  # a kept-alive connection was replaced
+        self._over = False
+        self._out: list[bytes] = []
+        self._due = 0  # bytes of the body without which nothing of the answer goes out yet
+        self._hold: asyncio.TimerHandle | None = None  # ends the wait for them
+
+    @property
+    def spoke(self) -> bool:
+        return self.connection is not None and self.connection.spoke
+
+    @property
+    def holding(self) -> bool:
+        return self._hold is not None
+
+    # --- to the replica --------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        backend, pool = self.backend, self.pool
+        backend.in_flight += 1
+        backend.started += 1
+        pool.calls.add(self)
+        connection = pool.take()
+        if connection is None:
+            self._task = self.call.front.spawn(self._connect())
+        else:
+            self._attach(connection)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self.pool.connect(self.call.serving.connect_timeout)
+        except (OSError, UnicodeError) as error:  # TimeoutError is the former; a host name may be the latter
+            if self._is_current():
+                self._task = None
+                self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
+            return
+        if not self._is_current():
+            connection.abort()
+            return
+        self._task = None
+        if connection.transport is None:  # accepted and closed in one turn
+            self._failed(Failure.DIED)
+        else:
+            self._attach(connection)
+
+    def _is_current(self) -> bool:
+        """Whether the running task is still this try's. A task that was done waiting when it was cancelled goes on
+        (``wait_for`` before Python 3.12 says so), while the call is on another replica already."""
+        return self._task is not None and self._task is asyncio.current_task()
+
+    def _attach(self, connection: Upstream) -> None:
+        self.connection = connection
+        call, head = self.call, self.call.head
+        sink: Sink = self
+        if call.heart is not None and call.heart.begun:
+            sink = call.heart.in_place_of(self)
+        connection.begin(sink)
+        if head.expects:
+            call.let_come()
+        start = request_head(
+            head,
+            target=call.target,
+            prefix=call.prefix,
+            peer=call.peer,
+            request_id=call.request_id,
+            to_replica=call.endpoint is not None,
+        )
+        call.touched = monotonic()
+        connection.write([start, *call.body.take(chunked=head.chunked)])
+        if call.down.stuck:
+            connection.hold(True)
+        if not connection.stuck:
+            call.down.let_body(True)
+
+    def move_body(self, connection: Upstream) -> None:
+        """More of the caller's body came, or its end."""
+        pieces = self.call.body.take(chunked=self.call.head.chunked)
+        if pieces:
+            self.call.touched = monotonic()
+            connection.write(pieces)
+
+    def raw_from_caller(self, data: bytes) -> None:
+        self.call.touched = monotonic()
+        if self.connection is not None and data:
+            self.connection.write([data])
+
+    # --- the end of it ---------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """The replica is done with this call, one way or another."""
+        if self._over:
+            return
+        self._over = True
+        backend = self.backend
+        self.pool.calls.discard(self)
+        backend.in_flight -= 1
+        if backend.in_flight == 0 and backend.on_idle is not None:
+            backend.on_idle()
+        self.call.replica_free()
+
+    def drop(self) -> None:
+        """Close its connection at once: that cancels the replica's work."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self.connection is not None:
+            self.connection.abort()
+            self.connection = None
+        self._drop_answer()
+
+    def close(self) -> None:
+        """Close it when what was written has gone out: the last bytes may say why, as a WebSocket's close frame."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    # --- from the replica ------------------------------------------------------------------------------
+
+    def on_informational(self, answer: AnswerHead) -> None:
+        call = self.call
+        if call.head.version == 11 and answer.status != 100:  # our own 100 went out before the body came
+            shared = call.endpoint is not None and call.front.settings.shared_origin
+            self._out.append(informational_head(answer, shared_origin=shared))
+
+    def on_answer(self, answer: AnswerHead) -> None:
+        call = self.call
+        settings = call.front.settings
+        replica = None
+        if call.endpoint is not None:
+            replica = self.backend.replica.encode()
+            self._due = held_bytes(answer, to_head=self.to_head, most=settings.held_answer)
+        start, chunked, call.keep = answer_head(
+            answer,
+            version=call.head.version,
+            keep_alive=call.may_keep(),
+            request_id=call.request_id,
+            replica=replica,
+            applied=call.applied,
+            shared_origin=settings.shared_origin,
+        )
+        call.chunked = chunked and not self.to_head and answer.status not in _NO_BODY
+        self.answer = answer
+        self._out.append(start)
+
+    def on_body(self, piece: bytes) -> None:
+        self._out.append(chunk(piece) if self.call.chunked else piece)
+        if self._due:
+            self._due -= len(piece)
+
+    def on_flush(self) -> None:
+        if not self._due:
+            self._pass_on()
+        elif self._hold is None:
+            self._hold = asyncio.get_running_loop().call_later(self.call.front.settings.held_time, self._held_long)
+
+    def _held_long(self) -> None:
+        self._due = 0
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._end_hold()
+        if not self._out:
+            return
+        call = self.call
+        call.touched = now = monotonic()
+        if self.answer is not None and not call.answered:
+            call.answer_begins(now)
+            if self.answer.status in _REPLICA_TROUBLE and call.endpoint is not None:
+                self.blame(refused=False)
+            else:
+                self.backend.failures = 0
+        out, self._out = self._out, []
+        call.down.write(out)
+
+    def _end_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    def _drop_answer(self) -> None:
+        """What did not go out will not."""
+        self._end_hold()
+        if not self.call.answered:
+            self.answer = None
+        self._due = 0
+        self._out = []
+
+    def on_end(self, reusable: bool) -> None:
+        call, connection, answer = self.call, self.connection, self.answer
+        if connection is None or answer is None:
+            return
+        if call.chunked:
+            self._out.append(END_OF_CHUNKS)
+        self._pass_on()
+        self.connection = None
+        if reusable and call.body.done:
+            self.pool.give(connection, answer.keep_seconds)
+        else:
+            connection.close()
+        call.finish(answer.status, keep=call.keep and call.body.done)
+
+    def on_bad(self, message: str) -> None:
+        self.drop()
+        if self.call.answered:
+            self.call.break_off()
+        else:
+            self.call.refuse(Refusal(502, "bad_answer", message))
+
+    def on_gone(self, *, spoke: bool) -> None:
+        connection, self.connection = self.connection, None
+        call = self.call
+        if call.bridged:
+            call.down.close()
+            call.finish(101, keep=False)
+        elif call.answered:
+            call.break_off()
+        else:
+            reused = connection is not None and connection.reused
+            self._failed(ended_by(spoke=spoke, reused=reused, lost=self.backend.lost))
+
+    def on_stuck(self, stuck: bool) -> None:
+        self.call.down.let_body(not stuck)
+        if not stuck:
+            self.call.touched = monotonic()
+
+    def on_switched(self, answer: AnswerHead, rest: bytes) -> None:
+        self.on_answer(answer)
+        self.call.bridged = True
+        self._out.append(rest)
+        self.call.down.bridge()
+        self.on_flush()
+
+    def on_raw(self, data: bytes) -> None:
+        self.call.touched = monotonic()
+        self.call.down.write([data])
+
+    # --- failures ----------------------------------------------------------------------------------------
+
+    def replica_lost(self) -> None:
+        """The engine knows: no byte will come any more."""
+        if self._over:
+            return
+        failure = lost_by(connected=self.connection is not None or self._fresh, spoke=self.spoke)
+        self.drop()
+        if self.call.answered:
+            self.call.break_off()
+        else:
+            self._failed(failure)
+
+    def _failed(self, failure: Failure, *, late: bool = False) -> None:
+        """Nothing of a final answer went out. ``late``: the connection took too long."""
+        self._drop_answer()
+        call = self.call
+        if self._over or call.done:
+            return
+        blamed = failure is not Failure.STALE
+        if failure is Failure.CONNECT and self._fresh:
+            failure = Failure.DIED  # it took the call on a kept-alive connection, and now it is not there any more
+        if blamed and call.endpoint is not None:
+            self.blame(refused=failure is not Failure.BROKEN)
+        decision = may_retry(
+            failure,
+            method=call.head.method,
+            replayable=call.body.replayable,
+            any_method=call.serving.retry,
+            fresh_tried=self._fresh,
+            connects=call.connects,
+            deaths=call.deaths,
+            within_budget=failure is not Failure.CONNECT or call.desk is None or call.desk.budget.spend(monotonic()),
+        )
+        endpoint = call.endpoint
+        if decision is Retry.NO or (decision is not Retry.SAME and endpoint is None):
+            call.refuse(given_up(failure, of_web=endpoint is None, late=late, replayable=call.body.replayable))
+            return
+        if endpoint is not None:
+            call.front.meter.retried(endpoint.owner, endpoint.name, failure.value)
+        call.body.rewind()
+        if decision is Retry.SAME:
+            self._fresh = True
+            self._task = call.front.spawn(self._connect())
+        else:
+            call.once_more(self, failure, later=decision is Retry.LATER)
+
+    def blame(self, *, refused: bool) -> None:
+        """A failure of the replica; ``refused``: it did not answer at all."""
+        backend, endpoint, now = self.backend, self.call.endpoint, monotonic()
+        if endpoint is None:
+            return
+        backend.failures += 1
+        seconds = ejection(backend, endpoint.backends, now, refused=refused)
+        if seconds:
+            backend.ejected_until = now + seconds
+        if refused and backend.on_refused is not None:
+            backend.on_refused()

@@ -1,0 +1,178 @@
+"""When a call gets a replica that it could not have at once: after a wait in the queue, after a start that it brought
+about, on another one than failed it, or never."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..core import admission
+from ..core.balance import pick
+from ..core.message import Refusal
+from ..core.patience import preferred_wait
+from ..core.retrying import Failure
+from ..core.routing import Backend, Endpoint
+from .waiting import Desk, Waiter
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Turn"]
+
+
+class Turn:
+    """A call among those who wait (:class:`waiting.Waiter`). ``since`` is when it began to (monotonic), while it does;
+    replicas in ``_tried`` have failed it."""
+
+    __slots__ = ("_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "since")
+
+    def __init__(self, call: Call, endpoint: Endpoint, desk: Desk) -> None:
+        self.since: float | None = None
+        self._call = call
+        self._endpoint = endpoint
+        self._desk = desk
+        self._until = inf
+        self._cold = False  # waits for a start from zero
+        self._paused_until = 0.0
+        self._failure: Failure | None = None
+        self._tried: list[Backend] = []
+
+    # --- into the queue --------------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        """No replica is free."""
+        call, endpoint, desk = self._call, self._endpoint, self._desk
+        refusal = self._ask_for_one(now) or self._admitted(now)
+        greediest: Waiter | None = None
+        if refusal is not None and refusal.code == "queue_full" and endpoint.woken_at is not None and call.is_call:
+            greediest = desk.greediest(call.who)
+        if refusal is not None and greediest is None:
+            call.refuse(refusal)
+            return
+        self._wait(now)
+        if now >= self._until:
+            call.refuse(self._in_vain(now, 0.0))
+            return
+        desk.add(self, first=False)
+        if refusal is not None and greediest is not None:
+            greediest.give_way(refusal)
+
+    def again(self, failed: Backend, failure: Failure, now: float, *, later: bool) -> None:
+        """After a replica failed it: on another at once, or first in the queue."""
+        self._tried.append(failed)
+        self._failure = failure
+        self._ask_for_one(now)
+        self._wait(now)
+        self._paused_until = now + 0.1 if later else 0.0
+        if not self.look_again(now):
+            self._desk.add(self, first=True)
+
+    def _ask_for_one(self, now: float) -> Refusal | None:
+        """Where there is no replica: note it, and have one started if the service is asleep."""
+        endpoint = self._endpoint
+        if endpoint.ready:
+            return None
+        if not endpoint.asleep:
+            if endpoint.wanted:
+                self._desk.missing(now)
+            return None
+        if not self._call.is_call:
+            return admission.asleep(endpoint.key)
+        if endpoint.on_call is not None:
+            endpoint.on_call()
+        if endpoint.wanted:
+            self._desk.missing(now)
+        elif endpoint.asleep and endpoint.retry_at > now:
+            return self._in_vain(now, 0.0)
+        return None
+
+    def _admitted(self, now: float) -> Refusal | None:
+        endpoint, serving = self._endpoint, self._call.serving
+        if not self._call.is_call:
+            return admission.admit_look(serving=endpoint.ready, waiting=self._desk.looks, key=endpoint.key)
+        places = admission.places(serving.queue, serving.concurrency, waking=endpoint.woken_at is not None)
+        return admission.admit(
+            serving=endpoint.ready,
+            wanted=endpoint.wanted,
+            waiting=endpoint.waiting,
+            queue=places,
+            unavailable=endpoint.unavailable,
+            key=endpoint.key,
+            ready_in=admission.ready_when(endpoint, now, self._desk.missing_since),
+        )
+
+    def _wait(self, now: float) -> None:
+        """From now on, until its limit or that of its caller."""
+        call, endpoint = self._call, self._endpoint
+        self.since = now
+        self._cold = endpoint.woken_at is not None
+        self._until = now + (endpoint.cold_hold if self._cold else call.serving.queue_timeout)
+        if call.head.prefers and (wait := preferred_wait(call.head.prefers)) is not None:
+            self._until = min(self._until, call.began + wait)
+            call.applied = b"Preference-Applied: wait=%d\r\n" % wait
+
+    # --- in it (``waiting.Waiter``) ----------------------------------------------------------------------------
+
+    @property
+    def choosy(self) -> bool:
+        return bool(self._tried)
+
+    @property
+    def is_call(self) -> bool:
+        return self._call.is_call
+
+    @property
+    def who(self) -> str | bytes:
+        return self._call.who
+
+    def give_way(self, refusal: Refusal) -> None:
+        self.leave()
+        self._call.refuse(refusal)
+
+    def look_again(self, now: float) -> bool:
+        call, endpoint, front = self._call, self._endpoint, self._call.front
+        if call.done:
+            return True
+        if front.routing.get(endpoint.owner, endpoint.name) is not endpoint:
+            self.since = None
+            call.refuse(call.not_found())
+            return True
+        if now < self._paused_until:
+            return False
+        backend = pick(endpoint.backends, now, call.serving.concurrency, self._tried)
+        waited = now - (self.since if self.since is not None else now)
+        if backend is None and self._tried and waited > front.settings.replay_grace:
+            backend = pick(endpoint.backends, now, call.serving.concurrency)
+        if backend is not None:
+            self.since = None
+            call.go(backend, now)
+            return True
+        if endpoint.wanted or endpoint.ready:
+            return False
+        self.since = None
+        call.refuse(self._in_vain(now, waited))
+        return True
+
+    # --- out of it -----------------------------------------------------------------------------------------------
+
+    def check(self, now: float) -> bool:
+        """Whether it waits for a replica; it is refused when that took too long."""
+        if self.since is None:
+            return False
+        if self._cold and self._endpoint.woken_at is None and not self._endpoint.ready:
+            self._cold = False  # that start has failed: for the next one it waits like anybody
+            self._until = min(self._until, self.since + self._call.serving.queue_timeout)
+        if now >= self._until:
+            refusal = self._in_vain(now, now - self.since)
+            self.leave()
+            self._call.refuse(refusal)
+        return True
+
+    def leave(self) -> None:
+        if self.since is not None:
+            self.since = None
+            self._desk.remove(self)
+
+    def _in_vain(self, now: float, waited: float) -> Refusal:
+        died = self._failure in (Failure.DIED, Failure.BROKEN)
+        return admission.in_vain(self._endpoint, now, waited, missing_since=self._desk.missing_since, died=died)
