@@ -65,7 +65,7 @@ def deploy(
 ) -> Deployed:
     """Make a service of a fitted scikit-learn estimator, a ``torch.nn.Module`` or a pipeline of transformers.
 
-    The model is saved in a format that runs no code when it is loaded (skops, ``torch.export``, safetensors) to a
+    The model is saved in a format that needs no pickle of Python objects (skops, ``torch.export``, safetensors) to a
     folder (default: one called ``name`` in the working directory, or the one that the service has) with a ``serve.py``,
     a ``model-definition.yaml``, ``requirements.txt`` and, of ``example``, a sample request. A service of it is created,
     or the one of that name is updated, and waited for, ``timeout`` seconds at most. What somebody else wrote is never
