@@ -22,7 +22,7 @@ from jupyter_model_service.server_extension.completing import complete
 from ..client.fake_gateway import FakeGateway, service
 from .conftest import eventually
 
-TEXT = "models:\n  - name: demo\n    service: {port: 8000}\n"
+TEXT = "models:\n  - name: demo\n    service: {start_command: [python, serve.py], port: 8000}\n"
 #: Jupyter signs a visitor in by what she says that she is: the Hub's own way in a test's clothes.
 VISITORS = """
 from jupyter_server.auth import IdentityProvider, User
