@@ -96,7 +96,8 @@ export interface TabPanelProps {
   render: () => JSX.Element;
 }
 
-/** Made when it is first shown; hidden, it stays as it was and is not drawn again. */
+/** Made when it is first shown; drawn once more when it is left, so that it keeps nothing that is forgotten then; hidden,
+ * it stays as it was and is not drawn again. */
 export function TabPanel({ prefix, tab, shown, render }: TabPanelProps): JSX.Element {
   const [seen, setSeen] = React.useState(shown);
   if (shown && !seen) {
@@ -119,5 +120,5 @@ const Still = React.memo(
   function Still({ render }: { shown: boolean; render: () => JSX.Element }): JSX.Element {
     return render();
   },
-  (_, next) => !next.shown
+  (drawn, next) => !drawn.shown && !next.shown
 );

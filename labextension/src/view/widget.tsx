@@ -53,6 +53,7 @@ export class ServiceView extends Panel implements ViewWidget {
     const next = known(tab);
     if (next !== this._tab) {
       this._tab = next;
+      this._fresh = null;
       this._tabChanged.emit(next);
     }
     if (next === 'revisions') {
@@ -105,6 +106,10 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service.decisionsShown = false;
     clearTimeout(this._timer);
     this._timer = undefined;
+    if (this._fresh !== null) {
+      this._fresh = null;
+      this._draw(); // a token is in the page no longer than somebody looks at it
+    }
   }
 
   private _onActive(_: ServicesModel, active: boolean): void {
@@ -330,7 +335,7 @@ export class ServiceView extends Panel implements ViewWidget {
   private readonly _tabChanged = new Signal<this, Tab>(this);
   private readonly _page: PageWidget;
   private _tab: Tab;
-  /** Kept here and nowhere else, until it is dismissed or the view is closed. */
+  /** Kept here and nowhere else, until it is dismissed, or its tab or the view is left. */
   private _fresh: NewToken | null = null;
   private _console: Widget | null = null;
   private _making = false;

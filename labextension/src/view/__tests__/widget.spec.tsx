@@ -12,6 +12,8 @@ let fake: FakeApi;
 let model: ServicesModel;
 let view: ServiceView;
 
+const TOKEN = { id: 't1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null };
+
 beforeEach(() => {
   fake = new FakeApi();
   fake.services = [service('words')];
@@ -194,4 +196,24 @@ it('asks for what happened while there was no event stream when that comes throu
   const asked = fake.asked('events');
   fake.events.refusal = null;
   await eventually(() => model.connected === 'stream' && fake.asked('events') > asked, 'what happened');
+});
+
+it('forgets a token that was just made when its tab is left, and when the view is hidden', async () => {
+  (model.api as any).generateToken = async () => ({ ...TOKEN, token: 'jms_secret' });
+  Widget.attach(view, document.body);
+  await eventually(() => text().includes('1 of 1 ready'), 'the service');
+  const made = async () => {
+    view.showTab('tokens');
+    await (view as any)._actions.onMakeToken({ name: 'ci', expires_in: null });
+    await eventually(() => text().includes('jms_secret'), 'the token');
+  };
+  await made();
+  view.showTab('share');
+  await eventually(() => !text().includes('jms_secret'), 'that it is in no hidden tab');
+  view.showTab('tokens');
+  await eventually(() => text().includes('Make Token'), 'the tab');
+  expect(text()).not.toContain('jms_secret');
+  await made();
+  view.hide();
+  await eventually(() => !text().includes('jms_secret'), 'that it is in no hidden view');
 });
