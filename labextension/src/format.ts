@@ -60,3 +60,20 @@ export function moment(at: number, now = Date.now() / 1000): string {
   };
   return day(at) === day(now) ? clock(at, true) : `${day(at)} ${clock(at)}`;
 }
+
+// Colours and moves of the cursor, which a terminal obeys and a reader does not want to see.
+// eslint-disable-next-line no-control-regex
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])/g;
+// What steers a terminal, and what shows the rest of a line in another order than it is written in.
+// eslint-disable-next-line no-control-regex
+const UNSEEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+
+/** What others have written, as it may be read: without what is not seen and yet changes what is. */
+export function clean(text: string): string {
+  return text.replace(ESCAPES, '').replace(UNSEEN, '');
+}
+
+/** The same where each character counts: what is not seen is written out, as JSON would. */
+export function spelled(text: string): string {
+  return text.replace(UNSEEN, each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { Copy, Service, ServiceState } from './api';
-import { bytes, figure } from './format';
+import { bytes, clean, figure } from './format';
 
 export function stateWord(state: ServiceState, trans: TranslationBundle): string {
   switch (state) {
@@ -161,7 +161,7 @@ export function remark(
   }
   // A stopped service says "stopped" of itself, which its state does already.
   if (service.reason && service.reason !== service.state) {
-    return service.reason;
+    return clean(service.reason);
   }
   const busy = service.replica_list.find(each => each.phase === 'preparing' || each.phase === 'loading');
   if (busy?.action) {
@@ -170,7 +170,7 @@ export function remark(
   if (service.state === 'starting' && busy !== undefined) {
     return `${phaseWord(busy.phase, trans)} …`;
   }
-  return service.note;
+  return service.note === null ? null : clean(service.note);
 }
 
 export function copyWords(copy: Copy, trans: TranslationBundle): string {

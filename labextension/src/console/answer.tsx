@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useId, useState } from 'react';
 
-import { latency } from '../format';
+import { latency, spelled } from '../format';
 import { Button, Copy, Notice } from '../view/pieces';
 import type { Answer } from './model';
 import type { Language } from './snippets';
@@ -47,7 +47,7 @@ export function AnswerPart({ sending, answer, problem, trans, onCopy }: AnswerPr
             role="group"
             aria-label={trans.__('Body of the answer')}
           >
-            {shown(answer)}
+            {spelled(shown(answer))}
           </pre>
           {answer.length > answer.text.length && (
             <p className="jp-ModelService-help">
@@ -60,7 +60,7 @@ export function AnswerPart({ sending, answer, problem, trans, onCopy }: AnswerPr
           <details>
             <summary>{trans.__('Headers of the answer')}</summary>
             <pre className="jp-ModelService-code">
-              {answer.headers.map(([name, value]) => `${name}: ${value}`).join('\n')}
+              {spelled(answer.headers.map(([name, value]) => `${name}: ${value}`).join('\n'))}
             </pre>
           </details>
         </>

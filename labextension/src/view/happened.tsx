@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
-import { moment } from '../format';
+import { clean, moment } from '../format';
 import type { Decision, Service, ServiceEvent } from '../types';
 import { Button, Notice, Table } from './pieces';
 import { measure } from './units';
@@ -23,7 +23,7 @@ export const Events = React.memo(function Events({ events, trans, onLog }: Event
   }
   const words = search.toLowerCase();
   const found = events
-    .filter(each => `${each.kind} ${each.message} ${each.replica ?? ''}`.toLowerCase().includes(words))
+    .filter(each => `${each.kind} ${clean(each.message)} ${each.replica ?? ''}`.toLowerCase().includes(words))
     .reverse();
   return (
     <>
@@ -48,7 +48,7 @@ export const Events = React.memo(function Events({ events, trans, onLog }: Event
           <tr key={each.id} className={isBad(each) ? 'jp-mod-bad' : undefined} data-kind={each.kind}>
             <td className="jp-mod-when">{moment(each.at)}</td>
             <td>{each.kind.replace(/[._-]/g, ' ')}</td>
-            <td className="jp-ModelService-why">{each.message}</td>
+            <td className="jp-ModelService-why">{clean(each.message)}</td>
             <td>
               {each.replica && (
                 <button
@@ -103,7 +103,7 @@ export function Lately({ events, now, trans, onLog, onEvents }: LatelyProps): JS
       <ul className="jp-ModelService-lately">
         {found.map(each => (
           <li key={each.id} data-kind={each.kind}>
-            <span className="jp-ModelService-help">{moment(each.at, now)}</span> {each.message}{' '}
+            <span className="jp-ModelService-help">{moment(each.at, now)}</span> {clean(each.message)}{' '}
             {each.replica && (
               <button
                 type="button"
@@ -182,7 +182,7 @@ function DecisionItem({ decision, newest, trans }: DecisionItemProps): JSX.Eleme
             {moment(since) === moment(at) ? moment(at) : trans.__('%1 to %2', moment(since), moment(at))}
           </span>{' '}
           {changed && <span className="jp-ModelService-badge">{trans.__('%1 → %2', before, count)}</span>}{' '}
-          {decision.reason}
+          {clean(decision.reason)}
         </summary>
         {open && <Grounds decision={decision} trans={trans} />}
       </details>
@@ -211,7 +211,7 @@ function Grounds({ decision, trans }: Pick<DecisionItemProps, 'decision' | 'tran
             <tr key={i}>
               <th scope="row">{wish.source}</th>
               <td className="jp-mod-figure">{wish.count ?? '–'}</td>
-              <td className="jp-ModelService-why">{wish.why}</td>
+              <td className="jp-ModelService-why">{clean(wish.why)}</td>
             </tr>
           ))}
         </Table>

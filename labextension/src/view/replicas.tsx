@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { age, bytes, figure } from '../format';
+import { age, bytes, clean, figure } from '../format';
 import type { Replica, Service } from '../types';
 import { phaseWord } from '../words';
 import { useNarrow } from './narrow';
@@ -174,7 +174,7 @@ export function doing(replica: Replica, trans: TranslationBundle): string {
   if (action !== null && replica.phase === 'preparing') {
     return trans.__('%1 (%2 of %3)', action.label, action.index, action.count);
   }
-  return replica.phase === 'ready' && !replica.suspect ? '' : (replica.reason ?? '');
+  return replica.phase === 'ready' && !replica.suspect ? '' : clean(replica.reason ?? '');
 }
 
 /** "87 % 12 of 40 GiB" of each. */

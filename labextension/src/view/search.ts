@@ -1,15 +1,10 @@
 /** Finding words in a log. Pure. */
-
-// Colours and moves of the cursor, which a terminal obeys and a reader does not want to see.
-// eslint-disable-next-line no-control-regex
-const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])/g;
-// eslint-disable-next-line no-control-regex
-const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g;
+import { clean } from '../format';
 
 /** A line without what is meant for a terminal; of a line that was written over itself, what was written last. */
 export function plainLine(line: string): string {
   const last = line.replace(/\r+$/, '').split('\r').pop() ?? '';
-  return last.replace(ESCAPES, '').replace(CONTROLS, '');
+  return clean(last);
 }
 
 /** The line in pieces, each second one of which is what is looked for: "a [b] c" → ["a ", "b", " c"]. */

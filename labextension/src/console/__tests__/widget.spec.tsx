@@ -199,3 +199,14 @@ it('has nothing kept current while it is hidden', () => {
   act(() => widget.show());
   expect(model.active).toBe(true);
 });
+
+it('spells out in an answer what would turn it around or is not seen', async () => {
+  fireEvent.click(button('Send'));
+  await seen(() => said.length === 1, 'the call');
+  say('a\u202eb\u2066\x9b\x1b[2J\r\n\tc');
+  end();
+  await seen(() => has('whole after'), 'the end');
+  expect(screen.getByLabelText('Body of the answer').textContent).toBe(
+    'a\\u202eb\\u2066\\u009b\\u001b[2J\r\n\tc'
+  );
+});

@@ -101,3 +101,16 @@ describe('what failed lately', () => {
     expect(container.textContent).toBe('');
   });
 });
+
+it('tells of what happened nothing that would turn the text around or is not seen', () => {
+  const events = [event(1, 'replica.failed', 'exit\u202e0\u2066 by \x1b[2J\x9bkill', { at: 5 })];
+  const told = (page: JSX.Element) => {
+    const { container, unmount } = render(page);
+    const found = container.textContent;
+    unmount();
+    return found;
+  };
+  const seen = 'exit0 by kill';
+  expect(told(<Events events={events} trans={trans} onLog={none} />)).toContain(seen);
+  expect(told(<Lately events={events} now={9} trans={trans} onLog={none} onEvents={none} />)).toContain(seen);
+});

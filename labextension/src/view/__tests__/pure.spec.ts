@@ -204,3 +204,7 @@ describe('the charts', () => {
     ]);
   });
 });
+
+it('leaves out of a log line what turns its rest around, and all controls', () => {
+  expect(plainLine('a\u202eb\u2067c\u2069 \x1b[31mred\x1b[0m\x85\x9b!\tend')).toBe('abc red!\tend');
+});
