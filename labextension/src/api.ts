@@ -10,6 +10,7 @@ import { DOMAIN } from './tokens';
 import { Turns } from './turns';
 import type {
   Autoscaling,
+  AutoscalingChange,
   AutoscalingRequest,
   CallAnswer,
   CallRequest,
@@ -168,6 +169,11 @@ export class ModelServiceApi {
 
   setAutoscaling(key: Key, body: AutoscalingRequest): Promise<Autoscaling> {
     return this._json('PUT', of(key, 'autoscaling'), { body });
+  }
+
+  /** What is left out stays as it is; null: its default. */
+  changeAutoscaling(key: Key, body: AutoscalingChange): Promise<Autoscaling> {
+    return this._json('PATCH', of(key, 'autoscaling'), { body });
   }
 
   clearAutoscaling(key: Key): Promise<Service> {

@@ -3,6 +3,7 @@ import type * as wire from './generated';
 
 export type {
   AutoscalingInfo as Autoscaling,
+  AutoscalingChange,
   AutoscalingRequest,
   BoundsInfo as Bounds,
   CopyInfo as Copy,

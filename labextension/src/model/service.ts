@@ -5,6 +5,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 import {
   ApiError,
   Autoscaling,
+  AutoscalingChange,
   AutoscalingRequest,
   Decision,
   Key,
@@ -208,6 +209,10 @@ export class ServiceModel implements IDisposable {
 
   setAutoscaling(body: AutoscalingRequest): Promise<void> {
     return this._scaling(api => api.setAutoscaling(this.key, body));
+  }
+
+  changeAutoscaling(body: AutoscalingChange): Promise<void> {
+    return this._scaling(api => api.changeAutoscaling(this.key, body));
   }
 
   async clearAutoscaling(): Promise<void> {

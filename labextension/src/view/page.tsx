@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import type {
+  AutoscalingChange,
   AutoscalingRequest,
   Copy as CopyInfo,
   Decision,
@@ -40,7 +41,10 @@ export interface PageActions extends Actions {
   /** Null: the newest. */
   onReplica: (replica: string | null) => void;
   onFollow: (following: boolean) => void;
+  /** Where there was no autoscaling. */
   onSave: (body: AutoscalingRequest) => Promise<void>;
+  /** Of what there is only what was changed here. */
+  onChange: (body: AutoscalingChange) => Promise<void>;
   onEnd: () => Promise<boolean>;
   onResume: () => Promise<void>;
   onAddRule: (rule: RuleSpec) => Promise<void>;

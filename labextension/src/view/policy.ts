@@ -1,7 +1,15 @@
 /** The autoscaling policy as a form: what is written in its fields, what is sent, and what is wrong where. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Autoscaling, AutoscalingRequest, Offer, RuleSpec, ScheduleSpec, Service } from '../types';
+import type {
+  Autoscaling,
+  AutoscalingChange,
+  AutoscalingRequest,
+  Offer,
+  RuleSpec,
+  ScheduleSpec,
+  Service
+} from '../types';
 import { figureOf, readSpan, writeSpan } from './units';
 
 /** What stands in the fields, as it was typed. */
@@ -157,6 +165,46 @@ export function policyFrom(
     schedules: (policy?.schedules ?? []).map(withoutGaps)
   });
   return { body: body as AutoscalingRequest, problems: reader.problems };
+}
+
+/** Fields that were changed here, with what stood there when they were touched first. */
+export interface Touched {
+  typed: Partial<PolicyForm>;
+  base: Partial<PolicyForm>;
+}
+
+export const UNTOUCHED: Touched = { typed: {}, base: {} };
+
+/** One that is as it was before is not touched any more. */
+export function touch(touched: Touched, now: PolicyForm, change: Partial<PolicyForm>): Touched {
+  const typed = { ...touched.typed, ...change };
+  const base = { ...now, ...touched.base };
+  const kept = namesOf(typed).filter(name => typed[name] !== base[name]);
+  const only = (form: Partial<PolicyForm>): Partial<PolicyForm> =>
+    Object.fromEntries(kept.map(name => [name, form[name]]));
+  return { typed: only(typed), base: only(base) };
+}
+
+/** Touched fields that somebody else has changed since, to something else than what was typed. */
+export function overtaken({ typed, base }: Touched, now: PolicyForm): Array<keyof PolicyForm> {
+  return namesOf(typed).filter(name => now[name] !== base[name] && now[name] !== typed[name]);
+}
+
+/** What is sent of a policy that is there: the fields that were touched, so that nobody else's change is undone. */
+export function changeFrom(
+  form: PolicyForm,
+  { typed }: Touched,
+  trans: TranslationBundle
+): { body: AutoscalingChange; problems: Problems } {
+  const { body, problems } = policyFrom(form, null, trans);
+  const names: string[] = namesOf(typed);
+  const sent = names.map(name => [name, (body as Record<string, unknown>)[name] ?? null]);
+  const seen = Object.entries(problems).filter(([name]) => names.includes(name));
+  return { body: Object.fromEntries(sent), problems: Object.fromEntries(seen) };
+}
+
+function namesOf(form: Partial<PolicyForm>): Array<keyof PolicyForm> {
+  return Object.keys(form) as Array<keyof PolicyForm>;
 }
 
 export function ruleFrom(form: RuleForm, trans: TranslationBundle): { body: RuleSpec; problems: Problems } {

@@ -3,10 +3,19 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import { duration, moment } from '../format';
-import type { Autoscaling, AutoscalingRequest, Offer, Service } from '../types';
+import type { Autoscaling, AutoscalingChange, AutoscalingRequest, Offer, Service } from '../types';
 import { useForm } from './form';
 import { Button, Field, Notice, useWork } from './pieces';
-import { formOf, policyFrom, PolicyForm, unknownMetrics } from './policy';
+import {
+  changeFrom,
+  formOf,
+  overtaken,
+  policyFrom,
+  PolicyForm,
+  touch,
+  unknownMetrics,
+  UNTOUCHED
+} from './policy';
 import { Rules, RulesProps, Schedules, SchedulesProps } from './rules';
 import { measure } from './units';
 
@@ -17,7 +26,10 @@ export interface ScalingProps
   offer: Offer | null;
   now: number;
   trans: TranslationBundle;
+  /** Where there was no autoscaling. */
   onSave: (body: AutoscalingRequest) => Promise<void>;
+  /** Of what there is only what was changed here. */
+  onChange: (body: AutoscalingChange) => Promise<void>;
   /** Asks first; resolves to false where it was not wanted after all. */
   onEnd: () => Promise<boolean>;
   onResume: () => Promise<void>;
@@ -127,16 +139,20 @@ export function boundsWords(policy: Autoscaling, trans: TranslationBundle): stri
 
 const POLICY_FIELDS = ['min', 'max', 'target', 'target_concurrency', 'idle_after', 'down_delay'];
 
-function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
+function Policy({ service, trans, onSave, onChange, onEnd }: ScalingProps): JSX.Element {
   const policy = service.autoscaling;
-  const [typed, setTyped] = useState<PolicyForm | null>(null);
-  const form = typed ?? formOf(policy, service.replicas.want);
+  const [touched, setTouched] = useState(UNTOUCHED);
+  const now = formOf(policy, service.replicas.want);
+  const form = { ...now, ...touched.typed };
+  const changed = Object.keys(touched.typed).length > 0;
+  const meanwhile = policy === null ? [] : overtaken(touched, now);
   const { problems, busy, submit } = useForm(POLICY_FIELDS, trans);
+  const labels = labelsOf(trans);
   const ending = useWork();
-  const set = (change: Partial<PolicyForm>) => setTyped({ ...form, ...change });
-  const field = (name: keyof PolicyForm, label: string, help?: string, placeholder?: string) => (
+  const set = (change: Partial<PolicyForm>) => setTouched(touch(touched, now, change));
+  const field = (name: keyof PolicyForm, help?: string, placeholder?: string) => (
     <Field
-      label={label}
+      label={labels[name]}
       value={String(form[name])}
       help={help}
       problem={problems[name]}
@@ -152,30 +168,44 @@ function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
       className="jp-ModelService-form"
       aria-label={trans.__('Autoscaling')}
       onSubmit={event =>
-        void submit(event, policyFrom(form, policy, trans), async body => {
-          await onSave(body);
-          setTyped(null);
-        })
+        policy === null
+          ? void submit(event, policyFrom(form, policy, trans), async body => {
+              await onSave(body);
+              setTouched(UNTOUCHED);
+            })
+          : void submit(event, changeFrom(form, touched, trans), async body => {
+              await onChange(body);
+              setTouched(UNTOUCHED);
+            })
       }
     >
-      {field('min', trans.__('Least'), trans.__('0: none is kept while there are no calls'))}
-      {field('max', trans.__('Most'))}
+      {field('min', trans.__('0: none is kept while there are no calls'))}
+      {field('max')}
       <label className="jp-ModelService-check">
         <input
           type="checkbox"
           checked={form.target}
           onChange={event => set({ target: event.target.checked })}
         />{' '}
-        {trans.__('Follow the calls')}
+        {labels.target}
       </label>
       {field(
         'target_concurrency',
-        trans.__('Calls at once for each replica'),
         undefined,
         aim === null ? trans.__('auto') : trans.__('auto: %1', measure('concurrency', aim, trans))
       )}
-      {field('down_delay', trans.__('Fewer only after'), trans.__('such as 5m'), '5m')}
-      {field('idle_after', trans.__('Idle after'), trans.__('without calls, where the least is 0'), '15m')}
+      {field('down_delay', trans.__('such as 5m'), '5m')}
+      {field('idle_after', trans.__('without calls, where the least is 0'), '15m')}
+      {meanwhile.map(name => (
+        <Notice
+          key={name}
+          text={trans.__(
+            'Changed meanwhile by somebody else: %1 is now %2. Save puts yours in its place, Undo leaves it.',
+            labels[name],
+            told(now[name], trans)
+          )}
+        />
+      ))}
       {problems[''] && <Notice text={problems['']} kind="bad" />}
       {problems['target'] && <Notice text={problems['target']} kind="bad" />}
       {ending.refused !== null && <Notice text={ending.refused} kind="bad" />}
@@ -183,12 +213,12 @@ function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
         <button
           type="submit"
           className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
-          disabled={busy || (policy !== null && typed === null)}
+          disabled={busy || (policy !== null && !changed)}
         >
           {policy === null ? trans.__('Turn On Autoscaling') : trans.__('Save')}
         </button>
-        {typed !== null && policy !== null && (
-          <Button text={trans.__('Undo')} onClick={() => setTyped(null)} />
+        {changed && policy !== null && (
+          <Button text={trans.__('Undo')} onClick={() => setTouched(UNTOUCHED)} />
         )}
         {policy !== null && (
           <>
@@ -204,4 +234,19 @@ function Policy({ service, trans, onSave, onEnd }: ScalingProps): JSX.Element {
       </div>
     </form>
   );
+}
+
+function labelsOf(trans: TranslationBundle): Record<keyof PolicyForm, string> {
+  return {
+    min: trans.__('Least'),
+    max: trans.__('Most'),
+    target: trans.__('Follow the calls'),
+    target_concurrency: trans.__('Calls at once for each replica'),
+    down_delay: trans.__('Fewer only after'),
+    idle_after: trans.__('Idle after')
+  };
+}
+
+function told(value: string | boolean, trans: TranslationBundle): string {
+  return value === true ? trans.__('on') : value === false ? trans.__('off') : value || trans.__('auto');
 }

@@ -308,6 +308,7 @@ export class ServiceView extends Panel implements ViewWidget {
     onDelete: () => this._run(CommandIDs.remove),
     onPublic: open => this._run(CommandIDs.setPublic, { public: open }),
     onSave: body => this._do(() => this._service.setAutoscaling(body)),
+    onChange: body => this._do(() => this._service.changeAutoscaling(body)),
     onEnd: () => this._endScaling(),
     onResume: () => this._do(() => this._service.resume()),
     onAddRule: rule => this._do(() => this._service.addRule(rule)),

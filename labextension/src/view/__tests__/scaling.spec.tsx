@@ -14,6 +14,7 @@ describe('the editor of autoscaling', () => {
     now: 1000,
     trans,
     onSave: nothing,
+    onChange: nothing,
     onEnd: async () => true,
     onResume: nothing,
     onAddRule: nothing,
@@ -23,31 +24,64 @@ describe('the editor of autoscaling', () => {
   };
 
   it('saves what was changed', async () => {
-    const onSave = jest.fn(nothing);
-    render(<Scaling {...props} onSave={onSave} />);
+    const onChange = jest.fn(nothing);
+    render(<Scaling {...props} onChange={onChange} />);
     expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Save' }).disabled).toBe(true);
     write('Most', '8');
     await click('Save');
-    expect(onSave).toHaveBeenCalledWith(expect.objectContaining({ min: 1, max: 8, down_delay: 90 }));
+    expect(onChange).toHaveBeenCalledWith({ max: 8 });
     expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Save' }).disabled).toBe(true);
   });
 
+  it('leaves what somebody else has changed meanwhile, and tells of it where both changed the same', async () => {
+    const onChange = jest.fn(nothing);
+    const by = (change: Partial<typeof POLICY>) => (
+      <Scaling
+        {...props}
+        service={service('words', { autoscaling: { ...POLICY, ...change } })}
+        onChange={onChange}
+      />
+    );
+    const { rerender } = render(by({}));
+    write('Most', '8');
+    write('Calls at once for each replica', '3');
+    rerender(by({ min: 2, down_delay: 600 }));
+    expect(screen.getByLabelText<HTMLInputElement>('Least').value).toBe('2');
+    expect(screen.queryByText(/Changed meanwhile/)).toBeNull();
+    rerender(by({ min: 2, max: 6, down_delay: 600 }));
+    expect(screen.getByText(/Changed meanwhile by somebody else: Most is now 6/)).toBeTruthy();
+    write('Calls at once for each replica', ''); // as it was
+    await click('Save');
+    expect(onChange.mock.calls).toEqual([[{ max: 8 }]]);
+    expect(screen.queryByText(/Changed meanwhile/)).toBeNull();
+    expect(screen.getByLabelText<HTMLInputElement>('Most').value).toBe('6');
+  });
+
+  it('sends the default of what was emptied, and turns the target off', async () => {
+    const onChange = jest.fn(nothing);
+    render(<Scaling {...props} onChange={onChange} />);
+    write('Fewer only after', '');
+    fireEvent.click(screen.getByLabelText('Follow the calls'));
+    await click('Save');
+    expect(onChange).toHaveBeenCalledWith({ down_delay: null, target: false });
+  });
+
   it('tells at the field what is wrong, before it sends anything', async () => {
-    const onSave = jest.fn(nothing);
-    render(<Scaling {...props} onSave={onSave} />);
+    const onChange = jest.fn(nothing);
+    render(<Scaling {...props} onChange={onChange} />);
     write('Idle after', 'soon');
     await click('Save');
     const field = screen.getByLabelText('Idle after');
     expect(field.getAttribute('aria-invalid')).toBe('true');
     expect(screen.getByRole('alert').textContent).toBe('Write a time such as 90s, 15m or 2h.');
-    expect(onSave).not.toHaveBeenCalled();
+    expect(onChange).not.toHaveBeenCalled();
   });
 
   it('tells at the field what the server refuses, and keeps what was typed', async () => {
-    const onSave = async () => {
+    const onChange = async () => {
       throw new Error('min is 9, above max, which is 4; lower it or raise max.');
     };
-    render(<Scaling {...props} onSave={onSave} />);
+    render(<Scaling {...props} onChange={onChange} />);
     write('Least', '9');
     await click('Save');
     const field = screen.getByLabelText<HTMLInputElement>('Least');
