@@ -7,6 +7,8 @@ import { Changes } from './changes';
 
 const MOST_LINES = 5000;
 const EVERY = 1000; // milliseconds
+const EACH = 1000; // lines of an answer, as long as that suffices
+const FAR = Number.MAX_SAFE_INTEGER; // after the last line of any log: the answer tells where that is
 
 export class LogModel implements IDisposable {
   constructor(
@@ -44,6 +46,11 @@ export class LogModel implements IDisposable {
   /** Why they could not be read, in one sentence. */
   get problem(): string | null {
     return this._problem;
+  }
+
+  /** Whether more is written than is read: then the last lines are shown, and those before them counted. */
+  get catchingUp(): boolean {
+    return this._behind && this._following && !this.gone;
   }
 
   get following(): boolean {
@@ -116,6 +123,7 @@ export class LogModel implements IDisposable {
     this._read = false;
     this._whole = false;
     this._unknown = false;
+    this._behind = false;
     this._wasGone = this.gone;
     this._changes.now();
     this.wake();
@@ -140,8 +148,13 @@ export class LogModel implements IDisposable {
     const gone = this.gone;
     // Of one that is gone its last lines are kept, and what was read before does not count there.
     const end = gone && this._read;
+    const behind = this._behind && !gone;
     try {
-      const asked = { replica: this._replica, after: end ? 0 : this._next };
+      if (behind) {
+        await this._skip(signal);
+      }
+      const limit = behind ? MOST_LINES : EACH;
+      const asked = { replica: this._replica, after: end ? 0 : this._next, limit };
       const found = await this._api.logs(this._key, asked, signal);
       if (signal.aborted) {
         return;
@@ -152,6 +165,7 @@ export class LogModel implements IDisposable {
       this._problem = null;
       this._read = true;
       this._whole = gone;
+      this._behind = !gone && found.lines.length >= limit;
       this._add(end ? unread(this._lines, found.lines) : found.lines, found.lost);
     } catch (error) {
       if (signal.aborted) {
@@ -165,7 +179,20 @@ export class LogModel implements IDisposable {
     this._changes.soon();
     this._moveOn();
     if (this._following && !this._whole && !signal.aborted) {
-      this._timer = setTimeout(() => void this._follow(signal), EVERY);
+      // The first full answer may have been the last but one; after the last lines, the next are waited for.
+      const wait = this._behind && !behind ? 0 : EVERY;
+      this._timer = setTimeout(() => void this._follow(signal), wait);
+    }
+  }
+
+  /** Of 100,000 lines a second nobody sees more than the last that are kept: those before them are not read. */
+  private async _skip(signal: AbortSignal): Promise<void> {
+    const asked = { replica: this._replica, after: FAR, limit: 1 };
+    const end = (await this._api.logs(this._key, asked, signal)).next;
+    const skipped = end - MOST_LINES - this._next;
+    if (!signal.aborted && end < FAR && skipped > 0) {
+      this._next += skipped;
+      this._add([], skipped);
     }
   }
 
@@ -189,6 +216,8 @@ export class LogModel implements IDisposable {
   /** No more is asked for: it was read after its replica had gone. */
   private _whole = false;
   private _next = 0;
+  /** The last answer was full: there is more. */
+  private _behind = false;
   private _read = false;
   private _problem: string | null = null;
   private _following = true;

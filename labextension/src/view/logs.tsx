@@ -16,6 +16,8 @@ export interface LogState {
   gone: boolean;
   problem: string | null;
   following: boolean;
+  /** More is written than is read. */
+  catchingUp: boolean;
 }
 
 export interface LogsProps {
@@ -111,6 +113,13 @@ export function Logs(props: LogsProps): JSX.Element {
           </>
         )}
         <span className="jp-ModelService-rest" />
+        <span
+          className="jp-ModelService-help"
+          role="status"
+          title={trans.__('More is written than can be shown: the last lines are, and the others counted.')}
+        >
+          {log.catchingUp && trans.__('Catching up …')}
+        </span>
         <Button
           text={trans.__('Copy All')}
           disabled={log.lines.length === 0}

@@ -204,7 +204,8 @@ export class ServiceView extends Panel implements ViewWidget {
           replica: service.logs.replica,
           gone: service.logs.gone,
           problem: service.logs.problem,
-          following: service.logs.following
+          following: service.logs.following,
+          catchingUp: service.logs.catchingUp
         }}
         now={model.now}
         actions={this._actions}

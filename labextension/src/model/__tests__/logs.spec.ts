@@ -9,20 +9,28 @@ let logs: LogModel;
 /** Of each replica; one that is not here is not known any more. */
 let written: Record<string, string[]>;
 let asked: Array<string | null>;
+/** Lines that are written between two questions. */
+let rate: number;
+
+const storm = (from: number, count: number) => Array.from({ length: count }, (_, i) => `line ${from + i}`);
 
 beforeEach(() => {
   jest.useFakeTimers({ advanceTimers: 20 });
   replicas = [replica('r-1'), replica('r-2', { phase: 'loading', created_at: 990 })];
   written = { 'r-1': ['one'], 'r-2': ['two'] };
   asked = [];
+  rate = 0;
   const api: Pick<Api, 'logs'> = {
-    logs: async (_, { replica, after = 0 } = {}) => {
+    logs: async (_, { replica, after = 0, limit = 1000 } = {}) => {
       asked.push(replica ?? null);
       const id = replica ?? Object.keys(written)[0];
       if (id === undefined || !(id in written)) {
         throw notFound();
       }
-      return { replica: id, lines: written[id].slice(after), next: written[id].length, lost: 0 };
+      written[id] = [...written[id], ...storm(written[id].length, rate)];
+      const start = Math.min(after, written[id].length);
+      const lines = written[id].slice(start, start + limit);
+      return { replica: id, lines, next: start + lines.length, lost: 0 };
     }
   };
   logs = new LogModel(
@@ -106,11 +114,39 @@ it('has no line twice after a time in which its replica could not be asked', asy
 it('keeps the last few thousand lines, and counts those before them', async () => {
   written['r-1'] = Array.from({ length: 5003 }, (_, i) => `line ${i}`);
   logs.shown = true;
-  await eventually(() => logs.lines.length > 0, 'the lines');
+  await eventually(() => logs.lines.length === 5000, 'the lines');
   expect([logs.lines.length, logs.lines[0], logs.lost]).toEqual([5000, 'line 3', 3]);
   written['r-1'].push('more');
   await eventually(() => logs.lost === 4, 'one more');
   expect([logs.lines.length, logs.lines[4999]]).toEqual([5000, 'more']);
+});
+
+it('reads on at once when there is more than an answer holds', async () => {
+  written['r-1'] = storm(0, 2500);
+  logs.shown = true;
+  await jest.advanceTimersByTimeAsync(500);
+  expect([logs.lines.length, logs.lines[2499], logs.lost, logs.catchingUp]).toEqual([
+    2500,
+    'line 2499',
+    0,
+    false
+  ]);
+});
+
+it('shows in a storm of lines the last ones, counts the others, and says so until it is over', async () => {
+  rate = 20_000;
+  logs.shown = true;
+  await eventually(() => logs.catchingUp, 'that it does not keep up');
+  for (let second = 0; second < 3; second++) {
+    await jest.advanceTimersByTimeAsync(1100);
+    const shown = Number(logs.lines[4999].split(' ')[1]);
+    expect(shown).toBeGreaterThanOrEqual(written['r-1'].length - rate - 1);
+    expect([logs.lines.length, logs.lost, logs.catchingUp]).toEqual([5000, shown + 1 - 5000, true]);
+  }
+  expect(asked.length).toBeLessThan(20);
+  rate = 0;
+  await eventually(() => !logs.catchingUp, 'that it has caught up');
+  expect(logs.lines[4999]).toBe(`line ${written['r-1'].length - 1}`);
 });
 
 it('takes of the last lines what was not read', () => {

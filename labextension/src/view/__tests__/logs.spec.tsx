@@ -13,7 +13,8 @@ describe('the log', () => {
       replica: 'r-1',
       gone: false,
       problem: null,
-      following: true
+      following: true,
+      catchingUp: false
     },
     replicas: [replica('r-1'), replica('r-2', { phase: 'loading', created_at: 990 })],
     healthPath: '/health',
@@ -69,6 +70,13 @@ describe('the log', () => {
     expect(screen.getByRole('log').textContent).toContain('started');
     await click('Log of the Newest');
     expect(onReplica).toHaveBeenCalledWith(null);
+  });
+
+  it('says that it does not keep up with what is written', () => {
+    const { rerender } = render(<Logs {...props} log={{ ...props.log, catchingUp: true }} />);
+    expect(screen.getByText('Catching up …')).toBeTruthy();
+    rerender(<Logs {...props} />);
+    expect(screen.queryByText('Catching up …')).toBeNull();
   });
 
   it('says why it cannot be read', () => {
