@@ -5,7 +5,8 @@ import { ServerConnection } from '@jupyterlab/services';
 import { nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { serverSentEvents, texts } from './sse';
+import { isText } from './format';
+import { serverSentEvents, sizes, texts } from './sse';
 import { DOMAIN } from './tokens';
 import { Turns } from './turns';
 import type {
@@ -340,13 +341,16 @@ export class ModelServiceApi {
       signal
     });
     let firstByteMs: number | null = null;
+    let size = 0;
+    const readable = isText(answer.headers.get('Content-Type'));
     async function* body(): AsyncGenerator<string> {
       if (answer.body === null) {
         return;
       }
-      for await (const piece of texts(answer.body)) {
+      for await (const piece of readable ? texts(answer.body) : sizes(answer.body)) {
         firstByteMs ??= performance.now() - began;
-        yield piece;
+        size += typeof piece === 'number' ? piece : 0;
+        yield typeof piece === 'number' ? '' : piece;
       }
     }
     return {
@@ -357,6 +361,10 @@ export class ModelServiceApi {
       get firstByteMs() {
         return firstByteMs;
       },
+      get size() {
+        return size;
+      },
+      isText: readable,
       body: body()
     };
   }

@@ -77,3 +77,12 @@ export function clean(text: string): string {
 export function spelled(text: string): string {
   return text.replace(UNSEEN, each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
+
+const TEXTS =
+  /^(text\/.*|application\/(json|xml|yaml|x-yaml|toml|javascript|x-javascript|ecmascript|graphql|sql|x-www-form-urlencoded|(x-)?ndjson|jsonl(ines)?|json-seq)|multipart\/form-data|.*\+(json|xml|yaml))$/;
+
+/** Whether what has this `Content-Type` is for reading. What has none is taken for a text. */
+export function isText(contentType: string | null): boolean {
+  const type = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  return type === '' || TEXTS.test(type);
+}

@@ -27,6 +27,18 @@ export async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<s
   }
 }
 
+/** How large the pieces of a body are: of what is not for reading nothing is decoded or kept. */
+export async function* sizes(body: ReadableStream<Uint8Array>): AsyncGenerator<number> {
+  const reader = body.getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      yield next.value.length;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
 export async function* serverSentEvents(pieces: AsyncIterable<string>): AsyncGenerator<ServerSentEvent> {
   let rest = '';
   let event = '';

@@ -91,6 +91,10 @@ export interface CallAnswer {
   headersMs: number;
   /** Null until the first piece of the body has been read. */
   readonly firstByteMs: number | null;
+  /** Bytes that have been read of a body that is not for reading. */
+  readonly size: number;
+  /** Whether the body is for reading; else its pieces are empty, and only counted. */
+  isText: boolean;
   /** To be read once. */
   body: AsyncIterable<string>;
 }

@@ -133,6 +133,46 @@ describe('the interface to the server', () => {
   });
 
   it.each([
+    ['application/octet-stream', false],
+    ['image/svg+xml', true],
+    ['image/png', false],
+    ['application/problem+json; charset=utf-8', true],
+    ['text/event-stream', true],
+    ['Application/JSON', true],
+    ['application/javascript', true],
+    ['application/x-www-form-urlencoded', true],
+    ['application/zip', false],
+    [null, true]
+  ])('decodes of an answer what its type says is text, and counts the rest: %s', async (type, isText) => {
+    const pieces = [Uint8Array.of(104, 105), Uint8Array.of(33)];
+    const reader = {
+      read: async () => (pieces.length > 0 ? { done: false, value: pieces.shift() } : { done: true }),
+      cancel: async () => undefined
+    };
+    const headers = new Headers(type === null ? {} : { 'Content-Type': type });
+    const { api } = server(
+      () => ({ status: 200, statusText: 'OK', headers, body: { getReader: () => reader } }) as any
+    );
+    const answer = await api.call('ann/a', { method: 'GET', path: '/' }, new AbortController().signal);
+    let text = '';
+    for await (const piece of answer.body) {
+      text += piece;
+    }
+    expect([answer.isText, text, answer.size]).toEqual(isText ? [true, 'hi!', 0] : [false, '', 3]);
+    expect(answer.firstByteMs).not.toBeNull();
+  });
+
+  it('changes of autoscaling what it is told to, and leaves the rest', async () => {
+    const { api, asked } = server(() => new Response('{}'));
+    await api.changeAutoscaling('ann/a', { max: 8 });
+    expect([asked[0].method, new URL(asked[0].url).pathname.split('/').pop()]).toEqual([
+      'PATCH',
+      'autoscaling'
+    ]);
+    expect(await asked[0].text()).toBe('{"max":8}');
+  });
+
+  it.each([
     '/../../../../api/contents/sneaked.py',
     '/..\\..\\..\\../api/status',
     '/a/%2e%2e/%2E./../b',

@@ -2,7 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useId, useState } from 'react';
 
-import { latency, spelled } from '../format';
+import { bytes, latency, spelled } from '../format';
 import { Button, Copy, Notice } from '../view/pieces';
 import type { Answer } from './model';
 import type { Language } from './snippets';
@@ -41,22 +41,34 @@ export function AnswerPart({ sending, answer, problem, trans, onCopy }: AnswerPr
               {trans.__('The gateway answered this, not the model: no replica was called.')}
             </p>
           )}
-          <pre
-            className="jp-ModelService-code"
-            tabIndex={0}
-            role="group"
-            aria-label={trans.__('Body of the answer')}
-          >
-            {spelled(shown(answer))}
-          </pre>
+          {answer.size === null ? (
+            <pre
+              className="jp-ModelService-code"
+              tabIndex={0}
+              role="group"
+              aria-label={trans.__('Body of the answer')}
+            >
+              {spelled(shown(answer))}
+            </pre>
+          ) : (
+            <p>
+              {trans.__(
+                '%1 of %2, which is not text: it is not shown.',
+                bytes(answer.size),
+                spelled(typeOf(answer).split(';')[0])
+              )}
+            </p>
+          )}
           {answer.length > answer.text.length && (
             <p className="jp-ModelService-help">
               {trans.__('The first %1 of %2 characters are shown.', answer.text.length, answer.length)}
             </p>
           )}
-          <div className="jp-ModelService-bar">
-            <Copy text={answer.text} label={trans.__('Copy the answer')} trans={trans} onCopy={onCopy} />
-          </div>
+          {answer.size === null && (
+            <div className="jp-ModelService-bar">
+              <Copy text={answer.text} label={trans.__('Copy the answer')} trans={trans} onCopy={onCopy} />
+            </div>
+          )}
           <details>
             <summary>{trans.__('Headers of the answer')}</summary>
             <pre className="jp-ModelService-code">
@@ -88,10 +100,14 @@ function refusedByGateway(answer: Answer): boolean {
   return answer.headers.some(([name]) => name.toLowerCase() === 'x-model-service-error');
 }
 
+function typeOf({ headers }: Answer): string {
+  return headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? '';
+}
+
 /** JSON in lines, once it is there. */
-function shown({ text, outcome, headers }: Answer): string {
-  const type = headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1] ?? '';
-  if (outcome !== 'whole' || text.length > MOST_PRETTY || !/\bjson\b/.test(type)) {
+function shown(answer: Answer): string {
+  const { text, outcome } = answer;
+  if (outcome !== 'whole' || text.length > MOST_PRETTY || !/\bjson\b/.test(typeOf(answer))) {
     return text;
   }
   try {

@@ -21,6 +21,8 @@ export interface Answer {
   firstByteMs: number | null;
   totalMs: number | null;
   text: string;
+  /** Bytes of what is not for reading, of which nothing is kept; null: it is a text. */
+  size: number | null;
   /** Characters, with those that are not shown. */
   length: number;
   outcome: 'coming' | 'whole' | 'stopped' | 'broken';
@@ -203,6 +205,7 @@ export class ConsoleModel implements IDisposable {
       firstByteMs: null,
       totalMs: null,
       text: '',
+      size: answer.isText ? null : 0,
       length: 0,
       outcome: 'coming'
     };
@@ -210,6 +213,7 @@ export class ConsoleModel implements IDisposable {
     this._changes.now();
     let drawn = performance.now();
     for await (const piece of answer.body) {
+      shown.size = answer.isText ? null : answer.size;
       shown.length += piece.length;
       shown.text += piece.slice(0, Math.max(0, MOST - shown.text.length));
       const first = shown.firstByteMs === null;

@@ -20,6 +20,8 @@ let said: CallRequest[];
 let say: (piece: string) => void;
 let end: (error?: Error) => void;
 let cells: string[];
+/** Bytes of an answer that is no text; null: it is one. */
+let binary: number | null;
 
 const headers: Array<readonly [string, string]> = [['content-type', 'application/json']];
 
@@ -48,7 +50,10 @@ async function call(_: string, request: CallRequest, signal: AbortSignal): Promi
       }
     }
   }
-  return { status: 200, statusText: 'OK', headers, headersMs: 5, firstByteMs: 12, body: body() };
+  const timed = { status: 200, statusText: 'OK', headersMs: 5, firstByteMs: 12 };
+  return binary === null
+    ? { ...timed, headers, size: 0, isText: true, body: body() }
+    : { ...timed, headers: [['content-type', 'model/x']], size: binary, isText: false, body: body() };
 }
 
 beforeEach(async () => {
@@ -58,6 +63,7 @@ beforeEach(async () => {
   fake.folders.words = folder({ requests: [SAMPLE] });
   fake.answers.site = () => ({ version: '1', mode: 'embedded', user: 'ann', root: '/home/ann', kinds: [] });
   said = [];
+  binary = null;
   cells = ['1 + 1'];
   const api = { ...fake.api, call };
   model = new ServicesModel({ api, isVisible: () => true, stream: { delay: () => 5 } });
@@ -209,4 +215,16 @@ it('spells out in an answer what would turn it around or is not seen', async () 
   expect(screen.getByLabelText('Body of the answer').textContent).toBe(
     'a\\u202eb\\u2066\\u009b\\u001b[2J\r\n\tc'
   );
+});
+
+it('says of an answer that is no text how large it is, and of what type', async () => {
+  binary = 3 * 1024 * 1024;
+  fireEvent.click(button('Send'));
+  await seen(() => said.length === 1, 'the call');
+  say('');
+  end();
+  await seen(() => has('whole after'), 'the end');
+  expect(has('3 MiB of model/x, which is not text: it is not shown.')).toBe(true);
+  expect(screen.queryByLabelText('Body of the answer')).toBeNull();
+  expect(screen.queryByRole('button', { name: 'Copy the answer' })).toBeNull();
 });
