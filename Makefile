@@ -9,7 +9,7 @@ PANEL := labextension/package.json labextension/yarn.lock $(shell find labextens
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test lint coverage bench bench-front bench-scaling bench-hub gpu-check docs clean
+.PHONY: help demo hub hub-images test lint coverage bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +58,9 @@ bench-scaling: $(VENV)/.installed-test ## the autoscaler: waking, a step of load
 
 bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run, and waking from zero (needs a Docker engine)
 	$(BIN)/python benchmarks/startup.py --hub
+
+bench-panel: $(VENV)/.installed-test ## the panel in JupyterLab: list, start, a view with 20 replicas for five minutes (needs Chromium; nothing else beside it)
+	$(BIN)/python benchmarks/panel.py --save
 
 gpu-check: $(VENV)/.installed-test ## on a machine with an NVIDIA GPU: a model on it, scaled by its use (needs torch with CUDA, transformers)
 	$(BIN)/python benchmarks/gpu_check.py --write docs/gpu-check.md
