@@ -11,7 +11,6 @@ import hashlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import httpx
 import psutil
 
 from jupyter_model_service.adapters.sealing import read_key
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
@@ -67,11 +67,6 @@ class Network:
     address: str
     id: str
     replicas: str
-
-    def free_port(self) -> int:
-        with socket.socket() as probe:
-            probe.bind((self.address, 0))
-            return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -163,8 +158,7 @@ class Deployment:
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
 
     def __post_init__(self) -> None:
-        free = self.network.free_port
-        self.public_port, self.hub_port, self.proxy_api_port, self.gateway_port = free(), free(), free(), free()
+        self.public_port, self.hub_port, self.proxy_api_port, self.gateway_port = (free_port() for _ in range(4))
         self.url = f"http://{self.network.address}:{self.public_port}/"
         self.hub_api = f"http://{self.network.address}:{self.hub_port}/hub/api"
         self.service_url = f"{self.url}services/model-service/"

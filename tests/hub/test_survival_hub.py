@@ -41,16 +41,17 @@ def unmanaged(borrow_hub: Callable[[Setup], Deployment]) -> Iterator[Stage]:
 def killed_gateway(stage: Stage) -> None:
     stage.ready(3)
     before, restarts = stage.ids(), stage.info().restarts
-    at = 0.0
+    at = answered = 0.0
 
     def kill() -> None:
-        nonlocal at
+        nonlocal at, answered
         gateway = gateway_of(stage.hub)
         at = time.time()
         gateway.send_signal(signal.SIGKILL)
         eventually(lambda: [each for each in gateways(stage.hub) if each.pid != gateway.pid], "the next gateway")
         eventually(stage.hub.gateway_answers, "a gateway that answers")
-        print(f"a gateway answers after {time.time() - at:.2f} s")
+        answered = time.time()
+        print(f"a gateway answers after {answered - at:.2f} s")
 
     told = under_load(stage, kill)
     tally = told.tally
@@ -60,7 +61,8 @@ def killed_gateway(stage: Stage) -> None:
     assert not [failure for failure in tally.failures if "refused" in failure.detail.lower()]
     assert len(tally.failures) + len(tally.broken_streams) <= 50, "each caller loses at most the call that it had open"
     assert all(at <= failed <= at + MOMENT for failed in told.failed_at()), [f - at for f in told.failed_at()]
-    assert tally.slowest < 5
+    # How long a process takes to start is the machine's: 1 s when it is quiet, 5.6 s seen under a load of ten.
+    assert tally.slowest < answered - at + MOMENT, "callers wait for the next gateway, and no longer"
     after = stage.ready(3)
     assert stage.ids() == before
     assert after.restarts == restarts

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ import httpx
 import pytest
 
 from tests.e2e.load import Load
+from tests.ports import free_port
 
 from .deployment import PROXY, ROOT, Deployment, eventually
 from .stage import Stage, created_at, under_load
@@ -168,7 +168,7 @@ def limited(hub: Deployment) -> Iterator[str]:
     )
     _, option = json.loads(command)
     assert option == "--timeout=900000"
-    port, gateway = hub.network.free_port(), urlsplit(hub.gateway_url).netloc
+    port, gateway = free_port(), urlsplit(hub.gateway_url).netloc
     words = [f"--ip={hub.network.address}", f"--port={port}", "--api-ip=127.0.0.1", f"--api-port={free_port()}"]
     words += [f"--default-target=http://{gateway}", f"--timeout={SILENCE * 1000:.0f}"]
     process = hub._run([str(PROXY), *words], hub.folder / "limited-proxy.log")
@@ -179,12 +179,6 @@ def limited(hub: Deployment) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def accepts(address: str) -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import psutil
 
 from jupyter_model_service.client import Client
 from jupyter_model_service.discovery import find_gateway
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PANEL = ROOT / "jupyter_model_service" / "labextension"
@@ -56,9 +56,7 @@ class Laboratory:
         self.folder = folder
         self.root = folder / "files"  # what the file browser shows
         self.token = secrets.token_hex(16)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}/"
+        self.url = f"http://127.0.0.1:{free_port()}/"
         self.data_dir = folder / "jupyter" / "model-service"
         self.environment = {
             **os.environ,
