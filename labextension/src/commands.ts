@@ -158,7 +158,12 @@ function addFinding({ app, model, trans }: CommandOptions): void {
     label: trans.__('Show Model Services'),
     caption: trans.__('Show the panel that lists the model services'),
     describedBy: { args: { type: 'object', properties: {} } },
-    execute: () => app.shell.activateById(PANEL_ID)
+    execute: async () => {
+      app.shell.activateById(PANEL_ID);
+      // The palette hands the focus to the main area when it has begun a command: the panel takes it after that.
+      await new Promise(resolve => setTimeout(resolve, 0));
+      app.shell.activateById(PANEL_ID);
+    }
   });
   app.commands.addCommand(CommandIDs.refresh, {
     label: trans.__('Refresh Model Services'),

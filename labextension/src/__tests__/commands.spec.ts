@@ -5,7 +5,7 @@ import { CommandRegistry } from '@lumino/commands';
 import { ApiError } from '../api';
 import { addCommands } from '../commands';
 import { ServicesModel } from '../model/services';
-import { CommandIDs } from '../parts';
+import { CommandIDs, PANEL_ID } from '../parts';
 import { eventually, FakeApi, service } from './fakes';
 
 let fake: FakeApi;
@@ -25,7 +25,11 @@ beforeEach(async () => {
   commands = new CommandRegistry();
   opened = [];
   addCommands({
-    app: { commands, shell: {}, contextMenuHitTest: () => ({ dataset: { key: 'ann/off' } }) } as any,
+    app: {
+      commands,
+      shell: { activateById: (id: string) => opened.push(id) },
+      contextMenuHitTest: () => ({ dataset: { key: 'ann/off' } })
+    } as any,
     model,
     opener: {
       current: null,
@@ -110,4 +114,12 @@ it('opens views, consoles and forms', async () => {
     'deploy a/b null',
     'deploy null ann/words'
   ]);
+});
+
+it('shows the panel, and again when the palette has handed the focus to the main area', async () => {
+  const done = commands.execute(CommandIDs.showPanel);
+  expect(opened).toEqual([PANEL_ID]);
+  opened.push('main area');
+  await done;
+  expect(opened).toEqual([PANEL_ID, 'main area', PANEL_ID]);
 });

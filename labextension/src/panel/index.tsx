@@ -3,6 +3,8 @@ import { ReactWidget, UseSignal, addIcon, refreshIcon } from '@jupyterlab/ui-com
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { Message } from '@lumino/messaging';
+import type { Menu } from '@lumino/widgets';
 import React from 'react';
 
 import type { Key } from '../api';
@@ -13,12 +15,15 @@ import { List } from './list';
 export interface PanelOptions {
   model: ServicesModel;
   commands: CommandRegistry;
+  /** The context menu of the application. */
+  menu: Menu;
 }
 
 export class ServicesPanel extends ReactWidget {
   constructor(private readonly _panel: PanelOptions) {
     super();
     this.addClass('jp-ModelService-panel');
+    this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this._trans.__('Model services'));
   }
@@ -34,6 +39,36 @@ export class ServicesPanel extends ReactWidget {
       this._panel.model.showCalls([]);
     }
     this.update();
+  }
+
+  handleEvent(event: Event): void {
+    if (event.type === 'focusin') {
+      this._held = event.target as HTMLElement;
+    } else if (event.type === 'focusout') {
+      const to = (event as FocusEvent).relatedTarget as Node | null;
+      if (to !== null && !this._panel.menu.node.contains(to)) {
+        this._held = null;
+      }
+    }
+  }
+
+  protected onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.node.addEventListener('focusin', this);
+    this.node.addEventListener('focusout', this);
+    this._panel.menu.aboutToClose.connect(this._onMenuCloses, this);
+  }
+
+  protected onBeforeDetach(message: Message): void {
+    this.node.removeEventListener('focusin', this);
+    this.node.removeEventListener('focusout', this);
+    this._panel.menu.aboutToClose.disconnect(this._onMenuCloses, this);
+    super.onBeforeDetach(message);
+  }
+
+  protected onActivateRequest(_: Message): void {
+    this._entering = true;
+    this._enter();
   }
 
   protected render(): JSX.Element {
@@ -70,9 +105,42 @@ export class ServicesPanel extends ReactWidget {
         onDeploy={this._deploy}
         onRetry={this._refresh}
         onShown={this._shown}
+        onDrawn={this._drawn}
       />
     );
   }
+
+  /** The focus to the list; to itself as long as there is nothing to press. */
+  private _enter(): void {
+    const places = [
+      '.jp-ModelService-list button[tabindex="0"]:not(:disabled)',
+      '.jp-ModelService-notice button'
+    ];
+    const found = places.map(each => this.node.querySelector<HTMLElement>(each)).find(each => each !== null);
+    (found ?? this.node).focus();
+    this._entering &&= document.activeElement === this.node;
+  }
+
+  /** A menu leaves the focus to nobody: it goes back to the button that opened it. */
+  private _onMenuCloses(menu: Menu): void {
+    if (this._held !== null && menu.node.contains(document.activeElement)) {
+      if (this._held.isConnected) {
+        this._held.focus();
+      } else {
+        this._enter();
+      }
+    }
+  }
+
+  /** The focus waits for the list; and what had it may be gone, or cannot be pressed any more. */
+  private readonly _drawn = () => {
+    const active = document.activeElement;
+    const held = this._held;
+    const lost = held !== null && (!held.isConnected || held.matches(':disabled'));
+    if ((this._entering && active === this.node) || (lost && (active === held || active === document.body))) {
+      this._enter();
+    }
+  };
 
   private get _trans(): TranslationBundle {
     return this._panel.model.trans;
@@ -92,6 +160,9 @@ export class ServicesPanel extends ReactWidget {
   private readonly _shown = (keys: readonly Key[]) =>
     this._panel.model.showCalls(this._showCalls ? keys : []);
   private _showCalls = true;
+  private _entering = false;
+  /** What had the focus last, unless that went elsewhere. */
+  private _held: HTMLElement | null = null;
 }
 
 interface ToolProps {

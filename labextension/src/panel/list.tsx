@@ -1,6 +1,6 @@
 /** The list of services, and what is shown in its place while there is none. */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useEffect, useRef, useState } from 'react';
+import React, { useEffect, useLayoutEffect, useRef, useState } from 'react';
 
 import { Copy, Key, keyOf, Service } from '../api';
 import type { Status } from '../model/services';
@@ -27,11 +27,14 @@ export interface ListProps {
   onDeploy: () => void;
   onRetry: () => void;
   onShown: (keys: readonly Key[]) => void;
+  /** Each time that it has been drawn. */
+  onDrawn: () => void;
 }
 
 export function List(props: ListProps): JSX.Element {
   const { status, problem, services, trans } = props;
   const [search, setSearch] = useState('');
+  useLayoutEffect(props.onDrawn);
   if (status === 'missing' || status === 'too-old') {
     return <Notice text={problem ?? ''} alert />;
   }

@@ -83,6 +83,16 @@ class PanelPlace extends Widget {
     this._watch = null;
   }
 
+  /** The focus goes into the list, which may have to be loaded first. */
+  protected onActivateRequest(_: Message): void {
+    if (this._panel === null) {
+      this.node.tabIndex = -1;
+      this.node.focus();
+    } else {
+      this._panel.activate();
+    }
+  }
+
   private async _fill(): Promise<void> {
     if (this._filled) {
       return;
@@ -91,9 +101,16 @@ class PanelPlace extends Widget {
     this._clear();
     try {
       const { ServicesPanel } = await import('../panel');
-      this._panel = new ServicesPanel({ model: this._model, commands: this._app.commands });
+      this._panel = new ServicesPanel({
+        model: this._model,
+        commands: this._app.commands,
+        menu: this._app.contextMenu.menu
+      });
       this._panel.showCalls = this._showCalls;
       (this.layout as PanelLayout).addWidget(this._panel);
+      if (document.activeElement === this.node) {
+        this._panel.activate();
+      }
     } catch (error) {
       this._filled = false; // the next look asks again
       console.warn('The panel could not be loaded.', error);

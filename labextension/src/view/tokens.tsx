@@ -1,6 +1,6 @@
 /** Tokens with which the endpoint is called: made, shown once, revoked. */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useState } from 'react';
+import React, { useEffect, useRef, useState } from 'react';
 
 import { duration, moment } from '../format';
 import type { NewToken, Token, TokenRequest } from '../types';
@@ -25,15 +25,19 @@ const DAY = 86400;
 
 export function Tokens(props: TokensProps): JSX.Element {
   const { tokens, fresh, trans } = props;
+  const make = useRef<HTMLFormElement>(null);
+  // What is pressed is gone then: the focus goes to where the next token is made.
+  const done = () => {
+    make.current?.querySelector('input')?.focus();
+    props.onForget();
+  };
   return (
     <>
       {props.isPublic && (
         <Notice text={trans.__('The service is public: it is called without a token, too.')} />
       )}
-      {fresh !== null && (
-        <Fresh fresh={fresh} trans={trans} onForget={props.onForget} onCopy={props.onCopy} />
-      )}
-      <Make {...props} />
+      {fresh !== null && <Fresh fresh={fresh} trans={trans} onForget={done} onCopy={props.onCopy} />}
+      <Make {...props} form={make} />
       {tokens === null ? (
         <Notice text={trans.__('Looking for the tokens …')} kind="busy" />
       ) : tokens.length === 0 ? (
@@ -51,6 +55,14 @@ function Fresh({
   onForget,
   onCopy
 }: Pick<TokensProps, 'trans' | 'onForget' | 'onCopy'> & { fresh: NewToken }): JSX.Element {
+  const bar = useRef<HTMLDivElement>(null);
+  // It was made by a button that cannot be pressed meanwhile, and so may have lost the focus; unless that went elsewhere.
+  useEffect(() => {
+    const active = document.activeElement;
+    if (active === document.body || bar.current?.closest('[role="tabpanel"]')?.contains(active)) {
+      bar.current?.querySelector('button')?.focus();
+    }
+  }, [fresh.id]);
   return (
     <div className="jp-ModelService-fresh" role="status">
       <p>
@@ -58,7 +70,7 @@ function Fresh({
           'This is the token. Copy it now: it is shown this once, and the server keeps no copy of it.'
         )}
       </p>
-      <div className="jp-ModelService-bar">
+      <div ref={bar} className="jp-ModelService-bar">
         <code className="jp-ModelService-secret">{fresh.token}</code>
         <Copy text={fresh.token} label={trans.__('Copy the token')} trans={trans} onCopy={onCopy} />
         <Button text={trans.__('Done')} look="accept" onClick={onForget} />
@@ -67,7 +79,11 @@ function Fresh({
   );
 }
 
-function Make({ trans, onMake }: TokensProps): JSX.Element {
+function Make({
+  trans,
+  onMake,
+  form
+}: TokensProps & { form: React.RefObject<HTMLFormElement> }): JSX.Element {
   const [name, setName] = useState('');
   const [days, setDays] = useState('30');
   const { busy, refused, run } = useWork();
@@ -79,7 +95,7 @@ function Make({ trans, onMake }: TokensProps): JSX.Element {
     }
   };
   return (
-    <form className="jp-ModelService-form" onSubmit={event => void submit(event)}>
+    <form ref={form} className="jp-ModelService-form" onSubmit={event => void submit(event)}>
       <Field
         label={trans.__('Label')}
         value={name}

@@ -28,7 +28,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service = _options.model.open(_options.key);
     this._service.span = SPAN;
     this._tab = known(_options.tab);
-    this._page = new PageWidget(() => this._render());
+    this._page = new PageWidget(() => <Drawn page={this._render()} onDrawn={this._enter} />);
     this.addWidget(this._page);
     this._service.changed.connect(this._onChanged, this);
     this._service.logs.changed.connect(this._onChanged, this);
@@ -80,10 +80,12 @@ export class ServiceView extends Panel implements ViewWidget {
 
   protected onActivateRequest(message: Message): void {
     super.onActivateRequest(message);
-    const tab = this.node.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]');
-    if (tab !== null && !this.node.contains(document.activeElement)) {
-      tab.focus();
+    if (!this.node.contains(document.activeElement)) {
+      this.node.tabIndex = -1;
+      this.node.focus();
     }
+    this._entering = true;
+    this._enter();
   }
 
   // --- when it is drawn ------------------------------------------------------------------------------------
@@ -130,6 +132,19 @@ export class ServiceView extends Panel implements ViewWidget {
       }
     }
   }
+
+  /** Activated, it has the focus as a whole; that goes on to its tabs, or to what is in their place, once they are there.
+   * Not later: a click between things gives it the focus, too. */
+  private readonly _enter = () => {
+    if (this._entering && document.activeElement === this.node) {
+      const places = ['[role="tab"][aria-selected="true"]', '.jp-ModelService-said button'];
+      places
+        .map(each => this.node.querySelector<HTMLElement>(each))
+        .find(each => each !== null)
+        ?.focus();
+    }
+    this._entering &&= document.activeElement === this.node;
+  };
 
   private _onChanged(): void {
     if (this._timer === undefined && this._watch !== null && this._model.active) {
@@ -341,10 +356,17 @@ export class ServiceView extends Panel implements ViewWidget {
   private _fresh: NewToken | null = null;
   private _console: Widget | null = null;
   private _making = false;
+  private _entering = false;
   private _watch: IDisposable | null = null;
   private _connected: ServicesModel['connected'] = 'no';
   private _drawn = -EVERY;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Tells each time that the page has been drawn. */
+function Drawn({ page, onDrawn }: { page: JSX.Element; onDrawn: () => void }): JSX.Element {
+  React.useLayoutEffect(onDrawn);
+  return page;
 }
 
 class PageWidget extends ReactWidget {

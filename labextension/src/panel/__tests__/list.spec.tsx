@@ -27,6 +27,7 @@ function props(more: Partial<ListProps> = {}): ListProps {
     onDeploy: jest.fn(),
     onRetry: jest.fn(),
     onShown: jest.fn(),
+    onDrawn: jest.fn(),
     ...more
   };
 }

@@ -1,5 +1,5 @@
 import { CommandRegistry } from '@lumino/commands';
-import { Widget } from '@lumino/widgets';
+import { Menu, Widget } from '@lumino/widgets';
 
 import { eventually, FakeApi, service } from '../../__tests__/fakes';
 import { ServicesModel } from '../../model/services';
@@ -13,7 +13,8 @@ describe('a change of one service', () => {
     const fake = new FakeApi();
     fake.services = ['a', 'b', 'c'].map(name => service(name));
     const model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
-    const panel = new ServicesPanel({ model, commands: new CommandRegistry() });
+    const commands = new CommandRegistry();
+    const panel = new ServicesPanel({ model, commands, menu: new Menu({ commands }) });
     Widget.attach(panel, document.body);
     model.watch();
     const row = (name: string) => panel.node.querySelector(`[data-key="ann/${name}"]`);

@@ -41,6 +41,15 @@ describe('the tokens', () => {
     expect(screen.queryByText('jms_secret')).toBeNull();
   });
 
+  it('keep the focus: from the button to the new token, and back to the form when that is dismissed', async () => {
+    const fresh = { ...props.tokens![0], id: 't2', token: 'jms_secret' };
+    const { rerender } = render(<Tokens {...props} />);
+    rerender(<Tokens {...props} fresh={fresh} />);
+    expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Copy the token' }));
+    await click('Done');
+    expect(document.activeElement).toBe(screen.getByLabelText('Label'));
+  });
+
   it('say why one was refused', async () => {
     const onMake = async () => {
       throw new Error('There are 100 tokens already; revoke one.');

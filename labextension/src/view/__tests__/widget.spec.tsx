@@ -217,3 +217,15 @@ it('forgets a token that was just made when its tab is left, and when the view i
   view.hide();
   await eventually(() => !text().includes('jms_secret'), 'that it is in no hidden view');
 });
+
+it('hands the focus to its tabs once they are there, and not when somebody clicks between things', async () => {
+  Widget.attach(view, document.body);
+  view.activate();
+  MessageLoop.flush();
+  expect(document.activeElement).toBe(view.node);
+  await eventually(() => text() !== '' && document.activeElement?.textContent === 'Overview', 'the focus');
+  view.node.focus();
+  view.showTab('share');
+  await eventually(() => text().includes('Who can call it'), 'the other tab');
+  expect(document.activeElement).toBe(view.node);
+});
