@@ -44,6 +44,7 @@ beforeEach(() => {
   unloaded = false;
   areas = { left: [], right: [], main: [] };
   app = {
+    contextMenu: { menu: null }, // the panel that is made here looks at none
     commands: { execute: async (...all: unknown[]) => void executed.push(all) },
     shell: {
       add: (widget: Widget, area: string) => areas[area].push(widget),
