@@ -1,28 +1,25 @@
-"""One call from the end of its head to the end of its answer: who calls, what for, and how it was.
+"""One call from the end of its head to the end of its answer, and how it was.
 
-It owns what it needs on the way: its ``body``; a ``turn`` once it has to wait for a replica; an ``attempt`` while it is
-on one; a ``heart`` where its caller wants signs of life.
+It owns what it needs on the way: its ``body``; a task that ``asks`` who calls (:mod:`entry`); a ``turn`` once it has to
+wait for a replica; an ``attempt`` while it is on one; a ``heart`` where its caller wants signs of life.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller
 from ..core.admission import is_look, opens_page
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import looks_whole
-from ..core.forwarding import bearer_token, route, sender
+from ..core.forwarding import sender
 from ..core.message import BadMessage, Refusal, RequestHead
-from ..core.patience import Silence, heartbeat_seconds, silence
+from ..core.patience import heartbeat_seconds
 from ..core.retrying import Failure
 from ..core.routing import Backend, Endpoint
-from . import answers
+from . import answers, entry, time_limits
 from .attempt import Attempt
 from .body import Body
 from .heart import Heart
@@ -35,12 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Call"]
 
-log = logging.getLogger(__name__)
-
 _DEFAULTS = Serving()  # of a call until its service is known
-_UNAUTHENTICATED = Refusal(
-    401, "unauthenticated", "This endpoint needs a valid token: send it as 'Authorization: Bearer …'."
-)
 
 
 class Call:
@@ -54,7 +46,7 @@ class Call:
     """
 
     __slots__ = (
-        "_continued", "_task", "answered", "applied", "attempt", "began", "body", "bridged", "chunked", "connects",
+        "_continued", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked", "connects",
         "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart", "is_call",
         "keep", "known_as", "name", "owner", "peer", "prefix", "request_id", "revision", "sent_at", "serving", "target",
         "to_head", "touched", "turn", "wants_upgrade",
@@ -77,7 +69,7 @@ class Call:
         self.attempt: Attempt | None = None
         self.turn: Turn | None = None
         self.heart: Heart | None = None
-        self._task: asyncio.Task[None] | None = None  # asks who calls
+        self.asks: asyncio.Task[None] | None = None  # who calls
         self.revision = self.connects = self.deaths = 0
         self.touched = self.sent_at = self.began = monotonic()
         self.first_byte: float | None = None
@@ -88,72 +80,17 @@ class Call:
     # --- who and what for ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        front = self.front
-        front.calls.add(self)
+        self.front.calls.add(self)
         self.began = self.touched = monotonic()
-        place = route(self.head.target, front.base)
-        if place is None:
-            self.serving = front.web_serving
-            self.body.limit(self.serving.replay_limit)
-            self._send(front.web)
-            return
-        if place.redirect is not None:
-            self._redirect(place.redirect)
-            return
-        self.target, self.prefix = place.path, place.prefix
-        self.owner, self.name = place.owner, place.name
-        endpoint = front.routing.get(place.owner, place.name)
-        token = bearer_token(self.head.authorization)
-        if endpoint is not None and endpoint.public:
-            if token is not None and self.head.forwarded:
-                self._believe(front.identity.known(token))
-            self._enter(endpoint)
-            return
-        if token is None:
-            self.refuse(_UNAUTHENTICATED)
-            return
-        caller = front.identity.known(token)
-        if caller is None:
-            self._task = front.spawn(self._resolve(token))
-        else:
-            self._authorise(caller)
+        entry.begin(self)
 
-    async def _resolve(self, token: str) -> None:
-        front = self.front
-        refusal = _UNAUTHENTICATED
-        try:
-            caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
-        except Exception as error:
-            if not isinstance(error, asyncio.TimeoutError):
-                log.warning("A token could not be checked (%s)", type(error).__name__)
-            caller = None
-            refusal = Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
-        if self._task is not asyncio.current_task():  # cancelled when it was done waiting already
-            return
-        self._task = None
-        if caller is None:
-            self.refuse(refusal)
-        else:
-            self._authorise(caller)
+    def to_web(self) -> None:
+        """It is for the control API, which answers by itself."""
+        self.serving = self.front.web_serving
+        self.body.limit(self.serving.replay_limit)
+        self._send(self.front.web)
 
-    def _authorise(self, caller: Caller) -> None:
-        if not caller.may_invoke(self.owner, self.name):  # first: who may not call learns nothing of what exists
-            message = f"This token is not for service {self.owner}/{self.name}."
-            self.refuse(Refusal(403, "forbidden", message))
-            return
-        self._believe(caller)
-        self.known_as = caller.name
-        endpoint = self.front.routing.get(self.owner, self.name)
-        if endpoint is None:
-            self.refuse(self.not_found())
-        else:
-            self._enter(endpoint)
-
-    def _believe(self, caller: Caller | None) -> None:
-        if caller is not None and caller.forwards:
-            self.peer = replace(self.peer, trusted=True)
-
-    def _enter(self, endpoint: Endpoint) -> None:
+    def enter(self, endpoint: Endpoint) -> None:
         """Its caller may call this service."""
         now = monotonic()
         if self.head.heartbeat:
@@ -234,9 +171,9 @@ class Call:
 
     def drop(self) -> None:
         """Nothing is waited for any more; a replica's work is cancelled."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        if self.asks is not None:
+            self.asks.cancel()
+            self.asks = None
         if self.attempt is not None:
             self.attempt.drop()
 
@@ -280,36 +217,13 @@ class Call:
             self.attempt.close()
         self.finish(101 if self.bridged else 499, keep=False)
 
-    # --- time limits ---------------------------------------------------------------------------------------
-
     def check_time(self, now: float) -> None:
         """Called at every tick. Connecting and asking for a token are bounded where they are awaited, and the hold of
         an answer by its own timer."""
         if self.heart is not None:
             self.heart.beat(now, self.turn.since if self.turn is not None else None)
-        if self.turn is not None and self.turn.check(now):
-            return
-        attempt = self.attempt
-        if attempt is None or attempt.connection is None or attempt.holding:
-            return
-        down, settings = self.down, self.front.settings
-        of_body = not self.body.done and down.body_allowed
-        which = silence(bridged=self.bridged, answered=self.answered, stuck=down.stuck, of_body=of_body)
-        if now - self.touched <= settings.most_silence(which, self.serving):
-            return
-        attempt.drop()
-        if which is Silence.BRIDGE or which is Silence.READER:
-            down.abort()
-            self.finish(101 if self.bridged else 499, keep=False)
-        elif which is Silence.STREAM:
-            self.break_off()
-        elif which is Silence.BODY:
-            message = f"No more of the request's body came for {settings.body_timeout:g} s."
-            self.refuse(Refusal(408, "body_timeout", message))
-        else:
-            attempt.blame(refused=False)
-            seconds = self.serving.first_byte_timeout
-            self.refuse(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
+        if self.turn is None or not self.turn.check(now):
+            time_limits.check(self, now)
 
     # --- how it ended ----------------------------------------------------------------------------------------
 
@@ -334,7 +248,7 @@ class Call:
         )
         self._reply(answer, refusal.status, keep)
 
-    def _redirect(self, location: bytes) -> None:
+    def redirect(self, location: bytes) -> None:
         keep = self.may_keep()
         answer = answers.redirect(
             location,

@@ -1,0 +1,89 @@
+"""How a call comes in: which service it is for, who its caller is, and whether the one may call the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..core.access import Caller
+from ..core.forwarding import bearer_token, route
+from ..core.message import Refusal
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["begin"]
+
+log = logging.getLogger(__name__)
+
+_UNAUTHENTICATED = Refusal(
+    401, "unauthenticated", "This endpoint needs a valid token: send it as 'Authorization: Bearer …'."
+)
+
+
+def begin(call: Call) -> None:
+    """It goes to the control API, to its service, or is refused; at once where its token is known already."""
+    front, head = call.front, call.head
+    place = route(head.target, front.base)
+    if place is None:
+        call.to_web()
+        return
+    if place.redirect is not None:
+        call.redirect(place.redirect)
+        return
+    call.target, call.prefix = place.path, place.prefix
+    call.owner, call.name = place.owner, place.name
+    endpoint = front.routing.get(place.owner, place.name)
+    token = bearer_token(head.authorization)
+    if endpoint is not None and endpoint.public:
+        if token is not None and head.forwarded:
+            _believe(call, front.identity.known(token))
+        call.enter(endpoint)
+        return
+    if token is None:
+        call.refuse(_UNAUTHENTICATED)
+        return
+    caller = front.identity.known(token)
+    if caller is None:
+        call.asks = front.spawn(_resolve(call, token))
+    else:
+        _authorise(call, caller)
+
+
+async def _resolve(call: Call, token: str) -> None:
+    front = call.front
+    refusal = _UNAUTHENTICATED
+    try:
+        caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
+    except Exception as error:
+        if not isinstance(error, asyncio.TimeoutError):
+            log.warning("A token could not be checked (%s)", type(error).__name__)
+        caller = None
+        refusal = Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
+    if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
+        return
+    call.asks = None
+    if caller is None:
+        call.refuse(refusal)
+    else:
+        _authorise(call, caller)
+
+
+def _authorise(call: Call, caller: Caller) -> None:
+    if not caller.may_invoke(call.owner, call.name):  # first: who may not call learns nothing of what exists
+        call.refuse(Refusal(403, "forbidden", f"This token is not for service {call.owner}/{call.name}."))
+        return
+    _believe(call, caller)
+    call.known_as = caller.name
+    endpoint = call.front.routing.get(call.owner, call.name)
+    if endpoint is None:
+        call.refuse(call.not_found())
+    else:
+        call.enter(endpoint)
+
+
+def _believe(call: Call, caller: Caller | None) -> None:
+    if caller is not None and caller.forwards:
+        call.peer = replace(call.peer, trusted=True)

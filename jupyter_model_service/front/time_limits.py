@@ -1,0 +1,38 @@
+"""What becomes of a call in which nothing has moved for too long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.message import Refusal
+from ..core.patience import Silence, silence
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["check"]
+
+
+def check(call: Call, now: float) -> None:
+    """End ``call`` if its limit is over. One that is on no replica has none here: it waits for its turn."""
+    attempt = call.attempt
+    if attempt is None or attempt.connection is None or attempt.holding:
+        return
+    down, settings = call.down, call.front.settings
+    of_body = not call.body.done and down.body_allowed
+    which = silence(bridged=call.bridged, answered=call.answered, stuck=down.stuck, of_body=of_body)
+    if now - call.touched <= settings.most_silence(which, call.serving):
+        return
+    attempt.drop()
+    if which is Silence.BRIDGE or which is Silence.READER:
+        down.abort()
+        call.finish(101 if call.bridged else 499, keep=False)
+    elif which is Silence.STREAM:
+        call.break_off()
+    elif which is Silence.BODY:
+        message = f"No more of the request's body came for {settings.body_timeout:g} s."
+        call.refuse(Refusal(408, "body_timeout", message))
+    else:
+        attempt.blame(refused=False)
+        seconds = call.serving.first_byte_timeout
+        call.refuse(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
