@@ -85,5 +85,5 @@ class Body:
                 pieces = [chunk(piece) for piece in pieces]
         if self.done and chunked and not self._ended:
             self._ended = True
-            pieces.append(END_OF_CHUNKS)
+            pieces = [*pieces, END_OF_CHUNKS]  # a new list: an empty one is still that of what is to come
         return pieces

@@ -15,7 +15,7 @@ from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import Site, site, until, within
-from .upstreams import Replica, Seen, answer, body_of
+from .upstreams import HANDLERS, Replica, Seen, answer, body_of
 
 Run = Callable[[Any], Any]
 
@@ -293,6 +293,25 @@ def test_a_body_beyond_the_limit_is_not_replayed(run: Run) -> None:
             got = await here.call("/drop", method="POST", body=b"x" * 1000)
             assert "replay_limit" not in got.json()["error"]["message"]
             assert sum(len(replica.seen) for replica in here.replicas) == 3
+
+    run(body())
+
+
+def test_an_empty_chunked_body_is_replayed_empty(run: Run) -> None:
+    """Its end had gone out, and went out again as if it were a piece: the second replica read "0\\r\\n\\r\\n"."""
+
+    async def drops_the_first(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        others = sum(len(each.seen) for each in replicas)
+        return await HANDLERS["/drop" if others == 1 else "*"](replica, seen, writer)
+
+    replicas = [Replica(name, {"/x": drops_the_first}) for name in ("r1", "r2")]
+
+    async def body() -> None:
+        async with site(*replicas) as here:
+            said = here.request("/x", "Transfer-Encoding: chunked", method="PUT") + b"0\r\n\r\n"
+            got = await (await here.send(said)).answer()
+            assert (got.status, got.json()["body"]) == (200, "")
+            assert here.meter.retries == ["died"]
 
     run(body())
 
