@@ -8,7 +8,6 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -18,8 +17,8 @@ from ..core.message import BadMessage, Refusal, RequestHead
 from . import answers
 from .body import Body
 from .call import Call
+from .outgoing import Writing
 from .reader import Reader
-from .upstream import write_all
 
 if TYPE_CHECKING:
     from .server import Front
@@ -31,17 +30,17 @@ _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "li
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
 
-class Downstream(asyncio.Protocol):
+class Downstream(Writing):
     """``deadline`` (monotonic) is for what happens between calls: idleness, a slow head, a last answer going out."""
 
     __slots__ = (
         "_advancing", "_answering", "_bridged", "_early", "_fatal", "_feeding", "_half_closed", "_paused",
-        "_queue", "_reader", "_reading", "_through", "deadline", "front", "peer", "stuck", "transport",
+        "_queue", "_reader", "_reading", "_through", "deadline", "front", "peer", "stuck",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
+        super().__init__(front.outgoing)
         self.front = front
-        self.transport: asyncio.Transport | None = None
         self.peer = Peer(b"unknown")
         self.stuck = False  # the caller does not take what was written
         self.deadline = math.inf
@@ -239,10 +238,6 @@ class Downstream(asyncio.Protocol):
         else:
             transport.resume_reading()
 
-    def write(self, pieces: Sequence[bytes]) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            write_all(self.transport, pieces)
-
     def bridge(self) -> None:
         """From here on bytes are passed on as they come."""
         self._bridged = True
@@ -267,6 +262,7 @@ class Downstream(asyncio.Protocol):
             self.close()
             return
         self._pause(_BODY | _NEXT, False)
+        self.flush()
         try:
             transport.write_eof()
         except OSError:  # reset meanwhile
@@ -278,6 +274,7 @@ class Downstream(asyncio.Protocol):
         self._through = True
         if self.transport is not None:
             self.deadline = monotonic() + self.front.settings.reader_timeout
+            self.flush()
             self.transport.close()
 
     def abort(self) -> None:
@@ -298,6 +295,7 @@ class Downstream(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             transport.abort()
         else:
+            self.flush()
             transport.close()
             self.deadline = monotonic() + self.front.settings.linger
 

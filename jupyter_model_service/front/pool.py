@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..core.message import AnswerHead, Headers
 from ..core.routing import Backend
+from .outgoing import Outgoing
 from .settings import FrontSettings
 from .upstream import Upstream
 
@@ -25,9 +26,12 @@ class OnReplica(Protocol):
 class Pool:
     """Connections are taken last in, first out, so that few stay warm and the others expire."""
 
-    def __init__(self, backend: Backend, settings: FrontSettings, socket_path: str | None = None) -> None:
+    def __init__(
+        self, backend: Backend, settings: FrontSettings, outgoing: Outgoing, socket_path: str | None = None
+    ) -> None:
         self.backend = backend
         self.settings = settings
+        self.outgoing = outgoing
         self.calls: set[OnReplica] = set()
         # What the replica said last, as it came and as it was judged: many of its answers say the same for a second.
         self.last_answer: tuple[tuple[int, str, bytes, Headers, bool], AnswerHead] | None = None

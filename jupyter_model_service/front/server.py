@@ -19,6 +19,7 @@ from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
 from .call import Call
 from .downstream import Downstream
+from .outgoing import Outgoing
 from .pool import Pool
 from .settings import FrontSettings
 from .waiting import Desk
@@ -57,7 +58,8 @@ class Front:
         path = "/" + prefix.strip("/")
         self.prefix = path.rstrip("/").encode()
         self.base = self.prefix + b"/endpoints/"
-        self.web = Pool(Backend("web", 0, "", 0), self.settings, web_socket)
+        self.outgoing = Outgoing()
+        self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout)
         self._pools: dict[Backend, Pool] = {}
         self._desks: dict[Endpoint, Desk] = {}
@@ -112,7 +114,7 @@ class Front:
     def pool(self, backend: Backend) -> Pool:
         pool = self._pools.get(backend)
         if pool is None:
-            pool = self._pools[backend] = Pool(backend, self.settings)
+            pool = self._pools[backend] = Pool(backend, self.settings, self.outgoing)
         return pool
 
     def desk(self, endpoint: Endpoint) -> Desk:

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
 from ..core.message import AnswerHead, BadMessage, Headers, read_answer
+from .outgoing import Writing
 
 if TYPE_CHECKING:
     from .pool import Pool
 
-__all__ = ["Sink", "Upstream", "write_all"]
-
-_JOIN_BELOW = 32 << 10  # one system call for a head and a small body; larger pieces are not copied
-
-
-def write_all(transport: asyncio.Transport, pieces: Sequence[bytes]) -> None:
-    if len(pieces) == 1:
-        transport.write(pieces[0])
-    elif sum(map(len, pieces)) < _JOIN_BELOW:
-        transport.write(b"".join(pieces))
-    else:
-        for piece in pieces:
-            transport.write(piece)
-
+__all__ = ["Sink", "Upstream"]
 
 class Sink(Protocol):
     """What a call hears from its connection; each is called in the turn of the loop in which the bytes came."""
@@ -56,18 +43,17 @@ class Sink(Protocol):
         """The replica does not take more bytes for now, or again does."""
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(Writing):
     """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool."""
 
     __slots__ = (
         "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parser", "_raw", "_reason",
         "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
-        "transport",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
+        super().__init__(pool.outgoing)
         self.pool = pool
-        self.transport: asyncio.Transport | None = None
         self.sink: Sink | None = None
         self.reused = False
         self.stuck = False
@@ -100,10 +86,6 @@ class Upstream(asyncio.Protocol):
         self._reset()
         self.sink = sink
 
-    def write(self, pieces: Sequence[bytes]) -> None:
-        if self.transport is not None and pieces:
-            write_all(self.transport, pieces)
-
     def hold(self, held: bool) -> None:
         """Stop or go on reading: the caller does not take the answer as fast as it comes."""
         if held is self._held or self.transport is None or self.transport.is_closing():
@@ -118,6 +100,7 @@ class Upstream(asyncio.Protocol):
         """What was written still goes out."""
         self.sink = None
         if self.transport is not None:
+            self.flush()
             self.transport.close()
 
     def abort(self) -> None:

@@ -1,0 +1,77 @@
+"""What goes out in one turn of the loop goes out at its end, together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+__all__ = ["Outgoing", "Writing"]
+
+_JOIN_BELOW = 32 << 10  # one system call for a head and a small body; larger pieces are not copied, and do not wait
+_AT_MOST = 32  # connections: the first of them waits for the others, 20 µs each
+
+
+class Outgoing:
+    """The connections that have something to write, until the loop has heard all that came in this turn.
+
+    A write to a socket wakes whoever reads it. One after each read wakes a processor that has just gone to sleep, and
+    pushes our own code out of the caches of this one.
+    """
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: list[Writing] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, writing: Writing) -> None:
+        """It is flushed before the loop waits for anything again."""
+        waiting = self._waiting
+        if not waiting:
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._flush)
+        waiting.append(writing)
+        if len(waiting) >= _AT_MOST:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for writing in waiting:
+            writing.flush()
+
+
+class Writing(asyncio.Protocol):
+    """A connection on which writing is gathered. Whoever closes its transport calls :meth:`flush` first."""
+
+    __slots__ = ("_gathered", "_outgoing", "transport")
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._outgoing = outgoing
+        self._gathered: list[bytes] | None = None
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        if self._gathered is None:
+            if not pieces:
+                return
+            self._gathered = [*pieces]
+            self._outgoing.add(self)
+        else:
+            self._gathered += pieces
+        if len(pieces[-1]) >= _JOIN_BELOW:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give what was gathered to the transport now."""
+        pieces, self._gathered = self._gathered, None
+        transport = self.transport
+        if pieces is None or transport is None or transport.is_closing():
+            return
+        if len(pieces) == 1:
+            transport.write(pieces[0])
+        elif sum(map(len, pieces)) < _JOIN_BELOW:
+            transport.write(b"".join(pieces))
+        else:
+            for piece in pieces:
+                transport.write(piece)
