@@ -41,8 +41,8 @@ class Attempt:
         self.call = call
         self.pool = pool
         self.backend = pool.backend
-        self.to_head: bool = call.to_head
-        self.wants_upgrade: bool = call.wants_upgrade
+        self.to_head = call.to_head
+        self.wants_upgrade = call.wants_upgrade
         self.connection: Upstream | None = None
         self.answer: AnswerHead | None = None
         self._task: asyncio.Task[None] | None = None  # connects

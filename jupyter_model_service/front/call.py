@@ -58,8 +58,8 @@ class Call:
         self.head = head
         self.peer = down.peer
         self.body = Body()
-        self.to_head = head.method == b"HEAD"
-        self.wants_upgrade = head.upgrade is not None
+        self.to_head: bool = head.method == b"HEAD"
+        self.wants_upgrade: bool = head.upgrade is not None
         self.request_id = head.request_id or front.new_request_id()
         self.target, self.prefix = head.target, front.prefix
         self.owner = self.name = self.known_as = ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sink", "Upstream"]
 
+
 class Sink(Protocol):
     """What a call hears from its connection; each is called in the turn of the loop in which the bytes came."""
 

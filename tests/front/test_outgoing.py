@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from jupyter_model_service.front.outgoing import Outgoing, Writing
+
+Run = Callable[[Any], Any]
 
 
 class _Transport:
@@ -29,55 +32,67 @@ def _connection(outgoing: Outgoing, name: str, seen: list[tuple[str, bytes]]) ->
     return connection
 
 
-async def test_what_is_written_in_a_turn_goes_out_at_its_end_in_one_write_per_connection() -> None:
-    seen: list[tuple[str, bytes]] = []
-    outgoing = Outgoing()
-    one, other = _connection(outgoing, "one", seen), _connection(outgoing, "other", seen)
+def test_what_is_written_in_a_turn_goes_out_at_its_end_in_one_write_per_connection(run: Run) -> None:
+    async def body() -> None:
+        seen: list[tuple[str, bytes]] = []
+        outgoing = Outgoing()
+        one, other = _connection(outgoing, "one", seen), _connection(outgoing, "other", seen)
 
-    one.write([b"head ", b"body "])
-    other.write([b"hello"])
-    one.write([b"end"])
-    one.write([])
-    assert seen == []
+        one.write([b"head ", b"body "])
+        other.write([b"hello"])
+        one.write([b"end"])
+        one.write([])
+        assert seen == []
 
-    await asyncio.sleep(0)
-    assert seen == [("one", b"head body end"), ("other", b"hello")]
-    await asyncio.sleep(0)
-    assert len(seen) == 2
+        await asyncio.sleep(0)
+        assert seen == [("one", b"head body end"), ("other", b"hello")]
+        await asyncio.sleep(0)
+        assert len(seen) == 2
 
-    one.write([b"the next turn"])
-    await asyncio.sleep(0)
-    assert seen[2:] == [("one", b"the next turn")]
+        one.write([b"the next turn"])
+        await asyncio.sleep(0)
+        assert seen[2:] == [("one", b"the next turn")]
 
-
-async def test_a_large_piece_does_not_wait_and_overtakes_nothing() -> None:
-    seen: list[tuple[str, bytes]] = []
-    connection = _connection(Outgoing(), "one", seen)
-    large = bytes(64 << 10)
-    connection.write([b"first"])
-    connection.write([large])
-    assert [data for _, data in seen] == [b"first", large]
-    await asyncio.sleep(0)
-    assert len(seen) == 2
+    run(body())
 
 
-async def test_the_first_of_many_connections_waits_for_a_bounded_number() -> None:
-    seen: list[tuple[str, bytes]] = []
-    outgoing = Outgoing()
-    for number in range(40):
-        _connection(outgoing, str(number), seen).write([b"x"])
-    assert [name for name, _ in seen] == [str(number) for number in range(32)]
-    await asyncio.sleep(0)
-    assert len(seen) == 40
+def test_a_large_piece_does_not_wait_and_overtakes_nothing(run: Run) -> None:
+    async def body() -> None:
+        seen: list[tuple[str, bytes]] = []
+        connection = _connection(Outgoing(), "one", seen)
+        large = bytes(64 << 10)
+        connection.write([b"first"])
+        connection.write([large])
+        assert [data for _, data in seen] == [b"first", large]
+        await asyncio.sleep(0)
+        assert len(seen) == 2
+
+    run(body())
 
 
-async def test_nothing_is_written_to_a_connection_that_closes() -> None:
-    seen: list[tuple[str, bytes]] = []
-    outgoing = Outgoing()
-    closing, gone, well = (_connection(outgoing, name, seen) for name in ("closing", "gone", "well"))
-    for connection in (closing, gone, well):
-        connection.write([b"x"])
-    cast(Any, closing.transport).closing = True
-    gone.transport = None
-    await asyncio.sleep(0)
-    assert seen == [("well", b"x")]
+def test_the_first_of_many_connections_waits_for_a_bounded_number(run: Run) -> None:
+    async def body() -> None:
+        seen: list[tuple[str, bytes]] = []
+        outgoing = Outgoing()
+        for number in range(40):
+            _connection(outgoing, str(number), seen).write([b"x"])
+        assert [name for name, _ in seen] == [str(number) for number in range(32)]
+        await asyncio.sleep(0)
+        assert len(seen) == 40
+
+    run(body())
+
+
+def test_nothing_is_written_to_a_connection_that_closes(run: Run) -> None:
+    async def body() -> None:
+        seen: list[tuple[str, bytes]] = []
+        outgoing = Outgoing()
+        closing, gone, well = (_connection(outgoing, name, seen) for name in ("closing", "gone", "well"))
+        for connection in (closing, gone, well):
+            connection.write([b"x"])
+        cast(Any, closing.transport).closing = True
+        gone.transport = None
+        await asyncio.sleep(0)
+        assert seen == [("well", b"x")]
+
+    run(body())
