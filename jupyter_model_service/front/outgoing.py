@@ -52,9 +52,9 @@ class Writing(asyncio.Protocol):
         self._gathered: list[bytes] | None = None
 
     def write(self, pieces: Sequence[bytes]) -> None:
+        if not pieces:
+            return
         if self._gathered is None:
-            if not pieces:
-                return
             self._gathered = [*pieces]
             self._outgoing.add(self)
         else:
