@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from .message import AnswerHead, Headers, RequestHead
+from .message import AnswerHead, Headers, Refusal, RequestHead
 
 __all__ = [
     "OF_THE_ORIGIN",
@@ -19,6 +19,7 @@ __all__ = [
     "answer_head",
     "bearer_token",
     "clean_cookies",
+    "goes_round",
     "held_bytes",
     "informational_head",
     "request_head",
@@ -120,7 +121,8 @@ def clean_cookies(value: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a caller's connection; ``trusted`` makes its ``X-Forwarded-*`` be believed."""
+    """The other end of a caller's connection; ``trusted`` makes it be believed what it says of the way here:
+    ``X-Forwarded-*``, ``Via`` and ``X-Request-Id``."""
 
     address: bytes
     trusted: bool = False
@@ -133,23 +135,45 @@ def sender(peer: Peer, forwarded: Headers) -> bytes:
     return (said[-1].rpartition(b",")[2].strip() if said else b"") or peer.address
 
 
+_MOST_PASSES = 3
+
+
+def goes_round(forwarded: Headers, via: bytes) -> Refusal | None:
+    """The refusal of a call that comes back for ever to the gateway that is ``via`` to others (RFC 9110 §7.6.3).
+
+    One that has been here before may be right: a model that asks another one, and passes on what it was told. One that
+    comes for the fourth time is not. ``forwarded`` is the word of a peer that is believed: only such a one's is kept.
+    """
+    passes = 0
+    for name, value in forwarded:
+        if name == b"via":
+            passes += sum(entry.split()[1:2] == [via] for entry in value.split(b","))
+    if passes < _MOST_PASSES:
+        return None
+    message = f"This call has come through this gateway {passes} times already: something sends it back here."
+    return Refusal(508, "loop", message)
+
+
 _OURS = b"x-model-service-"
+_OWN_ID = b"x-client-request-id"
 
 
 def request_head(
-    head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, request_id: bytes, to_replica: bool
+    head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, request_id: bytes, via: bytes | None
 ) -> bytes:
-    """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies."""
-    whom = (target, prefix, peer, to_replica)
+    """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies. ``via`` is
+    what the gateway is called on the way to one; ``None``: it is for the control API, which is the gateway."""
+    whom = (target, prefix, peer, via)
     written = head.written
     if written is None or written[0] != whom:
-        fixed = _fixed_head(head, target=target, prefix=prefix, peer=peer, to_replica=to_replica)
+        fixed = _fixed_head(head, target=target, prefix=prefix, peer=peer, via=via)
         head.written = written = (whom, fixed)
     return b"%bX-Request-Id: %b\r\n\r\n" % (written[1], request_id)
 
 
-def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, to_replica: bool) -> bytes:
+def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, via: bytes | None) -> bytes:
     """What is the same of it for each such call. An HTTP/1.0 caller may leave out Host, but HTTP/1.1 must have it."""
+    to_replica = via is not None
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
     for name, value in head.headers:
         if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
@@ -174,7 +198,21 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
     if head.upgrade is not None:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
     parts.append(_forwarded(head, peer, prefix))
+    if via is not None:
+        came = [value for name, value in head.forwarded if name == b"via" and value] if peer.trusted else []
+        parts.append(b"Via: %b\r\n" % b", ".join([*came, _entry(head.version, via)]))
+        if head.request_id is not None and not peer.trusted and not _has(head.headers, _OWN_ID):
+            parts.append(b"X-Client-Request-Id: %b\r\n" % head.request_id)
     return b"".join(parts)
+
+
+def _entry(version: int, via: bytes) -> bytes:
+    """Of a ``Via``: the version in which the message was received, and by whom."""
+    return b"%d.%d %b" % (*divmod(version, 10), via)
+
+
+def _has(headers: Headers, wanted: bytes) -> bool:
+    return any(name.lower() == wanted for name, _ in headers)
 
 
 _TOKEN_PROTOCOL = b"v1.token.websocket.jupyter.org"
@@ -256,23 +294,32 @@ def answer_head(
     keep_alive: bool,
     request_id: bytes,
     replica: bytes | None,
+    via: bytes,
     applied: bytes = b"",
     shared_origin: bool = False,
 ) -> tuple[bytes, bool, bool]:
     """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
-    stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``applied`` is
-    one more line, or empty. ``shared_origin``: more than this model is served at its address, such as a Hub whose
-    cookies the browser sends from every page there; the page is sandboxed and speaks for itself alone."""
-    whom = (version, keep_alive, replica, applied, shared_origin)
+    stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``via`` is what
+    the gateway is called on the way from a replica; ``applied`` is one more line, or empty. ``shared_origin``: more
+    than this model is served at its address, such as a Hub whose cookies the browser sends from every page there; the
+    page is sandboxed and speaks for itself alone."""
+    whom = (version, keep_alive, replica, via, applied, shared_origin)
     written = answer.written
     if written is None or written[0] != whom:
-        answer.written = written = (whom, *_fixed_answer(answer, version, keep_alive, replica, applied, shared_origin))
-    _, fixed, chunked, stays = written
-    return b"%bX-Request-Id: %b\r\n\r\n" % (fixed, request_id), chunked, stays
+        fixed = _fixed_answer(answer, version, keep_alive, replica, via, applied, shared_origin)
+        answer.written = written = (whom, *fixed)
+    _, start, chunked, stays = written
+    return b"%bX-Request-Id: %b\r\n\r\n" % (start, request_id), chunked, stays
 
 
 def _fixed_answer(
-    answer: AnswerHead, version: int, keep_alive: bool, replica: bytes | None, applied: bytes, shared_origin: bool
+    answer: AnswerHead,
+    version: int,
+    keep_alive: bool,
+    replica: bytes | None,
+    via: bytes,
+    applied: bytes,
+    shared_origin: bool,
 ) -> tuple[bytes, bool, bool]:
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
@@ -296,7 +343,8 @@ def _fixed_answer(
         parts.append(b"Connection: keep-alive\r\n")
     parts.append(applied)
     if replica is not None:
-        parts.append(b"X-Model-Service-Replica: %b\r\n" % replica)
+        # After the replica's own: the order of the lines is that of the way.
+        parts.append(b"X-Model-Service-Replica: %b\r\nVia: %b\r\n" % (replica, _entry(answer.version, via)))
     if shared:
         parts.append(_SANDBOXED)
     return b"".join(parts), chunked, keep_alive

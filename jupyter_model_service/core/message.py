@@ -37,9 +37,9 @@ class BadMessage(Exception):
 class RequestHead:
     """One request's head. ``version`` is 10 or 11; ``target`` is in origin form (or ``*``).
 
-    ``headers`` are those that may travel on, in order; framing, hop-by-hop, credentials, cookies and
-    ``X-Forwarded-*`` were taken out of them and stand in fields of their own. Not changed once it is read: the next
-    request on the connection has the same one, if it says the same.
+    ``headers`` are those that may travel on, in order; framing, hop-by-hop, credentials, cookies, ``Via`` and
+    ``X-Forwarded-*`` were taken out of them and stand in fields of their own. ``request_id`` is the caller's word. Not
+    changed once it is read: the next request on the connection has the same one, if it says the same.
     """
 
     method: bytes
@@ -81,6 +81,7 @@ class AnswerHead:
     keep: bool = True
     keep_seconds: float | None = None  # what the server said about its keep-alive limit
     upgrade: bytes | None = None
+    version: int = 11
     written: tuple[tuple[object, ...], bytes, bool, bool] | None = field(
         default=None, init=False, compare=False, repr=False
     )  # as for requests
@@ -134,6 +135,7 @@ _REQUEST_RULES = {
             b"x-forwarded-host",
             b"x-forwarded-port",
             b"x-forwarded-prefix",
+            b"via",
         ),
         _FORWARDED,
     ),
@@ -295,6 +297,7 @@ def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, t
     if not 100 <= status <= 599:  # RFC 9110 §15: "values outside the range 100..599 are invalid"
         raise BadMessage(502, "bad_answer", f"The replica's answer has the status {status:03d}, which HTTP has not.")
     answer = AnswerHead(status, reason if _PRINTABLE.match(reason) else b"", [])
+    answer.version = 11 if version == "1.1" else 10
     lengths: list[bytes] = []
     codings: list[bytes] = []
     tokens: list[bytes] = []

@@ -110,7 +110,7 @@ class Attempt:
             prefix=call.prefix,
             peer=call.peer,
             request_id=call.request_id,
-            to_replica=call.endpoint is not None,
+            via=None if call.endpoint is None else call.front.via,
         )
         call.touched = monotonic()
         connection.write([start, *call.body.take(chunked=head.chunked)])
@@ -182,6 +182,7 @@ class Attempt:
             keep_alive=call.may_keep(),
             request_id=call.request_id,
             replica=replica,
+            via=call.front.via,
             applied=call.applied,
             shared_origin=settings.shared_origin,
         )

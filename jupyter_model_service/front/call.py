@@ -14,7 +14,7 @@ from ..core.admission import is_look, opens_page
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import looks_whole
-from ..core.forwarding import sender
+from ..core.forwarding import goes_round, sender
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds
 from ..core.retrying import Failure
@@ -60,7 +60,7 @@ class Call:
         self.body = Body()
         self.to_head: bool = head.method == b"HEAD"
         self.wants_upgrade: bool = head.upgrade is not None
-        self.request_id = head.request_id or front.new_request_id()
+        self.request_id = (head.request_id if down.peer.trusted else None) or front.new_request_id()
         self.target, self.prefix = head.target, front.prefix
         self.owner = self.name = self.known_as = ""
         self.serving = _DEFAULTS
@@ -101,6 +101,9 @@ class Call:
                 return
             if not self.to_head and not self.wants_upgrade:  # neither has a body in which a beat could go
                 self.heart = Heart(self, seconds)
+        if self.peer.trusted and (refusal := goes_round(self.head.forwarded, self.front.via)) is not None:
+            self.refuse(refusal)
+            return
         self.endpoint, self.serving = endpoint, endpoint.serving
         self.desk = desk = self.front.desk(endpoint)
         desk.budget.call(now)

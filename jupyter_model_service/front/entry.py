@@ -38,7 +38,7 @@ def begin(call: Call) -> None:
     endpoint = front.routing.get(place.owner, place.name)
     token = bearer_token(head.authorization)
     if endpoint is not None and endpoint.public:
-        if token is not None and head.forwarded:
+        if token is not None and (head.forwarded or head.request_id):
             _believe(call, front.identity.known(token))
         call.enter(endpoint)
         return
@@ -87,3 +87,4 @@ def _authorise(call: Call, caller: Caller) -> None:
 def _believe(call: Call, caller: Caller | None) -> None:
     if caller is not None and caller.forwards:
         call.peer = replace(call.peer, trusted=True)
+        call.request_id = call.head.request_id or call.request_id

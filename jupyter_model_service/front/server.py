@@ -70,6 +70,7 @@ class Front:
         self._ticks = 0
         self._request_ids = itertools.count(1)
         self._request_id_start = os.urandom(6).hex().encode()
+        self.via = b"model-service-%b" % os.urandom(4).hex().encode()  # a name that no other gateway has
         self._trusted = [ipaddress.ip_network(text, strict=False) for text in self.settings.trusted_proxies]
 
     async def start(self, sock: socket.socket) -> None:

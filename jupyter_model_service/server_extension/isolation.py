@@ -53,8 +53,11 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
     "remote-user",
     "x-remote-user",
     "x-scheme",
+    "via",
+    "x-request-id",
 }
 _SAID_OF_THE_WAY = "x-forwarded-"
+_REQUEST_ID, _OWN_ID = "x-request-id", "X-Client-Request-Id"
 
 _NOT_FROM_MODEL = HOP_BY_HOP | {name.decode() for name in forwarding.OF_THE_ORIGIN} | {"date", "server"}
 
@@ -70,7 +73,8 @@ Header = tuple[str, str]
 def request_headers(headers: Iterable[Header]) -> list[Header]:
     """The caller's headers without credentials, hop-by-hop ones and those named in ``Connection``.
 
-    A name with underscores is judged as the one with dashes: to a server that makes variables of headers (WSGI, CGI),
+    The gateway makes the request id; the caller's own goes under the name that the gateway gives such a one. A name
+    with underscores is judged as the one with dashes: to a server that makes variables of headers (WSGI, CGI),
     ``X_Real_IP`` is ``X-Real-IP``.
     """
     pairs = list(headers)
@@ -78,12 +82,16 @@ def request_headers(headers: Iterable[Header]) -> list[Header]:
         token.strip().lower() for name, value in pairs if name.lower() == "connection" for token in value.split(",")
     }
     dropped = _NOT_TO_GATEWAY | named
+    own = [value for name, value in pairs if name.lower() == _REQUEST_ID and _REQUEST_ID not in named][:1]
+    if any(name.lower() == _OWN_ID.lower() for name, _ in pairs):
+        own = []
     judged = [(name.lower().replace("_", "-"), name, value) for name, value in pairs]
-    return [
+    kept = [
         (name, value)
         for meant, name, value in judged
         if meant not in dropped and not meant.startswith(_SAID_OF_THE_WAY)
     ]
+    return [*kept, *((_OWN_ID, value) for value in own)]
 
 
 def public_headers(*, base_url: str, protocol: str, host: str, remote: str) -> list[Header]:

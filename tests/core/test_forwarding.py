@@ -119,12 +119,12 @@ def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
     head.authorization = [b"Bearer t"]
     head.cookies = [b"_xsrf=1"]
     known = {"target": b"/x", "prefix": b"/p/endpoints/o/n", "request_id": b"id"}
-    trusted = request_head(head, peer=Peer(b"3.3.3.3", True), to_replica=True, **known)  # type: ignore[arg-type]
+    trusted = request_head(head, peer=Peer(b"3.3.3.3", True), via=b"us", **known)  # type: ignore[arg-type]
     assert b"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3\r\n" in trusted
     assert b"X-Forwarded-Port: 443\r\n" in trusted
     assert b"Bearer" not in trusted
     assert b"Cookie" not in trusted
-    untrusted = request_head(head, peer=Peer(b"3.3.3.3"), to_replica=False, **known)  # type: ignore[arg-type]
+    untrusted = request_head(head, peer=Peer(b"3.3.3.3"), via=None, **known)  # type: ignore[arg-type]
     assert b"X-Forwarded-For: 3.3.3.3\r\n" in untrusted
     assert b"443" not in untrusted
     assert b"Authorization: Bearer t\r\n" in untrusted
@@ -141,7 +141,7 @@ def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
 )
 def test_a_token_among_the_protocols_of_a_websocket_stays_here(offered: bytes, told: bytes) -> None:
     head = RequestHead(b"GET", 11, b"/x", host=b"h", headers=[(b"Sec-WebSocket-Protocol", offered)])
-    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", to_replica=True)
+    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", via=b"us")
     assert told in sent
     assert b"s3cret" not in sent
     assert (b"Protocol" in sent) is bool(told)
@@ -151,7 +151,7 @@ def test_a_model_at_the_address_of_a_hub_speaks_for_its_own_page_alone() -> None
     """Its scripts have an origin of their own, and nothing that it says holds for the whole address."""
     said = [(name.title(), b"evil") for name in sorted(OF_THE_ORIGIN)]
     answer = AnswerHead(200, b"OK", [(b"Content-Type", b"text/html"), *said, (b"Location", b"/x")], length=3)
-    told = {"version": 11, "keep_alive": True, "request_id": b"id"}
+    told = {"version": 11, "keep_alive": True, "request_id": b"id", "via": b"us"}
     head, _, _ = answer_head(answer, replica=b"r", shared_origin=True, **told)  # type: ignore[arg-type]
     assert b"evil" not in head
     assert b"Content-Type: text/html\r\nLocation: /x\r\n" in head
@@ -170,7 +170,7 @@ def test_a_model_at_the_address_of_a_hub_speaks_for_its_own_page_alone() -> None
 def test_a_caller_without_host_gets_one_for_the_replica() -> None:
     """HTTP/1.0 needs none, HTTP/1.1 does."""
     head = RequestHead(b"GET", 10, b"/x")
-    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", to_replica=True)
+    sent = request_head(head, target=b"/x", prefix=b"", peer=Peer(b"p"), request_id=b"i", via=b"us")
     assert sent.startswith(b"GET /x HTTP/1.1\r\nHost: localhost\r\n")
     assert sent.endswith(b"\r\n\r\n")
 
@@ -192,7 +192,9 @@ def test_framing_towards_the_caller(
     framing: dict[str, object], version: int, keep: bool, chunked: bool, stays: bool, line: bytes
 ) -> None:
     answer = AnswerHead(200, b"OK", [(b"A", b"1"), (b"A", b"2")], **framing)  # type: ignore[arg-type]
-    head, goes_chunked, keeps = answer_head(answer, version=version, keep_alive=keep, request_id=b"id", replica=b"r")
+    head, goes_chunked, keeps = answer_head(
+        answer, version=version, keep_alive=keep, request_id=b"id", via=b"us", replica=b"r"
+    )
     assert (goes_chunked, keeps) == (chunked, stays)
     assert line in head.split(b"\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\nA: 1\r\nA: 2\r\n")

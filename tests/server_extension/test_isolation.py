@@ -107,10 +107,21 @@ def test_a_location_below_the_endpoint_or_elsewhere_stays(said: str, told: str) 
 
 def test_nothing_that_a_caller_says_of_the_way_here_goes_on() -> None:
     said = "x-forwarded-for X-Forwarded-Prefix X-FORWARDED-HOST X-Forwarded-Proto x-forwarded-port Forwarded X-Real-IP"
-    said += " X-Client-IP True-Client-IP X-Original-URL X-Rewrite-URL Remote-User X-Remote-User X-Scheme"
+    said += " X-Client-IP True-Client-IP X-Original-URL X-Rewrite-URL Remote-User X-Remote-User X-Scheme Via"
     said += " X_Forwarded_Host x_forwarded-user X_Real_IP REMOTE_USER True_Client_IP X_XSRFToken Content_Length"
     headers = [*((name, "evil") for name in said.split()), ("X-Own", "kept"), ("X_Own", "kept")]
     assert isolation.request_headers(headers) == [("X-Own", "kept"), ("X_Own", "kept")]
+
+
+def test_a_callers_own_request_id_goes_on_as_the_callers() -> None:
+    """The gateway believes a Jupyter server, and its own ids are in its log."""
+    assert isolation.request_headers([("X-Request-Id", "mine"), ("A", "1"), ("X_Request_Id", "2")]) == [
+        ("A", "1"),
+        ("X-Client-Request-Id", "mine"),
+    ]
+    both = [("x-request-ID", "mine"), ("x-client-request-id", "other")]
+    assert isolation.request_headers(both) == both[1:]
+    assert isolation.request_headers([("X-Request-Id", "mine"), ("Connection", "x-request-id")]) == []
 
 
 def test_what_is_said_instead_is_the_address_that_the_caller_used() -> None:
