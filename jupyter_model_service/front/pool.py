@@ -35,6 +35,7 @@ class Pool:
         self.calls: set[OnReplica] = set()
         # What the replica said last, as it came and as it was judged: many of its answers say the same for a second.
         self.last_answer: tuple[tuple[int, str, bytes, Headers, bool], AnswerHead] | None = None
+        self.whole_answer: tuple[bytes, AnswerHead] | None = None  # the head of one that came in one read
         self._socket_path = socket_path
         self._idle: list[Upstream] = []
         backend.on_lost = self.lost

@@ -26,8 +26,8 @@ class Reader:
     """
 
     __slots__ = (
-        "_body", "_closed", "_count", "_headers", "_last", "_opened", "_parser", "_refusal", "_settings", "_silent",
-        "_size", "_skipped", "_target", "in_head",
+        "_body", "_closed", "_count", "_headers", "_last", "_opened", "_parser", "_refusal", "_requests", "_settings",
+        "_silent", "_size", "_skipped", "_target", "_whole", "in_head",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,8 @@ class Reader:
         self._refusal: Refusal | None = None
         self._skipped: RequestHead | None = None  # had a body and an offer to upgrade that is not taken
         self._last: tuple[tuple[bytes, str, bytes, Headers], RequestHead] | None = None
+        self._whole: tuple[bytes, RequestHead] | None = None  # a head as it came, of a request that came in one read
+        self._requests = 0  # that the parser has read
         self._silent = 0
         self.in_head = False
         self._clear()
@@ -51,7 +53,7 @@ class Reader:
 
     def forget(self) -> None:
         """The last head: callers who repeat theirs are judged once, but those who are idle cost no memory."""
-        self._last = None
+        self._last = self._whole = None
 
     def _clear(self) -> None:
         self._target = b""
@@ -61,6 +63,10 @@ class Reader:
     def feed(self, data: bytes) -> bytes | None:
         """Raises ``BadMessage``; the reader is of no use afterwards. After the head of a request whose offer to
         upgrade stands, returns the bytes that follow; ``None`` otherwise."""
+        clean = self._body is None and not self.in_head and not self._silent
+        if clean and self._same_again(data):
+            return None
+        requests = self._requests
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
@@ -76,7 +82,33 @@ class Reader:
             raise _bad(_TOO_LARGE if self._headers else _TOO_LONG)
         elif len(self._target) > self._settings.max_target:
             raise _bad(_TOO_LONG)
+        elif clean and self._requests == requests + 1 and self._last is not None:
+            self._remember(data, self._last[1])
         return None
+
+    def _same_again(self, data: bytes) -> bool:
+        """A request whose head is that of the one before, byte for byte, and whose body is here, too: what the parser
+        would say is known."""
+        if self._whole is None:
+            return False
+        raw, head = self._whole
+        rest = len(data) - len(raw)
+        if rest != (head.length or 0) or not data.startswith(raw):
+            return False
+        body = self._opened(head)
+        if rest:
+            body.add(data[len(raw) :])
+        body.done = True
+        self._closed()
+        return True
+
+    def _remember(self, data: bytes, head: RequestHead) -> None:
+        """``data`` was read at once, and began with a request of this ``head``, the only one that ended in it. What the
+        parser goes on after, and what is delimited by its length alone, may come without being parsed."""
+        size = data.find(b"\r\n\r\n") + 4
+        plain = head.keep_alive and not head.chunked and head.upgrade is None
+        if plain and len(data) - size == (head.length or 0):
+            self._whole = (data[:size], head)
 
     def _after_offer(self, rest: bytes) -> bytes | None:
         head, self._skipped = self._skipped, None
@@ -129,6 +161,8 @@ class Reader:
         self._clear()
         self._silent = 0
         self.in_head = False
+        if not head.keep_alive or head.upgrade is not None:
+            self._whole = None  # the parser hears no request after this one
         if parser.should_upgrade() and head.upgrade is None:
             self._skipped = head
         self._body = self._opened(head)
@@ -148,6 +182,7 @@ class Reader:
         self._body = None
         self._clear()
         self._silent = 0
+        self._requests += 1
         body.done = True
         self._closed()
 

@@ -124,7 +124,10 @@ class Upstream(Writing):
         if self._raw:
             sink.on_raw(data)
             return
+        first = not self._spoke
         self._spoke = True
+        if first and self._same_again(sink, data):
+            return
         if not self._feed(sink, data) or self.sink is not sink:
             return
         if self._answer is not None and self._answer.status == 101:  # the parser saw no Upgrade header
@@ -136,9 +139,38 @@ class Upstream(Writing):
                 sink.on_bad("The head of the replica's answer is too long.")
                 return
         if self._answer is not None and (self._complete or sink.to_head):
+            if first and not sink.to_head:
+                self._remember(data, self._answer)
             sink.on_end(self._answer.keep and not self._extra and not self._until_close and not sink.to_head)
         else:
             sink.on_flush()
+
+    def _same_again(self, sink: Sink, data: bytes) -> bool:
+        """An answer whose head is that of another one of this replica, byte for byte, and whose body is here, too: what
+        the parser would say is known."""
+        whole = self.pool.whole_answer
+        if whole is None or sink.to_head:
+            return False
+        raw, answer = whole
+        if len(data) - len(raw) != answer.length or not data.startswith(raw):
+            return False
+        self._answer = answer
+        self._complete = True
+        sink.on_answer(answer)
+        if self.sink is sink and answer.length:
+            sink.on_body(data[len(raw) :])
+        if self.sink is sink:
+            sink.on_end(answer.keep)
+        return True
+
+    def _remember(self, data: bytes, answer: AnswerHead) -> None:
+        """``data`` was read at once, and is one whole answer. What the parser goes on after, and what is delimited by
+        its length alone, may come without being parsed."""
+        size = data.find(b"\r\n\r\n") + 4
+        informational = data[9:12] != b"%d" % answer.status  # one of those came before it
+        plain = answer.keep and not self._extra and not answer.chunked and not informational
+        if plain and len(data) - size == answer.length:
+            self.pool.whole_answer = (data[:size], answer)
 
     def _feed(self, sink: Sink, data: bytes) -> bool:
         try:
