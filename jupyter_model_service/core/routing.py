@@ -2,7 +2,7 @@
 
 Plain mutable records on purpose: a call costs a dictionary look-up and two integer additions here.
 Who may write what: the engine owns ``Endpoint`` membership and ``Backend.serving``/``suspect``; the front
-owns the counters and ``ejected_until``. ``on_idle`` is how a drained backend is noticed without polling.
+owns the counters, ``ejected_until`` and ``trial``. ``on_idle`` is how a drained backend is noticed without polling.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Backend:
     in_flight: int = 0
     started: int = 0  # calls sent to it so far, breaks ties so that load spreads
     failures: int = 0  # consecutive 502/503/504 or connection errors
-    ejected_until: float = 0.0  # monotonic seconds
+    ejected_until: float = 0.0  # monotonic seconds; in the past: half open (``balance.tier``), 0: no ejection
+    trial: object | None = None  # while it is half open: who has the one call that tries it
     answered_at: float = 0.0  # monotonic time of the last byte that it sent for a call
     on_idle: Callable[[], None] | None = None  # called when in_flight falls to 0
     on_lost: Callable[[], None] | None = None  # set by the front: breaks the calls on it, at once

@@ -10,7 +10,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..core.balance import ejection
+from ..core.balance import begins_trial, ejection, proven
 from ..core.ending import ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
 from ..core.message import AnswerHead, Refusal
@@ -66,6 +66,8 @@ class Attempt:
         backend, pool = self.backend, self.pool
         backend.in_flight += 1
         backend.started += 1
+        if backend.ejected_until and begins_trial(backend, monotonic()):
+            backend.trial = self
         pool.calls.add(self)
         connection = pool.take()
         if connection is None:
@@ -141,6 +143,8 @@ class Attempt:
         backend = self.backend
         self.pool.calls.discard(self)
         backend.in_flight -= 1
+        if backend.trial is self:
+            backend.trial = None
         if backend.in_flight == 0 and backend.on_idle is not None:
             backend.on_idle()
         self.call.replica_free()
@@ -211,14 +215,19 @@ class Attempt:
             return
         call = self.call
         call.touched = now = monotonic()
+        restored = False
         if self.answer is not None and not call.answered:
             call.answer_begins(now)
             if self.answer.status in _REPLICA_TROUBLE and call.endpoint is not None:
                 self.blame(refused=False)
+            elif self.backend.ejected_until:
+                restored = proven(self.backend, now)
             else:
                 self.backend.failures = 0
         out, self._out = self._out, []
         call.down.write(out)
+        if restored:
+            call.replica_free()
 
     def _end_hold(self) -> None:
         if self._hold is not None:

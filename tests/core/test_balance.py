@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jupyter_model_service.core.balance import ejection, pick
+from jupyter_model_service.core.balance import EJECT_SECONDS, REFUSED_SECONDS, begins_trial, ejection, pick, proven
 from jupyter_model_service.core.routing import Backend
 
 NOW = 1000.0
@@ -57,28 +58,159 @@ def test_the_cap_is_hard() -> None:
 
 BACKENDS = st.lists(
     st.builds(
-        lambda serving, suspect, lost, in_flight, started, ejected: backend(
-            serving=serving, suspect=suspect, lost=lost, in_flight=in_flight, started=started, ejected_until=ejected
+        lambda serving, suspect, lost, in_flight, started, ejected, trial: backend(
+            serving=serving,
+            suspect=suspect,
+            lost=lost,
+            in_flight=in_flight,
+            started=started,
+            ejected_until=ejected,
+            trial=trial,
         ),
         st.booleans(),
         st.booleans(),
         st.booleans(),
         st.integers(0, 5),
         st.integers(0, 5),
-        st.sampled_from([0.0, NOW + 5]),
+        st.sampled_from([0.0, NOW - 5, NOW, NOW + 5]),
+        st.sampled_from([None, "a call"]),
     ),
     max_size=6,
 )
 
 
+def is_out(b: Backend, cap: int | None) -> bool:
+    half_open = 0 < b.ejected_until <= NOW
+    return b.ejected_until > NOW or (half_open and (b.trial is not None or (cap is not None and b.in_flight >= cap)))
+
+
 @given(BACKENDS, st.none() | st.integers(1, 5))
 def test_picking_agrees_with_a_plain_sort(backends: list[Backend], cap: int | None) -> None:
     usable = [b for b in backends if b.serving and not b.lost]
-    tiers = [2 if b.ejected_until > NOW else int(b.suspect) for b in usable]
+    tiers = [2 if is_out(b, cap) else int(b.suspect) for b in usable]
     best = [b for b, tier in zip(usable, tiers, strict=True) if tier == min(tiers)]
     free = [b for b in best if cap is None or b.in_flight < cap]
     expected = min(free, key=lambda b: (b.in_flight, b.started), default=None)
     assert pick(backends, NOW, cap) is expected
+
+
+@given(BACKENDS, st.none() | st.integers(1, 5))
+def test_while_a_replica_serves_one_is_found_unless_the_best_of_them_are_full(
+    backends: list[Backend], cap: int | None
+) -> None:
+    """However many are ejected, half open or suspect. And who is waited for is busy, so that it will be free."""
+    usable = [b for b in backends if b.serving and not b.lost]
+    found = pick(backends, NOW, cap)
+    if found is None:
+        best = min((2 if is_out(b, cap) else int(b.suspect) for b in usable), default=None)
+        waited_for = [b for b in usable if (2 if is_out(b, cap) else int(b.suspect)) == best]
+        assert all(cap is not None and b.in_flight >= cap for b in waited_for)
+        assert bool(waited_for) is bool(usable)
+    if cap is None:
+        assert (found is not None) is bool(usable)
+
+
+def test_after_its_ejection_a_replica_gets_one_call_until_that_succeeded() -> None:
+    other, back = backend("other", in_flight=9), backend("back", ejected_until=NOW - 1, failures=3)
+    assert picked(other, back) == "back"
+    assert begins_trial(back, NOW)
+    back.trial = "the call"
+    assert not begins_trial(back, NOW)
+    assert picked(other, back) == "other"
+    assert picked(back) == "back", "nothing better is left"
+    assert picked(backend("suspect", suspect=True), back) == "suspect"
+    assert proven(back, NOW)
+    assert back.trial is None
+    assert (back.ejected_until, back.failures) == (0.0, 0)
+    assert picked(other, back) == "back"
+
+
+def test_a_good_answer_ends_no_ejection_before_its_time() -> None:
+    """It may be that of a call from before; the failures in a row are over all the same."""
+    out = backend(ejected_until=NOW + 1, failures=3)
+    assert not proven(out, NOW)
+    assert (out.ejected_until, out.failures) == (NOW + 1, 0)
+    assert not begins_trial(out, NOW)
+    assert not proven(backend(), NOW)
+
+
+def test_nobody_waits_for_the_trial_of_one_that_is_full_with_calls_from_before() -> None:
+    full, suspect = backend("full", ejected_until=NOW - 1, in_flight=2), backend("suspect", suspect=True)
+    assert picked(full, suspect, cap=2) == "suspect"
+    assert picked(full, suspect, cap=3) == "full"
+
+
+@pytest.mark.parametrize(("refused", "seconds"), [(True, REFUSED_SECONDS), (False, EJECT_SECONDS)])
+def test_one_that_fails_its_trial_is_out_again(refused: bool, seconds: float) -> None:
+    """Also where its failures in a row are few: it was refused once, or another call went well meanwhile."""
+    bad = backend(failures=1, ejected_until=NOW - 1, trial="a call")
+    assert ejection(bad, [bad, backend()], NOW, refused=refused) == seconds
+    bad.failures = 5
+    assert ejection(bad, [bad, backend()], NOW, refused=refused) == 3 * EJECT_SECONDS
+
+
+def test_one_on_trial_is_out_as_far_as_half_of_them_may_be() -> None:
+    bad, tried = backend(failures=9), backend(ejected_until=NOW - 1, trial="a call")
+    assert ejection(bad, [bad, tried, backend()], NOW, refused=False) == 0.0
+    assert ejection(bad, [bad, tried, backend(), backend()], NOW, refused=False) > 0
+    assert ejection(tried, [tried, backend()], NOW, refused=False) > 0, "its own trial does not count against it"
+
+
+class Pool(RuleBasedStateMachine):
+    """Calls come and end, well or not, while time passes: what the front does with these functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.backends = [backend(f"r{n}") for n in range(4)]
+        self.open: list[tuple[object, Backend]] = []
+
+    @rule()
+    def comes(self) -> None:
+        found = pick(self.backends, self.now, None)
+        assert found is not None, "all of them serve"
+        well = [b for b in self.backends if not b.ejected_until]
+        if well and found.ejected_until:
+            assert found.ejected_until <= self.now, "one that is out, though others are well"
+            others = [b for call, b in self.open if b is found and found.trial is call]
+            assert not others, "a second trial"
+        call = object()
+        if begins_trial(found, self.now):
+            found.trial = call
+        found.in_flight += 1
+        found.started += 1
+        self.open.append((call, found))
+
+    @rule(data=st.data(), how=st.sampled_from(["well", "badly", "refused", "caller left"]))
+    def ends(self, data: st.DataObject, how: str) -> None:
+        if not self.open:
+            return
+        call, b = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        if how == "well":
+            proven(b, self.now)
+        elif how != "caller left":
+            b.failures += 1
+            seconds = ejection(b, self.backends, self.now, refused=how == "refused")
+            if seconds:
+                b.ejected_until = self.now + seconds
+        if b.trial is call:
+            b.trial = None
+        b.in_flight -= 1
+
+    @rule(seconds=st.sampled_from([0.5, 2.5, 11.0, 70.0]))
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def at_most_half_are_out(self) -> None:
+        assert sum(b.ejected_until > self.now for b in self.backends) <= 2
+
+    @invariant()
+    def a_trial_is_of_an_open_call(self) -> None:
+        assert {b.trial for b in self.backends if b.trial is not None} <= {call for call, _ in self.open}
+
+
+TestPool = Pool.TestCase
 
 
 @pytest.mark.parametrize(

@@ -402,6 +402,63 @@ def test_one_good_answer_forgives_the_bad_ones_before_it(run: Run) -> None:
     run(body())
 
 
+async def begins_late(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """A stream that begins once ``release`` is set, and goes on."""
+    await replica.release.wait()
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmore\r\n")
+    await seen.reader.read(1)
+    return False
+
+
+def test_a_replica_whose_ejection_is_over_gets_one_call_until_that_is_answered(run: Run) -> None:
+    """The others go where they are served well; with the first byte of that call's answer it is as good as any, also
+    for who waits. Not with its end: that may be hours away."""
+
+    async def body() -> None:
+        never = FrontSettings(tick=1000.0)
+        late = Replica("a", {"/late": begins_late})
+        async with site(late, Replica("b"), serving=Serving(concurrency=3), settings=never) as here:
+            back, other = here.backends
+            back.ejected_until, back.failures = monotonic() - 1.0, 3
+            trial = await here.send(here.request("/late"))
+            await until(lambda: here.replicas[0].seen)
+            wires = [await here.send(here.request("/hang")) for _ in range(3)]
+            await until(lambda: len(here.replicas[1].seen) == 3)
+            assert (back.in_flight, other.in_flight) == (1, 3)
+            waiting = await here.send(here.request("/x"))
+            await until(lambda: here.endpoint.waiting == 1)
+            here.replicas[0].release.set()
+            assert (await trial.head()).status == 200
+            assert (await waiting.answer()).json()["replica"] == "a"
+            assert (back.in_flight, back.ejected_until, back.trial, back.failures) == (1, 0.0, None, 0)
+            here.replicas[1].release.set()
+            for wire in wires:
+                assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+@pytest.mark.parametrize("how", ["503", "left"])
+def test_a_trial_that_fails_puts_it_out_again_and_one_without_an_outcome_is_made_anew(run: Run, how: str) -> None:
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            back, other = here.backends
+            back.ejected_until, other.started = monotonic() - 1.0, 1000
+            if how == "left":
+                wire = await here.send(here.request("/hang"))
+                await until(lambda: here.replicas[0].seen)
+                wire.close()
+                await until(lambda: back.in_flight == 0)
+                assert (back.trial, back.ejected_until < monotonic()) == (None, True)
+                assert (await here.call("/x")).json()["replica"] == "a"
+            else:
+                assert (await here.call("/status?503")).status == 503
+                assert (back.trial, back.ejected_until > monotonic() + 5) == (None, True)
+                assert (await here.call("/x")).json()["replica"] == "b"
+
+    run(body())
+
+
 def test_the_web_part_is_gone(run: Run) -> None:
     async def body() -> None:
         async with site() as here:
