@@ -24,6 +24,7 @@ __all__ = [
     "ready_in",
     "ready_when",
     "start_failed",
+    "too_large",
 ]
 
 RETRY_WHEN_FULL = 1.0
@@ -53,6 +54,15 @@ def is_of_probes(path: str) -> bool:
     """Whether a path is plainly there for probes alone, as its last part says (``/health``, ``/v2/health/ready``)."""
     path = path.partition("?")[0].rstrip("/")
     return _OF_PROBES.fullmatch(path[max(0, path.rfind("/")) :]) is not None
+
+
+def too_large(limit: int, size: int) -> Refusal | None:
+    """The refusal of a body that is longer than the ``limit`` of its service; ``size`` is what its head says of it, or
+    how much of it has come."""
+    if size <= limit:
+        return None
+    message = f"The request's body is longer than the {limit} bytes that this service takes (serving.body_limit)."
+    return Refusal(413, "body_too_large", message)
 
 
 def opens_page(target: bytes, headers: Headers) -> bool:

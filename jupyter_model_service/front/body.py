@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ..core.admission import too_large
+from ..core.message import Refusal
+
 __all__ = ["END_OF_CHUNKS", "Body", "chunk"]
 
 END_OF_CHUNKS = b"0\r\n\r\n"
@@ -12,17 +15,20 @@ def chunk(piece: bytes) -> bytes:
 
 
 class Body:
-    """Pieces are passed on as they came, never joined. ``pending_size`` is what the caller's reading depends on."""
+    """Pieces are passed on as they came, never joined. ``pending_size`` is what the caller's reading depends on,
+    ``size`` how many bytes came."""
 
-    __slots__ = ("_consumed", "_dropped", "_ended", "_kept", "_kept_size", "_limit", "_pending", "done", "pending_size")
+    __slots__ = (
+        "_consumed", "_dropped", "_ended", "_kept", "_limit", "_most", "_pending", "done", "pending_size", "size",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.done = False  # the caller has sent all of it
-        self.pending_size = 0
+        self.size = self.pending_size = 0
         self._pending: list[bytes] = []
         self._kept: list[bytes] | None = []
-        self._kept_size = 0
         self._limit: int | None = None
+        self._most: int | None = None
         self._consumed = False  # pieces went to a replica
         self._ended = False  # its end did
         self._dropped = False
@@ -38,8 +44,13 @@ class Body:
     def limit(self, size: int) -> None:
         """Keep at most ``size`` bytes for a replay."""
         self._limit = size
-        if self._kept_size > size:
+        if self.size > size:
             self._kept = None
+
+    def bound(self, most: int) -> Refusal | None:
+        """Take at most ``most`` bytes: the refusal, if more came already."""
+        self._most = most
+        return too_large(most, self.size)
 
     def forget(self) -> None:
         """The answer has begun: no replay any more."""
@@ -55,23 +66,28 @@ class Body:
         self._pending = []
         self.pending_size = 0
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes) -> Refusal | None:
+        """The refusal, if it has become too long; the piece is not kept then."""
         if self._dropped:
-            return
+            return None
+        size = len(piece)
+        self.size += size
+        if self._most is not None and self.size > self._most:
+            return too_large(self._most, self.size)
         self._pending.append(piece)
-        self.pending_size += len(piece)
+        self.pending_size += size
         if self._kept is not None:
-            self._kept_size += len(piece)
-            if self._limit is not None and self._kept_size > self._limit:
+            if self._limit is not None and self.size > self._limit:
                 self._kept = None
             else:
                 self._kept.append(piece)
+        return None
 
     def rewind(self) -> None:
         """The next :meth:`take` starts from the beginning. Only while :attr:`replayable`."""
         if self._consumed and self._kept is not None:
             self._pending = list(self._kept)
-            self.pending_size = self._kept_size
+            self.pending_size = self.size
         self._ended = False
 
     def take(self, *, chunked: bool) -> list[bytes]:

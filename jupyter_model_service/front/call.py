@@ -10,7 +10,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..core.admission import is_look, opens_page
+from ..core.admission import is_look, opens_page, too_large
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import looks_whole
@@ -104,7 +104,11 @@ class Call:
         if self.peer.trusted and (refusal := goes_round(self.head.forwarded, self.front.via)) is not None:
             self.refuse(refusal)
             return
-        self.endpoint, self.serving = endpoint, endpoint.serving
+        serving = endpoint.serving
+        if serving.body_limit is not None and (refusal := self._too_large(serving.body_limit)) is not None:
+            self.refuse(refusal)
+            return
+        self.endpoint, self.serving = endpoint, serving
         self.desk = desk = self.front.desk(endpoint)
         desk.budget.call(now)
         self.body.limit(self.serving.replay_limit)
@@ -120,6 +124,11 @@ class Call:
         else:
             self.turn = Turn(self, endpoint, desk)
             self.turn.begin(now)
+
+    def _too_large(self, limit: int) -> Refusal | None:
+        """Before its caller is told to send a body; one that says no length is counted as it comes."""
+        length = self.head.length
+        return self.body.bound(limit) if length is None else too_large(limit, length)
 
     @property
     def who(self) -> str | bytes:

@@ -172,8 +172,8 @@ class Reader:
 
     def on_body(self, piece: bytes) -> None:
         self._silent = 0
-        if self._body is not None:
-            self._body.add(piece)
+        if self._body is not None and (refusal := self._body.add(piece)) is not None:
+            self._refuse(refusal)
 
     def on_message_complete(self) -> None:
         body = self._body

@@ -64,6 +64,7 @@ def definitions() -> st.SearchStrategy[Definition]:
         stop_timeout=grace,
         retry=st.booleans(),
         replay_limit=st.integers(0, 64 << 20),
+        body_limit=st.none() | st.integers(0, 1 << 40),
     )
     return st.builds(
         Definition,

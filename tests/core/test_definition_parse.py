@@ -185,8 +185,10 @@ def test_the_serving_block_is_read_whole() -> None:
         "stop_timeout": 6.5,
         "retry": False,
         "replay_limit": 0,
+        "body_limit": 8,
     }
-    assert read(service(serving=block)).serving == Serving(4, 0, 1.0, 2.0, 3.0, 4.0, 0.0, 6.5, False, 0)
+    assert read(service(serving=block)).serving == Serving(4, 0, 1.0, 2.0, 3.0, 4.0, 0.0, 6.5, False, 0, 8)
+    assert read(service(serving={"body_limit": None})).serving == Serving()
 
 
 def test_null_is_not_set() -> None:
@@ -334,10 +336,12 @@ A = f"{S}.pre_start_actions[0]"
         (service(health_check={"path": "/", "max_wait_time": -1}), f"{S}.health_check.max_wait_time: must be a number above 0 and at most 86400, not -1"),
         (service(health_check={"path": "/", "expected_status_code": 100}), f"{S}.health_check.expected_status_code: must be a whole number of at least 101 and at most 599, not 100"),
         (service(health_check={"path": "/", "initial_delay": -1}), f"{S}.health_check.initial_delay: must be a number of at least 0 and at most 604800, not -1"),
-        (service(serving=[]), f"{S}.serving: must be a mapping with the keys concurrency, queue, queue_timeout, connect_timeout, first_byte_timeout, idle_timeout, drain_timeout, stop_timeout, retry, replay_limit or autoscaling"),
+        (service(serving=[]), f"{S}.serving: must be a mapping with the keys concurrency, queue, queue_timeout, connect_timeout, first_byte_timeout, idle_timeout, drain_timeout, stop_timeout, retry, replay_limit, body_limit or autoscaling"),
         (service(serving={"concurrency": 0}), f"{S}.serving.concurrency: must be a whole number of at least 1 and at most 100000, not 0"),
         (service(serving={"queue": -1}), f"{S}.serving.queue: must be a whole number of at least 0 and at most 100000, not -1"),
         (service(serving={"replay_limit": 1 << 40}), f"{S}.serving.replay_limit: must be a whole number of at least 0 and at most 67108864, not 1099511627776"),
+        (service(serving={"body_limit": -1}), f"{S}.serving.body_limit: must be a whole number of at least 0 and at most 1099511627776, not -1"),
+        (service(serving={"body_limit": "1 MB"}), f"{S}.serving.body_limit: must be a whole number of at least 0 and at most 1099511627776, not \"1 MB\""),
         (service(serving={"retry": 1}), f"{S}.serving.retry: must be true or false, not 1"),
     ],
 )  # fmt: skip

@@ -172,6 +172,13 @@ SERVING = (
         most=64 << 20,
     ),
     _serving(
+        "body_limit",
+        "whole",
+        "Bytes that a call's body may have; a longer one gets 413. `null`: no limit.",
+        least=0,
+        most=1 << 40,
+    ),
+    _serving(
         "autoscaling",
         "section",
         "How many replicas there are, by calls, rules and the time of day. Taken when a service is created, and by an "

@@ -44,6 +44,7 @@ class Serving:
     stop_timeout: float = 10.0  # between SIGTERM and SIGKILL
     retry: bool = True
     replay_limit: int = 1 << 20  # bodies up to this size can be sent again to another replica
+    body_limit: int | None = None  # longer ones are refused; None: no limit
     autoscaling: Autoscaling | None = None  # taken when a service is created, and when an update changes it
 
 
