@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import socket
 
+from front_upstream import HOSTS
+
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.metrics import PrometheusMeter
 from jupyter_model_service.core.access import Caller
@@ -25,7 +27,8 @@ TOKEN = "jms_benchmark"
 def routes(services: int, replicas: int, port: int) -> RoutingTable:
     table = RoutingTable()
     for number in range(services):
-        backends = [Backend(f"s{number}-{each}", 1, "127.0.0.1", port) for each in range(replicas)]
+        hosts = [HOSTS[(number * replicas + each) % len(HOSTS)] for each in range(replicas)]
+        backends = [Backend(f"s{number}-{each}", 1, host, port) for each, host in enumerate(hosts)]
         table.put(Endpoint("o", f"s{number}", False, Serving(), backends, wanted=True))
     return table
 

@@ -21,6 +21,9 @@ from pathlib import Path
 
 ANSWER = '{"model": "noop", "version": 1, "outputs": [0.25, 0.50]}\n'  # 57 bytes
 BIG = 1 << 20
+# 10,000 replicas at one address would share the 28,000 ports from which connections to it are made, and looking for a
+# free one of them is what would be measured.
+HOSTS = ["127.0.0.1", *[f"127.0.1.{number}" for number in range(1, 16)]]
 EVERY = 0.1  # seconds between two events of a stream
 
 # A POST to a file is refused with 405 when its body has been read, which the mirror does: so nginx answers a POST
@@ -44,7 +47,7 @@ http {{
   client_body_temp_path {folder}/temp; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
   scgi_temp_path {folder}/temp; uwsgi_temp_path {folder}/temp;
   server {{
-    listen 127.0.0.1:{port} backlog=8192;
+    {listens}
     root {folder}/files;
     location = /json {{ return 200 '{answer}'; }}
     location = /health {{ return 200 '{{}}'; }}
@@ -63,8 +66,9 @@ def answers(port: int, folder: Path) -> None:
     for name, size in (("big", BIG), ("post", 1)):
         if not (files / name).exists():
             (files / name).write_bytes(b"x" * size)
+    listens = " ".join(f"listen {host}:{port} backlog=8192;" for host in HOSTS)
     configuration = folder / f"nginx-{port}.conf"
-    configuration.write_text(NGINX.format(folder=folder, port=port, answer=ANSWER))
+    configuration.write_text(NGINX.format(folder=folder, port=port, answer=ANSWER, listens=listens))
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     os.execv(nginx, [nginx, "-e", str(folder / f"nginx-{port}.log"), "-c", str(configuration)])
 
