@@ -116,7 +116,7 @@ class Call:
         if not look or opens_page(self.target, self.head.headers):
             self.is_call = True
             endpoint.traffic.begun(now)
-        if endpoint.waiting:
+        if desk.held:
             desk.wake(now)
         backend = pick(endpoint.backends, now, self.serving.concurrency)
         if backend is not None:
@@ -173,7 +173,7 @@ class Call:
 
     def replica_free(self) -> None:
         """Somebody else may have the place that this call had."""
-        if self.endpoint is not None and self.endpoint.waiting and self.desk is not None:
+        if self.desk is not None and self.desk.held:
             self.desk.wake(monotonic())
 
     def answer_begins(self, now: float) -> None:

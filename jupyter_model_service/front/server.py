@@ -161,7 +161,7 @@ class Front:
         for call in list(self.calls):
             call.check_time(now)
         for desk in list(self._desks.values()):
-            if desk.endpoint.waiting:
+            if desk.held:
                 desk.wake(now)
         if self._ticks % _SLOW_TICKS == 0:
             self._look_at_idle(now)
@@ -176,7 +176,7 @@ class Front:
             pool.expire(now)
             if pool.unused and not backend.serving:
                 del self._pools[backend]
-        for endpoint in list(self._desks):
-            if not endpoint.waiting and self.routing.get(endpoint.owner, endpoint.name) is not endpoint:
+        for endpoint, desk in list(self._desks.items()):
+            if not desk.held and self.routing.get(endpoint.owner, endpoint.name) is not endpoint:
                 del self._desks[endpoint]
                 endpoint.wake = None

@@ -41,10 +41,10 @@ class Turn:
 
     def begin(self, now: float) -> None:
         """No replica is free."""
-        call, endpoint, desk = self._call, self._endpoint, self._desk
+        call, desk = self._call, self._desk
         refusal = self._ask_for_one(now) or self._admitted(now)
         greediest: Waiter | None = None
-        if refusal is not None and refusal.code == "queue_full" and endpoint.woken_at is not None and call.is_call:
+        if refusal is not None and refusal.code == "queue_full" and call.is_call:
             greediest = desk.greediest(call.who)
         if refusal is not None and greediest is None:
             call.refuse(refusal)
@@ -112,10 +112,6 @@ class Turn:
             call.applied = b"Preference-Applied: wait=%d\r\n" % wait
 
     # --- in it (``waiting.Waiter``) ----------------------------------------------------------------------------
-
-    @property
-    def choosy(self) -> bool:
-        return bool(self._tried)
 
     @property
     def is_call(self) -> bool:

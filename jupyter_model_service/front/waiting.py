@@ -1,11 +1,10 @@
-"""The callers of one service who wait for a replica, first come, first served."""
+"""The callers of one service who wait for a replica: each has a turn after another."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator
 from typing import Protocol
 
+from ..core.fairness import Turns
 from ..core.message import Refusal
 from ..core.retrying import Budget
 from ..core.routing import Endpoint
@@ -16,10 +15,6 @@ __all__ = ["Desk", "Waiter"]
 class Waiter(Protocol):
     def look_again(self, now: float) -> bool:
         """Something changed, or time passed; ``True`` when the caller need not wait any more."""
-
-    @property
-    def choosy(self) -> bool:
-        """Whether it may stay while one behind it can go: it avoids a replica that failed it."""
 
     @property
     def is_call(self) -> bool:
@@ -36,48 +31,47 @@ class Waiter(Protocol):
 class Desk:
     """One per endpoint. Sets ``endpoint.wake``, keeps ``endpoint.waiting``, by which the service is scaled: calls only.
 
-    ``missing_since`` is when a caller first found no replica (monotonic), until there is one.
+    ``held`` counts all who wait. ``missing_since`` is when a caller first found no replica (monotonic), until there
+    is one.
     """
 
-    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "missing_since")
+    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "held", "missing_since")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.budget = Budget()
-        self._queue: deque[Waiter] = deque()
+        self._queue: Turns[str | bytes, Waiter] = Turns()
         self._busy = False
         self._again = False
+        self.held = 0
         self.missing_since: float | None = None
 
-    def __iter__(self) -> Iterator[Waiter]:
-        return iter(self._queue)
-
     def add(self, waiter: Waiter, *, first: bool) -> None:
-        """``first``: it has been served before, by a replica that failed it."""
+        """``first``: it has been served before, by a replica that failed it, and may avoid that one still. All who only
+        look have one turn together."""
         if first:
-            self._queue.appendleft(waiter)
+            self._queue.add_first(waiter)
         else:
-            self._queue.append(waiter)
-        self.endpoint.waiting += waiter.is_call
+            self._queue.add(waiter, waiter.who if waiter.is_call else None)
+        self._count(waiter, 1)
+
+    def _count(self, waiter: Waiter, change: int) -> None:
+        self.held += change
+        if waiter.is_call:
+            self.endpoint.waiting += change
 
     def remove(self, waiter: Waiter) -> None:
-        if waiter in self._queue:
-            self._queue.remove(waiter)
-            self.endpoint.waiting -= waiter.is_call
+        if self._queue.remove(waiter):
+            self._count(waiter, -1)
 
     @property
     def looks(self) -> int:
         """How many wait who only look."""
-        return len(self._queue) - self.endpoint.waiting
+        return self.held - self.endpoint.waiting
 
     def greediest(self, who: str | bytes) -> Waiter | None:
-        """The last call of whoever has most of the places, where a call of ``who`` has a better right to one: with it
-        ``who`` has fewer than the other one keeps, or as many."""
-        taken = Counter([waiter.who for waiter in self._queue if waiter.is_call])
-        most = max(taken, key=taken.__getitem__, default=who)
-        if taken[most] < taken[who] + 2:
-            return None
-        return next(waiter for waiter in reversed(self._queue) if waiter.is_call and waiter.who == most)
+        """Who is to give its place to a call of ``who``, if anybody is."""
+        return self._queue.greediest(who)
 
     def missing(self, now: float) -> None:
         """A caller finds no replica."""
@@ -99,10 +93,11 @@ class Desk:
             self._again = True
             while self._again:
                 self._again = False
-                for waiter in list(self._queue):
+                for waiter in self._queue.firsts():
                     if waiter.look_again(now):
                         self.remove(waiter)
-                    elif not waiter.choosy:
-                        break
+                while (next_one := self._queue.turn()) is not None and next_one.look_again(now):
+                    if self._queue.served(next_one):
+                        self._count(next_one, -1)
         finally:
             self._busy = False

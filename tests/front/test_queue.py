@@ -11,8 +11,8 @@ import pytest
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Site, Wire, site, until
-from .upstreams import Replica
+from .site import OWNER, Site, Wire, site, until
+from .upstreams import Replica, Seen
 
 Run = Callable[[Any], Any]
 
@@ -37,6 +37,110 @@ def test_the_cap_holds_and_waiters_are_served_in_order(run: Run) -> None:
             for number, wire in enumerate(wires):
                 assert (await wire.answer()).json()["target"] == f"/{number}"
             assert here.replicas[0].paths() == ["/hang", *[f"/{n}" for n in range(5)]]
+
+    run(body())
+
+
+def test_one_call_does_not_wait_for_the_500_of_another_caller(run: Run) -> None:
+    """It is the next but one: the other caller's turn comes first, then its own."""
+
+    async def body() -> None:
+        never = FrontSettings(tick=1000.0)
+        async with site(Replica(), serving=Serving(concurrency=1, queue=1000), settings=never) as here:
+            wires = [await here.send(here.request("/hang"))]
+            await until(lambda: here.replicas[0].seen)
+            wires += [await here.send(here.request("/many")) for _ in range(500)]
+            await waiting(here, 500)
+            one = await here.send(here.request("/one", token=OWNER))
+            await waiting(here, 501)
+            here.replicas[0].release.set()
+            assert (await one.answer()).status == 200
+            for wire in wires:
+                assert (await wire.answer()).status == 200
+            assert here.replicas[0].paths()[:3] == ["/hang", "/many", "/one"]
+
+    run(body())
+
+
+def test_callers_of_a_public_service_take_turns_by_their_addresses(run: Run) -> None:
+    """As a proxy that is believed saw them; what others say of theirs is not believed."""
+
+    async def body() -> None:
+        for trusted, order in ((("127.0.0.1",), ["/a1", "/b", "/a2", "/a3"]), ((), ["/a1", "/a2", "/a3", "/b"])):
+            settings = FrontSettings(tick=1000.0, trusted_proxies=trusted)
+            async with site(Replica(), serving=Serving(concurrency=1), public=True, settings=settings) as here:
+                wires = [await here.send(here.request("/hang", token=None))]
+                await until(lambda here=here: here.replicas[0].seen)
+                for number, (path, address) in enumerate(
+                    (("/a1", "1.1.1.1"), ("/a2", "1.1.1.1"), ("/a3", "1.1.1.1"), ("/b", "2.2.2.2"))
+                ):
+                    wires.append(await here.send(here.request(path, f"X-Forwarded-For: {address}", token=None)))
+                    await waiting(here, number + 1)
+                here.replicas[0].release.set()
+                for wire in wires:
+                    assert (await wire.answer()).status == 200
+                assert here.replicas[0].paths() == ["/hang", *order]
+
+    run(body())
+
+
+def test_a_call_that_its_replica_failed_goes_before_all_others(run: Run) -> None:
+    """And does not have to wait behind them once more."""
+
+    async def body() -> None:
+        a, b = Replica("a", {"/x": drops_when_released}), Replica("b")
+        never = FrontSettings(tick=1000.0)
+        async with site(a, b, serving=Serving(concurrency=1), settings=never) as here:
+            here.backends[1].started = 1000
+            failing = await here.send(here.request("/x"))
+            await until(lambda: a.seen)
+            busy = await here.send(here.request("/hang"))
+            await until(lambda: b.seen)
+            wires = []
+            for number in range(3):
+                wires.append(await here.send(here.request(f"/{number}")))
+                await waiting(here, number + 1)
+            here.backends[0].serving = False
+            a.release.set()
+            await waiting(here, 4)
+            b.release.set()
+            for wire in (failing, busy, *wires):
+                assert (await wire.answer()).status == 200
+            assert b.paths() == ["/hang", "/x", "/0", "/1", "/2"]
+
+    run(body())
+
+
+async def drops_when_released(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    await replica.release.wait()
+    return False
+
+
+def test_in_a_full_queue_the_greediest_gives_way(run: Run) -> None:
+    """Of any service, not only of one that wakes: its last call has 503, and the other caller its place."""
+
+    async def body() -> None:
+        never = FrontSettings(tick=1000.0)
+        async with site(Replica(), serving=Serving(concurrency=1, queue=4), settings=never) as here:
+            hang = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            many = []
+            for number in range(4):
+                many.append(await here.send(here.request(f"/{number}")))
+                await waiting(here, number + 1)
+            assert (await here.call("/more")).code == "queue_full"
+            others = []
+            for last in (3, 2):
+                others.append(await here.send(here.request("/other", token=OWNER)))
+                got = await many[last].answer()
+                assert (got.status, got.code) == (503, "queue_full")
+                assert got.one("Retry-After")
+                assert here.endpoint.waiting == 4
+            assert (await here.call("/other", token=OWNER)).code == "queue_full", "two each"
+            here.replicas[0].release.set()
+            for wire in (hang, *many[:2], *others):
+                assert (await wire.answer()).status == 200
+            assert here.replicas[0].paths() == ["/hang", "/0", "/other", "/1", "/other"]
 
     run(body())
 

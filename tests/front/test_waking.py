@@ -233,6 +233,20 @@ def test_looks_that_wait_for_a_busy_replica_are_few_and_count_for_nothing(run: R
     run(body())
 
 
+def test_a_look_that_waits_alone_is_let_go_when_the_replica_is_free(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1), settings=NEVER) as here:
+            call = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            look = await here.send(here.request("/metrics"))
+            await until(lambda: here.front.desk(here.endpoint).looks == 1)
+            here.replicas[0].release.set()
+            for wire in (call, look):
+                assert (await wire.answer()).status == 200
+
+    run(body())
+
+
 def test_a_look_does_not_wait_for_a_start(run: Run) -> None:
     """That no replica is ready is its answer, and the place is a caller's."""
 

@@ -1,0 +1,104 @@
+"""Whose turn it is among those who wait: one call of each caller after another, and each caller's in the order in which
+they came. Nothing here takes longer the more of them wait."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+__all__ = ["Turns"]
+
+Item = TypeVar("Item")
+Who = TypeVar("Who")
+
+
+class Turns(Generic[Who, Item]):
+    """Round-robin over callers: the one call of a caller waits for one call of each other one at most, not for all the
+    500 that came before it. Those that are put ``first`` are in nobody's line, and before all the others.
+
+    Items of nobody (``None``) have a line of their own, and give way to no one.
+    """
+
+    __slots__ = ("_firsts", "_lines", "_most", "_sizes", "_whose")
+
+    def __init__(self) -> None:
+        # Ordered ones, as the first of a plain dict is found slowly when many before it were taken out.
+        self._firsts: OrderedDict[Item, None] = OrderedDict()
+        self._lines: OrderedDict[Who | None, OrderedDict[Item, None]] = OrderedDict()  # the next one's first
+        self._whose: dict[Item, Who | None] = {}
+        self._sizes: dict[int, OrderedDict[Who, None]] = {}  # who has how many in line
+        self._most = 0  # the largest of these
+
+    def __len__(self) -> int:
+        return len(self._firsts) + len(self._whose)
+
+    def __contains__(self, item: Item) -> bool:
+        return item in self._firsts or item in self._whose
+
+    def add(self, item: Item, who: Who | None) -> None:
+        """At the end of the line of ``who``."""
+        line = self._lines.get(who)
+        if line is None:
+            line = self._lines[who] = OrderedDict()
+        line[item] = None
+        self._whose[item] = who
+        self._resized(who, len(line) - 1, len(line))
+
+    def add_first(self, item: Item) -> None:
+        """Before all lines, behind those that are there already."""
+        self._firsts[item] = None
+
+    def firsts(self) -> list[Item]:
+        return list(self._firsts)
+
+    def turn(self) -> Item | None:
+        """The next one, of those in line."""
+        for line in self._lines.values():
+            return next(iter(line))
+        return None
+
+    def served(self, item: Item) -> bool:
+        """Take it out; its caller has had a turn. ``False`` if it is not there."""
+        if item not in self._whose:
+            return self.remove(item)
+        who = self._whose[item]
+        self.remove(item)
+        if who in self._lines:
+            self._lines.move_to_end(who)
+        return True
+
+    def remove(self, item: Item) -> bool:
+        """Take it out, wherever it is. ``False`` if it is not there."""
+        if item in self._firsts:
+            del self._firsts[item]
+            return True
+        if item not in self._whose:
+            return False
+        who = self._whose.pop(item)
+        line = self._lines[who]
+        del line[item]
+        if not line:
+            del self._lines[who]
+        self._resized(who, len(line) + 1, len(line))
+        return True
+
+    def greediest(self, who: Who) -> Item | None:
+        """The last one of whoever has most in line, where ``who`` has a better right to its place: with that place
+        ``who`` has fewer than the other one keeps, or as many."""
+        if self._most < len(self._lines.get(who, ())) + 2:
+            return None
+        most = next(iter(self._sizes[self._most]))
+        return next(reversed(self._lines[most]))
+
+    def _resized(self, who: Who | None, before: int, after: int) -> None:
+        if who is None:
+            return
+        if before:
+            same = self._sizes[before]
+            del same[who]
+            if not same:
+                del self._sizes[before]
+        if after:
+            self._sizes.setdefault(after, OrderedDict())[who] = None
+        if after > self._most or self._most not in self._sizes:
+            self._most = after
