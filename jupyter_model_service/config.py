@@ -49,7 +49,7 @@ class PrometheusSettings:
 @dataclass(frozen=True)
 class GatewaySettings:
     """Checked and complete. Times in seconds; ``port`` 0 means the one used last, else any free one;
-    ``abandon_after`` ``None`` means never."""
+    ``abandon_after`` ``None`` means never; ``access_log`` is a path, ``-`` for standard output, or empty."""
 
     data_dir: Path
     host: str
@@ -65,6 +65,8 @@ class GatewaySettings:
     owner: str
     scratch: Path  # for a socket whose path in data_dir would be too long
     prometheus: PrometheusSettings | None = None
+    access_log: str = ""
+    access_log_bytes: int = 0
 
 
 class ModelService(Configurable):
@@ -138,6 +140,18 @@ class ModelService(Configurable):
         "last fully up. Older ones are dropped after an update, with their files.",
     ).tag(config=True)
 
+    access_log = Unicode(
+        "",
+        help="File to which each call that has ended is written as one line of JSON; a relative path is in data_dir. "
+        "'-': standard output. Empty: nothing is written.",
+    ).tag(config=True)
+    access_log_bytes = Int(
+        64 * _MIB,
+        min=0,
+        help="Bytes after which the file of access_log becomes FILE.1, in the place of the former one. 0: never, for "
+        "those who move it away by other means.",
+    ).tag(config=True)
+
     prometheus_url = Unicode(
         "",
         help="Address of a Prometheus server, such as http://127.0.0.1:9090, whose figures scaling rules may look at "
@@ -167,8 +181,12 @@ class ModelService(Configurable):
         """The checked settings; ``InvalidRequest`` says in one sentence which option cannot be used. Of the gateway of
         a hub, folder and address are the hub's."""
         given = Path(os.path.expanduser(self.data_dir)).absolute() if self.data_dir else None
+        data_dir = given or (default_data_dir() if hub is None else hub.data_dir)
+        where, most = self.access_log, self.access_log_bytes
+        if hub is not None and hub.access_log:
+            where, most = hub.access_log, hub.access_log_bytes
         return GatewaySettings(
-            data_dir=given or (default_data_dir() if hub is None else hub.data_dir),
+            data_dir=data_dir,
             host=_loopback(self.ip) if hub is None else hub.host,
             port=self.port if hub is None else hub.port,
             keep=self.keep or hub is not None,
@@ -182,6 +200,8 @@ class ModelService(Configurable):
             owner=owner_from(_user()),
             scratch=Path(os.environ.get("TMPDIR") or "/tmp"),  # tempfile would write there first: the disk may be full
             prometheus=self._prometheus(),
+            access_log=where if where in ("", "-") else str(data_dir / os.path.expanduser(where)),
+            access_log_bytes=most,
         )
 
     def _prometheus(self) -> PrometheusSettings | None:
@@ -263,6 +283,8 @@ class HubService:
     trusted_proxies: tuple[str, ...] = ()
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
     site_images: tuple[str, ...] = ()  # that the Hub lists for its users
+    access_log: str = ""
+    access_log_bytes: int = 0
 
 
 def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
@@ -295,6 +317,8 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
         site_images=tuple(map(str, told.get("site_images") or ())),
+        access_log=str(told.get("access_log") or ""),
+        access_log_bytes=int(told.get("access_log_bytes") or 0),
     )
 
 

@@ -416,6 +416,9 @@ class Meter(Protocol):
 
     def retried(self, owner: str, name: str, reason: str) -> None: ...
     def refused(self, owner: str, name: str, code: str) -> None: ...
+    def broken(self, owner: str, name: str, reason: str) -> None:
+        """An answer that did not come to its end, or whose caller had left."""
+
     def phase(self, owner: str, name: str, phase: str, seconds: float) -> None:
         """How long a replica spent in a start-up phase."""
 

@@ -13,72 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .._version import __version__
 from ..core.routing import Endpoint, RoutingTable
 from ..ports import Clock
+from .metric_table import METRICS, counter, gauge, histogram
 
 __all__ = ["METRICS", "PrometheusMeter"]
-
-#: Every metric of ours with its labels and meaning; ``docs/operations.md`` lists the same.
-METRICS: dict[str, tuple[tuple[str, ...], str]] = {
-    "model_service_requests_total": (
-        ("service", "revision", "status"),
-        "Finished calls by class of the status that the caller saw (2xx to 5xx; 499, caller left first, is 4xx).",
-    ),
-    "model_service_request_seconds": (("service", "revision"), "From a call's arrival to the end of its answer."),
-    "model_service_first_byte_seconds": (
-        ("service", "revision"),
-        "From a call's arrival to the first byte of its answer.",
-    ),
-    "model_service_requests_in_flight": (("service",), "Calls that a replica works on now."),
-    "model_service_queue_length": (("service",), "Callers that wait for a replica now."),
-    "model_service_retries_total": (("service", "reason"), "Calls that were sent again to a replica."),
-    "model_service_refusals_total": (
-        ("service", "code"),
-        "Calls that the gateway answered itself; an empty service stands for all that do not exist.",
-    ),
-    "model_service_replicas": (("service", "phase"), "Replicas that exist now."),
-    "model_service_replicas_wanted": (
-        ("service",),
-        "Replicas that there are to be: the owner asked for so many, or the autoscaler decided it; also while the "
-        "service is stopped.",
-    ),
-    "model_service_autoscaling_min_replicas": (
-        ("service",),
-        "The fewest that autoscaling may go to now, schedules taken in. Only there while a service is autoscaled.",
-    ),
-    "model_service_autoscaling_max_replicas": (
-        ("service",),
-        "The most that autoscaling may go to now, schedules taken in.",
-    ),
-    "model_service_autoscaling_held": (
-        ("service",),
-        "1 while the owner's own count holds, until autoscaling is resumed, else 0.",
-    ),
-    "model_service_autoscaling_decisions_total": (
-        ("service", "direction"),
-        "Changes of the count by autoscaling; direction is up or down.",
-    ),
-    "model_service_cold_starts_total": (("service",), "Calls that woke a service which was scaled to zero."),
-    "model_service_gpu_utilization_ratio": (
-        ("service",),
-        "Mean use of the GPUs of its replicas, 0 to 1. Not there while it is unknown.",
-    ),
-    "model_service_gpu_memory_used_bytes": (("service",), "Memory in use on these GPUs together."),
-    "model_service_gpu_memory_bytes": (("service",), "Memory of these GPUs together."),
-    "model_service_restarts_total": (("service",), "Replicas that were replaced after they had failed."),
-    "model_service_phase_seconds": (("service", "phase"), "How long replicas took in each phase of their start."),
-    "model_service_gateway_info": (("version",), "The running gateway."),
-}
 
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _PHASE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -198,10 +141,12 @@ class PrometheusMeter(Collector):
         self._calls: dict[tuple[str, str, int], _Calls] = {}
         self._retries: Counter[tuple[str, str, str]] = Counter()
         self._refusals: Counter[tuple[str, str, str]] = Counter()
+        self._broken: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str]] = Counter()
         self._decisions: Counter[tuple[str, str, str]] = Counter()
         self._cold_starts: Counter[tuple[str, str]] = Counter()
         self._phases: dict[tuple[str, str, str], _Histogram] = {}
+        self._access_log: tuple[Callable[[], int], Callable[[], bool]] | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -226,6 +171,10 @@ class PrometheusMeter(Collector):
         key = (*self._key(owner, name), code)
         self._refusals[key] += 1
 
+    def broken(self, owner: str, name: str, reason: str) -> None:
+        key = (*self._key(owner, name), reason)
+        self._broken[key] += 1
+
     def phase(self, owner: str, name: str, phase: str, seconds: float) -> None:
         key = (*self._key(owner, name), phase)
         if key not in self._phases:
@@ -244,6 +193,10 @@ class PrometheusMeter(Collector):
 
     def forget(self, owner: str, name: str) -> None:
         self._keep_only(lambda key: key != (owner, name))
+
+    def watch_access_log(self, lost: Callable[[], int], well: Callable[[], bool]) -> None:
+        """From now on it is told how many of its lines are lost, and whether it can be written."""
+        self._access_log = (lost, well)
 
     # --- scraping ------------------------------------------------------------------------------------
 
@@ -265,13 +218,18 @@ class PrometheusMeter(Collector):
         yield from self._now(views, endpoints)
         yield from self._scaling(views)
         yield from _gpus(views)
+        if self._access_log is not None:
+            lost, writable = counter("model_service_access_log_lost_total"), gauge("model_service_access_log_writable")
+            lost.add_metric([], self._access_log[0]())
+            writable.add_metric([], int(self._access_log[1]()))
+            yield from (lost, writable)
         yield InfoMetricFamily(
             "model_service_gateway", METRICS["model_service_gateway_info"][1], value={"version": __version__}
         )
 
     def _traffic(self) -> Iterator[Metric]:
-        requests = _counter("model_service_requests_total")
-        whole, first_byte = _histogram("model_service_request_seconds"), _histogram("model_service_first_byte_seconds")
+        requests = counter("model_service_requests_total")
+        whole, first_byte = histogram("model_service_request_seconds"), histogram("model_service_first_byte_seconds")
         for (owner, name, revision), calls in self._calls.items():
             labels = [_label(owner, name), str(revision)]
             for first_digit, count in enumerate(calls.classes):
@@ -279,34 +237,35 @@ class PrometheusMeter(Collector):
                     requests.add_metric([*labels, f"{first_digit}xx"], count)
             whole.add_metric(labels, calls.whole.cumulated(), calls.whole.total)
             first_byte.add_metric(labels, calls.first_byte.cumulated(), calls.first_byte.total)
-        retries, refusals = _counter("model_service_retries_total"), _counter("model_service_refusals_total")
-        for family, counts in ((retries, self._retries), (refusals, self._refusals)):
+        retries, refusals = counter("model_service_retries_total"), counter("model_service_refusals_total")
+        broken = counter("model_service_broken_answers_total")
+        for family, counts in ((retries, self._retries), (refusals, self._refusals), (broken, self._broken)):
             for (owner, name, why), count in counts.items():
                 family.add_metric([_label(owner, name), why], count)
-        yield from (requests, whole, first_byte, retries, refusals)
+        yield from (requests, whole, first_byte, retries, refusals, broken)
 
     def _now(self, views: Sequence[ServiceLike], endpoints: Sequence[Endpoint]) -> Iterator[Metric]:
-        in_flight, queue = _gauge("model_service_requests_in_flight"), _gauge("model_service_queue_length")
+        in_flight, queue = gauge("model_service_requests_in_flight"), gauge("model_service_queue_length")
         for endpoint in endpoints:
             in_flight.add_metric([endpoint.key], endpoint.in_flight)
             queue.add_metric([endpoint.key], endpoint.waiting)
-        replicas, wanted = _gauge("model_service_replicas"), _gauge("model_service_replicas_wanted")
+        replicas, wanted = gauge("model_service_replicas"), gauge("model_service_replicas_wanted")
         for view in views:
             label = _label(view.owner, view.name)
             wanted.add_metric([label], view.replicas.want)
             phases_now = Counter(r.phase for r in view.replica_list if r.phase != _GONE)
             for phase, count in phases_now.items():
                 replicas.add_metric([label, phase], count)
-        restarts, phases = _counter("model_service_restarts_total"), _histogram("model_service_phase_seconds")
+        restarts, phases = counter("model_service_restarts_total"), histogram("model_service_phase_seconds")
         for key, count in self._restarts.items():
             restarts.add_metric([_label(*key)], count)
-        for (owner, name, phase), histogram in self._phases.items():
-            phases.add_metric([_label(owner, name), phase], histogram.cumulated(), histogram.total)
+        for (owner, name, phase), seconds in self._phases.items():
+            phases.add_metric([_label(owner, name), phase], seconds.cumulated(), seconds.total)
         yield from (in_flight, queue, replicas, wanted, restarts, phases)
 
     def _scaling(self, views: Sequence[ServiceLike]) -> Iterator[Metric]:
-        least, most = _gauge("model_service_autoscaling_min_replicas"), _gauge("model_service_autoscaling_max_replicas")
-        held = _gauge("model_service_autoscaling_held")
+        least, most = gauge("model_service_autoscaling_min_replicas"), gauge("model_service_autoscaling_max_replicas")
+        held = gauge("model_service_autoscaling_held")
         for view in views:
             if (autoscaling := view.autoscaling) is None:
                 continue
@@ -315,10 +274,10 @@ class PrometheusMeter(Collector):
             if (bounds := autoscaling.bounds) is not None:
                 least.add_metric(label, bounds.min)
                 most.add_metric(label, bounds.max)
-        decisions = _counter("model_service_autoscaling_decisions_total")
+        decisions = counter("model_service_autoscaling_decisions_total")
         for (owner, name, direction), count in self._decisions.items():
             decisions.add_metric([_label(owner, name), direction], count)
-        cold_starts = _counter("model_service_cold_starts_total")
+        cold_starts = counter("model_service_cold_starts_total")
         for key, count in self._cold_starts.items():
             cold_starts.add_metric([_label(*key)], count)
         yield from (least, most, held, decisions, cold_starts)
@@ -333,7 +292,7 @@ class PrometheusMeter(Collector):
 
     def _keep_only(self, keep: Callable[[tuple[str, str]], bool]) -> None:
         every: tuple[dict[Any, Any], ...] = (self._calls, self._retries, self._refusals, self._restarts, self._phases)
-        for series in (*every, self._decisions, self._cold_starts):
+        for series in (*every, self._broken, self._decisions, self._cold_starts):
             for key in [k for k in series if not keep((k[0], k[1]))]:
                 del series[key]
 
@@ -354,8 +313,8 @@ class PrometheusMeter(Collector):
 
 
 def _gpus(views: Sequence[ServiceLike]) -> Iterator[Metric]:
-    use, used = _gauge("model_service_gpu_utilization_ratio"), _gauge("model_service_gpu_memory_used_bytes")
-    whole = _gauge("model_service_gpu_memory_bytes")
+    use, used = gauge("model_service_gpu_utilization_ratio"), gauge("model_service_gpu_memory_used_bytes")
+    whole = gauge("model_service_gpu_memory_bytes")
     for view in views:
         replicas = [replica for replica in view.replica_list if replica.phase != _GONE]
         # Replicas that are processes may share a GPU.
@@ -370,18 +329,3 @@ def _gpus(views: Sequence[ServiceLike]) -> Iterator[Metric]:
 
 def _label(owner: str, name: str) -> str:
     return f"{owner}/{name}" if name else ""
-
-
-def _counter(name: str) -> CounterMetricFamily:
-    labels, text = METRICS[name]
-    return CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
-
-
-def _gauge(name: str) -> GaugeMetricFamily:
-    labels, text = METRICS[name]
-    return GaugeMetricFamily(name, text, labels=labels)
-
-
-def _histogram(name: str) -> HistogramMetricFamily:
-    labels, text = METRICS[name]
-    return HistogramMetricFamily(name, text, labels=labels)

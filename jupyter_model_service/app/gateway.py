@@ -14,8 +14,10 @@ from pathlib import Path
 from tornado.httpserver import HTTPServer
 
 from .._version import __version__
+from ..adapters.access_writer import AccessWriter
 from ..adapters.clock import SystemClock
 from ..adapters.history_file import HistoryFile
+from ..adapters.line_file import LineFile, LineStream
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
 from ..adapters.prometheus_query import PrometheusQueries
@@ -24,6 +26,7 @@ from ..config import GatewaySettings
 from ..core.routing import RoutingTable
 from ..engine.engine import Engine
 from ..errors import Forbidden
+from ..front.access_log import AccessLog
 from ..front.server import Front
 from ..ports import NoQueries, Queries
 from ..web.application import ControlApplication, make_application
@@ -66,7 +69,10 @@ class Gateway:
             undo.push_async_callback(ended, "the tokens", parts.tokens.stop, 15.0)
 
             queries = self._queries(undo)
+            log_of_calls, writer = self._access_log(undo)
             engine, meter = self._engine(store, parts, queries)
+            if log_of_calls is not None and writer is not None:
+                meter.watch_access_log(lambda: log_of_calls.lost, lambda: writer.well)
             undo.push_async_callback(ended, "the engine", lambda: self._stop_engine(engine, parts), 30.0)
             await engine.start()
             figures = KeptHistories(engine.histories, HistoryFile(files.history))
@@ -87,7 +93,7 @@ class Gateway:
                 prefix=parts.prefix,
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,
-                told=parts.told,
+                told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)])],
             )
             web_socket = self._serve_web(undo, application)
             front = Front(
@@ -97,6 +103,7 @@ class Gateway:
                 web_socket=str(web_socket),
                 prefix=parts.prefix,
                 settings=parts.front,
+                access_log=log_of_calls,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace
@@ -134,6 +141,17 @@ class Gateway:
         queries.start()
         undo.push_async_callback(ended, "the questions to Prometheus", queries.stop, 5.0)
         return queries
+
+    def _access_log(self, undo: contextlib.AsyncExitStack) -> tuple[AccessLog | None, AccessWriter | None]:
+        given, most = self._settings.access_log, self._settings.access_log_bytes
+        if not given:
+            return None, None
+        noted = AccessLog()
+        out = LineStream(1, "on standard output") if given == "-" else LineFile(Path(given), most, begins=b"{")
+        writer = AccessWriter(noted.entries, out)
+        writer.start()
+        undo.push_async_callback(ended, "the access log", writer.stop, 5.0)
+        return noted, writer
 
     def _engine(self, store: SqlStore, parts: Assembly, queries: Queries) -> tuple[Engine, PrometheusMeter]:
         meter = PrometheusMeter(routing=self._routing, services=lambda: engine.services(), clock=self._clock)
@@ -202,6 +220,11 @@ class Gateway:
             keep=parts.kept(),
             attached=parts.attached(),
         )
+
+
+def _of_log(writer: AccessWriter) -> str:
+    """For ``health/ready``, which anyone may ask: without the path."""
+    return f"access log: {'written' if writer.well else 'cannot be written'}"
 
 
 async def ended(what: str, stop: Callable[[], Awaitable[None]], limit: float) -> None:

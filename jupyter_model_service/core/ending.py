@@ -7,7 +7,21 @@ import enum
 from .message import AnswerHead, Refusal
 from .retrying import Failure
 
-__all__ = ["Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+__all__ = ["Broken", "Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+
+
+class Broken(enum.Enum):
+    """Why an answer that had begun was broken off, or nobody waited for it any more. A caller who got nothing of an
+    answer is told a code in its place."""
+
+    IDLE = "idle_timeout"  # the model sent nothing more
+    READER = "reader_timeout"  # the caller did not take what it sent
+    BRIDGE = "bridge_timeout"  # nothing came through an upgraded connection
+    DIED = "replica_died"  # or ended its connection in the midst of the answer
+    BAD_ANSWER = "bad_answer"  # what followed was not HTTP
+    BAD_BODY = "bad_body"  # what the caller went on to send was not, or was too much
+    GONE = "caller_gone"  # also before the answer had begun
+    STOPPING = "shutting_down"  # the gateway ended, and its grace was over
 
 
 # --- of the caller's side ---------------------------------------------------------------------------------

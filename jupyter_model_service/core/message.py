@@ -58,6 +58,7 @@ class RequestHead:
     forwarded: Headers = field(default_factory=list)  # lower-case names
     prefers: tuple[bytes, ...] = ()  # values of Prefer, which travels on, too
     heartbeat: tuple[bytes, ...] = ()  # values of X-Model-Service-Heartbeat, which does not
+    traces: tuple[bytes, ...] = ()  # values of traceparent, which travels on, too
     # What was written of it last, and for whom: a caller who repeats its head is judged, and rewritten, once.
     written: tuple[tuple[object, ...], bytes] | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -89,7 +90,7 @@ class AnswerHead:
 
 # How each header that is not simply passed on is treated.
 _HOP, _HOST, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _EXPECT, _AUTH, _COOKIE, _FORWARDED, _ID, _KEEP = range(12)
-_PREFER, _HEARTBEAT = range(12, 14)
+_PREFER, _HEARTBEAT, _TRACE = range(12, 15)
 
 _HOP_BY_HOP = (
     b"keep-alive",
@@ -127,6 +128,7 @@ _REQUEST_RULES = {
     b"x-request-id": _ID,
     b"prefer": _PREFER,
     b"x-model-service-heartbeat": _HEARTBEAT,
+    b"traceparent": _TRACE,
     **dict.fromkeys(CLAIMS, _HOP),
     **dict.fromkeys(
         (
@@ -219,6 +221,9 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
             plain.append((name, value))
         elif rule == _HEARTBEAT:
             head.heartbeat += (value,)
+        elif rule == _TRACE:
+            head.traces += (value,)
+            plain.append((name, value))
     head.length, head.chunked = _request_framing(lengths, codings, head.version)
     if tokens:
         named = set(tokens) - _KNOWN_CONNECTION

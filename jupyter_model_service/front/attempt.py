@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core.balance import begins_trial, ejection, proven
-from ..core.ending import ended_by, given_up, lost_by
+from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
 from ..core.message import AnswerHead, Refusal
 from ..core.retrying import Failure, Retry, may_retry
@@ -30,11 +30,12 @@ _REPLICA_TROUBLE = frozenset({502, 503, 504})
 
 class Attempt:
     """Hears its connection (``upstream.Sink``) and tells the call. It counts on its replica from :meth:`send` until
-    :meth:`release`. ``answer`` is what the replica began to say; ``holding``: some of it waits for its body."""
+    :meth:`release`. ``answer`` is what the replica began to say, ``size`` how much of a body it sent so far;
+    ``holding``: some of it waits for the rest."""
 
     __slots__ = (
         "_due", "_fresh", "_hold", "_out", "_over", "_task", "answer", "backend", "call", "connection", "pool",
-        "to_head", "wants_upgrade",
+        "size", "to_head", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, call: Call, pool: Pool) -> None:
@@ -49,6 +50,7 @@ class Attempt:
         self._fresh = False  # a kept-alive connection was replaced
         self._over = False
         self._out: list[bytes] = []
+        self.size = 0
         self._due = 0  # bytes of the body without which nothing of the answer goes out yet
         self._hold: asyncio.TimerHandle | None = None  # ends the wait for them
 
@@ -129,8 +131,10 @@ class Attempt:
             connection.write(pieces)
 
     def raw_from_caller(self, data: bytes) -> None:
-        self.call.touched = monotonic()
+        call = self.call
+        call.touched = monotonic()
         if self.connection is not None and data:
+            call.body.size += len(data)
             self.connection.write([data])
 
     # --- the end of it ---------------------------------------------------------------------------------
@@ -196,11 +200,10 @@ class Attempt:
 
     def on_body(self, piece: bytes) -> None:
         self._out.append(chunk(piece) if self.call.chunked else piece)
-        if self._due:
-            self._due -= len(piece)
+        self.size += len(piece)
 
     def on_flush(self) -> None:
-        if not self._due:
+        if self.size >= self._due:
             self._pass_on()
         elif self._hold is None:
             self._hold = asyncio.get_running_loop().call_later(self.call.front.settings.held_time, self._held_long)
@@ -239,6 +242,7 @@ class Attempt:
         self._end_hold()
         if not self.call.answered:
             self.answer = None
+            self.size = 0
         self._due = 0
         self._out = []
 
@@ -259,7 +263,7 @@ class Attempt:
     def on_bad(self, message: str) -> None:
         self.drop()
         if self.call.answered:
-            self.call.break_off()
+            self.call.break_off(Broken.BAD_ANSWER)
         else:
             self.call.refuse(Refusal(502, "bad_answer", message))
 
@@ -270,7 +274,7 @@ class Attempt:
             call.down.close()
             call.finish(101, keep=False)
         elif call.answered:
-            call.break_off()
+            call.break_off(Broken.DIED)
         else:
             reused = connection is not None and connection.reused
             self._failed(ended_by(spoke=spoke, reused=reused, lost=self.backend.lost))
@@ -284,10 +288,12 @@ class Attempt:
         self.on_answer(answer)
         self.call.bridged = True
         self._out.append(rest)
+        self.size += len(rest)
         self.call.down.bridge()
         self.on_flush()
 
     def on_raw(self, data: bytes) -> None:
+        self.size += len(data)
         self.call.touched = monotonic()
         self.call.down.write([data])
 
@@ -300,7 +306,7 @@ class Attempt:
         failure = lost_by(connected=self.connection is not None or self._fresh, spoke=self.spoke)
         self.drop()
         if self.call.answered:
-            self.call.break_off()
+            self.call.break_off(Broken.DIED)
         else:
             self._failed(failure)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..core.admission import is_look, opens_page, too_large
 from ..core.balance import pick
 from ..core.definition import Serving
-from ..core.ending import looks_whole
+from ..core.ending import Broken, looks_whole
 from ..core.forwarding import goes_round, sender
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds
@@ -219,7 +219,7 @@ class Call:
         """What the caller sends is no valid body."""
         self.drop()
         if self.answered:
-            self.break_off()
+            self.break_off(Broken.BAD_BODY)
         else:
             self.refuse(refusal)
 
@@ -227,7 +227,10 @@ class Call:
         """Nobody waits for the answer any more: the replica need not work on it."""
         if self.bridged and self.attempt is not None:
             self.attempt.close()
-        self.finish(101 if self.bridged else 499, keep=False)
+        if self.bridged:
+            self.finish(101, keep=False)
+        else:
+            self.finish(499, keep=False, broken=Broken.GONE)
 
     def check_time(self, now: float) -> None:
         """Called at every tick. Connecting and asking for a token are bounded where they are awaited, and the hold of
@@ -258,7 +261,7 @@ class Call:
             request_id=self.request_id,
             applied=self.applied,
         )
-        self._reply(answer, refusal.status, keep)
+        self._reply(answer, refusal.status, keep, refusal.code)
 
     def redirect(self, location: bytes) -> None:
         keep = self.may_keep()
@@ -275,22 +278,22 @@ class Call:
         """Whether the connection may serve again after an answer that begins now."""
         return self.head.keep_alive and self.body.done and not self.front.stopping
 
-    def _reply(self, answer: bytes, status: int, keep: bool) -> None:
+    def _reply(self, answer: bytes, status: int, keep: bool, code: str = "") -> None:
         self.drop()
         self.down.write([answer])
-        self.finish(status, keep=keep)
+        self.finish(status, keep=keep, code=code)
 
-    def break_off(self) -> None:
+    def break_off(self, why: Broken) -> None:
         """The answer cannot be completed: the caller must not take it for a whole one."""
         self.drop()
         answer = self.attempt.answer if self.attempt is not None else None
         self.down.break_off(reset=looks_whole(answer, chunked=self.chunked))
-        self.finish(502, keep=False)
+        self.finish(502, keep=False, broken=why)
 
     def shut(self) -> None:
         """The front stops, and its grace is over."""
         if self.answered:
-            self.break_off()
+            self.break_off(Broken.STOPPING)
         else:
             self.refuse(Refusal(503, "shutting_down", "The gateway is being stopped.", 5.0))
 
@@ -302,7 +305,9 @@ class Call:
         else:
             endpoint.traffic.rejected(now)
 
-    def finish(self, status: int, *, keep: bool) -> None:
+    def finish(self, status: int, *, keep: bool, code: str = "", broken: Broken | None = None) -> None:
+        """``status`` as it is counted: 499 where the caller left, 502 where its answer broke off. ``code`` is of an
+        answer of our own."""
         if self.done:
             return
         self.done = True
@@ -315,11 +320,16 @@ class Call:
         first_byte = None if self.first_byte is None else self.first_byte - self.began
         if self.is_call and endpoint is not None:
             self._count(endpoint, now, status, first_byte)
+        log = self.front.access_log
+        if log is not None:
+            log.add(self, status, now, code, broken)
         if self.attempt is not None:
             self.attempt.release()
         self.attempt = self.turn = None  # they know this call: nothing is left to the garbage collector
         if endpoint is not None and (self.counted or status == 499):
             seconds = now - self.began
             self.front.meter.call(endpoint.owner, endpoint.name, self.revision, status, seconds, first_byte)
+            if broken is not None:
+                self.front.meter.broken(endpoint.owner, endpoint.name, broken.value)
         self.front.call_ended(self)
         self.down.call_ended(self, keep=keep)

@@ -194,6 +194,8 @@ class Downstream(Writing):
         if self._queue or self._paused & _NEXT:
             self._pause(_NEXT, bool(self._queue))
         if answering is None and self._fatal is not None and not self._through:
+            if self.front.access_log is not None:
+                self.front.access_log.add_unread(self.peer, self._fatal)
             self.write([answers.error(self._fatal, keep_alive=False)])
             self._end()
 

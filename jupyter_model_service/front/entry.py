@@ -72,11 +72,11 @@ async def _resolve(call: Call, token: str) -> None:
 
 
 def _authorise(call: Call, caller: Caller) -> None:
+    call.known_as = caller.name
     if not caller.may_invoke(call.owner, call.name):  # first: who may not call learns nothing of what exists
         call.refuse(Refusal(403, "forbidden", f"This token is not for service {call.owner}/{call.name}."))
         return
     _believe(call, caller)
-    call.known_as = caller.name
     endpoint = call.front.routing.get(call.owner, call.name)
     if endpoint is None:
         call.refuse(call.not_found())

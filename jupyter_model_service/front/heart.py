@@ -68,7 +68,7 @@ class Heart:
         self._write(refusal_event(refusal))
         if call.chunked:
             call.down.write([END_OF_CHUNKS])
-        call.finish(refusal.status, keep=call.keep and call.body.done)
+        call.finish(refusal.status, keep=call.keep and call.body.done, code=refusal.code)
 
     def in_place_of(self, attempt: Attempt) -> Sink:
         """Who hears the replica instead of it."""

@@ -17,6 +17,7 @@ from ..core.definition import Serving
 from ..core.forwarding import Peer
 from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
+from .access_log import AccessLog
 from .call import Call
 from .downstream import Downstream
 from .outgoing import Outgoing
@@ -47,10 +48,12 @@ class Front:
         web_socket: str,
         prefix: str = "/",
         settings: FrontSettings | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.routing = routing
         self.identity = identity
         self.meter = meter
+        self.access_log = access_log
         self.settings = settings or FrontSettings()
         self.stopping = False
         self.connections: set[Downstream] = set()

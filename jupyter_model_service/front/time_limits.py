@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core.ending import Broken
 from ..core.message import Refusal
 from ..core.patience import Silence, silence
 
@@ -26,9 +27,10 @@ def check(call: Call, now: float) -> None:
     attempt.drop()
     if which is Silence.BRIDGE or which is Silence.READER:
         down.abort()
-        call.finish(101 if call.bridged else 499, keep=False)
+        why = Broken.BRIDGE if which is Silence.BRIDGE else Broken.READER
+        call.finish(101 if call.bridged else 499, keep=False, broken=why)
     elif which is Silence.STREAM:
-        call.break_off()
+        call.break_off(Broken.IDLE)
     elif which is Silence.BODY:
         message = f"No more of the request's body came for {settings.body_timeout:g} s."
         call.refuse(Refusal(408, "body_timeout", message))

@@ -4,6 +4,7 @@ about, on another one than failed it, or never."""
 from __future__ import annotations
 
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core import admission
@@ -22,12 +23,15 @@ __all__ = ["Turn"]
 
 class Turn:
     """A call among those who wait (:class:`waiting.Waiter`). ``since`` is when it began to (monotonic), while it does;
-    replicas in ``_tried`` have failed it."""
+    ``waited`` is how long it has, in seconds, when it does not any more. Replicas in ``_tried`` have failed it."""
 
-    __slots__ = ("_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "since")
+    __slots__ = (
+        "_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "since", "waited",
+    )  # fmt: skip
 
     def __init__(self, call: Call, endpoint: Endpoint, desk: Desk) -> None:
         self.since: float | None = None
+        self.waited = 0.0
         self._call = call
         self._endpoint = endpoint
         self._desk = desk
@@ -130,7 +134,7 @@ class Turn:
         if call.done:
             return True
         if front.routing.get(endpoint.owner, endpoint.name) is not endpoint:
-            self.since = None
+            self._waits_no_more(now)
             call.refuse(call.not_found())
             return True
         if now < self._paused_until:
@@ -140,12 +144,12 @@ class Turn:
         if backend is None and self._tried and waited > front.settings.replay_grace:
             backend = pick(endpoint.backends, now, call.serving.concurrency)
         if backend is not None:
-            self.since = None
+            self._waits_no_more(now)
             call.go(backend, now)
             return True
         if endpoint.wanted or endpoint.ready:
             return False
-        self.since = None
+        self._waits_no_more(now)
         call.refuse(self._in_vain(now, waited))
         return True
 
@@ -166,8 +170,13 @@ class Turn:
 
     def leave(self) -> None:
         if self.since is not None:
-            self.since = None
+            self._waits_no_more(monotonic())
             self._desk.remove(self)
+
+    def _waits_no_more(self, now: float) -> None:
+        if self.since is not None:
+            self.waited += now - self.since
+            self.since = None
 
     def _in_vain(self, now: float, waited: float) -> Refusal:
         died = self._failure in (Failure.DIED, Failure.BROKEN)

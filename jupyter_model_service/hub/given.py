@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..core.policy import VolumeRule
@@ -75,6 +76,17 @@ def volumes_of(given: Mapping[str, Mapping[str, Any]] | Iterable[str]) -> tuple[
         who = {key: names_of(f"model_volumes[{name!r}]", about[key]) for key in ("users", "groups") if key in about}
         rules.append(VolumeRule(name, who.get("users"), who.get("groups"), bool(about.get("writable", False))))
     return tuple(rules)
+
+
+def access_log_of(where: str | Path | None, most: str | int | None) -> dict[str, Any]:
+    """For the gateway, in whose ``data_dir`` a relative path is."""
+    size = setting_size_of("access_log_bytes", most)
+    if where is None:
+        return {}
+    path = str(where) if isinstance(where, Path) else where
+    if not isinstance(path, str) or not path or not path.isprintable():
+        raise WrongSetting(f'access_log is {where!r}, and must be a path, "-" for standard output, or None.')
+    return {"access_log": path, "access_log_bytes": size or 0}
 
 
 def url_of(what: str, given: str | None) -> str | None:

@@ -22,8 +22,8 @@ from typing import Any
 from ..adapters.sealing import Sealer, SealError, make_key
 from ..core.hub_scopes import INVOKE, MANAGE
 from ..core.policy import SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
+from . import given
 from .addresses import Addresses
-from .given import address_of, count_of, cpus_of, gpus_of, names_of, networks_of, setting_size_of, url_of, volumes_of
 from .host_facts import as_notebooks_have, host_of, offered_images
 from .limits import NamedServerLimit
 from .private_files import token_in, write_private
@@ -72,6 +72,8 @@ def install(
     data_dir: str | Path = "model-service",
     token_user: str | None = None,
     trusted_proxies: Iterable[str] = (),
+    access_log: str | Path | None = None,
+    access_log_bytes: str | int | None = "64M",
 ) -> Installed:
     """Let the users of this Hub serve models. Call it at the end of ``jupyterhub_config.py``; ``c`` is its ``c``.
 
@@ -82,36 +84,38 @@ def install(
     "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default. ``gateway_address``:
     ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
     network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
-    ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls.
+    ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls. ``access_log``: a
+    file in ``data_dir``, or ``"-"``, for a line of each call; at ``access_log_bytes`` it is begun anew.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
     """
     try:
         policy = Policy(
-            allowed_images=None if allowed_images is None else names_of("allowed_images", allowed_images),
-            max_replicas_per_user=count_of("max_replicas_per_user", max_replicas_per_user),
-            max_gpus_per_user=count_of("max_gpus_per_user", max_gpus_per_user),
-            max_gpus_per_replica=count_of("max_gpus_per_replica", max_gpus_per_replica),
-            max_cpus=cpus_of(max_cpus),
-            max_memory=setting_size_of("max_memory", max_memory),
-            model_volumes=volumes_of(model_volumes),
-            snapshot_bytes_per_user=setting_size_of("snapshot_bytes_per_user", snapshot_bytes_per_user) or 0,
-            snapshot_files=count_of("snapshot_files", snapshot_files) or 0,
+            allowed_images=None if allowed_images is None else given.names_of("allowed_images", allowed_images),
+            max_replicas_per_user=given.count_of("max_replicas_per_user", max_replicas_per_user),
+            max_gpus_per_user=given.count_of("max_gpus_per_user", max_gpus_per_user),
+            max_gpus_per_replica=given.count_of("max_gpus_per_replica", max_gpus_per_replica),
+            max_cpus=given.cpus_of(max_cpus),
+            max_memory=given.setting_size_of("max_memory", max_memory),
+            model_volumes=given.volumes_of(model_volumes),
+            snapshot_bytes_per_user=given.setting_size_of("snapshot_bytes_per_user", snapshot_bytes_per_user) or 0,
+            snapshot_files=given.count_of("snapshot_files", snapshot_files) or 0,
             allow_public=bool(allow_public),
-            users=None if users is None else names_of("users", users),
-            groups=None if groups is None else names_of("groups", groups),
+            users=None if users is None else given.names_of("users", users),
+            groups=None if groups is None else given.names_of("groups", groups),
         )
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):
             raise WrongSetting(f"service_name {service_name!r} must be lower-case letters, digits and hyphens.")
         installation = _Installation(SiteConfig(c), network, service_name, managed, Path(data_dir).absolute())
         return installation.run(
             policy=policy,
-            gpus=gpus_of(gpus),
+            gpus=given.gpus_of(gpus),
             gateway_address=gateway_address,
-            endpoints_url=url_of("endpoints_url", endpoints_url),
+            endpoints_url=given.url_of("endpoints_url", endpoints_url),
             key_file=None if key_file is None else Path(key_file).absolute(),
             token_user=token_user or f"{service_name}-tokens",
-            trusted_proxies=networks_of("trusted_proxies", trusted_proxies),
+            trusted_proxies=given.networks_of("trusted_proxies", trusted_proxies),
+            access_log=given.access_log_of(access_log, access_log_bytes),
         )
     except (WrongSetting, SealError) as error:
         raise SystemExit(f"The model service cannot be installed: {error}") from None
@@ -137,13 +141,14 @@ class _Installation:
         key_file: Path | None,
         token_user: str,
         trusted_proxies: tuple[str, ...],
+        access_log: Mapping[str, Any],
     ) -> Installed:
         spawner = self._check_spawner()
         self._check_hub()
         if (sentence := missing_account(self._site, token_user)) is not None:
             raise WrongSetting(sentence)
         facts = self._look_at_network(spawner)
-        address = address_of(gateway_address or self._default_address(facts))
+        address = given.address_of(gateway_address or self._default_address(facts))
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -176,6 +181,7 @@ class _Installation:
             "service_name": self._name,
             "hub": settings.hub,
             "trusted_proxies": list(trusted_proxies),
+            **access_log,
             **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),
         }
         self._set_spawner(spawner, settings)

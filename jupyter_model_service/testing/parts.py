@@ -112,6 +112,7 @@ class CountingMeter:
     calls: list[MeteredCall] = field(default_factory=list)
     retries: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    broken_answers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     phases: list[tuple[str, str, str, float]] = field(default_factory=list)
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     scalings: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -126,6 +127,9 @@ class CountingMeter:
 
     def refused(self, owner: str, name: str, code: str) -> None:
         self.refusals[owner, name, code] += 1
+
+    def broken(self, owner: str, name: str, reason: str) -> None:
+        self.broken_answers[owner, name, reason] += 1
 
     def phase(self, owner: str, name: str, phase: str, seconds: float) -> None:
         self.phases.append((owner, name, phase, seconds))

@@ -69,6 +69,19 @@ def test_prometheus_queries_are_checked_before_anything_starts() -> None:
     assert given.queries["load"].about("alice", "chat", []) == 'sum(busy{s="chat"})'
 
 
+def test_the_access_log_is_in_the_data_directory_unless_it_is_said_where(tmp_path: Path) -> None:
+    usual = settings(data_dir=str(tmp_path))
+    assert (usual.access_log, usual.access_log_bytes) == ("", 64 << 20)  # type: ignore[attr-defined]
+
+    def where(given: str) -> object:
+        return settings(data_dir=str(tmp_path), access_log=given).access_log  # type: ignore[attr-defined]
+
+    assert where("calls.log") == str(tmp_path / "calls.log")
+    assert where("/var/log/calls.log") == "/var/log/calls.log"
+    assert where("~/calls.log") == str(Path.home() / "calls.log")
+    assert where("-") == "-"
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -234,6 +234,64 @@ def test_a_log_file_takes_the_lines_of_a_detached_start(gateways: Any, model: Pa
     assert gateway.token not in text
 
 
+def test_an_access_log_has_each_call_and_no_secret(gateways: Any, model: Path) -> None:
+    """Of its own user alone; moved away, it is begun anew; where it cannot be written, calls go on and it is said."""
+    gateway = gateways.start("--keep", "--ModelService.access_log=access.log", umask=0)
+    path, moved = gateways.data / "access.log", gateways.data / "access.log.moved"
+    view = gateway.deploy(model, name="echo")
+    where = f"api/v1/services/{view['owner']}/echo"
+    token = gateway.call("POST", f"{where}/tokens", {"name": "ci"})["token"]
+
+    def call(name: str) -> None:
+        address = f"{view['endpoint']}{name}?token={token}"
+        assert httpx.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False).is_success
+
+    def lines(file: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+    def of(name: str, file: Path = path) -> list[dict[str, Any]]:
+        return [line for line in lines(file) if line["path"].endswith(f"/echo/{name}")]
+
+    call("first")
+    (found,) = gateways.until(lambda: of("first"))
+    assert (found["service"], found["caller"], found["status"]) == (f"{view['owner']}/echo", "token:ci", 200)
+    assert (found["replica"], found["revision"]) == (view["replica_list"][0]["id"], 1)
+    assert [line["status"] for line in lines(path) if line["path"].endswith("/echo/tokens")] == [201]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert gateway.control.get("health/ready").text == "ok\naccess log: written\n"
+
+    path.rename(moved)
+    call("second")
+    assert len(gateways.until(lambda: of("second"))) == 1
+    assert not of("second", moved)
+
+    path.rename(f"{path}.1")
+    path.mkdir()
+    call("third")
+    gateways.until(lambda: gateway.control.get("health/ready").text == "ok\naccess log: cannot be written\n")
+    assert "model_service_access_log_writable 0.0" in gateway.control.get("metrics").text
+    call("fourth")
+    path.rmdir()
+    gateways.until(lambda: of("third") and of("fourth"))
+
+    call("last")
+    gateway.process.terminate()
+    assert gateway.end() == 0
+    assert len(of("last")) == 1, "what was there at the end is written"
+    written = "".join(file.read_text() for file in gateways.data.glob("access.log*"))
+    assert token not in written
+    assert gateway.token not in written
+    assert gateway.process.communicate()[1].count("cannot be written") == 1
+
+
+def test_the_access_log_goes_to_standard_output(gateways: Any) -> None:
+    gateway = gateways.start("--keep", "--ModelService.access_log=-")
+    gateway.control.get("health/live")
+    gateway.process.terminate()
+    out, _ = gateway.process.communicate(timeout=30)
+    assert "/health/live" in [json.loads(line)["path"] for line in out.splitlines()]
+
+
 def damaged(path: Path) -> None:
     path.write_bytes(b"this is no database" * 500)
 

@@ -59,6 +59,15 @@ def test_what_the_hub_and_install_say_together() -> None:
     assert (settings.data_dir, settings.host, settings.port, settings.keep) == (Path("/srv/ms"), "10.0.0.1", 8910, True)
 
 
+def test_the_access_log_is_where_install_says_else_where_the_options_do() -> None:
+    own = ModelService(access_log="mine.log", access_log_bytes=5)
+    assert own.settings(read()).access_log == "/srv/ms/mine.log"
+    assert own.settings(read()).access_log_bytes == 5
+    given = own.settings(read({"access_log": "calls.log", "access_log_bytes": 0}))
+    assert (given.access_log, given.access_log_bytes) == ("/srv/ms/calls.log", 0)
+    assert own.settings(read({"access_log": "-", "access_log_bytes": 7})).access_log == "-"
+
+
 def test_images_that_the_site_lists_are_known_where_install_told_them() -> None:
     assert read().site_images == ()
     assert read({"site_images": ["site/r:1"]}).site_images == ("site/r:1",)

@@ -15,6 +15,7 @@ from typing import Any
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
+from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import Front, FrontSettings
 
 from .upstreams import Replica
@@ -93,6 +94,7 @@ class Counts:
         self.first_bytes: list[float | None] = []
         self.retries: list[str] = []
         self.refusals: list[tuple[str, str]] = []
+        self.broken_answers: list[str] = []
 
     def call(self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None) -> None:
         assert seconds >= (first_byte or 0.0) >= 0.0
@@ -107,6 +109,9 @@ class Counts:
 
     def refused(self, owner: str, name: str, code: str) -> None:
         self.refusals.append((f"{owner}/{name}", code))
+
+    def broken(self, owner: str, name: str, reason: str) -> None:
+        self.broken_answers.append(reason)
 
     def phase(self, owner: str, name: str, phase: str, seconds: float) -> None: ...
     def restarted(self, owner: str, name: str) -> None: ...
@@ -294,6 +299,7 @@ async def site(
     settings: FrontSettings | None = None,
     public: bool = False,
     prefix: str = "/",
+    access_log: AccessLog | None = None,
 ) -> AsyncIterator[Site]:
     """Starts everything, ends everything, and checks that the counters are back at 0."""
     started = [await replica.start() for replica in replicas]
@@ -305,7 +311,13 @@ async def site(
         endpoint = Endpoint("o", "n", public, serving or Serving(), [r.backend() for r in started])
         routing.put(endpoint)
         front = Front(
-            routing=routing, identity=Tokens(), meter=Counts(), web_socket=path, prefix=prefix, settings=settings
+            routing=routing,
+            identity=Tokens(),
+            meter=Counts(),
+            web_socket=path,
+            prefix=prefix,
+            settings=settings,
+            access_log=access_log,
         )
         sock = socket.create_server(("127.0.0.1", 0))
         here = Site(started, web, front, sock.getsockname()[1])

@@ -76,6 +76,22 @@ def roles_of(c: Config) -> dict[str, dict[str, Any]]:
     return {role["name"]: role for role in c.JupyterHub.load_roles}
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, (None, None)),
+        ({"access_log": "calls.log"}, ("calls.log", 64 << 20)),
+        ({"access_log": "-", "access_log_bytes": None}, ("-", 0)),
+        ({"access_log": Path("/var/log/calls.log"), "access_log_bytes": "1G"}, ("/var/log/calls.log", 1 << 30)),
+    ],
+)
+def test_the_gateway_is_told_of_the_access_log(
+    do: Callable[..., Any], given: dict[str, Any], told: tuple[str | None, int | None]
+) -> None:
+    settings = do(a_site(), **given).gateway_settings
+    assert (settings.get("access_log"), settings.get("access_log_bytes")) == told
+
+
 # --- what it adds ------------------------------------------------------------------------------------
 
 
@@ -522,6 +538,10 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"gateway_address": "10.0.0.1:99999"}, "gateway_address"),
         ({}, {"endpoints_url": "models.example.org"}, "endpoints_url"),
         ({}, {"trusted_proxies": ["proxy"]}, "trusted_proxies has 'proxy'"),
+        ({}, {"access_log": ""}, "access_log is ''"),
+        ({}, {"access_log": True}, "access_log is True"),
+        ({}, {"access_log": "a\nb"}, "access_log is"),
+        ({}, {"access_log": "a", "access_log_bytes": "0"}, "access_log_bytes: '0' is no size"),
         ({}, {"data_dir": "/dev/null/x"}, "data_dir"),
         ({}, {"key_file": "/nowhere/at/all"}, "key file"),
     ],

@@ -278,6 +278,17 @@ def test_a_revision_that_a_draining_replica_still_runs_stays() -> None:
     assert shop.value("model_service_requests_total", service="alice/chat", revision="1", status="2xx") == 1
 
 
+def test_of_an_access_log_is_told_what_it_lost_and_whether_it_is_written() -> None:
+    """Nothing where there is none: a 0 would say that it is not written."""
+    shop = Shop()
+    assert "access_log" not in shop.meter.text().decode()
+    shop.meter.watch_access_log(lambda: 7, lambda: False)
+    assert shop.value("model_service_access_log_lost_total") == 7
+    assert shop.value("model_service_access_log_writable") == 0
+    shop.meter.watch_access_log(lambda: 7, lambda: True)
+    assert shop.value("model_service_access_log_writable") == 1
+
+
 def test_the_gateway_tells_about_itself() -> None:
     text = Shop().meter.text().decode()
     assert "model_service_gateway_info{version=" in text
@@ -294,8 +305,10 @@ def test_every_metric_is_in_the_table_and_in_the_docs() -> None:
     shop.meter.cold_start("alice", "chat")
     shop.meter.retried("alice", "chat", "connect")
     shop.meter.refused("alice", "chat", "overloaded")
+    shop.meter.broken("alice", "chat", "idle_timeout")
     shop.meter.restarted("alice", "chat")
     shop.meter.phase("alice", "chat", "loading", 1.0)
+    shop.meter.watch_access_log(lambda: 0, lambda: True)
     found: dict[str, set[str]] = {}
     for name, labels in shop.samples():
         if name.startswith("model_service_"):

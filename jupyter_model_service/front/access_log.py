@@ -1,0 +1,90 @@
+"""What the access log will say of each call, noted when it ends; somebody else makes lines of it and writes them."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..core.access_line import LONGEST_NAME, LONGEST_PATH, LONGEST_TRACE
+from ..core.ending import Broken
+from ..core.forwarding import Peer, sender
+from ..core.message import Refusal
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["AccessLog"]
+
+log = logging.getLogger(__name__)
+
+_MOST = 16_384  # calls; some 15 MB, or a few seconds at the front's full speed
+_SAY_EVERY = 60.0  # seconds
+# Where there was no call: no first byte, wait, service, revision and caller; no method and path; and all the rest.
+_NOBODY, _NOTHING = (None, 0.0, "", "", 0, ""), (b"", b"")
+_NO_CALL = (None, 0, 0, "", 0, b"", b"", b"")
+
+
+class AccessLog:
+    """``entries`` are those of :class:`core.access_line.Entry`, oldest first, as plain tuples; another thread takes
+    them from the left, which needs no lock. They are never more than ``most``: what comes beyond is lost, and counted
+    in ``lost``. Nothing in an entry keeps a head or a body alive."""
+
+    __slots__ = ("_most", "_said_at", "entries", "lost")
+
+    def __init__(self, most: int = _MOST) -> None:
+        self.entries: deque[tuple[Any, ...]] = deque()
+        self.lost = 0
+        self._most = most
+        self._said_at = -inf
+
+    def add(self, call: Call, status: int, now: float, code: str, broken: Broken | None) -> None:
+        """It ends now."""
+        if len(self.entries) >= self._most:
+            self._lose(now)
+            return
+        head, attempt, turn, endpoint, peer = call.head, call.attempt, call.turn, call.endpoint, call.peer
+        address = sender(peer, head.forwarded)[:LONGEST_NAME] if peer.trusted and head.forwarded else peer.address
+        self.entries.append(
+            (
+                call.began,
+                now,
+                call.first_byte,
+                0.0 if turn is None else turn.waited,
+                call.owner[:LONGEST_NAME],
+                call.name[:LONGEST_NAME],
+                call.revision,
+                call.known_as[:LONGEST_NAME],
+                address,
+                head.method,
+                head.target[:LONGEST_PATH],
+                status,
+                code,
+                broken,
+                call.body.size,
+                0 if attempt is None else attempt.size,
+                "" if attempt is None or endpoint is None else attempt.backend.replica,
+                call.connects + call.deaths + (attempt is not None),
+                call.request_id,
+                b",".join(head.traces)[:LONGEST_TRACE] if head.traces else b"",
+                (head.upgrade or b"")[:LONGEST_NAME] if call.bridged else b"",
+            )
+        )
+
+    def add_unread(self, peer: Peer, refusal: Refusal) -> None:
+        """What came could not be read as a request."""
+        now = monotonic()
+        if len(self.entries) >= self._most:
+            self._lose(now)
+            return
+        self.entries.append((now, now, *_NOBODY, peer.address, *_NOTHING, refusal.status, refusal.code, *_NO_CALL))
+
+    def _lose(self, now: float) -> None:
+        self.lost += 1
+        if now - self._said_at >= _SAY_EVERY:
+            self._said_at = now
+            log.warning(
+                "the access log is not written as fast as calls end, or not at all: %d of its lines are lost", self.lost
+            )

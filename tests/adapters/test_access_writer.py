@@ -1,0 +1,192 @@
+"""The thread that writes the access log: it costs a call nothing, whatever becomes of the file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.adapters.access_writer import AccessWriter
+from jupyter_model_service.adapters.line_file import LineFile
+
+Entries = deque[tuple[Any, ...]]
+
+
+def entry(number: int) -> tuple[Any, ...]:
+    """One call that began now."""
+    now = time.monotonic()
+    of_service = ("o", "n", 1, "token:t", b"127.0.0.1", b"GET", b"/%d" % number, 200, "", None)
+    return (now, now + 0.5, now + 0.25, 0.0, *of_service, 0, 9, "r1", 1, b"id-%d" % number, b"", b"")
+
+
+def paths(path: Path) -> list[str]:
+    return [json.loads(line)["path"] for line in path.read_text().splitlines()]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+def test_lines_come_soon_in_order_and_with_the_time_of_the_day(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+
+    async def body() -> None:
+        entries: Entries = deque()
+        writer = AccessWriter(entries, LineFile(path))
+        writer.start()
+        for number in range(1000):
+            entries.append(entry(number))
+        await until(lambda: path.exists() and len(path.read_text().splitlines()) == 1000)
+        assert paths(path) == [f"/{number}" for number in range(1000)]
+        first = json.loads(path.read_text().splitlines()[0])
+        assert (first["seconds"], first["first_byte_seconds"]) == (0.5, 0.25)
+        assert (
+            abs(time.time() - time.mktime(time.strptime(first["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
+        )
+        assert writer.well
+        await writer.stop()
+
+    asyncio.run(body())
+
+
+def test_what_is_there_at_the_end_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "access.log"
+
+    async def body() -> None:
+        entries: Entries = deque()
+        writer = AccessWriter(entries, LineFile(path))
+        writer.start()
+        for number in range(300):
+            entries.append(entry(number))
+        await writer.stop()
+        assert len(paths(path)) == 300
+        assert not entries
+
+    asyncio.run(body())
+    assert caplog.text == ""
+
+
+def test_lines_wait_while_they_cannot_be_written_and_it_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "folder" / "access.log"
+
+    async def body() -> None:
+        entries: Entries = deque(entry(number) for number in range(200))
+        writer = AccessWriter(entries, LineFile(path))
+        writer.start()
+        await until(lambda: not writer.well)
+        await asyncio.sleep(1.5)  # it has been tried again
+        path.parent.mkdir()
+        await until(lambda: writer.well and path.exists() and len(paths(path)) == 200)
+        assert paths(path) == [f"/{number}" for number in range(200)]
+        await writer.stop()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(body())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the access log {path} cannot be written (No such file or directory): calls go on, and it is tried again each "
+        "second",
+        f"the access log {path} is written again",
+    ]
+
+
+def test_lines_that_found_no_place_until_the_end_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        entries: Entries = deque(entry(number) for number in range(200))
+        writer = AccessWriter(entries, LineFile(tmp_path / "nowhere" / "access.log"))
+        writer.start()
+        await until(lambda: not writer.well)
+        await writer.stop()
+
+    asyncio.run(body())
+    assert caplog.records[-1].getMessage().endswith("ends without its last 200 lines")
+
+
+class Hanging:
+    """A file on a server that does not answer."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.tried = threading.Event()
+        self.lines = b""
+
+    def __str__(self) -> str:
+        return "/nfs/access.log"
+
+    def write(self, lines: bytes) -> None:
+        self.tried.set()
+        self.free.wait(60)
+        self.lines += lines
+
+    def close(self) -> None: ...
+
+
+def test_a_disk_that_hangs_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the loop nor the end; after a few seconds it is not held to be well any more."""
+
+    async def body() -> None:
+        out = Hanging()
+        entries: Entries = deque([entry(1)])
+        writer = AccessWriter(entries, out)
+        writer.start()
+        await until(out.tried.is_set)
+        began = time.monotonic()
+        for number in range(10_000):
+            entries.append(entry(number))
+        assert time.monotonic() - began < 2
+        assert writer.well
+        await until(lambda: not writer.well)
+        assert time.monotonic() - began > 4
+        began = time.monotonic()
+        await writer.stop(patience=0.2)
+        assert time.monotonic() - began < 2
+        assert caplog.records[-1].getMessage() == "the access log /nfs/access.log ends without its last 10001 lines"
+        out.free.set()
+
+    asyncio.run(body())
+
+
+def test_a_line_that_cannot_be_made_costs_that_line_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "access.log"
+
+    async def body() -> None:
+        entries: Entries = deque([entry(1), (1, 2, 3), entry(2)])
+        writer = AccessWriter(entries, LineFile(path))
+        writer.start()
+        await writer.stop()
+        assert paths(path) == ["/1", "/2"]
+
+    asyncio.run(body())
+    assert "a line of the access log cannot be made" in caplog.text
+
+
+def test_the_loop_runs_while_many_lines_are_made(tmp_path: Path) -> None:
+    """16,384 lines at once: made without a pause they kept the loop from its work for 50 ms and more."""
+
+    async def body() -> None:
+        entries: Entries = deque(entry(number) for number in range(16_384))
+        writer = AccessWriter(entries, LineFile(tmp_path / "access.log"))
+        pauses = []
+        writer.start()
+        while entries:
+            before = time.monotonic()
+            await asyncio.sleep(0)
+            pauses.append(time.monotonic() - before)
+        await writer.stop()
+        assert len(pauses) > 1000
+
+    asyncio.run(body())
+    assert len(os.listdir(tmp_path)) == 1

@@ -1,0 +1,111 @@
+"""The access log's part of the page for operators: its fields, its reasons, and its commands, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.core.access_line import FIELDS, Entry, line
+from jupyter_model_service.core.ending import Broken
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+SECTION = PAGE.partition("## Access log\n")[2].partition("\n## ")[0]
+COMMANDS = re.findall(r"^# (.+)\n(jq .+)$", SECTION, re.MULTILINE)
+
+
+def first_column(after: str) -> list[list[str]]:
+    """The names in the first column of the table that follows."""
+    table = SECTION.partition(after)[2].partition("\n\n")[0]
+    return [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()[1:]]
+
+
+def test_each_field_of_a_line_is_described_and_no_other() -> None:
+    told = [name for row in first_column("| field |") for name in row]
+    assert sorted(told) == sorted(FIELDS)
+
+
+def test_each_reason_is_described_and_no_other() -> None:
+    assert sorted(name for row in first_column("| reason |") for name in row) == sorted(each.value for each in Broken)
+
+
+def entry(**fields: Any) -> str:
+    plain: dict[str, Any] = {
+        "began": 0.0,
+        "ended": 1.0,
+        "first_byte": 0.5,
+        "waited": 0.0,
+        "owner": "alice",
+        "name": "chat",
+        "revision": 1,
+        "caller": "token:ci",
+        "address": b"10.0.0.1",
+        "method": b"GET",
+        "target": b"/endpoints/alice/chat/",
+        "status": 200,
+        "code": "",
+        "broken": None,
+        "bytes_in": 0,
+        "bytes_out": 10,
+        "replica": "chat-1",
+        "tries": 1,
+        "request_id": b"r",
+        "trace": b"",
+        "upgrade": b"",
+    }
+    return line(Entry(**{**plain, **fields}), 1_763_900_000.0)
+
+
+WANTED = {
+    "what was refused, and how often": '{"401 unauthenticated":2,"503 queue_full":1}',
+    "the ten slowest calls": '{"time":"2025-11-23T12:13:20.000Z","service":"alice/chat","path":"/slow","seconds":9,"replica":"chat-1"}',
+    "who called what, how often, and how many bytes she got": (
+        '{"caller":"bob","service":"alice/code","calls":1,"bytes":5}'
+        '{"caller":"token:ci","service":"alice/chat","calls":14,"bytes":140}'
+    ),
+    "answers that were broken off, by replica": "2025-11-23T12:13:20.000Z\tidle_timeout\tchat-2\tr-9",
+    "share of the calls that had to wait, in percent": "20",
+    "addresses that were refused for their token": '[{"address":"10.0.0.9","times":2}]',
+}
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+@pytest.mark.parametrize(("what", "command"), COMMANDS)
+def test_the_commands_of_the_page_answer_what_they_say(what: str, command: str, tmp_path: Path) -> None:
+    """Also with lines of no service, as of the control API and of what could not be read."""
+    nobody = {"owner": "", "name": "", "caller": "", "replica": "", "revision": 0, "first_byte": None}
+    refused = {**nobody, "owner": "alice", "name": "chat", "bytes_out": 0}
+    (tmp_path / "access.log").write_text(
+        "".join(
+            [
+                *(entry() for _ in range(11)),
+                entry(ended=9.0, target=b"/slow?x"),
+                entry(waited=0.5),
+                entry(owner="alice", name="code", caller="bob", bytes_out=5, waited=0.1),
+                entry(broken=Broken.IDLE, status=502, replica="chat-2", request_id=b"r-9", waited=1.0),
+                *(entry(**{**refused, "status": 401, "code": "unauthenticated", "address": b"10.0.0.9"}) for _ in "12"),
+                entry(**{**refused, "status": 503, "code": "queue_full"}),
+                entry(**{**nobody, "target": b"/health/live", "ended": 20.0}),
+                entry(**{**nobody, "method": b"", "target": b""}),
+            ]
+        )
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    answered = done.stdout.strip()
+    plain = re.sub(r"\s+(?=[^\t])", "", answered) if answered[:1] in "[{" else answered
+    wanted = WANTED[what].replace(" ", "") if answered[:1] in "[{" else WANTED[what]
+    if what.startswith("the ten"):
+        assert answered.count('"time"') == 10
+        assert plain.startswith(wanted)
+    else:
+        assert plain == wanted
+
+
+def test_each_command_is_run() -> None:
+    assert [what for what, _ in COMMANDS] == list(WANTED)
+    assert SECTION.count("\njq ") == len(COMMANDS)
