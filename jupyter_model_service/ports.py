@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .core.access import Caller
 from .core.definition import Definition
+from .core.limits import Limits
 from .core.policy import Held
 from .core.reports import LeaseEvent
 from .core.revision import Kept, Revision
@@ -283,7 +284,8 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class TokenRecord:
-    """``digest`` is SHA-256 of the token in hex. ``expires_at`` is Unix time, ``None`` for no expiry."""
+    """``digest`` is SHA-256 of the token in hex. ``expires_at`` is Unix time, ``None`` for no expiry. ``calls`` were
+    let in on ``day`` (days since 1970, in UTC), the last one on which a token with ``limits`` was used."""
 
     id: str
     service_id: str
@@ -292,6 +294,9 @@ class TokenRecord:
     created_at: float = 0.0
     expires_at: float | None = None
     last_used_at: float | None = None
+    limits: Limits | None = None
+    day: int = 0
+    calls: int = 0
 
 
 class Store(Protocol):
@@ -327,6 +332,10 @@ class Store(Protocol):
     async def add_token(self, record: TokenRecord) -> None: ...
     async def remove_token(self, token_id: str) -> None: ...
     async def touch_tokens(self, used: Mapping[str, float]) -> None: ...
+    async def limit_token(self, token_id: str, limits: Limits | None) -> None: ...
+    async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        """``day`` and ``calls``, by token id. Here and above, tokens that are gone are passed over."""
+
     async def close(self) -> None: ...
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0003"
+HEAD = "0004"
 
 
 class AnyText(TypeDecorator[str]):
@@ -112,6 +112,7 @@ replicas = Table(
     Index(None, "service_id"),
 )
 
+# ``calls`` were let in on ``day``, the last one on which a token with ``limits`` was used.
 tokens = Table(
     "tokens",
     metadata,
@@ -122,6 +123,9 @@ tokens = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("last_used_at", Float),
+    Column("limits", JSON(none_as_null=True)),
+    Column("day", Integer, nullable=False, server_default="0"),
+    Column("calls", Integer, nullable=False, server_default="0"),
     UniqueConstraint("digest"),
     Index(None, "service_id"),
 )

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, insert
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 from sqlalchemy.exc import IntegrityError
 
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import Conflict, StoreError
 from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecord, TokenRecord
@@ -184,6 +185,16 @@ class SqlStore:
             return
         statement = update(tokens).where(tokens.c.id == bindparam("token")).values(last_used_at=bindparam("at"))
         await self._execute(statement, [{"token": token, "at": at} for token, at in used.items()])
+
+    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
+        await self._execute(update(tokens).where(tokens.c.id == token_id).values(limits=rows.limits_plain(limits)))
+
+    async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        if not counted:
+            return
+        these = update(tokens).where(tokens.c.id == bindparam("token"))
+        statement = these.values(day=bindparam("on"), calls=bindparam("count"))
+        await self._execute(statement, [{"token": id, "on": day, "count": n} for id, (day, n) in counted.items()])
 
     async def _insert(self, table: Table, row: Mapping[str, Any]) -> None:
         await self._execute(insert(table).values(**row))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision, revision_from_plain, revision_to_plain
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, TokenRecord
@@ -105,11 +106,18 @@ def token_row(record: TokenRecord) -> dict[str, Any]:
         "created_at": record.created_at,
         "expires_at": record.expires_at,
         "last_used_at": record.last_used_at,
+        "limits": limits_plain(record.limits),
+        "day": record.day,
+        "calls": record.calls,
     }
 
 
 def token_from(row: Row[Any]) -> TokenRecord:
-    return TokenRecord(**row._mapping)
+    return TokenRecord(**{**row._mapping, "limits": None if row.limits is None else Limits(**row.limits)})
+
+
+def limits_plain(limits: Limits | None) -> dict[str, Any] | None:
+    return None if limits is None else dataclasses.asdict(limits)
 
 
 def event_row(record: EventRecord) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,8 +28,9 @@ from ..commands.results import (
 )
 from ..commands.workbench import DraftResult, DryRunResult
 from . import scaling, workbench
-from .calling import call_line, how_to_call
+from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
+from .tokens import token_table, token_text
 
 Json = Mapping[str, Any]
 
@@ -344,45 +344,6 @@ def validation(result: ValidateResult, paint: Paint) -> str:
         told = ": ".join(each for each in (place, problem["where"], problem["message"]) if each)
         lines.append(f"{paint('Warning', 'yellow')}: {clean(told)}")
     return "\n".join(lines)
-
-
-def token_text(result: TokenResult, quiet: bool) -> str:
-    token = result.token
-    if quiet:
-        return "" if result.file is not None else str(token["token"])
-    if result.file is not None:
-        told = f"The token is in {clean(result.file)} (mode 0600); {expiry(token)}. Its id is {token['id']}."
-        shown = f"$(cat {clean(shlex.quote(result.file))})"
-    else:
-        told = f"{token['token']}\nShown this once; {expiry(token)}. Its id is {token['id']}."
-        shown = "TOKEN"
-    if result.service is None:
-        return told
-    return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
-
-
-def token_table(tokens: Sequence[Json], paint: Paint) -> str:
-    if not tokens:
-        return f"No tokens yet: {PROGRAM} generate-token NAME makes one."
-    rows = [
-        [
-            token["id"],
-            clean(token["name"]) or "-",
-            moment(token["created_at"]),
-            expiry(token),
-            moment(token["last_used_at"]) if token["last_used_at"] else "never",
-        ]
-        for token in tokens
-    ]
-    return columns(["ID", "LABEL", "CREATED", "EXPIRY", "LAST USED"], rows, paint)
-
-
-def expiry(token: Json) -> str:
-    if token["expires_at"] is None:
-        return "never expires"
-    left = token["expires_at"] - time.time()
-    # Rounded: a fresh token of 30 days is not one of 29 d 23 h.
-    return f"expires in {show_duration(left + 30)}" if left > 0 else f"expired {moment(token['expires_at'])}"
 
 
 def event_line(event: Json, paint: Paint) -> str:

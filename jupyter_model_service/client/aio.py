@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ..errors import GatewayUnavailable, ModelServiceError, NotFound, Unauthenticated
-from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, OfferInfo, ServiceInfo, TokenInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
 from . import calls, endpoint
 from .address import Address, Locator
 from .calls import Call, Copied, Key
@@ -35,13 +35,13 @@ from .folders import Steps, for_create, for_service, for_update, for_validate
 from .patience import LISTEN_AFTER, OnCopy, Tell, reading
 from .scaling_async import Scaling
 from .stepping import drive, end, next_until, one_move
-from .units import DEFAULT_TOKEN_SECONDS
+from .tokens_async import Tokens
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
 T = TypeVar("T")
 
 
-class AsyncClient(Scaling):
+class AsyncClient(Scaling, Tokens):
     """:class:`~.sync.Client` for asyncio. Belongs to one event loop; ``async with`` gives its connections back."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:
@@ -194,19 +194,6 @@ class AsyncClient(Scaling):
         if following.last is not None and following.outcome is not None and not following.outcome.ok:
             raise failure(following.last, following.outcome)
         return service
-
-    # --- tokens --------------------------------------------------------------------------------------------
-
-    async def generate_token(
-        self, name: str, token_name: str = "", *, expires_in: float | str | None = DEFAULT_TOKEN_SECONDS
-    ) -> NewToken:
-        return await self._send(calls.generate_token(await self._key(name), token_name, expires_in))
-
-    async def tokens(self, name: str) -> builtins.list[TokenInfo]:
-        return await self._send(calls.tokens(await self._key(name)))
-
-    async def revoke_token(self, name: str, token_id: str) -> None:
-        await self._send(calls.revoke_token(await self._key(name), token_id))
 
     # --- calling the model ---------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from ..core.hub_options import is_volume
 from ..errors import GatewayUnavailable, InvalidRequest
-from .units import parse_expiry, parse_size
+from .units import parse_size
 
 if TYPE_CHECKING:
     from ..wire import (
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
         EventInfo,
         GatewayInfo,
         LogAnswer,
-        NewToken,
         OfferInfo,
         ServiceInfo,
-        TokenInfo,
         ValidateAnswer,
     )
 
@@ -125,7 +123,7 @@ def reading_model(name: str, field_name: str | None = None) -> Callable[[Any], A
     return read
 
 
-def _nothing(data: Any) -> None:
+def read_nothing(data: Any) -> None:
     return None
 
 
@@ -163,7 +161,7 @@ def offer() -> Call[OfferInfo]:
 
 
 def shutdown() -> Call[None]:
-    return Call("POST", "api/v1/gateway/shutdown", _nothing, body={})
+    return Call("POST", "api/v1/gateway/shutdown", read_nothing, body={})
 
 
 def validate(folder: str, definition: Mapping[str, Any] | None = None) -> Call[ValidateAnswer]:
@@ -235,19 +233,6 @@ def read_logs(data: Any) -> LogAnswer:
 def events(key: Key, after: int = 0, limit: int = 100) -> Call[list[EventInfo]]:
     query = {"after": after, "limit": limit}
     return Call("GET", service_path(key, "/events"), reading_model("EventList", "events"), query=query)
-
-
-def tokens(key: Key) -> Call[list[TokenInfo]]:
-    return Call("GET", service_path(key, "/tokens"), reading_model("TokenList", "tokens"))
-
-
-def generate_token(key: Key, name: str = "", expires_in: float | str | None = None) -> Call[NewToken]:
-    body = {"name": name, "expires_in": parse_expiry(expires_in) if isinstance(expires_in, str) else expires_in}
-    return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
-
-
-def revoke_token(key: Key, token_id: str) -> Call[None]:
-    return Call("DELETE", service_path(key, f"/tokens/{quote(token_id, safe='', errors='replace')}"), _nothing)
 
 
 STREAM = "api/v1/events"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..wire import EventInfo, GatewayInfo, LogAnswer, NewToken, OfferInfo, ServiceInfo, TokenInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
 from . import calls, endpoint
 from .address import Locator
 from .calls import Call
@@ -21,13 +21,13 @@ from .folders import for_create, for_service, for_update, for_validate
 from .light import Connection
 from .patience import OnCopy, reading
 from .scaling_sync import Scaling
-from .units import DEFAULT_TOKEN_SECONDS
+from .tokens_sync import Tokens
 from .waiting import WAIT_SECONDS, Following, Goal, failure
 
 T = TypeVar("T")
 
 
-class Client(Scaling):
+class Client(Scaling, Tokens):
     """Talks to this user's own gateway, to the one that ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN`` name, or to
     ``url`` and ``token``.
 
@@ -209,22 +209,6 @@ class Client(Scaling):
         if not following.outcome.ok:
             raise failure(following.last, following.outcome)
         return calls.read_service(following.last)
-
-    # --- tokens --------------------------------------------------------------------------------------------
-
-    def generate_token(
-        self, name: str, token_name: str = "", *, expires_in: float | str | None = DEFAULT_TOKEN_SECONDS
-    ) -> NewToken:
-        """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds or a
-        text such as ``"7d"`` (30 days by default), ``None`` for never."""
-        return self._send(calls.generate_token(self._connection.key(name), token_name, expires_in))
-
-    def tokens(self, name: str) -> builtins.list[TokenInfo]:
-        return self._send(calls.tokens(self._connection.key(name)))
-
-    def revoke_token(self, name: str, token_id: str) -> None:
-        """From now on the token opens nothing; calls under way are not broken off."""
-        self._send(calls.revoke_token(self._connection.key(name), token_id))
 
     # --- calling the model ---------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..client.calls import parse_mount
-from ..client.units import parse_expiry, parse_size
-from . import scaling_grammar, values, workbench_grammar
+from ..client.units import parse_size
+from . import scaling_grammar, token_grammar, values, workbench_grammar
 from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
 __all__ = ["PROGRAM", "VERBS", "HelpShown", "Parser", "UsageError", "build_parser", "parse", "verb_parsers"]
@@ -147,25 +147,6 @@ def _stop(parser: Parser) -> None:
     waiting_arguments(parser, "stopped")
 
 
-def _generate_token(parser: Parser) -> None:
-    name_argument(parser)
-    parser.add_argument("--name", metavar="LABEL", dest="label", default="", help="what the token is for, for the list")
-    parser.add_argument(
-        "--expires",
-        metavar="TIME",
-        type=values.checked(parse_expiry),
-        default="30d",
-        help="such as 2h, 3d or never (default: 30d)",
-    )
-    parser.add_argument("--output", metavar="FILE", help="write the token there (mode 0600) instead of showing it")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the token only")
-
-
-def _revoke_token(parser: Parser) -> None:
-    name_argument(parser)
-    parser.add_argument("token", metavar="TOKEN", help="the token's id or its label, as `tokens` lists them")
-
-
 def _logs(parser: Parser) -> None:
     name_argument(parser)
     parser.add_argument("--replica", metavar="ID", help="default: the one that tells most")
@@ -235,13 +216,7 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     "stop": ("end all replicas; endpoint and tokens stay", "", _stop),
     "start": ("start a stopped or failed service again", "", _restart),
     "get-endpoint": ("print the endpoint's URL", "", name_argument),
-    "generate-token": (
-        "make a token that may call one endpoint",
-        "The token is shown this once; only its hash is kept. Send it as `Authorization: Bearer TOKEN`.",
-        _generate_token,
-    ),
-    "tokens": ("list a service's tokens and when each was last used", "", name_argument),
-    "revoke-token": ("make a token invalid at once", "", _revoke_token),
+    **token_grammar.VERBS,
     "logs": ("show what a replica printed", "", _logs),
     "events": ("show what happened to a service, and why", "", _events),
     "delete": ("remove a service with its tokens and history", "The model folder stays as it is.", _delete),

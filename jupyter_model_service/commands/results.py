@@ -94,10 +94,13 @@ class TokenResult(Result):
 
 @dataclass(frozen=True)
 class TokensResult(Result):
+    """``changed``: the only one was changed."""
+
     tokens: Sequence[Json]
+    changed: bool = False
 
     def to_json(self) -> Any:
-        return {"tokens": list(self.tokens)}
+        return self.tokens[0] if self.changed else {"tokens": list(self.tokens)}
 
 
 @dataclass(frozen=True)

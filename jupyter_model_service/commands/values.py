@@ -77,6 +77,19 @@ def cpus(text: str) -> float:
 
 
 @checked
+def rate(text: str) -> float:
+    found = _number(text)
+    if found is None or not 0.001 <= found <= 1_000_000:
+        raise InvalidRequest(f"{text!r} is no number of calls per second: write one such as 10, or 0.5.")
+    return found
+
+
+def or_none(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    """``none``, or what ``read`` reads."""
+    return lambda text: None if text == "none" else read(text)
+
+
+@checked
 def variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name.isascii() and name.isidentifier()):

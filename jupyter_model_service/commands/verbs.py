@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -20,8 +20,9 @@ from ..client.folders import Steps, for_create, for_service, for_update, for_val
 from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
-from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError, NotFound
+from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError
 from . import scaling as scaling_verbs
+from . import tokens as token_verbs
 from . import workbench as workbench_verbs
 from .following import follow_events, follow_logs
 from .grammar import PROGRAM
@@ -36,11 +37,8 @@ from .results import (
     Result,
     ServiceResult,
     ServicesResult,
-    TokenResult,
-    TokensResult,
     ValidateResult,
 )
-from .token_file import check_target, write_token
 
 _START_SECONDS = 30.0
 _ALL_LINES = 1_000_000  # more than any replica's log holds
@@ -293,49 +291,11 @@ def _last_lines(session: Session, key: Key, replica: str) -> tuple[str, ...]:
     return ()
 
 
-# --- endpoint and tokens ---------------------------------------------------------------------------------
+# --- the endpoint, and what happened ---------------------------------------------------------------------
 
 
 def _get_endpoint(session: Session, arguments: argparse.Namespace) -> Result:
     return EndpointResult(session.send(calls.get(session.key(arguments)))["endpoint"])
-
-
-def _generate_token(session: Session, arguments: argparse.Namespace) -> Result:
-    path = check_target(arguments.output) if arguments.output is not None else None
-    key = session.key(arguments)
-    token = session.send(calls.generate_token(key, arguments.label, arguments.expires))
-    if path is not None:
-        try:
-            write_token(path, token["token"])
-        except OSError as error:
-            session.send(calls.revoke_token(key, token["id"]))
-            raise InvalidRequest(
-                f"{path} cannot be written ({error.strerror}); the token was revoked again."
-            ) from error
-    service = None if arguments.quiet or arguments.json else session.send(calls.get(key))
-    return TokenResult(token, service, arguments.output)
-
-
-def _tokens(session: Session, arguments: argparse.Namespace) -> Result:
-    return TokensResult(session.send(calls.tokens(session.key(arguments)))["tokens"])
-
-
-def _revoke_token(session: Session, arguments: argparse.Namespace) -> Result:
-    key = session.key(arguments)
-    wanted = arguments.token
-    known: Sequence[Mapping[str, Any]] = session.send(calls.tokens(key))["tokens"]
-    found = [token for token in known if token["id"] == wanted] or [t for t in known if t["name"] == wanted]
-    if not found:
-        raise NotFound(f"{'/'.join(key)} has no token with that id or label; `tokens` lists them.")
-    if len(found) > 1:
-        ids = ", ".join(str(token["id"]) for token in found)
-        raise Conflict(f"{len(found)} tokens are called {wanted!r}: revoke by id, one of {ids}.")
-    session.send(calls.revoke_token(key, found[0]["id"]))
-    called = f" ({found[0]['name']})" if found[0]["name"] else ""
-    return DoneResult(f"Revoked token {found[0]['id']}{called} of {'/'.join(key)}.", dict(found[0]))
-
-
-# --- what happened ---------------------------------------------------------------------------------------
 
 
 def _logs(session: Session, arguments: argparse.Namespace) -> Result:
@@ -380,9 +340,10 @@ _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
     "stop": _stop,
     "start": _start,
     "get-endpoint": _get_endpoint,
-    "generate-token": _generate_token,
-    "tokens": _tokens,
-    "revoke-token": _revoke_token,
+    "generate-token": token_verbs.generate,
+    "tokens": token_verbs.listing,
+    "limit-token": token_verbs.limit,
+    "revoke-token": token_verbs.revoke,
     "logs": _logs,
     "events": _events,
     "delete": _delete,

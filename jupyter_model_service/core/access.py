@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .limits import Allowance
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Caller:
     services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
     ``manages_all`` and ``invokes_all`` are of whoever runs the place. ``home`` is the owner that new services of the
     caller get. ``forwards``: it passes on the calls of others, so what it says of them (``X-Forwarded-*``) is
-    believed.
+    believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Caller:
     invokes_all: bool = False
     home: str | None = None
     forwards: bool = False
+    allowance: Allowance | None = field(default=None, compare=False, repr=False)
 
     @property
     def manages_any(self) -> bool:

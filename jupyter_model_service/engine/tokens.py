@@ -16,10 +16,14 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.limits import Limits, check_limits
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, TokenRecord
+
+from .allowances import Allowances
 
 PREFIX = "jms_"
 NAME_LIMIT = 100  # characters
@@ -32,6 +36,14 @@ _log = logging.getLogger(__name__)
 def digest_of(token: str) -> str:
     """What is stored of a token: SHA-256 in hex. Takes any text that a header may hold."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a limited token did so far: calls on this day of UTC, and those that have not ended."""
+
+    calls_today: int
+    in_flight: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ class EndpointTokens:
         self._issuer = issuer or OwnTokens(clock)
         self._keys: dict[str, _Key] = {}  # by digest: those that are good unless expired
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
+        self._allowances = Allowances(store, clock)
+        self._limiting = asyncio.Lock()
         self._used: dict[str, float] = {}  # by token id: last use, Unix time
         self._unsaved: set[str] = set()  # ids in ``_used`` that the store does not know yet
         self._flushing: asyncio.Task[None] | None = None
@@ -99,7 +113,9 @@ class EndpointTokens:
 
     # --- what owners do ------------------------------------------------------------------------------
 
-    async def generate(self, service_id: str, key: str, name: str, expires_in: float | None) -> tuple[TokenRecord, str]:
+    async def generate(
+        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
+    ) -> tuple[TokenRecord, str]:
         """A new token for the service ``key`` (``owner/name``), and its text, which is not kept.
 
         ``expires_in`` is in seconds, ``None`` for never. ``InvalidRequest``, or ``StoreError`` if the store does
@@ -107,6 +123,7 @@ class EndpointTokens:
         """
         _check_name(name)
         _check_expiry(expires_in)
+        limits = _kept_to(limits)
         issued = await self._issuer.issue(key, name, expires_in)
         record = TokenRecord(
             id=issued.id,
@@ -115,6 +132,7 @@ class EndpointTokens:
             digest=digest_of(issued.text),
             created_at=self._clock.now(),
             expires_at=issued.expires_at,
+            limits=limits,
         )
         # In memory first: ``forget`` then also finds a token that is still being stored. Added after, it would
         # outlive its service and open the next one of the same name. Nobody knows its text before the return.
@@ -134,11 +152,36 @@ class EndpointTokens:
         listed = self._records.get(service_id, {}).values()
         return [replace(r, last_used_at=self._used.get(r.id, r.last_used_at)) for r in listed]
 
-    async def revoke(self, service_id: str, token_id: str) -> None:
-        """Refused from this moment on. If the store fails it stays listed, so that it can be revoked again."""
+    def use(self, record: TokenRecord) -> Use | None:
+        """``None`` for a token without limits: its calls are not counted."""
+        allowance = self._allowances.known(record.id) if record.limits is not None else None
+        return None if allowance is None else Use(allowance.today(self._clock.now()), allowance.in_flight)
+
+    async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord:
+        """Change those of the token's limits (fields of ``Limits``) that are named, ``None`` takes one away. They hold
+        for the next call; what was counted stays counted. ``InvalidRequest``, ``NotFound``, or ``StoreError``: then
+        they are as they were."""
+        async with self._limiting:  # two changes at once are one after the other: neither takes the other back
+            record = self._listed(service_id, token_id)
+            limits = _kept_to(replace(record.limits or Limits(), **changes))
+            await self._store.limit_token(token_id, limits)
+            record = replace(self._listed(service_id, token_id), limits=limits)
+            self._records[service_id][token_id] = record
+            key = self._keys.get(record.digest)
+            if key is not None:  # it is not just being revoked
+                caller = replace(key.caller, allowance=self._allowances.of(record))
+                self._keys[record.digest] = _Key(record, caller)
+        return record
+
+    def _listed(self, service_id: str, token_id: str) -> TokenRecord:
         record = self._records.get(service_id, {}).get(token_id)
         if record is None:
             raise NotFound(f"The service has no token {token_id}: list its tokens to see their ids.")
+        return record
+
+    async def revoke(self, service_id: str, token_id: str) -> None:
+        """Refused from this moment on. If the store fails it stays listed, so that it can be revoked again."""
+        record = self._listed(service_id, token_id)
         self._keys.pop(record.digest, None)
         await self._store.remove_token(token_id)
         self._drop(record)
@@ -157,12 +200,14 @@ class EndpointTokens:
     # --- last use ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Store last uses every 30 seconds until ``stop``."""
+        """Store last uses every 30 seconds, and counts of limited tokens each second, until ``stop``."""
+        self._allowances.start()
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._keep_flushing())
 
     async def stop(self) -> None:
-        """End what ``start`` began, and store the last uses; what cannot be stored is logged."""
+        """End what ``start`` began, and store what is not stored yet; what cannot be is logged."""
+        await self._allowances.stop()
         task, self._flushing = self._flushing, None
         if task is not None:
             task.cancel()
@@ -200,17 +245,25 @@ class EndpointTokens:
     # --- the tables ----------------------------------------------------------------------------------
 
     def _add(self, record: TokenRecord, key: str) -> None:
-        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}))
+        allowance = self._allowances.of(record)
+        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), allowance=allowance)
         self._keys[record.digest] = _Key(record, caller)
         self._records.setdefault(record.service_id, {})[record.id] = record
 
     def _drop(self, record: TokenRecord) -> None:
         self._keys.pop(record.digest, None)
         self._used.pop(record.id, None)
+        self._allowances.drop(record.id)
         listed = self._records.get(record.service_id, {})
         listed.pop(record.id, None)
         if not listed:
             self._records.pop(record.service_id, None)
+
+
+def _kept_to(limits: Limits | None) -> Limits | None:
+    """As they are kept to; none at all is ``None``."""
+    limits = check_limits(limits) if limits is not None else None
+    return limits if limits is not None and limits.any else None
 
 
 def _expired(record: TokenRecord, now: float) -> bool:

@@ -27,6 +27,7 @@ from .pool import Pool
 from .turn import Turn
 
 if TYPE_CHECKING:
+    from ..core.limits import Allowance
     from .downstream import Downstream
     from .waiting import Desk
 
@@ -42,14 +43,15 @@ class Call:
     (monotonic). ``counted``: a replica got it; ``is_call``: it is in the figures by which the service is scaled, from
     ``endpoint.traffic.begun`` to the end of the call. ``answered``: some of a final answer went out, so that it can be
     sent to no other replica any more; ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the
-    answer's head: which preference of the caller's was kept to. ``connects`` and ``deaths`` count its failures.
+    answer's head: which preference of the caller's was kept to. ``allowance`` is that of its token, which counts it
+    until its end. ``connects`` and ``deaths`` count its failures.
     """
 
     __slots__ = (
-        "_continued", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked", "connects",
-        "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart", "is_call",
-        "keep", "known_as", "name", "owner", "peer", "prefix", "request_id", "revision", "sent_at", "serving", "target",
-        "to_head", "touched", "turn", "wants_upgrade",
+        "_continued", "allowance", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked",
+        "connects", "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart",
+        "is_call", "keep", "known_as", "name", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
+        "serving", "target", "to_head", "touched", "turn", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -69,6 +71,7 @@ class Call:
         self.attempt: Attempt | None = None
         self.turn: Turn | None = None
         self.heart: Heart | None = None
+        self.allowance: Allowance | None = None
         self.asks: asyncio.Task[None] | None = None  # who calls
         self.revision = self.connects = self.deaths = 0
         self.touched = self.sent_at = self.began = monotonic()
@@ -325,6 +328,8 @@ class Call:
             log.add(self, status, now, code, broken)
         if self.attempt is not None:
             self.attempt.release()
+        if self.allowance is not None:
+            self.allowance.release(now - self.began)
         self.attempt = self.turn = None  # they know this call: nothing is left to the garbage collector
         if endpoint is not None and (self.counted or status == 499):
             seconds = now - self.began

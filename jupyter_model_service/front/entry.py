@@ -1,10 +1,11 @@
-"""How a call comes in: which service it is for, who its caller is, and whether the one may call the other."""
+"""How a call comes in: for which service, by whom, whether the one may call the other, and how often."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from dataclasses import replace
+from time import monotonic_ns, time
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
@@ -12,6 +13,7 @@ from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
 
 if TYPE_CHECKING:
+    from ..core.limits import Allowance
     from .call import Call
 
 __all__ = ["begin"]
@@ -80,8 +82,20 @@ def _authorise(call: Call, caller: Caller) -> None:
     endpoint = call.front.routing.get(call.owner, call.name)
     if endpoint is None:
         call.refuse(call.not_found())
-    else:
-        call.enter(endpoint)
+        return
+    if caller.allowance is not None and not _let_in(call, caller.allowance):
+        return
+    call.enter(endpoint)
+
+
+def _let_in(call: Call, allowance: Allowance) -> bool:
+    """Counted from here until the call's end, whatever that is: before its body is asked for, before it may wait."""
+    refusal = allowance.admit(monotonic_ns(), time())
+    if refusal is not None:
+        call.refuse(refusal)
+        return False
+    call.allowance = allowance
+    return True
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cli import render
+from ..cli import tokens as token_texts
 from ..cli.scaling import decision_block, explanation, fact, ready_cell
 from ..cli.text import Paint, clean, moment
 from ..client.units import show_duration, show_size
@@ -250,9 +251,10 @@ class TokenShown(Shown):
     def text(self) -> str:
         if self.result.file is not None:
             return super().text()
-        expiry = render.expiry(self.result.token)
+        token = self.result.token
+        told = token_texts.expiry(token) + token_texts.limited(token)
         return (
-            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {expiry}. Its id is {self.id}.\n"
+            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {told}. Its id is {self.id}.\n"
             f"In Python: .token is the token, .copy_to(FILE) writes it to a file that only you can read."
         )
 
@@ -263,17 +265,8 @@ class TokensShown(Shown):
     def html(self) -> Html:
         if not self.result.tokens:
             return self.framed(self.text())
-        rows = [
-            [
-                tag("code", each["id"]),
-                each["name"] or "-",
-                moment(each["created_at"]),
-                render.expiry(each),
-                moment(each["last_used_at"]) if each["last_used_at"] else "never",
-            ]
-            for each in self.result.tokens
-        ]
-        return self.card("Tokens", html.table(["Id", "Label", "Created", "Expiry", "Last used"], rows, "Tokens"))
+        rows = [[tag("code", each["id"]), *token_texts.cells(each)[1:]] for each in self.result.tokens]
+        return self.card("Tokens", html.table(token_texts.COLUMNS, rows, "Tokens"))
 
 
 # --- what happened ---------------------------------------------------------------------------------------

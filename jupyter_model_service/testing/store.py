@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import Conflict, NoSpace, StoreError
 from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecord, TokenRecord
@@ -132,6 +133,17 @@ class MemoryStore:
         for token_id, at in used.items():
             if token_id in disk.tokens:
                 disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], last_used_at=at)
+
+    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
+        disk = await self._write()
+        if token_id in disk.tokens:
+            disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], limits=limits)
+
+    async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        disk = await self._write()
+        for token_id, (day, count) in counted.items():
+            if token_id in disk.tokens:
+                disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], day=day, calls=count)
 
     async def close(self) -> None:
         self._closed = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from ..core.access import Caller
+from ..core.limits import Limits
 from ..errors import Forbidden
 from ..ports import Identity, TokenRecord
 from ..wire import GatewayInfo
@@ -16,6 +17,7 @@ from ..wire.offer import OfferInfo
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from ..engine.tokens import Use
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -24,9 +26,11 @@ class Tokens(Protocol):
     """The endpoint tokens, as ``engine.tokens.EndpointTokens`` keeps them."""
 
     async def generate(
-        self, service_id: str, key: str, name: str, expires_in: float | None
+        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
     ) -> tuple[TokenRecord, str]: ...
     def of(self, service_id: str) -> Sequence[TokenRecord]: ...
+    def use(self, record: TokenRecord) -> Use | None: ...
+    async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord: ...
     async def revoke(self, service_id: str, token_id: str) -> None: ...
     def forget(self, service_id: str) -> None: ...
 

@@ -258,6 +258,14 @@ ROUTES: tuple[Route, ...] = (
         request=wire.TokenRequest,
         status=201,
     ),
+    _service(
+        "PATCH",
+        "/tokens/{id}",
+        api.change_token,
+        "Change the limits that are given, from the next call on; those left out stay as they are",
+        wire.TokenInfo,
+        request=wire.TokenChange,
+    ),
     _service("DELETE", "/tokens/{id}", api.revoke_token, "Revoke a token at once", None, status=204),
     Route(
         "GET",

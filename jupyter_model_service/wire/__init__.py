@@ -5,16 +5,17 @@ its replicas away: the next call starts one), ``degraded`` (one that served has 
 taken its place yet), ``updating``, ``stopped``, ``failed``, ``deleting``. A service that is scaled up is ``starting``
 until the new ones are ready: all that served go on. A replica's ``phase`` is one of ``core.replica.Phase``. Unknown
 fields in requests are refused, so that a typo is never dropped in silence. What is about autoscaling is in
-``scaling.py``.
+``scaling.py``, about tokens in ``tokens.py``.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from .offer import GpuOffer, OfferInfo
+from .request import Request
 from .scaling import (
     AutoscalingChange,
     AutoscalingInfo,
@@ -30,6 +31,7 @@ from .scaling import (
     SeriesList,
     WishInfo,
 )
+from .tokens import LimitsInfo, LimitsSpec, NewToken, TokenChange, TokenInfo, TokenList, TokenRequest
 
 __all__ = [
     "ActionInfo",
@@ -52,6 +54,8 @@ __all__ = [
     "GatewayInfo",
     "GpuInfo",
     "GpuOffer",
+    "LimitsInfo",
+    "LimitsSpec",
     "LogAnswer",
     "MountInfo",
     "MountSpec",
@@ -75,6 +79,7 @@ __all__ = [
     "ServiceList",
     "ServiceState",
     "ShutdownRequest",
+    "TokenChange",
     "TokenInfo",
     "TokenList",
     "TokenRequest",
@@ -87,24 +92,20 @@ __all__ = [
 ServiceState = Literal["starting", "ready", "idle", "degraded", "updating", "stopped", "failed", "deleting"]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class MountSpec(_Request):
+class MountSpec(Request):
     source: str
     target: str
     read_only: bool = False
 
 
-class DefinitionText(_Request):
+class DefinitionText(Request):
     """The folder's definition file as the client read it; needed where the gateway cannot read the folder."""
 
     file: str = Field(description="its name in the folder, such as model-definition.yaml", max_length=100)
     text: str
 
 
-class RevisionOptions(_Request):
+class RevisionOptions(Request):
     """What ``create`` and ``update`` share. In an update, a field left out keeps its value; ``environment``
     and ``mounts`` replace the former ones when given."""
 
@@ -129,27 +130,22 @@ class UpdateRequest(RevisionOptions):
     public: bool | None = None
 
 
-class ScaleRequest(_Request):
+class ScaleRequest(Request):
     replicas: int = Field(ge=0, le=100)
 
 
-class RollbackRequest(_Request):
+class RollbackRequest(Request):
     revision: int | None = Field(
         default=None, ge=1, description="default: the one that was fully up before the active one"
     )
 
 
-class ValidateRequest(_Request):
+class ValidateRequest(Request):
     folder: str
     definition: DefinitionText | None = None
 
 
-class TokenRequest(_Request):
-    name: str = Field(default="", max_length=100)
-    expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
-
-
-class AttachRequest(_Request):
+class AttachRequest(Request):
     """A Jupyter server tells the gateway that it is there; the gateway ends when the last one has gone."""
 
     pid: int
@@ -157,7 +153,7 @@ class AttachRequest(_Request):
     keep: bool = False
 
 
-class ShutdownRequest(_Request):
+class ShutdownRequest(Request):
     """End the gateway. The replicas end with it, unless they are left for the next gateway to adopt."""
 
     leave_replicas: bool = False
@@ -362,22 +358,6 @@ class LogAnswer(BaseModel):
     lines: list[str]
     next: int
     lost: int = 0
-
-
-class TokenInfo(BaseModel):
-    id: str
-    name: str
-    created_at: float
-    expires_at: float | None = None
-    last_used_at: float | None = None
-
-
-class NewToken(TokenInfo):
-    token: str = Field(repr=False, description="shown this once")
-
-
-class TokenList(BaseModel):
-    tokens: list[TokenInfo]
 
 
 class GatewayInfo(BaseModel):

@@ -466,7 +466,8 @@ export interface paths {
         delete: operations["revoke_token"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Change the limits that are given, from the next call on; those left out stay as they are */
+        patch: operations["change_token"];
         trace?: never;
     };
     "/api/v1/services/{owner}/{name}/update": {
@@ -1609,6 +1610,48 @@ export interface components {
             /** Writes */
             writes: string[];
         };
+        /** LimitsInfo */
+        LimitsInfo: {
+            /**
+             * Calls Per Day
+             * @default null
+             */
+            calls_per_day: number | null;
+            /**
+             * Calls Per Second
+             * @default null
+             */
+            calls_per_second: number | null;
+            /**
+             * In Flight
+             * @default null
+             */
+            in_flight: number | null;
+        };
+        /**
+         * LimitsSpec
+         * @description How much one token may call; null: as much as it likes. In a change, what is left out stays as it is.
+         */
+        LimitsSpec: {
+            /**
+             * Calls Per Day
+             * @description on one day of UTC
+             * @default null
+             */
+            calls_per_day?: number | null;
+            /**
+             * Calls Per Second
+             * @description rounded up, also how many may come at once
+             * @default null
+             */
+            calls_per_second?: number | null;
+            /**
+             * In Flight
+             * @description calls at once, those that wait for a replica included
+             * @default null
+             */
+            in_flight?: number | null;
+        };
         /** LogAnswer */
         LogAnswer: {
             /** Lines */
@@ -1649,6 +1692,12 @@ export interface components {
         };
         /** NewToken */
         NewToken: {
+            /**
+             * Calls Today
+             * @description on this day of UTC; only a token with limits is counted
+             * @default null
+             */
+            calls_today: number | null;
             /** Created At */
             created_at: number;
             /**
@@ -1659,10 +1708,18 @@ export interface components {
             /** Id */
             id: string;
             /**
+             * In Flight
+             * @description calls that have not ended; as above
+             * @default null
+             */
+            in_flight: number | null;
+            /**
              * Last Used At
              * @default null
              */
             last_used_at: number | null;
+            /** @default null */
+            limits: components["schemas"]["LimitsInfo"] | null;
             /** Name */
             name: string;
             /**
@@ -2268,8 +2325,18 @@ export interface components {
             /** Version */
             version: string;
         };
+        /** TokenChange */
+        TokenChange: {
+            limits: components["schemas"]["LimitsSpec"];
+        };
         /** TokenInfo */
         TokenInfo: {
+            /**
+             * Calls Today
+             * @description on this day of UTC; only a token with limits is counted
+             * @default null
+             */
+            calls_today: number | null;
             /** Created At */
             created_at: number;
             /**
@@ -2280,10 +2347,18 @@ export interface components {
             /** Id */
             id: string;
             /**
+             * In Flight
+             * @description calls that have not ended; as above
+             * @default null
+             */
+            in_flight: number | null;
+            /**
              * Last Used At
              * @default null
              */
             last_used_at: number | null;
+            /** @default null */
+            limits: components["schemas"]["LimitsInfo"] | null;
             /** Name */
             name: string;
         };
@@ -2300,6 +2375,8 @@ export interface components {
              * @default null
              */
             expires_in?: number | null;
+            /** @default null */
+            limits?: components["schemas"]["LimitsSpec"] | null;
             /**
              * Name
              * @default
@@ -2562,6 +2639,8 @@ export type GpuOffer = components['schemas']['GpuOffer'];
 export type GuessInfo = components['schemas']['GuessInfo'];
 export type KeptRequests = components['schemas']['KeptRequests'];
 export type KindInfo = components['schemas']['KindInfo'];
+export type LimitsInfo = components['schemas']['LimitsInfo'];
+export type LimitsSpec = components['schemas']['LimitsSpec'];
 export type LogAnswer = components['schemas']['LogAnswer'];
 export type MountInfo = components['schemas']['MountInfo'];
 export type MountSpec = components['schemas']['MountSpec'];
@@ -2587,6 +2666,7 @@ export type ServiceInfo = components['schemas']['ServiceInfo'];
 export type ServiceList = components['schemas']['ServiceList'];
 export type ShutdownRequest = components['schemas']['ShutdownRequest'];
 export type SiteInfo = components['schemas']['SiteInfo'];
+export type TokenChange = components['schemas']['TokenChange'];
 export type TokenInfo = components['schemas']['TokenInfo'];
 export type TokenList = components['schemas']['TokenList'];
 export type TokenRequest = components['schemas']['TokenRequest'];
@@ -3630,6 +3710,42 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    change_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_model_service import errors
-from jupyter_model_service.client import calls
+from jupyter_model_service.client import calls, tokens
 from jupyter_model_service.client.address import Address, Locator
 from jupyter_model_service.client.aio import AsyncClient
 from jupyter_model_service.client.events import RawChange, Reconnect, StreamParser
@@ -82,7 +82,7 @@ def test_what_is_no_name_never_becomes_a_path(name: str) -> None:
 
 def test_names_are_quoted_into_paths() -> None:
     assert calls.get(("a?d", "x#y z")).target == "api/v1/services/a%3Fd/x%23y%20z"
-    assert calls.revoke_token(("ada", "x"), "../../stop").target == "api/v1/services/ada/x/tokens/..%2F..%2Fstop"
+    assert tokens.revoke(("ada", "x"), "../../stop").target == "api/v1/services/ada/x/tokens/..%2F..%2Fstop"
     assert calls.endpoint_path(("ada", "x"), "/api/chat?q=1") == "endpoints/ada/x/api/chat?q=1"
     assert calls.endpoint_path(("ada", "x"), "a..b/...?to=../y#../z") == "endpoints/ada/x/a..b/...?to=../y#../z"
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision, revision_from_plain, revision_to_plain
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.errors import Conflict, StoreError
@@ -312,6 +313,35 @@ def test_last_uses_are_noted_for_the_tokens_that_are_there(opener: Opener) -> No
         assert {t.id: t.last_used_at for t in await store.tokens()} == {"t1": 77.5, "t2": None}
         await store.remove_token("t1")
         assert await store.tokens() == [token("t2")]
+
+    with_store(opener, body)
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(0.25, 3, 10**12), Limits(calls_per_second=10.0)])
+def test_limits_and_counts_of_a_token_come_back_as_they_were(opener: Opener, limits: Limits) -> None:
+    """Of a token that is made with limits, of one that gets them later, and of one from which they are taken."""
+
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        limited = dataclasses.replace(token("t1"), limits=limits)
+        await store.add_token(limited)
+        await store.add_token(token("t2"))
+        again = await opener.reopen(store)
+        assert await again.tokens() == [limited, token("t2")]
+        await again.limit_token("t2", limits)
+        await again.limit_token("t1", None)
+        await again.limit_token("gone", limits)
+        await again.count_tokens({"t2": (20_000, 7), "gone": (20_000, 8)})
+        await again.count_tokens({})
+        counted = dataclasses.replace(token("t2"), limits=limits, day=20_000, calls=7)
+        once_more = await opener.reopen(again)
+        assert await once_more.tokens() == [token("t1"), counted]
+        await once_more.count_tokens({"t1": (20_001, 1), "t2": (20_001, 2)})
+        assert [(t.id, t.day, t.calls) for t in await once_more.tokens()] == [("t1", 20_001, 1), ("t2", 20_001, 2)]
+        await once_more.remove_token("t2")
+        await once_more.count_tokens({"t2": (20_001, 3)})  # it is not made again
+        assert [t.id for t in await once_more.tokens()] == ["t1"]
+        await once_more.close()
 
     with_store(opener, body)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
+from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
 from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import Front, FrontSettings
@@ -25,6 +26,8 @@ OTHER = "jms_other"  # valid, for another service
 OWNER = "hub_owner"  # manages the service
 FORWARDER = "jmc_control"  # the owner's Jupyter server
 SLOW = "jms_slow"  # valid, not known from memory
+LIMITED = "jms_limited"  # ``site.tokens.limited`` is its allowance
+SLOW_LIMITED = "jms_slow_limited"  # the same one, not known from memory
 LIMIT = 20.0  # seconds for anything that is waited for
 
 
@@ -65,10 +68,13 @@ class Tokens:
         self.asked: list[str] = []
         self.answer: asyncio.Event | None = None  # resolve waits for it
         self.fails = False
+        self.limited = Allowance(Limits())
 
     def known(self, token: str) -> Caller | None:
         if token == TOKEN:
             return Caller("token:good", invokes=frozenset({"o/n", "o/gone"}))
+        if token == LIMITED:
+            return self._limited()
         if token == FORWARDER:
             return Caller("o", manages=frozenset({"o"}), forwards=True)
         if token == OWNER:
@@ -83,7 +89,12 @@ class Tokens:
             await self.answer.wait()
         if self.fails:
             raise OSError("the hub is down")
+        if token == SLOW_LIMITED:
+            return self._limited()
         return Caller("token:slow", invokes=frozenset({"o/n"})) if token == SLOW else None
+
+    def _limited(self) -> Caller:
+        return Caller("token:limited", invokes=frozenset({"o/n", "o/gone"}), allowance=self.limited)
 
 
 class Counts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from tornado.netutil import bind_unix_socket
 from jupyter_model_service import wire
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.scaling import reading
 from jupyter_model_service.core.scaling.policy import Autoscaling
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
 from jupyter_model_service.engine.history import SeriesView
+from jupyter_model_service.engine.tokens import Use
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
 from jupyter_model_service.ports import EventRecord, TokenRecord
@@ -267,13 +269,27 @@ class FakeTokens:
             return self.callers[CONTROL]
         return None
 
-    async def generate(self, service_id: str, key: str, name: str, expires_in: float | None) -> Any:
-        record = TokenRecord("t1", service_id, name, "digest", 5.0, None if expires_in is None else 5.0 + expires_in)
+    async def generate(
+        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
+    ) -> Any:
+        expires_at = None if expires_in is None else 5.0 + expires_in
+        record = TokenRecord("t1", service_id, name, "digest", 5.0, expires_at, limits=limits)
         self.records.setdefault(service_id, []).append(record)
         return record, "jms_secret"
 
     def of(self, service_id: str) -> list[TokenRecord]:
         return self.records.get(service_id, [])
+
+    def use(self, record: TokenRecord) -> Use | None:
+        return None if record.limits is None else Use(calls_today=7, in_flight=2)
+
+    async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord:
+        for n, record in enumerate(self.of(service_id)):
+            if record.id == token_id:
+                limits = dataclasses.replace(record.limits or Limits(), **changes)
+                self.records[service_id][n] = dataclasses.replace(record, limits=limits)
+                return self.records[service_id][n]
+        raise NotFound(f"There is no token {token_id}.")
 
     async def revoke(self, service_id: str, token_id: str) -> None:
         kept = [r for r in self.of(service_id) if r.id != token_id]

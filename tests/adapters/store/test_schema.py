@@ -22,8 +22,10 @@ from sqlalchemy import create_engine
 from jupyter_model_service.adapters import schema
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import revision_to_plain
 from jupyter_model_service.errors import StoreError
+from jupyter_model_service.ports import TokenRecord
 
 from .samples import REVISION, copy, fill, ids, refused, rows
 
@@ -143,18 +145,7 @@ def test_what_served_before_is_read_from_the_events_of_a_schema_that_did_not_kno
 ) -> None:
     """Fully up in this order: 1, 2, 3, 1, 4 and, of a revision that is no longer kept, 9. Before 4 was 1: 2 and 3 were
     left. A service that never was up has nothing before it."""
-    first = Migrations(tmp_path / "first", "0001")
-    shutil.copytree(MIGRATIONS.directory, first.directory)
-    for later in ("v0002.py", "v0003.py"):
-        (first.directory / "versions" / later).unlink()
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
-    path.chmod(0o600)
-    (first.directory / "versions" / "v0000.py").write_text(FROM_NOTHING)
-    one = first.directory / "versions" / "v0001.py"
-    one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
+    first = starting_at(tmp_path / "first", "0001", path)
     asyncio.run(fill_with(path, first))
     with closing(sqlite3.connect(path)) as connection, connection:
         add = "INSERT INTO services VALUES (?, 'u', ?, 0, 1, 1, ?, ?, 5.0, NULL, NULL, NULL)"
@@ -175,19 +166,50 @@ def test_what_served_before_is_read_from_the_events_of_a_schema_that_did_not_kno
     asyncio.run(body())
 
 
+def test_tokens_of_before_there_were_limits_have_none_and_can_be_given_some(path: Path, tmp_path: Path) -> None:
+    third = starting_at(tmp_path / "third", "0003", path)
+    asyncio.run(fill_with(path, third))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        service = "INSERT INTO services VALUES ('s1', 'u', 'chat', 0, 1, 1, 1, 1, 5.0, NULL, NULL, NULL, '[]', 0, NULL)"
+        connection.execute(service)
+        connection.execute("INSERT INTO tokens VALUES ('t1', 's1', 'ci', 'digest', 5.0, NULL, 6.5)")
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        old = TokenRecord("t1", "s1", "ci", "digest", 5.0, None, 6.5)
+        assert await store.tokens() == [old]
+        await store.limit_token("t1", Limits(in_flight=3))
+        await store.count_tokens({"t1": (20_000, 9)})
+        assert await store.tokens() == [replace(old, limits=Limits(in_flight=3), day=20_000, calls=9)]
+        await store.close()
+
+    asyncio.run(body())
+    assert path.with_name("state.db.schema-0003").exists()
+
+
+def starting_at(directory: Path, version: str, path: Path) -> Migrations:
+    """Our migrations up to this one, and an empty database at ``path`` that they are run on from the first."""
+    shutil.copytree(MIGRATIONS.directory, directory)
+    for later in (directory / "versions").glob("v*.py"):
+        if later.stem > f"v{version}":
+            later.unlink()
+    (directory / "versions" / "v0000.py").write_text(FROM_NOTHING)
+    one = directory / "versions" / "v0001.py"
+    one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+    path.chmod(0o600)
+    return Migrations(directory, version)
+
+
 def test_the_migrations_lead_to_the_tables_that_a_new_database_gets(path: Path, tmp_path: Path) -> None:
     """From nothing, so that each migration is run."""
     assert ScriptDirectory(str(MIGRATIONS.directory)).get_heads() == [schema.HEAD]
     asyncio.run(fill(path, writes=0))
     migrated = tmp_path / "migrated.db"
-    with closing(sqlite3.connect(migrated)) as connection, connection:
-        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
-    first = Migrations(tmp_path / "from-nothing", schema.HEAD)
-    shutil.copytree(MIGRATIONS.directory, first.directory)
-    (first.directory / "versions" / "v0000.py").write_text(FROM_NOTHING)
-    one = first.directory / "versions" / "v0001.py"
-    one.write_text(one.read_text().replace("down_revision = None", 'down_revision = "0000"'))
+    first = starting_at(tmp_path / "from-nothing", schema.HEAD, migrated)
     asyncio.run(fill_with(migrated, first))
     shapes = "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
     assert rows(migrated, shapes) == rows(path, shapes)

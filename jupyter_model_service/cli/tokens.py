@@ -1,0 +1,82 @@
+"""Tokens as text for people."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..client.units import show_duration
+from ..commands.grammar import PROGRAM
+from ..commands.results import TokenResult
+from .calling import call_line
+from .text import Paint, clean, columns, moment
+
+Json = Mapping[str, Any]
+
+#: What stands above the columns of :func:`cells`.
+COLUMNS = ("Id", "Label", "Created", "Expiry", "Last used", "Limits", "Today", "In flight")
+
+
+def token_text(result: TokenResult, quiet: bool) -> str:
+    token = result.token
+    if quiet:
+        return "" if result.file is not None else str(token["token"])
+    told = f"{expiry(token)}{limited(token)}. Its id is {token['id']}."
+    if result.file is not None:
+        told = f"The token is in {clean(result.file)} (mode 0600); {told}"
+        shown = f"$(cat {clean(shlex.quote(result.file))})"
+    else:
+        told = f"{token['token']}\nShown this once; {told}"
+        shown = "TOKEN"
+    if result.service is None:
+        return told
+    return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
+
+
+def token_table(tokens: Sequence[Json], paint: Paint) -> str:
+    if not tokens:
+        return f"No tokens yet: {PROGRAM} generate-token NAME makes one."
+    return columns(
+        [each.upper() for each in COLUMNS], [[clean(cell) for cell in cells(each)] for each in tokens], paint
+    )
+
+
+def cells(token: Json) -> list[str]:
+    """One row of a table."""
+    return [
+        token["id"],
+        token["name"] or "-",
+        moment(token["created_at"]),
+        expiry(token),
+        moment(token["last_used_at"]) if token["last_used_at"] else "never",
+        limits(token) or "-",
+        _count(token, "calls_today"),
+        _count(token, "in_flight"),
+    ]
+
+
+def expiry(token: Json) -> str:
+    if token["expires_at"] is None:
+        return "never expires"
+    left = token["expires_at"] - time.time()
+    # Rounded: a fresh token of 30 days is not one of 29 d 23 h.
+    return f"expires in {show_duration(left + 30)}" if left > 0 else f"expired {moment(token['expires_at'])}"
+
+
+def limits(token: Json) -> str:
+    """``10/s, 4 at once, 1000/day``; empty where there are none."""
+    given = token.get("limits") or {}  # a gateway of before there were any names none
+    units = {"calls_per_second": "/s", "in_flight": " at once", "calls_per_day": "/day"}
+    return ", ".join(f"{given[name]:.10g}{unit}" for name, unit in units.items() if given.get(name) is not None)
+
+
+def limited(token: Json) -> str:
+    """For the end of a sentence about a token."""
+    found = limits(token)
+    return f"; limited to {found}" if found else ""
+
+
+def _count(token: Json, what: str) -> str:
+    return "-" if token.get(what) is None else str(token[what])

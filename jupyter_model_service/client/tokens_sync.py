@@ -1,0 +1,62 @@
+"""What the synchronous client can do about the tokens of an endpoint."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TypeVar
+
+from ..wire import NewToken, TokenInfo
+from . import tokens
+from .calls import Call
+from .light import Connection
+from .tokens import KEEP
+from .units import DEFAULT_TOKEN_SECONDS
+
+T = TypeVar("T")
+
+
+class Tokens:
+    """Part of :class:`.sync.Client`."""
+
+    _connection: Connection
+
+    def _about_tokens(self, call: Call[T]) -> T:
+        return call.read(self._connection.send(call))
+
+    def generate_token(
+        self,
+        name: str,
+        token_name: str = "",
+        *,
+        expires_in: float | str | None = DEFAULT_TOKEN_SECONDS,
+        calls_per_second: float | None = None,
+        in_flight: int | None = None,
+        calls_per_day: int | None = None,
+    ) -> NewToken:
+        """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds or a
+        text such as ``"7d"`` (30 days by default), ``None`` for never. Its calls are limited where a limit is given:
+        ``calls_per_second`` (rounded up, also how many may come at once), ``in_flight`` (how many at a time, those that
+        wait for a replica included), ``calls_per_day`` (of UTC)."""
+        limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
+        return self._about_tokens(tokens.generate(self._connection.key(name), token_name, expires_in, limits))
+
+    def limit_token(
+        self,
+        name: str,
+        token_id: str,
+        *,
+        calls_per_second: float | None = KEEP,
+        in_flight: int | None = KEEP,
+        calls_per_day: int | None = KEEP,
+    ) -> TokenInfo:
+        """Change the limits that are given, from the next call on; ``None`` takes one away. What was counted stays
+        counted, and calls in flight go on."""
+        limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
+        return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits))
+
+    def tokens(self, name: str) -> builtins.list[TokenInfo]:
+        return self._about_tokens(tokens.listing(self._connection.key(name)))
+
+    def revoke_token(self, name: str, token_id: str) -> None:
+        """From now on the token opens nothing; calls under way are not broken off."""
+        self._about_tokens(tokens.revoke(self._connection.key(name), token_id))

@@ -1,0 +1,87 @@
+"""The arguments of the verbs about tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..client.tokens import KEEP
+from ..client.units import parse_expiry
+from . import values
+from .parser import Parser, name_argument
+
+#: The limits of a token: attributes of the parsed line, and fields of ``wire.LimitsSpec``.
+LIMITS = ("calls_per_second", "in_flight", "calls_per_day")
+
+
+def _limits(parser: Parser, wrapped: Callable[[Callable[[str], Any]], Callable[[str], Any]], default: Any) -> None:
+    parser.add_argument(
+        "--calls-per-second",
+        metavar="N",
+        type=wrapped(values.rate),
+        default=default,
+        help="so many calls per second, and as many at once; 0.5 is one each 2 s",
+    )
+    parser.add_argument(
+        "--in-flight",
+        metavar="N",
+        type=wrapped(values.number(1, 1_000_000)),
+        default=default,
+        help="so many calls at a time, those that wait for a replica, streams and WebSockets included",
+    )
+    parser.add_argument(
+        "--calls-per-day",
+        metavar="N",
+        type=wrapped(values.number(1, 999_999_999_999)),
+        default=default,
+        help="so many calls on a day, which begins at 00:00 UTC",
+    )
+
+
+def _generate_token(parser: Parser) -> None:
+    name_argument(parser)
+    parser.add_argument("--name", metavar="LABEL", dest="label", default="", help="what the token is for, for the list")
+    parser.add_argument(
+        "--expires",
+        metavar="TIME",
+        type=values.checked(parse_expiry),
+        default="30d",
+        help="such as 2h, 3d or never (default: 30d)",
+    )
+    _limits(parser, lambda read: read, None)
+    parser.add_argument("--output", metavar="FILE", help="write the token there (mode 0600) instead of showing it")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the token only")
+
+
+def _token_argument(parser: Parser) -> None:
+    parser.add_argument("token", metavar="TOKEN", help="the token's id or its label, as `tokens` lists them")
+
+
+def _limit_token(parser: Parser) -> None:
+    name_argument(parser)
+    _token_argument(parser)
+    _limits(parser, values.or_none, KEEP)
+    parser.add_argument("--no-limits", action="store_true", help="take away those that are not named here")
+
+
+def _revoke_token(parser: Parser) -> None:
+    name_argument(parser)
+    _token_argument(parser)
+
+
+#: verb → (summary, more for its --help, its arguments)
+VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
+    "generate-token": (
+        "make a token that may call one endpoint",
+        "The token is shown this once; only its hash is kept. Send it as `Authorization: Bearer TOKEN`. A call beyond "
+        "a limit gets 429, and is told when to come back.",
+        _generate_token,
+    ),
+    "tokens": ("list a service's tokens, when each was last used, and what limits it has", "", name_argument),
+    "limit-token": (
+        "change the limits of a token",
+        "They hold from the next call on; a limit that is not named stays as it is, and `none` takes one away.",
+        _limit_token,
+    ),
+    "revoke-token": ("make a token invalid at once", "", _revoke_token),
+}

@@ -1,0 +1,70 @@
+"""What the verbs about tokens do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..client import calls, tokens
+from ..client.calls import Key
+from ..errors import Conflict, InvalidRequest, NotFound
+from .results import DoneResult, Result, TokenResult, TokensResult
+from .token_file import check_target, write_token
+from .token_grammar import LIMITS
+
+if TYPE_CHECKING:
+    from .verbs import Session
+
+
+def generate(session: Session, arguments: argparse.Namespace) -> Result:
+    path = check_target(arguments.output) if arguments.output is not None else None
+    key = session.key(arguments)
+    limits = {name: getattr(arguments, name) for name in LIMITS}
+    token = session.send(tokens.generate(key, arguments.label, arguments.expires, limits))
+    if path is not None:
+        try:
+            write_token(path, token["token"])
+        except OSError as error:
+            session.send(tokens.revoke(key, token["id"]))
+            raise InvalidRequest(
+                f"{path} cannot be written ({error.strerror}); the token was revoked again."
+            ) from error
+    service = None if arguments.quiet or arguments.json else session.send(calls.get(key))
+    return TokenResult(token, service, arguments.output)
+
+
+def listing(session: Session, arguments: argparse.Namespace) -> Result:
+    return TokensResult(session.send(tokens.listing(session.key(arguments)))["tokens"])
+
+
+def limit(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    changes = {name: getattr(arguments, name) for name in LIMITS}
+    if arguments.no_limits:
+        changes = {name: None if value is tokens.KEEP else value for name, value in changes.items()}
+    elif all(value is tokens.KEEP for value in changes.values()):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
+        raise InvalidRequest(f"Say which limit the token is to have: {options} or --no-limits.")
+    limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes))
+    return TokensResult([limited], changed=True)
+
+
+def revoke(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    found = _found(session, key, arguments.token)
+    session.send(tokens.revoke(key, found["id"]))
+    called = f" ({found['name']})" if found["name"] else ""
+    return DoneResult(f"Revoked token {found['id']}{called} of {'/'.join(key)}.", dict(found))
+
+
+def _found(session: Session, key: Key, wanted: str) -> Mapping[str, Any]:
+    """By id, else by label."""
+    known: Sequence[Mapping[str, Any]] = session.send(tokens.listing(key))["tokens"]
+    found = [token for token in known if token["id"] == wanted] or [t for t in known if t["name"] == wanted]
+    if not found:
+        raise NotFound(f"{'/'.join(key)} has no token with that id or label; `tokens` lists them.")
+    if len(found) > 1:
+        ids = ", ".join(str(token["id"]) for token in found)
+        raise Conflict(f"{len(found)} tokens are called {wanted!r}: name it by its id, one of {ids}.")
+    return found[0]

@@ -1,0 +1,54 @@
+"""The JSON of endpoint tokens and their limits."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from .request import Request
+
+
+class LimitsSpec(Request):
+    """How much one token may call; null: as much as it likes. In a change, what is left out stays as it is."""
+
+    calls_per_second: float | None = Field(
+        default=None, ge=0.001, le=1_000_000, description="rounded up, also how many may come at once"
+    )
+    in_flight: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="calls at once, those that wait for a replica included"
+    )
+    calls_per_day: int | None = Field(default=None, ge=1, le=1_000_000_000_000, description="on one day of UTC")
+
+
+class TokenRequest(Request):
+    name: str = Field(default="", max_length=100)
+    expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
+    limits: LimitsSpec | None = None
+
+
+class TokenChange(Request):
+    limits: LimitsSpec
+
+
+class LimitsInfo(BaseModel):
+    calls_per_second: float | None = None
+    in_flight: int | None = None
+    calls_per_day: int | None = None
+
+
+class TokenInfo(BaseModel):
+    id: str
+    name: str
+    created_at: float
+    expires_at: float | None = None
+    last_used_at: float | None = None
+    limits: LimitsInfo | None = None
+    calls_today: int | None = Field(default=None, description="on this day of UTC; only a token with limits is counted")
+    in_flight: int | None = Field(default=None, description="calls that have not ended; as above")
+
+
+class NewToken(TokenInfo):
+    token: str = Field(repr=False, description="shown this once")
+
+
+class TokenList(BaseModel):
+    tokens: list[TokenInfo]
