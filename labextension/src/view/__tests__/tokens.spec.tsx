@@ -1,12 +1,24 @@
 import { render, screen } from '@testing-library/react';
 import React from 'react';
 
+import type { Token } from '../../types';
 import { Tokens, TokensProps } from '../tokens';
 import { click, none, nothing, trans, write } from './hands';
 
+const TOKEN: Token = {
+  id: 't1',
+  name: 'ci',
+  created_at: 1,
+  expires_at: 30 * 86400,
+  last_used_at: null,
+  limits: null,
+  calls_today: null,
+  in_flight: null
+};
+
 describe('the tokens', () => {
   const props: TokensProps = {
-    tokens: [{ id: 't1', name: 'ci', created_at: 1, expires_at: 30 * 86400, last_used_at: null }],
+    tokens: [TOKEN],
     fresh: null,
     isPublic: false,
     now: 1,
