@@ -95,7 +95,7 @@ $(BIN)/python:
 # The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
 .venv-hub5/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv .venv-hub5
-	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6'
+	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6' 'jsonschema<4.25'
 	@touch $@
 
 # What the benchmark of the front compares with, apart from $(VENV), which it would change.
