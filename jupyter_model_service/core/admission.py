@@ -27,7 +27,7 @@ __all__ = [
     "too_large",
 ]
 
-RETRY_WHEN_FULL = 1.0
+RETRY_WHEN_FULL = 1.0  # where nothing is known of how long calls take
 RETRY_WHEN_NONE = 5.0  # also until a start when none has been seen, so that nobody knows what one takes
 RETRY_WHEN_ASLEEP = 30.0  # of a look at a service that only calls wake
 
@@ -102,9 +102,11 @@ def admit(
     unavailable: str,
     key: str,
     ready_in: float = RETRY_WHEN_NONE,
+    free_in: float = RETRY_WHEN_FULL,
 ) -> Refusal | None:
     """``None``: hold the caller in the queue. ``serving`` counts the replicas that serve now (all full), ``wanted``
-    says whether there will be one (``routing.Endpoint``), ``ready_in`` seconds from now."""
+    says whether there will be one (``routing.Endpoint``), ``ready_in`` seconds from now; ``free_in`` so many one that
+    is full has got through all who wait (``pace.turn_in``)."""
     if serving == 0 and not wanted:
         return no_replica(unavailable=unavailable, key=key)
     if waiting >= queue:
@@ -113,19 +115,19 @@ def admit(
             503,
             "queue_full",
             f"Service {key}: {what} and {waiting} callers wait already; try again later.",
-            RETRY_WHEN_FULL if serving else ready_in,
+            free_in if serving else ready_in,
         )
     return None
 
 
-def admit_look(*, serving: int, waiting: int, key: str) -> Refusal | None:
+def admit_look(*, serving: int, waiting: int, key: str, free_in: float = RETRY_WHEN_FULL) -> Refusal | None:
     """The same for a look at health or metrics: it waits for a busy replica, never for one that is to come, whose
     absence is its answer. ``waiting`` counts looks only."""
     if serving == 0:
         return no_replica(unavailable=f"Service {key}: no replica is ready.", key=key)
     if waiting >= LOOKS:
         message = f"Service {key}: every replica is busy and {waiting} other looks at its health or metrics wait."
-        return Refusal(503, "queue_full", message, RETRY_WHEN_FULL)
+        return Refusal(503, "queue_full", message, free_in)
     return None
 
 
@@ -147,17 +149,28 @@ def asleep(key: str) -> Refusal:
     return Refusal(503, "asleep", message, RETRY_WHEN_ASLEEP)
 
 
-def expired(*, serving: int, unavailable: str, key: str, seconds: float, ready_in: float = RETRY_WHEN_NONE) -> Refusal:
+def expired(
+    *,
+    serving: int,
+    unavailable: str,
+    key: str,
+    seconds: float,
+    ready_in: float = RETRY_WHEN_NONE,
+    free_in: float = RETRY_WHEN_FULL,
+) -> Refusal:
     """The answer to a caller who waited for ``seconds`` in vain."""
     if serving:
         message = f"Service {key}: every replica stayed busy for {seconds:g} s; try again later."
     else:
         message = f"{unavailable or f'Service {key} has no replica that could answer.'} Waited {seconds:g} s for one."
-    return Refusal(503, "queue_timeout", message, RETRY_WHEN_FULL if serving else ready_in)
+    return Refusal(503, "queue_timeout", message, free_in if serving else ready_in)
 
 
-def in_vain(endpoint: Endpoint, now: float, waited: float, *, missing_since: float | None, died: bool) -> Refusal:
-    """The answer to a caller who need not wait (any more). ``died``: a replica had its call, and died under it."""
+def in_vain(
+    endpoint: Endpoint, now: float, waited: float, *, missing_since: float | None, died: bool, free_in: float
+) -> Refusal:
+    """The answer to a caller who need not wait (any more). ``died``: a replica had its call, and died under it;
+    ``free_in``: seconds until one that is full now has got through all who wait."""
     if died:
         return Refusal(502, "replica_died", "The replica died under this call, and there is no other one.")
     unavailable, key = endpoint.unavailable, endpoint.key
@@ -166,4 +179,7 @@ def in_vain(endpoint: Endpoint, now: float, waited: float, *, missing_since: flo
             return start_failed(unavailable=unavailable, key=key, retry_in=endpoint.retry_at - now)
         return no_replica(unavailable=unavailable, key=key)
     left = ready_when(endpoint, now, missing_since)
-    return expired(serving=endpoint.ready, unavailable=unavailable, key=key, seconds=round(waited), ready_in=left)
+    seconds = round(waited)
+    return expired(
+        serving=endpoint.ready, unavailable=unavailable, key=key, seconds=seconds, ready_in=left, free_in=free_in
+    )

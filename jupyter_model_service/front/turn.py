@@ -93,7 +93,12 @@ class Turn:
     def _admitted(self, now: float) -> Refusal | None:
         endpoint, serving = self._endpoint, self._call.serving
         if not self._call.is_call:
-            return admission.admit_look(serving=endpoint.ready, waiting=self._desk.looks, key=endpoint.key)
+            return admission.admit_look(
+                serving=endpoint.ready,
+                waiting=self._desk.looks,
+                key=endpoint.key,
+                free_in=self._desk.turn_in(now),
+            )
         places = admission.places(serving.queue, serving.concurrency, waking=endpoint.woken_at is not None)
         return admission.admit(
             serving=endpoint.ready,
@@ -103,6 +108,7 @@ class Turn:
             unavailable=endpoint.unavailable,
             key=endpoint.key,
             ready_in=admission.ready_when(endpoint, now, self._desk.missing_since),
+            free_in=self._desk.turn_in(now),
         )
 
     def _wait(self, now: float) -> None:
@@ -180,4 +186,11 @@ class Turn:
 
     def _in_vain(self, now: float, waited: float) -> Refusal:
         died = self._failure in (Failure.DIED, Failure.BROKEN)
-        return admission.in_vain(self._endpoint, now, waited, missing_since=self._desk.missing_since, died=died)
+        return admission.in_vain(
+            self._endpoint,
+            now,
+            waited,
+            missing_since=self._desk.missing_since,
+            died=died,
+            free_in=self._desk.turn_in(now),
+        )

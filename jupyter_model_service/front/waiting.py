@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ..core.fairness import Turns
 from ..core.message import Refusal
+from ..core.pace import Pace, turn_in
 from ..core.retrying import Budget
 from ..core.routing import Endpoint
 
@@ -35,7 +36,7 @@ class Desk:
     is one.
     """
 
-    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "held", "missing_since")
+    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "held", "missing_since", "pace")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -44,6 +45,7 @@ class Desk:
         self._busy = False
         self._again = False
         self.held = 0
+        self.pace = Pace()
         self.missing_since: float | None = None
 
     def add(self, waiter: Waiter, *, first: bool) -> None:
@@ -73,6 +75,12 @@ class Desk:
         """Who is to give its place to a call of ``who``, if anybody is."""
         return self._queue.greediest(who)
 
+    def turn_in(self, now: float) -> float:
+        """Seconds until who comes back then need not wait, as fast as the service gets through its calls now."""
+        traffic, slots = self.endpoint.traffic, self.endpoint.in_flight
+        self.pace.look(traffic, now)
+        return turn_in(self.endpoint.waiting, slots, self.pace.seconds_per_call(traffic, slots, now))
+
     def missing(self, now: float) -> None:
         """A caller finds no replica."""
         if self.missing_since is None:
@@ -88,6 +96,7 @@ class Desk:
             self._again = True
             return
         self._see()
+        self.pace.look(self.endpoint.traffic, now)
         self._busy = True
         try:
             self._again = True
