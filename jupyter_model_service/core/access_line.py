@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import NamedTuple
+from json.encoder import encode_basestring_ascii as _escaped
+from typing import Any, NamedTuple
 
 from .ending import Broken
 
@@ -48,56 +48,65 @@ FIELDS = (
     "trace_id", "upgrade",
 )  # fmt: skip
 
-_LINE = "{" + ",".join(f'"{name}":%s' for name in FIELDS) + "}\n"
-_escaped = json.JSONEncoder(ensure_ascii=True).encode
+_THOUSANDTHS = [f"{number:03d}" for number in range(1000)]
 # The last line of defence: a token of ours that somebody put into a path.
 _TOKEN = re.compile(r"jm[sc]_[A-Za-z0-9_-]+")
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:(-)|\Z)")
 
 
-def line(entry: Entry, to_unix: float) -> str:
-    """With its end of line; ASCII only. ``to_unix``: what a monotonic time lacks to a Unix time."""
-    began = entry.began
-    first_byte = entry.first_byte
-    return _LINE % (
-        _time(began + to_unix),
-        _text(f"{entry.owner}/{entry.name}") if entry.name else "null",
-        _text(entry.owner),
-        entry.revision or "null",
-        _text(entry.caller),
-        _of_caller(entry.address),
-        _of_caller(entry.method),
-        _path(entry.target),
-        entry.status,
-        _text(entry.code),
-        "null" if entry.broken is None else _text(entry.broken.value),
-        entry.bytes_in,
-        entry.bytes_out,
-        f"{entry.ended - began:.6f}",
-        "null" if first_byte is None else f"{first_byte - began:.6f}",
-        f"{entry.waited:.6f}",
-        _text(entry.replica),
-        entry.tries,
-        _escaped(entry.request_id.decode("latin-1")) if entry.request_id else "null",
-        _trace(entry.trace) if entry.trace else "null",
-        _of_caller(entry.upgrade),
+def line(entry: tuple[Any, ...], to_unix: float) -> str:
+    """Of an :class:`Entry`, or of what would be in one; with its end of line, ASCII only. ``to_unix``: what a monotonic
+    time lacks to a Unix time."""
+    began, ended, first_byte, waited, *whom = entry[:11]
+    status, code, broken, bytes_in, bytes_out, replica, tries, request_id, trace, upgrade = entry[11:]
+    unix = began + to_unix
+    second = int(unix)
+    return (
+        f'{{"time":"{_second(second)}.{_THOUSANDTHS[int((unix - second) * 1000)]}Z",'
+        f"{_whom(*whom)},{_how(status, code, broken)},"
+        f'"bytes_in":{bytes_in},"bytes_out":{bytes_out},"seconds":{ended - began:.6f},'
+        f'"first_byte_seconds":{"null" if first_byte is None else f"{first_byte - began:.6f}"},'
+        f'"wait_seconds":{f"{waited:.6f}" if waited else 0},'
+        f'"replica":{_text(replica)},"tries":{tries},"request_id":{_id(request_id)},'
+        f'"trace_id":{_trace(trace) if trace else "null"},"upgrade":{_sent(upgrade) if upgrade else "null"}}}\n'
     )
 
 
-# Callers say the same again and again; what is remembered is 1 MiB at most.
+# Callers say the same again and again; what is remembered is 4 MiB at most, of paths as long as they may be.
 
 
-@lru_cache(1024)
+@lru_cache(4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@lru_cache(512)
+def _whom(owner: str, name: str, revision: int, caller: str, address: bytes, method: bytes, target: bytes) -> str:
+    service = _text(f"{owner}/{name}") if name else "null"
+    return (
+        f'"service":{service},"owner":{_text(owner)},"revision":{revision or "null"},"caller":{_text(caller)},'
+        f'"address":{_sent(address)},"method":{_sent(method)},"path":{_path(target)}'
+    )
+
+
+@lru_cache(256)
+def _how(status: int, code: str, broken: Broken | None) -> str:
+    return f'"status":{status},"code":{_text(code)},"broken":{_text("" if broken is None else broken.value)}'
+
+
+@lru_cache(512)
 def _text(text: str) -> str:
     return _escaped(_short(text, 2 * LONGEST_NAME)) if text else "null"
 
 
-@lru_cache(256)
-def _of_caller(text: bytes) -> str:
+def _sent(text: bytes) -> str:
     return _escaped(_short(text.decode("utf-8", "backslashreplace"), LONGEST_NAME)) if text else "null"
 
 
-@lru_cache(512)
+def _id(request_id: bytes) -> str:
+    return _escaped(request_id.decode("latin-1")) if request_id else "null"
+
+
 def _path(target: bytes) -> str:
     """Without its query, which may hold secrets."""
     path = target.partition(b"?")[0].decode("utf-8", "backslashreplace")
@@ -106,17 +115,6 @@ def _path(target: bytes) -> str:
 
 def _short(text: str, most: int) -> str:
     return text if len(text) < most else text[: most - 1] + "…"
-
-
-@lru_cache(4)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _time(unix: float) -> str:
-    """RFC 3339, to the millisecond."""
-    second = int(unix)
-    return f'"{_second(second)}.{int((unix - second) * 1000):03d}Z"'
 
 
 def _trace(value: bytes) -> str:
