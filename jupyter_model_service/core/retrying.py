@@ -14,6 +14,7 @@ class Failure(enum.Enum):
     CONNECT = "connect"  # no connection: the replica never saw the call
     STALE = "stale"  # a kept-alive connection died: most likely it had been closed before the call
     DIED = "died"  # a fresh connection died, or the replica is known to be lost
+    HUNG = "hung"  # it did not begin to answer in time, and its health check is late, too
     BROKEN = "broken"  # the connection ended within an answer: in its head, or in a body that was held
 
 

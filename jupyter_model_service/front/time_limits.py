@@ -35,6 +35,5 @@ def check(call: Call, now: float) -> None:
         message = f"No more of the request's body came for {settings.body_timeout:g} s."
         call.refuse(Refusal(408, "body_timeout", message))
     else:
-        attempt.blame(refused=False)
         seconds = call.serving.first_byte_timeout
-        call.refuse(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
+        attempt.too_late(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))

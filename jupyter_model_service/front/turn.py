@@ -185,7 +185,7 @@ class Turn:
             self.since = None
 
     def _in_vain(self, now: float, waited: float) -> Refusal:
-        died = self._failure in (Failure.DIED, Failure.BROKEN)
+        died = self._failure in (Failure.DIED, Failure.HUNG, Failure.BROKEN)
         return admission.in_vain(
             self._endpoint,
             now,

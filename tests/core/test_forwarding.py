@@ -218,6 +218,10 @@ TABLE = [
     (Failure.STALE, True, True, True, True, 0, 1, True, Retry.NO),
     (Failure.STALE, False, True, True, False, 0, 0, True, Retry.NO),
     (Failure.DIED, True, True, True, False, 0, 0, True, Retry.OTHER),
+    (Failure.HUNG, True, True, True, False, 0, 0, True, Retry.OTHER),
+    (Failure.HUNG, True, True, True, False, 0, 1, True, Retry.NO),
+    (Failure.HUNG, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
+    (Failure.HUNG, False, True, False, False, 0, 0, True, Retry.NO),
     (Failure.DIED, True, True, True, False, 2, 0, False, Retry.OTHER),  # exempt from the budget
     (Failure.DIED, True, True, True, False, 0, 1, True, Retry.NO),  # replayed once already
     (Failure.DIED, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out

@@ -19,7 +19,7 @@ from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import OTHER, Site, Wire, site, until, within
-from .upstreams import Replica, Seen, reset
+from .upstreams import HANDLERS, Replica, Seen, reset
 
 Run = Callable[[Any], Any]
 
@@ -311,6 +311,32 @@ def test_the_first_byte_has_a_limit(run: Run) -> None:
             await within(here.replicas[0].hung_up.wait())
             await wire.send(here.request("/x"))
             assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+@pytest.mark.parametrize("others_hang", [False, True])
+def test_a_call_on_a_hung_replica_goes_to_another_one(run: Run, others_hang: bool) -> None:
+    """Its health check is late, too, so it is not the call that takes so long. Once: from the second it is a 504."""
+
+    async def body() -> None:
+        serving = Serving(first_byte_timeout=0.2)
+        async with site(*(Replica(name) for name in "abc"), serving=serving) as here:
+            hung = here.replicas if others_hang else here.replicas[:1]
+            for replica in here.replicas:
+                replica.handlers["/x"] = HANDLERS["/hang" if replica in hung else "*"]
+            wire = await here.send(here.request("/x", method="POST", body=b"abc"))
+            await until(lambda: any(replica.seen for replica in here.replicas))
+            for backend in here.backends if others_hang else here.backends[:1]:
+                backend.suspect = True
+            got = await wire.answer()
+            if others_hang:
+                assert (got.status, got.code) == (504, "first_byte_timeout")
+            else:
+                assert (got.status, got.json()["body"]) == (200, "abc")
+            assert here.meter.retries == ["hung"]
+            assert sum(len(replica.seen) for replica in here.replicas) == 2
+            await within(here.replicas[0].hung_up.wait())
 
     run(body())
 
