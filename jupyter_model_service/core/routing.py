@@ -49,7 +49,8 @@ class Endpoint:
     back from zero, whatever brought it back, until a replica serves or that start has failed. ``start_seconds`` is how
     long a start takes, learnt from past ones; ``cold_hold`` how long a caller may be held for one from zero.
 
-    ``health_path`` is the definition's (``""``: it has none): a look at it is no call.
+    ``health_path`` is the definition's (``""``: it has none): a look at it is no call. ``created_at`` is the service's
+    (Unix time).
     """
 
     owner: str
@@ -70,6 +71,7 @@ class Endpoint:
     start_seconds: float | None = None
     cold_hold: float = 300.0
     health_path: str = ""
+    created_at: float = 0.0
 
     @property
     def ready(self) -> int:
@@ -86,14 +88,24 @@ class RoutingTable:
 
     def __init__(self) -> None:
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._called: dict[str, dict[str, Endpoint]] = {}  # by name, then owner
 
     def get(self, owner: str, name: str) -> Endpoint | None:
         return self._endpoints.get((owner, name))
 
+    def called(self, name: str) -> list[Endpoint]:
+        """Those of that name, of any owner."""
+        return list(self._called.get(name, {}).values())
+
     def put(self, endpoint: Endpoint) -> None:
         self._endpoints[endpoint.owner, endpoint.name] = endpoint
+        self._called.setdefault(endpoint.name, {})[endpoint.owner] = endpoint
 
     def remove(self, owner: str, name: str) -> Endpoint | None:
+        of_name = self._called.get(name, {})
+        of_name.pop(owner, None)
+        if not of_name:
+            self._called.pop(name, None)
         return self._endpoints.pop((owner, name), None)
 
     def __iter__(self):  # type: ignore[no-untyped-def]

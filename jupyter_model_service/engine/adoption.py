@@ -100,7 +100,7 @@ class Adoption:
                 log.error("Service %s/%s is left out: its revision is not in the store", record.owner, record.name)
                 continue
             serving = revisions[record.active].definition.serving
-            endpoint = Endpoint(record.owner, record.name, record.public, serving)
+            endpoint = Endpoint(record.owner, record.name, record.public, serving, created_at=record.created_at)
             service = Service(record, revisions, endpoint)
             try:
                 service.not_enforced = tuple(

@@ -7,8 +7,9 @@ import math
 from http import HTTPStatus
 
 from ..core.message import Refusal
+from ..core.openai import error_fields
 
-__all__ = ["CONTINUE", "error", "redirect"]
+__all__ = ["CONTINUE", "error", "found", "redirect"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -28,10 +29,12 @@ def error(
     to_head: bool = False,
     request_id: bytes = b"",
     applied: bytes = b"",
+    openai: bool = False,
 ) -> bytes:
-    """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``); ``applied`` is one more
-    line of its head, or empty."""
-    body = json.dumps({"error": {"code": refusal.code, "message": refusal.message}}).encode() + b"\n"
+    """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``), and with ``openai`` that
+    of OpenAI's, too; ``applied`` is one more line of its head, or empty."""
+    more = error_fields(refusal) if openai else {}
+    body = json.dumps({"error": {"code": refusal.code, "message": refusal.message, **more}}).encode() + b"\n"
     lines = [
         f"HTTP/1.1 {refusal.status} {_reason(refusal.status)}",
         "Content-Type: application/json",
@@ -45,6 +48,23 @@ def error(
         lines.append(f"Retry-After: {max(1, math.ceil(refusal.retry_after))}")
     if applied:
         lines.append(applied.decode("latin-1").rstrip())
+    return _finish(lines, body, version, keep_alive, to_head, request_id)
+
+
+def found(
+    body: bytes, *, version: int, keep_alive: bool, to_head: bool, request_id: bytes, allow: bytes | None = None
+) -> bytes:
+    """JSON that the front knows by itself; ``allow``: the methods that there are, and no body."""
+    lines = (
+        ["HTTP/1.1 204 No Content", f"Allow: {allow.decode()}"]
+        if allow is not None
+        else [
+            "HTTP/1.1 200 OK",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+    )
+    lines.append("Cache-Control: no-store")
     return _finish(lines, body, version, keep_alive, to_head, request_id)
 
 

@@ -83,6 +83,10 @@ class Body:
                 self._kept.append(piece)
         return None
 
+    def come(self, after: int) -> list[bytes]:
+        """The pieces that came after the first so many, to be looked at; nothing was taken of them yet."""
+        return self._pending[after:]
+
     def rewind(self) -> None:
         """The next :meth:`take` starts from the beginning. Only while :attr:`replayable`."""
         if self._consumed and self._kept is not None:

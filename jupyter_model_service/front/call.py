@@ -1,7 +1,8 @@
 """One call from the end of its head to the end of its answer, and how it was.
 
-It owns what it needs on the way: its ``body``; a task that ``asks`` who calls (:mod:`entry`); a ``turn`` once it has to
-wait for a replica; an ``attempt`` while it is on one; a ``heart`` where its caller wants signs of life.
+It owns what it needs on the way: its ``body``; a task that ``asks`` who calls (:mod:`entry`); what is ``named`` where
+its body says which service it is for (:mod:`named`); a ``turn`` once it has to wait for a replica; an ``attempt`` while
+it is on one; a ``heart`` where its caller wants signs of life.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from .turn import Turn
 if TYPE_CHECKING:
     from ..core.limits import Allowance
     from .downstream import Downstream
+    from .named import Named
+    from .server import Front
     from .waiting import Desk
 
 __all__ = ["Call"]
@@ -50,21 +53,24 @@ class Call:
     __slots__ = (
         "_continued", "allowance", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked",
         "connects", "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart",
-        "is_call", "keep", "known_as", "name", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
+        "is_call", "keep", "known_as", "name", "named", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
         "serving", "target", "to_head", "touched", "turn", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
         self.down = down
-        self.front = front = down.front
-        self.head = head
+        front = down.front
+        self.front: Front = front
+        self.head: RequestHead = head
         self.peer = down.peer
         self.body = Body()
         self.to_head: bool = head.method == b"HEAD"
         self.wants_upgrade: bool = head.upgrade is not None
         self.request_id = (head.request_id if down.peer.trusted else None) or front.new_request_id()
-        self.target, self.prefix = head.target, front.prefix
-        self.owner = self.name = self.known_as = ""
+        self.target: bytes = head.target
+        self.prefix = front.prefix
+        self.owner = self.name = ""
+        self.known_as: str = ""
         self.serving = _DEFAULTS
         self.endpoint: Endpoint | None = None
         self.desk: Desk | None = None
@@ -73,8 +79,10 @@ class Call:
         self.heart: Heart | None = None
         self.allowance: Allowance | None = None
         self.asks: asyncio.Task[None] | None = None  # who calls
+        self.named: Named | None = None
         self.revision = self.connects = self.deaths = 0
-        self.touched = self.sent_at = self.began = monotonic()
+        self.touched: float = monotonic()
+        self.sent_at = self.began = self.touched
         self.first_byte: float | None = None
         self.applied = b""
         self.is_call = self.counted = self.answered = self.bridged = self.done = False
@@ -85,6 +93,11 @@ class Call:
     def start(self) -> None:
         self.front.calls.add(self)
         self.began = self.touched = monotonic()
+        entry.begin(self)
+
+    def directed(self, target: bytes) -> None:
+        """Its body said which service it is for: as if it had come to this address."""
+        self.target, self.known_as = target, ""
         entry.begin(self)
 
     def to_web(self) -> None:
@@ -199,6 +212,8 @@ class Call:
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None:
             attempt.move_body(attempt.connection)
+        elif self.named is not None and self.named.reading:
+            self.named.read(self)
         elif self.body.pending_size > self.front.settings.body_buffer:
             self.down.let_body(False)
 
@@ -249,7 +264,7 @@ class Call:
         """Answer by ourselves; nothing of a model's answer has gone out yet."""
         if self.done:
             return
-        if self.owner and not self.counted:
+        if (self.owner or self.named is not None) and not self.counted:
             known = self.front.routing.get(self.owner, self.name) is not None
             self.front.meter.refused(*((self.owner, self.name) if known else ("", "")), refusal.code)
         if self.heart is not None and self.heart.begun:
@@ -263,8 +278,22 @@ class Call:
             to_head=self.to_head,
             request_id=self.request_id,
             applied=self.applied,
+            openai=self.named is not None,
         )
         self._reply(answer, refusal.status, keep, refusal.code)
+
+    def answer(self, body: bytes, *, allow: bytes | None = None) -> None:
+        """What the front knows by itself (:func:`answers.found`)."""
+        keep = self.may_keep()
+        answer = answers.found(
+            body,
+            version=self.head.version,
+            keep_alive=keep,
+            to_head=self.to_head,
+            request_id=self.request_id,
+            allow=allow,
+        )
+        self._reply(answer, 200 if allow is None else 204, keep)
 
     def redirect(self, location: bytes) -> None:
         keep = self.may_keep()

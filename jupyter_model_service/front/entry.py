@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from time import monotonic_ns, time
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 from ..core.access import Caller
 from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
+from . import named
+from .asking import UNAUTHENTICATED, who
 
 if TYPE_CHECKING:
     from ..core.limits import Allowance
@@ -18,19 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["begin"]
 
-log = logging.getLogger(__name__)
-
-_UNAUTHENTICATED = Refusal(
-    401, "unauthenticated", "This endpoint needs a valid token: send it as 'Authorization: Bearer …'."
-)
-
 
 def begin(call: Call) -> None:
     """It goes to the control API, to its service, or is refused; at once where its token is known already."""
     front, head = call.front, call.head
-    place = route(head.target, front.base)
+    place = route(call.target, front.base)
     if place is None:
-        call.to_web()
+        if call.target.startswith(front.named):
+            named.begin(call)
+        else:
+            call.to_web()
         return
     if place.redirect is not None:
         call.redirect(place.redirect)
@@ -45,9 +43,11 @@ def begin(call: Call) -> None:
         call.enter(endpoint)
         return
     if token is None:
-        call.refuse(_UNAUTHENTICATED)
+        call.refuse(UNAUTHENTICATED)
         return
     caller = front.identity.known(token)
+    if caller is None and call.named is not None:
+        caller = call.named.caller  # it was asked for already
     if caller is None:
         call.asks = front.spawn(_resolve(call, token))
     else:
@@ -55,15 +55,7 @@ def begin(call: Call) -> None:
 
 
 async def _resolve(call: Call, token: str) -> None:
-    front = call.front
-    refusal = _UNAUTHENTICATED
-    try:
-        caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
-    except Exception as error:
-        if not isinstance(error, asyncio.TimeoutError):
-            log.warning("A token could not be checked (%s)", type(error).__name__)
-        caller = None
-        refusal = Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
+    caller, refusal = await who(call.front, token)
     if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
         return
     call.asks = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.definition import Serving
 from ..core.forwarding import Peer
+from ..core.openai import V1
 from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
 from .access_log import AccessLog
@@ -34,7 +35,8 @@ _SLOW_TICKS = 10  # idle connections are looked at in every tenth tick
 
 
 class Front:
-    """Serves ``{prefix}endpoints/{owner}/{name}/…`` from the routing table, everything else from ``web_socket``.
+    """Serves ``{prefix}endpoints/{owner}/{name}/…`` and ``{prefix}v1/…`` from the routing table, everything else from
+    ``web_socket``.
 
     Lives on one event loop, with the engine that writes the routing table.
     """
@@ -61,6 +63,7 @@ class Front:
         path = "/" + prefix.strip("/")
         self.prefix = path.rstrip("/").encode()
         self.base = self.prefix + b"/endpoints/"
+        self.named = self.prefix + b"/" + V1
         self.outgoing = Outgoing()
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout)

@@ -10,6 +10,7 @@ from ..core.patience import Silence, silence
 
 if TYPE_CHECKING:
     from .call import Call
+    from .settings import FrontSettings
 
 __all__ = ["check"]
 
@@ -17,9 +18,11 @@ __all__ = ["check"]
 def check(call: Call, now: float) -> None:
     """End ``call`` if its limit is over. One that is on no replica has none here: it waits for its turn."""
     attempt = call.attempt
-    if attempt is None or attempt.connection is None or attempt.holding:
-        return
     down, settings = call.down, call.front.settings
+    if attempt is None or attempt.connection is None or attempt.holding:
+        if call.named is not None and call.named.reading and now - call.touched > settings.body_timeout:
+            call.refuse(_body_timeout(settings))
+        return
     of_body = not call.body.done and down.body_allowed
     which = silence(bridged=call.bridged, answered=call.answered, stuck=down.stuck, of_body=of_body)
     if now - call.touched <= settings.most_silence(which, call.serving):
@@ -32,8 +35,11 @@ def check(call: Call, now: float) -> None:
     elif which is Silence.STREAM:
         call.break_off(Broken.IDLE)
     elif which is Silence.BODY:
-        message = f"No more of the request's body came for {settings.body_timeout:g} s."
-        call.refuse(Refusal(408, "body_timeout", message))
+        call.refuse(_body_timeout(settings))
     else:
         seconds = call.serving.first_byte_timeout
         attempt.too_late(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
+
+
+def _body_timeout(settings: FrontSettings) -> Refusal:
+    return Refusal(408, "body_timeout", f"No more of the request's body came for {settings.body_timeout:g} s.")

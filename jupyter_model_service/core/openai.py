@@ -1,0 +1,152 @@
+"""The address of all services at once, as OpenAI's API has one (``…/v1/…``): which of them a call means, what a caller
+may name there, and the form of its errors. Pure.
+
+A model is named by its service: ``owner/name``, or ``name`` alone where that can only be one. Alone it never means the
+public service of a stranger: whoever made one of that name would get the calls that were meant for a service that is
+not there any more.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+from .access import Caller
+from .message import Headers, Refusal
+from .model_field import Found
+from .routing import Endpoint, RoutingTable
+
+__all__ = [
+    "V1", "any_public", "content_type", "error_fields", "listing", "model_of_path", "not_by_name", "not_found",
+    "resolve", "retrieved", "unnamed", "unreadable",
+]  # fmt: skip
+
+#: What stands there in the place of the services' own paths.
+V1 = b"v1/"
+
+
+def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
+    return endpoint.public or (caller is not None and caller.may_invoke(endpoint.owner, endpoint.name))
+
+
+def any_public(table: RoutingTable) -> bool:
+    """Whether there is something here for a caller without a token."""
+    return any(endpoint.public for endpoint in table)
+
+
+# --- which service is meant -------------------------------------------------------------------------------------
+
+
+def resolve(model: str, caller: Caller | None, table: RoutingTable) -> Endpoint | Refusal:
+    """``caller`` is ``None`` where nobody is known. Who may not call learns nothing of what exists."""
+    owner, slash, name = model.partition("/")
+    if slash:
+        endpoint = table.get(owner, name)
+        return endpoint if endpoint is not None and may_call(caller, endpoint) else not_found(model)
+    meant = [endpoint for endpoint in table.called(model) if may_call(caller, endpoint) and _is_near(caller, endpoint)]
+    if len(meant) > 1 and caller is not None:
+        meant = [endpoint for endpoint in meant if endpoint.owner == caller.home] or meant
+    if len(meant) > 1:
+        message = f"Several services that you may call are named {model}: say OWNER/{model}, as GET v1/models does."
+        return Refusal(400, "model_ambiguous", message)
+    return meant[0] if meant else not_found(model)
+
+
+def _is_near(caller: Caller | None, endpoint: Endpoint) -> bool:
+    """Whether a name alone may mean it."""
+    if caller is None or caller.may_invoke(endpoint.owner, endpoint.name) or endpoint.owner == caller.home:
+        return True
+    return any(key.partition("/")[0] == endpoint.owner for key in caller.invokes)
+
+
+def not_found(model: str) -> Refusal:
+    short = model if len(model) <= 60 else f"{model[:57]}..."
+    return Refusal(
+        404,
+        "model_not_found",
+        f"There is no model {short}, or you may not use it: GET v1/models names those that you may.",
+    )
+
+
+def _direct(path: bytes) -> str:
+    """The address of a service itself for what stands behind ``v1/``, as a text for people."""
+    said = path.partition(b"?")[0].decode("ascii", "replace")
+    return f"…/endpoints/OWNER/NAME/v1/{said if len(said) <= 100 else '…'}"
+
+
+def not_by_name(path: bytes) -> Refusal:
+    """The answer to what has no body that could name a model."""
+    message = "At v1/ a call's body names the model, and this has none: send it to the service's own address,"
+    return Refusal(404, "not_by_name", f"{message} {_direct(path)}.")
+
+
+def content_type(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name.lower() == b"content-type"), b"")
+
+
+def unreadable(headers: Headers, path: bytes) -> Refusal | None:
+    """Of a body that is compressed."""
+    if all(name.lower() != b"content-encoding" or value.lower() in (b"", b"identity") for name, value in headers):
+        return None
+    message = f"The body is compressed, so its model is not read: send it plain, or to {_direct(path)}."
+    return Refusal(415, "model_unreadable", message)
+
+
+def unnamed(found: Found, path: bytes, within: int) -> Refusal:
+    """The answer to a body in which no name was found; ``within``: bytes that were looked at."""
+    if found is Found.TOO_FAR:
+        message = f"The model's name is not among the first {within} bytes of the body, or behind 1,000 other fields:"
+        return Refusal(413, "model_not_in_reach", f"{message} put it first, or send the call to {_direct(path)}.")
+    if found is Found.MALFORMED:
+        message = "The body is neither a JSON object nor a form (multipart/form-data) that names a model:"
+        return Refusal(400, "model_missing", f"{message} mend it, or send the call to {_direct(path)}.")
+    what = "is not a text" if found is Found.NO_TEXT else "is missing"
+    return Refusal(400, "model_missing", f'The body\'s "model" {what}: name one there, as GET v1/models does.')
+
+
+# --- what there is ----------------------------------------------------------------------------------------------
+
+
+def model_of_path(path: bytes) -> str | None:
+    """The model of ``models/ID`` (what stands behind ``v1/``), ``""`` of the list itself, ``None`` of anything else."""
+    path = path.partition(b"?")[0]
+    if path == b"models":
+        return ""
+    if not path.startswith(b"models/"):
+        return None
+    return unquote_to_bytes(path[len(b"models/") :]).decode("utf-8", "replace")
+
+
+def listing(caller: Caller | None, table: RoutingTable) -> bytes:
+    """The list of all that the caller may call, by owner and name."""
+    found = [endpoint for endpoint in table if may_call(caller, endpoint)]
+    found.sort(key=lambda endpoint: (endpoint.owner, endpoint.name))
+    said = (_entry(endpoint.owner, endpoint.name, endpoint.created_at) for endpoint in found)
+    return b'{"object": "list", "data": [%b]}\n' % b", ".join(said)
+
+
+def retrieved(endpoint: Endpoint) -> bytes:
+    return _entry(endpoint.owner, endpoint.name, endpoint.created_at) + b"\n"
+
+
+@lru_cache(4096)
+def _entry(owner: str, name: str, created_at: float) -> bytes:
+    key = f"{owner}/{name}"
+    return json.dumps({"id": key, "object": "model", "created": int(created_at), "owned_by": owner}).encode()
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+
+def error_fields(refusal: Refusal) -> dict[str, str | None]:
+    """What OpenAI's errors have beside ``message`` and ``code``."""
+    if refusal.status == 429:
+        kind = "rate_limit_error"
+    elif refusal.status == 401:
+        kind = "authentication_error"
+    elif refusal.status == 403:
+        kind = "permission_error"
+    else:
+        kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    return {"type": kind, "param": "model" if refusal.code.startswith("model_") else None}
