@@ -10,10 +10,10 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .message import AnswerHead, Headers, Refusal, RequestHead
+from .origin import OF_THE_ORIGIN, SANDBOX
+from .trailers import announced_by_answer, announced_by_request
 
 __all__ = [
-    "OF_THE_ORIGIN",
-    "SANDBOX",
     "Peer",
     "Route",
     "answer_head",
@@ -193,10 +193,14 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
             parts.append(b"Cookie: %b\r\n" % cookies)
     if head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
+        if head.trailer and via is not None:
+            parts.append(announced_by_request(head.trailer, head.named))
     elif head.length is not None:
         parts.append(b"Content-Length: %d\r\n" % head.length)
     if head.upgrade is not None:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    elif head.takes_trailers and to_replica:
+        parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     parts.append(_forwarded(head, peer, prefix))
     if via is not None:
         came = [value for name, value in head.forwarded if name == b"via" and value] if peer.trusted else []
@@ -247,39 +251,6 @@ def _first_values(headers: Headers) -> dict[bytes, bytes]:
 
 # --- what the caller gets back ----------------------------------------------------------------------------
 
-#: For a model's page on an origin that is not its own: no ``allow-same-origin`` (it gets one of its own) and no
-#: ``allow-top-navigation`` (it cannot steer what it is shown in away).
-SANDBOX = b"sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
-
-#: Headers by which a model could act on the whole origin that it is served at, rather than on its own page.
-OF_THE_ORIGIN = frozenset(
-    {
-        b"set-cookie",
-        b"set-cookie2",
-        b"service-worker-allowed",
-        b"clear-site-data",
-        b"strict-transport-security",
-        b"public-key-pins",
-        b"access-control-allow-origin",
-        b"access-control-allow-credentials",
-        b"access-control-allow-headers",
-        b"access-control-allow-methods",
-        b"access-control-expose-headers",
-        b"access-control-max-age",
-        # These outlive the answer: they steer later requests of the whole origin, or say where its errors go.
-        b"nel",
-        b"report-to",
-        b"reporting-endpoints",
-        b"alt-svc",
-        b"accept-ch",
-        b"critical-ch",
-        b"use-as-dictionary",
-        b"origin-agent-cluster",
-        # A refresh leads the page away without the visitor's doing.
-        b"refresh",
-    }
-)
-
 _SANDBOXED = b"Content-Security-Policy: %b\r\nX-Content-Type-Options: nosniff\r\n" % SANDBOX
 
 
@@ -297,16 +268,17 @@ def answer_head(
     via: bytes,
     applied: bytes = b"",
     shared_origin: bool = False,
+    trailers: bool = False,
 ) -> tuple[bytes, bool, bool]:
     """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
     stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``via`` is what
     the gateway is called on the way from a replica; ``applied`` is one more line, or empty. ``shared_origin``: more
     than this model is served at its address, such as a Hub whose cookies the browser sends from every page there; the
-    page is sandboxed and speaks for itself alone."""
-    whom = (version, keep_alive, replica, via, applied, shared_origin)
+    page is sandboxed and speaks for itself alone. ``trailers``: the caller takes them."""
+    whom = (version, keep_alive, replica, via, applied, shared_origin, trailers)
     written = answer.written
     if written is None or written[0] != whom:
-        fixed = _fixed_answer(answer, version, keep_alive, replica, via, applied, shared_origin)
+        fixed = _fixed_answer(answer, version, keep_alive, replica, via, applied, shared_origin, trailers)
         answer.written = written = (whom, *fixed)
     _, start, chunked, stays = written
     return b"%bX-Request-Id: %b\r\n\r\n" % (start, request_id), chunked, stays
@@ -320,6 +292,7 @@ def _fixed_answer(
     via: bytes,
     applied: bytes,
     shared_origin: bool,
+    trailers: bool,
 ) -> tuple[bytes, bool, bool]:
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
@@ -333,6 +306,8 @@ def _fixed_answer(
         parts.append(b"%b: %b\r\n" % (name, value))
     if chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
+        if trailers and answer.trailer:
+            parts.append(announced_by_answer(answer.trailer, answer.named))
     elif answer.length is not None:
         parts.append(b"Content-Length: %d\r\n" % answer.length)
     if answer.status == 101:

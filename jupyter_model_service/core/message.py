@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["AnswerHead", "BadMessage", "Refusal", "RequestHead", "read_answer", "read_request"]
+__all__ = [
+    "AnswerHead",
+    "BadMessage",
+    "Refusal",
+    "RequestHead",
+    "answer_header_passes",
+    "read_answer",
+    "read_request",
+    "request_header_passes",
+]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -59,6 +68,9 @@ class RequestHead:
     prefers: tuple[bytes, ...] = ()  # values of Prefer, which travels on, too
     heartbeat: tuple[bytes, ...] = ()  # values of X-Model-Service-Heartbeat, which does not
     traces: tuple[bytes, ...] = ()  # values of traceparent, which travels on, too
+    takes_trailers: bool = False  # says so in TE
+    trailer: tuple[bytes, ...] = ()  # values of Trailer
+    named: frozenset[bytes] = frozenset()  # by Connection: what must not travel on, behind the body either
     # What was written of it last, and for whom: a caller who repeats its head is judged, and rewritten, once.
     written: tuple[tuple[object, ...], bytes] | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -83,14 +95,16 @@ class AnswerHead:
     keep_seconds: float | None = None  # what the server said about its keep-alive limit
     upgrade: bytes | None = None
     version: int = 11
+    trailer: tuple[bytes, ...] = ()  # as for requests, and so are these:
+    named: frozenset[bytes] = frozenset()
     written: tuple[tuple[object, ...], bytes, bool, bool] | None = field(
         default=None, init=False, compare=False, repr=False
-    )  # as for requests
+    )
 
 
 # How each header that is not simply passed on is treated.
 _HOP, _HOST, _LENGTH, _CODING, _CONNECTION, _UPGRADE, _EXPECT, _AUTH, _COOKIE, _FORWARDED, _ID, _KEEP = range(12)
-_PREFER, _HEARTBEAT, _TRACE = range(12, 15)
+_PREFER, _HEARTBEAT, _TRACE, _TE, _TRAILER = range(12, 17)
 
 _HOP_BY_HOP = (
     b"keep-alive",
@@ -98,8 +112,6 @@ _HOP_BY_HOP = (
     b"proxy-authorization",
     b"proxy-authenticate",
     b"proxy-authentication-info",
-    b"te",
-    b"trailer",
     b"http2-settings",
 )
 # What a proxy may say of the caller or of the way here, but without a chain that could be checked: a model that
@@ -114,7 +126,10 @@ CLAIMS = (
     b"remote-user",
     b"x-remote-user",
 )
-_SET_BY_US = (b"x-forwarded-", b"x-model-service-")  # by how their names begin; the others are in the rules
+# Others than those in the rules are of no proxy that we know; some (-Access-Token, -Email, -User of oauth2-proxy) are
+# its callers' secrets.
+_OF_PROXIES = b"x-forwarded-"
+_SET_BY_US = (_OF_PROXIES, b"x-model-service-")  # by how their names begin; the others are in the rules
 _REQUEST_RULES = {
     **dict.fromkeys(_HOP_BY_HOP, _HOP),
     b"host": _HOST,
@@ -126,6 +141,8 @@ _REQUEST_RULES = {
     b"authorization": _AUTH,
     b"cookie": _COOKIE,
     b"x-request-id": _ID,
+    b"te": _TE,
+    b"trailer": _TRAILER,
     b"prefer": _PREFER,
     b"x-model-service-heartbeat": _HEARTBEAT,
     b"traceparent": _TRACE,
@@ -152,6 +169,8 @@ _ANSWER_RULES = {
     b"upgrade": _UPGRADE,
     b"keep-alive": _KEEP,
     b"x-request-id": _ID,
+    b"te": _HOP,
+    b"trailer": _TRAILER,
 }
 # Tunnels and echoes have no place here, and the parser knows the methods of RTSP and ICE too.
 _FOREIGN_METHODS = frozenset(
@@ -190,9 +209,7 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         rule = rules.get(lower)
         value = raw.rstrip(b" \t")
         if rule is None:
-            # X-Forwarded- others than the above are of no proxy that we know; some (-Access-Token, -Email, -User of
-            # oauth2-proxy) are its callers' secrets.
-            if not lower.startswith(b"x-forwarded-") and (b"_" not in lower or not _merges(lower)):
+            if not lower.startswith(_OF_PROXIES) and (b"_" not in lower or not _merges(lower)):
                 plain.append((name, value))
         elif rule == _HOST:
             hosts.append(value)
@@ -201,7 +218,7 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         elif rule == _CODING:
             codings.append(value)
         elif rule == _CONNECTION:
-            tokens += [token.strip(b" \t") for token in value.lower().split(b",")]
+            tokens += _tokens(value)
         elif rule == _UPGRADE:
             upgrades.append(value)
         elif rule == _EXPECT:
@@ -224,17 +241,38 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         elif rule == _TRACE:
             head.traces += (value,)
             plain.append((name, value))
+        elif rule == _TE:
+            head.takes_trailers |= head.version == 11 and b"trailers" in _tokens(value)
+        elif rule == _TRAILER:
+            head.trailer += (value,)
     head.length, head.chunked = _request_framing(lengths, codings, head.version)
     if tokens:
         named = set(tokens) - _KNOWN_CONNECTION
         if named:
             head.headers = [pair for pair in plain if pair[0].lower() not in named]
             head.forwarded = [pair for pair in head.forwarded if pair[0] not in named]
+            head.named = frozenset(named)
     head.keep_alive = b"close" not in tokens if head.version == 11 else b"keep-alive" in tokens
     if upgrades and b"upgrade" in tokens:
         head.upgrade = _upgrade(head, upgrades)
     _set_target(head, hosts)
     return head
+
+
+def request_header_passes(lower: bytes) -> bool:
+    """Whether a header of that name, in lower case, goes on as it is."""
+    return (
+        lower not in _REQUEST_RULES and not lower.startswith(_OF_PROXIES) and (b"_" not in lower or not _merges(lower))
+    )
+
+
+def answer_header_passes(lower: bytes) -> bool:
+    """The same for an answer's."""
+    return lower not in _ANSWER_RULES
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t") for token in value.lower().split(b",")]
 
 
 def _merges(lower: bytes) -> bool:
@@ -319,16 +357,19 @@ def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, t
         elif rule == _CODING:
             codings.append(value)
         elif rule == _CONNECTION:
-            tokens += [token.strip(b" \t") for token in value.lower().split(b",")]
+            tokens += _tokens(value)
         elif rule == _UPGRADE:
             answer.upgrade = value
         elif rule == _KEEP:
             limit = _TIMEOUT.search(value)
             answer.keep_seconds = float(limit[1]) if limit else None
+        elif rule == _TRAILER:
+            answer.trailer += (value,)
     if tokens:
         named = set(tokens) - _KNOWN_CONNECTION
         if named:
             answer.headers = [pair for pair in plain if pair[0].lower() not in named]
+            answer.named = frozenset(named)
     answer.keep = b"close" not in tokens if version == "1.1" else b"keep-alive" in tokens
     if (lengths or codings) and status < 200 and status != 101:
         # RFC 9110 §8.6, §15.2: it has no body. A parser that reads one, and a caller who does not, see other answers.

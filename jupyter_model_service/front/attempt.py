@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ..core.balance import begins_trial, ejection, proven
 from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
-from ..core.message import AnswerHead, Refusal
+from ..core.message import AnswerHead, Headers, Refusal
 from ..core.retrying import Failure, Retry, may_retry
+from ..core.trailers import answer_end
 from .body import END_OF_CHUNKS, chunk
 from .pool import Pool
 from .upstream import Sink, Upstream
@@ -34,7 +35,7 @@ class Attempt:
     ``holding``: some of it waits for the rest."""
 
     __slots__ = (
-        "_due", "_fresh", "_hold", "_out", "_over", "_task", "answer", "backend", "call", "connection", "pool",
+        "_due", "_end", "_fresh", "_hold", "_out", "_over", "_task", "answer", "backend", "call", "connection", "pool",
         "size", "to_head", "wants_upgrade",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Attempt:
         self._out: list[bytes] = []
         self.size = 0
         self._due = 0  # bytes of the body without which nothing of the answer goes out yet
+        self._end = END_OF_CHUNKS  # of a chunked answer
         self._hold: asyncio.TimerHandle | None = None  # ends the wait for them
 
     @property
@@ -193,6 +195,7 @@ class Attempt:
             via=call.front.via,
             applied=call.applied,
             shared_origin=settings.shared_origin,
+            trailers=call.head.takes_trailers,
         )
         call.chunked = chunked and not self.to_head and answer.status not in _NO_BODY
         self.answer = answer
@@ -201,6 +204,10 @@ class Attempt:
     def on_body(self, piece: bytes) -> None:
         self._out.append(chunk(piece) if self.call.chunked else piece)
         self.size += len(piece)
+
+    def on_trailers(self, fields: Headers) -> None:
+        if self.call.head.takes_trailers and self.answer is not None:
+            self._end = answer_end(fields, self.answer.named)
 
     def on_flush(self) -> None:
         if self.size >= self._due:
@@ -251,7 +258,7 @@ class Attempt:
         if connection is None or answer is None:
             return
         if call.chunked:
-            self._out.append(END_OF_CHUNKS)
+            self._out.append(self._end)
         self._pass_on()
         self.connection = None
         if reusable and call.body.done:

@@ -19,7 +19,8 @@ class Body:
     ``size`` how many bytes came."""
 
     __slots__ = (
-        "_consumed", "_dropped", "_ended", "_kept", "_limit", "_most", "_pending", "done", "pending_size", "size",
+        "_consumed", "_dropped", "_ended", "_kept", "_limit", "_most", "_pending", "done", "end", "pending_size",
+        "size",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class Body:
         self._kept: list[bytes] | None = []
         self._limit: int | None = None
         self._most: int | None = None
+        self.end: bytes | None = None  # with the trailers of a chunked one; b"": they are not wanted
         self._consumed = False  # pieces went to a replica
         self._ended = False  # its end did
         self._dropped = False
@@ -105,5 +107,5 @@ class Body:
                 pieces = [chunk(piece) for piece in pieces]
         if self.done and chunked and not self._ended:
             self._ended = True
-            pieces = [*pieces, END_OF_CHUNKS]  # a new list: an empty one is still that of what is to come
+            pieces = [*pieces, self.end or END_OF_CHUNKS]  # a new list: an empty one is still that of what is to come
         return pieces

@@ -104,6 +104,7 @@ class Call:
         """It is for the control API, which answers by itself."""
         self.serving = self.front.web_serving
         self.body.limit(self.serving.replay_limit)
+        self.body.end = b""  # Tornado takes trailers for a malformed body
         self._send(self.front.web)
 
     def enter(self, endpoint: Endpoint) -> None:

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core.event_stream import BEAT, answer_event, is_events, refusal_event, stream_head
-from ..core.message import AnswerHead, Refusal
+from ..core.message import AnswerHead, Headers, Refusal
 from .body import END_OF_CHUNKS, chunk
 from .upstream import Sink
 
@@ -52,7 +52,7 @@ class Heart:
         if head.expects:
             call.let_come()
         headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
-        call.head = replace(head, headers=headers)
+        call.head = replace(head, headers=headers, takes_trailers=False)  # the stream has none
         start, call.chunked, call.keep = stream_head(
             version=head.version, keep_alive=call.may_keep(), request_id=call.request_id, applied=call.applied
         )
@@ -101,6 +101,9 @@ class _InStream:
             self._size += len(piece)
         else:
             self._attempt.on_body(piece)
+
+    def on_trailers(self, fields: Headers) -> None:
+        """They are of the answer, not of the stream."""
 
     def on_flush(self) -> None:
         if not self._gathers:

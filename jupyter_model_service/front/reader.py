@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httptools
 
 from ..core.message import BadMessage, Headers, Refusal, RequestHead, read_request
+from ..core.trailers import request_end
 from .body import Body
 from .settings import FrontSettings
 
@@ -53,7 +54,8 @@ class Reader:
 
     def forget(self) -> None:
         """The last head: callers who repeat theirs are judged once, but those who are idle cost no memory."""
-        self._last = self._whole = None
+        if self._body is None:
+            self._last = self._whole = None
 
     def _clear(self) -> None:
         self._target = b""
@@ -119,6 +121,7 @@ class Reader:
             self._parser = httptools.HttpRequestParser(self)
             framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
             self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % framing)
+            self._clear()
         return self.feed(rest) if rest else None
 
     # --- httptools ---------------------------------------------------------------------------------------
@@ -141,8 +144,7 @@ class Reader:
         self._count += 1
         if self._size > self._settings.max_head or self._count > self._settings.max_headers:
             self._refuse(_TOO_LARGE)
-        if self._body is None:  # trailers are dropped
-            self._headers.append((name, value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._body is not None:
@@ -180,6 +182,8 @@ class Reader:
         if body is None or (self._skipped is not None and self._skipped.has_body):
             return  # the latter: the parser means the offer; the body is yet to come
         self._body = None
+        if self._headers and body.end is None and self._last is not None:
+            body.end = request_end(self._headers, self._last[1].named)
         self._clear()
         self._silent = 0
         self._requests += 1

@@ -26,6 +26,7 @@ class Sink(Protocol):
     def on_informational(self, answer: AnswerHead) -> None: ...
     def on_answer(self, answer: AnswerHead) -> None: ...
     def on_body(self, piece: bytes) -> None: ...
+    def on_trailers(self, fields: Headers) -> None: ...
     def on_flush(self) -> None:
         """The bytes read at once have all been told, and the answer goes on."""
 
@@ -48,7 +49,7 @@ class Upstream(Writing):
     """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool."""
 
     __slots__ = (
-        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parser", "_raw", "_reason",
+        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parser", "_quiet", "_raw", "_reason",
         "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ class Upstream(Writing):
         self._headers: Headers = []
         self._reason = b""
         self._head_size = 0
+        self._quiet = 0  # bytes since the last of the body; -1: some came in this read
         self._refusal = ""
         self._spoke = False
         self._complete = False
@@ -142,8 +144,16 @@ class Upstream(Writing):
             if first and not sink.to_head:
                 self._remember(data, self._answer)
             sink.on_end(self._answer.keep and not self._extra and not self._until_close and not sink.to_head)
+        elif self._rambles(len(data)):
+            sink.on_bad("Too much stands between two chunks of the replica's answer, or behind the last one.")
         else:
             sink.on_flush()
+
+    def _rambles(self, size: int) -> bool:
+        """Whether extensions of a chunk, or a single field behind the last one, come without end: the parser keeps
+        such a field, and tells nobody of it before it is whole. ``size`` is that of the bytes that came."""
+        self._quiet = 0 if self._quiet < 0 else self._quiet + size
+        return self._quiet > self.pool.settings.max_answer_head
 
     def _same_again(self, sink: Sink, data: bytes) -> bool:
         """An answer whose head is that of another one of this replica, byte for byte, and whose body is here, too: what
@@ -236,11 +246,12 @@ class Upstream(Writing):
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._answer is not None:  # trailers are dropped
+        if self._complete:
             return
-        self._head_size += len(name) + len(value)
+        self._head_size += len(name) + len(value) + 4
         if self._head_size > self.pool.settings.max_answer_head:
-            self._refuse("The head of the replica's answer is too long.")
+            part = "head" if self._answer is None else "trailer section"
+            self._refuse(f"The {part} of the replica's answer is too long.")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -281,11 +292,16 @@ class Upstream(Writing):
         if self.sink.to_head:
             self._extra = True
         else:
+            self._quiet = -1
             self.sink.on_body(piece)
 
     def on_message_complete(self) -> None:
         if self._answer is not None:
             self._complete = True
+            if self._headers and self.sink is not None:
+                # The parser takes a "Connection: close" behind the body for one of the head.
+                self._extra = self._extra or any(name.lower() == b"connection" for name, _ in self._headers)
+                self.sink.on_trailers(self._headers)
 
     def _refuse(self, message: str) -> None:
         """Ends the parsing; the parser turns this into its own error."""

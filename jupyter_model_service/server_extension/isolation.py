@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
-from ..core import forwarding
+from ..core import origin
 
-SANDBOX = forwarding.SANDBOX.decode()
+SANDBOX = origin.SANDBOX.decode()
 
 #: RFC 9110 §7.6.1, and the two that Tornado sets itself on the way back.
 HOP_BY_HOP = frozenset(
@@ -59,7 +59,7 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
 _SAID_OF_THE_WAY = "x-forwarded-"
 _REQUEST_ID, _OWN_ID = "x-request-id", "X-Client-Request-Id"
 
-_NOT_FROM_MODEL = HOP_BY_HOP | {name.decode() for name in forwarding.OF_THE_ORIGIN} | {"date", "server"}
+_NOT_FROM_MODEL = HOP_BY_HOP | {name.decode() for name in origin.OF_THE_ORIGIN} | {"date", "server"}
 
 #: A path segment that some later parser would collapse (RFC 3986 §5.2.4), percent-encoded dots included.
 _DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)

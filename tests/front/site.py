@@ -137,6 +137,7 @@ class Answer:
         self.reason = reason
         self.headers = headers
         self.body = b""
+        self.trailers: list[str] = []
         self.complete = False
 
     def all(self, name: str) -> list[str]:
@@ -202,7 +203,8 @@ class Wire:
                 while size := int((await within(self.reader.readuntil(b"\r\n")))[:-2], 16):
                     answer.body += await within(self.reader.readexactly(size))
                     assert await within(self.reader.readexactly(2)) == b"\r\n"
-                assert await within(self.reader.readexactly(2)) == b"\r\n"
+                while line := (await within(self.reader.readuntil(b"\r\n")))[:-2].decode("latin-1"):
+                    answer.trailers.append(line)
                 answer.complete = True
             elif length is not None:
                 answer.body = await within(self.reader.readexactly(int(length)))

@@ -24,6 +24,8 @@ class Seen:
     raw_head: bytes
     reader: asyncio.StreamReader = field(repr=False)
     body: bytes = b""
+    raw_body: bytes = b""
+    trailers: list[str] = field(default_factory=list)
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
@@ -125,12 +127,22 @@ async def pieces_of(seen: Seen):  # type: ignore[no-untyped-def]
     """The body, by its framing, strictly."""
     if seen.one("Transfer-Encoding") == "chunked":
         while True:
-            size = int((await seen.reader.readuntil(b"\r\n"))[:-2], 16)
+            line = await seen.reader.readuntil(b"\r\n")
+            seen.raw_body += line
+            size = int(line[:-2], 16)
+            if size == 0:
+                break
             data = await seen.reader.readexactly(size + 2)
             assert data[-2:] == b"\r\n"
-            if size == 0:
-                return
+            if len(seen.raw_body) < 10_000:
+                seen.raw_body += data
             yield data[:-2]
+        while True:
+            line = await seen.reader.readuntil(b"\r\n")
+            seen.raw_body += line
+            if line == b"\r\n":
+                return
+            seen.trailers.append(line[:-2].decode("latin-1"))
     left = int(seen.one("Content-Length") or 0)
     while left:
         piece = await seen.reader.read(min(left, 1 << 16))
@@ -306,6 +318,17 @@ async def chunked(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) ->
     return True
 
 
+async def with_trailers(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """An answer with what may stand behind a body and what may not."""
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Digest, Set-Cookie\r\ntrailer:Server-Timing\r\n"
+        b"Connection: X-Hop\r\n\r\n2\r\nok\r\n0\r\nDigest: d\r\nserver-timing:  a , b \r\nSet-Cookie: evil=1\r\n"
+        b"Content-Type: evil\r\nX-Hop: evil\r\nX-Model-Service-Error: evil\r\n"
+        b"Location: evil\r\nDigest: e\r\n\r\n"
+    )
+    return True
+
+
 async def hostile_head(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
     """Hop-by-hop headers, repeated ones, and our own names."""
     body = b"ok"
@@ -358,6 +381,7 @@ HANDLERS: dict[str, Handler] = {
     "/status": status,
     "/chunked": chunked,
     "/hostile": hostile_head,
+    "/trailers": with_trailers,
     "/bad": bad_answer,
     "/tunnel": tunnel,
 }
