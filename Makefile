@@ -9,7 +9,7 @@ PANEL := labextension/package.json labextension/yarn.lock $(shell find labextens
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test lint coverage bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
+.PHONY: help demo hub hub-images test lint coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,12 @@ lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, ge
 coverage: $(VENV)/.installed-test ## tests of the pure core with branch coverage
 	$(BIN)/coverage run --source jupyter_model_service/core -m pytest tests/core -q
 	$(BIN)/coverage report -m
+
+soak: $(VENV)/.installed-test ## ten minutes of mixed load while replicas are killed, hung, scaled, updated (SOAK_ARGS="--seconds 60"); fails if a call does
+	$(BIN)/python benchmarks/mixed_load.py $(SOAK_ARGS)
+
+fuzz: $(VENV)/.installed-test .fuzz/.installed ## look for requests and answers that the front's parsers misread (FUZZ_ARGS="--seconds 600 --keep")
+	PYTHONPATH=.fuzz/atheris $(BIN)/python benchmarks/fuzz.py $(FUZZ_ARGS)
 
 bench: $(VENV)/.installed-test ## start-up, memory, fail-over and streaming figures (about five minutes; nothing else beside it)
 	$(BIN)/python benchmarks/startup.py
@@ -76,7 +82,7 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 
 clean: ## remove what the other targets made
 	rm -rf jupyter_model_service/labextension labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo
-	rm -rf $(VENV) .venv-hub5 .hub .bench .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-hub5 .hub .bench .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -102,6 +108,11 @@ $(BIN)/python:
 .bench/.installed: | $(BIN)/python
 	$(BIN)/python -m venv .bench
 	@$(ALIVE) "jupyter-server-proxy into .bench" .bench/bin/python -m pip --disable-pip-version-check --quiet install 'jupyter-server-proxy>=4.4,<5'
+	@touch $@
+
+# Only for looking; there are wheels for Linux and Python 3.11 and newer.
+.fuzz/.installed: | $(BIN)/python
+	@$(ALIVE) "atheris into .fuzz" $(PIP) install --target .fuzz/atheris 'atheris>=2.3'
 	@touch $@
 
 # The panel is built on the way, unless it is there as its sources are now.
