@@ -332,7 +332,10 @@ def _set_target(head: RequestHead, hosts: list[bytes]) -> None:
     if not authority or not _HOST_VALUE.match(authority):  # refuses user:password@ too
         raise _bad("The host in the request target is not a host name with an optional port.")
     head.host = authority  # RFC 9112 §3.2.2: it replaces the Host header
-    head.target = rest if rest[:1] == b"/" else b"/" + rest
+    if not rest and head.method == b"OPTIONS":
+        head.target = b"*"  # RFC 9112 §3.2.4
+    else:
+        head.target = rest if rest[:1] == b"/" else b"/" + rest
 
 
 def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, to_head: bool) -> AnswerHead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -208,6 +209,47 @@ def test_connection_close_is_honoured(run: Run) -> None:
             got = await wire.answer()
             assert (got.status, got.one("Connection"), got.complete) == (200, "close", True)
             assert await wire.closed()
+
+    run(body())
+
+
+async def of_old(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """An HTTP/1.0 server, which keeps the connection open only if it says so."""
+    keeps = "keep" in seen.target
+    headers = ["Connection: Keep-Alive"] if keeps else []
+    writer.write(answer(seen.target.encode(), *headers).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    return keeps
+
+
+def test_a_replica_that_speaks_http_1_0(run: Run) -> None:
+    """Its connection is used again only where it says that it may be; the caller is answered in HTTP/1.1."""
+
+    async def body() -> None:
+        async with site(Replica(handlers={"/keep": of_old, "/old": of_old})) as here:
+            wire = await here.wire()
+            for path in ("/keep", "/keep", "/keep", "/old", "/old", "/keep"):
+                await wire.send(here.request(path))
+                got = await wire.answer()
+                assert (got.body, got.complete, got.one("Connection")) == (path.encode(), True, None)
+            assert here.replicas[0].connections == 3
+
+    run(body())
+
+
+def test_small_pieces_are_not_held_back_by_the_kernel(run: Run) -> None:
+    """TCP_NODELAY on both connections: Nagle's algorithm and delayed acknowledgements together cost 40 ms a piece."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            await (await here.send(here.request("/x"))).answer()
+            (caller,) = here.front.connections
+            replica = here.front.pool(here.backends[0]).take()
+            assert replica is not None
+            for connection in (caller, replica):
+                assert connection.transport is not None
+                sock = connection.transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            replica.abort()
 
     run(body())
 
