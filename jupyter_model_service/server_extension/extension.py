@@ -13,6 +13,7 @@ from ..client.address import Address
 from ..discovery import default_data_dir, explicit_gateway
 from .handlers import ControlHandler, EndpointHandler
 from .link import GatewayLink, HubLink, Link
+from .named import NamedHandler
 from .workbench import WORKBENCH, Workbench
 
 
@@ -58,6 +59,7 @@ class ModelServiceExtension(ExtensionApp):
         self.handlers.extend(
             [
                 (r"/model-service/(endpoints/[^/]+/[^/]+(?:/.*)?)", EndpointHandler),
+                (r"/model-service/(v1/.*)", NamedHandler),
                 (r"/model-service/((?:api/v1|health|metrics)(?:/.*)?|)", ControlHandler),
                 *WORKBENCH,
             ]

@@ -105,6 +105,10 @@ class ForwardHandler(JupyterHandler):
         """What follows ``model-service/`` in the request line as it came: %2F in a model's path stays %2F."""
         return (self.request.uri or "").removeprefix(f"{self.base_url}model-service/")
 
+    def endpoint(self) -> str:
+        """``endpoints/OWNER/NAME`` as it came; empty where the address has none."""
+        return "/".join(self.raw_target().partition("?")[0].split("/")[:3])
+
     def sent_headers(self) -> list[tuple[str, str]]:
         """What the gateway is told of the caller. Tornado decides whether a proxy in front of Jupyter is believed."""
         request = self.request

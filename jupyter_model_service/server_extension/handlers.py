@@ -193,7 +193,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         if self.refuse_token_in_address() or await self._refuse_user() or self._refuse_page():
             return
         path, question, query = (self.request.uri or "").partition("?")
-        if self.raw_target().partition("?")[0].count("/") == 2:  # endpoints/OWNER/NAME
+        if self.raw_target().partition("?")[0] == self.endpoint():
             self._answer_early(lambda: self._redirect(f"{path}/{question}{query}"))
             return
         if self._is_upgrade():
@@ -256,8 +256,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
     def _refuse_page(self) -> bool:
         """What a page may not ask for with the visitor's cookies, or at all."""
         headers, method = self.request.headers, self.request.method or ""
-        owner_and_name = "/".join(self.raw_target().partition("?")[0].split("/")[:3])
-        if isolation.has_dot_segment(owner_and_name):
+        if isolation.has_dot_segment(self.endpoint()):
             self.refuse(400, "bad_path", "The owner and the name of an endpoint cannot be '.' or '..'.")
         elif self._is_upgrade() and isolation.foreign_origin(headers):
             self.refuse(403, "foreign_origin", "Only pages of this Jupyter server may open WebSockets to its models.")
@@ -326,8 +325,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         await self._finish_forwarding()
 
     def answer_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        _, owner, name, *_ = self.raw_target().partition("?")[0].split("/")
-        return isolation.model_headers(headers, prefix=f"{self.base_url}model-service/endpoints/{owner}/{name}")
+        return isolation.model_headers(headers, prefix=f"{self.base_url}model-service/{self.endpoint()}".rstrip("/"))
 
     # --- WebSockets: the model's side opens first, so that its refusal is the caller's answer -----------------
 

@@ -9,11 +9,14 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import openai
 import psutil
 import pytest
 import websockets
@@ -283,6 +286,33 @@ def test_a_model_learns_its_public_address_from_the_jupyter_server_and_from_nobo
                 "X-Forwarded-Prefix": f"/endpoints/{service.owner}/nosy",
                 "X-Forwarded-Proto": "http",
             }
+
+
+def test_openais_client_through_a_jupyter_server_and_with_an_endpoints_token(jupyters: Callable[..., Jupyter]) -> None:
+    server = jupyters(base_url="/user/ann/")
+    owner = deploy_nosy(server).split("/")[2]
+    with server.client() as client:
+        token = client.generate_token("nosy").token
+    gateway = server.gateway()
+    assert gateway is not None
+    for base, key, prefix in (
+        (f"{server.base}model-service/v1", server.token, "/user/ann/model-service"),
+        (f"{gateway.url}v1", token, ""),
+    ):
+        with openai.OpenAI(base_url=base, api_key=key, max_retries=0, timeout=60) as caller:
+            [model] = caller.models.list()
+            assert (model.id, model.owned_by) == (f"{owner}/nosy", owner)
+            assert time.time() - 600 < model.created <= time.time()
+            for name in (model.id, "nosy"):
+                seen: Any = caller.post("/chat%2Fx?a=%20", body={"model": name}, cast_to=object)
+                headers = {name.lower(): value for name, value in seen["headers"]}
+                assert (seen["method"], seen["target"]) == ("POST", "/v1/chat%2Fx?a=%20")
+                assert headers["x-forwarded-prefix"] == f"{prefix}/endpoints/{owner}/nosy"
+                assert "authorization" not in headers
+            with pytest.raises(openai.NotFoundError, match="no model gpt-4o"):
+                caller.chat.completions.create(model="gpt-4o", messages=[])
+    status, _, _ = server.fetch("model-service/v1/models", token=False)
+    assert status == 403
 
 
 def test_streams_arrive_as_they_are_sent(jupyters: Callable[..., Jupyter]) -> None:

@@ -56,6 +56,8 @@ class FakeGateway:
             if "/utf8" in target:
                 odd = "Content-Disposition: attachment; filename=日本.txt\r\nX-Bad: a\x01b\r\n".encode()
                 connection.sendall(b"HTTP/1.1 200 OK\r\n" + odd + b"Content-Length: 2\r\n\r\nok")
+            elif "/moved" in target:
+                connection.sendall(b"HTTP/1.1 307 X\r\nLocation: /v1/files/1\r\nContent-Length: 0\r\n\r\n")
             elif "/broken" in target:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
             elif "/flood" in target:

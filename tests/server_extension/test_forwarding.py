@@ -128,3 +128,19 @@ def test_a_broken_stream_ends_as_broken(lab: Lab) -> None:
     with pytest.raises(http.client.IncompleteRead):
         connection.getresponse().read()
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["v1/models", "v1/models/root%2Fecho?a=%20", "v1/x/y", "v1/../api/v1/gateway/shutdown"]
+)
+def test_the_address_of_all_services_is_forwarded_as_it_was_sent(lab: Lab, path: str) -> None:
+    status, answer, reached = lab.ask("GET", path)
+    assert (status, reached) == (200, [f"/{path}"])
+    assert b"Content-Security-Policy: sandbox" in answer, "a model may answer there, too"
+    assert lab.ask("GET", path, token=False)[::2] == (403, [])
+    assert lab.ask("POST", path, "Content-Length: 0")[::2] == (403, []), "the authorizer's verdict"
+
+
+def test_a_location_at_the_address_of_all_services_stays_there(lab: Lab) -> None:
+    _, answer, _ = lab.ask("GET", "v1/moved")
+    assert b"Location: /user/ann/model-service/v1/files/1\r\n" in answer
