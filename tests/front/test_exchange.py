@@ -214,11 +214,10 @@ def test_connection_close_is_honoured(run: Run) -> None:
 
 
 async def of_old(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-    """An HTTP/1.0 server, which keeps the connection open only if it says so."""
-    keeps = "keep" in seen.target
-    headers = ["Connection: Keep-Alive"] if keeps else []
+    """An HTTP/1.0 server, which does not say of each connection that it keeps it, and closes none by itself."""
+    headers = ["Connection: Keep-Alive"] if "keep" in seen.target else []
     writer.write(answer(seen.target.encode(), *headers).replace(b"HTTP/1.1", b"HTTP/1.0"))
-    return keeps
+    return True
 
 
 def test_a_replica_that_speaks_http_1_0(run: Run) -> None:
