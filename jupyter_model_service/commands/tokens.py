@@ -39,13 +39,13 @@ def listing(session: Session, arguments: argparse.Namespace) -> Result:
 
 
 def limit(session: Session, arguments: argparse.Namespace) -> Result:
-    key = session.key(arguments)
     changes = {name: getattr(arguments, name) for name in LIMITS}
     if arguments.no_limits:
         changes = {name: None if value is tokens.KEEP else value for name, value in changes.items()}
     elif all(value is tokens.KEEP for value in changes.values()):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
         raise InvalidRequest(f"Say which limit the token is to have: {options} or --no-limits.")
+    key = session.key(arguments)
     limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes))
     return TokensResult([limited], changed=True)
 

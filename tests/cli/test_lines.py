@@ -59,6 +59,11 @@ def test_version_and_help(line: Line) -> None:
         (["create", "x", "--mount", "/a"], "'/a' is no mount"),
         (["create", "x", "--timeout", "soon"], "'soon' is no duration"),
         (["generate-token", "x", "--expires", "30"], "'30' is no duration: write a number and a unit"),
+        (["generate-token", "x", "--calls-per-second", "0"], "'0' is no number of calls per second"),
+        (["generate-token", "x", "--calls-per-second", "inf"], "'inf' is no number of calls per second"),
+        (["generate-token", "x", "--in-flight", "0"], "'0' is not a number from 1 to 1000000"),
+        (["generate-token", "x", "--calls-per-day", "none"], "'none' is not a number from 1"),
+        (["limit-token", "x", "t0", "--in-flight", "None"], "'None' is not a number from 1 to 1000000"),
         (["logs", "x", "--tail", "-1"], "--tail"),
         (["update", "x", "--public", "--private"], "not allowed with"),
         (["create", ""], "'' is no folder"),
@@ -477,6 +482,49 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     assert line("revoke-token", "demo", "t1").status == 0
     assert [token["id"] for token in fake.tokens] == ["t2"]
     assert line("revoke-token", "demo", "laptop").status == 1
+
+
+def test_a_token_is_made_with_limits_that_the_list_shows(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo", "--name", "free")
+    assert "limits" not in fake.requests[-2][3]
+    limits = ["--calls-per-second", "0.5", "--in-flight", "4", "--calls-per-day", "1000000"]
+    out = line("generate-token", "demo", "--name", "ci", *limits).out
+    assert "; limited to 0.5/s, 4 at once, 1000000/day. Its id is t1." in out
+    assert fake.requests[-2][3]["limits"] == {"calls_per_second": 0.5, "in_flight": 4, "calls_per_day": 1_000_000}
+    head, free, limited = line("tokens", "demo").out.splitlines()
+    assert re.search(r"LAST USED +LIMITS +TODAY +IN FLIGHT$", head)
+    assert re.search(r"never +- +- +-$", free)
+    assert re.search(r"never +0\.5/s, 4 at once, 1000000/day +12 +3$", limited)
+    assert json.loads(line("tokens", "demo", "--json").out)["tokens"][1]["limits"]["in_flight"] == 4
+
+
+def test_limits_of_a_token_are_changed_by_its_id_or_label(line: Line, fake: FakeGateway) -> None:
+    """What is not named stays, `none` takes one away, --no-limits all that are not named."""
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo", "--name", "ci", "--in-flight", "4")
+    ran = line("limit-token", "demo", "ci", "--calls-per-day", "50")
+    assert ran.status == 0
+    assert "4 at once, 50/day" in ran.out
+    assert fake.requests[-1][3] == {"limits": {"calls_per_day": 50}}
+    assert line("limit-token", "demo", "t0", "--in-flight", "none").status == 0
+    assert fake.requests[-1][3] == {"limits": {"in_flight": None}}
+    answer = json.loads(line("limit-token", "demo", "t0", "--no-limits", "--calls-per-second", "3", "--json").out)
+    assert fake.requests[-1][3] == {"limits": {"calls_per_second": 3.0, "in_flight": None, "calls_per_day": None}}
+    assert (answer["id"], answer["limits"]["calls_per_second"]) == ("t0", 3.0)
+    assert line("limit-token", "demo", "t0", "--no-limits").status == 0
+    assert fake.tokens[0]["limits"] is None
+    requests = len(fake.requests)
+    ran = line("limit-token", "demo", "t0")
+    assert (ran.status, len(fake.requests)) == (1, requests)
+    assert "--calls-per-second, --in-flight, --calls-per-day or --no-limits" in ran.err
+    assert line("limit-token", "demo", "t7", "--in-flight", "1").status == 1
+
+
+def test_tokens_of_a_gateway_that_knows_no_limits_are_listed(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.tokens = [{"id": "t0", "name": "old", "created_at": 1.0, "expires_at": None, "last_used_at": None}]
+    assert re.search(r"t0 +old .* never expires +never +- +- +-$", line("tokens", "demo").out.strip())
 
 
 # --- changing, without waiting -------------------------------------------------------------------------------

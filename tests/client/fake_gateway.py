@@ -80,6 +80,14 @@ def refusal(status: int, code: str, message: str, headers: dict[str, str] | None
     return status, body, {"X-Model-Service-Error": code, **(headers or {})}
 
 
+def counted(limits: dict[str, Any] | None) -> dict[str, Any]:
+    """Of a token: what the gateway says of its limits, and of what it did."""
+    given = {name: (limits or {}).get(name) for name in ("calls_per_second", "in_flight", "calls_per_day")}
+    if all(value is None for value in given.values()):
+        return {"limits": None, "calls_today": None, "in_flight": None}
+    return {"limits": given, "calls_today": 12, "in_flight": 3}
+
+
 class FakeGateway:
     """``requests`` holds what was asked: ``(method, path, query, body)``. ``answers`` overrides single operations:
     ``("GET", "api/v1/services/ada/demo")`` → an answer, or a function of the body that gives one."""
@@ -241,9 +249,13 @@ class FakeGateway:
         if rest == ["tokens"]:
             expires = None if body["expires_in"] is None else time.time() + body["expires_in"]
             token = {"id": f"t{len(self.tokens)}", "name": body["name"], "created_at": time.time()}
-            token |= {"expires_at": expires, "last_used_at": None}
+            token |= {"expires_at": expires, "last_used_at": None, **counted(body.get("limits"))}
             self.tokens.append(token)
             return 201, {**token, "token": f"jms_secret{len(self.tokens)}"}, {}
+        if rest[:1] == ["tokens"] and method == "PATCH":
+            (token,) = (each for each in self.tokens if each["id"] == rest[1])
+            token |= counted({**(token["limits"] or {}), **body["limits"]})
+            return 200, token, {}
         if rest[:1] == ["tokens"]:
             self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
             return 204, None, {}

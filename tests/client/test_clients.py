@@ -135,6 +135,26 @@ def test_tokens(face: Face, fake: FakeGateway) -> None:
     assert [token.name for token in face.tokens("demo")] == ["", ""]
 
 
+def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:
+    """Only what is given is sent: a gateway of before there were any makes tokens, too."""
+    fake.services["ada/demo"] = service()
+    plain = face.generate_token("demo")
+    assert sorted(fake.requests[-1][3]) == ["expires_in", "name"]
+    assert (plain.limits, plain.calls_today, plain.in_flight) == (None, None, None)
+    made = face.generate_token("demo", calls_per_second=0.5, calls_per_day=1000)
+    assert fake.requests[-1][3]["limits"] == {"calls_per_second": 0.5, "calls_per_day": 1000}
+    assert made.limits is not None
+    assert (made.limits.calls_per_second, made.limits.in_flight, made.limits.calls_per_day) == (0.5, None, 1000)
+    changed = face.limit_token("demo", made.id, in_flight=4, calls_per_day=None)
+    method, path, _, body = fake.requests[-1]
+    assert (method, path) == ("PATCH", f"api/v1/services/ada/demo/tokens/{made.id}")
+    assert body == {"limits": {"in_flight": 4, "calls_per_day": None}}
+    assert changed == face.tokens("demo")[1]
+    assert changed.limits is not None
+    assert (changed.limits.calls_per_second, changed.limits.in_flight, changed.limits.calls_per_day) == (0.5, 4, None)
+    assert (changed.calls_today, changed.in_flight) == (12, 3)
+
+
 def test_logs_by_cursor_and_from_the_end(face: Face, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     fake.log = [f"line {n}" for n in range(25_000)]

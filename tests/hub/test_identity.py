@@ -17,6 +17,7 @@ from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_scopes import INVOKE
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.tokens import EndpointTokens
 from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, NotFound
@@ -270,6 +271,31 @@ def test_a_token_of_an_endpoint_is_the_hubs_and_opens_that_endpoint(run: Run) ->
         assert s.identity.known(text) == caller
         assert [t.id for t in s.tokens.of("s1")] == [token_id]
         assert s.tokens.of("s1")[0].last_used_at is not None
+
+    run(body)
+
+
+def test_limits_of_an_endpoints_token_hold_for_all_its_calls_also_while_the_hub_is_silent(run: Run) -> None:
+    """They are in our own table: a change holds for the next call, without a question to the Hub."""
+
+    async def body(s: Setting) -> None:
+        record, text = await s.tokens.generate("s1", "alice/chat", "laptop", None, Limits(in_flight=1))
+        first = await s.identity.resolve(text)
+        s.hub.silent, asked = DOWN, s.hub.asked
+        again = s.identity.known(text)
+        assert first is not None
+        assert again is not None
+        assert first.allowance is again.allowance is not None
+        assert first.allowance.admit(0, 1e9) is None
+        assert again.allowance is not None
+        assert again.allowance.admit(0, 1e9) is not None
+        await s.tokens.limit("s1", record.id, {"in_flight": 2})
+        assert first.allowance.admit(0, 1e9) is None
+        await s.tokens.limit("s1", record.id, {"in_flight": None})
+        free = s.identity.known(text)
+        assert free is not None
+        assert free.allowance is None
+        assert s.hub.asked == asked
 
     run(body)
 

@@ -1,0 +1,94 @@
+"""Limits of tokens in the control API: what is taken, what is refused, and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from jupyter_model_service.core.limits import Limits
+
+TOKENS = "/api/v1/services/alice/chat/tokens"
+
+
+def test_limits_are_made_shown_and_changed_one_by_one(site: Any) -> None:
+    """A limit that a change leaves out stays, and null takes it away; the token itself is shown once."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        made = (await client.post(TOKENS, json={"limits": {"calls_per_second": 2, "in_flight": 4}})).json()
+        assert made["limits"] == {"calls_per_second": 2.0, "in_flight": 4, "calls_per_day": None}
+        assert (made["calls_today"], made["in_flight"]) == (7, 2)
+        changed = await client.patch(f"{TOKENS}/t1", json={"limits": {"in_flight": None, "calls_per_day": 9}})
+        assert changed.status_code == 200
+        assert changed.json()["limits"] == {"calls_per_second": 2.0, "in_flight": None, "calls_per_day": 9}
+        assert "token" not in changed.json()
+        assert (await client.get(TOKENS)).json()["tokens"] == [changed.json()]
+
+    site.run(body)
+    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [Limits(2.0, None, 9)]
+
+
+def test_a_token_without_limits_has_no_counts(site: Any) -> None:
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> Any:
+        await client.post(TOKENS, json={})
+        return (await client.get(TOKENS)).json()["tokens"][0]
+
+    token = site.run(body)
+    assert [token[name] for name in ("limits", "calls_today", "in_flight")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"calls_per_second": 0},
+        {"calls_per_second": 0.0001},
+        {"calls_per_second": "10"},
+        {"in_flight": 0},
+        {"in_flight": 1.5},
+        {"in_flight": True},
+        {"calls_per_day": -1},
+        {"calls_per_day": 10**13},
+        {"calls_per_hour": 1},
+        [],
+    ],
+)
+def test_what_is_no_limit_is_refused_for_new_and_old_tokens(site: Any, limits: Any) -> None:
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        await client.post(TOKENS, json={})
+        answers = [
+            await client.post(TOKENS, json={"limits": limits}),
+            await client.patch(f"{TOKENS}/t1", json={"limits": limits}),
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert site.run(body) == [400, 400]
+    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [None]
+
+
+@pytest.mark.parametrize("change", [{}, {"limits": None}, {"name": "other"}])
+def test_a_change_names_what_it_changes(site: Any, change: Any) -> None:
+    site.engine.add("alice", "chat")
+    answer = site.run(lambda c: c.patch(f"{TOKENS}/t1", json=change))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
+def test_only_who_manages_the_service_changes_limits_of_tokens_that_there_are(site: Any) -> None:
+    site.engine.add("alice", "chat")
+    change = {"limits": {"in_flight": 1}}
+
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        await client.post(TOKENS, json={})
+        found = []
+        for token in ("jms_endpoint", "jmc_bob", "unknown"):
+            headers = {"Authorization": f"Bearer {token}"}
+            found.append((await client.patch(f"{TOKENS}/t1", json=change, headers=headers)).status_code)
+        return [*found, (await client.patch(f"{TOKENS}/t9", json=change)).status_code]
+
+    assert site.run(body) == [403, 404, 401, 404]
+    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [None]
