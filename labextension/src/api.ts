@@ -28,6 +28,7 @@ import type {
   Gateway,
   Key,
   LogAnswer,
+  LimitsSpec,
   NewToken,
   Offer,
   Problem,
@@ -258,6 +259,10 @@ export class ModelServiceApi {
 
   generateToken(key: Key, body: TokenRequest): Promise<NewToken> {
     return this._json('POST', of(key, 'tokens'), { body });
+  }
+
+  limitToken(key: Key, id: string, limits: LimitsSpec): Promise<Token> {
+    return this._json('PATCH', of(key, `tokens/${encodeURIComponent(id)}`), { body: { limits } });
   }
 
   async revokeToken(key: Key, id: string): Promise<void> {

@@ -30,6 +30,8 @@ export type {
   GpuOffer,
   GuessInfo as Guess,
   KindInfo as Kind,
+  LimitsInfo,
+  LimitsSpec,
   LogAnswer,
   NewToken,
   NoteInfo as Note,

@@ -9,6 +9,7 @@ import {
   AutoscalingRequest,
   Decision,
   Key,
+  LimitsSpec,
   NewToken,
   RuleSpec,
   ScheduleSpec,
@@ -245,6 +246,11 @@ export class ServiceModel implements IDisposable {
     const made = await this.services.api.generateToken(this.key, body);
     await this._refreshTokens();
     return made;
+  }
+
+  async limitToken(id: string, limits: LimitsSpec): Promise<void> {
+    await this.services.api.limitToken(this.key, id, limits);
+    await this._refreshTokens();
   }
 
   async revokeToken(id: string): Promise<void> {

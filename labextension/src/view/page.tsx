@@ -8,6 +8,7 @@ import type {
   Copy as CopyInfo,
   Decision,
   Key,
+  LimitsSpec,
   NewToken,
   Offer,
   RuleSpec,
@@ -55,6 +56,7 @@ export interface PageActions extends Actions {
   onRollback: (revision: number) => Promise<void>;
   onMakeToken: (body: TokenRequest) => Promise<void>;
   onForgetToken: () => void;
+  onLimit: (token: Token, limits: LimitsSpec) => Promise<void>;
   onRevoke: (token: Token) => Promise<boolean>;
   onPublic: (open: boolean) => void;
 }
@@ -185,6 +187,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
           trans={trans}
           onMake={actions.onMakeToken}
           onForget={actions.onForgetToken}
+          onLimit={actions.onLimit}
           onRevoke={actions.onRevoke}
           onCopy={actions.onCopy}
         />

@@ -3,7 +3,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useRef, useState } from 'react';
 
 import { duration, moment } from '../format';
-import type { NewToken, Token, TokenRequest } from '../types';
+import type { LimitsSpec, NewToken, Token, TokenRequest } from '../types';
+import { formOf, labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
+import type { LimitsForm } from './limits';
 import { Button, Copy, Field, Notice, Table, useWork } from './pieces';
 
 export interface TokensProps {
@@ -16,6 +18,7 @@ export interface TokensProps {
   trans: TranslationBundle;
   onMake: (body: TokenRequest) => Promise<void>;
   onForget: () => void;
+  onLimit: (token: Token, limits: LimitsSpec) => Promise<void>;
   /** Asks first; resolves to false where it was not wanted after all. */
   onRevoke: (token: Token) => Promise<boolean>;
   onCopy: (text: string) => void;
@@ -86,12 +89,19 @@ function Make({
 }: TokensProps & { form: React.RefObject<HTMLFormElement> }): JSX.Element {
   const [name, setName] = useState('');
   const [days, setDays] = useState('30');
+  const [limits, setLimits] = useState(NO_LIMITS);
   const { busy, refused, run } = useWork();
   const submit = async (event: React.FormEvent) => {
     event.preventDefault();
+    if (wrong(limits, trans)) {
+      return;
+    }
     const expires_in = days === '' ? null : Number(days) * DAY;
-    if (await run(() => onMake({ name: name.trim(), expires_in }))) {
+    const given = LIMITS.some(each => limits[each].trim() !== '');
+    const body = { name: name.trim(), expires_in, ...(given && { limits: limitsFrom(limits) }) };
+    if (await run(() => onMake(body))) {
       setName('');
+      setLimits(NO_LIMITS);
     }
   };
   return (
@@ -114,6 +124,7 @@ function Make({
           <option value="">{trans.__('never')}</option>
         </select>
       </label>
+      <LimitFields form={limits} trans={trans} onChange={setLimits} />
       <button
         type="submit"
         className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
@@ -126,10 +137,92 @@ function Make({
   );
 }
 
-function List({ tokens, now, trans, onRevoke }: TokensProps & { tokens: readonly Token[] }): JSX.Element {
-  const { busy, refused, run } = useWork();
+function wrong(form: LimitsForm, trans: TranslationBundle): boolean {
+  return LIMITS.some(each => problemOf(each, form[each], trans) !== null);
+}
+
+function LimitFields({
+  form,
+  trans,
+  onChange
+}: {
+  form: LimitsForm;
+  trans: TranslationBundle;
+  onChange: (form: LimitsForm) => void;
+}): JSX.Element {
+  const labels = labelsOf(trans);
   return (
     <>
+      {LIMITS.map(each => (
+        <Field
+          key={each}
+          label={labels[each]}
+          value={form[each]}
+          placeholder={trans.__('no limit')}
+          problem={problemOf(each, form[each], trans) ?? undefined}
+          onChange={text => onChange({ ...form, [each]: text })}
+        />
+      ))}
+    </>
+  );
+}
+
+/** Of a token that there is. */
+function Limit({
+  token,
+  trans,
+  onLimit,
+  onDone
+}: Pick<TokensProps, 'trans' | 'onLimit'> & { token: Token; onDone: () => void }): JSX.Element {
+  const [form, setForm] = useState(formOf(token.limits));
+  const { busy, refused, run } = useWork();
+  const fields = useRef<HTMLFormElement>(null);
+  useEffect(() => fields.current?.querySelector('input')?.focus(), []);
+  const submit = async (event: React.FormEvent) => {
+    event.preventDefault();
+    if (!wrong(form, trans) && (await run(() => onLimit(token, limitsFrom(form))))) {
+      onDone();
+    }
+  };
+  const title = trans.__('Limits of %1', token.name || token.id);
+  return (
+    <form
+      ref={fields}
+      className="jp-ModelService-form"
+      aria-label={title}
+      onSubmit={event => void submit(event)}
+    >
+      <strong>{title}</strong>
+      <LimitFields form={form} trans={trans} onChange={setForm} />
+      <button
+        type="submit"
+        className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
+        disabled={busy}
+      >
+        {trans.__('Set Limits')}
+      </button>
+      <Button text={trans.__('Cancel')} onClick={onDone} />
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </form>
+  );
+}
+
+function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
+  const { tokens, now, trans, onLimit, onRevoke } = props;
+  const { busy, refused, run } = useWork();
+  const [limiting, setLimiting] = useState<string | null>(null);
+  const table = useRef<HTMLDivElement>(null);
+  const limited = tokens.find(each => each.id === limiting);
+  // The form that had the focus is gone then: it goes back to the button that opened it.
+  const done = () => {
+    const row = [...(table.current?.querySelectorAll('tr') ?? [])].find(
+      each => each.dataset.token === limiting
+    );
+    row?.querySelector('button')?.focus();
+    setLimiting(null);
+  };
+  return (
+    <div ref={table}>
       <Table
         caption={trans.__('Tokens')}
         columns={[
@@ -138,6 +231,9 @@ function List({ tokens, now, trans, onRevoke }: TokensProps & { tokens: readonly
           trans.__('Made'),
           trans.__('Expires'),
           trans.__('Last used'),
+          trans.__('Limits'),
+          trans.__('Calls today'),
+          trans.__('In flight'),
           ''
         ]}
       >
@@ -152,7 +248,15 @@ function List({ tokens, now, trans, onRevoke }: TokensProps & { tokens: readonly
             <td className="jp-mod-when">
               {each.last_used_at === null ? trans.__('never') : moment(each.last_used_at, now)}
             </td>
+            <td>{limitsWords(each.limits, trans)}</td>
+            <td>{each.calls_today ?? '–'}</td>
+            <td>{each.in_flight ?? '–'}</td>
             <td>
+              <Button
+                text={trans.__('Limits…')}
+                label={trans.__('Limits of %1', each.name || each.id)}
+                onClick={() => setLimiting(each.id)}
+              />
               <Button
                 text={trans.__('Revoke…')}
                 label={trans.__('Revoke %1', each.name || each.id)}
@@ -163,8 +267,11 @@ function List({ tokens, now, trans, onRevoke }: TokensProps & { tokens: readonly
           </tr>
         ))}
       </Table>
+      {limited !== undefined && (
+        <Limit key={limited.id} token={limited} trans={trans} onLimit={onLimit} onDone={done} />
+      )}
       {refused !== null && <Notice text={refused} kind="bad" />}
-    </>
+    </div>
   );
 }
 

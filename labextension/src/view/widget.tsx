@@ -341,6 +341,7 @@ export class ServiceView extends Panel implements ViewWidget {
       this._fresh = null;
       this._draw();
     },
+    onLimit: (token, limits) => this._do(() => this._service.limitToken(token.id, limits)),
     onRevoke: token => this._revoke(token)
   };
 

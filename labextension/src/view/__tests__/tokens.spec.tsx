@@ -1,4 +1,4 @@
-import { render, screen } from '@testing-library/react';
+import { fireEvent, render, screen, within } from '@testing-library/react';
 import React from 'react';
 
 import type { Token } from '../../types';
@@ -25,6 +25,7 @@ describe('the tokens', () => {
     trans,
     onMake: nothing,
     onForget: none,
+    onLimit: nothing,
     onRevoke: async () => true,
     onCopy: none
   };
@@ -40,6 +41,56 @@ describe('the tokens', () => {
     await click('Revoke ci');
     expect(onRevoke).toHaveBeenCalledWith(props.tokens![0]);
     expect(screen.getByText('in 30 d')).toBeTruthy();
+  });
+
+  it('are made with the limits that are given, and with none that are wrong', async () => {
+    const onMake = jest.fn(nothing);
+    render(<Tokens {...props} onMake={onMake} />);
+    write('Calls per second', '0.5');
+    write('Calls per day', '1.5');
+    expect(screen.getByRole('alert').textContent).toBe('A whole number from 1 on; empty: no limit.');
+    await click('Make Token');
+    expect(onMake).not.toHaveBeenCalled();
+    write('Calls per day', ' 1000 ');
+    await click('Make Token');
+    expect(onMake).toHaveBeenCalledWith({
+      name: '',
+      expires_in: 30 * 86400,
+      limits: { calls_per_second: 0.5, in_flight: null, calls_per_day: 1000 }
+    });
+    expect((screen.getByLabelText('Calls per day') as HTMLInputElement).value).toBe('');
+  });
+
+  it('are listed with their limits and what they did, and get others', async () => {
+    const limits = { calls_per_second: 10, in_flight: null, calls_per_day: 1000 };
+    const tokens = [
+      { ...TOKEN, limits, calls_today: 12, in_flight: 3 },
+      { ...TOKEN, id: 't2', name: 'free' }
+    ];
+    const onLimit = jest.fn(nothing);
+    render(<Tokens {...props} tokens={tokens} onLimit={onLimit} />);
+    const cells = (id: string) =>
+      [...document.querySelectorAll(`[data-token=${id}] td`)].map(each => each.textContent).slice(4, 7);
+    expect(cells('t1')).toEqual(['10/s, 1000/day', '12', '3']);
+    expect(cells('t2')).toEqual(['–', '–', '–']);
+    await click('Limits of ci');
+    const form = within(screen.getByRole('form', { name: 'Limits of ci' }));
+    const field = (label: string) => form.getByLabelText(label) as HTMLInputElement;
+    expect(document.activeElement).toBe(field('Calls per second'));
+    expect([field('Calls per second').value, field('Calls at once').value]).toEqual(['10', '']);
+    fireEvent.change(field('Calls at once'), { target: { value: '4' } });
+    fireEvent.change(field('Calls per second'), { target: { value: '0' } });
+    await click('Set Limits');
+    expect(onLimit).not.toHaveBeenCalled();
+    fireEvent.change(field('Calls per second'), { target: { value: '' } });
+    await click('Set Limits');
+    expect(onLimit).toHaveBeenCalledWith(tokens[0], {
+      calls_per_second: null,
+      in_flight: 4,
+      calls_per_day: 1000
+    });
+    expect(screen.queryByRole('form', { name: 'Limits of ci' })).toBeNull();
+    expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Limits of ci' }));
   });
 
   it('are shown once: the new one until it is dismissed', async () => {
