@@ -65,8 +65,8 @@ class LineFile:
         return self._descriptor
 
     def _open(self) -> int:
-        # A link may lead elsewhere, and a pipe without a reader would make us wait.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        # A link may lead elsewhere. For reading, too: a pipe that is opened so waits for nobody.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
         descriptor = os.open(self.path, flags, 0o600)
         try:
             status = os.fstat(descriptor)

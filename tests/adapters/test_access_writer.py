@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -173,20 +173,29 @@ def test_a_line_that_cannot_be_made_costs_that_line_only(tmp_path: Path, caplog:
     assert "a line of the access log cannot be made" in caplog.text
 
 
-def test_the_loop_runs_while_many_lines_are_made(tmp_path: Path) -> None:
-    """16,384 lines at once: made without a pause they kept the loop from its work for 50 ms and more."""
+class Watched:
+    """Notes when it was written to, and how many lines at once."""
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[float, int]] = []
+
+    def write(self, lines: bytes) -> None:
+        self.writes.append((time.monotonic(), lines.count(b"\n")))
+
+    def close(self) -> None: ...
+
+
+def test_many_lines_are_made_a_few_at_a_time_with_a_pause_for_the_loop() -> None:
+    """A thread that only computes is made to give way after 5 ms, which a stream of events would show."""
 
     async def body() -> None:
-        entries: Entries = deque(entry(number) for number in range(16_384))
-        writer = AccessWriter(entries, LineFile(tmp_path / "access.log"))
-        pauses = []
+        out = Watched()
+        writer = AccessWriter(deque(entry(number) for number in range(1000)), out)
         writer.start()
-        while entries:
-            before = time.monotonic()
-            await asyncio.sleep(0)
-            pauses.append(time.monotonic() - before)
         await writer.stop()
-        assert len(pauses) > 1000
+        moments, counts = zip(*out.writes, strict=True)
+        assert sum(counts) == 1000
+        assert max(counts) <= 64
+        assert min(after - before for before, after in itertools.pairwise(moments)) >= 0.0004
 
     asyncio.run(body())
-    assert len(os.listdir(tmp_path)) == 1

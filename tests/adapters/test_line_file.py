@@ -74,6 +74,14 @@ def test_at_its_limit_it_takes_the_place_of_the_former_one(path: Path) -> None:
     assert path.read_bytes() == b"more than the limit\n", "what is larger than the limit is in a file of its own"
 
 
+def test_an_empty_file_takes_nobodys_place(path: Path) -> None:
+    """The first lines alone are beyond the limit."""
+    Path(f"{path}.1").write_bytes(b"former\n")
+    LineFile(path, 10).write(b"more than the limit\n")
+    assert path.read_bytes() == b"more than the limit\n"
+    assert Path(f"{path}.1").read_bytes() == b"former\n"
+
+
 def test_what_another_gateway_left_counts(path: Path) -> None:
     path.write_bytes(b"12345678\n")
     LineFile(path, 10).write(b"new\n")
@@ -174,6 +182,10 @@ def test_it_leaves_no_descriptor_behind(path: Path) -> None:
     path.unlink(missing_ok=True)
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
+        file.write(b"a\n")
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
         file.write(b"a\n")
     file.close()
     assert count() == before

@@ -177,6 +177,7 @@ def test_the_address_is_the_one_that_is_believed(
         async with site(Replica(), access_log=log, settings=settings) as here:
             assert (await here.call("/", *headers, token=token)).status == 200
             assert part(await only(here, log), "address", "caller") == (address, caller)
+            assert max(len(each) for each in log.entries[0] if isinstance(each, bytes)) <= 128
 
     run(body())
 
@@ -385,6 +386,29 @@ def test_an_answer_of_our_own_is_not_broken_off(run: Run) -> None:
             assert part(found, "status", "code", "broken", "tries") == (502, "replica_died", None, 1)
             assert part(found, "bytes_out", "first_byte_seconds", "replica") == (0, None, "r1")
             assert here.meter.broken_answers == []
+
+    run(body())
+
+
+async def half_of_little(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """So short that it is held until it is there."""
+    await body_of(seen)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    await writer.drain()
+    return False
+
+
+def test_what_never_went_out_is_not_counted(run: Run) -> None:
+    """Half of an answer that was held, and an upgrade that the replica did not make."""
+
+    async def body() -> None:
+        log = AccessLog()
+        replica = Replica(handlers={"/held": half_of_little})
+        async with site(replica, access_log=log, serving=Serving(retry=False)) as here:
+            assert (await here.call("/held", method="POST")).code == "replica_died"
+            assert part(await only(here, log), "status", "bytes_out") == (502, 0)
+            assert (await here.call("/x", *SHOUT)).status == 200
+            assert part(await only(here, log, 2), "status", "upgrade") == (200, None)
 
     run(body())
 
