@@ -25,14 +25,15 @@ Trace = Callable[[FrameType, str, Any], Any]
 CORPUS = ROOT / "tests" / "front" / "corpus"
 WORK = ROOT / ".fuzz"
 TARGETS = ("requests", "answers")
-LONGEST = 700  # bytes of an input
+LONGEST = 1000  # bytes of an input
 KEPT = 600  # bytes of one that is kept
 # What requests and answers are made of; the end of a line stands for CRLF.
 LINES = """
 GET / HTTP/1.1|POST /a HTTP/1.1|HEAD / HTTP/1.0|OPTIONS * HTTP/1.1|GET http://a/b HTTP/1.1|CONNECT a:1 HTTP/1.1
 Host: h|Content-Length: 3|Content-Length: 0|Transfer-Encoding: chunked|Transfer-Encoding: gzip|Connection: close
 Connection: keep-alive|Connection: Upgrade|Upgrade: x|Upgrade: h2c|Expect: 100-continue|Cookie: a=b; _xsrf=c
-Authorization: Bearer x|X-Forwarded-For: 1|TE: trailers|Trailer: T|T: v|Prefer: wait=1|Via: 1.1 a|Keep-Alive: timeout=5
+Authorization: Bearer x|X-Forwarded-For: 1|TE: trailers|Trailer: T, Host|T: v|Connection: T
+Prefer: wait=1|Via: 1.1 a|Keep-Alive: timeout=5
 HTTP/1.1 200 OK|HTTP/1.0 200 OK|HTTP/1.1 204 X|HTTP/1.1 304 X|HTTP/1.1 100 Continue|HTTP/1.1 103 Early|HTTP/1.1 101 Go
 HTTP/1.1 503 No|Location: /x|Content-Type: text/event-stream|0|3|abc|3;x="y"|
 """

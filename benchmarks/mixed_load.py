@@ -25,7 +25,8 @@ from typing import Any
 
 import psutil
 from harness import HERE, Gateway, machine, wait
-from mixed_callers import Callers, Tally
+from mixed_callers import Callers
+from mixed_tally import Tally
 from mixed_trouble import FEWEST, Troublemaker
 from mixed_watch import OF_CALLS
 
@@ -43,6 +44,7 @@ CALLERS = {
 }
 WARM = 4.0  # seconds of the same load, undisturbed, before the first look
 REST = 1.0  # second after the last call, before the first look at what is left
+LOOKS = 10
 MORE_MB = 24.0  # of memory after the load: what was learnt of services and replicas that came and went
 MORE = {"descriptors": 6, "tasks": 4, "threads": 8}  # than before, by chance of the moment
 
@@ -71,13 +73,18 @@ class Watched(Gateway):
         return said
 
     def at_rest(self, seconds: float = 15.0) -> dict[str, Any]:
-        """The same, once nothing of any call is left, or so many seconds later."""
+        """The least of several looks, once nothing of any call is left, or so many seconds later: what only comes and
+        goes, such as the tasks of health checks, is not left behind."""
         end = time.monotonic() + seconds
-        while True:
-            said = self.figures()
-            if time.monotonic() > end or not any(said[kind] for kind in OF_CALLS):
-                return said
+        said = self.figures()
+        while any(said[kind] for kind in OF_CALLS) and time.monotonic() < end:
             time.sleep(0.5)
+            said = self.figures()
+        for _ in range(LOOKS):
+            time.sleep(0.2)
+            again = self.figures()
+            said = {name: min(value, again[name]) for name, value in said.items()}
+        return said
 
     def left(self) -> list[psutil.Process]:
         """Processes of its replicas that live."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psutil
-from mixed_callers import Tally
+from mixed_tally import Tally
 
 from jupyter_model_service.client import Client
 

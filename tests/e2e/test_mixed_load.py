@@ -18,17 +18,17 @@ SECONDS = 30.0  # and as much longer as it takes until everything was done once
 def mixed() -> Any:
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        import mixed_callers
         import mixed_load
+        import mixed_tally
     finally:
         sys.path.remove(str(BENCHMARKS))
-    return SimpleNamespace(load=mixed_load, callers=mixed_callers)
+    return SimpleNamespace(load=mixed_load, tally=mixed_tally)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_mixed_load_fails_no_call_and_leaves_nothing_behind(mixed: Any) -> None:
-    """No failed call as issue "one machine" has it; every counter back at 0; no object of a call, descriptor, task or
+    """No failed call as ``docs/reliability.md`` has it; every counter back at 0; no object of a call, descriptor, task or
     thread left, and no memory but for what was learnt."""
     report = mixed.load.run(SECONDS, every=1.5)
     print(report.text())
@@ -40,7 +40,7 @@ def test_mixed_load_fails_no_call_and_leaves_nothing_behind(mixed: Any) -> None:
 def test_what_counts_as_a_failed_call(mixed: Any) -> None:
     """A stream breaks only where its replica was ended, and a call that met two such, or was too long to be kept, is
     refused as documented; anything else counts."""
-    tally = mixed.callers.Tally()
+    tally = mixed.tally.Tally()
     tally.fail("events", "broken", began=1.0, replica="m-1")
     tally.fail("events", "broken", began=1.0, replica="m-2")
     tally.fail("events", "broken before its head", began=1.0)
@@ -64,7 +64,7 @@ def test_what_is_left_behind_is_seen(mixed: Any) -> None:
     def judged(tally: Any = None, **changed: Any) -> list[str]:
         after = {**before, **{name: value for name, value in changed.items() if name in before}}
         others = {name: value for name, value in changed.items() if name not in before}
-        tally = mixed.callers.Tally()
+        tally = mixed.tally.Tally()
         tally.whole.update(whole)
         found: list[str] = mixed.load.Report(1.0, tally, before, after, **others).judge()
         return found

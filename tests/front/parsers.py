@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import h11
 
 from jupyter_model_service.core.forwarding import Peer, answer_head, request_head
-from jupyter_model_service.core.message import AnswerHead, BadMessage, RequestHead
+from jupyter_model_service.core.message import AnswerHead, BadMessage, Headers, RequestHead
 from jupyter_model_service.core.routing import Backend
+from jupyter_model_service.core.trailers import answer_end
 from jupyter_model_service.front.body import END_OF_CHUNKS, Body, chunk
 from jupyter_model_service.front.outgoing import Outgoing
 from jupyter_model_service.front.pool import Pool
@@ -26,7 +28,7 @@ from jupyter_model_service.front.settings import FrontSettings
 from jupyter_model_service.front.upstream import Upstream
 
 #: Small limits, so that a fuzzer finds its way to them.
-SETTINGS = FrontSettings(max_target=100, max_head=400, max_headers=12, max_answer_head=400)
+SETTINGS = FrontSettings(max_target=100, max_head=400, max_headers=12, max_answer_head=800)
 REFUSALS = {400, 413, 414, 417, 431}
 _MOST = 64 << 10
 _ID = b"made-by-us"
@@ -123,7 +125,7 @@ def judge_requests(data: bytes) -> str:
 
 
 def _same(read: Read) -> Any:
-    return read.head, read.whole, forwarded_body(read)
+    return read.head, read.whole, read.body.end, forwarded_body(read)
 
 
 def forwarded_body(read: Read) -> bytes:
@@ -154,6 +156,7 @@ def same_to_h11(read: Read, raw: bytes) -> None:
     except h11.RemoteProtocolError as error:
         raise AssertionError(f"{error} in {raw!r}") from None
     assert isinstance(event, h11.EndOfMessage), (event, raw)
+    _may_come_last(event, _NOT_LAST_OF_REQUEST)
     assert server.trailing_data[0] == b"", (server.trailing_data, raw)
     head = read.head
     assert (request.method, request.target) == (head.method, head.target), raw
@@ -166,6 +169,18 @@ def same_to_h11(read: Read, raw: bytes) -> None:
     for name in (b"content-length", b"transfer-encoding", b"host"):
         assert sum(each == name for each, _ in got) <= 1, (name, raw)
     assert not {name for name, _ in got} & {b"authorization", b"keep-alive", b"proxy-authorization"}, raw
+
+
+_NOT_LAST = frozenset(
+    b"connection content-length content-type set-cookie te trailer transfer-encoding upgrade via x-request-id".split()
+)
+_NOT_LAST_OF_REQUEST = _NOT_LAST | set(b"authorization cookie forwarded host x-forwarded-for".split())
+
+
+def _may_come_last(event: h11.EndOfMessage, not_last: Set[bytes]) -> None:
+    """Nothing decides after the body what should have been decided before it."""
+    last = {name.lower() for name, _ in event.headers}
+    assert not last & not_last, last
 
 
 # --- answers -------------------------------------------------------------------------------------------------------
@@ -183,6 +198,7 @@ class Ears:
         self.answer: AnswerHead | None = None
         self.body = b""
         self.chunked = False
+        self.end = END_OF_CHUNKS
         self.over = ""
         self.reusable = False
 
@@ -201,7 +217,14 @@ class Ears:
         assert self.answer is None, "a second answer"
         assert 200 <= answer.status <= 599
         head, chunked, _ = answer_head(
-            answer, version=self.version, keep_alive=True, request_id=_ID, replica=b"r", via=_VIA, applied=b""
+            answer,
+            version=self.version,
+            keep_alive=True,
+            request_id=_ID,
+            replica=b"r",
+            via=_VIA,
+            applied=b"",
+            trailers=self.version == 11,
         )
         self.chunked = chunked and not self.to_head and answer.status not in (204, 304)
         self.answer = answer
@@ -214,8 +237,11 @@ class Ears:
         self.body += piece
         self.out += chunk(piece) if self.chunked else piece
 
-    def on_trailers(self, *_: Any) -> None:
+    def on_trailers(self, fields: Headers) -> None:
+        assert not self.over
         assert self.answer is not None
+        if self.version == 11:
+            self.end = answer_end(fields, self.answer.named)
 
     def on_flush(self) -> None:
         assert not self.over
@@ -223,7 +249,7 @@ class Ears:
     def on_end(self, reusable: bool) -> None:
         assert self.answer is not None, "the end of no answer"
         if self.chunked:
-            self.out += END_OF_CHUNKS
+            self.out += self.end
         self.reusable = reusable
         self._ends("end")
 
@@ -296,7 +322,9 @@ def judge_answers(data: bytes) -> str:
         ears = read_answer(data, **asked)
         for cut in cuts(data):
             again = read_answer(data, cut, **asked)
-            if len(data) < SETTINGS.max_answer_head:  # a limit is looked at once for each piece
+            if (
+                len(data) * 2 < SETTINGS.max_answer_head
+            ):  # of a head in pieces, each byte counts twice: as read, as a field
                 _agree(ears, again, (cut, asked))
         if ears.over == "end" or ears.answer is not None:
             same_to_caller(ears)
@@ -314,6 +342,7 @@ def _agree(ears: Ears, again: Ears, where: Any) -> None:
         assert ears.over == again.over, (where, ears.over, again.over)
     if ears.over == again.over == "end":
         assert (ears.answer, ears.body) == (again.answer, again.body), where
+        assert ears.end == again.end or not ears.chunked, where  # without chunks, or to HEAD, nobody gets it
 
 
 def same_to_caller(ears: Ears) -> None:
@@ -344,6 +373,7 @@ def same_to_caller(ears: Ears) -> None:
             assert len(body) == answer.length, "an end before the end"
         assert isinstance(event, h11.EndOfMessage), (event, ears.out)
         assert client.trailing_data[0] == b"", (client.trailing_data, ears.out)
+        _may_come_last(event, _NOT_LAST)
 
 
 def same_as_h11(ears: Ears, data: bytes) -> None:
