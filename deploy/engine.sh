@@ -38,7 +38,8 @@ else
     if [ -f $left ] && ! readlink "/proc/$(cat $left)/exe" >/dev/null 2>&1; then rm -f $left; fi
   done
   # A session of its own, and the default for SIGINT: as the background job of a script it would be ignored for good.
-  setsid env --default-signal=INT dockerd >>"$LOG" 2>&1 </dev/null &
+  # Nor does it keep open what its caller has open: a lock of theirs would be held as long as it runs.
+  setsid env --default-signal=INT dockerd >>"$LOG" 2>&1 </dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 fi
 
 tries=0

@@ -45,6 +45,27 @@ def test_a_running_engine_is_used(docker_engine: Any) -> None:
     assert (told.returncode, told.stdout) == (0, f"Docker engine {docker_engine.version()['Version']} answers.\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine")
+@pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="the service manager starts it here")
+def test_an_engine_that_is_started_holds_no_lock_of_who_started_it(tmp_path: Path) -> None:
+    """It runs on when its caller is long gone; what the caller had locked would stay so. With stand-ins of both programs."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    open_files = tmp_path / "open"
+    for name, does in (
+        ("docker", f"[ ! -s {open_files} ] || echo 99.0"),
+        ("dockerd", f"ls -l /proc/$$/fd >{open_files}.now; mv {open_files}.now {open_files}"),
+        ("iptables", "true"),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    lock = tmp_path / "lock"
+    told = run("flock", str(lock), ENGINE, env=environment)
+    assert told.stdout.startswith("Docker engine 99.0 started")
+    assert f"{lock}\n" not in open_files.read_text()
+
+
 def test_a_long_step_shows_a_sign_of_life_and_nobody_waits_for_it() -> None:
     """Its words and its exit status are the command's; what it says beside goes to the standard error."""
     alive = [str(ROOT / "deploy" / "alive.sh"), "one thing"]
