@@ -21,7 +21,6 @@ from ..adapters.history_file import HistoryFile
 from ..adapters.line_file import LineFile, LineStream
 from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
-from ..adapters.prometheus_query import PrometheusQueries
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
 from ..core.routing import RoutingTable
@@ -132,6 +131,8 @@ class Gateway:
         given = self._settings.prometheus
         if given is None:
             return NoQueries()
+        from ..adapters.prometheus_query import PrometheusQueries  # httpx is a sixth of all that a start imports
+
         queries = PrometheusQueries(
             given.url,
             given.queries,
