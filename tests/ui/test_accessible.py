@@ -86,6 +86,7 @@ def check(page: Any, part: str, themes: tuple[str, ...] = THEMES) -> None:
     assert all("gradient" in each for each in arrows), "a choice shows no arrow"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (it comes with the panel's development)")
 def test_nothing_serious_is_found(page: Any, panel: Any, services: Client, laboratory: Laboratory) -> None:
     """The list, the view with each of its tabs, the form of a folder with a definition, the wizard of one without."""
