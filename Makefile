@@ -1,7 +1,8 @@
 # `make demo` shows the product, `make test` proves it. Each does all of its own set-up in .venv.
 PYTHON ?= python3
-# Processes that share the tests (tests/conftest.py says how): one more than cores, as tests with a Hub mostly wait. WORKERS=0: in this one.
-WORKERS ?= 3
+# Processes that share the tests (tests/conftest.py says how): five keep two cores busy, as most of a test's time is waiting
+# for processes to start and end. WORKERS=0: in this one.
+WORKERS ?= 5
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -9,7 +10,7 @@ PANEL := labextension/package.json labextension/yarn.lock $(shell find labextens
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test lint coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
+.PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,17 +28,24 @@ hub-images: .hub/.installed-proxy .venv-hub5/.installed ## what the tests with a
 	deploy/engine.sh
 	deploy/images/build.sh hub6 hub5 site
 
-test: lint ## everything that this machine can run; what it lacks is listed by name at the end
-	labextension/panel.sh test
+test: lint test-panel ## everything that this machine can run; what it lacks is listed by name at the end
 	@rm -f .pytest_cache/status
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS); status=$$?; mkdir -p .pytest_cache; echo $$status > .pytest_cache/status; exit $$status
 
-lint: $(VENV)/.installed-test $(VENV)/.installed-hub ## style, types, layers, generated documents, of Python and of the panel
+lint: lint-python lint-panel ## style, types, layers, generated documents, of Python and of the panel
+
+lint-python: $(VENV)/.installed-test $(VENV)/.installed-hub
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	labextension/panel.sh lint
+
+lint-panel test-panel: panel-packages
+	labextension/panel.sh $(@:-panel=)
+
+# Once, as `make -j` runs the two above beside each other.
+panel-packages: $(VENV)/.installed-test $(VENV)/.installed-hub
+	@labextension/panel.sh packages
 
 coverage: $(VENV)/.installed-test ## tests of the pure core with branch coverage
 	$(BIN)/coverage run --source jupyter_model_service/core -m pytest tests/core -q

@@ -1,5 +1,6 @@
 #!/bin/sh
 # lint | test | types of the panel, with the jlpm of .venv. Without a node that can do it, one line says what did not run.
+# packages: only what each of them does first, for who then runs two of them at once.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=${VENV_BIN:-$here/../.venv/bin}:$PATH
@@ -9,7 +10,7 @@ node_will_do() {
     process.exit((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22 ? 0 : 1)'
 }
 if ! node_will_do; then
-  echo "NOT RUN: $1 of the JupyterLab panel (eslint, prettier, tsc, jest): it needs Node.js 20.19 or newer of 20, or 22.12 or newer."
+  [ "$1" = packages ] || echo "NOT RUN: $1 of the JupyterLab panel (eslint, prettier, tsc, jest): it needs Node.js 20.19 or newer of 20, or 22.12 or newer."
   [ "${MODEL_SERVICE_PANEL:-}" != required ]
   exit
 fi
@@ -21,5 +22,6 @@ case $1 in
   lint) jlpm lint ;;
   test) jlpm test --silent ;;
   types) jlpm types ;;
-  *) echo "lint, test or types?" >&2; exit 2 ;;
+  packages) ;;
+  *) echo "lint, test, types or packages?" >&2; exit 2 ;;
 esac

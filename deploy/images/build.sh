@@ -8,6 +8,8 @@
 #
 #   deploy/images/build.sh [hub6] [hub5] [site]  builds what is missing or out of date (by default the first two),
 #                                                prints one NAME:TAG a line
+#   deploy/images/build.sh --environments …      the same but for this package, which is the last layer: what takes minutes
+#                                                and needs nothing that is built here, and prints nothing
 #
 # Each image also has a tag made of the hash of what it was made from (printed; `hub6-0123456789ab`). It is looked for
 # first, so nothing is built twice, and checkouts side by side each have their own. One step is one `docker run` and
@@ -25,6 +27,8 @@ say() { printf '%s\n' "$1" >&2; }
 exists() { docker image inspect "$1" >/dev/null 2>&1; }
 short() { sha256sum | cut -c1-12; }
 
+environments_only=
+if [ "${1:-}" = --environments ]; then environments_only=yes; shift; fi
 lines=("$@")
 [ ${#lines[@]} -gt 0 ] || lines=(hub6 hub5)
 for line in "${lines[@]}"; do
@@ -101,6 +105,7 @@ layers() {
     step "$line: $what (about a minute)" $prefix/base:dev "$environment" "$@" -- "/steps/$repository-environment.sh" "/source/requirements-$line.txt"
     forget_old $prefix/$repository-environment "$line-[0-9a-f]{12}"
   fi
+  [ -z "$environments_only" ] || return 0
   image=$prefix/$repository:$line-$({ echo "$environment"; cat "$scratch/package.sha256"; } | short)
   if ! exists "$image"; then
     step "$line: this package" "$environment" "$image" "$@" \
@@ -146,7 +151,7 @@ sed -n '/^dependencies = \[/,/^\]/s/^ *"\(.*\)",*$/\1/p' pyproject.toml >"$scrat
 [ -s "$scratch/requirements.txt" ] || fail "No dependencies were found in pyproject.toml."
 
 make_base
-echo $prefix/base:dev
+[ -n "$environments_only" ] || echo $prefix/base:dev
 for line in "${lines[@]}"; do
   case $line in site) make_site ;; *) make_notebook "$line" ;; esac
 done
