@@ -172,9 +172,9 @@ def same_to_h11(read: Read, raw: bytes) -> None:
 
 
 _NOT_LAST = frozenset(
-    b"connection content-length content-type set-cookie te trailer transfer-encoding upgrade via x-request-id".split()
+    b"connection content-length content-type set-cookie te trailer transfer-encoding upgrade x-request-id".split()
 )
-_NOT_LAST_OF_REQUEST = _NOT_LAST | set(b"authorization cookie forwarded host x-forwarded-for".split())
+_NOT_LAST_OF_REQUEST = _NOT_LAST | set(b"authorization cookie forwarded host via x-forwarded-for".split())
 
 
 def _may_come_last(event: h11.EndOfMessage, not_last: Set[bytes]) -> None:
