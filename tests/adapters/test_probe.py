@@ -53,6 +53,8 @@ class Server:
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass
+        except RuntimeError:  # uvloop's word for writing to a connection that is gone
+            assert writer.transport.is_closing()
         finally:
             writer.close()
             self.ended.set()
