@@ -90,6 +90,16 @@ def test_it_is_what_reading_the_whole_body_finds(body: bytes, cuts: list[int]) -
     assert found(ModelOfJson(), [body[i : i + 1] for i in range(len(body))]) == want
 
 
+def test_it_may_be_cut_anywhere() -> None:
+    """In two places at once, also behind a backslash of what is nested, and in it."""
+    body = b'{"a\\"":["\\"]\\\\",{"\\u00fc":"}"}],"b":"\\\\\\"","\\u006dodel":"x\\"/y"}'
+    assert expected(body) == (Found.NAME, 'x"/y')
+    for first in range(len(body)):
+        for second in range(first, len(body)):
+            cut = [body[:first], body[first:second], body[second:]]
+            assert found(ModelOfJson(), cut) == (Found.NAME, 'x"/y'), cut
+
+
 @settings(max_examples=250, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.lists(st.sampled_from(list('{}[]":,\\ 1model\n')), max_size=40)), CUTS)
 def test_what_is_no_json_says_the_same_however_it_is_cut(body: bytes | list[str], cuts: list[int]) -> None:

@@ -526,6 +526,30 @@ def test_a_caller_who_leaves_before_it_is_known_what_for(run: Run, state: str) -
     run(body())
 
 
+def test_who_calls_is_known_too_late(run: Run) -> None:
+    """Nothing goes on: a task that was done waiting is not ended by its cancellation (Python before 3.12)."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            for turns in range(8):
+                here.tokens.answer = asyncio.Event()
+                wire = await here.send(named("v1/models", method="GET", body=b"", token=SLOW))
+                await until(lambda n=turns: len(here.tokens.asked) > n)  # type: ignore[misc]
+                [call] = here.front.calls
+                here.tokens.answer.set()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                in_time = call.done
+                call.shut()
+                assert (await wire.answer()).status == (200 if in_time else 503)
+                wire.close()
+                await until(lambda w=wire: w.writer.transport.is_closing() and not here.front._tasks)  # type: ignore[misc]
+                assert bool(call.known_as) is in_time
+            assert in_time, "the last one"
+
+    run(body())
+
+
 def test_a_malformed_chunk_and_the_end_of_the_gateway(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
