@@ -97,6 +97,8 @@ class Downstream(Writing):
             self._gone()
         if fin is Fin.LEFT:
             self.abort()
+        else:
+            self.flush()  # the loop closes next
         return False
 
     @property

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 __all__ = ["Outgoing", "Writing"]
+
+log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 32 << 10  # one system call for a head and a small body; larger pieces are not copied, and do not wait
 _AT_MOST = 32  # connections: the first of them waits for the others, 20 µs each
@@ -38,7 +41,12 @@ class Outgoing:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for writing in waiting:
-            writing.flush()
+            try:
+                writing.flush()
+            except Exception:
+                log.exception("A connection could not be written to")
+                if writing.transport is not None:
+                    writing.transport.abort()
 
 
 class Writing(asyncio.Protocol):

@@ -178,7 +178,9 @@ class Upstream(Writing):
         its length alone, may come without being parsed."""
         size = data.find(b"\r\n\r\n") + 4
         informational = data[9:12] != b"%d" % answer.status  # one of those came before it
-        plain = answer.keep and not self._extra and not answer.chunked and not informational
+        # A 304 may say a length and has no body; empty lines behind it are nothing to the parser, but of that length.
+        bodiless = answer.status in (204, 304)
+        plain = answer.keep and not (self._extra or answer.chunked or informational or bodiless)
         if plain and len(data) - size == answer.length:
             self.pool.whole_answer = (data[:size], answer)
 

@@ -40,6 +40,8 @@ ANSWERS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 204 No\r\n\r\n",
     b"HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 304 No\r\nContent-Length: 4\r\n\r\n\r\n\r\n",
+    b"HTTP/1.1 304 No\r\nContent-Length: 4\r\n\r\nevil",
     b"HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 103 Hints\nLink: a\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
@@ -183,3 +185,14 @@ def test_an_answer_like_the_one_before_is_not_parsed() -> None:
         assert sink.heard[1:] == [("body", whole[-2:]), ("end", True)]
         if not number:
             cast(Any, connection)._parser = None
+
+
+def test_no_head_without_a_body_is_known() -> None:
+    """A 304 that says a length, with empty lines of that length behind it; then the same head, and another answer."""
+    pool = _pool()
+    for behind in (b"\r\n\r\n", b"evil"):
+        connection = Upstream(pool)
+        sink = _Sink()
+        connection.begin(cast(Any, sink))
+        connection.data_received(b"HTTP/1.1 304 No\r\nContent-Length: 4\r\n\r\n" + behind)
+        assert [what[0] for what in cast(Any, sink.heard)] == ["answer", "end"]

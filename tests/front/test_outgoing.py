@@ -96,3 +96,23 @@ def test_nothing_is_written_to_a_connection_that_closes(run: Run) -> None:
         assert seen == [("well", b"x")]
 
     run(body())
+
+
+def test_a_connection_that_cannot_be_written_to_holds_up_no_other(run: Run) -> None:
+    async def body() -> None:
+        seen: list[tuple[str, bytes]] = []
+        outgoing = Outgoing()
+        bad, well = _connection(outgoing, "bad", seen), _connection(outgoing, "well", seen)
+        aborted = []
+
+        def fail(_data: bytes) -> None:
+            raise RuntimeError("it is gone")
+
+        cast(Any, bad.transport).write = fail
+        cast(Any, bad.transport).abort = lambda: aborted.append(True)
+        for connection in (bad, well):
+            connection.write([b"x"])
+        await asyncio.sleep(0)
+        assert (seen, aborted) == ([("well", b"x")], [True])
+
+    run(body())
