@@ -280,9 +280,17 @@ class _Transport(asyncio.Transport):
         return False
 
 
-def read_answer(data: bytes, cut: int = 0, *, to_head: bool = False, upgrade: bool = False, version: int = 11) -> Ears:
+def read_answer(
+    data: bytes,
+    cut: int = 0,
+    *,
+    to_head: bool = False,
+    upgrade: bool = False,
+    version: int = 11,
+    settings: FrontSettings = SETTINGS,
+) -> Ears:
     """What a caller gets of a replica that says ``data`` and closes."""
-    pool = Pool(Backend("r", 1, "127.0.0.1", 1), SETTINGS, Outgoing())
+    pool = Pool(Backend("r", 1, "127.0.0.1", 1), settings, Outgoing())
     connection = Upstream(pool)
     connection.connection_made(_Transport())
     ears = Ears(connection, to_head=to_head, wants_upgrade=upgrade, version=version)

@@ -257,7 +257,7 @@ def meaning(raw: bytes, method: str, *, closes: bool) -> Meaning | None:
 
 def by_ourselves(raw: bytes, method: str, *, closes: bool) -> Meaning | None:
     """What the front's parser takes it for."""
-    ears = parsers.read_answer(raw, to_head=method == "HEAD")
+    ears = parsers.read_answer(raw, to_head=method == "HEAD", settings=SETTINGS)
     if ears.over != "end" or ears.answer is None or (ears.answer.until_close and not closes):
         return None
     return Meaning(ears.answer.status, ears.body)

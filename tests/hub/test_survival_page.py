@@ -16,7 +16,7 @@ from .stage import Stage, traces
 
 pytest.importorskip("jupyterhub_idle_culler")
 
-IDLE = 5  # seconds
+IDLE = 12  # seconds: in five her notebook was ended while `create` copied on a busy machine
 SETUP = Setup(
     config=f"""
 import sys
