@@ -131,7 +131,7 @@ class Gateway:
         given = self._settings.prometheus
         if given is None:
             return NoQueries()
-        from ..adapters.prometheus_query import PrometheusQueries  # httpx is a sixth of all that a start imports
+        from ..adapters.prometheus_query import PrometheusQueries  # httpx is a tenth of the imports of a start
 
         queries = PrometheusQueries(
             given.url,

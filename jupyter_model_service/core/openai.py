@@ -96,7 +96,7 @@ def unreadable(headers: Headers, path: bytes) -> Refusal | None:
 def unnamed(found: Found, path: bytes, within: int) -> Refusal:
     """The answer to a body in which no name was found; ``within``: bytes that were looked at."""
     if found is Found.TOO_FAR:
-        message = f"The model's name is not among the first {within} bytes of the body, or behind 1,000 other fields:"
+        message = f"The model's name is not among the first {within} bytes of the body, or behind too many others:"
         return Refusal(413, "model_not_in_reach", f"{message} put it first, or send the call to {_direct(path)}.")
     if found is Found.MALFORMED:
         message = "The body is neither a JSON object nor a form (multipart/form-data) that names a model:"

@@ -238,8 +238,7 @@ def test_the_time_limit_ends_the_waiting_not_the_service(line: Line, fake: FakeG
 def test_a_gateway_that_is_restarted_meanwhile_is_followed_on(line: Line, fake: FakeGateway) -> None:
     def restart() -> None:
         fake.stream_opened.wait(30)
-        fake.token = "jmc_of-the-next-gateway"
-        fake.announce()
+        fake.restarted("jmc_of-the-next-gateway")
         fake.drop_streams()
         fake.stream_opened.wait(30)
         fake.publish("service", service())

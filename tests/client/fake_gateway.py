@@ -106,6 +106,7 @@ class FakeGateway:
         self.endpoint: Callable[[BaseHTTPRequestHandler, str, bytes], None] | None = None
         self.streams: list[queue.Queue[bytes | None]] = []
         self.stream_opened = threading.Event()
+        self._restarting = threading.Lock()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -156,6 +157,16 @@ class FakeGateway:
         for stream in list(self.streams):
             stream.put(text)
 
+    def restarted(self, token: str) -> None:
+        """As after a restart: whoever is refused for the former token finds the new one announced."""
+        with self._restarting:
+            self.token = token
+            self.announce()
+
+    def knows(self, authorization: str | None) -> bool:
+        with self._restarting:
+            return authorization == f"Bearer {self.token}"
+
     def drop_streams(self) -> None:
         self.stream_opened.clear()
         for stream in list(self.streams):
@@ -174,7 +185,7 @@ class FakeGateway:
         self.requests.append((handler.command, path, query, body))
         if path == "health/live":
             self.send(handler, 200, None, {})
-        elif handler.headers.get("Authorization") != f"Bearer {self.token}":
+        elif not self.knows(handler.headers.get("Authorization")):
             self.send(handler, *refusal(401, "unauthenticated", "This token is not known."))
         elif path == "api/v1/events":
             self.stream(handler)
