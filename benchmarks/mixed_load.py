@@ -28,7 +28,7 @@ from harness import HERE, Gateway, machine, wait
 from mixed_callers import Callers
 from mixed_tally import Tally
 from mixed_trouble import FEWEST, Troublemaker
-from mixed_watch import OF_CALLS
+from mixed_watch import OF_CALLS, POOLS
 
 from jupyter_model_service.client import Client
 
@@ -46,7 +46,7 @@ WARM = 4.0  # seconds of the same load, undisturbed, before the first look
 REST = 1.0  # second after the last call, before the first look at what is left
 LOOKS = 10
 MORE_MB = 24.0  # of memory after the load: what was learnt of services and replicas that came and went
-MORE = {"descriptors": 6, "tasks": 4, "threads": 8}  # than before, by chance of the moment
+MORE = {"descriptors": 6, "tasks": 4, "threads": 1}  # than before, by chance of the moment
 
 
 class Watched(Gateway):
@@ -148,6 +148,8 @@ class Report:
         for name, more in MORE.items():
             if self.after[name] > self.before[name] + more:
                 found.append(f"{name}: {self.before[name]} before, {self.after[name]} after")
+        if self.after["workers"] > (most := sum(POOLS.values())):
+            found.append(f"{self.after['workers']} threads of pools that have {most} at most")
         if self.after["rss_mb"] > self.before["rss_mb"] + MORE_MB:
             found.append(f"memory: {self.before['rss_mb']} MB before, {self.after['rss_mb']} MB after")
         if "Traceback" in self.log or "ERROR" in self.log:

@@ -27,6 +27,9 @@ OF_CALLS = ("Call", "Attempt", "Turn", "Heart", "Body", "Downstream", "Reader", 
 #: May be there, but no more than before.
 OTHERS = ("Task", "Future", "Handle", "TimerHandle", "Pool", "Desk", "Backend", "Endpoint", "Event", "socket")
 
+#: Pools, each with its most threads: they begin a thread where all that they have are busy, up to that, and keep it.
+POOLS = {"asyncio": min(32, (os.cpu_count() or 1) + 4), "local-launcher": 8, "store": 1}
+
 
 def figures() -> dict[str, Any]:
     for _ in range(3):
@@ -35,10 +38,12 @@ def figures() -> dict[str, Any]:
         ctypes.CDLL(None).malloc_trim(0)
     kinds = Counter(type(each).__name__ for each in gc.get_objects())
     process = psutil.Process()
+    workers = [thread for thread in threading.enumerate() if thread.name.rpartition("_")[0] in POOLS]
     return {
         "rss_mb": round(process.memory_info().rss / 1e6, 1),
         "descriptors": process.num_fds(),
-        "threads": threading.active_count(),
+        "threads": threading.active_count() - len(workers),
+        "workers": len(workers),
         "tasks": len(asyncio.all_tasks(_loop())),
         "objects": sum(kinds.values()),
         **{kind: kinds[kind] for kind in (*OF_CALLS, *OTHERS)},

@@ -58,7 +58,14 @@ def test_what_counts_as_a_failed_call(mixed: Any) -> None:
 
 def test_what_is_left_behind_is_seen(mixed: Any) -> None:
     """The judge is worth as much as what it would not let through."""
-    before = {"rss_mb": 80.0, "descriptors": 20, "threads": 9, "tasks": 15, **dict.fromkeys(mixed.load.OF_CALLS, 0)}
+    before = {
+        "rss_mb": 80.0,
+        "descriptors": 20,
+        "threads": 3,
+        "workers": 6,
+        "tasks": 15,
+        **dict.fromkeys(mixed.load.OF_CALLS, 0),
+    }
     whole = {kind.replace("_", " "): 1 for kind in mixed.load.CALLERS}
 
     def judged(tally: Any = None, **changed: Any) -> list[str]:
@@ -75,6 +82,8 @@ def test_what_is_left_behind_is_seen(mixed: Any) -> None:
         {"Upstream": 2},
         {"descriptors": 40},
         {"tasks": 30},
+        {"threads": 6},
+        {"workers": 60},
         {"rss_mb": 200.0},
         {"in_flight": {"gateway: m-1": 1}},
         {"metrics": {"model_service_queue_length": 1.0}},
