@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from .message import AnswerHead, Refusal
+from .message import EVENT_STREAM, AnswerHead, Refusal
 
 __all__ = ["BEAT", "answer_event", "is_events", "refusal_event", "stream_head"]
 
@@ -22,7 +22,8 @@ def stream_head(*, version: int, keep_alive: bool, request_id: bytes, applied: b
     chunked = version == 11
     keep_alive = keep_alive and chunked  # an HTTP/1.0 caller is told the end by closing
     parts = [
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % EVENT_STREAM,
+        b"Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n",
         b"Transfer-Encoding: chunked\r\n" if chunked else b"",
         b"" if keep_alive else b"Connection: close\r\n",
         applied,
@@ -33,9 +34,8 @@ def stream_head(*, version: int, keep_alive: bool, request_id: bytes, applied: b
 
 def is_events(answer: AnswerHead) -> bool:
     """Whether a model's answer can go on in the stream: events, and not compressed."""
-    kind = _header(answer, b"content-type").split(b";")[0].strip().lower()
     coding = _header(answer, b"content-encoding").strip().lower()
-    return answer.status == 200 and kind == b"text/event-stream" and coding in (b"", b"identity")
+    return answer.status == 200 and answer.events and coding in (b"", b"identity")
 
 
 def refusal_event(refusal: Refusal) -> bytes:

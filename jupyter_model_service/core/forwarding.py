@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from .header_names import OURS
 from .message import AnswerHead, Headers, Refusal, RequestHead
 from .origin import OF_THE_ORIGIN, SANDBOX
 from .trailers import announced_by_answer, announced_by_request
@@ -154,7 +155,6 @@ def goes_round(forwarded: Headers, via: bytes) -> Refusal | None:
     return Refusal(508, "loop", message)
 
 
-_OURS = b"x-model-service-"
 _OWN_ID = b"x-client-request-id"
 
 
@@ -176,7 +176,7 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
     to_replica = via is not None
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
     for name, value in head.headers:
-        if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
+        if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(OURS):
             continue
         if to_replica and name[:1] in (b"R", b"r") and name.lower() == b"referer":
             value = value.split(b"?", 1)[0]  # Jupyter's addresses may hold "?token=…"
@@ -301,7 +301,7 @@ def _fixed_answer(
     parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
     shared = shared_origin and replica is not None
     for name, value in _own(answer.headers) if shared else answer.headers:
-        if replica is not None and name[:2] in (b"X-", b"x-") and name.lower().startswith(_OURS):
+        if replica is not None and name[:2] in (b"X-", b"x-") and name.lower().startswith(OURS):
             continue
         parts.append(b"%b: %b\r\n" % (name, value))
     if chunked:
@@ -331,7 +331,7 @@ def informational_head(answer: AnswerHead, *, shared_origin: bool = False) -> by
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, b"".join(lines))
 
 
-def held_bytes(answer: AnswerHead, *, to_head: bool, most: int) -> int:
+def held_bytes(answer: AnswerHead, *, most: int) -> int:
     """The size of a body that is waited for before the answer's head goes out, so that the caller gets both or neither
     and the call can still be sent again; 0: the head goes out as it comes.
 
@@ -339,9 +339,6 @@ def held_bytes(answer: AnswerHead, *, to_head: bool, most: int) -> int:
     calls. Only what ends by itself is held, up to ``most`` bytes: no stream, be it one that knows its length.
     """
     length = answer.length
-    if not length or length > most or to_head or answer.status in (204, 304):
+    if not length or length > most or answer.events or not answer.has_body:
         return 0
-    for name, value in answer.headers:
-        if len(name) == 12 and name.lower() == b"content-type":
-            return 0 if value[:17].lower() == b"text/event-stream" else length
     return length

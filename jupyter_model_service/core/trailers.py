@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .message import Headers, answer_header_passes, request_header_passes
+from .header_names import OURS, answer_header_passes, request_header_passes
+from .message import Headers
 from .origin import OF_THE_ORIGIN
 
 __all__ = ["announced_by_answer", "announced_by_request", "answer_end", "request_end"]
@@ -19,7 +20,7 @@ _NEVER = frozenset(
     b"age cache-control content-encoding content-range content-security-policy content-type date expires location"
     b" max-forwards origin pragma range referer retry-after vary warning www-authenticate x-client-request-id".split()
 )
-_KINDS = (b"if-", b"sec-", b"x-model-service-")
+_KINDS = (b"if-", b"sec-", OURS)
 
 
 def request_end(fields: Headers, named: frozenset[bytes]) -> bytes:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt"]
 
-_NO_BODY = frozenset({204, 304})
 _REPLICA_TROUBLE = frozenset({502, 503, 504})
 
 
@@ -185,8 +184,8 @@ class Attempt:
         replica = None
         if call.endpoint is not None:
             replica = self.backend.replica.encode()
-            self._due = held_bytes(answer, to_head=self.to_head, most=settings.held_answer)
-        start, chunked, call.keep = answer_head(
+            self._due = held_bytes(answer, most=settings.held_answer)
+        start, call.chunked, call.keep = answer_head(
             answer,
             version=call.head.version,
             keep_alive=call.may_keep(),
@@ -197,7 +196,6 @@ class Attempt:
             shared_origin=settings.shared_origin,
             trailers=call.head.takes_trailers,
         )
-        call.chunked = chunked and not self.to_head and answer.status not in _NO_BODY
         self.answer = answer
         self._out.append(start)
 

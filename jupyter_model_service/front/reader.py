@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import httptools
 
-from ..core.message import BadMessage, Headers, Refusal, RequestHead, read_request
+from ..core.message import BadMessage, Headers, Refusal, RequestHead
+from ..core.read_request import read_request
 from ..core.trailers import request_end
 from .body import Body
 from .settings import FrontSettings

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
-from ..core.message import AnswerHead, BadMessage, Headers, read_answer
+from ..core.message import AnswerHead, BadMessage, Headers
+from ..core.read_answer import read_answer
 from .outgoing import Writing
 
 if TYPE_CHECKING:
@@ -179,8 +180,7 @@ class Upstream(Writing):
         size = data.find(b"\r\n\r\n") + 4
         informational = data[9:12] != b"%d" % answer.status  # one of those came before it
         # A 304 may say a length and has no body; empty lines behind it are nothing to the parser, but of that length.
-        bodiless = answer.status in (204, 304)
-        plain = answer.keep and not (self._extra or answer.chunked or informational or bodiless)
+        plain = answer.keep and answer.has_body and not (self._extra or answer.chunked or informational)
         if plain and len(data) - size == answer.length:
             self.pool.whole_answer = (data[:size], answer)
 

@@ -10,6 +10,7 @@ import pytest
 
 from jupyter_model_service.core.event_stream import BEAT, answer_event, is_events, refusal_event, stream_head
 from jupyter_model_service.core.message import AnswerHead, Refusal
+from jupyter_model_service.core.read_answer import read_answer
 
 
 def read(event: bytes) -> tuple[str, dict[str, Any]]:
@@ -52,7 +53,7 @@ def test_a_beat_is_a_comment_of_its_own() -> None:
     ],
 )
 def test_what_can_go_on_in_the_stream(status: int, headers: list[tuple[bytes, bytes]], events: bool) -> None:
-    assert is_events(AnswerHead(status, b"", headers)) is events
+    assert is_events(read_answer(status, "1.1", b"", headers, to_head=False)) is events
 
 
 def test_a_refusal_has_what_its_answer_would_have() -> None:

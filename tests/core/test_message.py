@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.message import BadMessage, RequestHead, read_answer, read_request
+from jupyter_model_service.core.message import BadMessage, RequestHead
+from jupyter_model_service.core.read_answer import read_answer
+from jupyter_model_service.core.read_request import read_request
 
 
 def request(*headers: tuple[bytes, bytes], method: bytes = b"GET", version: str = "1.1") -> RequestHead:
@@ -105,6 +107,7 @@ def test_a_framing_is_clear_or_refused(headers: list[tuple[bytes, bytes]]) -> No
     ("status", "to_head", "headers", "expected"),
     [
         (200, False, [(b"Content-Length", b"5")], (5, False, False)),
+        (200, False, [(b"Content-Length", b"0")], (0, False, False)),
         (200, False, [(b"Transfer-Encoding", b"Chunked")], (None, True, False)),
         (200, False, [], (None, False, True)),
         (200, True, [(b"Content-Length", b"5")], (5, False, False)),
@@ -121,6 +124,7 @@ def test_where_an_answer_ends(
 ) -> None:
     answer = read_answer(status, "1.1", b"OK", headers, to_head=to_head)
     assert (answer.length, answer.chunked, answer.until_close) == expected
+    assert answer.has_body is (status == 200 and not to_head)  # an empty one is one
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ class Ears:
             applied=b"",
             trailers=self.version == 11,
         )
-        self.chunked = chunked and not self.to_head and answer.status not in (204, 304)
+        self.chunked = chunked
         self.answer = answer
         self.out += head
 
