@@ -65,18 +65,18 @@ class Attempt:
 
     # --- to the replica --------------------------------------------------------------------------------
 
-    def send(self) -> None:
+    def send(self, now: float) -> None:
         backend, pool = self.backend, self.pool
         backend.in_flight += 1
         backend.started += 1
-        if backend.ejected_until and begins_trial(backend, monotonic()):
+        if backend.ejected_until and begins_trial(backend, now):
             backend.trial = self
         pool.calls.add(self)
-        connection = pool.take()
+        connection = pool.take(now)
         if connection is None:
             self._task = self.call.front.spawn(self._connect())
         else:
-            self._attach(connection)
+            self._attach(connection, now)
 
     async def _connect(self) -> None:
         try:
@@ -93,14 +93,14 @@ class Attempt:
         if connection.transport is None:  # accepted and closed in one turn
             self._failed(Failure.DIED)
         else:
-            self._attach(connection)
+            self._attach(connection, monotonic())
 
     def _is_current(self) -> bool:
         """Whether the running task is still this try's. A task that was done waiting when it was cancelled goes on
         (``wait_for`` before Python 3.12 says so), while the call is on another replica already."""
         return self._task is not None and self._task is asyncio.current_task()
 
-    def _attach(self, connection: Upstream) -> None:
+    def _attach(self, connection: Upstream, now: float) -> None:
         self.connection = connection
         call, head = self.call, self.call.head
         sink: Sink = self
@@ -117,7 +117,7 @@ class Attempt:
             request_id=call.request_id,
             via=None if call.endpoint is None else call.front.via,
         )
-        call.touched = monotonic()
+        call.touched = now
         connection.write([start, *call.body.take(chunked=head.chunked)])
         if call.down.stuck:
             connection.hold(True)
@@ -209,20 +209,20 @@ class Attempt:
 
     def on_flush(self) -> None:
         if self.size >= self._due:
-            self._pass_on()
+            self._pass_on(self.backend.answered_at)
         elif self._hold is None:
             self._hold = asyncio.get_running_loop().call_later(self.call.front.settings.held_time, self._held_long)
 
     def _held_long(self) -> None:
         self._due = 0
-        self._pass_on()
+        self._pass_on(monotonic())
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, now: float) -> None:
         self._end_hold()
         if not self._out:
             return
         call = self.call
-        call.touched = now = monotonic()
+        call.touched = now
         restored = False
         if self.answer is not None and not call.answered:
             call.answer_begins(now)
@@ -257,13 +257,14 @@ class Attempt:
             return
         if call.chunked:
             self._out.append(self._end)
-        self._pass_on()
+        now = self.backend.answered_at
+        self._pass_on(now)
         self.connection = None
         if reusable and call.body.done:
-            self.pool.give(connection, answer.keep_seconds)
+            self.pool.give(connection, answer.keep_seconds, now)
         else:
             connection.close()
-        call.finish(answer.status, keep=call.keep and call.body.done)
+        call.finish(answer.status, keep=call.keep and call.body.done, now=now)
 
     def on_bad(self, message: str) -> None:
         self.drop()

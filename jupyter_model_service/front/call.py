@@ -42,12 +42,13 @@ _DEFAULTS = Serving()  # of a call until its service is known
 class Call:
     """Ends exactly once, in :meth:`finish`; then nothing of it is counted or waits any more.
 
-    ``began`` is when it came, ``sent_at`` when it first went to a replica, ``touched`` when something last moved
-    (monotonic). ``counted``: a replica got it; ``is_call``: it is in the figures by which the service is scaled, from
-    ``endpoint.traffic.begun`` to the end of the call. ``answered``: some of a final answer went out, so that it can be
-    sent to no other replica any more; ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the
-    answer's head: which preference of the caller's was kept to. ``allowance`` is that of its token, which counts it
-    until its end. ``connects`` and ``deaths`` count its failures.
+    ``began`` is when its turn came on its connection, ``sent_at`` when it first went to a replica, ``touched`` when
+    something last moved (monotonic). The clock is looked at once in what one read sets off. ``counted``: a replica got
+    it; ``is_call``: it is in the figures by which the service is scaled, from ``endpoint.traffic.begun`` to the end of
+    the call. ``answered``: some of a final answer went out, so that it can be sent to no other replica any more;
+    ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the answer's head: which preference of
+    the caller's was kept to. ``allowance`` is that of its token, which counts it until its end. ``connects`` and
+    ``deaths`` count its failures.
     """
 
     __slots__ = (
@@ -81,8 +82,7 @@ class Call:
         self.asks: asyncio.Task[None] | None = None  # who calls
         self.named: Named | None = None
         self.revision = self.connects = self.deaths = 0
-        self.touched: float = monotonic()
-        self.sent_at = self.began = self.touched
+        self.touched = self.sent_at = self.began = 0.0
         self.first_byte: float | None = None
         self.applied = b""
         self.is_call = self.counted = self.answered = self.bridged = self.done = False
@@ -98,6 +98,7 @@ class Call:
     def directed(self, target: bytes) -> None:
         """Its body said which service it is for: as if it had come to this address."""
         self.target, self.known_as = target, ""
+        self.touched = monotonic()
         entry.begin(self)
 
     def to_web(self) -> None:
@@ -105,11 +106,11 @@ class Call:
         self.serving = self.front.web_serving
         self.body.limit(self.serving.replay_limit)
         self.body.end = b""  # Tornado takes trailers for a malformed body
-        self._send(self.front.web)
+        self._send(self.front.web, self.touched)
 
     def enter(self, endpoint: Endpoint) -> None:
-        """Its caller may call this service."""
-        now = monotonic()
+        """Its caller may call this service, as is known since :attr:`touched`."""
+        now = self.touched
         if self.head.heartbeat:
             try:
                 seconds = heartbeat_seconds(self.head.heartbeat)
@@ -166,11 +167,11 @@ class Call:
                 endpoint.in_flight += 1
                 endpoint.traffic.sent(now)
         self.revision = backend.revision
-        self._send(self.front.pool(backend))
+        self._send(self.front.pool(backend), now)
 
-    def _send(self, pool: Pool) -> None:
+    def _send(self, pool: Pool, now: float) -> None:
         self.attempt = Attempt(self, pool)
-        self.attempt.send()
+        self.attempt.send(now)
 
     def once_more(self, attempt: Attempt, failure: Failure, *, later: bool) -> None:
         """It failed on a replica and may go to another one, ``later`` not at once."""
@@ -338,9 +339,11 @@ class Call:
         else:
             endpoint.traffic.rejected(now)
 
-    def finish(self, status: int, *, keep: bool, code: str = "", broken: Broken | None = None) -> None:
+    def finish(
+        self, status: int, *, keep: bool, code: str = "", broken: Broken | None = None, now: float | None = None
+    ) -> None:
         """``status`` as it is counted: 499 where the caller left, 502 where its answer broke off. ``code`` is of an
-        answer of our own."""
+        answer of our own. ``now``: where that is known already."""
         if self.done:
             return
         self.done = True
@@ -349,7 +352,9 @@ class Call:
         self.body.drop()
         if self.turn is not None:
             self.turn.leave()
-        now, endpoint = monotonic(), self.endpoint
+        if now is None:
+            now = monotonic()
+        endpoint = self.endpoint
         first_byte = None if self.first_byte is None else self.first_byte - self.began
         if self.is_call and endpoint is not None:
             self._count(endpoint, now, status, first_byte)
@@ -367,4 +372,4 @@ class Call:
             if broken is not None:
                 self.front.meter.broken(endpoint.owner, endpoint.name, broken.value)
         self.front.call_ended(self)
-        self.down.call_ended(self, keep=keep)
+        self.down.call_ended(self, now, keep=keep)

@@ -132,8 +132,7 @@ class Downstream(Writing):
     # --- reading -----------------------------------------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
-        if self._reading is None and not self._reader.in_head and self._answering is None:
-            self.deadline = monotonic() + self.front.settings.head_timeout
+        between = self._answering is None and self._reading is None and not self._reader.in_head
         self._feeding = True
         try:
             self._early_rest(self._reader.feed(data))
@@ -141,6 +140,8 @@ class Downstream(Writing):
             self._broken(bad.refusal)
         finally:
             self._feeding = False
+        if between and self._reader.in_head:
+            self.deadline = monotonic() + self.front.settings.head_timeout
 
     def _opened(self, head: RequestHead) -> Body:
         self._reading = call = Call(self, head)
@@ -200,7 +201,7 @@ class Downstream(Writing):
             self.write([answers.error(self._fatal, keep_alive=False)])
             self._end()
 
-    def call_ended(self, call: Call, *, keep: bool) -> None:
+    def call_ended(self, call: Call, now: float, *, keep: bool) -> None:
         if self._answering is not call:
             return
         self._answering = None
@@ -213,7 +214,7 @@ class Downstream(Writing):
             self._end()
             return
         self.let_body(True)
-        self.deadline = monotonic() + self.front.settings.keep_alive
+        self.deadline = now + self.front.settings.keep_alive
         if self.front.stopping and not self._queue:
             self.close()
         elif self._queue or self._paused or self._fatal is not None:
@@ -227,7 +228,7 @@ class Downstream(Writing):
 
     def let_body(self, allowed: bool) -> None:
         """Whether the caller's body may come on."""
-        if allowed is not self.body_allowed:
+        if allowed is bool(self._paused & _BODY):
             self._pause(_BODY, not allowed)
 
     def _pause(self, why: int, on: bool) -> None:

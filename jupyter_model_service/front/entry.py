@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from time import monotonic_ns, time
+from time import monotonic, monotonic_ns, time
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
@@ -59,6 +59,7 @@ async def _resolve(call: Call, token: str) -> None:
     if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
         return
     call.asks = None
+    call.touched = monotonic()
     if caller is None:
         call.refuse(refusal)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import Protocol
 
 from ..core.message import AnswerHead, Headers
@@ -44,8 +43,7 @@ class Pool:
     def unused(self) -> bool:
         return not self._idle and not self.calls
 
-    def take(self) -> Upstream | None:
-        now = monotonic()
+    def take(self, now: float) -> Upstream | None:
         while self._idle:
             connection = self._idle.pop()
             transport = connection.transport
@@ -56,14 +54,14 @@ class Pool:
                 connection.close()
         return None
 
-    def give(self, connection: Upstream, keep_seconds: float | None) -> None:
+    def give(self, connection: Upstream, keep_seconds: float | None, now: float) -> None:
         """Back after an answer that left it usable. ``keep_seconds``: what the server said of its own limit."""
         connection.hold(False)
         if self.backend.lost or len(self._idle) >= self.settings.pool_size or connection.stuck:
             connection.close()
             return
         connection.sink = None
-        connection.idle_since = monotonic()
+        connection.idle_since = now
         if keep_seconds is not None:
             connection.idle_limit = min(self.settings.pool_idle, max(0.0, keep_seconds - _BEFORE_SERVER))
         self._idle.append(connection)

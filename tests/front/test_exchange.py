@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -242,7 +243,7 @@ def test_small_pieces_are_not_held_back_by_the_kernel(run: Run) -> None:
         async with site(Replica()) as here:
             await (await here.send(here.request("/x"))).answer()
             (caller,) = here.front.connections
-            replica = here.front.pool(here.backends[0]).take()
+            replica = here.front.pool(here.backends[0]).take(monotonic())
             assert replica is not None
             for connection in (caller, replica):
                 assert connection.transport is not None
