@@ -4,7 +4,6 @@ back. Pure; all text of the wire is bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -12,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 from .header_names import OURS
 from .message import AnswerHead, Headers, Refusal, RequestHead
 from .origin import OF_THE_ORIGIN, SANDBOX
+from .peer import Peer
 from .trailers import announced_by_answer, announced_by_request
 
 __all__ = [
-    "Peer",
     "Route",
     "answer_head",
     "bearer_token",
@@ -120,22 +119,6 @@ def clean_cookies(value: bytes) -> bytes:
 # --- what the replica is told ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a caller's connection; ``trusted`` makes it be believed what it says of the way here:
-    ``X-Forwarded-*``, ``Via`` and ``X-Request-Id``."""
-
-    address: bytes
-    trusted: bool = False
-
-
-def sender(peer: Peer, forwarded: Headers) -> bytes:
-    """The address of whom we know nothing else: the other end of the connection, or what a proxy that is believed saw
-    at its own other end."""
-    said = [value for name, value in forwarded if name == b"x-forwarded-for"] if peer.trusted else []
-    return (said[-1].rpartition(b",")[2].strip() if said else b"") or peer.address
-
-
 _MOST_PASSES = 3
 
 
@@ -143,7 +126,7 @@ def goes_round(forwarded: Headers, via: bytes) -> Refusal | None:
     """The refusal of a call that comes back for ever to the gateway that is ``via`` to others (RFC 9110 §7.6.3).
 
     One that has been here before may be right: a model that asks another one, and passes on what it was told. One that
-    comes for the fourth time is not. ``forwarded`` is the word of a peer that is believed: only such a one's is kept.
+    comes for the fourth time is not. Nobody has to be believed for that: who invents such a chain fails its own call.
     """
     passes = 0
     for name, value in forwarded:
@@ -203,7 +186,7 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     parts.append(_forwarded(head, peer, prefix))
     if via is not None:
-        came = [value for name, value in head.forwarded if name == b"via" and value] if peer.trusted else []
+        came = [value for name, value in head.forwarded if name == b"via" and value]
         parts.append(b"Via: %b\r\n" % b", ".join([*came, _entry(head.version, via)]))
         if head.request_id is not None and not peer.trusted and not _has(head.headers, _OWN_ID):
             parts.append(b"X-Client-Request-Id: %b\r\n" % head.request_id)

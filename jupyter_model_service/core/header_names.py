@@ -43,6 +43,7 @@ CLAIMS = (
     b"x-rewrite-url",
     b"remote-user",
     b"x-remote-user",
+    b"x-scheme",
 )
 # Others than those in the rules are of no proxy that we know; some (-Access-Token, -Email, -User of oauth2-proxy) are
 # its callers' secrets.
@@ -76,7 +77,6 @@ REQUEST_RULES = {
         ),
         FORWARDED,
     ),
-    b"x-scheme": HOP,
     b"x-xsrftoken": HOP,  # Jupyter's; the control API knows bearer tokens only
 }
 ANSWER_RULES = {

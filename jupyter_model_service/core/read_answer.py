@@ -62,7 +62,7 @@ def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, t
         if named:
             answer.headers = [pair for pair in plain if pair[0].lower() not in named]
             answer.named = frozenset(named)
-    answer.keep = b"close" not in tokens if version == "1.1" else b"keep-alive" in tokens
+    answer.keep = b"close" not in tokens and (version == "1.1" or b"keep-alive" in tokens)
     if (lengths or codings) and status < 200 and status != 101:
         # RFC 9110 §8.6, §15.2: it has no body. A parser that reads one, and a caller who does not, see other answers.
         raise BadMessage(502, "bad_answer", f"The replica's answer {status} is an informational one with a body.")

@@ -109,7 +109,8 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
             head.headers = [pair for pair in plain if pair[0].lower() not in named]
             head.forwarded = [pair for pair in head.forwarded if pair[0] not in named]
             head.named = frozenset(named)
-    head.keep_alive = b"close" not in tokens if head.version == 11 else b"keep-alive" in tokens
+    # RFC 9112 §9.3: "close" wins.
+    head.keep_alive = b"close" not in tokens and (head.version == 11 or b"keep-alive" in tokens)
     if upgrades and b"upgrade" in tokens:
         head.upgrade = _upgrade(head, upgrades)
     _set_target(head, hosts)

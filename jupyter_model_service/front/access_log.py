@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.access_line import LONGEST_NAME, LONGEST_PATH, LONGEST_TRACE
 from ..core.ending import Broken
-from ..core.forwarding import Peer, sender
 from ..core.message import Refusal
+from ..core.peer import Peer, sender
 
 if TYPE_CHECKING:
     from .call import Call

@@ -15,9 +15,10 @@ from ..core.admission import is_look, opens_page, too_large
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import Broken, looks_whole
-from ..core.forwarding import goes_round, sender
+from ..core.forwarding import goes_round
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds
+from ..core.peer import sender
 from ..core.retrying import Failure
 from ..core.routing import Backend, Endpoint
 from . import answers, entry, time_limits
@@ -119,7 +120,7 @@ class Call:
                 return
             if not self.to_head and not self.wants_upgrade:  # neither has a body in which a beat could go
                 self.heart = Heart(self, seconds)
-        if self.peer.trusted and (refusal := goes_round(self.head.forwarded, self.front.via)) is not None:
+        if self.head.forwarded and (refusal := goes_round(self.head.forwarded, self.front.via)) is not None:
             self.refuse(refusal)
             return
         serving = endpoint.serving

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from ..core.ending import Fin, fin_means, has_left
-from ..core.forwarding import Peer
 from ..core.message import BadMessage, Refusal, RequestHead
+from ..core.peer import Peer
 from . import answers
 from .body import Body
 from .call import Call

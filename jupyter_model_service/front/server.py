@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
 import logging
 import os
@@ -14,8 +13,8 @@ from time import monotonic
 from typing import Any
 
 from ..core.definition import Serving
-from ..core.forwarding import Peer
 from ..core.openai import V1
+from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
 from .access_log import AccessLog
@@ -77,7 +76,7 @@ class Front:
         self._request_ids = itertools.count(1)
         self._request_id_start = os.urandom(6).hex().encode()
         self.via = b"model-service-%b" % os.urandom(4).hex().encode()  # a name that no other gateway has
-        self._trusted = [ipaddress.ip_network(text, strict=False) for text in self.settings.trusted_proxies]
+        self._proxies = Proxies(self.settings.trusted_proxies)
 
     async def start(self, sock: socket.socket) -> None:
         """Accept callers on ``sock`` (bound; it is closed by :meth:`stop`)."""
@@ -146,12 +145,8 @@ class Front:
         return b"%b%08x" % (self._request_id_start, next(self._request_ids))
 
     def peer(self, address: str) -> Peer:
-        trusted = False
-        if self._trusted:
-            with contextlib.suppress(ValueError):
-                ip = ipaddress.ip_address(address.split("%")[0])
-                trusted = any(ip in network for network in self._trusted)
-        return Peer(address.encode("ascii", "replace"), trusted)
+        raw = address.encode("ascii", "replace")
+        return Peer(raw, self._proxies.has(raw), self._proxies)
 
     # --- time -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ __all__ = ["FrontSettings"]
 
 @dataclass(frozen=True)
 class FrontSettings:
-    """Times in seconds, sizes in bytes. ``trusted_proxies``: addresses or networks whose ``X-Forwarded-*``, ``Via`` and
+    """Times in seconds, sizes in bytes. ``trusted_proxies``: addresses or networks whose ``X-Forwarded-*`` and
     ``X-Request-Id`` are believed, such as ``127.0.0.1`` or ``10.0.0.0/8``. ``shared_origin``: the endpoints are at the
     address of something that knows its visitors by cookies (a Hub): models' pages are sandboxed, and set nothing for
     the whole address."""

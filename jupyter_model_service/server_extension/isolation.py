@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
-from ..core import origin
+from ..core import header_names, origin
 
 SANDBOX = origin.SANDBOX.decode()
 
@@ -44,19 +44,10 @@ _NOT_TO_GATEWAY = HOP_BY_HOP | {
     "content-length",
     "accept-encoding",
     # What a caller says of the way here: the gateway believes us, so we say only what we know (see ``public_headers``).
-    "forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "true-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "remote-user",
-    "x-remote-user",
-    "x-scheme",
-    "via",
+    *(name.decode() for name in header_names.CLAIMS),
     "x-request-id",
 }
-_SAID_OF_THE_WAY = "x-forwarded-"
+_SAID_OF_THE_WAY = header_names.OF_PROXIES.decode()
 _REQUEST_ID, _OWN_ID = "x-request-id", "X-Client-Request-Id"
 
 _NOT_FROM_MODEL = HOP_BY_HOP | {name.decode() for name in origin.OF_THE_ORIGIN} | {"date", "server"}

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_model_service.core.forwarding import (
-    Peer,
     answer_head,
     bearer_token,
     clean_cookies,
@@ -20,6 +19,7 @@ from jupyter_model_service.core.forwarding import (
 )
 from jupyter_model_service.core.message import AnswerHead, RequestHead
 from jupyter_model_service.core.origin import OF_THE_ORIGIN
+from jupyter_model_service.core.peer import Peer
 from jupyter_model_service.core.read_answer import read_answer
 from jupyter_model_service.core.retrying import Budget, Failure, Retry, may_retry
 

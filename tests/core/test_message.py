@@ -56,10 +56,12 @@ def test_a_request_id_that_is_not_sane_is_not_kept(bad: bytes) -> None:
 @pytest.mark.parametrize(
     ("version", "connection", "keep"),
     [("1.1", b"", True), ("1.1", b"Close", False), ("1.0", b"", False), ("1.0", b"Keep-Alive", True),
-     ("1.1", b"keep-alive, close", False)],
+     ("1.1", b"keep-alive, close", False), ("1.0", b"keep-alive, close", False)],
 )  # fmt: skip
 def test_keep_alive(version: str, connection: bytes, keep: bool) -> None:
+    """RFC 9112 §9.3."""
     assert request((b"Connection", connection), version=version).keep_alive is keep
+    assert read_answer(200, version, b"OK", [(b"Connection", connection)], to_head=False).keep is keep
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from typing import Any
 
 import h11
 
-from jupyter_model_service.core.forwarding import Peer, answer_head, request_head
+from jupyter_model_service.core.forwarding import answer_head, request_head
 from jupyter_model_service.core.message import AnswerHead, BadMessage, Headers, RequestHead
+from jupyter_model_service.core.peer import Peer
 from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.core.trailers import answer_end
 from jupyter_model_service.front.body import END_OF_CHUNKS, Body, chunk

@@ -162,6 +162,13 @@ def test_a_wait_in_the_queue_and_every_try_are_told(run: Run) -> None:
     [
         ("jms_good", ("X-Forwarded-For: 10.1.1.1",), (), "127.0.0.1", "token:good"),
         ("jms_good", ("X-Forwarded-For: 6.6.6.6, 10.1.1.1",), ("127.0.0.0/8",), "10.1.1.1", "token:good"),
+        (
+            "jms_good",
+            ("X-Forwarded-For: 6.6.6.6, 9.9.9.9, 10.1.1.1",),
+            ("127.0.0.1", "10.0.0.0/8"),
+            "9.9.9.9",
+            "token:good",
+        ),
         ("jms_good", (), ("127.0.0.0/8",), "127.0.0.1", "token:good"),
         (FORWARDER, ("X-Forwarded-For: 10.1.1.1",), (), "10.1.1.1", "o"),
         ("jms_good", ("X-Forwarded-For: " + "9" * 5000,), ("127.0.0.1",), "9" * 127 + "…", "token:good"),

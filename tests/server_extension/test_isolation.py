@@ -107,10 +107,16 @@ def test_a_location_below_the_endpoint_or_elsewhere_stays(said: str, told: str) 
 
 def test_nothing_that_a_caller_says_of_the_way_here_goes_on() -> None:
     said = "x-forwarded-for X-Forwarded-Prefix X-FORWARDED-HOST X-Forwarded-Proto x-forwarded-port Forwarded X-Real-IP"
-    said += " X-Client-IP True-Client-IP X-Original-URL X-Rewrite-URL Remote-User X-Remote-User X-Scheme Via"
+    said += " X-Client-IP True-Client-IP X-Original-URL X-Rewrite-URL Remote-User X-Remote-User X-Scheme"
     said += " X_Forwarded_Host x_forwarded-user X_Real_IP REMOTE_USER True_Client_IP X_XSRFToken Content_Length"
     headers = [*((name, "evil") for name in said.split()), ("X-Own", "kept"), ("X_Own", "kept")]
     assert isolation.request_headers(headers) == [("X-Own", "kept"), ("X_Own", "kept")]
+
+
+def test_by_whom_a_call_came_goes_on() -> None:
+    """No matter of belief (RFC 9110 §7.6.3): by it, the gateway sees what goes round."""
+    via = [("Via", "1.1 a"), ("via", "1.1 b")]
+    assert isolation.request_headers(via) == via
 
 
 def test_a_callers_own_request_id_goes_on_as_the_callers() -> None:
