@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ..core.lack import OUR_LACK
 from ..core.lease_proof import gateway_proof, proofs_match, runner_proof
 from ..core.reports import LeaseClosed, LeaseEvent, LeaseOpened, LeasePorts, LeaseState
 from ..errors import UpstreamError
-from .lack import OUR_LACK
 from .lease_messages import log_piece_from, message_from, ports_from, sample_from, state_from
 
 __all__ = ["TcpLease", "TcpLeases"]

@@ -19,7 +19,7 @@ import httptools
 
 from jupyter_model_service.ports import ProbeResult
 
-from .lack import OUR_LACK
+from ..core.lack import OUR_LACK
 
 READ_LIMIT = 64 * 1024  # bytes of head and body that are read
 BODY_LIMIT = 0.25  # seconds that are waited for the body, once the status is known

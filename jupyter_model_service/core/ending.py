@@ -7,7 +7,9 @@ import enum
 from .message import AnswerHead, Refusal
 from .retrying import Failure
 
-__all__ = ["Broken", "Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+__all__ = ["OVERLOADED", "Broken", "Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+
+OVERLOADED = Refusal(503, "overloaded", "The gateway has no connection left for this call; try again.", 1.0)
 
 
 class Broken(enum.Enum):
@@ -86,6 +88,8 @@ def lost_by(*, connected: bool, spoke: bool) -> Failure:
 def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool) -> Refusal:
     """What a caller is told whose call failed and is not sent again. ``of_web``: it was for the control API;
     ``late``: the connection took too long; ``replayable``: its body was still at hand."""
+    if failure is Failure.LACK:
+        return OVERLOADED
     if of_web:
         return Refusal(503, "web_unavailable", "The control API does not answer; try again later.", 1.0)
     if late:

@@ -16,6 +16,7 @@ class Failure(enum.Enum):
     DIED = "died"  # a fresh connection died, or the replica is known to be lost
     HUNG = "hung"  # it did not begin to answer in time, and its health check is late, too
     BROKEN = "broken"  # the connection ended within an answer: in its head, or in a body that was held
+    LACK = "lack"  # this machine has no descriptor or port left for a connection, which says nothing of the replica
 
 
 class Retry(enum.Enum):
@@ -46,7 +47,7 @@ def may_retry(
     POST may run twice; RFC 9110 §9.2.2 would say no, inference is stateless by definition. ``fresh_tried``: a stale
     connection to this replica was already replaced once. ``connects``, ``deaths``: earlier failures of this call.
     """
-    if not replayable:
+    if not replayable or failure is Failure.LACK:
         return Retry.NO
     if failure is Failure.CONNECT:
         if connects >= MAX_CONNECT_RETRIES:

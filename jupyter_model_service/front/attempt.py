@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..core.balance import begins_trial, ejection, proven
 from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
+from ..core.lack import OUR_LACK
 from ..core.message import AnswerHead, Headers, Refusal
 from ..core.retrying import Failure, Retry, may_retry
 from ..core.trailers import answer_end
@@ -84,7 +85,8 @@ class Attempt:
         except (OSError, UnicodeError) as error:  # TimeoutError is the former; a host name may be the latter
             if self._is_current():
                 self._task = None
-                self._failed(Failure.CONNECT, late=isinstance(error, TimeoutError))
+                failure = Failure.LACK if getattr(error, "errno", None) in OUR_LACK else Failure.CONNECT
+                self._failed(failure, late=isinstance(error, TimeoutError))
             return
         if not self._is_current():
             connection.abort()
@@ -322,7 +324,7 @@ class Attempt:
         call = self.call
         if self._over or call.done:
             return
-        blamed = failure is not Failure.STALE
+        blamed = failure not in (Failure.STALE, Failure.LACK)
         if failure is Failure.CONNECT and self._fresh:
             failure = Failure.DIED  # it took the call on a kept-alive connection, and now it is not there any more
         if blamed and call.endpoint is not None:

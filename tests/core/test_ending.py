@@ -86,6 +86,8 @@ def test_a_lost_replica_may_have_seen_the_call_once_it_was_connected() -> None:
         (Failure.CONNECT, False, False, True, "connect_failed", "No replica"),
         (Failure.DIED, False, False, True, "replica_died", "died under this call."),
         (Failure.STALE, False, False, True, "replica_died", "died under this call."),
+        (Failure.LACK, False, False, True, "overloaded", "connection left"),
+        (Failure.LACK, True, False, True, "overloaded", "connection left"),
         (Failure.BROKEN, False, False, True, "replica_died", "the whole answer"),
         (Failure.BROKEN, False, False, False, "replica_died", "replay_limit"),
     ],

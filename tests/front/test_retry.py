@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -14,7 +17,7 @@ from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Site, site, until, within
+from .site import TOKEN, Site, site, until, within
 from .upstreams import HANDLERS, Replica, Seen, answer, body_of
 
 Run = Callable[[Any], Any]
@@ -107,6 +110,43 @@ def test_a_retry_beyond_the_budget_pauses(run: Run) -> None:
             assert here.meter.retries == ["connect"]
 
     run(body())
+
+
+def test_a_lack_of_our_own_is_nobody_elses_fault(run: Run) -> None:
+    """No descriptor is left: the replicas are well, so none is blamed, and a second attempt would fare no better."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            told: list[str] = []
+            for backend in here.backends:
+                backend.on_refused = lambda: told.append("refused")
+            wire = await here.wire()
+            for path in ("/endpoints/o/n/x", "/api"):
+                with no_descriptor_left():
+                    await wire.send(f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n{BEARER}\r\n\r\n")
+                    got = await wire.answer()
+                assert (got.status, got.code) == (503, "overloaded")
+                assert int(got.one("Retry-After") or 0) >= 1
+            assert [(b.failures, b.ejected_until) for b in here.backends] == [(0, 0.0), (0, 0.0)]
+            assert (told, here.meter.retries) == ([], [])
+            assert (await here.call("/x")).status == 200
+
+    run(body())
+
+
+BEARER = f"Authorization: Bearer {TOKEN}"
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_connection_time_out(run: Run) -> None:
