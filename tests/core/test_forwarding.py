@@ -22,6 +22,7 @@ from jupyter_model_service.core.origin import OF_THE_ORIGIN
 from jupyter_model_service.core.peer import Peer
 from jupyter_model_service.core.read_answer import read_answer
 from jupyter_model_service.core.retrying import Budget, Failure, Retry, may_retry
+from jupyter_model_service.core.trailers import answer_end
 
 BASE = b"/p/endpoints/"
 
@@ -166,6 +167,33 @@ def test_a_model_at_the_address_of_a_hub_speaks_for_its_own_page_alone() -> None
     assert b"sandbox" not in ours, "the control API's pages are ours"
     hints = informational_head(AnswerHead(103, b"Early", said), shared_origin=True)
     assert hints == b"HTTP/1.1 103 Early\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (b"Set-Cookie", b"jupyterhub-session-id=x; Path=/hub"),
+        (b"Clear-Site-Data", b'"cookies"'),
+        (b"Service-Worker-Allowed", b"/"),
+        (b"Refresh", b"0; url=/hub/logout"),
+        (b"WWW-Authenticate", b'Basic realm="Hub"'),
+        (b"WWW-AUTHENTICATE", b"Negotiate"),
+        (b"Set-Login", b"logged-out"),
+        (b"Secure-Session-Registration", b'(ES256);path="/start"'),
+        (b"Sec-Session-Registration", b'(ES256);path="/start"'),
+        (b"Shared-Storage-Write", b"clear"),
+        (b"Speculation-Rules", b'"/rules.json"'),
+        (b"Expect-CT", b"max-age=86400, enforce"),
+    ],
+)
+def test_what_a_browser_takes_for_the_whole_address_is_dropped_there(said: bytes, value: bytes) -> None:
+    """And passes where a model has an address of its own; behind a body it passes nowhere."""
+    answer = AnswerHead(401, b"No", [(said, value)], length=0)
+    told = {"version": 11, "keep_alive": True, "request_id": b"id", "via": b"us", "replica": b"r"}
+    shared, _, _ = answer_head(answer, shared_origin=True, **told)  # type: ignore[arg-type]
+    own, _, _ = answer_head(answer, **told)  # type: ignore[arg-type]
+    assert (value in shared, value in own) == (False, True)
+    assert answer_end([(said, value)], frozenset()) == b"0\r\n\r\n"
 
 
 def test_a_caller_without_host_gets_one_for_the_replica() -> None:
