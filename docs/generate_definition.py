@@ -15,6 +15,7 @@ from jupyter_model_service.core.definition.keys import (
     ACTION,
     ACTION_MEANING,
     ACTIONS,
+    AFFINITY,
     HEALTH_CHECK,
     MODEL,
     SERVICE,
@@ -39,6 +40,7 @@ FORMS = {
     "id": "name",
     "ignored": "anything",
     "flag": "`true` or `false`",
+    "choice": "one of",
     "arguments": "list of texts",
     "lines": "text, or list of texts",
     "mode": "octal digits",
@@ -54,6 +56,8 @@ FORMS = {
 
 def form(key: Key) -> str:
     words = FORMS[key.form]
+    if key.form == "choice":
+        return f"{words} {', '.join(f'`{choice}`' for choice in key.choices)}"
     if key.form not in ("whole", "number", "seconds"):
         return words
     low = f"≥ {key.least:g}" if key.least is not None else f"> {key.above:g}"
@@ -86,6 +90,7 @@ PARTS = {
     "actions": actions,
     "health_check": lambda: table(HEALTH_CHECK),
     "serving": lambda: table(SERVING),
+    "affinity": lambda: table(AFFINITY),
     "autoscaling": lambda: table(AUTOSCALING),
     "rules": lambda: table(RULE),
     "schedules": lambda: table(SCHEDULE),

@@ -4,8 +4,10 @@ minimum beats sampling (power of two choices is for counts that are out of date)
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from .routing import Backend
+if TYPE_CHECKING:  # the routing table holds definitions, and those ask for affinity, which is built on this
+    from .routing import Backend
 
 __all__ = ["begins_trial", "ejection", "pick", "proven", "tier"]
 

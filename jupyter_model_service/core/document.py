@@ -29,8 +29,9 @@ class Key:
     ``number`` (within ``least``..``most``; ``above`` excludes the bound itself), ``seconds`` (such a number, or a
     duration such as ``15m``), ``decimal`` (any number, also as text), ``threshold`` (that, or text with a unit, which
     whoever knows the metric reads), ``flag``, ``id`` (a short name), ``ignored`` (anything; nobody looks at it),
-    ``arguments`` (a list of texts, not empty), ``lines`` (a list of texts, or one text), ``mode`` (octal permission
-    bits), or a structure of its own: ``section``, ``list``, ``anything``, ``command``, ``shell``, ``kind``, ``ref``.
+    ``choice`` (one of ``choices``), ``arguments`` (a list of texts, not empty), ``lines`` (a list of texts, or one
+    text), ``mode`` (octal permission bits), or a structure of its own: ``section``, ``list``, ``anything``,
+    ``command``, ``shell``, ``kind``, ``ref``.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Key:
     most: float | None = None
     above: float | None = None
     legacy: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     slips: tuple[str, ...] = ()  # what people write for it that does not look like it
 
 
@@ -156,6 +158,7 @@ class Reader:
             "id": self._id,
             "ignored": lambda value, path, key: value,
             "flag": self._flag,
+            "choice": self._choice,
             "arguments": self._arguments,
             "lines": self._text_lines,
             "mode": self._mode,
@@ -335,6 +338,13 @@ class Reader:
         if isinstance(value, bool):
             return value
         return self.error(path, f"must be true or false, not {shown(value)}")
+
+    def _choice(self, value: Any, path: Path, key: Key) -> str | Wrong:
+        if value in key.choices:
+            return str(value)
+        close = near(value, key.choices) if isinstance(value, str) else []
+        hint = f"; did you mean {alternatives(close)}?" if close else ""
+        return self.error(path, f"must be {alternatives(list(key.choices))}, not {shown(value)}{hint}")
 
     def texts(self, value: Sequence[Any], path: Path) -> list[str] | Wrong:
         items = [self.text(item, (*path, n)) for n, item in enumerate(value)]

@@ -15,6 +15,7 @@ from .peer import Peer
 from .trailers import announced_by_answer, announced_by_request
 
 __all__ = [
+    "STICKY_COOKIE",
     "Route",
     "answer_head",
     "bearer_token",
@@ -24,6 +25,7 @@ __all__ = [
     "informational_head",
     "request_head",
     "route",
+    "seen_at",
 ]
 
 
@@ -100,12 +102,13 @@ def bearer_token(authorization: list[bytes]) -> str | None:
         return None
 
 
-_COOKIE_NAMES = frozenset({b"_xsrf"})
+STICKY_COOKIE = b"model-service-replica"  # ours, by which a caller comes back to her replica (core/affinity.py)
+_COOKIE_NAMES = frozenset({b"_xsrf", STICKY_COOKIE})
 _COOKIE_PREFIXES = (b"username-", b"jupyterhub-", b"jupyter-")
 
 
 def clean_cookies(value: bytes) -> bytes:
-    """The Cookie header without the cookies by which Jupyter and its Hub know their users."""
+    """The Cookie header without the cookies by which Jupyter and its Hub know their users, and without ours."""
     kept = []
     for cookie in value.split(b";"):
         name = cookie.split(b"=", 1)[0].strip().lower()
@@ -223,6 +226,13 @@ def _forwarded(head: RequestHead, peer: Peer, prefix: bytes) -> bytes:
         lines += b"X-Forwarded-Port: %b\r\n" % said[b"x-forwarded-port"]
     prefix = said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
     return lines + (b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else b"")
+
+
+def seen_at(head: RequestHead, peer: Peer, prefix: bytes) -> tuple[bytes, bool]:
+    """The path of a service as its caller knows it, without the closing slash, and whether she came by HTTPS."""
+    said = _first_values(head.forwarded) if peer.trusted and head.forwarded else {}
+    secure = said.get(b"x-forwarded-proto", b"")[:5].lower() == b"https"
+    return said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix, secure
 
 
 def _first_values(headers: Headers) -> dict[bytes, bytes]:

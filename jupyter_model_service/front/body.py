@@ -89,6 +89,11 @@ class Body:
         """The pieces that came after the first so many, to be looked at; nothing was taken of them yet."""
         return self._pending[after:]
 
+    def beginning(self, most: int) -> bytes:
+        """The first bytes, which no replica took yet."""
+        pieces = self._pending
+        return pieces[0][:most] if len(pieces) == 1 else b"".join(pieces)[:most]
+
     def rewind(self) -> None:
         """The next :meth:`take` starts from the beginning. Only while :attr:`replayable`."""
         if self._consumed and self._kept is not None:

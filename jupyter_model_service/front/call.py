@@ -83,7 +83,8 @@ class Call:
         self.asks: asyncio.Task[None] | None = None  # who calls
         self.named: Named | None = None
         self.revision = self.connects = self.deaths = 0
-        self.touched = self.sent_at = self.began = 0.0
+        self.touched: float = 0.0
+        self.sent_at = self.began = 0.0
         self.first_byte: float | None = None
         self.applied = b""
         self.is_call = self.counted = self.answered = self.bridged = self.done = False
@@ -137,7 +138,11 @@ class Call:
             endpoint.traffic.begun(now)
         if desk.held:
             desk.wake(now)
-        backend = pick(endpoint.backends, now, self.serving.concurrency)
+        if serving.affinity is not None:
+            self.turn = Turn(self, endpoint, desk)
+            self.turn.seek(serving.affinity, now)
+            return
+        backend = pick(endpoint.backends, now, serving.concurrency)
         if backend is not None:
             self.go(backend, now)
         else:
@@ -215,9 +220,13 @@ class Call:
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None:
             attempt.move_body(attempt.connection)
-        elif self.named is not None and self.named.reading:
+            return
+        if self.named is not None and self.named.reading:
             self.named.read(self)
-        elif self.body.pending_size > self.front.settings.body_buffer:
+            return
+        if self.turn is not None and self.turn.home is not None:
+            self.turn.home.body_came()
+        if self.body.pending_size > self.front.settings.body_buffer:
             self.down.let_body(False)
 
     def let_come(self) -> None:

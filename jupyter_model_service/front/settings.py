@@ -29,6 +29,7 @@ class FrontSettings:
     named_within: int = 1 << 20  # of a body at ``v1/``: its model's name has to stand in so many bytes
     body_buffer: int = 64 << 10  # of a caller's body, while no replica takes it
     head_timeout: float = 30.0  # from a request's first byte to the end of its head
+    prompt_time: float = 2.0  # for the beginning of a prompt, by which a replica is chosen (serving.affinity)
     body_timeout: float = 60.0  # between two bytes of a request's body
     keep_alive: float = 75.0  # between two requests
     reader_timeout: float = 300.0  # a caller who takes nothing of a waiting answer for so long

@@ -3,16 +3,19 @@ about, on another one than failed it, or never."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core import admission
+from ..core.affinity import Affinity
 from ..core.balance import pick
 from ..core.message import Refusal
 from ..core.patience import preferred_wait
 from ..core.retrying import Failure
 from ..core.routing import Backend, Endpoint
+from .home import Home
 from .waiting import Desk, Waiter
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ class Turn:
     ``waited`` is how long it has, in seconds, when it does not any more. Replicas in ``_tried`` have failed it."""
 
     __slots__ = (
-        "_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "since", "waited",
+        "_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "home", "since",
+        "waited",
     )  # fmt: skip
 
     def __init__(self, call: Call, endpoint: Endpoint, desk: Desk) -> None:
@@ -40,8 +44,32 @@ class Turn:
         self._paused_until = 0.0
         self._failure: Failure | None = None
         self._tried: list[Backend] = []
+        self.home: Home | None = None  # where it has a replica of its own
 
-    # --- into the queue --------------------------------------------------------------------------------------
+    # --- to a replica at once, or into the queue ---------------------------------------------------------------
+
+    def seek(self, wish: Affinity, now: float) -> None:
+        """It has a replica of its own."""
+        self.home = Home(self._call, self._endpoint, self, wish)
+        self.home.seek(now)
+
+    def go_or_wait(self, now: float) -> None:
+        call, endpoint, desk = self._call, self._endpoint, self._desk
+        if call.front.routing.get(endpoint.owner, endpoint.name) is not endpoint:  # removed meanwhile
+            call.refuse(call.not_found())
+            return
+        if desk.held:
+            desk.wake(now)
+        backend = self._pick(now, ())
+        if backend is not None:
+            call.go(backend, now)
+        else:
+            self.begin(now)
+
+    def _pick(self, now: float, tried: Collection[Backend]) -> Backend | None:
+        if self.home is not None:
+            return self.home.pick(now, tried)
+        return pick(self._endpoint.backends, now, self._call.serving.concurrency, tried)
 
     def begin(self, now: float) -> None:
         """No replica is free."""
@@ -145,10 +173,10 @@ class Turn:
             return True
         if now < self._paused_until:
             return False
-        backend = pick(endpoint.backends, now, call.serving.concurrency, self._tried)
+        backend = self._pick(now, self._tried)
         waited = now - (self.since if self.since is not None else now)
         if backend is None and self._tried and waited > front.settings.replay_grace:
-            backend = pick(endpoint.backends, now, call.serving.concurrency)
+            backend = self._pick(now, ())
         if backend is not None:
             self._waits_no_more(now)
             call.go(backend, now)
@@ -175,6 +203,8 @@ class Turn:
         return True
 
     def leave(self) -> None:
+        if self.home is not None:
+            self.home.leave()
         if self.since is not None:
             self._waits_no_more(monotonic())
             self._desk.remove(self)

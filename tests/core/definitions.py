@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from jupyter_model_service.core.affinity import Affinity
 from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving
 
 PRINTABLE = st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_categories=("C", "Z"))
@@ -42,6 +43,14 @@ def actions() -> st.SearchStrategy[Action]:
     )
 
 
+def affinities() -> st.SearchStrategy[Affinity]:
+    factor = st.floats(1, 100)
+    names = st.sampled_from(["X-Session", "session_id", "a!b"])
+    header = st.builds(Affinity, st.just("header"), names, st.none(), st.none() | factor)
+    cookie = st.builds(Affinity, st.just("cookie"), st.none(), st.none(), st.none() | factor)
+    return header | cookie | st.builds(Affinity, st.just("prefix"), st.none(), st.integers(1, 16_384), factor)
+
+
 def definitions() -> st.SearchStrategy[Definition]:
     health_check = st.builds(
         HealthCheck,
@@ -64,6 +73,7 @@ def definitions() -> st.SearchStrategy[Definition]:
         stop_timeout=grace,
         retry=st.booleans(),
         replay_limit=st.integers(0, 64 << 20),
+        affinity=st.none() | affinities(),
         body_limit=st.none() | st.integers(0, 1 << 40),
     )
     return st.builds(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..affinity import BOUND, BY, CHARACTERS
 from ..document import Key, Section, default_of
 from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
 from .model import Definition, HealthCheck, Serving
@@ -179,6 +180,12 @@ SERVING = (
         most=1 << 40,
     ),
     _serving(
+        "affinity",
+        "section",
+        "Which replica a call goes to if it can: that of its session, or of the beginning of its prompt. Left out: the "
+        "least busy one.",
+    ),
+    _serving(
         "autoscaling",
         "section",
         "How many replicas there are, by calls, rules and the time of day. Taken when a service is created, and by an "
@@ -187,10 +194,38 @@ SERVING = (
 )
 
 
+AFFINITY = (
+    Key(
+        "by",
+        "choice",
+        "What calls have in common that go to the same replica: a `header`, a `cookie` of ours, or the `prefix` of a "
+        "prompt.",
+        required=True,
+        choices=BY,
+    ),
+    Key("name", "line", "Of `header`, and needed there: the name of the header.", most=100),
+    Key(
+        "characters",
+        "whole",
+        f"Of `prefix`: so many characters of the prompt count. Left out: {CHARACTERS}.",
+        least=1,
+        most=16_384,
+    ),
+    Key(
+        "bound",
+        "number",
+        "A replica is given no more calls at once than so many times the mean; the others go to the next one. Left "
+        f"out: {BOUND:g} for `prefix`, and no bound for `header` and `cookie`.",
+        least=1,
+        most=100,
+    ),
+)
+
 _PLACE_SERVICE = "models[].service"
 _PLACE_ACTION = f"{_PLACE_SERVICE}.pre_start_actions[]"
 _PLACE_HEALTH = f"{_PLACE_SERVICE}.health_check"
 _PLACE_SERVING = f"{_PLACE_SERVICE}.serving"
+PLACE_AFFINITY = f"{_PLACE_SERVING}.affinity"
 PLACE_AUTOSCALING = f"{_PLACE_SERVING}.autoscaling"
 _PLACE_RULES = f"{PLACE_AUTOSCALING}.rules[]"
 _PLACE_SCHEDULES = f"{PLACE_AUTOSCALING}.schedules[]"
@@ -203,7 +238,8 @@ SECTIONS: Mapping[str, Section] = {
         Section(_PLACE_SERVICE, SERVICE, ("models[]", _PLACE_ACTION, _PLACE_HEALTH, _PLACE_SERVING)),
         Section(_PLACE_ACTION, ACTION, (_PLACE_SERVICE,)),
         Section(_PLACE_HEALTH, HEALTH_CHECK, (_PLACE_SERVICE,)),
-        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE, PLACE_AUTOSCALING)),
+        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE, PLACE_AFFINITY, PLACE_AUTOSCALING)),
+        Section(PLACE_AFFINITY, AFFINITY, (_PLACE_SERVING,)),
         Section(PLACE_AUTOSCALING, AUTOSCALING, (_PLACE_SERVING, _PLACE_RULES, _PLACE_SCHEDULES)),
         Section(_PLACE_RULES, (*RULE, *BACKEND_AI_RULE), (PLACE_AUTOSCALING, _PLACE_SCHEDULES)),
         Section(_PLACE_SCHEDULES, SCHEDULE, (PLACE_AUTOSCALING, _PLACE_RULES)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..affinity import Affinity
 from ..scaling.policy import Autoscaling
 
 
@@ -45,6 +46,7 @@ class Serving:
     retry: bool = True
     replay_limit: int = 1 << 20  # bodies up to this size can be sent again to another replica
     body_limit: int | None = None  # longer ones are refused; None: no limit
+    affinity: Affinity | None = None  # which replica a call had best go to; None: the least busy one
     autoscaling: Autoscaling | None = None  # taken when a service is created, and when an update changes it
 
 

@@ -9,14 +9,17 @@ from typing import Any
 
 from ...errors import DefinitionError, Problem
 from ..admission import is_of_probes
+from ..affinity import BOUND, CHARACTERS, NAME_PATTERN, Affinity, is_passed_on
 from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, near, shown
 from ..scaling.policy import Autoscaling
 from ..scaling.reading import read_autoscaling
 from .keys import (
     ACTION,
     ACTIONS,
+    AFFINITY,
     HEALTH_CHECK,
     MODEL,
+    PLACE_AFFINITY,
     PLACE_AUTOSCALING,
     RESERVED_PORTS,
     SECTIONS,
@@ -276,10 +279,45 @@ def _health_check(reader: Reader, value: Any, path: Path) -> HealthCheck | None:
 
 def _serving(reader: Reader, value: Any, path: Path) -> Serving:
     found = reader.mapping(value, path, SERVING, "models[].service.serving") or {}
-    values = _values(reader, found, tuple(key for key in SERVING if key.name != "autoscaling"))
+    values = _values(reader, found, tuple(key for key in SERVING if key.form != "section"))
+    if "affinity" in found:
+        values["affinity"] = _affinity(reader, *found["affinity"])
     if "autoscaling" in found:
         values["autoscaling"] = _autoscaling(reader, *found["autoscaling"], values.get("concurrency"))
     return Serving(**values)
+
+
+def _affinity(reader: Reader, value: Any, path: Path) -> Affinity | None:
+    found = reader.mapping(value, path, AFFINITY, PLACE_AFFINITY)
+    if found is None:
+        return None
+    values = _values(reader, found, AFFINITY)
+    if "by" not in values:
+        return None
+    by = values["by"]
+    if by == "prefix":
+        if "name" in found:
+            reader.warning(found["name"][1], "has no effect: it is for by: header")
+        return Affinity(by, None, values.get("characters", CHARACTERS), values.get("bound", BOUND))
+    if "characters" in found:
+        reader.warning(found["characters"][1], "has no effect: it is for by: prefix")
+    if by == "cookie":
+        if "name" in found:
+            reader.warning(found["name"][1], "has no effect: it is for by: header; the cookie is the gateway's own")
+        return Affinity(by, None, None, values.get("bound"))
+    if "name" not in found:
+        reader.error((*path, "name"), "is missing: which header is it?")
+    elif "name" in values and (why := _no_header(values["name"])):
+        reader.error(found["name"][1], why)
+    return Affinity(by, values.get("name"), None, values.get("bound"))
+
+
+def _no_header(name: str) -> str | None:
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        return f"must be the name of a header, of letters, digits and -_.!#$%&'*+^`|~, not {shown(name)}"
+    if not is_passed_on(name):
+        return f"must be a header that goes on to the model, and {shown(name)} does not; use one of your own, X-Session"
+    return None
 
 
 def _autoscaling(reader: Reader, value: Any, path: Path, concurrency: int | None) -> Autoscaling | None:

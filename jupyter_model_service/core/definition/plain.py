@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..affinity import Affinity
 from ..scaling.reading import autoscaling_from_stored, autoscaling_to_plain
 from .model import Action, Definition, HealthCheck, Serving
 
@@ -39,6 +40,8 @@ def definition_from_plain(plain: Mapping[str, Any]) -> Definition:
         serving = dict(values.get("serving", {}))
         if (policy := serving.get("autoscaling")) is not None:
             serving["autoscaling"] = autoscaling_from_stored(policy)
+        if (affinity := serving.get("affinity")) is not None:
+            serving["affinity"] = Affinity(**affinity)
         values["serving"] = Serving(**serving)
         return Definition(**values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..affinity import NAME_PATTERN
 from ..document import ID_PATTERN, Key
 from ..quantities import UNIT_VALUE
 from ..scaling.keys import AUTOSCALING, BACKEND_AI_RULE, RULE, SCHEDULE
 from ..scaling.metrics import METRICS, PROMETHEUS
-from .keys import ACTION_MEANING, ACTIONS, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
+from .keys import ACTION_MEANING, ACTIONS, AFFINITY, HEALTH_CHECK, MODEL, RESERVED_PORTS, SERVICE, SERVING
 
 _DECIMAL = r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?"
 _TEXT_LIKE = {"type": ["string", "number", "boolean"]}  # an unquoted 8000 in a list of arguments is the text "8000"
@@ -22,7 +23,7 @@ _ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}
 
 def json_schema() -> dict[str, Any]:
     """A fresh copy of the schema (draft 2020-12)."""
-    serving = _section(SERVING, autoscaling=_autoscaling())
+    serving = _section(SERVING, affinity=_affinity(), autoscaling=_autoscaling())
     service = _section(SERVICE, health_check=_health_check(), serving=serving, pre_start_actions=_actions())
     service["properties"]["port"]["not"] = {"enum": list(RESERVED_PORTS)}
     model = _section(MODEL, service=service, metadata={"type": ["object", "null"]})
@@ -81,6 +82,15 @@ def _actions() -> dict[str, Any]:
     return {"type": ["array", "null"], "items": {"oneOf": kinds}}
 
 
+def _affinity() -> dict[str, Any]:
+    """The parser knows besides which headers do not reach a model."""
+    schema = _section(AFFINITY)
+    named = {"required": ["by"], "properties": {"by": {"const": "header"}}}
+    name = {"type": "string", "pattern": f"^(?:{NAME_PATTERN})$"}
+    schema["allOf"].append({"if": named, "then": {"required": ["name"], "properties": {"name": name}}})
+    return {**schema, "type": ["object", "null"]}
+
+
 def _autoscaling() -> dict[str, Any]:
     """A rule is in our words or in Backend.AI's, or mixed."""
     rule = _section([replace(key, required=False) for key in (*RULE, *BACKEND_AI_RULE)])
@@ -113,6 +123,7 @@ def _value(key: Key) -> dict[str, Any]:
         "id": {"type": ["string", "number", "boolean"], "pattern": f"^{ID_PATTERN}$"},
         "ignored": {},
         "flag": {"type": "boolean"},
+        "choice": {"enum": list(key.choices)},
         "arguments": _ARGUMENTS,
         "lines": {"anyOf": [_TEXT_LIKE, {"type": "array", "items": _TEXT_LIKE}]},
         "mode": {"type": ["string", "integer"], "pattern": "^(0o|0)?[0-7]{3}$"},
