@@ -1,9 +1,12 @@
 """The table of endpoint tokens; in embedded mode also who any bearer token belongs to. The tokens are made here, or by
 a JupyterHub: then the table says which of its tokens are still good, so that revoking is immediate.
 
-Only SHA-256 digests are kept. A slow, salted hash guards secrets that people choose and that can be guessed; these
-are 256 random bits, which no speed of hashing helps to guess, and the hash is taken on every call. The look-up
-by digest leaks nothing through its time either: whoever sends a token cannot choose the digest's characters.
+Only SHA-256 digests are kept, and for half a minute at most the text of a token that was just found to be good, so that
+its digest need not be taken for every call. A slow, salted hash guards secrets that people choose and that can be
+guessed; these are 256 random bits, which no speed of hashing helps to guess, and the hash is taken of every token that
+was not just used. The look-up by digest leaks nothing through its time either: whoever sends a token cannot choose the
+digest's characters, nor those of the keyed hash by which Python finds a text in a ``dict`` before it compares any of
+it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from .allowances import Allowances
 
 PREFIX = "jms_"
 NAME_LIMIT = 100  # characters
+MOST_TEXTS = 1024  # of tokens just used
 LONGEST = 10 * 365 * 86400.0  # seconds until a token expires, at most
 FLUSH_EVERY = 30.0  # seconds: what a kill of the gateway can lose of "last use"
 
@@ -50,6 +54,13 @@ class Use:
 class _Key:
     record: TokenRecord
     caller: Caller
+
+
+class _Texts(dict[str, str]):
+    """Its keys are secrets: they are shown nowhere."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} texts>"
 
 
 class OwnTokens:
@@ -80,6 +91,7 @@ class EndpointTokens:
         self._control = control
         self._issuer = issuer or OwnTokens(clock)
         self._keys: dict[str, _Key] = {}  # by digest: those that are good unless expired
+        self._digests = _Texts()  # by text: of tokens that were good when they were last looked for
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
         self._allowances = Allowances(store, clock)
         self._limiting = asyncio.Lock()
@@ -97,16 +109,26 @@ class EndpointTokens:
     # --- the hot path --------------------------------------------------------------------------------
 
     def known(self, token: str) -> Caller | None:
-        digest = digest_of(token)
+        digest = self._digests.get(token)
+        if digest is None:
+            digest = digest_of(token)
+            if digest in self._keys:
+                self._remember(token, digest)
         key = self._keys.get(digest)
         if key is None:
             return self._control.get(digest)
-        now = self._clock.now()
-        if _expired(key.record, now):
+        now, record = self._clock.now(), key.record
+        if record.expires_at is not None and now >= record.expires_at:
             return None
-        self._used[key.record.id] = now
-        self._unsaved.add(key.record.id)
+        self._used[record.id] = now
+        self._unsaved.add(record.id)
         return key.caller
+
+    def _remember(self, token: str, digest: str) -> None:
+        """Its digest stays the same, whatever becomes of it; only that of a good one, so that nobody fills this."""
+        if len(self._digests) >= MOST_TEXTS:
+            self._digests.clear()
+        self._digests[token] = digest
 
     async def resolve(self, token: str) -> Caller | None:
         return self.known(token)
@@ -220,6 +242,7 @@ class EndpointTokens:
 
     async def flush(self) -> None:
         """Store the last uses since the last time. They are kept for the next time if that fails."""
+        self._digests.clear()
         ids, self._unsaved = self._unsaved, set()
         used = {token_id: self._used[token_id] for token_id in ids if token_id in self._used}
         if not used:
@@ -264,10 +287,6 @@ def _kept_to(limits: Limits | None) -> Limits | None:
     """As they are kept to; none at all is ``None``."""
     limits = check_limits(limits) if limits is not None else None
     return limits if limits is not None and limits.any else None
-
-
-def _expired(record: TokenRecord, now: float) -> bool:
-    return record.expires_at is not None and now >= record.expires_at
 
 
 def _check_name(name: str) -> None:

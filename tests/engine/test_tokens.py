@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 import re
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.engine.tokens import EndpointTokens, digest_of
+from jupyter_model_service.engine.tokens import MOST_TEXTS, EndpointTokens, digest_of
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import ServiceRecord, TokenRecord
 from jupyter_model_service.testing import ManualClock, MemoryStore
@@ -88,10 +89,41 @@ def test_a_token_is_256_random_bits_that_are_not_kept() -> None:
         assert text != other
         assert await at.store.tokens() == at.tokens.of("s1")
         assert record.digest == digest_of(text)
+        assert at.tokens.known(text) is at.tokens.known(text)
         for kept in (at.tokens, at.store, record, at.store.disk, vars(at.tokens), at.store.disk.tokens):
             assert text not in repr(kept)
             assert text[4:] not in repr(kept)
         assert record.digest not in repr(record)
+
+    run(body)
+
+
+class Text(str):
+    """One that can be seen to go."""
+
+
+def test_the_text_of_a_good_token_is_forgotten_with_the_next_flush_and_that_of_a_wrong_one_at_once() -> None:
+    async def body(at: Setting) -> None:
+        _, text = await at.generate()
+        good, wrong = Text(text), Text(text + "A")
+        assert at.tokens.known(good) is not None
+        assert at.tokens.known(wrong) is None
+        of_good, of_wrong = weakref.ref(good), weakref.ref(wrong)
+        del good, wrong
+        assert of_wrong() is None
+        await at.tokens.flush()
+        assert of_good() is None
+
+    run(body)
+
+
+def test_not_more_than_a_thousand_texts_are_remembered() -> None:
+    async def body(at: Setting) -> None:
+        texts = [Text((await at.generate())[1]) for _ in range(MOST_TEXTS + 1)]
+        assert all(at.tokens.known(text) is not None for text in texts)
+        seen = [weakref.ref(text) for text in texts]
+        texts.clear()
+        assert sum(ref() is not None for ref in seen) == 1
 
     run(body)
 
