@@ -64,6 +64,7 @@ class RequestHead:
     takes_trailers: bool = False  # says so in TE
     trailer: tuple[bytes, ...] = ()  # values of Trailer
     named: frozenset[bytes] = frozenset()  # by Connection: what must not travel on, behind the body either
+    token: str | None = field(default=None, init=False, compare=False, repr=False)  # said by it, once that was read
     # What was written of it last, and for whom: a caller who repeats its head is judged, and rewritten, once.
     written: tuple[tuple[object, ...], bytes] | None = field(default=None, init=False, compare=False, repr=False)
 

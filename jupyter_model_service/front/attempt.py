@@ -183,16 +183,14 @@ class Attempt:
     def on_answer(self, answer: AnswerHead) -> None:
         call = self.call
         settings = call.front.settings
-        replica = None
         if call.endpoint is not None:
-            replica = self.backend.replica.encode()
             self._due = held_bytes(answer, most=settings.held_answer)
         start, call.chunked, call.keep = answer_head(
             answer,
             version=call.head.version,
             keep_alive=call.may_keep(),
             request_id=call.request_id,
-            replica=replica,
+            replica=self.pool.replica,
             via=call.front.via,
             applied=call.applied,
             shared_origin=settings.shared_origin,

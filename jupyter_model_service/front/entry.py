@@ -15,6 +15,7 @@ from .asking import UNAUTHENTICATED, who
 
 if TYPE_CHECKING:
     from ..core.limits import Allowance
+    from ..core.routing import Endpoint
     from .call import Call
 
 __all__ = ["begin"]
@@ -36,7 +37,9 @@ def begin(call: Call) -> None:
     call.target, call.prefix = place.path, place.prefix
     call.owner, call.name = place.owner, place.name
     endpoint = front.routing.get(place.owner, place.name)
-    token = bearer_token(head.authorization)
+    token = head.token
+    if token is None:
+        token = head.token = bearer_token(head.authorization)
     if endpoint is not None and endpoint.public:
         if token is not None and (head.forwarded or head.request_id):
             _believe(call, front.identity.known(token))
@@ -51,7 +54,7 @@ def begin(call: Call) -> None:
     if caller is None:
         call.asks = front.spawn(_resolve(call, token))
     else:
-        _authorise(call, caller)
+        _authorise(call, caller, endpoint)
 
 
 async def _resolve(call: Call, token: str) -> None:
@@ -63,16 +66,15 @@ async def _resolve(call: Call, token: str) -> None:
     if caller is None:
         call.refuse(refusal)
     else:
-        _authorise(call, caller)
+        _authorise(call, caller, call.front.routing.get(call.owner, call.name))
 
 
-def _authorise(call: Call, caller: Caller) -> None:
+def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     call.known_as = caller.name
     if not caller.may_invoke(call.owner, call.name):  # first: who may not call learns nothing of what exists
         call.refuse(Refusal(403, "forbidden", f"This token is not for service {call.owner}/{call.name}."))
         return
     _believe(call, caller)
-    endpoint = call.front.routing.get(call.owner, call.name)
     if endpoint is None:
         call.refuse(call.not_found())
         return

@@ -29,6 +29,8 @@ class Pool:
         self, backend: Backend, settings: FrontSettings, outgoing: Outgoing, socket_path: str | None = None
     ) -> None:
         self.backend = backend
+        # What its calls are told of who answered; the web part says nothing of itself.
+        self.replica = backend.replica.encode() if socket_path is None else None
         self.settings = settings
         self.outgoing = outgoing
         self.calls: set[OnReplica] = set()
