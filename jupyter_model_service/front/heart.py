@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..core.event_stream import BEAT, answer_event, is_events, refusal_event, stream_head
 from ..core.message import AnswerHead, Headers, Refusal
-from .body import END_OF_CHUNKS, chunk
+from .body import END_OF_CHUNKS, chunk, gather
 from .upstream import Sink
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _InStream:
 
     def on_body(self, piece: bytes) -> None:
         if self._gathers:
-            self._body.append(piece)
+            gather(self._body, piece)
             self._size += len(piece)
         else:
             self._attempt.on_body(piece)

@@ -51,13 +51,13 @@ class Named:
     """``reading``: the body is looked at, as it comes; ``caller`` is known by then. That a call has one of these makes
     its errors OpenAI's."""
 
-    __slots__ = ("_field", "_otherwise", "_pieces", "_size", "caller", "reading")
+    __slots__ = ("_field", "_otherwise", "_size", "caller", "reading")
 
     def __init__(self) -> None:
         self.reading = False
         self.caller: Caller | None = None
         self._otherwise = UNAUTHENTICATED  # the answer where the caller would have to be somebody
-        self._pieces = self._size = 0  # of the body, that were looked at
+        self._size = 0  # bytes of the body that were looked at
 
     def goes_on(self, call: Call, caller: Caller | None, otherwise: Refusal) -> None:
         """It is known who calls, or that nobody is: then there is something for callers to public services alone."""
@@ -104,9 +104,8 @@ class Named:
     def read(self, call: Call) -> None:
         """More of the body came, or its end."""
         within, result = call.front.settings.named_within, Found.MORE
-        for piece in call.body.come(self._pieces):
+        for piece in call.body.come(self._size):
             room = within - self._size
-            self._pieces += 1
             self._size += len(piece)
             call.touched = monotonic()
             result = self._field.feed(piece if len(piece) <= room else piece[:room])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 __all__ = ["Outgoing", "Writing"]
 
 log = logging.getLogger(__name__)
 
 _JOIN_BELOW = 32 << 10  # one system call for a head and a small body; larger pieces are not copied, and do not wait
+_SMALL = 8 << 10  # of more than that in all, pieces up to this size are joined: 256 KiB may be 75,000 of them …
+_BLOCK = 64 << 10  # … which go out in so many bytes at once
+_MANY = 64  # pieces, of which one alone may take 50 bytes more than it counts: they do not wait for the turn's end
 _AT_MOST = 32  # connections: the first of them waits for the others, 20 µs each
 
 
@@ -59,15 +62,16 @@ class Writing(asyncio.Protocol):
         self._outgoing = outgoing
         self._gathered: list[bytes] | None = None
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: list[bytes]) -> None:
+        """``pieces`` is not the caller's any more."""
         if not pieces:
             return
         if self._gathered is None:
-            self._gathered = [*pieces]
+            self._gathered = pieces
             self._outgoing.add(self)
         else:
             self._gathered += pieces
-        if len(pieces[-1]) >= _JOIN_BELOW:
+        if len(pieces[-1]) >= _JOIN_BELOW or len(pieces) > _MANY:
             self.flush()
 
     def flush(self) -> None:
@@ -81,5 +85,23 @@ class Writing(asyncio.Protocol):
         elif sum(map(len, pieces)) < _JOIN_BELOW:
             transport.write(b"".join(pieces))
         else:
-            for piece in pieces:
-                transport.write(piece)
+            for block in _blocks(pieces):
+                transport.write(block)
+
+
+def _blocks(pieces: list[bytes]) -> Iterator[bytes]:
+    """Runs of small pieces joined, large ones as they are."""
+    run: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        more = len(piece)
+        if run and (more > _SMALL or size + more > _BLOCK):
+            yield b"".join(run)
+            run, size = [], 0
+        if more > _SMALL:
+            yield piece
+        else:
+            run.append(piece)
+            size += more
+    if run:
+        yield b"".join(run)
