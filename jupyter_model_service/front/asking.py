@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
 from ..core.message import Refusal
 
 if TYPE_CHECKING:
+    from .call import Call
     from .server import Front
 
-__all__ = ["UNAUTHENTICATED", "who"]
+__all__ = ["UNAUTHENTICATED", "ask"]
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +24,21 @@ UNAUTHENTICATED = Refusal(
 )
 
 
-async def who(front: Front, token: str) -> tuple[Caller | None, Refusal]:
-    """And what a call is told for which nobody would do."""
+def ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal], None]) -> None:
+    """``answered`` gets the caller, and what the call is told for which nobody would do. Not if the call ends first."""
+    call.asks = call.front.spawn(_ask(call, token, answered))
+
+
+async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal], None]) -> None:
+    caller, otherwise = await _who(call.front, token)
+    if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
+        return
+    call.asks = None
+    call.touched = monotonic()
+    answered(call, caller, otherwise)
+
+
+async def _who(front: Front, token: str) -> tuple[Caller | None, Refusal]:
     try:
         return await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout), UNAUTHENTICATED
     except Exception as error:

@@ -1,20 +1,18 @@
-"""How a call comes in: for which service, by whom, whether the one may call the other, and how often."""
+"""How a call comes in: for which service, by whom, and whether the one may call the other."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from time import monotonic, monotonic_ns, time
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
 from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
 from . import named
-from .asking import UNAUTHENTICATED, who
+from .asking import UNAUTHENTICATED, ask
+from .limiting import admitted
 
 if TYPE_CHECKING:
-    from ..core.limits import Allowance
     from ..core.routing import Endpoint
     from .call import Call
 
@@ -52,17 +50,12 @@ def begin(call: Call) -> None:
     if caller is None and call.named is not None:
         caller = call.named.caller  # it was asked for already
     if caller is None:
-        call.asks = front.spawn(_resolve(call, token))
+        ask(call, token, _asked)
     else:
         _authorise(call, caller, endpoint)
 
 
-async def _resolve(call: Call, token: str) -> None:
-    caller, refusal = await who(call.front, token)
-    if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
-        return
-    call.asks = None
-    call.touched = monotonic()
+def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:
     if caller is None:
         call.refuse(refusal)
     else:
@@ -78,19 +71,9 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     if endpoint is None:
         call.refuse(call.not_found())
         return
-    if caller.allowance is not None and not _let_in(call, caller.allowance):
+    if caller.allowance is not None and not admitted(call, caller.allowance):
         return
     call.enter(endpoint)
-
-
-def _let_in(call: Call, allowance: Allowance) -> bool:
-    """Counted from here until the call's end, whatever that is: before its body is asked for, before it may wait."""
-    refusal = allowance.admit(monotonic_ns(), time())
-    if refusal is not None:
-        call.refuse(refusal)
-        return False
-    call.allowance = allowance
-    return True
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

@@ -5,7 +5,6 @@ From there on it is a call to ``endpoints/OWNER/NAME/v1/…`` like any other; no
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -16,7 +15,8 @@ from ..core.forwarding import bearer_token
 from ..core.message import Refusal
 from ..core.model_field import Found, scanner
 from ..core.routing import Endpoint
-from .asking import UNAUTHENTICATED, who
+from .asking import UNAUTHENTICATED, ask
+from .limiting import admitted
 
 if TYPE_CHECKING:
     from .call import Call
@@ -31,20 +31,14 @@ _AT_MODELS = b"OPTIONS, GET, HEAD"
 def begin(call: Call) -> None:
     """Nothing of the body is waited for before it is known who sends it."""
     call.named = named = Named()
-    token = bearer_token(call.head.authorization)
+    token = call.head.token
+    if token is None:
+        token = call.head.token = bearer_token(call.head.authorization)
     caller = None if token is None else call.front.identity.known(token)
     if token is None or caller is not None:
         named.goes_on(call, caller, UNAUTHENTICATED)
     else:
-        call.asks = call.front.spawn(_resolve(call, named, token))
-
-
-async def _resolve(call: Call, named: Named, token: str) -> None:
-    caller, otherwise = await who(call.front, token)
-    if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
-        return
-    call.asks = None
-    named.goes_on(call, caller, otherwise)
+        ask(call, token, named.goes_on)
 
 
 class Named:
@@ -66,6 +60,8 @@ class Named:
         call.known_as = "" if caller is None else caller.name
         if caller is None and not openai.any_public(front.routing):
             call.refuse(otherwise)
+            return
+        if caller is not None and caller.allowance is not None and not admitted(call, caller.allowance):
             return
         path = call.target[len(front.named) :]
         model = openai.model_of_path(path)
