@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .header_names import OURS
+from .location import settled
 from .message import AnswerHead, Headers, Refusal, RequestHead
 from .origin import OF_THE_ORIGIN, SANDBOX
 from .peer import Peer
@@ -26,6 +27,7 @@ __all__ = [
     "request_head",
     "route",
     "seen_at",
+    "settled_for",
 ]
 
 
@@ -224,8 +226,20 @@ def _forwarded(head: RequestHead, peer: Peer, prefix: bytes) -> bytes:
     )
     if b"x-forwarded-port" in said:
         lines += b"X-Forwarded-Port: %b\r\n" % said[b"x-forwarded-port"]
-    prefix = said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
+    prefix = _root(said, prefix)
     return lines + (b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else b"")
+
+
+def _root(said: dict[bytes, bytes], prefix: bytes) -> bytes:
+    """The path of what is at ``prefix`` here, as the caller sees it."""
+    return said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
+
+
+def settled_for(answer: AnswerHead, head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer) -> AnswerHead:
+    """An answer that ``leads`` somewhere, at an address that is not its model's alone (:mod:`location`)."""
+    said = _first_values(head.forwarded) if peer.trusted else {}
+    host = said.get(b"x-forwarded-host", head.host)
+    return settled(answer, root=_root(said, prefix), host=host, path=target)
 
 
 def seen_at(head: RequestHead, peer: Peer, prefix: bytes) -> tuple[bytes, bool]:

@@ -19,7 +19,7 @@ __all__ = [
 HOP, HOST, LENGTH, CODING, CONNECTION, UPGRADE, EXPECT, AUTH, COOKIE, FORWARDED, ID, KEEP, HEARTBEAT, TE, TRAILER = (
     range(15)
 )
-PREFER, TRACE, TYPE = range(15, 18)  # … or goes on, too
+PREFER, TRACE, TYPE, LOCATION = range(15, 19)  # … or goes on, too
 
 #: What the gateway and its callers say to each other; no model may say it, nor is it told.
 OURS = b"x-model-service-"
@@ -90,6 +90,7 @@ ANSWER_RULES = {
     b"te": HOP,
     b"trailer": TRAILER,
     b"content-type": TYPE,
+    b"location": LOCATION,
 }
 #: What ``Connection`` may name beside headers that end with the connection.
 CONNECTION_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})

@@ -77,9 +77,9 @@ class RequestHead:
 class AnswerHead:
     """One answer's head. Exactly one of ``length``, ``chunked`` and ``until_close`` tells where the body ends,
     or none of them, when there is no body. ``has_body`` is false where none may follow, whatever ``length`` says: in
-    1xx, 204 and 304, and in answers to HEAD. ``events``: the body is an event stream. ``keep`` says whether the
-    connection may serve again. Not changed once it is read: the replica's next answer has the same one, if it says the
-    same."""
+    1xx, 204 and 304, and in answers to HEAD. ``events``: the body is an event stream; ``leads``: one of the headers is
+    ``Location``. ``keep`` says whether the connection may serve again. Not changed once it is read: the replica's next
+    answer has the same one, if it says the same."""
 
     status: int
     reason: bytes
@@ -89,6 +89,7 @@ class AnswerHead:
     until_close: bool = False
     has_body: bool = True
     events: bool = False
+    leads: bool = False
     keep: bool = True
     keep_seconds: float | None = None  # what the server said about its keep-alive limit
     upgrade: bytes | None = None

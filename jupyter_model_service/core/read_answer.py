@@ -11,6 +11,7 @@ from .header_names import (
     CONNECTION_OPTIONS,
     KEEP,
     LENGTH,
+    LOCATION,
     TRAILER,
     TYPE,
     UPGRADE,
@@ -56,6 +57,9 @@ def read_answer(status: int, version: str, reason: bytes, headers: Headers, *, t
             answer.trailer += (value,)
         elif rule == TYPE:
             answer.events |= value.split(b";")[0].strip().lower() == EVENT_STREAM
+            plain.append((name, value))
+        elif rule == LOCATION:
+            answer.leads = True
             plain.append((name, value))
     if tokens:
         named = set(tokens) - CONNECTION_OPTIONS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.balance import begins_trial, ejection, proven
 from ..core.ending import Broken, ended_by, given_up, lost_by
-from ..core.forwarding import answer_head, held_bytes, informational_head, request_head
+from ..core.forwarding import answer_head, held_bytes, informational_head, request_head, settled_for
 from ..core.lack import OUR_LACK
 from ..core.message import AnswerHead, Headers, Refusal
 from ..core.retrying import Failure, Retry, may_retry
@@ -185,6 +185,8 @@ class Attempt:
         settings = call.front.settings
         if call.endpoint is not None:
             self._due = held_bytes(answer, most=settings.held_answer)
+            if answer.leads and settings.shared_origin:
+                answer = settled_for(answer, call.head, target=call.target, prefix=call.prefix, peer=call.peer)
         start, call.chunked, call.keep = answer_head(
             answer,
             version=call.head.version,

@@ -66,6 +66,7 @@ class ForwardHandler(JupyterHandler):
     """Shared by both kinds; ``auth_resource`` lets Jupyter's authorizers tell model services apart."""
 
     auth_resource = "model-service"
+    gateway_path = ""  # of the gateway that the call went to
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
     @property
@@ -108,6 +109,13 @@ class ForwardHandler(JupyterHandler):
     def endpoint(self) -> str:
         """``endpoints/OWNER/NAME`` as it came; empty where the address has none."""
         return "/".join(self.raw_target().partition("?")[0].split("/")[:3])
+
+    def place(self) -> isolation.Place:
+        """Where the caller sees the endpoint."""
+        here, endpoint = f"{self.base_url}model-service", self.endpoint()
+        path = "/" + self.raw_target().removeprefix(endpoint).lstrip("/")
+        root = f"{here}/{endpoint}".rstrip("/")
+        return isolation.Place(root, self.request.headers.get("Host", ""), path, self.gateway_path, here)
 
     def sent_headers(self) -> list[tuple[str, str]]:
         """What the gateway is told of the caller. Tornado decides whether a proxy in front of Jupyter is believed."""
@@ -182,8 +190,8 @@ class ForwardHandler(JupyterHandler):
             await _given_up(answer)
 
     def _gateway_target(self, gateway: GatewayFile | Address) -> bytes:
-        root = httpx.URL(gateway.url).raw_path.decode().rstrip("/")
-        return quote(f"{root}/{self.raw_target()}".encode("latin-1"), safe=isolation.VISIBLE).encode()
+        self.gateway_path = httpx.URL(gateway.url).raw_path.decode().rstrip("/")
+        return quote(f"{self.gateway_path}/{self.raw_target()}".encode("latin-1"), safe=isolation.VISIBLE).encode()
 
     async def _relay(self, answer: httpx.Response) -> None:
         self.set_status(answer.status_code, answer.reason_phrase or None)

@@ -325,7 +325,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         await self._finish_forwarding()
 
     def answer_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return isolation.model_headers(headers, prefix=f"{self.base_url}model-service/{self.endpoint()}".rstrip("/"))
+        return isolation.model_headers(headers, place=self.place())
 
     # --- WebSockets: the model's side opens first, so that its refusal is the caller's answer -----------------
 

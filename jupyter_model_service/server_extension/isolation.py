@@ -12,9 +12,10 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from ..core import header_names, origin
+from ..core import header_names, location, origin
 
 SANDBOX = origin.SANDBOX.decode()
 
@@ -99,17 +100,30 @@ def public_headers(*, base_url: str, protocol: str, host: str, remote: str) -> l
     return [(name, quote(value, safe=VISIBLE)) for name, value in said if value]
 
 
-def model_headers(headers: Iterable[Header], *, prefix: str) -> list[Header]:
-    """A model's answer headers, made harmless for the Jupyter origin.
+class Place(NamedTuple):
+    """Of an endpoint, as the browser sees it: ``root`` is its path (``/user/ann/model-service/endpoints/ann/chat``),
+    ``host`` the authority, ``path`` what its model was asked for. What is below ``behind`` at the gateway (a hub's has
+    a path of its own, and says where a model leads as seen from there) is below ``here``."""
 
-    ``prefix`` is the path of the endpoint as the browser sees it (``/user/ann/model-service/endpoints/ann/chat``):
-    a ``Location`` such as ``/404.html`` means the model's own root and is moved below it, unless it is there already.
-    """
-    kept = [
-        (name, _own_location(value, prefix) if name.lower() == "location" else value)
-        for name, value in headers
-        if name.lower() not in _NOT_FROM_MODEL
-    ]
+    root: str
+    host: str = ""
+    path: str = "/"
+    behind: str = ""
+    here: str = ""
+
+
+def model_headers(headers: Iterable[Header], *, place: Place) -> list[Header]:
+    """A model's answer headers, made harmless for the Jupyter origin. A ``Location`` stays below the endpoint's root or
+    leads to another host (:mod:`jupyter_model_service.core.location`)."""
+    kept: list[Header] = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "location":
+            led = _own_location(value, place)
+            if led is not None:
+                kept.append((name, led))
+        elif lower not in _NOT_FROM_MODEL:
+            kept.append((name, value))
     return [*kept, ("Content-Security-Policy", SANDBOX), ("X-Content-Type-Options", "nosniff")]
 
 
@@ -158,9 +172,9 @@ def cross_site(method: str, headers: Mapping[str, str]) -> bool:
     return foreign and not (method == "GET" and arrival)
 
 
-def _own_location(value: str, prefix: str) -> str:
-    root = prefix.rstrip("/")
-    # A model that looks at X-Forwarded-Prefix has named the whole path.
-    if value.startswith("/") and not value.startswith("//") and not re.match(re.escape(root) + "(?![^/?#])", value):
-        return root + value
-    return value
+def _own_location(value: str, place: Place) -> str | None:
+    if place.behind and value.startswith(place.behind + "/"):
+        value = place.here + value[len(place.behind) :]
+    root, host, path = (each.encode("latin-1", "replace") for each in (place.root, place.host, place.path))
+    led = location.own_location(value.encode("latin-1"), root=root.rstrip(b"/"), host=host, path=path)
+    return None if led is None else led.decode("latin-1")

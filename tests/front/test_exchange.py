@@ -339,7 +339,7 @@ def test_at_the_address_of_a_hub_a_models_pages_are_sandboxed(run: Run) -> None:
             got = await here.call("/hostile")
             assert got.all("Set-Cookie") == []
             assert (got.one("Content-Security-Policy") or "").startswith("sandbox ")
-            assert got.one("Location") == "/elsewhere"
+            assert got.one("Location") == "/endpoints/o/n/elsewhere"
 
     run(body())
 
@@ -654,5 +654,36 @@ def test_a_big_body_arrives_as_it_was_sent(run: Run) -> None:
             big = bytes(range(256)) * 20_000
             got = await here.call("/x", method="POST", body=big)
             assert got.json()["body"] == hashlib.sha256(big).hexdigest()
+
+    run(body())
+
+
+async def leads(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    writer.write(answer(b"", f"Location: {seen.target.partition('?')[2]}", status="307 X"))
+    return True
+
+
+def test_a_model_leads_to_no_other_place_at_an_address_that_it_shares(run: Run) -> None:
+    """A browser would go there with the visitor's cookies, a program with the token that it called with."""
+    shared = FrontSettings(shared_origin=True, trusted_proxies=("127.0.0.1",))
+    said = ("X-Forwarded-Prefix: /base/", "X-Forwarded-Host: lab.example")
+
+    async def body() -> None:
+        async with site(Replica(handlers={"/leads": leads}), settings=shared) as here:
+            for to, told in [
+                ("/hub/logout", "/base/endpoints/o/n/hub/logout"),
+                ("/base/endpoints/o/n/x", "/base/endpoints/o/n/x"),
+                ("/base/endpoints/o/n/../other/", "/base/endpoints/o/n/base/endpoints/o/other/"),
+                ("https://lab.example/hub", "https://lab.example/base/endpoints/o/n/hub"),
+                ("https://other.example/hub", "https://other.example/hub"),
+                ("https:/hub", None),
+            ]:
+                for _ in range(2):  # the second head is known
+                    got = await here.call(f"/leads?{to}", *said)
+                    assert (got.status, got.one("Location")) == (307, told)
+            got = await here.call("/leads?/hub")
+            assert got.one("Location") == "/endpoints/o/n/hub", "each caller has its own address of it"
+        async with site(Replica(handlers={"/leads": leads})) as here:
+            assert (await here.call("/leads?/hub")).one("Location") == "/hub", "an address of its own"
 
     run(body())

@@ -76,7 +76,7 @@ def test_a_models_answer_keeps_no_header_that_acts_on_the_whole_origin() -> None
     names = "nel report-to reporting-endpoints alt-svc accept-ch critical-ch use-as-dictionary origin-agent-cluster"
     planted = [(name.title(), "x") for name in [*names.split(), "refresh", "set-cookie", "clear-site-data"]]
     kept = [("Permissions-Policy", "camera=()"), ("Content-Type", "text/html")]
-    assert isolation.model_headers([*planted, *kept], prefix="/e/o/n") == [
+    assert isolation.model_headers([*planted, *kept], place=isolation.Place("/e/o/n")) == [
         *kept,
         ("Content-Security-Policy", isolation.SANDBOX),
         ("X-Content-Type-Options", "nosniff"),
@@ -84,7 +84,7 @@ def test_a_models_answer_keeps_no_header_that_acts_on_the_whole_origin() -> None
 
 
 def test_a_location_at_the_models_root_moves_below_the_endpoint() -> None:
-    moved = dict(isolation.model_headers([("Location", "/a")], prefix="/e/o/n"))["Location"]
+    moved = dict(isolation.model_headers([("Location", "/a")], place=isolation.Place("/e/o/n")))["Location"]
     assert moved == "/e/o/n/a"
 
 
@@ -97,12 +97,20 @@ def test_a_location_at_the_models_root_moves_below_the_endpoint() -> None:
         ("/e/o/names", "/e/o/n/e/o/names"),
         ("/", "/e/o/n/"),
         ("a/b", "a/b"),
+        ("/g/e/o/n/a?b", "/e/o/n/a?b"),  # a gateway that has a path of its own says it as seen from there
+        ("/g", "/e/o/n/g"),
+        ("../../hub", "/e/o/n/hub"),
+        ("/e/o/n/%2e%2E/p", "/e/o/n/e/o/p"),
+        ("//lab.example/hub", "//lab.example/e/o/n/hub"),
+        ("/\\lab.example", None),
+        ("/é", "/e/o/n/é"),
         ("//other.example/", "//other.example/"),
         ("https://other.example/", "https://other.example/"),
     ],
 )
-def test_a_location_below_the_endpoint_or_elsewhere_stays(said: str, told: str) -> None:
-    assert dict(isolation.model_headers([("Location", said)], prefix="/e/o/n"))["Location"] == told
+def test_a_location_below_the_endpoint_or_elsewhere_stays(said: str, told: str | None) -> None:
+    place = isolation.Place("/e/o/n", host="lab.example", path="/p?a=/b", behind="/g", here="")
+    assert dict(isolation.model_headers([("Location", said)], place=place)).get("Location") == told
 
 
 def test_nothing_that_a_caller_says_of_the_way_here_goes_on() -> None:
