@@ -60,7 +60,6 @@ class Home:
         call = self._call
         if call.head.expects:
             call.let_come()
-        call.down.let_body(True)  # it was held back while its caller was asked for
         self._next = 1
         self.body_came()
         if self._next:

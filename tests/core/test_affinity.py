@@ -239,5 +239,12 @@ def test_a_cookie_is_set_where_its_replica_has_left(
         )
 
 
+def test_a_cookie_of_a_replica_that_is_lost_is_replaced() -> None:
+    backends = pool("a", "b")
+    assert sticky_cookie(badge("a"), backends[1], backends, path=b"", secure=False) == b""
+    backends[0].lost = True
+    assert sticky_cookie(badge("a"), backends[1], backends, path=b"", secure=False)
+
+
 def test_our_cookie_does_not_reach_the_model() -> None:
     assert clean_cookies(b"a=1; model-service-replica=x; model-service-replica2=y") == b"a=1; model-service-replica2=y"
