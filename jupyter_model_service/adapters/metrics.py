@@ -158,10 +158,15 @@ class PrometheusMeter(Collector):
         if calls is None:
             key = (owner, name, revision) if self._exists(owner, name) else (*_NOBODY, 0)
             calls = self._calls.setdefault(key, _Calls())
-        calls.classes[min(status // 100, 5)] += 1
-        calls.whole.observe(seconds)
+        calls.classes[status // 100 if status < 600 else 5] += 1
+        whole, first = calls.whole, calls.first_byte
+        bucket = bisect_left(_CALL_BUCKETS, seconds)
+        whole.counts[bucket] += 1
+        whole.total += seconds
         if first_byte is not None:
-            calls.first_byte.observe(first_byte)
+            # Most answers come in one read: their first byte is their last.
+            first.counts[bucket if first_byte == seconds else bisect_left(_CALL_BUCKETS, first_byte)] += 1
+            first.total += first_byte
 
     def retried(self, owner: str, name: str, reason: str) -> None:
         key = (*self._key(owner, name), reason)

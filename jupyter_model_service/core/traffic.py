@@ -74,9 +74,10 @@ class Traffic:
         if status >= 500:
             self.failed += 1
         self.busy_seconds += seconds_on_replica
-        self.whole[bisect_left(_UPPER, whole_seconds)] += 1
-        if first_byte is not None:
-            self.first[bisect_left(_UPPER, first_byte)] += 1
+        bucket = bisect_left(_UPPER, whole_seconds)
+        self.whole[bucket] += 1
+        if first_byte is not None:  # most answers come in one read: their first byte is their last
+            self.first[bucket if first_byte == whole_seconds else bisect_left(_UPPER, first_byte)] += 1
 
     def rejected(self, now: float) -> None:
         """A call is over that no replica saw: refused, or given up by its caller while it waited."""

@@ -266,7 +266,7 @@ class Attempt:
             self.pool.give(connection, answer.keep_seconds, now)
         else:
             connection.close()
-        call.finish(answer.status, keep=call.keep and call.body.done, now=now)
+        call.complete(answer.status, now)
 
     def on_bad(self, message: str) -> None:
         self.drop()

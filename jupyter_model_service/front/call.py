@@ -41,7 +41,7 @@ _DEFAULTS = Serving()  # of a call until its service is known
 
 
 class Call:
-    """Ends exactly once, in :meth:`finish`; then nothing of it is counted or waits any more.
+    """Ends exactly once, in :meth:`complete` or :meth:`finish`; then nothing of it is counted or waits any more.
 
     ``began`` is when its turn came on its connection, ``sent_at`` when it first went to a replica, ``touched`` when
     something last moved (monotonic). The clock is looked at once in what one read sets off. ``counted``: a replica got
@@ -349,21 +349,30 @@ class Call:
         else:
             endpoint.traffic.rejected(now)
 
-    def finish(
-        self, status: int, *, keep: bool, code: str = "", broken: Broken | None = None, now: float | None = None
-    ) -> None:
-        """``status`` as it is counted: 499 where the caller left, 502 where its answer broke off. ``code`` is of an
-        answer of our own. ``now``: where that is known already."""
+    def complete(self, status: int, now: float) -> None:
+        """Its answer has come and gone out whole: nothing is left to drop but a body that the replica did not want."""
         if self.done:
             return
         self.done = True
-        self.heart = None
+        whole = self.body.done
+        if not whole:
+            self.body.drop()
+        self._end(status, now, "", None, keep=self.keep and whole)
+
+    def finish(self, status: int, *, keep: bool, code: str = "", broken: Broken | None = None) -> None:
+        """``status`` as it is counted: 499 where the caller left, 502 where its answer broke off. ``code`` is of an
+        answer of our own."""
+        if self.done:
+            return
+        self.done = True
         self.drop()
         self.body.drop()
+        self._end(status, monotonic(), code, broken, keep=keep)
+
+    def _end(self, status: int, now: float, code: str, broken: Broken | None, *, keep: bool) -> None:
+        self.heart = None
         if self.turn is not None:
             self.turn.leave()
-        if now is None:
-            now = monotonic()
         endpoint = self.endpoint
         first_byte = None if self.first_byte is None else self.first_byte - self.began
         if self.is_call and endpoint is not None:
@@ -371,8 +380,9 @@ class Call:
         log = self.front.access_log
         if log is not None:
             log.add(self, status, now, code, broken)
-        if self.attempt is not None:
-            self.attempt.release()
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.release()
         if self.allowance is not None:
             self.allowance.release(now - self.began)
         self.attempt = self.turn = None  # they know this call: nothing is left to the garbage collector

@@ -213,7 +213,8 @@ class Downstream(Writing):
         if not keep or early or self._reading is call or (self._half_closed and not self._queue):
             self._end()
             return
-        self.let_body(True)
+        if self._paused:
+            self.let_body(True)
         self.deadline = now + self.front.settings.keep_alive
         if self.front.stopping and not self._queue:
             self.close()

@@ -50,8 +50,8 @@ class Upstream(Writing):
     """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool."""
 
     __slots__ = (
-        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parser", "_quiet", "_raw", "_reason",
-        "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
+        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parsed", "_parser", "_quiet", "_raw",
+        "_reason", "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -65,16 +65,17 @@ class Upstream(Writing):
         self._parser = httptools.HttpResponseParser(self)
         self._held = False
         self._raw = False
+        self._spoke = False
         self._reset()
 
     def _reset(self) -> None:
+        self._parsed = False  # of the parser is what follows
         self._answer: AnswerHead | None = None
         self._headers: Headers = []
         self._reason = b""
         self._head_size = 0
         self._quiet = 0  # bytes since the last of the body; -1: some came in this read
         self._refusal = ""
-        self._spoke = False
         self._complete = False
         self._extra = False
         self._until_close = False
@@ -87,7 +88,9 @@ class Upstream(Writing):
         return self._spoke
 
     def begin(self, sink: Sink) -> None:
-        self._reset()
+        if self._parsed:
+            self._reset()
+        self._spoke = False
         self.sink = sink
 
     def hold(self, held: bool) -> None:
@@ -131,6 +134,7 @@ class Upstream(Writing):
         self._spoke = True
         if first and self._same_again(sink, data):
             return
+        self._parsed = True
         if not self._feed(sink, data) or self.sink is not sink:
             return
         if self._answer is not None and self._answer.status == 101:  # the parser saw no Upgrade header
@@ -165,8 +169,6 @@ class Upstream(Writing):
         raw, answer = whole
         if len(data) - len(raw) != answer.length or not data.startswith(raw):
             return False
-        self._answer = answer
-        self._complete = True
         sink.on_answer(answer)
         if self.sink is sink and answer.length:
             sink.on_body(data[len(raw) :])
