@@ -332,8 +332,9 @@ def test_no_more_than_a_bufferful_is_waited_for(run: Run) -> None:
             homes = set()
             for size in (66_000, 65_536, 69_000):
                 wire = await here.send(here.request("/x", method="POST", body=text)[: -len(text)])
-                await wire.send(text[:100])
-                await wire.send(text[100:size])
+                await wire.send(text[:40_000])
+                await until(lambda: [call.body.size for call in here.front.calls] == [40_000])
+                await wire.send(text[40_000:size])
                 await until(lambda: any(backend.in_flight for backend in here.backends))
                 await wire.send(text[size:])
                 got = await wire.answer()
