@@ -309,20 +309,19 @@ def test_the_retry_table(row: tuple[Failure, bool, bool, bool, bool, int, int, b
 
 def test_every_call_comes_to_an_end() -> None:
     """However it fails: at most 1 death, 2 refusals and one fresh connection per replica are tried again."""
-    for failures in itertools.product(Failure, repeat=9):
-        connects = deaths = 0
-        fresh = False
-        for failure in failures:
+    trying = {(False, 0, 0)}  # after so many failures: fresh_tried, connects, deaths
+    for _ in range(9):
+        again = set()
+        for (fresh, connects, deaths), failure in itertools.product(trying, Failure):
             decision = may_retry(
                 failure, method=b"POST", replayable=True, any_method=True, fresh_tried=fresh, connects=connects,
                 deaths=deaths, within_budget=True,
             )  # fmt: skip
-            if decision is Retry.NO:
-                break
-            fresh = decision is Retry.SAME
-            connects += failure is Failure.CONNECT
-            deaths += decision is Retry.OTHER and failure is not Failure.CONNECT
-        assert decision is Retry.NO, f"never given up: {failures}"
+            if decision is not Retry.NO:
+                died = decision is Retry.OTHER and failure is not Failure.CONNECT
+                again.add((decision is Retry.SAME, connects + (failure is Failure.CONNECT), deaths + died))
+        trying = again
+    assert not trying, "never given up"
 
 
 def test_the_budget_is_a_fifth_of_the_calls_but_at_least_three() -> None:
