@@ -292,6 +292,8 @@ class Probing:
             if await within(self._clock, self._parts.launcher.holds(replica.id, placement), limit):
                 return True
             await self._clock.sleep(LOOK_AGAIN)  # it may have begun to listen while we looked
+            # Before the last look: a server that begins to listen after that look is not one that somebody else has.
+            accepts = (await self._port(replica)).ok
             if await within(self._clock, self._parts.launcher.holds(replica.id, placement), limit):
                 return True
         except Exception as error:
@@ -299,7 +301,7 @@ class Probing:
             if replica.phase is Phase.LOADING:
                 self._not_yet(replica, f"it cannot be told who listens on its port {_port_of(replica)}")
             return False
-        if replica.live() and (await self._port(replica)).ok and replica.live():
+        if accepts and replica.live():
             self._emit(replica, life.GaveUp(f"cannot serve: its port {_port_of(replica)} is held by another process"))
         return False
 

@@ -654,6 +654,33 @@ def test_a_server_that_begins_to_listen_between_two_looks_is_not_given_up() -> N
     play(scene, stage)
 
 
+def test_a_server_that_begins_to_listen_just_after_the_last_look_is_not_given_up() -> None:
+    """Two seconds after the start it is looked at who listens: a server that needs two seconds opens its port then."""
+
+    class Looked(FakeLauncher):
+        async def holds(self, replica: str, placement: Placement) -> bool:
+            looks.append(replica)
+            there = self.world.replicas[replica]
+            held = there.port_open
+            if len(looks) == 2:
+                there.serves()
+            return held
+
+    looks: list[str] = []
+
+    async def scene(stage: Stage) -> None:
+        stage.world.on_start = lambda replica: replica.becomes("loading")
+        await stage.create()
+        await stage.until(lambda: stage.view.state == "ready")
+        assert len(looks) > 2
+        assert await stage.told("replica.failed") == []
+
+    stage = Stage()
+    stage.launcher_class = Looked
+    stage.build()
+    play(scene, stage)
+
+
 def test_who_cannot_be_told_to_hold_its_port_waits_until_it_can() -> None:
     class BlindLauncher(FakeLauncher):
         blind = True
