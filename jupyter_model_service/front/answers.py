@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import math
 from http import HTTPStatus
+from typing import NamedTuple
 
 from ..core.message import Refusal
 from ..core.openai import error_fields
 
-__all__ = ["CONTINUE", "error", "found", "redirect"]
+__all__ = ["CONTINUE", "To", "error", "found", "redirect"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class To(NamedTuple):
+    """Whom an answer of our own is for, and whether the connection stays. As it is: somebody whose request was not
+    understood."""
+
+    version: int = 11
+    keep_alive: bool = False
+    to_head: bool = False
+    request_id: bytes = b""
 
 
 def _reason(status: int) -> str:
@@ -21,16 +32,7 @@ def _reason(status: int) -> str:
         return ""
 
 
-def error(
-    refusal: Refusal,
-    *,
-    version: int = 11,
-    keep_alive: bool,
-    to_head: bool = False,
-    request_id: bytes = b"",
-    applied: bytes = b"",
-    openai: bool = False,
-) -> bytes:
+def error(refusal: Refusal, to: To, *, applied: bytes = b"", openai: bool = False) -> bytes:
     """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``), and with ``openai`` that
     of OpenAI's, too; ``applied`` is one more line of its head, or empty."""
     more = error_fields(refusal) if openai else {}
@@ -48,12 +50,10 @@ def error(
         lines.append(f"Retry-After: {max(1, math.ceil(refusal.retry_after))}")
     if applied:
         lines.append(applied.decode("latin-1").rstrip())
-    return _finish(lines, body, version, keep_alive, to_head, request_id)
+    return _finish(lines, body, to)
 
 
-def found(
-    body: bytes, *, version: int, keep_alive: bool, to_head: bool, request_id: bytes, allow: bytes | None = None
-) -> bytes:
+def found(body: bytes, to: To, *, allow: bytes | None = None) -> bytes:
     """JSON that the front knows by itself; ``allow``: the methods that there are, and no body."""
     lines = (
         ["HTTP/1.1 204 No Content", f"Allow: {allow.decode()}"]
@@ -65,10 +65,10 @@ def found(
         ]
     )
     lines.append("Cache-Control: no-store")
-    return _finish(lines, body, version, keep_alive, to_head, request_id)
+    return _finish(lines, body, to)
 
 
-def redirect(location: bytes, *, version: int, keep_alive: bool, to_head: bool, request_id: bytes) -> bytes:
+def redirect(location: bytes, to: To) -> bytes:
     """308 keeps method and body."""
     lines = [
         "HTTP/1.1 308 Permanent Redirect",
@@ -76,15 +76,15 @@ def redirect(location: bytes, *, version: int, keep_alive: bool, to_head: bool, 
         "Content-Length: 0",
         "Cache-Control: no-store",
     ]
-    return _finish(lines, b"", version, keep_alive, to_head, request_id)
+    return _finish(lines, b"", to)
 
 
-def _finish(lines: list[str], body: bytes, version: int, keep_alive: bool, to_head: bool, request_id: bytes) -> bytes:
-    if not keep_alive:
+def _finish(lines: list[str], body: bytes, to: To) -> bytes:
+    if not to.keep_alive:
         lines.append("Connection: close")
-    elif version == 10:
+    elif to.version == 10:
         lines.append("Connection: keep-alive")
-    if request_id:
-        lines.append(f"X-Request-Id: {request_id.decode('latin-1')}")
+    if to.request_id:
+        lines.append(f"X-Request-Id: {to.request_id.decode('latin-1')}")
     head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-    return head if to_head else head + body
+    return head if to.to_head else head + body

@@ -282,41 +282,21 @@ class Call:
         if self.heart is not None and self.heart.begun:
             self.heart.refuse(refusal)
             return
-        keep = self.may_keep()
-        answer = answers.error(
-            refusal,
-            version=self.head.version,
-            keep_alive=keep,
-            to_head=self.to_head,
-            request_id=self.request_id,
-            applied=self.applied,
-            openai=self.named is not None,
-        )
-        self._reply(answer, refusal.status, keep, refusal.code)
+        to = self._to()
+        answer = answers.error(refusal, to, applied=self.applied, openai=self.named is not None)
+        self._reply(answer, refusal.status, to.keep_alive, refusal.code)
 
     def answer(self, body: bytes, *, allow: bytes | None = None) -> None:
         """What the front knows by itself (:func:`answers.found`)."""
-        keep = self.may_keep()
-        answer = answers.found(
-            body,
-            version=self.head.version,
-            keep_alive=keep,
-            to_head=self.to_head,
-            request_id=self.request_id,
-            allow=allow,
-        )
-        self._reply(answer, 200 if allow is None else 204, keep)
+        to = self._to()
+        self._reply(answers.found(body, to, allow=allow), 200 if allow is None else 204, to.keep_alive)
 
     def redirect(self, location: bytes) -> None:
-        keep = self.may_keep()
-        answer = answers.redirect(
-            location,
-            version=self.head.version,
-            keep_alive=keep,
-            to_head=self.to_head,
-            request_id=self.request_id,
-        )
-        self._reply(answer, 308, keep)
+        to = self._to()
+        self._reply(answers.redirect(location, to), 308, to.keep_alive)
+
+    def _to(self) -> answers.To:
+        return answers.To(self.head.version, self.may_keep(), self.to_head, self.request_id)
 
     def may_keep(self) -> bool:
         """Whether the connection may serve again after an answer that begins now."""

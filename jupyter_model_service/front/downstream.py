@@ -198,7 +198,7 @@ class Downstream(Writing):
         if answering is None and self._fatal is not None and not self._through:
             if self.front.access_log is not None:
                 self.front.access_log.add_unread(self.peer, self._fatal)
-            self.write([answers.error(self._fatal, keep_alive=False)])
+            self.write([answers.error(self._fatal, answers.To())])
             self._end()
 
     def call_ended(self, call: Call, now: float, *, keep: bool) -> None:
