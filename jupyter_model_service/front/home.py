@@ -89,7 +89,6 @@ class Home:
     def _over(self) -> None:
         """It is known, or not waited for any more."""
         self.leave()
-        self._unread = False
         self._turn.go_or_wait(monotonic())
 
     def leave(self) -> None:

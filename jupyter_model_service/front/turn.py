@@ -205,6 +205,7 @@ class Turn:
     def leave(self) -> None:
         if self.home is not None:
             self.home.leave()
+            self.home = None  # it knows this turn: nothing is left to the garbage collector
         if self.since is not None:
             self._waits_no_more(monotonic())
             self._desk.remove(self)

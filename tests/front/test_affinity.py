@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core import affinity
 from jupyter_model_service.core.affinity import Affinity
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend
+from jupyter_model_service.front.home import Home
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import FORWARDER, Answer, Site, site, until
@@ -58,6 +61,7 @@ def test_a_session_stays_on_its_replica(run: Run) -> None:
                 assert len(names) == 1
                 homes[session] = names.pop()
             assert set(homes.values()) == set(THREE)
+            assert not (await here.call("/x", "X-Session: 1")).all("set-cookie")
             started = [backend.started for backend in here.backends]
             most = max(started)
             for _ in range(3 * most - sum(started)):
@@ -322,13 +326,44 @@ def test_a_beginning_that_does_not_come_is_not_waited_for_long(run: Run) -> None
     run(body())
 
 
+def test_a_beginning_that_came_in_time_is_told_once(run: Run) -> None:
+    """When the time for it is over, nothing happens to its call any more. Nothing of it is left to a collector of
+    garbage."""
+
+    async def body() -> None:
+        async with site(*replicas(), serving=PREFIX, settings=FrontSettings(prompt_time=0.1)) as here:
+            text = chat("Hello?")
+            gc.collect()
+            gc.disable()
+            try:
+                began = asyncio.get_running_loop().time()
+                wire = await here.send(here.request("/hang", method="POST", body=text)[:-5])
+                await until(lambda: here.front.calls)
+                await wire.send(text[-5:])
+                await until(lambda: sum(backend.started for backend in here.backends))
+                await until(lambda: asyncio.get_running_loop().time() > began + 0.2)
+                assert sum(backend.started for backend in here.backends) == 1
+                for replica in here.replicas:
+                    replica.release.set()
+                assert (await wire.answer()).status == 200
+                await here.still()
+                assert not [each for each in gc.get_objects() if isinstance(each, Home)]
+            finally:
+                gc.enable()
+
+    run(body())
+
+
 def test_no_more_than_a_bufferful_is_waited_for(run: Run) -> None:
     """64 KiB that hold no whole beginning must do, and give the same replica each time, however they come."""
 
     async def body() -> None:
         serving = Serving(affinity=Affinity("prefix", None, 16_384, 1.25))
         async with site(*replicas(), serving=serving, settings=PATIENT) as here:
-            text = json.dumps({"user": "u" * 70_000, "prompt": "never seen"}).encode()
+            text = json.dumps({"user": "u" * 65_600, "prompt": "never seen", "rest": "r" * 9000}).encode()
+            home = affinity.pick(serving.affinity, affinity.digest(text[:16_384]), here.backends, 0.0, None)
+            other = affinity.pick(serving.affinity, affinity.digest(b"never seen"), here.backends, 0.0, None)
+            assert home is not other
             homes = set()
             for size in (66_000, 65_536, 69_000):
                 wire = await here.send(here.request("/x", method="POST", body=text)[: -len(text)])
@@ -339,7 +374,7 @@ def test_no_more_than_a_bufferful_is_waited_for(run: Run) -> None:
                 await wire.send(text[size:])
                 got = await wire.answer()
                 homes.add(got.json()["replica"])
-            assert len(homes) == 1
+            assert homes == {home.replica}
 
     run(body())
 
@@ -436,14 +471,17 @@ def test_who_has_to_wait_anyway_is_not_asked_for_a_body_first(run: Run) -> None:
             home = await served_by(here, method="POST", body=text)
             busy = [await here.send(here.request("/hang")) for _ in THREE]
             await until(lambda: sum(backend.in_flight for backend in here.backends) == 3)
-            waits = await here.send(here.request("/x", method="POST", body=text))
+            waits = await here.send(here.request("/x", method="POST", body=text)[:-5])
             await until(lambda: here.endpoint.waiting == 1)
+            assert here.endpoint.wake is not None
+            here.endpoint.wake()
+            await waits.send(text[-5:])
+            await until(lambda: len(text) in {call.body.size for call in here.front.calls})
             request = here.request("/x", "Expect: 100-continue", method="POST", body=text)
             refused = await (await here.send(request[: -len(text)])).head()
             assert refused.status == 503
             for backend in here.backends:  # all three are free in one moment
                 backend.in_flight -= 1
-            assert here.endpoint.wake is not None
             here.endpoint.wake()
             assert (await waits.answer()).json()["replica"] == home
             for backend in here.backends:
