@@ -18,12 +18,19 @@ from .model_field import Found
 from .routing import Endpoint, RoutingTable
 
 __all__ = [
-    "V1", "any_public", "content_type", "error_fields", "listing", "model_of_path", "not_by_name", "not_found",
-    "resolve", "retrieved", "unnamed", "unreadable",
+    "CROWDED", "V1", "any_public", "content_type", "error_fields", "listing", "model_of_path", "not_by_name",
+    "not_found", "resolve", "retrieved", "too_late", "unnamed", "unreadable",
 ]  # fmt: skip
 
 #: What stands there in the place of the services' own paths.
 V1 = b"v1/"
+#: The answer to the largest of whoever sends most, while there is no room for more.
+CROWDED = Refusal(
+    503,
+    "overloaded",
+    "Too much is held of bodies that have not named their model yet: put the name first, or try again later.",
+    5.0,
+)
 
 
 def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
@@ -103,6 +110,10 @@ def unnamed(found: Found, path: bytes, within: int) -> Refusal:
         return Refusal(400, "model_missing", f"{message} mend it, or send the call to {_direct(path)}.")
     what = "is not a text" if found is Found.NO_TEXT else "is missing"
     return Refusal(400, "model_missing", f'The body\'s "model" {what}: name one there, as GET v1/models does.')
+
+
+def too_late(seconds: float) -> Refusal:
+    return Refusal(408, "model_timeout", f"The body did not name its model within {seconds:g} s: put the name first.")
 
 
 # --- what there is ----------------------------------------------------------------------------------------------

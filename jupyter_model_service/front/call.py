@@ -345,6 +345,8 @@ class Call:
         if self.done:
             return
         self.done = True
+        if self.named is not None:
+            self.front.naming.leave(self)
         self.drop()
         self.body.drop()
         self._end(status, monotonic(), code, broken, keep=keep)

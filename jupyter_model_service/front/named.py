@@ -97,6 +97,15 @@ class Named:
             return self._otherwise
         return found
 
+    def _wait(self, call: Call) -> None:
+        """For more of the body. Bodies that name their model in what comes first never take of the room for others."""
+        room = call.front.naming
+        room.hold(call, call.who, call.body.pending_size)
+        while (largest := room.too_much()) is not None:
+            largest.refuse(openai.CROWDED)
+        if not call.done:
+            call.down.let_body(True)  # it was held back while its caller was asked for
+
     def read(self, call: Call) -> None:
         """More of the body came, or its end."""
         within, result = call.front.settings.named_within, Found.MORE
@@ -112,9 +121,10 @@ class Named:
         elif result is Found.MORE and call.body.done:
             result = self._field.end()
         if result is Found.MORE:
-            call.down.let_body(True)  # it was held back while its caller was asked for
+            self._wait(call)
             return
         self.reading = False
+        call.front.naming.leave(call)
         path = call.target[len(call.front.named) :]
         if result is not Found.NAME:
             call.refuse(openai.unnamed(result, path, within))

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from ..core.definition import Serving
+from ..core.fairness import Room
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
@@ -63,6 +64,7 @@ class Front:
         self.prefix = path.rstrip("/").encode()
         self.base = self.prefix + b"/endpoints/"
         self.named = self.prefix + b"/" + V1
+        self.naming: Room[str | bytes, Call] = Room(self.settings.naming_room)
         self.outgoing = Outgoing()
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout)

@@ -26,7 +26,9 @@ class FrontSettings:
     held_answer: int = 64 << 10  # an answer up to this size goes out when its body is there, not by halves …
     held_time: float = 0.1  # … or after so long: a server pauses between head and body only when it is not scheduled
     gathered_answer: int = 4 << 20  # one that goes into a stream of ours as a single event
-    named_within: int = 1 << 20  # of a body at ``v1/``: its model's name has to stand in so many bytes
+    named_within: int = 1 << 20  # of a body at ``v1/``: its model's name has to stand in so many bytes …
+    naming_room: int = 64 << 20  # … of all bodies there that have not named one yet: 5,000 callers would hold 5 GB
+    naming_timeout: float = 60.0  # from a call's beginning: a byte each 59 s is no silence
     body_buffer: int = 64 << 10  # of a caller's body, while no replica takes it
     head_timeout: float = 30.0  # from a request's first byte to the end of its head
     prompt_time: float = 2.0  # for the beginning of a prompt, by which a replica is chosen (serving.affinity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core import openai
 from ..core.ending import Broken
 from ..core.message import Refusal
 from ..core.patience import Silence, silence
@@ -20,8 +21,11 @@ def check(call: Call, now: float) -> None:
     attempt = call.attempt
     down, settings = call.down, call.front.settings
     if attempt is None or attempt.connection is None or attempt.holding:
-        if call.named is not None and call.named.reading and now - call.touched > settings.body_timeout:
-            call.refuse(_body_timeout(settings))
+        if call.named is not None and call.named.reading:
+            if now - call.touched > settings.body_timeout:
+                call.refuse(_body_timeout(settings))
+            elif now - call.began > settings.naming_timeout:
+                call.refuse(openai.too_late(settings.naming_timeout))
         return
     of_body = not call.body.done and down.body_allowed
     which = silence(bridged=call.bridged, answered=call.answered, stuck=down.stuck, of_body=of_body)

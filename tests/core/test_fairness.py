@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jupyter_model_service.core.fairness import Turns
+from jupyter_model_service.core.fairness import Room, Turns
 
 
 def order(turns: Turns[str, str]) -> list[str]:
@@ -175,3 +175,27 @@ class AsAList(RuleBasedStateMachine):
 
 
 TestAsAList = AsAList.TestCase
+
+
+# --- a room that all share ---------------------------------------------------------------------------
+
+
+def test_the_largest_of_whoever_has_most_gives_way() -> None:
+    """Not the largest of all: who sends much in small pieces is not better off than who sends one body."""
+    room: Room[str, str] = Room(100)
+    for item, size in (("a1", 30), ("a2", 35), ("b1", 25)):
+        room.hold(item, item[0], size)
+    assert room.too_much() is None
+    room.hold("b1", "b", 35)
+    assert room.taken == 100
+    assert room.too_much() is None, "just full"
+    room.hold("b1", "b", 40)
+    assert room.too_much() == "a2"
+    room.leave("a2")
+    room.leave("a2")
+    assert (room.taken, room.too_much()) == (70, None)
+    room.hold("b2", "b", 31)
+    assert room.too_much() == "b1"
+    for item in ("a1", "b1", "b2"):
+        room.leave(item)
+    assert (room.taken, room.too_much()) == (0, None)

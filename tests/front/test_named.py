@@ -511,6 +511,72 @@ def test_a_body_that_stands_still_has_a_limit(run: Run) -> None:
     run(body())
 
 
+def test_a_model_has_to_be_named_within_a_time(run: Run) -> None:
+    """Also where something comes all the time."""
+
+    async def body() -> None:
+        settings = FrontSettings(naming_timeout=0.5, body_timeout=0.4, tick=0.05)
+        async with site(Replica(), settings=settings) as here:
+            wire = await here.send(named()[:-40])
+            answer = asyncio.ensure_future(wire.answer())
+            while not answer.done():
+                await wire.send(b" ")
+                await asyncio.sleep(0.05)
+            assert refused(await answer) == (408, "model_timeout")
+            assert here.replicas[0].connections == 0
+
+    run(body())
+
+
+def long(size: int, token: str | None = TOKEN) -> bytes:
+    """A call whose model is not named in its first ``size`` bytes, which is all that is sent of it."""
+    start = b'{"a":"'
+    head = named("v1/x", f"Content-Length: {size + 1000}", body=b"", token=token)
+    return head + start + b"x" * (size - len(start))
+
+
+def test_bodies_that_name_no_model_yet_share_a_room(run: Run) -> None:
+    """Who has sent most gives way to others; what names its model at once, or is over, takes nothing of it."""
+
+    async def body() -> None:
+        async with site(Replica(), public=True, settings=FrontSettings(naming_room=100_000)) as here:
+            room = here.front.naming
+            much = [await here.send(long(40_000)) for _ in range(2)]
+            await until(lambda: room.taken == 80_000)
+            other = await here.send(long(30_000, token=OTHER))
+            got = await asyncio.wait(
+                {asyncio.ensure_future(wire.answer()) for wire in much}, return_when="FIRST_COMPLETED"
+            )
+            (refusal,) = (task.result() for task in got[0])
+            assert refused(refusal) == (503, "overloaded")
+            assert refusal.one("Retry-After") == "5"
+            assert room.taken == 70_000
+            assert (await call(here)).status == 200
+            huge = b'{"model": "n", "a": "%b"}' % (b"x" * 200_000)
+            assert (await call(here, body=huge)).status == 200
+            assert room.taken == 70_000
+            await other.send(b'","model":"o/n"}'.ljust(1000))
+            assert (await other.answer()).status == 200
+            await until(lambda: room.taken == 40_000)
+            for task in got[1]:
+                task.cancel()
+            for wire in much:
+                wire.close()
+            await until(lambda: room.taken == 0)
+
+    run(body())
+
+
+def test_one_body_for_which_there_is_no_room(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), settings=FrontSettings(naming_room=10_000)) as here:
+            assert refused(await (await here.send(long(20_000))).answer()) == (503, "overloaded")
+            assert here.front.naming.taken == 0
+            assert (await call(here)).status == 200
+
+    run(body())
+
+
 @pytest.mark.parametrize("state", ["reading", "asking"])
 def test_a_caller_who_leaves_before_it_is_known_what_for(run: Run, state: str) -> None:
     async def body() -> None:
