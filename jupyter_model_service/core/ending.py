@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import enum
+import struct
 
 from .message import AnswerHead, Refusal
 from .retrying import Failure
 
-__all__ = ["OVERLOADED", "Broken", "Fin", "ended_by", "fin_means", "given_up", "has_left", "looks_whole", "lost_by"]
+__all__ = [
+    "OVERLOADED",
+    "Broken",
+    "Fin",
+    "ended_by",
+    "fin_means",
+    "given_up",
+    "has_left",
+    "looks_whole",
+    "lost_by",
+    "not_taken",
+]
 
 OVERLOADED = Refusal(503, "overloaded", "The gateway has no connection left for this call; try again.", 1.0)
 
@@ -70,16 +82,36 @@ def looks_whole(answer: AnswerHead | None, *, chunked: bool) -> bool:
 # --- of the replica's side --------------------------------------------------------------------------------
 
 
-def ended_by(*, spoke: bool, reused: bool, lost: bool) -> Failure:
+_TCP_INFO_SIZE = 216  # of struct tcp_info (linux/tcp.h) up to tcpi_bytes_retrans, since Linux 4.19
+_AT_ONCE = 0.1
+
+
+def not_taken(tcp_info: bytes) -> int | None:
+    """How many of the bytes that were sent on a connection, which we opened, the other side's kernel has not taken, as
+    ours (Linux) says; ``None`` where it does not. Of the bytes that were acknowledged the first is the SYN."""
+    if len(tcp_info) < _TCP_INFO_SIZE:
+        return None
+    (acknowledged,) = struct.unpack_from("=Q", tcp_info, 120)
+    sent, repeated = struct.unpack_from("=QQ", tcp_info, 200)
+    return int(sent - repeated - (acknowledged - 1))
+
+
+def ended_by(*, spoke: bool, reused: bool, unused: bool | None, waited: float) -> Failure:
     """What a connection's end before an answer was. ``spoke``: some of the answer had come; ``reused``: it was a
-    kept-alive one; ``lost``: the engine knows that the replica is gone."""
+    kept-alive one; ``unused``: its other end was closed before any of the call came there, ``None`` where nobody knows.
+
+    Then time decides: ``waited`` seconds after its head was written. A server that closes an idle connection just then
+    has its FIN under way already. A stall of our own loop makes it seem longer, which errs on the safe side.
+    """
     if spoke:
         return Failure.BROKEN
-    return Failure.STALE if reused and not lost else Failure.DIED
+    if unused:
+        return Failure.STALE if reused else Failure.CONNECT
+    return Failure.SUDDEN if unused is None and reused and waited <= _AT_ONCE else Failure.DIED
 
 
 def lost_by(*, connected: bool, spoke: bool) -> Failure:
-    """What the loss of a replica is for a call on it; ``connected``: the replica had, or may have had, the call."""
+    """What the loss of a replica is for a call on it; ``connected``: the replica may have had the call."""
     if spoke:
         return Failure.BROKEN
     return Failure.DIED if connected else Failure.CONNECT

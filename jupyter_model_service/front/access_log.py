@@ -66,7 +66,7 @@ class AccessLog:
                 call.body.size,
                 0 if attempt is None else attempt.size,
                 "" if attempt is None or endpoint is None else attempt.backend.replica,
-                call.connects + call.deaths + (attempt is not None),
+                call.tries.again + (attempt is not None),
                 call.request_id,
                 b",".join(head.traces)[:LONGEST_TRACE] if head.traces else b"",
                 (head.upgrade or b"")[:LONGEST_NAME] if call.bridged else b"",

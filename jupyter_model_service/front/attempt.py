@@ -15,7 +15,7 @@ from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head, settled_for
 from ..core.lack import OUR_LACK
 from ..core.message import AnswerHead, Headers, Refusal
-from ..core.retrying import Failure, Retry, may_retry
+from ..core.retrying import TROUBLE, Blame, Failure, Retry, Verdict, after
 from ..core.trailers import answer_end
 from .body import END_OF_CHUNKS, chunk
 from .pool import Pool
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt"]
 
-_REPLICA_TROUBLE = frozenset({502, 503, 504})
-
 
 class Attempt:
     """Hears its connection (``upstream.Sink``) and tells the call. It counts on its replica from :meth:`send` until
@@ -35,8 +33,8 @@ class Attempt:
     ``holding``: some of it waits for the rest."""
 
     __slots__ = (
-        "_due", "_end", "_fresh", "_hold", "_out", "_over", "_task", "answer", "backend", "call", "connection", "pool",
-        "size", "to_head", "wants_upgrade",
+        "_began", "_due", "_end", "_framed", "_hold", "_out", "_over", "_start", "_task", "answer", "backend", "call",
+        "connection", "pool", "size", "to_head", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, call: Call, pool: Pool) -> None:
@@ -48,7 +46,6 @@ class Attempt:
         self.connection: Upstream | None = None
         self.answer: AnswerHead | None = None
         self._task: asyncio.Task[None] | None = None  # connects
-        self._fresh = False  # a kept-alive connection was replaced
         self._over = False
         self._out: list[bytes] = []
         self.size = 0
@@ -92,8 +89,8 @@ class Attempt:
             connection.abort()
             return
         self._task = None
-        if connection.transport is None:  # accepted and closed in one turn
-            self._failed(Failure.DIED)
+        if connection.transport is None:  # accepted and closed in one turn: nothing was written to it
+            self._failed(Failure.CONNECT)
         else:
             self._attach(connection, monotonic())
 
@@ -111,7 +108,7 @@ class Attempt:
         connection.begin(sink)
         if head.expects:
             call.let_come()
-        start = request_head(
+        self._start = request_head(
             head,
             target=call.target,
             prefix=call.prefix,
@@ -119,8 +116,11 @@ class Attempt:
             request_id=call.request_id,
             via=None if call.endpoint is None else call.front.via,
         )
-        call.touched = now
-        connection.write([start, *call.body.take(chunked=head.chunked)])
+        self._began = call.touched = now
+        pieces = call.body.take(chunked=head.chunked)
+        if head.chunked:
+            self._framed = sum(map(len, pieces))
+        connection.write([self._start, *pieces])
         if call.down.stuck:
             connection.hold(True)
         if not connection.stuck:
@@ -131,6 +131,8 @@ class Attempt:
         pieces = self.call.body.take(chunked=self.call.head.chunked)
         if pieces:
             self.call.touched = monotonic()
+            if self.call.head.chunked:
+                self._framed += sum(map(len, pieces))
             connection.write(pieces)
 
     def raw_from_caller(self, data: bytes) -> None:
@@ -228,8 +230,8 @@ class Attempt:
         restored = False
         if self.answer is not None and not call.answered:
             call.answer_begins(now)
-            if self.answer.status in _REPLICA_TROUBLE and call.endpoint is not None:
-                self.blame(refused=False)
+            if self.answer.status in TROUBLE and call.endpoint is not None:
+                self._blame(Blame.FAILED)
             elif self.backend.ejected_until:
                 restored = proven(self.backend, now)
             else:
@@ -273,7 +275,7 @@ class Attempt:
         if self.call.answered:
             self.call.break_off(Broken.BAD_ANSWER)
         else:
-            self.call.refuse(Refusal(502, "bad_answer", message))
+            self._failed(Failure.BAD, Refusal(502, "bad_answer", message))
 
     def on_gone(self, *, spoke: bool) -> None:
         connection, self.connection = self.connection, None
@@ -283,9 +285,9 @@ class Attempt:
             call.finish(101, keep=False)
         elif call.answered:
             call.break_off(Broken.DIED)
-        else:
-            reused = connection is not None and connection.reused
-            self._failed(ended_by(spoke=spoke, reused=reused, lost=self.backend.lost))
+        elif connection is not None:
+            waited, unused = monotonic() - self._began, self._unused(connection)
+            self._failed(ended_by(spoke=spoke, reused=connection.reused, unused=unused, waited=waited))
 
     def on_stuck(self, stuck: bool) -> None:
         self.call.down.let_body(not stuck)
@@ -311,66 +313,74 @@ class Attempt:
         """The engine knows: no byte will come any more."""
         if self._over:
             return
-        failure = lost_by(connected=self.connection is not None or self._fresh, spoke=self.spoke)
+        failure = lost_by(connected=self.connection is not None, spoke=self.spoke)
         self.drop()
         if self.call.answered:
             self.call.break_off(Broken.DIED)
         else:
             self._failed(failure)
 
-    def _failed(self, failure: Failure, *, late: bool = False) -> None:
-        """Nothing of a final answer went out. ``late``: the connection took too long."""
+    def _unused(self, connection: Upstream) -> bool | None:
+        """Whether the other side of a connection that ended was closed before any of the request came there."""
+        if connection.spoke or connection.not_taken is None:
+            return None
+        call = self.call
+        body = self._framed if call.head.chunked else call.body.size
+        return connection.not_taken >= len(self._start) + body
+
+    def _failed(self, failure: Failure, refusal: Refusal | None = None, *, late: bool = False) -> None:
+        """Nothing of a final answer went out. ``refusal``: what its caller is told if the call is not sent again;
+        ``late``: the connection took too long."""
         self._drop_answer()
         call = self.call
         if self._over or call.done:
             return
-        blamed = failure not in (Failure.STALE, Failure.LACK)
-        if failure is Failure.CONNECT and self._fresh:
-            failure = Failure.DIED  # it took the call on a kept-alive connection, and now it is not there any more
-        if blamed and call.endpoint is not None:
-            self.blame(refused=failure is not Failure.BROKEN)
-        if not self._goes_on(failure):
-            of_web = call.endpoint is None
-            call.refuse(given_up(failure, of_web=of_web, late=late, replayable=call.body.replayable))
+        verdict = self._judged(failure)
+        self._blame(verdict.blame)
+        if verdict.retry is Retry.NO:
+            of_web, replayable = call.endpoint is None, call.body.replayable
+            call.refuse(refusal or given_up(verdict.failure, of_web=of_web, late=late, replayable=replayable))
+        else:
+            self._goes_on(verdict)
 
     def too_late(self, refusal: Refusal) -> None:
         """It did not begin to answer in time. Where its health check is late, too, the call is not what takes so long:
         the replica hangs, and another one gets it. Of 78,000 calls under which a dozen replicas hung, twelve were on
         one that was not found out within their limit of 5 s."""
-        self.blame(refused=False)
-        if not self.backend.suspect or not self._goes_on(Failure.HUNG):
-            self.call.refuse(refusal)
+        self._failed(Failure.LATE, refusal)
 
-    def _goes_on(self, failure: Failure) -> bool:
-        """Whether the call is sent again, here or elsewhere."""
-        call, endpoint = self.call, self.call.endpoint
-        decision = may_retry(
+    def _judged(self, failure: Failure) -> Verdict:
+        call, backend = self.call, self.backend
+        return after(
             failure,
+            call.tries,
             method=call.head.method,
-            replayable=call.body.replayable,
             any_method=call.serving.retry,
-            fresh_tried=self._fresh,
-            connects=call.connects,
-            deaths=call.deaths,
-            within_budget=failure is not Failure.CONNECT or call.desk is None or call.desk.budget.spend(monotonic()),
+            replayable=call.body.replayable,
+            suspect=backend.suspect,
+            lost=backend.lost,
+            others=call.endpoint is not None,
+            within_budget=call.desk is None or call.desk.budget.left(monotonic()),
         )
-        if decision is Retry.NO or (decision is not Retry.SAME and endpoint is None):
-            return False
+
+    def _goes_on(self, verdict: Verdict) -> None:
+        """The call is sent again, here or elsewhere."""
+        call, endpoint = self.call, self.call.endpoint
         if endpoint is not None:
-            call.front.meter.retried(endpoint.owner, endpoint.name, failure.value)
+            call.front.meter.retried(endpoint.owner, endpoint.name, verdict.failure.value)
+        call.tries = verdict.tries
         call.body.rewind()
-        if decision is Retry.SAME:
-            self._fresh = True
+        if verdict.retry is Retry.SAME:
             self._task = call.front.spawn(self._connect())
         else:
-            call.once_more(self, failure, later=decision is Retry.LATER)
-        return True
+            call.once_more(self, verdict)
 
-    def blame(self, *, refused: bool) -> None:
-        """A failure of the replica; ``refused``: it did not answer at all."""
+    def _blame(self, blame: Blame) -> None:
+        """A failure of the replica."""
         backend, endpoint, now = self.backend, self.call.endpoint, monotonic()
-        if endpoint is None:
+        if endpoint is None or blame is Blame.NO:
             return
+        refused = blame is Blame.REFUSED
         backend.failures += 1
         seconds = ejection(backend, endpoint.backends, now, refused=refused)
         if seconds:

@@ -18,8 +18,8 @@ from ..core.ending import Broken, looks_whole
 from ..core.forwarding import goes_round
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds
-from ..core.peer import sender
-from ..core.retrying import Failure
+from ..core.peer import Peer, sender
+from ..core.retrying import UNTRIED, Retry, Verdict
 from ..core.routing import Backend, Endpoint
 from . import answers, entry, time_limits
 from .attempt import Attempt
@@ -54,9 +54,9 @@ class Call:
 
     __slots__ = (
         "_continued", "allowance", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked",
-        "connects", "counted", "deaths", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart",
+        "counted", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart",
         "is_call", "keep", "known_as", "name", "named", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
-        "serving", "target", "to_head", "touched", "turn", "wants_upgrade",
+        "serving", "target", "to_head", "touched", "tries", "turn", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -64,13 +64,13 @@ class Call:
         front = down.front
         self.front: Front = front
         self.head: RequestHead = head
-        self.peer = down.peer
-        self.body = Body()
+        self.peer: Peer = down.peer
+        self.body: Body = Body()
         self.to_head: bool = head.method == b"HEAD"
         self.wants_upgrade: bool = head.upgrade is not None
-        self.request_id = (head.request_id if down.peer.trusted else None) or front.new_request_id()
+        self.request_id: bytes = (head.request_id if down.peer.trusted else None) or front.new_request_id()
         self.target: bytes = head.target
-        self.prefix = front.prefix
+        self.prefix: bytes = front.prefix
         self.owner = self.name = ""
         self.known_as: str = ""
         self.serving = _DEFAULTS
@@ -82,7 +82,8 @@ class Call:
         self.allowance: Allowance | None = None
         self.asks: asyncio.Task[None] | None = None  # who calls
         self.named: Named | None = None
-        self.revision = self.connects = self.deaths = 0
+        self.revision = 0
+        self.tries = UNTRIED
         self.touched: float = 0.0
         self.sent_at = self.began = 0.0
         self.first_byte: float | None = None
@@ -179,12 +180,8 @@ class Call:
         self.attempt = Attempt(self, pool)
         self.attempt.send(now)
 
-    def once_more(self, attempt: Attempt, failure: Failure, *, later: bool) -> None:
-        """It failed on a replica and may go to another one, ``later`` not at once."""
-        if failure is Failure.CONNECT:
-            self.connects += 1
-        else:
-            self.deaths += 1
+    def once_more(self, attempt: Attempt, verdict: Verdict) -> None:
+        """It failed on a replica and goes to another one."""
         attempt.release()
         self.attempt = None
         self.touched = now = monotonic()
@@ -193,7 +190,9 @@ class Call:
             return
         if self.turn is None:
             self.turn = Turn(self, endpoint, desk)
-        self.turn.again(attempt.backend, failure, now, later=later)
+        if verdict.retry is Retry.OTHER:
+            desk.budget.spend(now)
+        self.turn.again(attempt.backend, verdict, now)
 
     def replica_free(self) -> None:
         """Somebody else may have the place that this call had."""

@@ -76,10 +76,10 @@ class Writing(asyncio.Protocol):
 
     def flush(self) -> None:
         """Give what was gathered to the transport now."""
-        pieces, self._gathered = self._gathered, None
-        transport = self.transport
+        pieces, transport = self._gathered, self.transport
         if pieces is None or transport is None or transport.is_closing():
-            return
+            return  # what was gathered did not go out, and can be asked for
+        self._gathered = None
         if len(pieces) == 1:
             transport.write(pieces[0])
         elif sum(map(len, pieces)) < _JOIN_BELOW:

@@ -67,7 +67,7 @@ class Front:
         self.naming: Room[str | bytes, Call] = Room(self.settings.naming_room)
         self.outgoing = Outgoing()
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
-        self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout)
+        self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout, retry=False)
         self._pools: dict[Backend, Pool] = {}
         self._desks: dict[Endpoint, Desk] = {}
         self._tasks: set[asyncio.Task[None]] = set()

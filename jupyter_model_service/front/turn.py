@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ..core import admission
 from ..core.affinity import Affinity
 from ..core.balance import pick
+from ..core.ending import given_up
 from ..core.message import Refusal
 from ..core.patience import preferred_wait
-from ..core.retrying import Failure
+from ..core.retrying import Failure, Retry, Verdict, died, left_out, none_is_well
 from ..core.routing import Backend, Endpoint
 from .home import Home
 from .waiting import Desk, Waiter
@@ -29,8 +30,7 @@ class Turn:
     ``waited`` is how long it has, in seconds, when it does not any more. Replicas in ``_tried`` have failed it."""
 
     __slots__ = (
-        "_call", "_cold", "_desk", "_endpoint", "_failure", "_paused_until", "_tried", "_until", "home", "since",
-        "waited",
+        "_call", "_cold", "_desk", "_endpoint", "_failure", "_only_well", "_tried", "_until", "home", "since", "waited",
     )  # fmt: skip
 
     def __init__(self, call: Call, endpoint: Endpoint, desk: Desk) -> None:
@@ -41,7 +41,7 @@ class Turn:
         self._desk = desk
         self._until = inf
         self._cold = False  # waits for a start from zero
-        self._paused_until = 0.0
+        self._only_well = False
         self._failure: Failure | None = None
         self._tried: list[Backend] = []
         self.home: Home | None = None  # where it has a replica of its own
@@ -89,13 +89,13 @@ class Turn:
         if refusal is not None and greediest is not None:
             greediest.give_way(refusal)
 
-    def again(self, failed: Backend, failure: Failure, now: float, *, later: bool) -> None:
+    def again(self, failed: Backend, verdict: Verdict, now: float) -> None:
         """After a replica failed it: on another at once, or first in the queue."""
         self._tried.append(failed)
-        self._failure = failure
+        self._failure = verdict.failure
+        self._only_well = verdict.retry is Retry.WELL
         self._ask_for_one(now)
         self._wait(now)
-        self._paused_until = now + 0.1 if later else 0.0
         if not self.look_again(now):
             self._desk.add(self, first=True)
 
@@ -171,15 +171,18 @@ class Turn:
             self._waits_no_more(now)
             call.refuse(call.not_found())
             return True
-        if now < self._paused_until:
-            return False
-        backend = self._pick(now, self._tried)
-        waited = now - (self.since if self.since is not None else now)
-        if backend is None and self._tried and waited > front.settings.replay_grace:
-            backend = self._pick(now, ())
+        waited, grace = now - (self.since if self.since is not None else now), front.settings.replay_grace
+        backend = None
+        only_well = self._only_well
+        for avoided in left_out(endpoint.backends, self._tried, only_well=only_well, waited=waited, grace=grace):
+            backend = backend or self._pick(now, avoided)
         if backend is not None:
             self._waits_no_more(now)
             call.go(backend, now)
+            return True
+        if only_well and waited > grace and none_is_well(endpoint.backends):
+            self._waits_no_more(now)
+            call.refuse(given_up(self._failure or Failure.CONNECT, of_web=False, late=False, replayable=True))
             return True
         if endpoint.wanted or endpoint.ready:
             return False
@@ -216,12 +219,11 @@ class Turn:
             self.since = None
 
     def _in_vain(self, now: float, waited: float) -> Refusal:
-        died = self._failure in (Failure.DIED, Failure.HUNG, Failure.BROKEN)
         return admission.in_vain(
             self._endpoint,
             now,
             waited,
             missing_since=self._desk.missing_since,
-            died=died,
+            died=died(self._failure),
             free_in=self._desk.turn_in(now),
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
+from ..core.ending import not_taken
 from ..core.message import AnswerHead, BadMessage, Headers
 from ..core.read_answer import read_answer
 from .outgoing import Writing
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from .pool import Pool
 
 __all__ = ["Sink", "Upstream"]
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 
 
 class Sink(Protocol):
@@ -47,11 +52,13 @@ class Sink(Protocol):
 
 
 class Upstream(Writing):
-    """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool."""
+    """``idle_since`` and ``idle_limit`` (monotonic, seconds) belong to the pool. ``not_taken`` is how many of the last
+    bytes written the replica's side had not taken when the connection ended, ``None`` where nobody knows."""
 
     __slots__ = (
         "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parsed", "_parser", "_quiet", "_raw",
-        "_reason", "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "pool", "reused", "sink", "stuck",
+        "_reason", "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "not_taken", "pool", "reused",
+        "sink", "stuck",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -223,12 +230,25 @@ class Upstream(Writing):
             sink.on_end(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
         sink, self.sink = self.sink, None
+        self.not_taken = None if sink is None or self._spoke else self._left(exc)
+        self.transport = None
         if sink is None:
             self.pool.drop(self)
         else:
             sink.on_gone(spoke=self._spoke)
+
+    def _left(self, exc: Exception | None) -> int | None:
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if _TCP_INFO is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        if exc is not None and not isinstance(exc, BrokenPipeError):
+            return 0  # a reset says nothing of what had been read; what is written after a FIN ends with the other one
+        try:
+            left = not_taken(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256))
+        except OSError:
+            return None
+        return None if left is None else left + sum(map(len, self._gathered or ()))
 
     def pause_writing(self) -> None:
         self.stuck = True

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import product
 
 import pytest
 
-from jupyter_model_service.core.ending import Fin, ended_by, fin_means, given_up, has_left, looks_whole, lost_by
+from jupyter_model_service.core.ending import (
+    Fin,
+    ended_by,
+    fin_means,
+    given_up,
+    has_left,
+    looks_whole,
+    lost_by,
+    not_taken,
+)
 from jupyter_model_service.core.message import AnswerHead
 from jupyter_model_service.core.patience import Silence, silence
 from jupyter_model_service.core.retrying import Failure
@@ -58,18 +68,30 @@ def test_an_answer_that_ends_with_its_connection_is_reset_when_it_breaks() -> No
 
 
 @pytest.mark.parametrize(
-    ("spoke", "reused", "lost", "failure"),
+    ("spoke", "reused", "unused", "waited", "failure"),
     [
-        (True, True, True, Failure.BROKEN),
-        (True, False, False, Failure.BROKEN),
-        (False, True, False, Failure.STALE),
-        (False, True, True, Failure.DIED),
-        (False, False, False, Failure.DIED),
+        (True, True, True, 0.0, Failure.BROKEN),
+        (True, False, None, 0.0, Failure.BROKEN),
+        (False, True, True, 99.0, Failure.STALE),
+        (False, False, True, 99.0, Failure.CONNECT),  # accepted and closed before anything came there
+        (False, True, False, 0.0, Failure.DIED),
+        (False, False, False, 0.0, Failure.DIED),
+        (False, True, None, 0.1, Failure.SUDDEN),
+        (False, True, None, 0.11, Failure.DIED),
+        (False, False, None, 0.0, Failure.DIED),
     ],
 )
-def test_what_the_end_of_a_connection_was(spoke: bool, reused: bool, lost: bool, failure: Failure) -> None:
-    """Stale is only what was kept alive, said nothing, and whose replica is not known to be gone."""
-    assert ended_by(spoke=spoke, reused=reused, lost=lost) is failure
+def test_what_the_end_of_a_connection_was(
+    spoke: bool, reused: bool, unused: bool | None, waited: float, failure: Failure
+) -> None:
+    """What the kernel knows decides; where it knows nothing, how soon a kept-alive connection ended."""
+    assert ended_by(spoke=spoke, reused=reused, unused=unused, waited=waited) is failure
+
+
+def test_a_short_answer_of_the_kernel_says_nothing() -> None:
+    """Before Linux 4.19 it does not count the bytes that were sent."""
+    assert not_taken(bytes(215)) is None
+    assert not_taken(bytes(120) + struct.pack("=Q", 101) + bytes(72) + struct.pack("=QQ", 260, 10)) == 150
 
 
 def test_a_lost_replica_may_have_seen_the_call_once_it_was_connected() -> None:
@@ -85,7 +107,7 @@ def test_a_lost_replica_may_have_seen_the_call_once_it_was_connected() -> None:
         (Failure.CONNECT, False, True, True, "connect_timeout", "in time"),
         (Failure.CONNECT, False, False, True, "connect_failed", "No replica"),
         (Failure.DIED, False, False, True, "replica_died", "died under this call."),
-        (Failure.STALE, False, False, True, "replica_died", "died under this call."),
+        (Failure.SUDDEN, False, False, True, "replica_died", "died under this call."),
         (Failure.LACK, False, False, True, "overloaded", "connection left"),
         (Failure.LACK, True, False, True, "overloaded", "connection left"),
         (Failure.BROKEN, False, False, True, "replica_died", "the whole answer"),

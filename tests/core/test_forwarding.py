@@ -1,8 +1,6 @@
-"""Routing, header rules and the retry table, as pure functions."""
+"""Routing and header rules, as pure functions."""
 
 from __future__ import annotations
-
-import itertools
 
 import pytest
 from hypothesis import given
@@ -21,7 +19,6 @@ from jupyter_model_service.core.message import AnswerHead, RequestHead
 from jupyter_model_service.core.origin import OF_THE_ORIGIN
 from jupyter_model_service.core.peer import Peer
 from jupyter_model_service.core.read_answer import read_answer
-from jupyter_model_service.core.retrying import Budget, Failure, Retry, may_retry
 from jupyter_model_service.core.trailers import answer_end
 
 BASE = b"/p/endpoints/"
@@ -235,36 +232,6 @@ def test_an_informational_answer() -> None:
     assert informational_head(AnswerHead(103, b"Early", [(b"Link", b"x")])) == b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n"
 
 
-TABLE = [
-    # failure, replayable, any_method, POST?, fresh_tried, connects, deaths, budget → decision
-    (Failure.CONNECT, True, True, True, False, 0, 0, True, Retry.OTHER),
-    (Failure.CONNECT, True, False, True, False, 1, 1, True, Retry.OTHER),  # nothing was sent this time
-    (Failure.CONNECT, True, True, False, False, 2, 0, True, Retry.NO),
-    (Failure.CONNECT, True, True, False, False, 0, 0, False, Retry.LATER),
-    (Failure.CONNECT, False, True, False, False, 0, 0, True, Retry.NO),
-    (Failure.STALE, True, False, True, False, 0, 0, True, Retry.SAME),  # it had been closed before
-    (Failure.STALE, True, True, True, False, 2, 1, False, Retry.SAME),
-    (Failure.STALE, True, True, True, True, 0, 0, True, Retry.OTHER),
-    (Failure.STALE, True, True, True, True, 0, 1, True, Retry.NO),
-    (Failure.STALE, False, True, True, False, 0, 0, True, Retry.NO),
-    (Failure.DIED, True, True, True, False, 0, 0, True, Retry.OTHER),
-    (Failure.HUNG, True, True, True, False, 0, 0, True, Retry.OTHER),
-    (Failure.HUNG, True, True, True, False, 0, 1, True, Retry.NO),
-    (Failure.HUNG, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
-    (Failure.HUNG, False, True, False, False, 0, 0, True, Retry.NO),
-    (Failure.DIED, True, True, True, False, 2, 0, False, Retry.OTHER),  # exempt from the budget
-    (Failure.DIED, True, True, True, False, 0, 1, True, Retry.NO),  # replayed once already
-    (Failure.DIED, True, False, True, False, 0, 0, True, Retry.NO),  # the service opted out
-    (Failure.DIED, True, False, False, False, 0, 0, True, Retry.OTHER),  # GET may be repeated anyway
-    (Failure.DIED, False, True, False, False, 0, 0, True, Retry.NO),
-    (Failure.BROKEN, True, True, True, False, 0, 0, False, Retry.OTHER),  # its caller got nothing of the answer
-    (Failure.BROKEN, True, True, True, False, 0, 1, True, Retry.NO),
-    (Failure.BROKEN, True, False, True, False, 0, 0, True, Retry.NO),
-    (Failure.BROKEN, True, False, False, False, 0, 0, True, Retry.OTHER),
-    (Failure.BROKEN, False, True, False, False, 0, 0, True, Retry.NO),
-]
-
-
 @pytest.mark.parametrize(
     ("status", "framing", "content_type", "to_head", "held"),
     [
@@ -290,45 +257,3 @@ def test_small_bodies_that_end_by_themselves_are_waited_for(
     headers += [(b"content-Type", content_type)] if content_type is not None else []
     answer = read_answer(status, "1.1", b"", headers, to_head=to_head)
     assert held_bytes(answer, most=100) == held
-
-
-@pytest.mark.parametrize("row", TABLE)
-def test_the_retry_table(row: tuple[Failure, bool, bool, bool, bool, int, int, bool, Retry]) -> None:
-    failure, replayable, any_method, post, fresh_tried, connects, deaths, budget, decision = row
-    assert decision is may_retry(
-        failure,
-        method=b"POST" if post else b"GET",
-        replayable=replayable,
-        any_method=any_method,
-        fresh_tried=fresh_tried,
-        connects=connects,
-        deaths=deaths,
-        within_budget=budget,
-    )
-
-
-def test_every_call_comes_to_an_end() -> None:
-    """However it fails: at most 1 death, 2 refusals and one fresh connection per replica are tried again."""
-    trying = {(False, 0, 0)}  # after so many failures: fresh_tried, connects, deaths
-    for _ in range(9):
-        again = set()
-        for (fresh, connects, deaths), failure in itertools.product(trying, Failure):
-            decision = may_retry(
-                failure, method=b"POST", replayable=True, any_method=True, fresh_tried=fresh, connects=connects,
-                deaths=deaths, within_budget=True,
-            )  # fmt: skip
-            if decision is not Retry.NO:
-                died = decision is Retry.OTHER and failure is not Failure.CONNECT
-                again.add((decision is Retry.SAME, connects + (failure is Failure.CONNECT), deaths + died))
-        trying = again
-    assert not trying, "never given up"
-
-
-def test_the_budget_is_a_fifth_of_the_calls_but_at_least_three() -> None:
-    budget = Budget()
-    assert [budget.spend(100.0) for _ in range(4)] == [True, True, True, False]
-    for _ in range(50):
-        budget.call(105.0)
-    assert [budget.spend(105.5) for _ in range(8)] == [True] * 7 + [False]
-    assert budget.spend(112.0)  # the three of 100 are over 10 s ago: 7 of 10 are spent
-    assert [budget.spend(500.0) for _ in range(4)] == [True, True, True, False]

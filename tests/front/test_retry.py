@@ -1,4 +1,4 @@
-"""What happens to a call when its replica fails it: the table of ``core.retrying.may_retry``, end to end."""
+"""What happens to a call when its replica fails it: the table of ``core.retrying.after``, end to end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import TOKEN, Site, site, until, within
-from .upstreams import HANDLERS, Replica, Seen, answer, body_of
+from .site import LIMIT, TOKEN, Site, site, until, within
+from .upstreams import HANDLERS, Handler, Replica, Seen, answer, body_of, reset
 
 Run = Callable[[Any], Any]
 
@@ -77,7 +77,7 @@ def test_only_two_refused_connections_are_retried(run: Run) -> None:
     run(body())
 
 
-def test_a_spent_budget_delays_a_retry_and_does_not_fail_it(run: Run) -> None:
+def test_a_spent_budget_fails_no_call_while_another_replica_is_well(run: Run) -> None:
     """20 calls at once, each sent to the dead replica first: more than 3 and 20 % of them."""
 
     async def body() -> None:
@@ -91,23 +91,53 @@ def test_a_spent_budget_delays_a_retry_and_does_not_fail_it(run: Run) -> None:
                 wire.writer.write(here.request("/x", method="POST", body=b"abc"))
             for wire in wires:
                 assert (await wire.answer()).status == 200
+            assert here.meter.retries == ["connect"] * 20
             here.backends[0].in_flight -= 25
 
     run(body())
 
 
-def test_a_retry_beyond_the_budget_pauses(run: Run) -> None:
+@pytest.mark.parametrize("how", ["refused", "died"])
+def test_an_outage_of_all_replicas_is_not_made_worse_by_repeats(run: Run, how: str) -> None:
+    """40 calls: 20 % of them, and one for each replica of which nothing bad was known yet. None is told so late."""
+
     async def body() -> None:
-        async with site(Replica()) as here:
-            here.backends[0].started = 1000
-            here.backends.append(refusing())
+        async with site(*[Replica(name) for name in "abc"], settings=FrontSettings(replay_grace=0.2)) as here:
+            if how == "refused":
+                here.endpoint.backends[:] = [refusing() for _ in range(3)]
+            wires = [await here.wire() for _ in range(40)]
+            for wire in wires:
+                wire.writer.write(here.request("/drop", method="POST", body=b"abc"))
+            got = [await wire.answer() for wire in wires]
+            code = "connect_failed" if how == "refused" else "replica_died"
+            assert {(answer.status, answer.code) for answer in got} == {(502, code)}
+            assert 8 <= sum(backend.started for backend in here.backends) - 40 <= 8 + 3
+
+    run(body())
+
+
+def test_beyond_the_budget_a_call_waits_for_a_replica_that_is_well_or_to_come(run: Run) -> None:
+    """One whose last call failed does not count, nor is it waited for; where the engine starts another, that is."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b"), settings=FrontSettings(replay_grace=0.2)) as here:
+            first, second = here.endpoint.backends[:]
             desk = here.front.desk(here.endpoint)
-            while desk.budget.spend(monotonic()):
-                pass
-            begun = monotonic()
-            assert (await here.call("/x")).status == 200
-            assert monotonic() - begun > 0.09
-            assert here.meter.retries == ["connect"]
+            while desk.budget.left(monotonic()):
+                desk.budget.spend(monotonic())
+            second.started, second.failures = 1000, 1
+            got = await here.call("/drop")
+            assert (got.status, got.code, first.started, second.started) == (502, "replica_died", 1, 1000)
+            first.failures = first.ejected_until = 0
+            wire = await here.send(here.request("/drop"))
+            await until(lambda: here.endpoint.waiting)
+            here.backends.clear()
+            here.endpoint.wanted = True
+            await asyncio.sleep(0.5)  # longer than it would wait for one that is not well
+            assert here.endpoint.waiting == 1
+            here.replicas[1].handlers["/drop"] = HANDLERS["*"]
+            here.backends.append(here.replicas[1].backend())
+            assert (await wire.answer()).status == 200
 
     run(body())
 
@@ -170,31 +200,126 @@ def test_a_connection_time_out(run: Run) -> None:
     run(body())
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_kept_alive_connection_that_was_closed_unused(run: Run, method: str) -> None:
-    """The same replica, on a fresh connection; the caller notices nothing."""
+class Raw:
+    """A replica whose every step is the test's. Its port is open; what connects has to be accepted."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(LIMIT)
+        self.backend = Backend("raw", 1, *self._listener.getsockname())
+
+    async def accept(self) -> socket.socket:
+        connection, _ = await asyncio.to_thread(self._listener.accept)
+        connection.settimeout(LIMIT)
+        return connection
+
+    def accept_now(self) -> socket.socket | None:
+        self._listener.setblocking(False)
+        try:
+            return self._listener.accept()[0]
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+async def serve_one(connection: socket.socket, body: bytes) -> bytes:
+    request: bytes = await asyncio.to_thread(connection.recv, 1 << 16)
+    connection.sendall(answer(body))
+    return request
+
+
+@pytest.mark.parametrize("retry", [True, False])
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_kept_alive_connection_that_was_closed_unused(run: Run, retry: bool, written: bool, chunked: bool) -> None:
+    """The same replica gets the call on a fresh one, whatever its method and though the service wants no repeats: it
+    had not come there. Whether it was written after the end was under way, or not any more."""
 
     async def body() -> None:
-        async with site(Replica()) as here:
-            for _ in range(10):
-                assert (await here.call("/closes", method=method)).body == b"once"
-            here.replicas[0].handlers["/once"] = once_then_drop
-            for _ in range(5):
-                got = await here.call("/once", method=method, body=b"b" if method == "POST" else b"")
-                assert got.status == 200
-            assert set(here.meter.retries) <= {"stale"}
-            assert here.meter.retries
+        async with site(serving=Serving(retry=retry)) as here:
+            raw = Raw()
+            here.backends.append(raw.backend)
+            post = here.request("/x", method="POST", body=b"abc")
+            if chunked:
+                post = here.request("/x", "Transfer-Encoding: chunked", method="PUT") + b"3\r\nabc\r\n0\r\n\r\n"
+                post = post.replace(b"PUT", b"PATCH")
+            with contextlib.closing(socket.create_connection(("127.0.0.1", here.port))) as caller:
+                caller.sendall(post)
+                first = await raw.accept()
+                await serve_one(first, b"one")
+                assert (await asyncio.to_thread(caller.recv, 1 << 16)).endswith(b"one")
+                if written:
+                    known = here.tokens.known
+                    here.tokens.known = lambda token: first.close() or known(token)  # type: ignore[method-assign]
+                    caller.sendall(post)
+                else:
+                    caller.sendall(post)
+                    first.close()
+                second = await raw.accept()
+                assert (await serve_one(second, b"two")).partition(b"\r\n\r\n")[2] == post.partition(b"\r\n\r\n")[2]
+                assert (await asyncio.to_thread(caller.recv, 1 << 16)).endswith(b"two")
+                second.close()
+            assert here.meter.retries == ["stale"]
+            assert (raw.backend.failures, raw.backend.started) == (0, 2)
+            raw.close()
 
     run(body())
 
 
-async def once_then_drop(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-    """Every second request on a connection finds it closed."""
+async def resets(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
     await body_of(seen)
-    writer.write(answer(b"fine"))
-    await writer.drain()
-    await seen.reader.read(1)
+    reset(writer)
     return False
+
+
+async def warm(here: Site) -> None:
+    """Each replica has a connection that was kept alive."""
+    for number in range(len(here.replicas)):
+        assert (await here.call(f"/{number}")).status == 200
+    assert [len(replica.seen) for replica in here.replicas] == [1] * len(here.replicas)
+
+
+@pytest.mark.parametrize("end", [HANDLERS["/drop"], resets])
+def test_what_a_replica_had_is_not_unused_because_its_connection_was_kept_alive(run: Run, end: Handler) -> None:
+    """However soon it ends after the call came: with retry: false such a POST runs once, and by default twice."""
+
+    async def body() -> None:
+        async with site(*[Replica(name, {"/end": end}) for name in "ab"], serving=Serving(retry=False)) as here:
+            await warm(here)
+            got = await here.call("/end", method="POST", body=b"x")
+            assert (got.status, got.code, here.meter.retries) == (502, "replica_died", [])
+            assert sum(replica.paths().count("/end") for replica in here.replicas) == 1
+        async with site(*[Replica(name, {"/end": end}) for name in "ab"]) as here:
+            await warm(here)
+            got = await here.call("/end", method="POST", body=b"x")
+            assert (got.status, got.code, here.meter.retries) == (502, "replica_died", ["died"])
+            assert [replica.paths().count("/end") for replica in here.replicas] == [1, 1]
+            assert [backend.failures for backend in here.backends] == [1, 1]
+
+    run(body())
+
+
+def test_a_connection_that_is_accepted_and_closed_at_once_is_none(run: Run) -> None:
+    """Nothing came there: another replica gets the call, also one that must not be repeated."""
+
+    async def body() -> None:
+        async with site(Replica("good"), serving=Serving(retry=False)) as here:
+            raw, told = Raw(), list[str]()
+            here.backends[0].started = 1000
+            here.backends.append(raw.backend)
+            raw.backend.on_refused = lambda: told.append("refused")
+            wire = await here.send(here.request("/x", method="POST", body=b"abc"))
+            while (connection := raw.accept_now()) is None:
+                await asyncio.sleep(0)
+            connection.close()
+            got = await wire.answer()
+            assert (got.status, got.json()["replica"], got.json()["body"]) == (200, "good", "abc")
+            assert (here.meter.retries, told, raw.backend.failures) == (["connect"], ["refused"], 1)
+            raw.close()
+
+    run(body())
 
 
 @pytest.mark.parametrize("how", ["reset", "engine"])
@@ -427,6 +552,22 @@ def test_three_bad_gateways_eject_a_replica_but_500s_do_not(run: Run, code: int,
                 assert (got.status, got.body, got.code) == (code, str(code).encode(), None)
             assert len(here.replicas[0].seen) == 3
             assert (await here.call("/x")).json()["replica"] == leaves
+
+    run(body())
+
+
+def test_a_replica_that_answers_what_is_not_http_is_put_out(run: Run) -> None:
+    """It would be the least busy one, and draw all calls."""
+
+    async def body() -> None:
+        async with site(Replica("a"), Replica("b")) as here:
+            here.backends[1].started = 1000
+            for _ in range(3):
+                got = await here.call("/bad")
+                assert (got.status, got.code, got.one("X-Model-Service-Replica")) == (502, "bad_answer", None)
+            assert [len(replica.seen) for replica in here.replicas] == [3, 0]
+            assert (await here.call("/x")).json()["replica"] == "b"
+            assert here.meter.retries == []
 
     run(body())
 
