@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import resource
@@ -139,7 +140,7 @@ def with_lease(
             assert asyncio.all_tasks() == {asyncio.current_task()}
         return events
 
-    running = pytest.importorskip(loop).new_event_loop()
+    running = importlib.import_module(loop).new_event_loop()
     try:
         result: Events = running.run_until_complete(run())
     finally:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jupyterlab")
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from jupyter_model_service.core.definition import Serving
@@ -21,8 +22,6 @@ from jupyter_model_service.core.routing import Endpoint
 
 from .site import OTHER, OWNER, TOKEN, Site, run_on, site, until, within
 from .upstreams import Replica, Seen, answer, body_of
-
-openai = pytest.importorskip("openai")
 
 Run = Callable[[Any], Any]
 PAGE = (Path(__file__).parents[2] / "docs" / "calling.md").read_text(encoding="utf-8")

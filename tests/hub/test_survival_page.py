@@ -14,8 +14,6 @@ from jupyter_model_service.errors import InvalidRequest
 from .deployment import ADMIN, Deployment, Setup, eventually
 from .stage import Stage, traces
 
-pytest.importorskip("jupyterhub_idle_culler")
-
 IDLE = 12  # seconds: in five her notebook was ended while `create` copied on a busy machine
 SETUP = Setup(
     config=f"""

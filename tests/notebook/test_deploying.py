@@ -34,7 +34,6 @@ service
 def test_a_model_becomes_a_service_and_again_its_update(
     gateway: Gateway, cell: Callable[[str], Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("skops")
     monkeypatch.chdir(tmp_path)
     data_dir = str(gateway.data_dir)
     client = gateway.client()
@@ -73,8 +72,8 @@ def test_one_that_does_not_come_up_is_told_with_its_reason_and_its_log(
     fake: FakeGateway, cell: Callable[[str], Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a few lines, without a traceback, and without the tokens that a log may have; a changed file is named."""
-    pytest.importorskip("skops")
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     monkeypatch.chdir(tmp_path)
     model = linear.LinearRegression().fit([[1.0]], [1.0])
     write_folder(tmp_path / "constant", "constant", lambda into: save(model, into, Wishes([[1]])))
@@ -107,8 +106,8 @@ def test_an_update_leaves_alone_what_is_not_said(
     fake: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the folder, wherever one works now; only what is said is changed, replicas after the model."""
-    pytest.importorskip("skops")
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     monkeypatch.chdir(tmp_path)
     model = linear.LinearRegression().fit([[1.0]], [1.0])
     folder = str(tmp_path / "before" / "lines")
@@ -135,7 +134,8 @@ def test_an_update_leaves_alone_what_is_not_said(
 def test_the_service_of_another_folder_is_left_alone(
     fake: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     model = linear.LinearRegression()  # not fitted, which would be told later
     folder = tmp_path / "theirs"
     folder.mkdir()
@@ -203,7 +203,6 @@ def test_a_model_that_cannot_be_saved_leaves_the_step_at_which_it_ended() -> Non
 
 def test_what_stops_a_deploy_names_the_magic_where_there_is_one(fake: FakeGateway, cell: Callable[[str], Ran]) -> None:
     """And the shell's command where the magics are not loaded."""
-    pytest.importorskip("sklearn")
     sentence = "Look with: jupyter model-service info mine"
     fake.answers["GET", "api/v1/services/ada/mine"] = refusal(409, "conflict", sentence)
     code = "from jupyter_model_service import deploy\nfrom sklearn.dummy import DummyClassifier\n"

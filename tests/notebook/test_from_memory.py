@@ -45,7 +45,7 @@ MODULES = (
     "Deleted ada/mood.",
 )
 CASES = [
-    pytest.param("from-memory.ipynb", TABLES, ("pandas", "skops", "sklearn"), id="tables"),
+    pytest.param("from-memory.ipynb", TABLES, (), id="tables"),
     pytest.param("from-memory-torch.ipynb", MODULES, ("torch", "transformers"), id="torch", marks=pytest.mark.torch),
 ]
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("hatchling", reason="hatchling is not installed")
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 PANEL = ROOT / "jupyter_model_service" / "labextension"
 SHARED = "share/jupyter/labextensions/jupyter-model-service"

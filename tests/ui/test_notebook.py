@@ -15,7 +15,6 @@ from .laboratory import ROOT, Laboratory
 from .pictures import picture, wanted
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytest.importorskip("fastapi", reason="the folder that the notebook begins with is served by FastAPI")
 expect = api.expect
 
 NOTEBOOK = ROOT / "examples" / "notebooks" / "quickstart.ipynb"

@@ -11,7 +11,6 @@ from .browser import Said
 from .conftest import wait_restored
 from .laboratory import Laboratory, eventually
 
-pytest.importorskip("notebook", reason="notebook is not installed")
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = api.expect
 

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import hashlib
 import http.client
+import importlib
 import io
 import json
 import os
@@ -96,8 +97,8 @@ def fake(text: str = "weights", kind: str = "torch", file: str = "model.pt2", in
 
 
 def test_the_written_server_of_an_estimator_answers_as_it_does(tmp_path: Path) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
-    pytest.importorskip("skops")
+    from sklearn import linear_model as linear
+
     model = linear.LogisticRegression().fit([[0.0, 1], [1, 0], [4, 5], [5, 4]], ["few", "few", "many", "many"])
     folder = tmp_path / "words"
     exported(folder, model, [[0, 0], [9, 9], [0, 1]])
@@ -215,7 +216,8 @@ def test_a_written_server_answers_whatever_its_model_raises(tmp_path: Path) -> N
 
 def test_the_written_application_answers_whatever_its_model_raises(tmp_path: Path) -> None:
     """As the other servers do; a body that is not as `Question` says is FastAPI's own 422."""
-    client: Any = pytest.importorskip("starlette.testclient").TestClient
+    from starlette.testclient import TestClient as client
+
     write(draft("fastapi", {}, folder="app"), tmp_path, force=False)
     names = runpy.run_path(str(tmp_path / "app.py"))
     caller = client(names["app"], raise_server_exceptions=False)
@@ -236,8 +238,8 @@ def _raised(kind: str) -> None:
 
 def people() -> Any:
     """A table with columns of several types and with holes, and whether each is old."""
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("skops")
+    import pandas
+
     return pandas.DataFrame(
         {
             "age": [3, 70, None, 80, 5, 66],
@@ -249,10 +251,8 @@ def people() -> Any:
 
 
 def columns_by_name() -> Any:
-    compose = pytest.importorskip("sklearn.compose")
-    impute = pytest.importorskip("sklearn.impute")
-    pipeline = pytest.importorskip("sklearn.pipeline")
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    from sklearn import compose, impute, pipeline, preprocessing
+
     text = pipeline.make_pipeline(
         impute.SimpleImputer(strategy="most_frequent"), preprocessing.OneHotEncoder(handle_unknown="ignore")
     )
@@ -262,8 +262,12 @@ def columns_by_name() -> Any:
 def test_an_estimator_that_was_fitted_on_a_table_has_a_table_of_what_callers_send(tmp_path: Path) -> None:
     """As objects or as lists in the columns' order, null where there is nothing; whatever does not fit is named."""
     table = people()
-    forest = pytest.importorskip("sklearn.ensemble").RandomForestClassifier(5, random_state=0)
-    model = pytest.importorskip("sklearn.pipeline").make_pipeline(columns_by_name(), forest)
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(5, random_state=0)
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(columns_by_name(), forest)
     model.fit(table, ["young", "old", "young", "old", "young", "old"])
     folder = tmp_path / "people"
     saved = exported(folder, model, table)
@@ -300,7 +304,9 @@ def test_an_estimator_that_was_fitted_on_a_table_has_a_table_of_what_callers_sen
 def test_columns_are_known_without_an_example_and_numbers_are_given_by_their_names(tmp_path: Path) -> None:
     """Of an estimator on a table of numbers, which would warn of lists without names."""
     table = people()[["age"]].fillna(1)
-    model = pytest.importorskip("sklearn.ensemble").HistGradientBoostingClassifier().fit(table, [0, 1, 0, 1, 0, 1])
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier().fit(table, [0, 1, 0, 1, 0, 1])
     folder = tmp_path / "ages"
     assert exported(folder, model).inputs == [[0.0]]
     with warnings.catch_warnings(), served(folder) as ask:
@@ -312,7 +318,9 @@ def test_columns_are_known_without_an_example_and_numbers_are_given_by_their_nam
 def test_categories_stay_categories(tmp_path: Path) -> None:
     """Boosted trees tell by a column's type that it has them."""
     table = people()[["age", "city"]].astype({"city": "category"})
-    model = pytest.importorskip("sklearn.ensemble").HistGradientBoostingClassifier(categorical_features="from_dtype")
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype")
     model.fit(table, [0, 1, 0, 1, 0, 1])
     saved = exported(tmp_path / "m", model, table)
     with served(tmp_path / "m") as ask:
@@ -322,7 +330,9 @@ def test_categories_stay_categories(tmp_path: Path) -> None:
 def test_null_is_a_hole_in_a_column_of_anything(tmp_path: Path) -> None:
     """As NaN, which is what holes in tables are and what estimators look for."""
     table = people()[["city"]].astype(object)
-    model = pytest.importorskip("sklearn.impute").SimpleImputer(strategy="most_frequent").fit(table)
+    from sklearn.impute import SimpleImputer
+
+    model = SimpleImputer(strategy="most_frequent").fit(table)
     for name, example in (("typed", table), ("untyped", [["Rome"]])):
         exported(tmp_path / name, model, example)
         with served(tmp_path / name) as ask:
@@ -332,7 +342,8 @@ def test_null_is_a_hole_in_a_column_of_anything(tmp_path: Path) -> None:
 
 def test_what_an_estimator_makes_of_a_table_comes_as_lists(tmp_path: Path) -> None:
     """Also a sparse matrix, and a table."""
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    from sklearn import preprocessing
+
     table = people()[["city"]].dropna()
     for name, model in (
         ("sparse", preprocessing.OneHotEncoder()),
@@ -378,7 +389,9 @@ def test_an_estimator_that_keeps_no_names_has_those_of_the_example_where_it_asks
     (tmp_path / "by_name.py").write_text(BY_NAME)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
-        model = pytest.importorskip("by_name").ByName().fit(table, None)
+        from by_name import ByName
+
+        model = ByName().fit(table, None)
         exported(tmp_path / "m", model, table, trusted=("by_name.ByName",))
         with served(tmp_path / "m") as ask:
             assert ask([[3, "Oslo"]]) == (200, ["Oslo!"])
@@ -388,9 +401,12 @@ def test_an_estimator_that_keeps_no_names_has_those_of_the_example_where_it_asks
 def test_without_pandas_numbers_come_as_lists_and_names_cannot(tmp_path: Path) -> None:
     """Only then the way out is to do without tables."""
     table = people()
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     numbers = linear.LinearRegression().fit(table[["age"]].fillna(0), [0, 1, 0, 1, 0, 1])
-    names = pytest.importorskip("sklearn.pipeline").make_pipeline(columns_by_name(), linear.LinearRegression())
+    from sklearn.pipeline import make_pipeline
+
+    names = make_pipeline(columns_by_name(), linear.LinearRegression())
     names.fit(table, [0, 1, 0, 1, 0, 1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "pandas", None)
@@ -408,8 +424,8 @@ def test_without_pandas_numbers_come_as_lists_and_names_cannot(tmp_path: Path) -
     "kind", ["RandomForestClassifier", "HistGradientBoostingClassifier", "GradientBoostingClassifier"]
 )
 def test_forests_and_boosted_trees_need_no_argument(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("skops")
-    ensemble = pytest.importorskip("sklearn.ensemble")
+    from sklearn import ensemble
+
     model = getattr(ensemble, kind)().fit([[0, 1], [1, 0], [4, 5], [5, 4]], [0, 0, 1, 1])
     saved = exported(tmp_path / "m", model, [[0, 0], [9, 9]])
     with served(tmp_path / "m") as ask:
@@ -420,7 +436,7 @@ def test_forests_and_boosted_trees_need_no_argument(kind: str, tmp_path: Path) -
 
 def test_only_what_runs_no_code_of_a_file_is_trusted_unasked() -> None:
     for name in ("sklearn.datasets", "sklearn.feature_selection", "sklearn.tree"):
-        pytest.importorskip(name)
+        importlib.import_module(name)
     trusted = ["sklearn.tree._tree.Tree", "numpy.dtype", "sklearn.feature_selection._univariate_selection.f_classif"]
     others = [
         "posix.system",
@@ -440,15 +456,16 @@ def test_only_what_runs_no_code_of_a_file_is_trusted_unasked() -> None:
 
 
 def test_an_estimator_that_is_not_fitted_is_refused(tmp_path: Path) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     with pytest.raises(InvalidRequest, match=r"^This LinearRegression is not fitted yet: call its fit method first\.$"):
         exported(tmp_path / "m", linear.LinearRegression(), [[1]])
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
 def test_types_that_skops_does_not_know_are_named_and_taken_when_trusted_or_pickled(tmp_path: Path) -> None:
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
-    pytest.importorskip("skops")
+    from sklearn import preprocessing
+
     model = preprocessing.FunctionTransformer(json.dumps).fit([[1.0]])
     with pytest.raises(
         InvalidRequest, match=r"are not known as safe to load: json\.dumps\..*trusted=\['json\.dumps'\]"
@@ -464,8 +481,8 @@ def test_types_that_skops_does_not_know_are_named_and_taken_when_trusted_or_pick
 
 
 def test_what_cannot_be_saved_safely_is_no_pickle_unless_asked_for(tmp_path: Path) -> None:
-    preprocessing = pytest.importorskip("sklearn.preprocessing")
-    pytest.importorskip("skops")
+    from sklearn import preprocessing
+
     model = preprocessing.FunctionTransformer(func=None, kw_args={"lock": _Reduced()}).fit([[1.0]])
     with pytest.raises(InvalidRequest, match="allow_pickle=True"):
         exported(tmp_path / "m", model)
@@ -477,7 +494,8 @@ class _Reduced:
 
 
 def test_the_example_must_be_taken_as_it_comes_over_http(tmp_path: Path) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
+    from sklearn import linear_model as linear
+
     model = linear.LinearRegression().fit([[1.0, 2.0]], [1.0])
     with pytest.raises(
         InvalidRequest, match=r"predict cannot take the example as a list.* 1 feature.*2 feature"

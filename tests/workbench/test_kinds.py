@@ -42,13 +42,11 @@ def saved(folder: Path, code: str) -> None:
 
 
 def test_an_empty_folder_becomes_a_fastapi_application(tmp_path: Path) -> None:
-    pytest.importorskip("fastapi")
     assert guessed(tmp_path) == "fastapi"
     assert answered(tmp_path) == ("passed", 200, '{"outputs":6.5}')
 
 
 def test_an_application_without_a_health_path_is_served(tmp_path: Path) -> None:
-    pytest.importorskip("fastapi")
     text = "import fastapi\napi = fastapi.FastAPI()\n@api.get('/hi')\ndef hi(): return 'hello'\n"
     (tmp_path / "main.py").write_text(text)
     assert guessed(tmp_path) == "fastapi"
@@ -70,9 +68,6 @@ model = LinearRegression().fit([[0, 0], [1, 0], [0, 1]], [0, 1, 2])
 
 @pytest.mark.parametrize("file", ["line.skops", "line.joblib"])
 def test_an_estimator_is_served(file: str, tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
-    if file.endswith(".skops"):
-        pytest.importorskip("skops")
     dump = {
         "line.skops": "import skops.io; skops.io.dump(model, 'line.skops')",
         "line.joblib": "import joblib; joblib.dump(model, 'line.joblib')",
