@@ -130,14 +130,16 @@ def test_a_cookie_changes_only_when_its_replica_has_left(run: Run) -> None:
     run(body())
 
 
-def test_a_cookie_is_that_of_the_replica_that_answered(run: Run) -> None:
+@pytest.mark.parametrize("prefers", [(), ("Prefer: wait=9",)])
+def test_a_cookie_is_that_of_the_replica_that_answered(run: Run, prefers: tuple[str, ...]) -> None:
     """Not of the one that failed the call first."""
 
     async def body() -> None:
         async with site(*replicas(), serving=STICKY) as here:
             here.replicas[0].kill()
-            got = await here.call("/x", "Prefer: wait=9")
+            got = await here.call("/x", *prefers)
             assert here.meter.retries == ["connect"]
+            assert bool(got.all("preference-applied")) is bool(prefers)
             cookie = cookie_of(got)
             assert cookie
             again = await here.call("/x", f"Cookie: {cookie}")
@@ -220,6 +222,22 @@ def test_a_call_whose_replica_dies_goes_to_the_next_one_and_so_do_those_after_it
             assert len(others) == 1
             assert home not in others
             assert here.meter.retries
+
+    run(body())
+
+
+def test_who_failed_a_call_is_not_asked_again_even_where_it_may_not_be_ejected(run: Run) -> None:
+    """As one of three is out already."""
+
+    async def body() -> None:
+        async with site(*replicas(), serving=SESSION) as here:
+            home = await served_by(here, "X-Session: s")
+            out, rest = (each for each in here.backends if each.replica != home)
+            out.ejected_until = asyncio.get_running_loop().time() + 1000
+            next(replica for replica in here.replicas if replica.name == home).kill()
+            assert await served_by(here, "X-Session: s") == rest.replica
+            assert here.meter.retries == ["connect"]
+            assert [each.ejected_until for each in here.backends if each.replica == home] == [0.0]
 
     run(body())
 
@@ -384,8 +402,12 @@ def test_a_caller_who_leaves_before_its_prompt_begins_leaves_nothing(run: Run) -
         async with site(*replicas(), serving=PREFIX, settings=PATIENT) as here:
             wire = await here.send(here.request("/x", method="POST", body=chat("Hello?"))[:-5])
             await until(lambda: here.front.calls)
+            (call,) = here.front.calls
+            home = call.turn.home
+            assert home._timer is not None
             wire.close()
             await until(lambda: not here.front.calls)
+            assert home._timer is None
             assert not any(replica.seen for replica in here.replicas)
             assert here.meter.statuses() == [499]
 
@@ -490,6 +512,28 @@ def test_who_has_to_wait_anyway_is_not_asked_for_a_body_first(run: Run) -> None:
                 replica.release.set()
             for wire in busy:
                 assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+def test_who_waited_before_a_prompt_was_known_goes_before_it(run: Run) -> None:
+    async def body() -> None:
+        serving = Serving(affinity=PREFIX.affinity, concurrency=1)
+        async with site(Replica("a"), serving=serving, settings=FrontSettings(prompt_time=1000.0, tick=1000.0)) as here:
+            text = chat("Hello?")
+            late = await here.send(here.request("/late", method="POST", body=text)[:-5])
+            await until(lambda: [call.body.size for call in here.front.calls] == [len(text) - 5])
+            busy = await here.send(here.request("/hang"))
+            await until(lambda: here.backends[0].in_flight == 1)
+            waits = await here.send(here.request("/waits"))
+            await until(lambda: here.endpoint.waiting == 1)
+            here.backends[0].in_flight -= 1  # free, and nobody was told
+            await late.send(text[-5:])
+            assert (await waits.answer()).status == (await late.answer()).status == 200
+            here.backends[0].in_flight += 1
+            here.replicas[0].release.set()
+            assert (await busy.answer()).status == 200
+            assert here.replicas[0].paths() == ["/hang", "/waits", "/late"]
 
     run(body())
 
