@@ -35,6 +35,10 @@ class Caller:
     def may_manage(self, owner: str) -> bool:
         return self.manages_all or owner in self.manages
 
+    def may_invoke_all_of(self, owner: str) -> bool:
+        """All services of that owner, whatever their names."""
+        return self.invokes_all or owner in self.invokes_of or self.may_manage(owner)
+
     def may_invoke(self, owner: str, name: str) -> bool:
         return (
             self.invokes_all or owner in self.invokes_of or f"{owner}/{name}" in self.invokes or self.may_manage(owner)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from .definition import Serving
 from .traffic import Traffic
@@ -50,7 +51,8 @@ class Endpoint:
     long a start takes, learnt from past ones; ``cold_hold`` how long a caller may be held for one from zero.
 
     ``health_path`` is the definition's (``""``: it has none): a look at it is no call. ``created_at`` is the service's
-    (Unix time).
+    (Unix time). ``public`` is changed by :meth:`publish` while it is in a ``table``. ``listed`` is what
+    :mod:`core.openai` says of it, made once.
     """
 
     owner: str
@@ -72,6 +74,15 @@ class Endpoint:
     cold_hold: float = 300.0
     health_path: str = ""
     created_at: float = 0.0
+    listed: bytes = b""
+    table: RoutingTable | None = field(default=None, repr=False)
+
+    def publish(self, public: bool) -> None:
+        """Whether it may be called without a token, from now on."""
+        if public is not self.public:
+            self.public = public
+            if self.table is not None:
+                self.table.published(self)
 
     @property
     def ready(self) -> int:
@@ -89,6 +100,8 @@ class RoutingTable:
     def __init__(self) -> None:
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._called: dict[str, dict[str, Endpoint]] = {}  # by name, then owner
+        self._public: set[tuple[str, str]] = set()
+        self._in_order: list[Endpoint] | None = None
 
     def get(self, owner: str, name: str) -> Endpoint | None:
         return self._endpoints.get((owner, name))
@@ -97,16 +110,39 @@ class RoutingTable:
         """Those of that name, of any owner."""
         return list(self._called.get(name, {}).values())
 
+    @property
+    def any_public(self) -> bool:
+        return bool(self._public)
+
+    def in_order(self) -> list[Endpoint]:
+        """All, by owner and name; not to be changed."""
+        if self._in_order is None:
+            self._in_order = [endpoint for _, endpoint in sorted(self._endpoints.items(), key=itemgetter(0))]
+        return self._in_order
+
     def put(self, endpoint: Endpoint) -> None:
+        self.remove(endpoint.owner, endpoint.name)
         self._endpoints[endpoint.owner, endpoint.name] = endpoint
         self._called.setdefault(endpoint.name, {})[endpoint.owner] = endpoint
+        self._in_order = None
+        endpoint.table = self
+        self.published(endpoint)
+
+    def published(self, endpoint: Endpoint) -> None:
+        """Its ``public`` may be another."""
+        (self._public.add if endpoint.public else self._public.discard)((endpoint.owner, endpoint.name))
 
     def remove(self, owner: str, name: str) -> Endpoint | None:
         of_name = self._called.get(name, {})
         of_name.pop(owner, None)
         if not of_name:
             self._called.pop(name, None)
-        return self._endpoints.pop((owner, name), None)
+        self._public.discard((owner, name))
+        self._in_order = None
+        endpoint = self._endpoints.pop((owner, name), None)
+        if endpoint is not None:
+            endpoint.table = None
+        return endpoint
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(list(self._endpoints.values()))

@@ -54,7 +54,7 @@ def update_backend(replica: Replica) -> None:
 def update_endpoint(service: Service, now: float) -> None:
     """``now`` is monotonic."""
     record, endpoint = service.record, service.endpoint
-    endpoint.public = record.public
+    endpoint.publish(record.public)
     definition = service.active.definition
     endpoint.serving = definition.serving
     endpoint.health_path = definition.health_check.path if definition.health_check is not None else ""

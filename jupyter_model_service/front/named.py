@@ -58,7 +58,7 @@ class Named:
         front, head = call.front, call.head
         self.caller, self._otherwise = caller, otherwise
         call.known_as = "" if caller is None else caller.name
-        if caller is None and not openai.any_public(front.routing):
+        if caller is None and not front.routing.any_public:
             call.refuse(otherwise)
             return
         if caller is not None and caller.allowance is not None and not admitted(call, caller.allowance):

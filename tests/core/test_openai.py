@@ -96,6 +96,75 @@ def test_the_list_has_all_that_one_may_call() -> None:
         assert [meant(each, caller) for each in ids(caller)] == ids(caller)
 
 
+@pytest.mark.parametrize("caller", [None, ANN, HELD, TOKEN, ADMIN, MONITOR])
+def test_the_list_follows_each_change_of_the_table(caller: Caller | None) -> None:
+    """It is what may be called, as it is then: of what is remembered nothing is out of date."""
+    made = table()
+
+    def said() -> list[str]:
+        return [each["id"] for each in json.loads(openai.listing(caller, made))["data"]]
+
+    def right() -> list[str]:
+        return sorted(each.key for each in made if openai.may_call(caller, each))
+
+    assert said() == right()
+    made.put(Endpoint("ann", "new", False, Serving()))
+    made.put(Endpoint("bob", "secret", False, Serving(), created_at=5.0))  # made anew
+    assert said() == right()
+    opened = made.get("bob", "secret")
+    assert opened is not None
+    opened.publish(True)
+    assert "bob/secret" in said()
+    made.remove("ann", "open")
+    opened.publish(False)
+    assert said() == right()
+    assert (b'"created": 5' in openai.listing(caller, made)) is ("bob/secret" in right())
+
+
+def test_whether_anything_is_public_is_known_without_a_look_at_all() -> None:
+    made = RoutingTable()
+    assert not made.any_public
+    one, other = (Endpoint("o", name, False, Serving()) for name in ("one", "other"))
+    one.publish(True)
+    made.put(one)
+    made.put(other)
+    assert made.any_public
+    other.publish(True)
+    one.publish(False)
+    one.publish(False)
+    assert made.any_public
+    made.put(Endpoint("o", "other", False, Serving()))
+    assert not made.any_public
+    other.publish(False)
+    other.publish(True)  # it is not there any more
+    assert not made.any_public
+    made.put(one)
+    one.publish(True)
+    made.remove("o", "one")
+    assert not made.any_public
+
+
+def test_a_list_of_five_thousand_costs_no_call_for_each() -> None:
+    """Counted, not timed: each owner is asked about once, and each service is put into words once."""
+    asked: list[str] = []
+
+    class Counting(Caller):
+        def may_manage(self, owner: str) -> bool:
+            asked.append(owner)
+            return super().may_manage(owner)
+
+    made = RoutingTable()
+    for number in range(5000):
+        made.put(Endpoint(f"o{number % 7}", f"s{number}", False, Serving()))
+    caller = Counting("o1", manages=frozenset({"o1"}))
+    first = openai.listing(caller, made)
+    said = [each.listed for each in made]
+    assert first == openai.listing(caller, made)
+    assert len(asked) == 14
+    assert all(each.listed is before for each, before in zip(made, said, strict=True))
+    assert made.in_order() is made.in_order()
+
+
 def test_a_name_that_is_free_again_is_the_next_ones() -> None:
     made = table()
     made.remove("eve", "rare")

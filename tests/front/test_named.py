@@ -282,7 +282,7 @@ def test_an_identity_that_does_not_answer(run: Run) -> None:
         async with site(Replica(), settings=FrontSettings(identity_timeout=0.1)) as here:
             here.tokens.fails = True
             assert refused(await call(here, token=SLOW)) == (503, "identity_unavailable")
-            here.endpoint.public = True
+            here.endpoint.publish(True)
             assert (await call(here, token=SLOW)).status == 200
             assert refused(await call(here, token=SLOW, body=to_o_n(b"o/private"))) == (503, "identity_unavailable")
 
@@ -331,7 +331,7 @@ def test_what_a_forwarder_says_is_believed(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
             for public in (False, True):
-                here.endpoint.public = public
+                here.endpoint.publish(public)
                 await call(here, "v1/x", "X-Forwarded-Prefix: /user/o/model-service", token=FORWARDER)
                 await call(here, "v1/x", "X-Forwarded-Prefix: /user/o/model-service", token=OWNER)
             prefixes = [seen.one("X-Forwarded-Prefix") for seen in here.replicas[0].seen]

@@ -106,7 +106,7 @@ def test_what_counts(run: Run) -> None:
             assert allowance.calls == 5
             refused = [await look(), (await call(here, token=LIMITED)).status, (await here.call(token=LIMITED)).status]
             assert refused == [429, 429, 429]
-            here.endpoint.public = True
+            here.endpoint.publish(True)
             assert (await call(here, token=LIMITED)).status == 429, "which service it is for is not known yet"
             assert (await call(here, token=None)).status == 200
             assert allowance.calls == 5
