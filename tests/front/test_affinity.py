@@ -19,7 +19,7 @@ from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.home import Home
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import FORWARDER, Answer, Site, site, until
+from .site import FORWARDER, Answer, Site, site, until, within
 from .sleeper import Sleeper
 from .test_named import named
 from .upstreams import Replica
@@ -512,6 +512,27 @@ def test_who_has_to_wait_anyway_is_not_asked_for_a_body_first(run: Run) -> None:
                 replica.release.set()
             for wire in busy:
                 assert (await wire.answer()).status == 200
+
+    run(body())
+
+
+@pytest.mark.parametrize("serving", [PREFIX, STICKY])
+def test_an_upgrade_has_no_prompt_and_keeps_to_its_cookie(run: Run, serving: Serving) -> None:
+    """Bytes that come early are none of a body. A cookie may come with the 101, and counts for the next one."""
+
+    async def body() -> None:
+        async with site(*replicas(), serving=serving, settings=PATIENT) as here:
+            cookies, homes = [], []
+            for _ in range(3):
+                shout = ("Connection: Upgrade", "Upgrade: shout", *(f"Cookie: {cookie}" for cookie in cookies[:1]))
+                wire = await here.send(here.request("/tunnel", *shout) + b"early ")
+                got = await wire.head()
+                assert got.status == 101
+                assert await within(wire.reader.readexactly(12)) == b"hello EARLY "
+                homes.append(got.one("x-model-service-replica"))
+                cookies += filter(None, [cookie_of(got)])
+            assert len(cookies) == (1 if serving is STICKY else 0)
+            assert len(set(homes)) == (1 if serving is STICKY else 3)
 
     run(body())
 
