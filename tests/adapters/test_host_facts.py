@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traitlets.config import Config
-
-pytest.importorskip("dockerspawner")
-
 from dockerspawner import DockerSpawner
+from traitlets.config import Config
 
 from jupyter_model_service.core.gpu_pool import Gpu
 from jupyter_model_service.core.policy import Host, Policy, host_from_plain, policy_from_plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import escapism
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,7 +149,6 @@ def test_volumes_are_for_those_whom_their_rule_names() -> None:
 @given(names)
 def test_a_users_own_volume_is_called_as_dockerspawner_calls_it(user: str) -> None:
     """Two users never share one, and the name is as DockerSpawner's default escaping makes it."""
-    escapism = pytest.importorskip("escapism")
     safe = set("abcdefghijklmnopqrstuvwxyz0123456789")
     assert volume_user(user) == escapism.escape(user, safe, escape_char="-").lower()
 

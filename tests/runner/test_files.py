@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -125,14 +126,14 @@ def test_a_directory_that_cannot_be_written_is_said_at_once(start_runner, tmp_pa
 def test_a_directory_that_vanishes_later_does_no_harm(start_runner, tmp_path):
     directory = tmp_path / "shortly"
     directory.mkdir()
-    runner = start_runner(["sh", "-c", f"rm -r {directory}; exit 3"], directory=str(directory))
+    read = tmp_path / "read"
+    waits = f"until [ -e {read} ]; do sleep 0.02; done; rm -r {directory}; exit 3"
+    runner = start_runner(["sh", "-c", waits], directory=str(directory))
     port = None
     while port is None:
-        try:
+        with contextlib.suppress(FileNotFoundError, ValueError):
             port = json.loads((directory / "runner.json").read_text())["control"]["port"]
-        except (FileNotFoundError, ValueError):
-            if not directory.exists():
-                pytest.skip("the directory was gone before its file could be read")
+    read.touch()
     (runner.folder / "runner.json").write_text(json.dumps({"control": {"host": "127.0.0.1", "port": port}}))
     assert runner.run_to_the_end()["code"] == 3
     assert "cannot write runner.json" in "".join(runner.logged())
