@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _escaped
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from .ending import Broken
 
@@ -49,8 +50,9 @@ FIELDS = (
 )  # fmt: skip
 
 _THOUSANDTHS = [f"{number:03d}" for number in range(1000)]
-# The last line of defence: a token of ours that somebody put into a path.
+# The last line of defence: a token of ours that somebody put into a path, or where its owner and name stand in one.
 _TOKEN = re.compile(r"jm[sc]_[A-Za-z0-9_-]+")
+_MOST_TIMES_ENCODED = 4
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:(-)|\Z)")
 
 
@@ -96,11 +98,12 @@ def _how(status: int, code: str, broken: Broken | None) -> str:
 
 @lru_cache(512)
 def _text(text: str) -> str:
-    return _escaped(_short(text, 2 * LONGEST_NAME)) if text else "null"
+    return _escaped(_without_token(_short(text, 2 * LONGEST_NAME))) if text else "null"
 
 
 def _sent(text: bytes) -> str:
-    return _escaped(_short(text.decode("utf-8", "backslashreplace"), LONGEST_NAME)) if text else "null"
+    shown = _short(text.decode("utf-8", "backslashreplace"), LONGEST_NAME)
+    return _escaped(_without_token(shown)) if shown else "null"
 
 
 def _id(request_id: bytes) -> str:
@@ -110,7 +113,15 @@ def _id(request_id: bytes) -> str:
 def _path(target: bytes) -> str:
     """Without its query, which may hold secrets."""
     path = target.partition(b"?")[0].decode("utf-8", "backslashreplace")
-    return _escaped(_TOKEN.sub("[token]", _short(path, LONGEST_PATH))) if path else "null"
+    return _escaped(_without_token(_short(path, LONGEST_PATH))) if path else "null"
+
+
+def _without_token(text: str) -> str:
+    """Also where it is percent-encoded, and that again: then the rest is shown decoded."""
+    plain, times = text, 0
+    while "%" in plain and times < _MOST_TIMES_ENCODED:
+        plain, times = unquote(plain), times + 1
+    return _TOKEN.sub("[token]", plain if times and _TOKEN.search(plain) else text)
 
 
 def _short(text: str, most: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,27 @@ def test_a_break_in_a_name_makes_no_second_line() -> None:
 )
 def test_no_query_and_no_token_of_ours_is_in_a_path(target: bytes, path: str) -> None:
     assert read(target=target)["path"] == path
+
+
+@pytest.mark.parametrize(
+    "text", ["jms_SECRET-1", "jms%5FSECRET-1", "jmc_%53ECRET%2d1", "jms%255fSECRET-1", "x%6Ams_SECRET-1"]
+)
+def test_no_token_of_ours_is_in_a_line_however_it_was_written(text: str) -> None:
+    """The front takes owner and name from the path, and undoes its percent-encoding once."""
+    once = unquote(text)
+    ways: tuple[dict[str, Any], ...] = (
+        {"owner": once, "name": "n"},
+        {"owner": "o", "name": once},
+        {"method": text.encode()},
+        {"address": once.encode()},
+        {"upgrade": text.encode()},
+        {"target": f"/endpoints/o/n/{text}/x%20y/{text}".encode()},
+    )
+    for fields in ways:
+        said = str(read(**fields))
+        assert "[token]" in said, fields
+        assert "ECRET" not in unquote(unquote(said)), fields
+    assert read(target=b"/a%2520b/jms%20_x")["path"] == "/a%2520b/jms%20_x", "all else as it was sent"
 
 
 def test_a_long_path_is_cut_and_says_so() -> None:
