@@ -649,4 +649,4 @@ def test_a_site_of_local_accounts_needs_one_for_the_endpoints_tokens(
 def test_a_hub_that_makes_accounts_itself_makes_that_one(do: Callable[..., Any]) -> None:
     c = a_site(authenticator_class="pam")
     c.LocalAuthenticator.create_system_users = True
-    assert roles_of(c)["model-service-tokens"]["users"] == ["model-service-tokens"]
+    assert do(c).gateway_settings["token_user"] == "model-service-tokens"

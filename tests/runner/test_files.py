@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 
-def test_runner_json_is_private_and_follows_the_phases(start_runner):
+def test_runner_json_is_private_and_follows_the_phases(start_runner, wait_for):
     old = os.umask(0)
     try:
         runner = start_runner(["sleep", "60"])
@@ -30,7 +30,9 @@ def test_runner_json_is_private_and_follows_the_phases(start_runner):
     for part in (state, state["model"]):
         fields = Path(f"/proc/{part['pid']}/stat").read_text().rpartition(")")[2].split()
         assert part["started"] == int(fields[19])
-    assert state["model"]["pgid"] == os.getpgid(state["model"]["pid"]) == state["model"]["pid"]
+    model = state["model"]
+    assert model["pgid"] == model["pid"]
+    wait_for(lambda: os.getpgid(model["pid"]) == model["pgid"], "the model in a group of its own")
     assert runner.secret not in file.read_text()
     assert runner.spec_file.exists()
     assert sorted(path.name for path in runner.folder.iterdir()) == ["output.log", "runner.json", "spec.json"]
