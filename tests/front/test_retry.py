@@ -18,7 +18,7 @@ from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import LIMIT, TOKEN, Site, site, until, within
-from .upstreams import HANDLERS, Handler, Replica, Seen, answer, body_of, reset
+from .upstreams import HANDLERS, Handler, Replica, Seen, answer, body_of, reset, two_of_which_one_drops
 
 Run = Callable[[Any], Any]
 
@@ -465,14 +465,8 @@ def test_a_body_beyond_the_limit_is_not_replayed(run: Run) -> None:
 def test_an_empty_chunked_body_is_replayed_empty(run: Run) -> None:
     """Its end had gone out, and went out again as if it were a piece: the second replica read "0\\r\\n\\r\\n"."""
 
-    async def drops_the_first(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-        others = sum(len(each.seen) for each in replicas)
-        return await HANDLERS["/drop" if others == 1 else "*"](replica, seen, writer)
-
-    replicas = [Replica(name, {"/x": drops_the_first}) for name in ("r1", "r2")]
-
     async def body() -> None:
-        async with site(*replicas) as here:
+        async with site(*two_of_which_one_drops()) as here:
             said = here.request("/x", "Transfer-Encoding: chunked", method="PUT") + b"0\r\n\r\n"
             got = await (await here.send(said)).answer()
             assert (got.status, got.json()["body"]) == (200, "")

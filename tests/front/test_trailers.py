@@ -13,7 +13,7 @@ from jupyter_model_service.front.server import FrontSettings
 from .site import Site, site, until
 from .sleeper import Sleeper
 from .test_heartbeat import BEATS, opened, rest
-from .upstreams import HANDLERS, Handler, Replica, Seen
+from .upstreams import Handler, Replica, Seen, two_of_which_one_drops
 
 Run = Callable[[Any], Any]
 CHUNKED = "Transfer-Encoding: chunked"
@@ -88,17 +88,11 @@ def test_trailers_that_come_late_or_by_bytes(run: Run) -> None:
 
 
 def test_trailers_of_a_request_are_sent_again_with_it(run: Run) -> None:
-    async def drops_the_first(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-        others = sum(len(each.seen) for each in replicas)
-        return await HANDLERS["/drop" if others == 1 else "*"](replica, seen, writer)
-
-    replicas = [Replica(name, {"/x": drops_the_first}) for name in ("r1", "r2")]
-
     async def body() -> None:
-        async with site(*replicas) as here:
+        async with site(*two_of_which_one_drops()) as here:
             got = await (await here.send(upload(here, "Digest: x\r\n"))).answer()
             assert (got.status, got.json()["body"]) == (200, "abc")
-            assert [seen.trailers for replica in replicas for seen in replica.seen] == [["Digest: x"]] * 2
+            assert [seen.trailers for replica in here.replicas for seen in replica.seen] == [["Digest: x"]] * 2
 
     run(body())
 

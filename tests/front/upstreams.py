@@ -385,3 +385,14 @@ HANDLERS: dict[str, Handler] = {
     "/bad": bad_answer,
     "/tunnel": tunnel,
 }
+
+
+def two_of_which_one_drops() -> list[Replica]:
+    """Whichever of them gets the first call at ``/x`` ends the connection in place of an answer."""
+
+    async def drops_the_first(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        calls = sum(len(each.seen) for each in replicas)
+        return await HANDLERS["/drop" if calls == 1 else "*"](replica, seen, writer)
+
+    replicas = [Replica(name, {"/x": drops_the_first}) for name in ("r1", "r2")]
+    return replicas
