@@ -15,6 +15,7 @@ from ..core.admission import is_look, opens_page, too_large
 from ..core.balance import pick
 from ..core.definition import Serving
 from ..core.ending import Broken, looks_whole
+from ..core.fairness import line_of
 from ..core.forwarding import goes_round
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.patience import heartbeat_seconds
@@ -157,7 +158,7 @@ class Call:
 
     @property
     def who(self) -> str | bytes:
-        return self.known_as or sender(self.peer, self.head.forwarded)
+        return self.known_as or line_of(sender(self.peer, self.head.forwarded))
 
     def not_found(self) -> Refusal:
         return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")

@@ -78,5 +78,6 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
 
 def _believe(call: Call, caller: Caller | None) -> None:
     if caller is not None and caller.forwards:
+        call.known_as = caller.name  # one caller, for however many it says that it calls
         call.peer = replace(call.peer, trusted=True)
         call.request_id = call.head.request_id or call.request_id

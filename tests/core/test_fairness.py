@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jupyter_model_service.core.fairness import Room, Turns
+from jupyter_model_service.core.fairness import Room, Turns, line_of
 
 
 def order(turns: Turns[str, str]) -> list[str]:
@@ -175,6 +176,32 @@ class AsAList(RuleBasedStateMachine):
 
 
 TestAsAList = AsAList.TestCase
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        (b"10.0.0.7", b"10.0.0.7"),
+        (b"10.0.0.7:4711", b"10.0.0.7"),
+        (b"::ffff:10.0.0.7", b"10.0.0.7"),
+        (b"[::ffff:10.0.0.7]:4711", b"10.0.0.7"),
+        (b"2001:db8:1:2:3:4:5:6", b"2001:db8:1:2::/64"),
+        (b"2001:DB8:1:2::", b"2001:db8:1:2::/64"),
+        (b"[2001:db8:1:2::9]:80", b"2001:db8:1:2::/64"),
+        (b"[2001:db8:1:2::9]", b"2001:db8:1:2::/64"),
+        (b"fe80::1%eth0", b"fe80::/64"),
+        (b"fe80::1%eth0%", b"fe80::/64"),
+        (b"::1", b"::/64"),
+        (b"somebody", b"somebody"),
+        (b"a:b:c", b"a:b:c"),
+        (b"\xff::\xff", b"\xff::\xff"),
+        (b"[", b"["),
+        (b"", b""),
+    ],
+)
+def test_whoever_has_an_address_has_its_network(address: bytes, line: bytes) -> None:
+    """A port tells one connection from another, not one caller; nor do the 2^64 addresses of an IPv6 network."""
+    assert line_of(address) == line
 
 
 # --- a room that all share ---------------------------------------------------------------------------

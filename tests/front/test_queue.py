@@ -11,7 +11,7 @@ import pytest
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import OWNER, Site, Wire, site, until
+from .site import FORWARDER, OWNER, TOKEN, Site, Wire, site, until
 from .upstreams import Replica, Seen, answer
 
 Run = Callable[[Any], Any]
@@ -79,6 +79,34 @@ def test_callers_of_a_public_service_take_turns_by_their_addresses(run: Run) -> 
                 here.replicas[0].release.set()
                 for wire in wires:
                     assert (await wire.answer()).status == 200
+                assert here.replicas[0].paths() == ["/hang", *order]
+
+    run(body())
+
+
+def test_nobody_is_many_callers(run: Run) -> None:
+    """Whoever has a whole IPv6 network of its own, and whoever may say for whom it calls."""
+    networks = ("2001:db8::1", "2001:db8::2", "[2001:db8:0:0:ffff::3]:443", "2001:db8:0:1::1")
+
+    async def body() -> None:
+        for token, trusted, said, order in (
+            (None, ("127.0.0.1",), networks, ["/0", "/3", "/1", "/2"]),
+            (FORWARDER, (), ("1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"), ["/0", "/1", "/2", "/3"]),
+        ):
+            settings = FrontSettings(tick=1000.0, trusted_proxies=trusted)
+            async with site(Replica(), serving=Serving(concurrency=1), public=True, settings=settings) as here:
+                wires = [await here.send(here.request("/hang", token=None))]
+                await until(lambda here=here: here.replicas[0].seen)
+                for number, address in enumerate(said):
+                    forwarded = f"X-Forwarded-For: {address}"
+                    wires.append(await here.send(here.request(f"/{number}", forwarded, token=token)))
+                    await waiting(here, number + 1)
+                wires.append(await here.send(here.request("/other", token=TOKEN)))
+                await waiting(here, 5)
+                here.replicas[0].release.set()
+                for wire in wires:
+                    assert (await wire.answer()).status == 200
+                order.insert(2 if token is None else 1, "/other")
                 assert here.replicas[0].paths() == ["/hang", *order]
 
     run(body())
