@@ -333,8 +333,9 @@ def _fixed_answer(
 
 
 def informational_head(answer: AnswerHead, *, shared_origin: bool = False) -> bytes:
-    """A 1xx answer, such as 103 Early Hints."""
-    lines = [b"%b: %b\r\n" % pair for pair in (_own(answer.headers) if shared_origin else answer.headers)]
+    """A 1xx answer, such as 103 Early Hints. What it may not say of itself is what a final one may not."""
+    headers = _own(answer.headers) if shared_origin else answer.headers
+    lines = [b"%b: %b\r\n" % pair for pair in headers if not pair[0].lower().startswith(OURS)]
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, b"".join(lines))
 
 

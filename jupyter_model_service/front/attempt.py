@@ -226,8 +226,9 @@ class Attempt:
         if not self._out:
             return
         call = self.call
-        call.touched = now
         restored = False
+        if self.answer is not None:  # informational ones go on, but are no sign that the final one will come
+            call.touched = now
         if self.answer is not None and not call.answered:
             call.answer_begins(now)
             if self.answer.status in TROUBLE and call.endpoint is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sink", "Upstream"]
 
+_MOST_INFORMATIONAL = 32
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 
 
@@ -56,9 +57,9 @@ class Upstream(Writing):
     bytes written the replica's side had not taken when the connection ended, ``None`` where nobody knows."""
 
     __slots__ = (
-        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_parsed", "_parser", "_quiet", "_raw",
-        "_reason", "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "not_taken", "pool", "reused",
-        "sink", "stuck",
+        "_answer", "_complete", "_extra", "_head_size", "_headers", "_held", "_informed", "_parsed", "_parser",
+        "_quiet", "_raw", "_reason", "_refusal", "_spoke", "_until_close", "idle_limit", "idle_since", "not_taken",
+        "pool", "reused", "sink", "stuck",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -82,6 +83,7 @@ class Upstream(Writing):
         self._reason = b""
         self._head_size = 0
         self._quiet = 0  # bytes since the last of the body; -1: some came in this read
+        self._informed = 0  # informational answers before the final one
         self._refusal = ""
         self._complete = False
         self._extra = False
@@ -139,8 +141,13 @@ class Upstream(Writing):
             return
         first = not self._spoke
         self._spoke = True
-        if first and self._same_again(sink, data):
-            return
+        if first:
+            if self._gathered is not None:
+                # It was said before the request went out, by a server that says more than its answers: whether this is
+                # the answer, nobody knows, and what is may come for the next one.
+                self._extra = True
+            elif self._same_again(sink, data):
+                return
         self._parsed = True
         if not self._feed(sink, data) or self.sink is not sink:
             return
@@ -302,6 +309,9 @@ class Upstream(Writing):
                 self._refuse("The replica switched protocols without being asked.")
             self._answer = answer
         elif status < 200:
+            self._informed += 1
+            if self._informed > _MOST_INFORMATIONAL:
+                self._refuse("Too many informational answers came before the replica's answer.")
             sink.on_informational(answer)
         else:
             self._answer = answer

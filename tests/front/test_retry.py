@@ -17,8 +17,18 @@ from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import LIMIT, TOKEN, Site, site, until, within
-from .upstreams import HANDLERS, Handler, Replica, Seen, answer, body_of, reset, two_of_which_one_drops
+from .site import TOKEN, Site, site, until, within
+from .upstreams import (
+    HANDLERS,
+    Handler,
+    Raw,
+    Replica,
+    Seen,
+    body_of,
+    reset,
+    serve_one,
+    two_of_which_one_drops,
+)
 
 Run = Callable[[Any], Any]
 
@@ -198,36 +208,6 @@ def test_a_connection_time_out(run: Run) -> None:
                     filler.close()
 
     run(body())
-
-
-class Raw:
-    """A replica whose every step is the test's. Its port is open; what connects has to be accepted."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(LIMIT)
-        self.backend = Backend("raw", 1, *self._listener.getsockname())
-
-    async def accept(self) -> socket.socket:
-        connection, _ = await asyncio.to_thread(self._listener.accept)
-        connection.settimeout(LIMIT)
-        return connection
-
-    def accept_now(self) -> socket.socket | None:
-        self._listener.setblocking(False)
-        try:
-            return self._listener.accept()[0]
-        except BlockingIOError:
-            return None
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-async def serve_one(connection: socket.socket, body: bytes) -> bytes:
-    request: bytes = await asyncio.to_thread(connection.recv, 1 << 16)
-    connection.sendall(answer(body))
-    return request
 
 
 @pytest.mark.parametrize("retry", [True, False])

@@ -108,6 +108,36 @@ class Replica:
         return await handler(self, seen, writer)
 
 
+class Raw:
+    """A replica whose every step is the test's. Its port is open; what connects has to be accepted."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(20.0)
+        self.backend = Backend("raw", 1, *self._listener.getsockname())
+
+    async def accept(self) -> socket.socket:
+        connection, _ = await asyncio.to_thread(self._listener.accept)
+        connection.settimeout(20.0)
+        return connection
+
+    def accept_now(self) -> socket.socket | None:
+        self._listener.setblocking(False)
+        try:
+            return self._listener.accept()[0]
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+async def serve_one(connection: socket.socket, body: bytes) -> bytes:
+    request: bytes = await asyncio.to_thread(connection.recv, 1 << 16)
+    connection.sendall(answer(body))
+    return request
+
+
 def reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
     if sock is None:  # closed already
