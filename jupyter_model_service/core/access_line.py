@@ -59,17 +59,17 @@ _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16
 def line(entry: tuple[Any, ...], to_unix: float) -> str:
     """Of an :class:`Entry`, or of what would be in one; with its end of line, ASCII only. ``to_unix``: what a monotonic
     time lacks to a Unix time."""
-    began, ended, first_byte, waited, *whom = entry[:11]
-    status, code, broken, bytes_in, bytes_out, replica, tries, request_id, trace, upgrade = entry[11:]
+    began, ended, first_byte, waited = entry[:4]
+    bytes_in, bytes_out, replica, tries, request_id, trace, upgrade = entry[14:]
     unix = began + to_unix
     second = int(unix)
+    took = f"{ended - began:.6f}"
+    # Most answers come in one read: their first byte is their last.
+    first = took if first_byte == ended else "null" if first_byte is None else f"{first_byte - began:.6f}"
     return (
-        f'{{"time":"{_second(second)}.{_THOUSANDTHS[int((unix - second) * 1000)]}Z",'
-        f"{_whom(*whom)},{_how(status, code, broken)},"
-        f'"bytes_in":{bytes_in},"bytes_out":{bytes_out},"seconds":{ended - began:.6f},'
-        f'"first_byte_seconds":{"null" if first_byte is None else f"{first_byte - began:.6f}"},'
-        f'"wait_seconds":{f"{waited:.6f}" if waited else 0},'
-        f'"replica":{_text(replica)},"tries":{tries},"request_id":{_id(request_id)},'
+        f'{_second(second)}.{_THOUSANDTHS[int((unix - second) * 1000)]}Z",{_what(*entry[4:14])}{bytes_in},'
+        f'"bytes_out":{bytes_out},"seconds":{took},"first_byte_seconds":{first},'
+        f'"wait_seconds":{f"{waited:.6f}" if waited else 0},{_where(replica, tries)}{_id(request_id)},'
         f'"trace_id":{_trace(trace) if trace else "null"},"upgrade":{_sent(upgrade) if upgrade else "null"}}}\n'
     )
 
@@ -79,24 +79,35 @@ def line(entry: tuple[Any, ...], to_unix: float) -> str:
 
 @lru_cache(4)
 def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(second, timezone.utc).strftime('{"time":"%Y-%m-%dT%H:%M:%S')
 
 
 @lru_cache(512)
-def _whom(owner: str, name: str, revision: int, caller: str, address: bytes, method: bytes, target: bytes) -> str:
+def _what(
+    owner: str,
+    name: str,
+    revision: int,
+    caller: str,
+    address: bytes,
+    method: bytes,
+    target: bytes,
+    status: int,
+    code: str,
+    broken: Broken | None,
+) -> str:
     service = _text(f"{owner}/{name}") if name else "null"
     return (
         f'"service":{service},"owner":{_text(owner)},"revision":{revision or "null"},"caller":{_text(caller)},'
-        f'"address":{_sent(address)},"method":{_sent(method)},"path":{_path(target)}'
+        f'"address":{_sent(address)},"method":{_sent(method)},"path":{_path(target)},"status":{status},'
+        f'"code":{_text(code)},"broken":{_text("" if broken is None else broken.value)},"bytes_in":'
     )
 
 
-@lru_cache(256)
-def _how(status: int, code: str, broken: Broken | None) -> str:
-    return f'"status":{status},"code":{_text(code)},"broken":{_text("" if broken is None else broken.value)}'
-
-
 @lru_cache(512)
+def _where(replica: str, tries: int) -> str:
+    return f'"replica":{_text(replica)},"tries":{tries},"request_id":'
+
+
 def _text(text: str) -> str:
     return _escaped(_without_token(_short(text, 2 * LONGEST_NAME))) if text else "null"
 
