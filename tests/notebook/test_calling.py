@@ -161,7 +161,9 @@ def test_an_answer_says_when_it_came(fake: FakeGateway) -> None:
     answers(fake, b"x", "text/plain")
     before = int(time.time())
     answer = call("demo x", "1")
-    for told in answer._repr_mimebundle_().values():
+    bundle = answer._repr_mimebundle_()
+    assert set(bundle) >= {"text/plain", "text/html"}
+    for told in bundle.values():
         when = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\)", told)
         assert when is not None
         assert before <= time.mktime(time.strptime(when[1], "%Y-%m-%d %H:%M:%S")) <= time.time()
