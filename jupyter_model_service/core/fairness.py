@@ -9,6 +9,8 @@ from collections import Counter, OrderedDict
 from functools import lru_cache
 from typing import Generic, TypeVar
 
+from .peer import bare, ip_of
+
 __all__ = ["Room", "Turns", "line_of"]
 
 Item = TypeVar("Item")
@@ -19,18 +21,13 @@ Who = TypeVar("Who")
 def line_of(address: bytes) -> bytes:
     """In whose line somebody is of whom nothing but an address is known, as a proxy may write it: of IPv6 the network
     (/64), as everybody there has 2^64 addresses; and without the port, of which everybody has many."""
-    host, bracket, _ = address.removeprefix(b"[").partition(b"]")
-    if not bracket and host.count(b":") == 1:
-        host = host.partition(b":")[0]
-    if b":" not in host:
-        return host or address
-    try:
-        ip = ipaddress.IPv6Address(host.partition(b"%")[0].decode("ascii"))
-    except ValueError:  # whoever calls may write anything there
-        return address
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped).encode()
-    return b"%b/64" % str(ipaddress.IPv6Address(int(ip) >> 64 << 64)).encode()
+    ip = ip_of(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        return b"%b/64" % str(ipaddress.IPv6Address(int(ip) >> 64 << 64)).encode()
+    if ip is not None:
+        return str(ip).encode()
+    host = bare(address)
+    return address if not host or b":" in host else host
 
 
 class Turns(Generic[Who, Item]):

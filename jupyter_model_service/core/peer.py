@@ -9,7 +9,22 @@ from functools import lru_cache
 
 from .message import Headers
 
-__all__ = ["Peer", "Proxies", "sender"]
+__all__ = ["Peer", "Proxies", "bare", "ip_of", "sender"]
+
+
+def bare(entry: bytes) -> bytes:
+    """An address as a proxy may write it (``10.0.0.1:80``, ``[::1]:80``), without port and brackets."""
+    host, bracket, _ = entry.removeprefix(b"[").partition(b"]")
+    return host.partition(b":")[0] if not bracket and host.count(b":") == 1 else host
+
+
+def ip_of(entry: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The same as an address; what a socket of both kinds says of IPv4 (``::ffff:10.0.0.1``) is one of IPv4."""
+    try:
+        ip = ipaddress.ip_address(bare(entry).partition(b"%")[0].decode("ascii"))
+    except ValueError:  # whoever calls may write anything there
+        return None
+    return (ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None) or ip
 
 
 class Proxies:
@@ -23,12 +38,8 @@ class Proxies:
         self.has: Callable[[bytes], bool] = lru_cache(1024)(self._has)
 
     def _has(self, address: bytes) -> bool:
-        try:
-            ip = ipaddress.ip_address(address.decode("ascii").split("%")[0])
-        except ValueError:  # whoever calls may write anything there
-            return False
-        mapped = ip.ipv4_mapped if ip.version == 6 else None  # what a socket of both kinds says of IPv4
-        return any((mapped or ip) in network for network in self._networks)
+        ip = ip_of(address)
+        return ip is not None and any(ip in network for network in self._networks)
 
 
 _NOBODY = Proxies()

@@ -20,7 +20,10 @@ PROXIES = Proxies(("127.0.0.1", "10.0.0.0/8", "fd00::/8"))
         (b"fd12::1%eth0", True),
         (b"::1", False),
         (b"", False),
-        (b"10.0.0.1:80", False),
+        (b"10.0.0.1:80", True),  # with the port at which a proxy saw it
+        (b"[fd00::1]:80", True),
+        (b"11.0.0.1:80", False),
+        (b"10.0.0.1:80:80", False),
         (b"unknown", False),
         (b"\xff", False),
     ],
@@ -49,6 +52,7 @@ def test_a_network_that_is_none_is_said_at_once(network: str) -> None:
         ([b"6.6.6.6,, 10.0.0.2 ,"], b"6.6.6.6"),
         ([b"10.0.0.9, 10.0.0.2"], b"10.0.0.9"),  # a caller among them
         ([b"6.6.6.6, unknown, 10.0.0.2"], b"unknown"),
+        ([b"6.6.6.6:50000, 10.0.0.2:443"], b"6.6.6.6:50000"),
     ],
 )
 def test_the_caller_is_the_first_before_all_proxies_that_are_believed(said: list[bytes], who: bytes) -> None:
