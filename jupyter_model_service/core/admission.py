@@ -15,6 +15,7 @@ __all__ = [
     "admit_look",
     "asleep",
     "expired",
+    "has_room_for_some",
     "in_vain",
     "is_look",
     "is_of_probes",
@@ -118,6 +119,12 @@ def admit(
             free_in if serving else ready_in,
         )
     return None
+
+
+def has_room_for_some(refusal: Refusal, *, is_call: bool) -> bool:
+    """Whether who has a better right to a place than others may have theirs (``fairness.Turns.greediest``): calls, in
+    a queue that is full."""
+    return is_call and refusal.code == "queue_full"
 
 
 def admit_look(*, serving: int, waiting: int, key: str, free_in: float = RETRY_WHEN_FULL) -> Refusal | None:

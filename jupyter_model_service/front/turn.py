@@ -76,7 +76,7 @@ class Turn:
         call, desk = self._call, self._desk
         refusal = self._ask_for_one(now) or self._admitted(now)
         greediest: Waiter | None = None
-        if refusal is not None and refusal.code == "queue_full" and call.is_call:
+        if refusal is not None and admission.has_room_for_some(refusal, is_call=call.is_call):
             greediest = desk.greediest(call.who)
         if refusal is not None and greediest is None:
             call.refuse(refusal)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_model_service.core.admission import admit, asleep, expired, is_look, places, ready_in, start_failed
+from jupyter_model_service.core.admission import (
+    admit,
+    asleep,
+    expired,
+    has_room_for_some,
+    is_look,
+    places,
+    ready_in,
+    start_failed,
+)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +116,14 @@ def test_a_service_that_sleeps_and_one_that_could_not_be_woken() -> None:
         12.5,
     )
     assert start_failed(unavailable="", key="o/n", retry_in=-3.0).retry_after == 1.0
+
+
+def test_only_a_full_queue_has_room_for_a_call_with_a_better_right() -> None:
+    """Not a service without replicas, and not for who only looks."""
+    full = admit(serving=1, wanted=True, waiting=3, queue=3, unavailable="", key="o/n")
+    none = admit(serving=0, wanted=False, waiting=0, queue=3, unavailable="", key="o/n")
+    assert full is not None
+    assert none is not None
+    assert has_room_for_some(full, is_call=True)
+    assert not has_room_for_some(full, is_call=False)
+    assert not has_room_for_some(none, is_call=True)

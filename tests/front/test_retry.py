@@ -622,3 +622,18 @@ def test_the_web_part_is_gone(run: Run) -> None:
             assert (got.status, got.code) == (503, "web_unavailable")
 
     run(body())
+
+
+def test_what_the_control_api_is_asked_to_do_is_done_once(run: Run) -> None:
+    """Its connection was kept alive, and ends under the request: a service would be created twice."""
+
+    async def body() -> None:
+        async with site() as here:
+            wire = await here.send("GET /api HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await wire.answer()).status == 200
+            await wire.send("POST /drop HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+            got = await wire.answer()
+            assert (got.status, got.code) == (503, "web_unavailable")
+            assert here.web.paths() == ["/api", "/drop"]
+
+    run(body())
