@@ -102,6 +102,7 @@ class Named:
         room = call.front.naming
         room.hold(call, call.who, call.body.pending_size)
         while (largest := room.too_much()) is not None:
+            room.leave(largest)
             largest.refuse(openai.CROWDED)
         if not call.done:
             call.down.let_body(True)  # it was held back while its caller was asked for

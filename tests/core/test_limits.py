@@ -118,6 +118,34 @@ def test_a_second_of_silence_is_worth_the_whole_burst(rate: float, burst: int) -
             now += silence
 
 
+@pytest.mark.parametrize(
+    ("rate", "calls", "after"),
+    [(257.28, 201, 781_250_000), (516.8, 323, 625_000_000), (21484.375, 11, 512_000), (3.0, 3, SECOND)],
+)
+def test_whole_numbers_are_exact_to_the_nanosecond(rate: float, calls: int, after: int) -> None:
+    """After so many nanoseconds so many calls get in, and one less before. Where the rate, or what is used up, is kept
+    in a float, one call too few does: 257.28 * 1000 is less than 257,280, and of 21,484 calls the last bits are lost."""
+    for early in (0, 1):
+        for half_way in (0, 1, 331, 333, after // 2 | 1):
+            allowance, got = Allowance(Limits(rate)), 0
+            assert all(allowance.admit(0, NOON) is None for _ in range(math.ceil(rate)))
+            for now in (half_way, after - early):
+                while allowance.admit(now, NOON) is None:
+                    got += 1
+            assert got == calls - early, half_way
+
+
+@pytest.mark.parametrize("limits", [Limits(calls_per_second=1.0), Limits(in_flight=1), Limits(calls_per_day=1)])
+def test_nothing_is_told_of_a_refused_call(limits: Limits) -> None:
+    """Whoever is refused a thousand times a second would have the disk write."""
+    told: list[int] = []
+    allowance = Allowance(limits, counted=lambda: told.append(1))
+    assert allowance.admit(0, NOON) is None
+    allowance.saved()
+    assert all(allowance.admit(now, NOON) is not None for now in range(3))
+    assert told == [1]
+
+
 def test_the_limit_that_holds_longest_is_the_one_that_is_told() -> None:
     allowance = Allowance(Limits(calls_per_second=1, in_flight=1, calls_per_day=1))
     assert allowance.admit(0, NOON) is None

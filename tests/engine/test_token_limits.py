@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -193,6 +194,31 @@ def test_a_token_that_is_gone_cannot_be_limited() -> None:
     run(body)
 
 
+class GoneWhenStored(MemoryStore):
+    """The service is deleted in the very turn of the loop in which a change has been stored."""
+
+    then: Callable[[], None]
+
+    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
+        await super().limit_token(token_id, limits)
+        asyncio.get_running_loop().call_soon(self.then)
+
+
+def test_a_change_is_made_in_one_step_with_the_last_look() -> None:
+    """With anything to wait for in between, a token would outlive its service, and open the next one of that name."""
+    store = GoneWhenStored()
+
+    async def body(at: Setting) -> None:
+        record, calls = await limited(at, LIMITS)
+        store.then = lambda: at.tokens.forget("s1")
+        await at.tokens.limit("s1", record.id, {"in_flight": 9})
+        await asyncio.sleep(0)
+        assert at.tokens.known(calls.text) is None
+        assert at.tokens.of("s1") == []
+
+    run(body, store)
+
+
 class SlowRemoval(MemoryStore):
     """Waits with each removal of a token until it may."""
 
@@ -249,6 +275,41 @@ def test_counts_are_stored_within_a_second_and_only_when_there_are_new_ones() ->
         assert len(asyncio.all_tasks()) == 1
 
     run(body)
+
+
+class SlowCounts(MemoryStore):
+    """A write of counts takes until it may end; ``written`` has whose they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+        self.written: list[set[str]] = []
+
+    async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
+        self.written.append(set(counted))
+        await self.may.wait()
+        await super().count_tokens(counted)
+
+
+def test_a_call_that_comes_while_counts_are_written_is_in_the_next_write() -> None:
+    """And what has not changed since is not."""
+    store = SlowCounts()
+
+    async def body(at: Setting) -> None:
+        first, calls = await limited(at, LIMITS)
+        second, others = await limited(at, LIMITS)
+        at.tokens.start()
+        assert calls.call() == 1
+        await at.clock.pass_time(COUNTS_EVERY + 0.01)
+        assert store.written == [{first.id}]
+        assert others.call() == 1
+        store.may.set()
+        await at.clock.pass_time(COUNTS_EVERY + 0.01)
+        assert store.written == [{first.id}, {second.id}]
+        assert await stored(at) == [(LIMITS, today(at), 1)] * 2
+        await at.tokens.stop()
+
+    run(body, store)
 
 
 def test_counts_go_on_over_a_restart_and_begin_anew_with_the_day() -> None:
