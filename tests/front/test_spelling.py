@@ -50,7 +50,7 @@ ODD = {
     ),
     "chunks that look like a request": (
         CHUNKED + "\r\n13\r\nGET /evil HTTP/1.1\n\r\n5\r\n0\r\n\r\n\r\n0\r\n\r\n",
-        plain("13\r\nGET /evil HTTP/1.1\n\r\n5\r\n0\r\n\r\n\r\n0\r\n\r\n", framing=TE),
+        plain("18\r\nGET /evil HTTP/1.1\n0\r\n\r\n\r\n0\r\n\r\n", framing=TE),  # small ones are joined
     ),
     "chunked, and empty": (CHUNKED + "\r\n0\r\n\r\n", plain("0\r\n\r\n", framing=TE)),
     "trailers": (
