@@ -18,6 +18,7 @@ __all__ = [
     "has_left",
     "looks_whole",
     "lost_by",
+    "may_say_all",
     "not_taken",
 ]
 
@@ -63,6 +64,12 @@ def fin_means(*, open_call: bool, bridged: bool, keep_alive: bool, said_all: boo
     if not keep_alive and said_all and not answered:
         return Fin.LISTENS
     return Fin.LEFT
+
+
+def may_say_all(unread: bytes) -> bool:
+    """Whether the last of some requests that were not read yet may be one after which its caller listens only: a FIN
+    behind it need not mean that the caller left."""
+    return b"close" in unread.lower() or b"HTTP/1.0" in unread
 
 
 _CLOSED, _FIN_CAME = 7, 8  # tcpi_state: TCP_CLOSE after a reset, TCP_CLOSE_WAIT

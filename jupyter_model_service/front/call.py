@@ -300,7 +300,7 @@ class Call:
 
     def may_keep(self) -> bool:
         """Whether the connection may serve again after an answer that begins now."""
-        return self.head.keep_alive and self.body.done and not self.front.stopping
+        return self.head.keep_alive and self.body.done and (not self.front.stopping or self.down.behind)
 
     def _reply(self, answer: bytes, status: int, keep: bool, code: str = "") -> None:
         self.drop()
@@ -373,5 +373,5 @@ class Call:
             self.front.meter.call(endpoint.owner, endpoint.name, self.revision, status, seconds, first_byte)
             if broken is not None:
                 self.front.meter.broken(endpoint.owner, endpoint.name, broken.value)
-        self.front.call_ended(self)
         self.down.call_ended(self, now, keep=keep)
+        self.front.call_ended(self)  # after the connection's next one has begun: a front that stops serves that, too

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import socket
-import struct
-import sys
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from ..core.ending import Fin, fin_means, has_left
+from ..core.ending import Fin, fin_means, may_say_all
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.peer import Peer
 from . import answers
-from .body import Body
+from .backlog import IN_A_ROW
+from .body import Body, gather
 from .call import Call
+from .leaving import left_unread, reset_by_us, unsent
 from .outgoing import Writing
 from .reader import Reader
 
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Downstream"]
 
+log = logging.getLogger(__name__)
+
 _BODY, _NEXT = 1, 2  # why reading is paused: the replica takes no more; a request came before its turn
-_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
 
 class Downstream(Writing):
     """``deadline`` (monotonic) is for what happens between calls: idleness, a slow head, a last answer going out."""
 
     __slots__ = (
-        "_advancing", "_answering", "_bridged", "_early", "_fatal", "_feeding", "_half_closed", "_paused",
-        "_queue", "_reader", "_reading", "_through", "deadline", "front", "peer", "stuck",
+        "_advancing", "_answering", "_behind", "_bridged", "_early", "_fatal", "_feeding", "_half_closed", "_lingers",
+        "_paused", "_queue", "_reader", "_reading", "_through", "deadline", "front", "peer", "stuck",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
@@ -47,12 +48,14 @@ class Downstream(Writing):
         self._queue: list[Call] = []  # a deque would be 570 bytes more for each idle connection
         self._answering: Call | None = None  # the call whose turn it is
         self._reading: Call | None = None  # the call whose body is being read
+        self._behind = False  # more requests came, which the reader has left
         self._paused = 0
         self._bridged = False
         self._early: list[bytes] | None = None  # after an upgrade request: what came before it was accepted
         self._half_closed = False
         self._fatal: Refusal | None = None  # nothing can be read after this
-        self._through = False  # nothing is read any more, only discarded until the caller closes
+        self._through = False  # nothing is read any more, only discarded until the caller closes …
+        self._lingers = False  # … for a while, which begins when what was written is out
         self._advancing = self._feeding = False
 
     # --- asyncio.Protocol --------------------------------------------------------------------------------
@@ -78,7 +81,7 @@ class Downstream(Writing):
             self._keep_early(data)
         else:
             self._feed(data)
-            self._advance()
+            self.advance()
 
     def eof_received(self) -> bool:
         """``True`` leaves our side open, for a caller who has said all and still listens."""
@@ -109,20 +112,21 @@ class Downstream(Writing):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.front.connections.discard(self)
+        self.front.held_back.discard(self)
         self._gone()
+        self.front.see_quiet()
 
     def pause_writing(self) -> None:
         self.stuck = True
-        self._hold_answer(True)
+        if self._answering is not None:
+            self._answering.hold_answer(True)
 
     def resume_writing(self) -> None:
         self.stuck = False
-        self._hold_answer(False)
-
-    def _hold_answer(self, held: bool) -> None:
-        call = self._answering
-        if call is not None:
-            call.hold_answer(held)
+        if self._answering is not None:
+            self._answering.hold_answer(False)
+        else:
+            self.advance()
 
     @property
     def remembers(self) -> bool:
@@ -131,11 +135,14 @@ class Downstream(Writing):
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | None) -> None:
+        """``None``: what is left of the bytes before."""
         between = self._answering is None and self._reading is None and not self._reader.in_head
         self._feeding = True
         try:
-            self._early_rest(self._reader.feed(data))
+            more = self._reader.go_on() if data is None else self._reader.feed(data)
+            if more:
+                self._see_rest()
         except BadMessage as bad:
             self._broken(bad.refusal)
         finally:
@@ -155,13 +162,16 @@ class Downstream(Writing):
         if reading is not None and reading is self._answering:
             reading.move_body()
 
-    def _early_rest(self, rest: bytes | None) -> None:
-        if rest is not None:
+    def _see_rest(self) -> None:
+        rest = self._reader.switched
+        if rest is None:
+            self._behind = True
+        else:
             self._early = [rest] if rest else []
 
     def _keep_early(self, data: bytes) -> None:
         if self._early is not None:
-            self._early.append(data)
+            gather(self._early, data)
             if sum(map(len, self._early)) > self.front.settings.body_buffer:
                 self.let_body(False)
 
@@ -180,26 +190,50 @@ class Downstream(Writing):
 
     # --- turns -------------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Start what can be started. What ends at once is followed by the next one here, not by recursion."""
         if self._advancing or self._feeding:
             return
         self._advancing = True
-        while self._queue and self._answering is None and not self._through and self.transport is not None:
-            self._answering = call = self._queue.pop(0)
-            self.deadline = math.inf
-            call.start()
-        self._advancing = False
+        begun = 0
+        try:
+            while self._answering is None and (self._queue or self._behind) and not self._through:
+                if self.stuck:  # it goes on when its caller takes the answers before
+                    self.deadline = monotonic() + self.front.settings.reader_timeout
+                    break
+                if begun == IN_A_ROW:
+                    self.front.backlog.add(self)
+                    break
+                if self._behind and (not self._queue or self._queue[0] is self._reading):
+                    self._behind = False  # the body of one that has begun to come is taken first
+                    self._feed(None)
+                    continue
+                begun += 1
+                self._answering = call = self._queue.pop(0)
+                self.deadline = math.inf
+                call.start()
+        except Exception:
+            log.exception("A call could not be begun")
+            self.abort()
+        finally:
+            self._advancing = False
         answering = self._answering
         if answering is not None and answering is self._reading:
             answering.move_body()
-        if self._queue or self._paused & _NEXT:
-            self._pause(_NEXT, bool(self._queue))
-        if answering is None and self._fatal is not None and not self._through:
+        if self._queue or self._behind or self._paused & _NEXT:
+            self._pause(_NEXT, self.behind)
+            if self.front.stopping:
+                self.shut()
+        if answering is None and self._fatal is not None and not self.behind and not self._through:
             if self.front.access_log is not None:
                 self.front.access_log.add_unread(self.peer, self._fatal)
             self.write([answers.error(self._fatal, answers.To())])
             self._end()
+
+    @property
+    def behind(self) -> bool:
+        """Whether requests came whose turn has not."""
+        return (bool(self._queue) or self._behind) and not self._through
 
     def call_ended(self, call: Call, now: float, *, keep: bool) -> None:
         if self._answering is not call:
@@ -210,16 +244,16 @@ class Downstream(Writing):
         early: list[bytes] | None = None
         if call.wants_upgrade:  # refused; what followed it was not meant for us
             early, self._early = self._early, None
-        if not keep or early or self._reading is call or (self._half_closed and not self._queue):
+        if not keep or early or self._reading is call or (self._half_closed and not self.behind):
             self._end()
             return
         if self._paused:
             self.let_body(True)
         self.deadline = now + self.front.settings.keep_alive
-        if self.front.stopping and not self._queue:
+        if self.front.stopping and not self.behind:
             self.close()
         elif self._queue or self._paused or self._fatal is not None:
-            self._advance()
+            self.advance()
 
     # --- for the call --------------------------------------------------------------------------------------
 
@@ -235,6 +269,10 @@ class Downstream(Writing):
     def _pause(self, why: int, on: bool) -> None:
         before = self._paused
         self._paused = before | why if on else before & ~why
+        if self._paused:
+            self.front.held_back.add(self)
+        else:
+            self.front.held_back.discard(self)
         transport = self.transport
         if transport is None or transport.is_closing() or bool(before) is bool(self._paused):
             return
@@ -258,7 +296,7 @@ class Downstream(Writing):
         """Close after what was written. What still comes is read and discarded for a while: closing with unread
         bytes sends a reset, which may overtake the answer."""
         transport = self.transport
-        whole = self._reading is None and self._fatal is None and not self._queue
+        whole = self._reading is None and self._fatal is None and not self.behind
         self._through = True
         self._drop_unread()
         if transport is None or transport.is_closing():
@@ -272,7 +310,15 @@ class Downstream(Writing):
             transport.write_eof()
         except OSError:  # reset meanwhile
             transport.abort()
-        self.deadline = monotonic() + self.front.settings.linger
+        self._lingers = True
+        self.deadline = monotonic() + self.front.settings.reader_timeout
+        self._linger(monotonic())
+
+    def _linger(self, now: float) -> None:
+        """Once nothing is left to go out: a caller who is slow to take the end of its answer gets it whole."""
+        if self.transport is not None and not unsent(self.transport):
+            self._lingers = False
+            self.deadline = now + self.front.settings.linger
 
     def close(self) -> None:
         """Close after what was written; a caller who does not take it is given up."""
@@ -295,10 +341,7 @@ class Downstream(Writing):
         if transport is None:
             return
         if reset:
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
+            reset_by_us(transport)
         else:
             self.flush()
             transport.close()
@@ -310,6 +353,8 @@ class Downstream(Writing):
             self._reading.body.drop()
         self._reading = None
         self._queue.clear()
+        self._reader.drop()
+        self._behind = False
         self._early = None
 
     def _gone(self) -> None:
@@ -324,32 +369,31 @@ class Downstream(Writing):
         """Called once a second."""
         if self._answering is None:
             self._reader.forget()
-        if self._paused and self._answering is not None and self._has_left():
-            self._gone()
-            self.abort()
+            if self._lingers:
+                self._linger(now)
+            elif self._reader.in_head:  # it may have come behind a call
+                self.deadline = min(self.deadline, now + self.front.settings.head_timeout)
         if now < self.deadline or self.transport is None:
             return
-        if self._through or self.transport.is_closing():
+        if self._through or self.stuck or self.transport.is_closing():
             self.abort()
         elif self._reader.in_head:
             self._fatal = Refusal(408, "head_timeout", "The request's head did not come in time.")
-            self._advance()
+            self.advance()
         else:
             self.close()
 
-    def _has_left(self) -> bool:
-        """While reading is paused, nothing tells that the caller closed; the kernel knows (Linux only)."""
+    def look_for_leaving(self, _now: float) -> None:
+        """Called more often than once a second while reading is paused."""
         last = self._last
-        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
-        if _TCP_INFO is None or sock is None or last is None:
-            return False
-        try:
-            state = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
-        except OSError:
-            return False
-        return has_left(state, bridged=self._bridged, keep_alive=last.head.keep_alive)
+        if self._answering is None or last is None or self.transport is None:
+            return
+        keep_alive = last.head.keep_alive and not (self._behind and may_say_all(self._reader.left))
+        if left_unread(self.transport, bridged=self._bridged, keep_alive=keep_alive):
+            self._gone()
+            self.abort()
 
     def shut(self) -> None:
         """The front stops: who waits for nothing is sent away."""
-        if self._answering is None and not self._queue:
+        if self._answering is None and not self.behind and not self._through:
             self.close()

@@ -100,6 +100,8 @@ class Pool:
                 return
             del self._idle[0]
             oldest.close()
+        if not self.calls:
+            self.last_answer = self.whole_answer = None  # 128 KiB each, as the model likes, of 10,000 replicas
 
     def lost(self) -> None:
         """The engine says so: nothing more will come from this replica."""

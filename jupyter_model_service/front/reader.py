@@ -14,6 +14,9 @@ from .settings import FrontSettings
 
 __all__ = ["Reader"]
 
+_END = b"\r\n\r\n"  # of a head, and of a body in chunks
+_TOGETHER = 512  # so few bytes are read at once: twenty requests are in them at most
+_SHORTEST = 18  # a request
 _BETWEEN_CHUNKS = 16 << 10  # bytes of chunk sizes and extensions in which nothing of a body comes
 _TOO_LONG = Refusal(414, "target_too_long", "The target of the request is too long.")
 _TOO_LARGE = Refusal(431, "header_too_large", "The header of the request is too large.")
@@ -21,15 +24,17 @@ _CHUNK = Refusal(400, "bad_request", "The header of a chunk is too long.")
 
 
 class Reader:
-    """``opened`` is told each head and gives the body to fill; ``closed`` is told each end of a request.
+    """``opened`` is told each head and gives the body to fill; ``closed`` is told each end of a request. It reads one
+    request after another: what came behind one is ``left``, as bytes, until it is told to :meth:`go_on`. ``switched``
+    is what follows a request whose offer to upgrade stands.
 
     The parser has no limits of its own: ``_silent`` counts bytes since its last callback, so that a single field,
     a chunk's extension or empty lines cannot come without end.
     """
 
     __slots__ = (
-        "_body", "_closed", "_count", "_headers", "_last", "_opened", "_parser", "_refusal", "_requests", "_settings",
-        "_silent", "_size", "_skipped", "_target", "_whole", "in_head",
+        "_at", "_body", "_closed", "_count", "_headers", "_last", "_left", "_opened", "_owed", "_parser", "_refusal",
+        "_requests", "_settings", "_silent", "_size", "_skipped", "_target", "_whole", "in_head", "switched",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +51,10 @@ class Reader:
         self._whole: tuple[bytes, RequestHead] | None = None  # a head as it came, of a request that came in one read
         self._requests = 0  # that the parser has read
         self._silent = 0
+        self._owed = 0  # bytes of a body whose length is known
+        self._left = b""
+        self._at = 0  # from there on nothing of ``_left`` was read
+        self.switched: bytes | None = None
         self.in_head = False
         self._clear()
 
@@ -63,18 +72,61 @@ class Reader:
         self._headers: Headers = []
         self._size = self._count = 0
 
-    def feed(self, data: bytes) -> bytes | None:
-        """Raises ``BadMessage``; the reader is of no use afterwards. After the head of a request whose offer to
-        upgrade stands, returns the bytes that follow; ``None`` otherwise."""
-        clean = self._body is None and not self.in_head and not self._silent
-        if clean and self._same_again(data):
-            return None
-        requests = self._requests
+    def feed(self, data: bytes) -> bool:
+        """Raises ``BadMessage``; the reader is of no use afterwards. Not while something is :attr:`left`. ``True``:
+        something is now, or ``switched`` is set."""
+        if self._body is None and not self.in_head and not self._silent and self._same_again(data):
+            return False
+        return self._read(data, 0)
+
+    @property
+    def left(self) -> bytes:
+        return self._left[self._at :]
+
+    def go_on(self) -> bool:
+        """With what is left, up to the end of the next request; as :meth:`feed`."""
+        data, self._left = self._left, b""
+        return self._read(data, self._at)
+
+    def drop(self) -> None:
+        """What is left."""
+        self._left = b""
+
+    def _read(self, data: bytes, at: int) -> bool:
+        requests, size = self._requests, len(data)
+        start = at if self._body is None and not self.in_head and not self._silent else -1
+        while at < size:
+            end = size if size - at <= _TOGETHER else self._cut(data, at)
+            at += self._parse(data if end - at == size else memoryview(data)[at:end])
+            if self.switched is not None:
+                self.switched = data[at:]
+                return True
+            if self._requests != requests:
+                if start >= 0 and self._requests == requests + 1 and self._body is None:
+                    self._remember(data[start:at])
+                if at < size:
+                    self._left, self._at = data, at
+                    return True
+        return False
+
+    def _cut(self, data: bytes, at: int) -> int:
+        """How far to read: to the end of a request, or of a head. The parser cannot be stopped at one, so that 256 KB
+        were up to 10,000 calls at once. That this is too far by no more than some few requests is all it is for."""
+        if self._owed > 0:
+            return min(len(data), at + self._owed)
+        end = data.find(_END, at if self._body is None else at + _TOGETHER)
+        if at <= end < at + _SHORTEST - len(_END):  # empty lines: not four bytes at a time
+            end = data.find(_END, at + _TOGETHER)
+        return len(data) if end < 0 else end + len(_END)
+
+    def _parse(self, data: bytes | memoryview) -> int:
+        """The bytes that were read: fewer than there are only at an offer to upgrade."""
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as stop:
-            return self._after_offer(data[stop.args[0] :])
+            self._after_offer()
+            return int(stop.args[0])
         except httptools.HttpParserError as error:
             refusal = self._refusal or Refusal(400, "bad_request", f"This is not valid HTTP/1.1: {error}.")
             raise _bad(refusal) from None
@@ -85,9 +137,7 @@ class Reader:
             raise _bad(_TOO_LARGE if self._headers else _TOO_LONG)
         elif len(self._target) > self._settings.max_target:
             raise _bad(_TOO_LONG)
-        elif clean and self._requests == requests + 1 and self._last is not None:
-            self._remember(data, self._last[1])
-        return None
+        return len(data)
 
     def _same_again(self, data: bytes) -> bool:
         """A request whose head is that of the one before, byte for byte, and whose body is here, too: what the parser
@@ -105,25 +155,27 @@ class Reader:
         self._closed()
         return True
 
-    def _remember(self, data: bytes, head: RequestHead) -> None:
-        """``data`` was read at once, and began with a request of this ``head``, the only one that ended in it. What the
-        parser goes on after, and what is delimited by its length alone, may come without being parsed."""
-        size = data.find(b"\r\n\r\n") + 4
+    def _remember(self, data: bytes) -> None:
+        """``data`` was read at once, and was one request, that of the last head. What the parser goes on after, and
+        what is delimited by its length alone, may come without being parsed."""
+        if self._last is None:
+            return
+        head = self._last[1]
+        size = data.find(_END) + len(_END)
         plain = head.keep_alive and not head.chunked and head.upgrade is None
         if plain and len(data) - size == (head.length or 0):
             self._whole = (data[:size], head)
 
-    def _after_offer(self, rest: bytes) -> bytes | None:
+    def _after_offer(self) -> None:
         head, self._skipped = self._skipped, None
         if head is None:
-            return rest
-        if head.has_body:
+            self.switched = b""
+        elif head.has_body:
             # The parser is through with HTTP; another one, told the same framing, reads on in its place.
             self._parser = httptools.HttpRequestParser(self)
             framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
             self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % framing)
             self._clear()
-        return self.feed(rest) if rest else None
 
     # --- httptools ---------------------------------------------------------------------------------------
 
@@ -168,6 +220,7 @@ class Reader:
             self._whole = None  # the parser hears no request after this one
         if parser.should_upgrade() and head.upgrade is None:
             self._skipped = head
+        self._owed = head.length or 0
         self._body = self._opened(head)
 
     def on_chunk_header(self) -> None:
@@ -175,6 +228,7 @@ class Reader:
 
     def on_body(self, piece: bytes) -> None:
         self._silent = 0
+        self._owed -= len(piece)
         if self._body is not None and (refusal := self._body.add(piece)) is not None:
             self._refuse(refusal)
 
@@ -183,6 +237,7 @@ class Reader:
         if body is None or (self._skipped is not None and self._skipped.has_body):
             return  # the latter: the parser means the offer; the body is yet to come
         self._body = None
+        self._owed = 0
         if self._headers and body.end is None and self._last is not None:
             body.end = request_end(self._headers, self._last[1].named)
         self._clear()

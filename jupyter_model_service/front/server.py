@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
 from ..ports import Identity, Meter
 from .access_log import AccessLog
+from .backlog import Backlog
 from .call import Call
 from .downstream import Downstream
 from .outgoing import Outgoing
@@ -31,7 +32,8 @@ __all__ = ["Front", "FrontSettings"]
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-_SLOW_TICKS = 10  # idle connections are looked at in every tenth tick
+_SLOW_TICKS = 10  # idle connections are looked at in every tenth tick …
+_HELD_TICKS = 5  # … and those that are not read from more often, for their callers may leave unseen: within a second
 
 
 class Front:
@@ -59,6 +61,7 @@ class Front:
         self.settings = settings or FrontSettings()
         self.stopping = False
         self.connections: set[Downstream] = set()
+        self.held_back: set[Downstream] = set()  # nothing is read from them for now
         self.calls: set[Call] = set()
         path = "/" + prefix.strip("/")
         self.prefix = path.rstrip("/").encode()
@@ -66,6 +69,7 @@ class Front:
         self.named = self.prefix + b"/" + V1
         self.naming: Room[str | bytes, Call] = Room(self.settings.naming_room)
         self.outgoing = Outgoing()
+        self.backlog = Backlog()
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout, retry=False)
         self._pools: dict[Backend, Pool] = {}
@@ -93,7 +97,8 @@ class Front:
             self._server.close()
         for connection in list(self.connections):
             connection.shut()
-        if self.calls:
+        self.see_quiet()
+        if not self._quiet.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), grace)
         for call in list(self.calls):
@@ -140,7 +145,12 @@ class Front:
 
     def call_ended(self, call: Call) -> None:
         self.calls.discard(call)
-        if self._quiet is not None and not self.calls:
+        if self._quiet is not None:
+            self.see_quiet()
+
+    def see_quiet(self) -> None:
+        """While stopping: whether every call that came is answered."""
+        if self._quiet is not None and not self.calls and not any(each.behind for each in self.connections):
             self._quiet.set()
 
     def new_request_id(self) -> bytes:
@@ -161,22 +171,37 @@ class Front:
         self._timer = None
         self._ticks += 1
         now = monotonic()
-        for call in list(self.calls):
-            call.check_time(now)
-        for desk in list(self._desks.values()):
-            if desk.held:
-                desk.wake(now)
-        if self._ticks % _SLOW_TICKS == 0:
-            self._look_at_idle(now)
-        if self.connections or any(not pool.unused for pool in (*self._pools.values(), self.web)):
-            self.arm()
+        try:
+            for call in list(self.calls):
+                self._look(call.check_time, now, call.down)
+            for desk in list(self._desks.values()):
+                if desk.held:
+                    self._look(desk.wake, now)
+            if self._ticks % _HELD_TICKS == 0:
+                for connection in list(self.held_back):
+                    self._look(connection.look_for_leaving, now, connection)
+            if self._ticks % _SLOW_TICKS == 0:
+                self._look_at_idle(now)
+        finally:
+            if self.connections or any(not pool.unused for pool in (*self._pools.values(), self.web)):
+                self.arm()
+
+    @staticmethod
+    def _look(at: Callable[[float], None], now: float, whose: Downstream | None = None) -> None:
+        """What goes wrong with one of them is no other's harm."""
+        try:
+            at(now)
+        except Exception:
+            log.exception("A time limit could not be looked at")
+            if whose is not None:
+                whose.abort()
 
     def _look_at_idle(self, now: float) -> None:
         for connection in list(self.connections):
-            connection.check_time(now)
-        self.web.expire(now)
+            self._look(connection.check_time, now, connection)
+        self._look(self.web.expire, now)
         for backend, pool in list(self._pools.items()):
-            pool.expire(now)
+            self._look(pool.expire, now)
             if pool.unused and not backend.serving:
                 del self._pools[backend]
         for endpoint, desk in list(self._desks.items()):

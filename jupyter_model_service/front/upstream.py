@@ -154,23 +154,22 @@ class Upstream(Writing):
         if self._answer is not None and self._answer.status == 101:  # the parser saw no Upgrade header
             sink.on_bad("The replica switched protocols in a wrong way.")
             return
-        if self._answer is None:
-            self._head_size += len(data)
-            if self._head_size > self.pool.settings.max_answer_head:
-                sink.on_bad("The head of the replica's answer is too long.")
-                return
         if self._answer is not None and (self._complete or sink.to_head):
             if first and not sink.to_head:
                 self._remember(data, self._answer)
             sink.on_end(self._answer.keep and not self._extra and not self._until_close and not sink.to_head)
         elif self._rambles(len(data)):
-            sink.on_bad("Too much stands between two chunks of the replica's answer, or behind the last one.")
+            sink.on_bad(
+                "The head of the replica's answer is too long."
+                if self._answer is None
+                else "Too much stands between two chunks of the replica's answer, or behind the last one."
+            )
         else:
             sink.on_flush()
 
     def _rambles(self, size: int) -> bool:
-        """Whether extensions of a chunk, or a single field behind the last one, come without end: the parser keeps
-        such a field, and tells nobody of it before it is whole. ``size`` is that of the bytes that came."""
+        """Whether a head, extensions of a chunk or a single field behind the last one come without end: the parser
+        keeps such a field, and tells nobody of it before it is whole. ``size`` is that of the bytes that came."""
         self._quiet = 0 if self._quiet < 0 else self._quiet + size
         return self._quiet > self.pool.settings.max_answer_head
 
@@ -226,6 +225,7 @@ class Upstream(Writing):
         """
         sink = self.sink
         if sink is None or not self._until_close or self._complete:
+            self.flush()  # the loop closes next; of a bridge, something may be on its way
             return False
         self._complete = True
         sink.on_flush()

@@ -86,7 +86,10 @@ def read_requests(data: bytes, cut: int = 0) -> Requests:
             found.rest += piece
             continue
         try:
-            found.rest = reader.feed(piece)
+            more = reader.feed(piece)
+            while more and reader.switched is None:
+                more = reader.go_on()
+            found.rest = reader.switched
         except BadMessage as bad:
             found.refused = bad.refusal.status
             break

@@ -91,11 +91,13 @@ class _Heard:
         if self._forgets:
             self._reader.forget()
         try:
-            rest = self._reader.feed(data)
+            more = self._reader.feed(data)
+            while more and self._reader.switched is None:
+                more = self._reader.go_on()
         except BadMessage as bad:
             self.end = f"{bad.refusal.status} {bad.refusal.message}"
         else:
-            self.end = "" if rest is None else f"upgrade {rest!r}"
+            self.end = "" if self._reader.switched is None else f"upgrade {self._reader.switched!r}"
 
     @property
     def all(self) -> tuple[object, ...]:
