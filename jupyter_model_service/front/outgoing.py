@@ -53,14 +53,16 @@ class Outgoing:
 
 
 class Writing(asyncio.Protocol):
-    """A connection on which writing is gathered. Whoever closes its transport calls :meth:`flush` first."""
+    """A connection on which writing is gathered. Whoever closes its transport calls :meth:`flush` first. ``unsent`` is
+    how many bytes came too late for that."""
 
-    __slots__ = ("_gathered", "_outgoing", "transport")
+    __slots__ = ("_gathered", "_outgoing", "transport", "unsent")
 
     def __init__(self, outgoing: Outgoing) -> None:
         self.transport: asyncio.Transport | None = None
         self._outgoing = outgoing
         self._gathered: list[bytes] | None = None
+        self.unsent = 0
 
     def write(self, pieces: list[bytes]) -> None:
         """``pieces`` is not the caller's any more."""
@@ -76,10 +78,13 @@ class Writing(asyncio.Protocol):
 
     def flush(self) -> None:
         """Give what was gathered to the transport now."""
-        pieces, transport = self._gathered, self.transport
-        if pieces is None or transport is None or transport.is_closing():
-            return  # what was gathered did not go out, and can be asked for
-        self._gathered = None
+        pieces, self._gathered = self._gathered, None
+        transport = self.transport
+        if pieces is None:
+            return
+        if transport is None or transport.is_closing():
+            self.unsent += sum(map(len, pieces))
+            return
         if len(pieces) == 1:
             transport.write(pieces[0])
         elif sum(map(len, pieces)) < _JOIN_BELOW:

@@ -255,7 +255,7 @@ class Upstream(Writing):
             left = not_taken(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256))
         except OSError:
             return None
-        return None if left is None else left + sum(map(len, self._gathered or ()))
+        return None if left is None else left + self.unsent + sum(map(len, self._gathered or ()))
 
     def pause_writing(self) -> None:
         self.stuck = True
