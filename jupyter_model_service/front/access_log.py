@@ -47,19 +47,24 @@ class AccessLog:
             return
         head, attempt, turn, endpoint, peer = call.head, call.attempt, call.turn, call.endpoint, call.peer
         address = sender(peer, head.forwarded)[:LONGEST_NAME] if peer.trusted and head.forwarded else peer.address
+        if endpoint is None:  # only what is not found there may be as long as a caller likes
+            owner, name = call.owner[:LONGEST_NAME], call.name[:LONGEST_NAME]
+        else:
+            owner, name = endpoint.owner, endpoint.name
+        target = head.target
         self.entries.append(
             (
                 call.began,
                 now,
                 call.first_byte,
                 0.0 if turn is None else turn.waited,
-                call.owner[:LONGEST_NAME],
-                call.name[:LONGEST_NAME],
+                owner,
+                name,
                 call.revision,
                 call.known_as[:LONGEST_NAME],
                 address,
                 head.method,
-                head.target[:LONGEST_PATH],
+                target if len(target) <= LONGEST_PATH else target[:LONGEST_PATH],
                 status,
                 code,
                 broken,
