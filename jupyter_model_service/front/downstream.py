@@ -9,7 +9,7 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from ..core.ending import Fin, fin_means, may_say_all
+from ..core.ending import OVERLOADED, Fin, fin_means, may_say_all
 from ..core.message import BadMessage, Refusal, RequestHead
 from ..core.peer import Peer
 from . import answers
@@ -68,8 +68,7 @@ class Downstream(Writing):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.deadline = monotonic() + self.front.settings.head_timeout
-        self.front.connections.add(self)
-        self.front.arm()
+        self.front.enters(self)
 
     def data_received(self, data: bytes) -> None:
         if self._bridged:
@@ -128,11 +127,6 @@ class Downstream(Writing):
         else:
             self.advance()
 
-    @property
-    def remembers(self) -> bool:
-        """Whether it holds the last head, in case that the next one is the same."""
-        return self._reader.remembers
-
     # --- reading -----------------------------------------------------------------------------------------
 
     def _feed(self, data: bytes | None) -> None:
@@ -140,9 +134,11 @@ class Downstream(Writing):
         between = self._answering is None and self._reading is None and not self._reader.in_head
         self._feeding = True
         try:
-            more = self._reader.go_on() if data is None else self._reader.feed(data)
-            if more:
-                self._see_rest()
+            if self._reader.go_on() if data is None else self._reader.feed(data):
+                rest = self._reader.switched
+                self._behind = rest is None
+                if rest is not None:
+                    self._early = [rest] if rest else []
         except BadMessage as bad:
             self._broken(bad.refusal)
         finally:
@@ -161,13 +157,6 @@ class Downstream(Writing):
         reading, self._reading = self._reading, None
         if reading is not None and reading is self._answering:
             reading.move_body()
-
-    def _see_rest(self) -> None:
-        rest = self._reader.switched
-        if rest is None:
-            self._behind = True
-        else:
-            self._early = [rest] if rest else []
 
     def _keep_early(self, data: bytes) -> None:
         if self._early is not None:
@@ -229,6 +218,16 @@ class Downstream(Writing):
                 self.front.access_log.add_unread(self.peer, self._fatal)
             self.write([answers.error(self._fatal, answers.To())])
             self._end()
+
+    def has_no_place(self) -> None:
+        """Say so, and read no request."""
+        self._fatal = OVERLOADED
+        self.advance()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for anything on it."""
+        return self._answering is None and not self.behind and not self._through and self._fatal is None
 
     @property
     def behind(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..core.message import AnswerHead, Headers
 from ..core.routing import Backend
 from .outgoing import Outgoing
+from .places import Places
 from .settings import FrontSettings
 from .upstream import Upstream
 
@@ -26,13 +27,19 @@ class Pool:
     """Connections are taken last in, first out, so that few stay warm and the others expire."""
 
     def __init__(
-        self, backend: Backend, settings: FrontSettings, outgoing: Outgoing, socket_path: str | None = None
+        self,
+        backend: Backend,
+        settings: FrontSettings,
+        outgoing: Outgoing,
+        socket_path: str | None = None,
+        places: Places | None = None,
     ) -> None:
         self.backend = backend
         # What its calls are told of who answered; the web part says nothing of itself.
         self.replica = backend.replica.encode() if socket_path is None else None
         self.settings = settings
         self.outgoing = outgoing
+        self.places = places or Places()
         self.calls: set[OnReplica] = set()
         # What the replica said last, as it came and as it was judged: many of its answers say the same for a second.
         self.last_answer: tuple[tuple[int, str, bytes, Headers, bool], AnswerHead] | None = None
@@ -75,6 +82,7 @@ class Pool:
     async def connect(self, timeout: float) -> Upstream:
         """A fresh connection; ``OSError`` or ``TimeoutError`` where there is none."""
         loop = asyncio.get_running_loop()
+        self.places.leaves()
         connection = Upstream(self)
         try:
             if self._socket_path is not None:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from ..core.definition import Serving
+from ..core.ending import OVERLOADED
 from ..core.fairness import Room
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
@@ -23,6 +24,7 @@ from .backlog import Backlog
 from .call import Call
 from .downstream import Downstream
 from .outgoing import Outgoing
+from .places import Places
 from .pool import Pool
 from .settings import FrontSettings
 from .waiting import Desk
@@ -69,8 +71,10 @@ class Front:
         self.named = self.prefix + b"/" + V1
         self.naming: Room[str | bytes, Call] = Room(self.settings.naming_room)
         self.outgoing = Outgoing()
+        self.places = Places(self.settings.max_connections)
+        self.places.release = self._release
         self.backlog = Backlog()
-        self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket)
+        self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket, self.places)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout, retry=False)
         self._pools: dict[Backend, Pool] = {}
         self._desks: dict[Endpoint, Desk] = {}
@@ -124,10 +128,27 @@ class Front:
 
     # --- for connections and calls ------------------------------------------------------------------------
 
+    def enters(self, connection: Downstream) -> None:
+        """A caller has connected."""
+        has_place = self.places.enters(self.connections)
+        may_linger = has_place or self.places.may_linger(self.connections)
+        self.connections.add(connection)
+        self.arm()
+        if not has_place:
+            self.meter.refused("", "", OVERLOADED.code)
+            if may_linger:
+                connection.has_no_place()
+            else:
+                connection.abort()
+
+    def _release(self) -> None:
+        for pool in (*self._pools.values(), self.web):
+            pool.close()
+
     def pool(self, backend: Backend) -> Pool:
         pool = self._pools.get(backend)
         if pool is None:
-            pool = self._pools[backend] = Pool(backend, self.settings, self.outgoing)
+            pool = self._pools[backend] = Pool(backend, self.settings, self.outgoing, places=self.places)
         return pool
 
     def desk(self, endpoint: Endpoint) -> Desk:
@@ -171,6 +192,7 @@ class Front:
         self._timer = None
         self._ticks += 1
         now = monotonic()
+        self.places.look_again()
         try:
             for call in list(self.calls):
                 self._look(call.check_time, now, call.down)

@@ -128,6 +128,7 @@ class Upstream(Writing):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.pool.places.outgoing += 1
 
     def data_received(self, data: bytes) -> None:
         sink = self.sink
@@ -237,6 +238,7 @@ class Upstream(Writing):
             sink.on_end(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.places.outgoing -= 1
         sink, self.sink = self.sink, None
         self.not_taken = None if sink is None or self._spoke else self._left(exc)
         self.transport = None

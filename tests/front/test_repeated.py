@@ -116,8 +116,8 @@ def test_a_connection_that_is_idle_keeps_no_head(run: Run) -> None:
             await wire.send(here.request("/"))
             await wire.answer()
             (connection,) = here.front.connections
-            assert connection.remembers
-            await until(lambda: not connection.remembers)
+            assert connection._reader.remembers
+            await until(lambda: not connection._reader.remembers)
             await wire.send(here.request("/"))
             assert (await wire.answer()).status == 200
 
