@@ -51,9 +51,10 @@ class Fin(enum.Enum):
     LEFT = "left"  # nobody waits for the answer any more
 
 
-def fin_means(*, open_call: bool, bridged: bool, keep_alive: bool, said_all: bool, answered: bool) -> Fin:
+def fin_means(*, open_call: bool, bridged: bool, keep_alive: bool, said_all: bool) -> Fin:
     """FIN is all that one sees of a caller who went away, too. Who asked for one answer only (``Connection: close``,
-    HTTP/1.0) and has not got any of it is believed to listen; everybody else has gone, as for nginx.
+    HTTP/1.0) and has said all of it is believed to listen, to the answer's end: a caller who went away resets what is
+    written next. Everybody else has gone, as for nginx.
 
     The values are those of the last call that came on the connection, ``open_call`` whether there is one.
     """
@@ -61,7 +62,7 @@ def fin_means(*, open_call: bool, bridged: bool, keep_alive: bool, said_all: boo
         return Fin.OVER
     if bridged:
         return Fin.HUNG_UP
-    if not keep_alive and said_all and not answered:
+    if not keep_alive and said_all:
         return Fin.LISTENS
     return Fin.LEFT
 

@@ -90,15 +90,14 @@ class Downstream(Writing):
             bridged=self._bridged,
             keep_alive=last is not None and last.head.keep_alive,
             said_all=last is not None and last.body.done,
-            answered=last is not None and last.answered,
         )
         if fin is Fin.LISTENS:
             self._half_closed = True
             return True
         if fin is not Fin.OVER:
             self._gone()
-        if fin is Fin.LEFT:
-            self.abort()
+        if fin is Fin.LEFT and self.transport is not None:
+            reset_by_us(self.transport)  # who is there after all must not take what came for the whole
         else:
             self.flush()  # the loop closes next
         return False
@@ -374,7 +373,9 @@ class Downstream(Writing):
                 self.deadline = min(self.deadline, now + self.front.settings.head_timeout)
         if now < self.deadline or self.transport is None:
             return
-        if self._through or self.stuck or self.transport.is_closing():
+        if self.stuck:
+            reset_by_us(self.transport)  # the same of who reads on at last
+        elif self._through or self.transport.is_closing():
             self.abort()
         elif self._reader.in_head:
             self._fatal = Refusal(408, "head_timeout", "The request's head did not come in time.")

@@ -282,6 +282,59 @@ def test_a_caller_who_said_all_and_closed_its_side_gets_its_answer(run: Run) -> 
     run(body())
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_who_closed_its_side_during_the_answer_gets_it_whole(run: Run, version: str) -> None:
+    """Whether FIN comes before or after the answer's head is chance."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            request = here.request("/huge?5000000", "Connection: close").replace(
+                b"HTTP/1.1", f"HTTP/{version}".encode()
+            )
+            wire = await here.send(request)
+            got = await wire.head()
+            wire.writer.write_eof()
+            await wire.body(got)
+            assert (len(got.body), got.complete) == (5_000_000, True)
+            assert await wire.closed()
+
+    run(body())
+
+
+def test_who_asked_once_and_left_is_noticed_by_what_is_written(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/sse", "Connection: close"))
+            await wire.head()
+            wire.writer.close()
+            replica = here.replicas[0]
+            for _ in range(500):
+                replica.release.set()
+                await asyncio.sleep(0.01)
+                if replica.hung_up.is_set():
+                    break
+            assert replica.hung_up.is_set()
+
+    run(body())
+
+
+def test_a_fin_that_counts_as_leaving_never_makes_an_answer_look_whole(run: Run) -> None:
+    """For an HTTP/1.0 caller an answer without a length ends where the connection does."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            request = here.request("/sse", "Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0")
+            wire = await here.send(request)
+            got = await wire.head()
+            assert not got.one("Transfer-Encoding")
+            await within(wire.reader.readuntil(b"data: 0\n\n"))
+            wire.writer.write_eof()
+            with pytest.raises(ConnectionResetError):
+                await within(wire.reader.read(-1))
+
+    run(body())
+
+
 def test_an_answer_before_the_end_of_the_body(run: Run) -> None:
     """The caller reads it whole although it is still sending; the connection does not go on."""
 
