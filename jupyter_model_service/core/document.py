@@ -44,17 +44,20 @@ class Key:
     above: float | None = None
     legacy: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    unit: str = ""  # of a plain number, for whoever writes 5s or 1m
     slips: tuple[str, ...] = ()  # what people write for it that does not look like it
 
 
 @dataclass(frozen=True)
 class Section:
     """One mapping of the file. ``place`` is its path as people read it; ``related`` are the sections in which
-    a key that does not belong here may have been meant to stand."""
+    a key that does not belong here may have been meant to stand. ``ours``: nobody else has keys there, so that one
+    which is not known is a mistake, however little it looks like another."""
 
     place: str
     keys: Sequence[Key]
     related: tuple[str, ...] = ()
+    ours: bool = False
 
 
 def default_of(owner: type, name: str) -> Any:
@@ -73,6 +76,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"  # to be matched whole; a UUID f
 
 UNKNOWN_TOLD = 20  # unknown keys of one document that are looked into: 60,000 of them took 17 s, on the event loop
 _NEAR_LENGTH = 80  # characters; no key is that long
+_ANY_LIKENESS = 0.6  # where a key is wrong in any case, a guess costs nothing: `retries` and `retry` have 0.67
 
 _NUMBERS = (int, float)
 
@@ -109,15 +113,15 @@ def plain_key(key: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip()).replace("-", "_").replace(" ", "_").lower()
 
 
-def near(word: str, known: Iterable[str]) -> list[str]:
-    """The known words that ``word`` probably stands for, best first, at most three."""
+def near(word: str, known: Iterable[str], likeness: float = 0.75) -> list[str]:
+    """The known words that ``word`` probably stands for, best first, at most three; ``likeness``: difflib's ratio."""
     if len(word) > _NEAR_LENGTH:
         return []
     known = list(known)
     parts = set(plain_key(word).split("_"))
     # `status_code` for `expected_status_code`: all words of the one are in the other.
     inside = [k for k in known if len(k) > 3 and parts < set(k.split("_")) and min(map(len, parts)) > 2]
-    close = difflib.get_close_matches(plain_key(word), known, n=3, cutoff=0.75)
+    close = difflib.get_close_matches(plain_key(word), known, n=3, cutoff=likeness)
     return list(dict.fromkeys(close + inside))[:3]
 
 
@@ -220,9 +224,13 @@ class Reader:
                 self.error(here, f"is not known, after {UNKNOWN_TOLD} others that are not; is this what was meant?")
             return
         # A likely slip is an error: the key that was meant would silently have no effect. Any other unknown
-        # key (a note, a field of a newer Backend.AI) only gets a warning.
-        close = [key.name for key in keys if plain_key(spelled) in key.slips]
-        close = close or near(spelled, [name for key in keys for name in (key.name, *key.legacy)])
+        # key (a note, a field of a newer Backend.AI) only gets a warning, where there can be such keys.
+        section = self._sections.get(place)
+        strict = self.strict or (section is not None and section.ours)
+        names = [name for key in keys for name in (key.name, *key.legacy)]
+        close = [key.name for key in keys if plain_key(spelled) in key.slips] or near(spelled, names)
+        if strict and not close:
+            close = near(spelled, names, _ANY_LIKENESS)[:1]
         home = belongs.get(plain_key(spelled)) or self._home(plain_key(spelled), place)
         if home is not None:
             self.error(here, f"belongs in {home}; move it there (the indentation tells what it belongs to)")
@@ -230,7 +238,7 @@ class Reader:
             self.error(here, f"is not a known key; did you mean {alternatives(close)}?")
         else:
             known = alternatives(sorted({key.name for key in keys}))
-            if self.strict:
+            if strict:
                 self.error(here, f"is not known; known here: {known}")
             else:
                 self.warning(here, f"is not a known key and has no effect; known here: {known}")
@@ -297,7 +305,8 @@ class Reader:
 
     def _number(self, value: Any, path: Path, key: Key) -> int | float | Wrong:
         whole = key.form == "whole"
-        wanted = f"must be a {'whole ' if whole else ''}number {_range(key)}"
+        unit = f" ({key.unit})" if key.unit and isinstance(value, str) else ""
+        wanted = f"must be a {'whole ' if whole else ''}number {_range(key)}{unit}"
         if isinstance(value, bool) or not isinstance(value, _NUMBERS):
             hint = f"; write {value} without quotes" if isinstance(value, str) and _is_number(value) else ""
             return self.error(path, f"{wanted}, not {shown(value)}{hint}")

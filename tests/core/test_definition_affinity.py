@@ -70,10 +70,15 @@ def test_what_is_wrong_is_told_and_fits_no_schema(keys: dict[str, Any], where: s
     assert not fits(block(**keys))
 
 
-@pytest.mark.parametrize("name", ["Authorization", "cookie", "Host", "Connection", "X-Forwarded-For", "X_Real_IP"])
+@pytest.mark.parametrize("name", ["Authorization", "Host", "Connection", "X-Forwarded-For", "X_Real_IP"])
 def test_a_header_that_does_not_reach_the_model_is_no_good(name: str) -> None:
     with pytest.raises(DefinitionError, match="must be a header that goes on to the model"):
         parse(block(by="header", name=name))
+
+
+def test_a_cookie_goes_on_to_the_model_and_has_a_word_of_its_own() -> None:
+    with pytest.raises(DefinitionError, match="cannot be the header of all cookies; say by: cookie"):
+        parse(block(by="header", name="Cookie"))
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_the_line_of_an_entry_is_right_where_another_one_cannot_be_read() -> Non
         (FILE.replace("          min: 0", "          above: 0"), (8, "autoscaling.above: belongs in models[].service.serving.autoscaling.rules[]; move it there (the indentation tells what it belongs to)")),
         (FILE.replace("          min: 0", "          queue: 0"), (8, "autoscaling.queue: belongs in models[].service.serving; move it there (the indentation tells what it belongs to)")),
         (FILE.replace("              timezone", "              metric"), (21, "autoscaling.schedules[0].metric: belongs in models[].service.serving.autoscaling.rules[]; move it there (the indentation tells what it belongs to)")),
-        (FILE.replace("          max: 8", "          held: true"), (9, "autoscaling.held: is not a known key and has no effect; known here: down_delay, idle_after, max, min, rules, schedules, target or target_concurrency")),
+        (FILE.replace("          max: 8", "          held: true"), (9, "autoscaling.held: is not known; known here: down_delay, idle_after, max, min, rules, schedules, target or target_concurrency")),
         (FILE.replace("            - metric: gpu_util\n              above: 80\n", "").replace("- metric_source", "  metric_source"), (11, "autoscaling.rules: must be a list, not a mapping; put `- ` before its first key")),
     ],
 )  # fmt: skip

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving, parse
+from jupyter_model_service.core.definition import Action, Definition, HealthCheck, Serving, json_schema, parse
+from jupyter_model_service.core.definition.keys import SERVING
 from jupyter_model_service.errors import DefinitionError, Problem
 
 COMMAND = ["uvicorn", "--app-dir", "/models", "chatbot-api:app", "--port", "8000", "--host", "0.0.0.0"]
@@ -459,6 +461,53 @@ def test_a_likely_typo_is_an_error_that_names_the_key_that_was_meant(typo: str, 
 def test_a_part_of_a_name_is_a_likely_typo_too(typo: str, meant: str) -> None:
     document = service(health_check={"path": "/", typo: 3})
     assert problem(document) == f"{S}.health_check.{typo}: is not a known key; did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    ("typo", "told"),
+    [
+        ("retries", "is not a known key; did you mean retry?"),
+        ("concurency", "is not a known key; did you mean concurrency?"),
+        ("time_limit", "is not a known key; did you mean replay_limit?"),
+        ("max_retries", "is not a known key; did you mean retry?"),
+        ("note", "is not known; known here: affinity, autoscaling, body_limit, concurrency, connect_timeout, drain_timeout, first_byte_timeout, idle_timeout, queue, queue_timeout, replay_limit, retry or stop_timeout"),
+    ],
+)  # fmt: skip
+def test_what_is_ours_alone_has_no_unknown_keys(typo: str, told: str) -> None:
+    """`retries: false` in `serving` was a warning once, and calls were repeated all the same."""
+    document = service(serving={typo: False})
+    assert problem(document) == f"{S}.serving.{typo}: {told}"
+    assert not Draft202012Validator(json_schema()).is_valid(document)
+
+
+@pytest.mark.parametrize("place", ["serving", "affinity", "autoscaling", "schedules"])
+def test_so_it_is_in_all_of_its_blocks(place: str) -> None:
+    autoscaling = {"min": 0, "max": 4, "schedules": [{"when": "Mon 08:00-09:00", "max": 2}]}
+    serving: dict[str, Any] = {"affinity": {"by": "cookie"}, "autoscaling": autoscaling}
+    blocks = {**serving, "serving": serving, "schedules": autoscaling["schedules"][0]}
+    assert parse(service(serving=serving))[1] == ()
+    blocks[place]["zzz"] = 1
+    assert "zzz: is not known; known here:" in problem(service(serving=serving))
+    assert not Draft202012Validator(json_schema()).is_valid(service(serving=serving))
+
+
+@pytest.mark.parametrize("key", [key.name for key in SERVING if key.form == "seconds"])
+def test_times_in_serving_may_have_a_unit(key: str) -> None:
+    document = service(serving={key: "90s"})
+    assert getattr(parse(document)[0].serving, key) == 90
+    assert Draft202012Validator(json_schema()).is_valid(document)
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ({"serving": {"first_byte_timeout": "soon"}}, 'serving.first_byte_timeout: must be seconds, a number above 0 and at most 86400, or a time such as 90s or 15m, not "soon"'),
+        ({"serving": {"body_limit": "1m"}}, 'serving.body_limit: must be a whole number of at least 0 and at most 1099511627776 (bytes), not "1m"'),
+        ({"health_check": {"path": "/", "interval": "5s"}}, 'health_check.interval: must be a number above 0 and at most 86400 (seconds), not "5s"'),
+    ],
+)  # fmt: skip
+def test_whoever_writes_a_unit_is_told_which_it_is(block: dict[str, Any], told: str) -> None:
+    assert problem(service(**block)) == f"{S}.{told}"
 
 
 def test_any_other_unknown_key_is_a_warning_and_never_dropped_in_silence() -> None:

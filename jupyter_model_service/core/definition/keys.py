@@ -130,9 +130,9 @@ def _health(name: str, form: str, meaning: str, **rest: Any) -> Key:
 HEALTH_CHECK = (
     Key("enable", "flag", "`false`: no health check, whatever else the block says.", default=True),
     _health("path", "url_path", "Asked for with GET, directly at the model server.", required=True, most=2048),
-    _health("interval", "number", "Seconds from one check to the next.", above=0, most=DAY),
+    _health("interval", "number", "Seconds from one check to the next.", above=0, most=DAY, unit="seconds"),
     _health("max_retries", "whole", "So many failed checks in a row, and the replica is replaced.", least=1, most=1000),
-    _health("max_wait_time", "number", "Seconds that one check may take.", above=0, most=DAY),
+    _health("max_wait_time", "number", "Seconds that one check may take.", above=0, most=DAY, unit="seconds"),
     _health("expected_status_code", "whole", "The status of a passed check, exactly.", least=101, most=599),
     _health(
         "initial_delay",
@@ -141,6 +141,7 @@ HEALTH_CHECK = (
         "at once, and a server that exits fails at once, whatever this says.",
         least=0,
         most=7 * DAY,
+        unit="seconds",
     ),
 )
 
@@ -152,25 +153,32 @@ def _serving(name: str, form: str, meaning: str, **rest: Any) -> Key:
 SERVING = (
     _serving("concurrency", "whole", "Calls at once per replica. `null`: no limit.", least=1, most=100_000),
     _serving("queue", "whole", "Callers that may wait for a free replica of this service.", least=0, most=100_000),
-    _serving("queue_timeout", "number", "Seconds that such a caller waits at most.", above=0, most=DAY),
-    _serving("connect_timeout", "number", "Seconds for connecting to a replica.", above=0, most=DAY),
-    _serving("first_byte_timeout", "number", "Seconds until a replica begins to answer.", above=0, most=DAY),
-    _serving("idle_timeout", "number", "Seconds between two bytes of an answer that began.", above=0, most=DAY),
+    _serving("queue_timeout", "seconds", "Seconds that such a caller waits at most.", above=0, most=DAY),
+    _serving("connect_timeout", "seconds", "Seconds for connecting to a replica.", above=0, most=DAY),
+    _serving("first_byte_timeout", "seconds", "Seconds until a replica begins to answer.", above=0, most=DAY),
+    _serving("idle_timeout", "seconds", "Seconds between two bytes of an answer that began.", above=0, most=DAY),
     _serving(
         "drain_timeout",
-        "number",
+        "seconds",
         "Seconds that open calls may go on when their replica leaves, unless it fails its health checks.",
         least=0,
         most=DAY,
     ),
-    _serving("stop_timeout", "number", "Seconds between SIGTERM and SIGKILL.", least=0, most=DAY),
-    _serving("retry", "flag", "Try another replica while nothing of the answer was sent."),
+    _serving("stop_timeout", "seconds", "Seconds between SIGTERM and SIGKILL.", least=0, most=DAY),
+    _serving(
+        "retry",
+        "flag",
+        "Whether a call whose replica died before anything of its answer was sent goes to another one. `false`: only "
+        "if it is GET, HEAD, OPTIONS, PUT or DELETE. A call that came to no replica is sent again in any case.",
+        slips=("max_retries",),
+    ),
     _serving(
         "replay_limit",
         "whole",
         "Bytes of a call's body that are kept so that the call can be sent again.",
         least=0,
         most=64 << 20,
+        unit="bytes",
     ),
     _serving(
         "body_limit",
@@ -178,6 +186,7 @@ SERVING = (
         "Bytes that a call's body may have; a longer one gets 413. `null`: no limit.",
         least=0,
         most=1 << 40,
+        unit="bytes",
     ),
     _serving(
         "affinity",
@@ -203,7 +212,12 @@ AFFINITY = (
         required=True,
         choices=BY,
     ),
-    Key("name", "line", "Of `header`, and needed there: the name of the header.", most=100),
+    Key(
+        "name",
+        "line",
+        "Of `header`, and needed there: the name of the header. A call without it goes to the least busy replica.",
+        most=100,
+    ),
     Key(
         "characters",
         "whole",
@@ -238,10 +252,10 @@ SECTIONS: Mapping[str, Section] = {
         Section(_PLACE_SERVICE, SERVICE, ("models[]", _PLACE_ACTION, _PLACE_HEALTH, _PLACE_SERVING)),
         Section(_PLACE_ACTION, ACTION, (_PLACE_SERVICE,)),
         Section(_PLACE_HEALTH, HEALTH_CHECK, (_PLACE_SERVICE,)),
-        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE, PLACE_AFFINITY, PLACE_AUTOSCALING)),
-        Section(PLACE_AFFINITY, AFFINITY, (_PLACE_SERVING,)),
-        Section(PLACE_AUTOSCALING, AUTOSCALING, (_PLACE_SERVING, _PLACE_RULES, _PLACE_SCHEDULES)),
+        Section(_PLACE_SERVING, SERVING, (_PLACE_SERVICE, PLACE_AFFINITY, PLACE_AUTOSCALING), ours=True),
+        Section(PLACE_AFFINITY, AFFINITY, (_PLACE_SERVING,), ours=True),
+        Section(PLACE_AUTOSCALING, AUTOSCALING, (_PLACE_SERVING, _PLACE_RULES, _PLACE_SCHEDULES), ours=True),
         Section(_PLACE_RULES, (*RULE, *BACKEND_AI_RULE), (PLACE_AUTOSCALING, _PLACE_SCHEDULES)),
-        Section(_PLACE_SCHEDULES, SCHEDULE, (PLACE_AUTOSCALING, _PLACE_RULES)),
+        Section(_PLACE_SCHEDULES, SCHEDULE, (PLACE_AUTOSCALING, _PLACE_RULES), ours=True),
     )
 }

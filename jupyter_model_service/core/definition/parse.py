@@ -315,6 +315,8 @@ def _affinity(reader: Reader, value: Any, path: Path) -> Affinity | None:
 def _no_header(name: str) -> str | None:
     if re.fullmatch(NAME_PATTERN, name) is None:
         return f"must be the name of a header, of letters, digits and -_.!#$%&'*+^`|~, not {shown(name)}"
+    if name.lower() == "cookie":
+        return "cannot be the header of all cookies; say by: cookie, which has one of its own for this"
     if not is_passed_on(name):
         return f"must be a header that goes on to the model, and {shown(name)} does not; use one of your own, X-Session"
     return None

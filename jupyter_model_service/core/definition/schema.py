@@ -1,6 +1,7 @@
 """The JSON Schema of ``model-definition.yaml``, for editors, from the same table that the parser reads.
 
-It is as strict as the parser about values, and silent about unknown keys, which may be Backend.AI's newer ones.
+It is as strict as the parser about values and the keys of ``serving``, and silent about unknown keys elsewhere, which
+may be Backend.AI's newer ones.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ARGUMENTS = {"type": "array", "items": _TEXT_LIKE, "minItems": 1}
 
 def json_schema() -> dict[str, Any]:
     """A fresh copy of the schema (draft 2020-12)."""
-    serving = _section(SERVING, affinity=_affinity(), autoscaling=_autoscaling())
+    serving = _closed(_section(SERVING, affinity=_affinity(), autoscaling=_autoscaling()))
     service = _section(SERVICE, health_check=_health_check(), serving=serving, pre_start_actions=_actions())
     service["properties"]["port"]["not"] = {"enum": list(RESERVED_PORTS)}
     model = _section(MODEL, service=service, metadata={"type": ["object", "null"]})
@@ -51,6 +52,11 @@ def _section(keys: Sequence[Key], **structures: dict[str, Any]) -> dict[str, Any
                 {"anyOf": [{"required": [s]} for s in spellings]} if spellings[1:] else {"required": spellings}
             )
     return {"type": "object", "properties": properties, **({"allOf": needed} if needed else {})}
+
+
+def _closed(section: dict[str, Any]) -> dict[str, Any]:
+    """Of a section that is ours alone (``Section.ours``)."""
+    return {**section, "additionalProperties": False}
 
 
 def _health_check() -> dict[str, Any]:
@@ -88,7 +94,7 @@ def _affinity() -> dict[str, Any]:
     named = {"required": ["by"], "properties": {"by": {"const": "header"}}}
     name = {"type": "string", "pattern": f"^(?:{NAME_PATTERN})$"}
     schema["allOf"].append({"if": named, "then": {"required": ["name"], "properties": {"name": name}}})
-    return {**schema, "type": ["object", "null"]}
+    return _closed({**schema, "type": ["object", "null"]})
 
 
 def _autoscaling() -> dict[str, Any]:
@@ -97,12 +103,12 @@ def _autoscaling() -> dict[str, Any]:
     rule["properties"]["metric"]["anyOf"][0]["examples"] = [*METRICS, f"{PROMETHEUS}NAME"]
     thresholds = ("above", "below", "threshold", "max_threshold", "min_threshold")
     rule["allOf"] = [_one_of("metric", "metric_name"), _one_of(*thresholds)]
-    schedule = _section(SCHEDULE)
+    schedule = _closed(_section(SCHEDULE))
     schedule["allOf"] = [*schedule["allOf"], _one_of("min", "max")]
     lists = {
         name: {"type": ["array", "null"], "items": items} for name, items in (("rules", rule), ("schedules", schedule))
     }
-    return {**_section(AUTOSCALING, **lists), "type": ["object", "null"]}
+    return _closed({**_section(AUTOSCALING, **lists), "type": ["object", "null"]})
 
 
 def _one_of(*names: str) -> dict[str, Any]:

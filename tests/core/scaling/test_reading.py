@@ -247,7 +247,7 @@ def schedule(**keys: Any) -> dict[str, Any]:
         ({"down_delay": -1}, "down_delay must be a number of at least 0 and at most 86400, not -1."),
         ({"target": "off"}, 'target must be true or false, not "off".'),
         ({"max": 3, "target": False}, "target is off, and there are no rules and no schedules: nothing would ever move the count between 1 and 3; switch it on, or add a rule or a schedule first."),
-        ({"maximum": 3}, "maximum is not known; known here: down_delay, held, idle_after, max, min, rules, schedules, target or target_concurrency."),
+        ({"maximum": 3}, "maximum is not a known key; did you mean max?"),
         ({"down_dellay": 3}, "down_dellay is not a known key; did you mean down_delay?"),
         ({"rules": {}}, "rules must be a list, not a mapping."),
         ({"rules": [3]}, "rules[0] must be a mapping with metric and above or below, not 3."),
