@@ -125,9 +125,10 @@ def lost_by(*, connected: bool, spoke: bool) -> Failure:
     return Failure.DIED if connected else Failure.CONNECT
 
 
-def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool) -> Refusal:
+def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool, once: bool = False) -> Refusal:
     """What a caller is told whose call failed and is not sent again. ``of_web``: it was for the control API;
-    ``late``: the connection took too long; ``replayable``: its body was still at hand."""
+    ``late``: the connection took too long; ``replayable``: its body was still at hand; ``once``: the service lets no
+    call of its method be repeated (``retrying.only_once``)."""
     if failure is Failure.LACK:
         return OVERLOADED
     if of_web:
@@ -142,4 +143,6 @@ def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool) ->
         message = "The replica died before it had sent the whole answer."
     else:
         message = "The replica died under this call."
+    if once and replayable:
+        message += " It is not sent again, for this service lets no call of its method be repeated (serving.retry)."
     return Refusal(502, "replica_died", message)

@@ -18,7 +18,7 @@ from .routing import Backend
 
 __all__ = [
     "IDEMPOTENT", "MOST_REPEATS", "TROUBLE", "UNTRIED", "Blame", "Budget", "Failure", "Retry", "Tries", "Verdict",
-    "after", "died", "left_out", "none_is_well",
+    "after", "died", "left_out", "none_is_well", "only_once",
 ]  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def after(
     if failure is Failure.LATE and suspect:
         failure = Failure.HUNG
     had = tries.had + (failure in _MAY_HAVE_HAD)
-    runs = 1 if any_method or method in IDEMPOTENT else 0  # that may be in vain
+    runs = 0 if only_once(method, any_method=any_method) else 1  # that may be in vain
     if not replayable or failure in _FINAL or tries.again >= MOST_REPEATS or had > runs:
         retry = Retry.NO
     elif failure in (Failure.STALE, Failure.SUDDEN) and not lost:
@@ -117,6 +117,11 @@ def after(
     else:
         retry = Retry.OTHER if within_budget else Retry.WELL
     return Verdict(failure, _BLAME[failure] if others else Blame.NO, retry, Tries(tries.again + 1, had))
+
+
+def only_once(method: bytes, *, any_method: bool) -> bool:
+    """Whether a call may not be repeated that may have been worked on."""
+    return not any_method and method not in IDEMPOTENT
 
 
 def died(failure: Failure | None) -> bool:

@@ -15,7 +15,7 @@ from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head, settled_for
 from ..core.lack import OUR_LACK
 from ..core.message import AnswerHead, Headers, Refusal
-from ..core.retrying import TROUBLE, Blame, Failure, Retry, Verdict, after
+from ..core.retrying import TROUBLE, Blame, Failure, Retry, Verdict, after, only_once
 from ..core.trailers import answer_end
 from .body import END_OF_CHUNKS, chunk
 from .pool import Pool
@@ -340,7 +340,9 @@ class Attempt:
         self._blame(verdict.blame)
         if verdict.retry is Retry.NO:
             of_web, replayable = call.endpoint is None, call.body.replayable
-            call.refuse(refusal or given_up(verdict.failure, of_web=of_web, late=late, replayable=replayable))
+            once = only_once(call.head.method, any_method=call.serving.retry)
+            told = given_up(verdict.failure, of_web=of_web, late=late, replayable=replayable, once=once)
+            call.refuse(refusal or told)
         else:
             self._goes_on(verdict)
 
