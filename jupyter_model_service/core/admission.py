@@ -102,6 +102,7 @@ def admit(
     queue: int,
     unavailable: str,
     key: str,
+    stopped: bool = False,
     ready_in: float = RETRY_WHEN_NONE,
     free_in: float = RETRY_WHEN_FULL,
 ) -> Refusal | None:
@@ -109,13 +110,13 @@ def admit(
     says whether there will be one (``routing.Endpoint``), ``ready_in`` seconds from now; ``free_in`` so many one that
     is full has got through all who wait (``pace.turn_in``)."""
     if serving == 0 and not wanted:
-        return no_replica(unavailable=unavailable, key=key)
+        return no_replica(unavailable=unavailable, key=key, stopped=stopped)
     if waiting >= queue:
         what = "every replica is busy" if serving else "no replica is ready yet"
         return Refusal(
             503,
             "queue_full",
-            f"Service {key}: {what} and {waiting} callers wait already; try again later.",
+            f"Service {key}: {what} and {_wait_already(waiting)}; try again later.",
             free_in if serving else ready_in,
         )
     return None
@@ -125,6 +126,12 @@ def has_room_for_some(refusal: Refusal, *, is_call: bool) -> bool:
     """Whether who has a better right to a place than others may have theirs (``fairness.Turns.greediest``): calls, in
     a queue that is full."""
     return is_call and refusal.code == "queue_full"
+
+
+def _wait_already(callers: int) -> str:
+    if callers == 0:
+        return "no caller may wait (serving.queue)"
+    return "1 caller waits already" if callers == 1 else f"{callers} callers wait already"
 
 
 def admit_look(*, serving: int, waiting: int, key: str, free_in: float = RETRY_WHEN_FULL) -> Refusal | None:
@@ -138,10 +145,10 @@ def admit_look(*, serving: int, waiting: int, key: str, free_in: float = RETRY_W
     return None
 
 
-def no_replica(*, unavailable: str, key: str) -> Refusal:
-    """``unavailable`` is the engine's reason."""
+def no_replica(*, unavailable: str, key: str, stopped: bool = False) -> Refusal:
+    """``unavailable`` is the engine's reason; ``stopped``: its owner wants no replica, and nobody knows until when."""
     message = unavailable or f"Service {key} has no replica that could answer."
-    return Refusal(503, "no_replica", message, RETRY_WHEN_NONE)
+    return Refusal(503, "no_replica", message, None if stopped else RETRY_WHEN_NONE)
 
 
 def start_failed(*, unavailable: str, key: str, retry_in: float) -> Refusal:
@@ -184,7 +191,7 @@ def in_vain(
     if not endpoint.wanted and not endpoint.ready:
         if endpoint.asleep:
             return start_failed(unavailable=unavailable, key=key, retry_in=endpoint.retry_at - now)
-        return no_replica(unavailable=unavailable, key=key)
+        return no_replica(unavailable=unavailable, key=key, stopped=endpoint.stopped)
     left = ready_when(endpoint, now, missing_since)
     seconds = round(waited)
     return expired(

@@ -134,7 +134,9 @@ def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool, on
     if of_web:
         return Refusal(503, "web_unavailable", "The control API does not answer; try again later.", 1.0)
     if late:
-        return Refusal(504, "connect_timeout", "The replica did not accept a connection in time.")
+        return Refusal(
+            504, "connect_timeout", "The replica did not accept a connection in time (serving.connect_timeout)."
+        )
     if failure is Failure.CONNECT:
         return Refusal(502, "connect_failed", "No replica accepted a connection.")
     if not replayable:

@@ -9,7 +9,7 @@ not there any more.
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as _escaped
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from .access import Caller
 from .message import Headers, Refusal
@@ -70,39 +70,45 @@ def not_found(model: str) -> Refusal:
     )
 
 
-def _direct(path: bytes) -> str:
-    """The address of a service itself for what stands behind ``v1/``, as a text for people."""
+def _direct(path: bytes, caller: Caller | None) -> str:
+    """The address of a service itself for what stands behind ``v1/``, as a text for people; of the service that the
+    caller's token is for, if it is for one."""
     said = path.partition(b"?")[0].decode("ascii", "replace")
-    return f"…/endpoints/OWNER/NAME/v1/{said if len(said) <= 100 else '…'}"
+    keys: frozenset[str] = frozenset() if caller is None or caller.home is not None else caller.invokes
+    key = next(iter(keys)) if len(keys) == 1 else "OWNER/NAME"
+    return f"…/endpoints/{quote(key)}/v1/{said if len(said) <= 100 else '…'}"
 
 
-def not_by_name(path: bytes) -> Refusal:
+def not_by_name(path: bytes, caller: Caller | None) -> Refusal:
     """The answer to what has no body that could name a model."""
     message = "At v1/ a call's body names the model, and this has none: send it to the service's own address,"
-    return Refusal(404, "not_by_name", f"{message} {_direct(path)}.")
+    return Refusal(404, "not_by_name", f"{message} {_direct(path, caller)}.")
 
 
 def content_type(headers: Headers) -> bytes:
     return next((value for name, value in headers if name.lower() == b"content-type"), b"")
 
 
-def unreadable(headers: Headers, path: bytes) -> Refusal | None:
+def unreadable(headers: Headers, path: bytes, caller: Caller | None) -> Refusal | None:
     """Of a body that is compressed."""
     if all(name.lower() != b"content-encoding" or value.lower() in (b"", b"identity") for name, value in headers):
         return None
-    message = f"The body is compressed, so its model is not read: send it plain, or to {_direct(path)}."
+    message = f"The body is compressed, so its model is not read: send it plain, or to {_direct(path, caller)}."
     return Refusal(415, "model_unreadable", message)
 
 
-def unnamed(found: Found, path: bytes, within: int) -> Refusal:
-    """The answer to a body in which no name was found; ``within``: bytes that were looked at."""
+def unnamed(found: Found, path: bytes, within: int, caller: Caller | None) -> Refusal:
+    """The answer to a body in which no name was found, or an empty one (``Found.NAME``); ``within``: bytes that were
+    looked at."""
     if found is Found.TOO_FAR:
         message = f"The model's name is not among the first {within} bytes of the body, or behind too many others:"
-        return Refusal(413, "model_not_in_reach", f"{message} put it first, or send the call to {_direct(path)}.")
+        return Refusal(
+            413, "model_not_in_reach", f"{message} put it first, or send the call to {_direct(path, caller)}."
+        )
     if found is Found.MALFORMED:
         message = "The body is neither a JSON object nor a form (multipart/form-data) that names a model:"
-        return Refusal(400, "model_missing", f"{message} mend it, or send the call to {_direct(path)}.")
-    what = "is not a text" if found is Found.NO_TEXT else "is missing"
+        return Refusal(400, "model_missing", f"{message} mend it, or send the call to {_direct(path, caller)}.")
+    what = {Found.NO_TEXT: "is not a text", Found.NAME: "is empty"}.get(found, "is missing")
     return Refusal(400, "model_missing", f'The body\'s "model" {what}: name one there, as GET v1/models does.')
 
 

@@ -31,7 +31,7 @@ from .header_names import (
 )
 from .message import DIGITS, BadMessage, Headers, RequestHead
 
-__all__ = ["read_request"]
+__all__ = ["not_http", "read_request"]
 
 # Tunnels and echoes have no place here, and the parser knows the methods of RTSP and ICE too.
 _FOREIGN_METHODS = frozenset(
@@ -45,6 +45,18 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}\Z")
 
 def _bad(message: str) -> BadMessage:
     return BadMessage(400, "bad_request", message)
+
+
+def not_http(said: str, first: bytes) -> str:
+    """What is wrong with that of which the parser ``said`` so, where its words help nobody. ``first``: the first byte
+    that came on the connection, empty if that is long ago."""
+    if first == b"\x16":  # the handshake of TLS, which would be read as a method
+        return "TLS is not spoken here: use http, not https."
+    if "PRI/Upgrade" in said:  # the preface of HTTP/2
+        return "HTTP/2 is not spoken here; use HTTP/1.1."
+    if said.startswith("Expected HTTP/"):
+        return "Behind the target of the request HTTP/1.1 has to follow: a space within the target is written as %20."
+    return f"This is not valid HTTP/1.1: {said}."
 
 
 def read_request(method: bytes, version: str, target: bytes, headers: Headers) -> RequestHead:

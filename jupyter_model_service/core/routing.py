@@ -61,6 +61,7 @@ class Endpoint:
     serving: Serving
     backends: list[Backend] = field(default_factory=list)
     wanted: bool = False
+    stopped: bool = False  # its owner wants no replica: one comes when she says so, and nobody knows when
     unavailable: str = ""  # why there is no replica, in words, when there is none
     waiting: int = 0  # callers in the queue
     in_flight: int = 0

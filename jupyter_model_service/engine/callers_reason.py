@@ -24,13 +24,13 @@ def reason_for_callers(service: Service, now: float) -> str:
     if service.deleting:
         return "deleted"
     if not record.running:
-        return "stopped"
+        return "its owner stopped it"
     if record.error is not None:
         return _last_start(service)
     again = f"; the next attempt is {in_about(retry.next_at - now)}" if retry.next_at > now else ""
     if record.replicas == 0:
-        if record.autoscaling is None or record.autoscaling.held:
-            return "scaled to 0 replicas"
+        if is_stopped(service):
+            return "its owner scaled it to 0 replicas"
         if again:
             return f"idle; {NO_ROOM if retry.refusals else _last_start(service)}{again}"
         return "idle: the next call starts a replica"
@@ -39,6 +39,14 @@ def reason_for_callers(service: Service, now: float) -> str:
         seconds = int(now - on_its_way.life.since)
         parts.append(f"a replica is {on_its_way.life.phase}" + (f", for {duration(seconds)}" if seconds else ""))
     return "; ".join(parts) + again if parts else "a replica is about to start"
+
+
+def is_stopped(service: Service) -> bool:
+    """By its owner, who may start it again or not."""
+    record = service.record
+    if not record.running:
+        return True
+    return record.replicas == 0 and (record.autoscaling is None or record.autoscaling.held)
 
 
 def _last_start(service: Service) -> str:

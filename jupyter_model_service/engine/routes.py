@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..core.replica import Phase
 from ..core.routing import Backend, Endpoint
-from .callers_reason import reason_for_callers
+from .callers_reason import is_stopped, reason_for_callers
 from .state import Replica, Service
 
 _IN_TABLE = frozenset({Phase.READY, Phase.UNHEALTHY, Phase.DRAINING})
@@ -70,6 +70,7 @@ def update_endpoint(service: Service, now: float) -> None:
         service.at_zero = False
     changed = wanted != endpoint.wanted
     endpoint.wanted, endpoint.unavailable = wanted, unavailable
+    endpoint.stopped = is_stopped(service)
     endpoint.asleep = service.asleep
     endpoint.retry_at = service.retry(record.active).next_at if endpoint.asleep else 0.0
     if changed:

@@ -172,7 +172,10 @@ class EndpointTokens:
     def of(self, service_id: str) -> list[TokenRecord]:
         """The tokens of a service, expired ones too, oldest first, with their last use up to now."""
         listed = self._records.get(service_id, {}).values()
-        return [replace(r, last_used_at=self._used.get(r.id, r.last_used_at)) for r in listed]
+        return [self._as_used(record) for record in listed]
+
+    def _as_used(self, record: TokenRecord) -> TokenRecord:
+        return replace(record, last_used_at=self._used.get(record.id, record.last_used_at))
 
     def use(self, record: TokenRecord) -> Use | None:
         """``None`` for a token without limits: its calls are not counted."""
@@ -193,7 +196,7 @@ class EndpointTokens:
             if key is not None:  # it is not just being revoked
                 caller = replace(key.caller, allowance=self._allowances.of(record))
                 self._keys[record.digest] = _Key(record, caller)
-        return record
+        return self._as_used(record)
 
     def _listed(self, service_id: str, token_id: str) -> TokenRecord:
         record = self._records.get(service_id, {}).get(token_id)

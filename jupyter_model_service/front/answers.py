@@ -69,14 +69,16 @@ def found(body: bytes, to: To, *, allow: bytes | None = None) -> bytes:
 
 
 def redirect(location: bytes, to: To) -> bytes:
-    """308 keeps method and body."""
+    """308 keeps method and body. Its own body is for clients that do not follow it, and show nothing else."""
+    body = b"The address of an endpoint ends with a slash: see the header Location.\n"
     lines = [
         "HTTP/1.1 308 Permanent Redirect",
         f"Location: {location.decode('latin-1')}",
-        "Content-Length: 0",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
     ]
-    return _finish(lines, b"", to)
+    return _finish(lines, body, to)
 
 
 def _finish(lines: list[str], body: bytes, to: To) -> bytes:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from .call import Call
     from .server import Front
 
-__all__ = ["UNAUTHENTICATED", "ask"]
+__all__ = ["UNAUTHENTICATED", "UNKNOWN_TOKEN", "ask"]
 
 log = logging.getLogger(__name__)
 
-UNAUTHENTICATED = Refusal(
-    401, "unauthenticated", "This endpoint needs a valid token: send it as 'Authorization: Bearer …'."
+#: No token came, or none that could be read: in the address, without "Bearer", twice.
+UNAUTHENTICATED = Refusal(401, "unauthenticated", "A token is needed here: send it as 'Authorization: Bearer TOKEN'.")
+#: One came. Which of the three it is would tell whoever tries tokens which of them there were.
+UNKNOWN_TOKEN = Refusal(
+    401, "unauthenticated", "The token is unknown, has expired or was revoked: ask the service's owner for another one."
 )
 
 
@@ -40,7 +43,7 @@ async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, 
 
 async def _who(front: Front, token: str) -> tuple[Caller | None, Refusal]:
     try:
-        return await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout), UNAUTHENTICATED
+        return await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout), UNKNOWN_TOKEN
     except Exception as error:
         if not isinstance(error, asyncio.TimeoutError):
             log.warning("A token could not be checked (%s)", type(error).__name__)

@@ -70,8 +70,8 @@ class Named:
         elif head.method in _LOOKS and model is not None:
             self._tell(call, model)
         elif not head.has_body:
-            call.refuse(openai.not_by_name(path))
-        elif (refusal := openai.unreadable(head.headers, path)) is not None:
+            call.refuse(openai.not_by_name(path, caller))
+        elif (refusal := openai.unreadable(head.headers, path, caller)) is not None:
             call.refuse(refusal)
         else:
             self._field = scanner(openai.content_type(head.headers))
@@ -127,8 +127,8 @@ class Named:
         self.reading = False
         call.front.naming.leave(call)
         path = call.target[len(call.front.named) :]
-        if result is not Found.NAME:
-            call.refuse(openai.unnamed(result, path, within))
+        if result is not Found.NAME or not self._field.name:
+            call.refuse(openai.unnamed(result, path, within, self.caller))
             return
         found = self._meant(call, self._field.name)
         if isinstance(found, Refusal):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httptools
 
 from ..core.message import BadMessage, Headers, Refusal, RequestHead
-from ..core.read_request import read_request
+from ..core.read_request import not_http, read_request
 from ..core.trailers import request_end
 from .body import Body
 from .settings import FrontSettings
@@ -18,8 +18,6 @@ _END = b"\r\n\r\n"  # of a head, and of a body in chunks
 _TOGETHER = 512  # so few bytes are read at once: twenty requests are in them at most
 _SHORTEST = 18  # a request
 _BETWEEN_CHUNKS = 16 << 10  # bytes of chunk sizes and extensions in which nothing of a body comes
-_TOO_LONG = Refusal(414, "target_too_long", "The target of the request is too long.")
-_TOO_LARGE = Refusal(431, "header_too_large", "The header of the request is too large.")
 _CHUNK = Refusal(400, "bad_request", "The header of a chunk is too long.")
 
 
@@ -128,15 +126,16 @@ class Reader:
             self._after_offer()
             return int(stop.args[0])
         except httptools.HttpParserError as error:
-            refusal = self._refusal or Refusal(400, "bad_request", f"This is not valid HTTP/1.1: {error}.")
+            first = b"" if self._requests or self._target else bytes(data[:1])
+            refusal = self._refusal or Refusal(400, "bad_request", not_http(str(error), first))
             raise _bad(refusal) from None
         if self._body is not None:
             if self._silent > _BETWEEN_CHUNKS + len(data):
                 raise _bad(_CHUNK)
         elif self._silent + self._size > self._settings.max_head:
-            raise _bad(_TOO_LARGE if self._headers else _TOO_LONG)
+            raise _bad(_too_large(self._settings) if self._headers else _too_long(self._settings))
         elif len(self._target) > self._settings.max_target:
-            raise _bad(_TOO_LONG)
+            raise _bad(_too_long(self._settings))
         return len(data)
 
     def _same_again(self, data: bytes) -> bool:
@@ -189,14 +188,14 @@ class Reader:
             self._target += part
             self._silent = 0
             if len(self._target) > self._settings.max_target:
-                self._refuse(_TOO_LONG)
+                self._refuse(_too_long(self._settings))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._silent = 0
         self._size += len(name) + len(value) + 4
         self._count += 1
         if self._size > self._settings.max_head or self._count > self._settings.max_headers:
-            self._refuse(_TOO_LARGE)
+            self._refuse(_too_large(self._settings))
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -250,6 +249,16 @@ class Reader:
         """Ends the parsing; the parser turns this into an error of its own."""
         self._refusal = refusal
         raise _bad(refusal)
+
+
+def _too_long(settings: FrontSettings) -> Refusal:
+    message = f"The target of the request, path and query, is longer than {settings.max_target} bytes."
+    return Refusal(414, "target_too_long", message)
+
+
+def _too_large(settings: FrontSettings) -> Refusal:
+    message = f"The header of the request is longer than {settings.max_head} bytes, or has more than"
+    return Refusal(431, "header_too_large", f"{message} {settings.max_headers} fields.")
 
 
 def _bad(refusal: Refusal) -> BadMessage:

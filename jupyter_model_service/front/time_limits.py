@@ -42,7 +42,8 @@ def check(call: Call, now: float) -> None:
         call.refuse(_body_timeout(settings))
     else:
         seconds = call.serving.first_byte_timeout
-        attempt.too_late(Refusal(504, "first_byte_timeout", f"The replica did not answer within {seconds:g} s."))
+        message = f"The replica did not answer within {seconds:g} s (serving.first_byte_timeout)."
+        attempt.too_late(Refusal(504, "first_byte_timeout", message))
 
 
 def _body_timeout(settings: FrontSettings) -> Refusal:

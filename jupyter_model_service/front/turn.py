@@ -135,6 +135,7 @@ class Turn:
             queue=places,
             unavailable=endpoint.unavailable,
             key=endpoint.key,
+            stopped=endpoint.stopped,
             ready_in=admission.ready_when(endpoint, now, self._desk.missing_since),
             free_in=self._desk.turn_in(now),
         )

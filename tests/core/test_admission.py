@@ -40,6 +40,24 @@ def test_who_is_held_and_who_is_refused(serving: int, wanted: bool, waiting: int
         assert ("It is stopped." in refusal.message) is (code == "no_replica")
 
 
+@pytest.mark.parametrize(
+    ("waiting", "queue", "told"),
+    [(0, 0, "no caller may wait (serving.queue)"), (1, 1, "1 caller waits already"), (2, 2, "2 callers wait already")],
+)
+def test_a_full_queue_is_told_in_whole_words(waiting: int, queue: int, told: str) -> None:
+    refusal = admit(serving=1, wanted=True, waiting=waiting, queue=queue, unavailable="", key="o/n")
+    assert refusal is not None
+    assert refusal.message == f"Service o/n: every replica is busy and {told}; try again later."
+
+
+def test_nobody_is_told_when_a_service_is_there_again_that_its_owner_stopped() -> None:
+    common = {"serving": 0, "wanted": False, "waiting": 0, "queue": 9, "unavailable": "Stopped.", "key": "o/n"}
+    stopped, other = admit(**common, stopped=True), admit(**common)  # type: ignore[arg-type]
+    assert stopped is not None
+    assert other is not None
+    assert (stopped.code, stopped.retry_after, other.retry_after) == ("no_replica", None, 5.0)
+
+
 def test_a_wait_in_vain_says_what_was_missing() -> None:
     busy = expired(serving=2, unavailable="", key="o/n", seconds=60)
     assert (busy.status, busy.code) == (503, "queue_timeout")

@@ -19,7 +19,7 @@ from jupyter_model_service.core.ending import (
 )
 from jupyter_model_service.core.message import AnswerHead
 from jupyter_model_service.core.patience import Silence, silence
-from jupyter_model_service.core.retrying import Failure
+from jupyter_model_service.core.retrying import Failure, only_once
 
 BOOLS = (False, True)
 CLOSED, FIN_CAME, ESTABLISHED = 7, 8, 1
@@ -120,6 +120,16 @@ def test_what_a_caller_is_told(
     refusal = given_up(failure, of_web=of_web, late=late, replayable=replayable)
     assert refusal.code == code
     assert words in refusal.message
+
+
+@pytest.mark.parametrize("failure", [Failure.DIED, Failure.BROKEN])
+def test_a_call_that_its_service_lets_not_be_repeated_is_told_so(failure: Failure) -> None:
+    assert only_once(b"POST", any_method=False)
+    assert not only_once(b"PUT", any_method=False)
+    assert not only_once(b"POST", any_method=True)
+    told = given_up(failure, of_web=False, late=False, replayable=True, once=True)
+    assert told.message.endswith("lets no call of its method be repeated (serving.retry).")
+    assert "serving.retry" not in given_up(failure, of_web=False, late=False, replayable=False, once=True).message
 
 
 @pytest.mark.parametrize(

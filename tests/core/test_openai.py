@@ -209,4 +209,4 @@ def test_types_of_errors() -> None:
 
 def test_messages_stay_short() -> None:
     assert len(openai.not_found("x" * 5000).message) < 200
-    assert len(openai.not_by_name(b"x" * 5000).message) < 200
+    assert len(openai.not_by_name(b"x" * 5000, TOKEN).message) < 200

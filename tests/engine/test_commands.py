@@ -549,7 +549,8 @@ def test_scaling_up_and_down() -> None:
             if count == 0:
                 assert (stage.view.state, stage.view.reason) == ("stopped", "scaled to 0 replicas")
                 assert not stage.endpoint.wanted
-                assert "scaled to 0 replicas" in stage.endpoint.unavailable
+                assert "its owner scaled it to 0 replicas" in stage.endpoint.unavailable
+                assert stage.endpoint.stopped
             elif count == 2:
                 assert first.id in stage.takes_calls(), "the oldest of equals stays"
         await stage.until(lambda: stage.view.state == "ready")

@@ -151,6 +151,17 @@ def test_a_token_that_gets_its_first_limit_is_counted_from_then_on() -> None:
     run(body)
 
 
+def test_a_change_shows_the_last_use_as_the_list_does() -> None:
+    async def body(at: Setting) -> None:
+        record, calls = await limited(at, LIMITS)
+        assert calls.call() == 1
+        changed = await at.tokens.limit("s1", record.id, {"in_flight": 3})
+        assert changed.last_used_at == at.clock.now()
+        assert at.tokens.of("s1") == [changed]
+
+    run(body)
+
+
 def test_two_changes_at_once_do_not_take_each_other_back() -> None:
     async def body(at: Setting) -> None:
         record, calls = await limited(at, None)

@@ -17,21 +17,22 @@ Run = Callable[[Any], Any]
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "readable"),
     [
-        None,
-        "Authorization: Bearer jms_bad",
-        "Authorization: Basic jms_good",
-        "Authorization: jms_good",
-        "Authorization: Bearer",
-        f"Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}",
-        "Authorization: Bearer jms_g\xffod",
-        "Authorization: Bearer " + "x" * 5000,
-        f"Cookie: token={TOKEN}",
+        (None, False),
+        ("Authorization: Bearer jms_bad", True),
+        ("Authorization: Basic jms_good", False),
+        ("Authorization: jms_good", False),
+        ("Authorization: Bearer", False),
+        (f"Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}", False),
+        ("Authorization: Bearer jms_g\xffod", False),
+        ("Authorization: Bearer " + "x" * 5000, False),
+        (f"Cookie: token={TOKEN}", False),
     ],
 )
-def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None) -> None:
-    """401, the same for a private endpoint and for one that does not exist; never a token from the query."""
+def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None, readable: bool) -> None:
+    """401, the same for a private endpoint and for one that does not exist; never a token from the query. Whoever sent
+    a token is told that it is not good (any more), and not to send one."""
 
     async def body() -> None:
         async with site(Replica()) as here:
@@ -41,8 +42,12 @@ def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None) -> 
             data = here.request(f"/x?token={TOKEN}", *headers, token=None).replace(b"/o/n/", b"/o/missing/")
             missing = await (await here.send(data)).answer()
             assert (missing.status, missing.body) == (401, got.body)
+            at_v1 = await (await here.send(data.replace(b"/endpoints/o/missing/x", b"/v1/models"))).answer()
+            told = "The token is unknown, has expired or was revoked" if readable else "A token is needed here"
+            for answer in (got, at_v1):
+                assert answer.json()["error"]["message"].startswith(told)
             assert here.replicas[0].connections == 0
-            assert here.meter.refusals == [("o/n", "unauthenticated"), ("/", "unauthenticated")]
+            assert here.meter.refusals == [("o/n", "unauthenticated"), *[("/", "unauthenticated")] * 2]
 
     run(body())
 

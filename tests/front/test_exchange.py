@@ -471,6 +471,7 @@ def test_the_endpoint_without_slash_redirects(run: Run) -> None:
             wire = await here.send(here.request("?a=b", method="POST", body=b"x"))
             got = await wire.answer()
             assert (got.status, got.one("Location")) == (308, "/endpoints/o/n/?a=b")
+            assert got.body == b"The address of an endpoint ends with a slash: see the header Location.\n"
             await wire.send(here.request("/after"))
             assert (await wire.answer()).status == 200
 

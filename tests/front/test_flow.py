@@ -307,6 +307,7 @@ def test_the_first_byte_has_a_limit(run: Run) -> None:
             wire = await here.send(here.request("/hang", method="POST", body=b"x"))
             got = await wire.answer()
             assert (got.status, got.code) == (504, "first_byte_timeout")
+            assert "0.2 s (serving.first_byte_timeout)" in got.json()["error"]["message"]
             assert sum(len(replica.seen) for replica in here.replicas) == 1
             await within(here.replicas[0].hung_up.wait())
             await wire.send(here.request("/x"))

@@ -157,7 +157,10 @@ def test_a_service_that_opted_out_gets_a_clean_error(run: Run) -> None:
     """``retry: false`` for a POST, and a body too long to be kept: the message says which."""
 
     async def body() -> None:
-        for serving, word in ((Serving(retry=False), "whole answer. It is not sent again, for this service lets no call of its method"), (Serving(replay_limit=2), "replay_limit")):
+        for serving, word in (
+            (Serving(retry=False), "whole answer. It is not sent again, for this service lets no call of its method"),
+            (Serving(replay_limit=2), "replay_limit"),
+        ):
             replicas = [Replica(name, {"/x": starts(cut(55, 20))}) for name in "ab"]
             async with site(*replicas, serving=serving, settings=FOR_EVER) as here:
                 for replica in replicas:

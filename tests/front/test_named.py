@@ -391,16 +391,19 @@ def test_the_list_of_models(run: Run) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "POST"])
-def test_what_has_no_body_is_told_the_services_own_address(run: Run, method: str) -> None:
+@pytest.mark.parametrize(("token", "place"), [(OTHER, "o/other"), (TOKEN, "OWNER/NAME"), (OWNER, "OWNER/NAME")])
+def test_what_has_no_body_is_told_the_services_own_address(run: Run, method: str, token: str, place: str) -> None:
+    """Which one that is, where the token is for one alone."""
+
     async def body() -> None:
         async with site(Replica()) as here:
-            wire = await here.send(named("v1/responses/r-1?x=1", method=method, body=b""))
+            wire = await here.send(named("v1/responses/r-1?x=1", method=method, body=b"", token=token))
             got = await wire.answer(method)
             if method == "HEAD":
                 assert (got.status, got.one("X-Model-Service-Error")) == (404, "not_by_name")
             else:
                 assert refused(got) == (404, "not_by_name")
-                assert "…/endpoints/OWNER/NAME/v1/responses/r-1." in got.json()["error"]["message"]
+                assert f"…/endpoints/{place}/v1/responses/r-1." in got.json()["error"]["message"]
             await wire.send(named())
             assert (await wire.answer()).status == 200
 
@@ -440,7 +443,12 @@ FORM = (
         (b'{"a": 1}', "X: y", (400, "model_missing")),
         (b'{"model": 1}', "X: y", (400, "model_missing")),
         (b'{"model": "', "X: y", (400, "model_missing")),
-        (b'{"model": ""}', "X: y", (404, "model_not_found")),
+        (b'{"model": ""}', "X: y", (400, "model_missing")),
+        (
+            FORM.replace(b"\r\nn\r\n", b"\r\n\r\n"),
+            "Content-Type: multipart/form-data; boundary=b",
+            (400, "model_missing"),
+        ),
         (b'{"model": "%b"}' % (b"x" * 2000), "X: y", (404, "model_not_found")),
         (b'{"model": "o/\\ud800"}', "X: y", (404, "model_not_found")),
         (b'{"model": "o/n/"}', "X: y", (404, "model_not_found")),

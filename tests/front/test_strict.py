@@ -186,7 +186,30 @@ def test_limits_of_size(run: Run, data: str, status: int, code: str) -> None:
             wire = await here.send(data)
             got = await wire.answer()
             assert (got.status, got.code, got.one("Connection")) == (status, code, "close")
+            limits = {414: "longer than 16384 bytes", 431: "longer than 65536 bytes, or has more than 128 fields"}
+            assert limits[status] in got.json()["error"]["message"]
             assert await wire.closed()
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS is not spoken here"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 is not spoken here"),
+        (b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", "a space within the target is written as %20"),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/2.0 is not spoken here"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n\x16: 1\r\n\r\n", "This is not valid HTTP/1.1"),
+    ],
+)
+def test_what_is_another_protocol_is_called_so(run: Run, data: bytes, told: str) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(data)
+            got = await wire.answer()
+            assert (got.status, got.code) == (400, "bad_request")
+            assert told in got.json()["error"]["message"]
 
     run(body())
 
