@@ -343,7 +343,7 @@ A = f"{S}.pre_start_actions[0]"
         (service(serving={"queue": -1}), f"{S}.serving.queue: must be a whole number of at least 0 and at most 100000, not -1"),
         (service(serving={"replay_limit": 1 << 40}), f"{S}.serving.replay_limit: must be a whole number of at least 0 and at most 67108864, not 1099511627776"),
         (service(serving={"body_limit": -1}), f"{S}.serving.body_limit: must be a whole number of at least 0 and at most 1099511627776, not -1"),
-        (service(serving={"body_limit": "1 MB"}), f"{S}.serving.body_limit: must be a whole number of at least 0 and at most 1099511627776, not \"1 MB\""),
+        (service(serving={"body_limit": "1 MB"}), f"{S}.serving.body_limit: must be a whole number of at least 0 and at most 1099511627776 (bytes), not \"1 MB\""),
         (service(serving={"retry": 1}), f"{S}.serving.retry: must be true or false, not 1"),
     ],
 )  # fmt: skip
