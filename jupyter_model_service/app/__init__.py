@@ -28,7 +28,7 @@ from ..discovery import GatewayFile, find_gateway, wait_until_gone
 from ..errors import InvalidRequest, ModelServiceError
 from .files import DataDirectory
 from .logs import configure
-from .options import check_names, refused_value
+from .options import check_names, in_file, refused_value, where_only
 from .supervisor import supervise, supervised
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class GatewayApp(JupyterApp):
 
     def update_config(self, config: Config) -> None:
         """What the command line or a configuration file holds; ``InvalidRequest`` says what is wrong in it."""
+        if self._reads_files and self.stop_running:
+            config = where_only(config)  # to end the one that runs, no other option of the next one has to be right
         check_names(config, (GatewayApp, ModelService), strict=not self._reads_files)
         try:
             super().update_config(config)
@@ -113,11 +115,17 @@ class GatewayApp(JupyterApp):
         self.raise_config_file_errors = True  # traitlets' own way is a traceback, and to go on without the options
         try:
             self.load_config_file(suppress_errors=False)
-        except InvalidRequest:
-            raise
+        except InvalidRequest as error:
+            raise self._of_file(error) from error
         except Exception as error:  # the file is a program of the user's: anything may come out of it
-            raise InvalidRequest(f"The configuration file cannot be used: {type(error).__name__}: {error}.") from error
+            told = f"The configuration file cannot be used: {type(error).__name__}: {error}."
+            if not self.stop_running:
+                raise InvalidRequest(told) from error
+            print(f"{told} It is not looked at.", file=sys.stderr)
         self.update_config(given)
+
+    def _of_file(self, error: InvalidRequest) -> InvalidRequest:
+        return InvalidRequest(in_file(str(error), self.loaded_config_files, self.cli_config))
 
     def start(self) -> None:
         """Run until the end, or end the one that runs."""
@@ -125,7 +133,7 @@ class GatewayApp(JupyterApp):
             hub = hub_service() if self.hub else None
             settings = ModelService(parent=self).settings(hub)
         except TraitError as error:
-            raise refused_value(error, ModelService, self.config) from error
+            raise self._of_file(refused_value(error, ModelService, self.config)) from error
         if self.stop_running:
             stop_gateway(settings, leave_replicas=self.leave_replicas)
         else:

@@ -6,16 +6,34 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from traitlets import Bool, Enum, Float, HasTraits, Int, TraitError, TraitType
 from traitlets.config import Config, Configurable
 
 from ..errors import InvalidRequest
 
-__all__ = ["check_names", "refused_value"]
+__all__ = ["check_names", "in_file", "refused_value", "where_only"]
 
 _Classes = Sequence[type[Configurable]]
 _OTHERS = ("ModelServiceExtension",)  # the Jupyter server's side; jupyter_config.py may hold options of both
+
+
+def where_only(config: Config) -> Config:
+    """Of the options in files those that say where the gateway is."""
+    here = config.get("ModelService", {})
+    return Config({"ModelService": {"data_dir": here["data_dir"]}}) if "data_dir" in here else Config()
+
+
+def in_file(sentence: str, files: Sequence[str], command_line: Config) -> str:
+    """``sentence`` (of :func:`check_names` or :func:`refused_value`) with the file that it is about before it: of the
+    ``files`` that were read the one that has its option. None where that stands on the command line."""
+    option = re.search(r"\b([A-Z]\w*[a-z]\w*)\.(\w+)", sentence) or re.search(r" of ()(\w+)\.", sentence)
+    section, name = (option[1], option[2]) if option is not None else ("", "")
+    if name in command_line.get(section, {}):
+        return sentence
+    having = [file for file in files if name in Path(file).read_text("utf-8", "replace")]
+    return f"{' or '.join(having or files)}: {sentence}" if files else sentence
 
 
 def check_names(config: Config, classes: _Classes, *, strict: bool) -> None:

@@ -10,7 +10,7 @@ from ..client.address import Locator
 from ..client.light import Connection
 from ..commands.grammar import PROGRAM, Parser, UsageError
 from ..commands.results import DoneResult, GatewayResult, Result
-from ..discovery import start_gateway
+from ..discovery import find_gateway, start_gateway
 
 _START_SECONDS = 30.0
 
@@ -63,8 +63,15 @@ def run(namespace: object) -> Result:
             "gateway",
         )
     directory = locator.data_dir if data_dir is None else Path(data_dir)
+    before = find_gateway(directory)
     found = start_gateway(directory, keep=True, timeout=_START_SECONDS)
+    told = f"The gateway runs at {found.url} (process {found.pid}). {PROGRAM} gateway --stop ends it."
+    if before is not None and before.pid == found.pid:
+        told = (
+            f"The gateway runs already at {found.url} (process {found.pid}), with the options of its start; new ones "
+            f"hold from the next: {PROGRAM} gateway --stop, then {PROGRAM} gateway --background."
+        )
     return DoneResult(
-        f"The gateway runs at {found.url} (process {found.pid}). {PROGRAM} gateway --stop ends it.",
+        told,
         {"url": found.url, "pid": found.pid, "version": found.version},
     )

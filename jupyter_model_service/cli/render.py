@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -50,7 +51,7 @@ def render(result: Result, paint: Paint, *, quiet: bool, terminal: bool) -> str:
     if isinstance(result, ValidateResult):
         return validation(result, paint)
     if isinstance(result, EndpointResult):
-        return result.url
+        return result.base_url if result.openai else result.url
     if isinstance(result, TokenResult):
         return token_text(result, quiet)
     if isinstance(result, TokensResult):
@@ -125,6 +126,7 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("Environment", clean(", ".join(active["environment"])) if active else ""),
         ("Mounts", clean(", ".join(map(_mount, active["mounts"]))) if active else ""),
         ("Resources", _resources(active["resources"]) if active else ""),
+        ("Serving", _serving(active["definition"].get("serving") or {}) if active else ""),
         ("Created", moment(service["created_at"])),
         ("Restarts", str(service["restarts"]) if service["restarts"] else ""),
         *(("Not enforced", clean(sentence)) for sentence in service["not_enforced"]),
@@ -204,6 +206,27 @@ def _resources(resources: Json) -> str:
         f"{gpus} {'GPU' if gpus == 1 else 'GPUs'}" if gpus else "",
     ]
     return ", ".join(part for part in told if part)
+
+
+def _serving(serving: Json) -> str:
+    """What is not as it is without a word, in the definition's own: ``concurrency 2, retry off``. How many replicas
+    there are to be is told elsewhere, of the service."""
+    from ..core.definition.model import Serving  # with all of the definition: no other verb has to know it
+
+    usual = dataclasses.asdict(Serving())
+    told = []
+    for name, value in serving.items():
+        if name == "affinity" and value is not None:
+            told.append(clean(f"affinity {value['by']}" + (f" {value['name']}" if value.get("name") else "")))
+        elif name in usual and name != "autoscaling" and value != usual[name]:
+            told.append(f"{name} {_plain(value)}")
+    return ", ".join(told)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None else f"{value:.15g}"
 
 
 def replica_table(replicas: Sequence[Json], paint: Paint) -> str:

@@ -95,6 +95,13 @@ def _info(parser: Parser) -> None:
     )
 
 
+def _get_endpoint(parser: Parser) -> None:
+    name_argument(parser)
+    parser.add_argument(
+        "--openai", action="store_true", help="the base URL for OpenAI's clients, which find a service by its name"
+    )
+
+
 def _scale(parser: Parser) -> None:
     name_argument(parser)
     parser.add_argument(
@@ -215,7 +222,7 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     "restart": ("replace every replica, new ones first", "", _restart),
     "stop": ("end all replicas; endpoint and tokens stay", "", _stop),
     "start": ("start a stopped or failed service again", "", _restart),
-    "get-endpoint": ("print the endpoint's URL", "", name_argument),
+    "get-endpoint": ("print the endpoint's URL", "", _get_endpoint),
     **token_grammar.VERBS,
     "logs": ("show what a replica printed", "", _logs),
     "events": ("show what happened to a service, and why", "", _events),

@@ -71,10 +71,18 @@ class ValidateResult(Result):
 
 @dataclass(frozen=True)
 class EndpointResult(Result):
+    """``openai``: not the endpoint itself was asked for, but the base URL that is the same for all of them."""
+
     url: str
+    openai: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """For clients of OpenAI's: ``…/v1`` where the endpoint is ``…/endpoints/OWNER/NAME/``."""
+        return "/".join([*self.url.rstrip("/").split("/")[:-3], "v1"])
 
     def to_json(self) -> Any:
-        return {"endpoint": self.url}
+        return {"base_url": self.base_url} if self.openai else {"endpoint": self.url}
 
 
 @dataclass(frozen=True)

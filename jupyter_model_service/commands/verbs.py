@@ -295,7 +295,7 @@ def _last_lines(session: Session, key: Key, replica: str) -> tuple[str, ...]:
 
 
 def _get_endpoint(session: Session, arguments: argparse.Namespace) -> Result:
-    return EndpointResult(session.send(calls.get(session.key(arguments)))["endpoint"])
+    return EndpointResult(session.send(calls.get(session.key(arguments)))["endpoint"], openai=arguments.openai)
 
 
 def _logs(session: Session, arguments: argparse.Namespace) -> Result:

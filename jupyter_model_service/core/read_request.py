@@ -31,7 +31,9 @@ from .header_names import (
 )
 from .message import DIGITS, BadMessage, Headers, RequestHead
 
-__all__ = ["not_http", "read_request"]
+__all__ = ["REQUEST_ID", "not_http", "read_request"]
+
+REQUEST_ID = r"[A-Za-z0-9._~:/+=@-]{1,128}"  # to be matched whole
 
 # Tunnels and echoes have no place here, and the parser knows the methods of RTSP and ICE too.
 _FOREIGN_METHODS = frozenset(
@@ -40,7 +42,7 @@ _FOREIGN_METHODS = frozenset(
 )
 _HOST_VALUE = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*\Z")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)\Z", re.DOTALL)
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}\Z")
+_REQUEST_ID = re.compile(REQUEST_ID.encode() + rb"\Z")
 
 
 def _bad(message: str) -> BadMessage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -100,7 +100,11 @@ class ForwardHandler(JupyterHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("X-Model-Service-Error", code)
         found = {"problems": [dataclasses.asdict(each) for each in problems]} if problems else {}
-        self.finish({"error": {"code": code, "message": message, **found}})
+        self.finish({"error": {"code": code, "message": message, **found, **self.error_fields(status, code, message)}})
+
+    def error_fields(self, status: int, code: str, message: str) -> Mapping[str, str | None]:
+        """What an error of ours has besides."""
+        return {}
 
     def raw_target(self) -> str:
         """What follows ``model-service/`` in the request line as it came: %2F in a model's path stays %2F."""

@@ -28,6 +28,7 @@ from .forwarding import ForwardHandler, Upload
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
 _LET_IN = 64 << 10  # bytes of a body that are let in before a refusal goes out
 _LET_IN_SECONDS = 2.0
+_SIGN_IN = "Sign in to Jupyter first, or send a Jupyter token."
 
 
 class ProgramHandler(ForwardHandler):
@@ -41,7 +42,7 @@ class ProgramHandler(ForwardHandler):
         if self._finished or self.refuse_token_in_address():
             return
         if not self.current_user:
-            self.refuse(403, "jupyter", "Sign in to Jupyter first, or send a Jupyter token.")
+            self.refuse(403, "jupyter", _SIGN_IN)
         elif isolation.has_dot_segment(self.raw_target()):
             self.refuse(400, "bad_path", "The path has a '.' or '..' segment: send the address that is meant.")
 
@@ -188,7 +189,10 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
         try:
             await super().prepare(_redirect_to_login=False)
         except web.HTTPError as error:
-            self.refuse(error.status_code, "jupyter", error.log_message or error.reason or "Jupyter refused the call.")
+            told = error.log_message or error.reason or "Jupyter refused the call."
+            if self._is_stranger():  # a POST of hers is refused for a word that only pages know, before she is
+                told = self._sign_in()
+            self.refuse(error.status_code, "jupyter", told)
             return
         if self.refuse_token_in_address() or await self._refuse_user() or self._refuse_page():
             return
@@ -240,10 +244,21 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._whole.wait(), _LET_IN_SECONDS)
 
+    def _is_stranger(self) -> bool:
+        return hasattr(self, "_jupyter_current_user") and not self.current_user
+
+    def _sign_in(self) -> str:
+        if "Authorization" not in self.request.headers:
+            return _SIGN_IN
+        return (
+            "Jupyter does not know this token: send a Jupyter token here. One of `generate-token` is for the gateway's "
+            "own address, which `get-endpoint` tells."
+        )
+
     async def _refuse_user(self) -> bool:
         """What ``@web.authenticated`` and ``@authorized`` do, before the first byte of the body is read."""
         if not self.current_user:
-            self.refuse(403, "jupyter", "Sign in to Jupyter first, or send a Jupyter token.")
+            self.refuse(403, "jupyter", self._sign_in())
             return True
         action = "read" if self.request.method in ("GET", "HEAD", "OPTIONS") else "write"
         allowed = self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)

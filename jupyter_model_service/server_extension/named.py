@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..core.message import Refusal
+from ..core.openai import error_fields
 from .handlers import EndpointHandler
 
 __all__ = ["NamedHandler"]
@@ -13,3 +17,6 @@ class NamedHandler(EndpointHandler):
 
     def endpoint(self) -> str:
         return ""
+
+    def error_fields(self, status: int, code: str, message: str) -> Mapping[str, str | None]:
+        return error_fields(Refusal(status, code, message))

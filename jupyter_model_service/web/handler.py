@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from ..core.access import Caller
+from ..core.read_request import REQUEST_ID
 from ..errors import NotFound, TooLarge
 from . import auth
 from .call import Answer, Call, Parts, Text
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20  # bytes; the largest useful request is an update with a long environment, a few KiB
 MAX_KEYS = 5_000  # in a body; what is wrong with each of 60,000 took seconds to say, on the event loop
 MAX_DISCARDED = 16 << 20  # bytes; a body that says it is longer is not even read
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(REQUEST_ID)
 
 
 @stream_request_body
@@ -90,7 +91,10 @@ class NothingHere(BaseHandler):
     """Every address that is not in the table."""
 
     async def get(self) -> None:
-        raise NotFound("There is nothing at this address; the control API is described at api/v1/openapi.json.")
+        raise NotFound(
+            "There is nothing at this address: services are at endpoints/OWNER/NAME/…, models by their names at v1/… "
+            "(one slash before it), and the control API is described at api/v1/openapi.json."
+        )
 
     head = post = put = patch = delete = options = get
 

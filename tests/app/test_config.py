@@ -158,13 +158,35 @@ def test_wrong_usage_is_refused_with_status_2(
 def test_a_misspelt_option_and_a_wrong_value_are_refused_in_one_sentence(
     option: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the file as on the command line; nothing of it, nor of traitlets' words, is left out or added."""
+    """In the file, which is named, as on the command line; nothing of it, nor of traitlets' words, is left out."""
     file = tmp_path / "config.py"
     file.write_text(f"c.{option}\n")
     plain = option.replace("'", "")
-    for arguments in ([f"--config={file}"], [f"--{plain}"]):
-        assert main([*arguments, "--stop", f"--data-dir={tmp_path / 'data'}"]) == 2
-        assert capsys.readouterr() == ("", sentence + "\n")
+    for arguments, told in (([f"--config={file}"], f"{file}: {sentence}"), ([f"--{plain}"], sentence)):
+        assert main([*arguments, f"--data-dir={tmp_path / 'data'}"]) == 2
+        assert capsys.readouterr() == ("", told + "\n")
+        assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("c.ModelService.acces_log = 'a'", ""),
+        ("c.ModelService.port = 70000", ""),
+        ("c.ModelService.port = ", "The configuration file cannot be used: SyntaxError: "),
+    ],
+)
+def test_a_mistake_in_the_file_keeps_no_gateway_from_being_stopped(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the next one is to be does not matter for the end of this one, but for where it is."""
+    file, data = tmp_path / "config.py", tmp_path / "data"
+    file.write_text(f"c.ModelService.data_dir = {str(data)!r}\n{text}\n")
+    assert main([f"--config={file}", "--stop", *([f"--data-dir={data}"] if said else [])]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"No gateway runs for {data}.\n"
+    assert err.startswith(said)
+    assert bool(err) is bool(said)
 
 
 def test_the_options_of_other_programs_may_stand_in_a_shared_file(

@@ -215,6 +215,30 @@ def test_info_shows_what_is_going_on(line: Line, fake: FakeGateway) -> None:
         assert part in out, part
 
 
+@pytest.mark.parametrize(
+    ("serving", "told"),
+    [
+        ({}, None),
+        (None, None),
+        ({"queue": 100, "retry": True, "autoscaling": {"min": 0}}, None),
+        (
+            {"concurrency": 2, "first_byte_timeout": 7.5, "retry": False, "body_limit": 1000000, "later": 1},
+            "concurrency 2, first_byte_timeout 7.5, retry off, body_limit 1000000",
+        ),
+        ({"affinity": {"by": "header", "name": "X-\x1b[2JS"}, "body_limit": None}, "affinity header X-S"),
+    ],
+)
+def test_info_shows_how_a_service_serves_where_that_is_not_the_usual_way(
+    line: Line, fake: FakeGateway, serving: dict[str, Any] | None, told: str | None
+) -> None:
+    """In the words of the definition, of which one may believe that it says something else."""
+    definition = {} if serving is None else {"serving": serving}
+    revision = {"number": 1, "created_at": 1.0, "folder": "/m", "model_name": "m", "definition": definition}
+    fake.services["ada/demo"] = service(revisions=[revision])
+    found = [row for row in line("info", "demo").out.splitlines() if "Serving:" in row]
+    assert found == ([] if told is None else [f"  Serving:      {told}"])
+
+
 def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGateway) -> None:
     """What is kept, what is only linked, why nothing is; and what has changed in the folder since."""
 
@@ -333,6 +357,23 @@ def test_get_endpoint_prints_the_url_only(line: Line, fake: FakeGateway) -> None
     fake.services["ada/demo"] = service()
     assert line("get-endpoint", "demo").out == "http://127.0.0.1:1/endpoints/ada/demo/\n"
     assert line("get-endpoint", "ada/demo").out == "http://127.0.0.1:1/endpoints/ada/demo/\n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "base"),
+    [
+        ("http://127.0.0.1:1/endpoints/ada/demo/", "http://127.0.0.1:1/v1"),
+        ("https://hub.test/services/ms/endpoints/endpoints/v1/", "https://hub.test/services/ms/v1"),
+    ],
+)
+def test_get_endpoint_prints_the_base_url_of_openais_clients(
+    line: Line, fake: FakeGateway, endpoint: str, base: str
+) -> None:
+    """Without a slash at its end, as they want it."""
+    fake.services["ada/demo"] = {**service(), "endpoint": endpoint}
+    assert line("get-endpoint", "demo", "--openai").out == f"{base}\n"
+    assert json.loads(line("get-endpoint", "demo", "--openai", "--json").out) == {"base_url": base}
+    assert json.loads(line("get-endpoint", "demo", "--json").out) == {"endpoint": endpoint}
 
 
 def test_logs_and_events(line: Line, fake: FakeGateway) -> None:

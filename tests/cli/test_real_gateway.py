@@ -156,6 +156,7 @@ def test_the_gateway_in_the_background(process: Line, data_dir: Path) -> None:
     assert started.status == 0, started.err
     pid = json.loads(started.out)["pid"]
     assert json.loads(process("gateway", "--background", "--json").out)["pid"] == pid, "one is enough"
+    assert "runs already" in process("gateway", "--background").out
     status = process("gateway", "--status")
     assert f"{pid}, since" in status.out
     assert "until it is stopped" in status.out

@@ -31,7 +31,7 @@ def command(text: str) -> str:
 async def ran(here: Site, script: str, until: Callable[[bytes], bool] = lambda out: False) -> tuple[str, bool]:
     """What it prints, the replica being made ready when ``until`` says so; whether it went well."""
     sleeper = Sleeper(here, start_seconds=40.0)
-    address = f"http://127.0.0.1:{here.port}/endpoints/o/n"
+    address = f"http://127.0.0.1:{here.port}/endpoints/o/n/"
     curl = await asyncio.create_subprocess_exec(
         "bash",
         "-c",

@@ -187,7 +187,7 @@ async def printed(here: Site, *command: str) -> str:
             "PATH": os.environ["PATH"],
             "TOKEN": TOKEN,
             "MODEL": "o/n",
-            "GATEWAY": f"http://127.0.0.1:{here.port}",
+            "BASE": f"http://127.0.0.1:{here.port}/v1",
         },
     )
     try:
@@ -204,7 +204,7 @@ async def printed(here: Site, *command: str) -> str:
 def test_the_pages_commands() -> None:
     async def body() -> str:
         async with serving() as here:
-            return await printed(here, "bash", "-ec", block("sh", "$GATEWAY/v1/models"))
+            return await printed(here, "bash", "-ec", block("sh", "$BASE/models"))
 
     listed, answered = (json.loads(line) for line in run_on("asyncio", body()).replace("}{", "}\n{").splitlines())
     assert [each["id"] for each in listed["data"]] == ["o/n"]
