@@ -113,6 +113,10 @@ class HubIdentity:
             return task.result()
         return found.caller or self._endpoints.known(token)
 
+    def met(self, token: str) -> bool:
+        found = self._known.get(_key(token))
+        return found is not None and self._clock.monotonic() < found.confirmed + STALE
+
     def _asked(self, key: bytes, done: asyncio.Task[Caller | None]) -> None:
         self._asking.pop(key, None)
         if not done.cancelled():

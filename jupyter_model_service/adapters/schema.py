@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Connection,
     Dialect,
     Float,
     ForeignKey,
@@ -20,10 +21,11 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    event,
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0004"
+HEAD = "0005"
 
 
 class AnyText(TypeDecorator[str]):
@@ -86,6 +88,10 @@ services = Table(
     Column("former", JSON, nullable=False, server_default="[]"),
     Column("restarts", Integer, nullable=False, server_default="0"),
     Column("autoscaling", JSON(none_as_null=True)),
+    Column("notice", JSON(none_as_null=True)),
+    Column("origins", JSON, nullable=False, server_default="[]"),
+    Column("last_call_at", Float),
+    Column("began_at", Float),
     UniqueConstraint("owner", "name"),
 )
 
@@ -126,6 +132,9 @@ tokens = Table(
     Column("limits", JSON(none_as_null=True)),
     Column("day", Integer, nullable=False, server_default="0"),
     Column("calls", Integer, nullable=False, server_default="0"),
+    Column("rules", JSON, nullable=False, server_default="[]"),
+    Column("family", AnyText, nullable=False, server_default=""),
+    Column("created_by", AnyText, nullable=False, server_default=""),
     UniqueConstraint("digest"),
     Index(None, "service_id"),
 )
@@ -144,3 +153,83 @@ events = Table(
     Column("details", JSON, nullable=False),
     Index(None, "service_id"),
 )
+
+# With whom a service is shared, by the Hub's names. ``made`` tells a user from a later one of the same name.
+shares = Table(
+    "shares",
+    metadata,
+    _of_service(primary_key=True),
+    Column("kind", AnyText, primary_key=True, nullable=False),
+    Column("name", AnyText, primary_key=True, nullable=False),
+    Column("role", AnyText, nullable=False),
+    Column("limits", JSON(none_as_null=True)),
+    Column("made", AnyText),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", AnyText, nullable=False),
+)
+
+# Calls per service, token or person, and day. No more than that is kept of any call.
+uses = Table(
+    "uses",
+    metadata,
+    _of_service(primary_key=True),
+    Column("who", AnyText, primary_key=True, nullable=False),
+    Column("made", AnyText, primary_key=True, nullable=False, server_default=""),
+    Column("day", Integer, primary_key=True, nullable=False, autoincrement=False),
+    Column("calls", Integer, nullable=False, server_default="0"),
+    Column("refused", Integer, nullable=False, server_default="0"),
+    Column("last_at", Float),
+    Index(None, "day"),
+)
+
+# What administrators said for one user while the gateway ran.
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("user", AnyText, primary_key=True, nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("set_by", AnyText, nullable=False),
+    Column("set_at", Float, nullable=False),
+)
+
+# Stays when the service that it is about is gone. Ids are never used again, so that whoever reads on misses nothing.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, nullable=False, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("who", AnyText, nullable=False),
+    Column("address", AnyText, nullable=False),
+    Column("action", AnyText, nullable=False),
+    Column("target", AnyText, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("code", AnyText, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Column("request_id", AnyText, nullable=False),
+    Column("count", Integer, nullable=False, server_default="1"),
+    Index(None, "at"),
+    Index(None, "target"),
+    sqlite_autoincrement=True,
+)
+
+# One row at most: what is older than ``since`` may go from the audit log.
+audit_floor = Table("audit_floor", metadata, Column("since", Float, primary_key=True, nullable=False))
+
+# SQLite itself refuses to change the log, or to remove from it what is to be kept, whichever program asks.
+AUDIT_TRIGGERS = (
+    """CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END""",
+    """CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+WHEN OLD.at >= COALESCE((SELECT MAX(since) FROM audit_floor), OLD.at)
+BEGIN SELECT RAISE(ABORT, 'the audit log is kept for a time'); END""",
+    # REPLACE removes what it replaces without asking the one above.
+    """CREATE TRIGGER audit_added BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END""",
+)
+
+
+@event.listens_for(metadata, "after_create")
+def _add_triggers(target: MetaData, connection: Connection, **_: object) -> None:
+    for trigger in AUDIT_TRIGGERS:
+        connection.exec_driver_sql(trigger)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, insert
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 from sqlalchemy.exc import IntegrityError
 
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import Conflict, StoreError
@@ -26,6 +27,8 @@ from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecor
 
 from . import store_rows as rows
 from .schema import events, replicas, revisions, services, tokens
+from .store_access import SqlAccess
+from .store_audit import SqlAudit
 from .store_file import MIGRATIONS, Migrations, identity, open_database, translated
 
 EVENTS_KEPT = 1000  # per service
@@ -39,6 +42,8 @@ class SqlStore:
 
     def __init__(self, path: Path, connection: Connection, thread: ThreadPoolExecutor, limit: float, name: str) -> None:
         self.identity = name
+        self.access = SqlAccess(self)
+        self.audit = SqlAudit(self)
         self._path = path
         self._connection = connection
         self._driver: Any = connection.connection.dbapi_connection
@@ -128,13 +133,21 @@ class SqlStore:
         await self._call(add)
 
     async def save_service(self, record: ServiceRecord) -> None:
-        statement = update(services).where(services.c.id == record.id).values(rows.service_row(record))
+        row = rows.service_row(record)
+        del row["last_call_at"]
+        statement = update(services).where(services.c.id == record.id).values(row)
 
         def save(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
                 raise StoreError(f"There is no service with the id {record.id} (any more).")
 
         await self._call(save)
+
+    async def touch_services(self, called: Mapping[str, float]) -> None:
+        if not called:
+            return
+        statement = update(services).where(services.c.id == bindparam("service")).values(last_call_at=bindparam("on"))
+        await self._execute(statement, [{"service": service_id, "on": at} for service_id, at in called.items()])
 
     async def add_revision(self, service_id: str, revision: Revision) -> None:
         await self._insert(revisions, rows.revision_row(service_id, revision))
@@ -188,6 +201,20 @@ class SqlStore:
 
     async def limit_token(self, token_id: str, limits: Limits | None) -> None:
         await self._execute(update(tokens).where(tokens.c.id == token_id).values(limits=rows.limits_plain(limits)))
+
+    async def rule_token(self, token_id: str, rules: tuple[PathRule, ...]) -> None:
+        await self._execute(update(tokens).where(tokens.c.id == token_id).values(rules=rows.rules_plain(rules)))
+
+    async def rotate_token(self, old: str, ends: float, new: TokenRecord) -> None:
+        row = rows.token_row(new)
+        ending = update(tokens).where(tokens.c.id == old).values(expires_at=ends)
+
+        def rotate(connection: Connection) -> None:
+            if connection.execute(ending).rowcount == 0:
+                raise StoreError(f"There is no token {old} (any more).")
+            connection.execute(insert(tokens), row)
+
+        await self._call(rotate)
 
     async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
         if not counted:

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision, revision_from_plain, revision_to_plain
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
-from jupyter_model_service.ports import EventRecord, Placement, ReplicaRecord, ServiceRecord, TokenRecord
+from jupyter_model_service.ports import EventRecord, Notice, Placement, ReplicaRecord, ServiceRecord, TokenRecord
 
 
 def service_row(record: ServiceRecord) -> dict[str, Any]:
@@ -30,11 +31,20 @@ def service_row(record: ServiceRecord) -> dict[str, Any]:
         "former": list(record.former),
         "restarts": record.restarts,
         "autoscaling": None if record.autoscaling is None else dataclasses.asdict(record.autoscaling),
+        "notice": None if record.notice is None else dataclasses.asdict(record.notice),
+        "origins": list(record.origins),
+        "last_call_at": record.last_call_at,
+        "began_at": record.began_at,
     }
 
 
 def service_from(row: Row[Any]) -> ServiceRecord:
-    there = {"former": tuple(row.former), "autoscaling": _autoscaling(row.autoscaling)}
+    there = {
+        "former": tuple(row.former),
+        "autoscaling": _autoscaling(row.autoscaling),
+        "notice": None if row.notice is None else Notice(**row.notice),
+        "origins": tuple(row.origins),
+    }
     return ServiceRecord(**{**row._mapping, **there})
 
 
@@ -109,11 +119,24 @@ def token_row(record: TokenRecord) -> dict[str, Any]:
         "limits": limits_plain(record.limits),
         "day": record.day,
         "calls": record.calls,
+        "rules": rules_plain(record.rules),
+        "family": record.family,
+        "created_by": record.created_by,
     }
 
 
 def token_from(row: Row[Any]) -> TokenRecord:
-    return TokenRecord(**{**row._mapping, "limits": None if row.limits is None else Limits(**row.limits)})
+    limits = None if row.limits is None else Limits(**row.limits)
+    return TokenRecord(**{**row._mapping, "limits": limits, "rules": tuple(map(_rule, row.rules))})
+
+
+def rules_plain(rules: tuple[PathRule, ...]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(rule) for rule in rules]
+
+
+def _rule(plain: Any) -> PathRule:
+    methods = plain["methods"]
+    return PathRule(plain["path"], None if methods is None else tuple(methods))
 
 
 def limits_plain(limits: Limits | None) -> dict[str, Any] | None:

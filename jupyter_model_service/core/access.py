@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from .grants import PathRule
 from .limits import Allowance
+from .sharing import Person, Role, Sharing
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from .routing import Endpoint
+
+__all__ = ["Caller", "may_call", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,9 @@ class Caller:
     services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
     ``manages_all`` and ``invokes_all`` are of whoever runs the place. ``home`` is the owner that new services of the
     caller get. ``forwards``: it passes on the calls of others, so what it says of them (``X-Forwarded-*``) is
-    believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls.
+    believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls; ``tally``
+    counts them, whether they are limited or not. ``rules`` are what of an endpoint the token is for, empty for all of
+    it. ``person``: whom the token acts for, where it is one that what is shared with her may be used with.
     """
 
     name: str
@@ -27,6 +38,9 @@ class Caller:
     home: str | None = None
     forwards: bool = False
     allowance: Allowance | None = field(default=None, compare=False, repr=False)
+    person: Person | None = None
+    rules: tuple[PathRule, ...] = ()
+    tally: Tally | None = field(default=None, compare=False, repr=False)
 
     @property
     def manages_any(self) -> bool:
@@ -43,3 +57,30 @@ class Caller:
         return (
             self.invokes_all or owner in self.invokes_of or f"{owner}/{name}" in self.invokes or self.may_manage(owner)
         )
+
+
+def role_of(caller: Caller | None, owner: str, name: str, sharing: Sharing) -> Role | None:
+    """What the caller may do with the service ``owner/name``, ``None`` for nothing: then it is not even known to the
+    caller. A token never comes to more than its scopes allow: ``Person.most`` bounds what is shared."""
+    if caller is None:
+        return None
+    if caller.may_manage(owner):
+        return Role.OWNER
+    person = caller.person
+    if person is not None and (shared := sharing.role(person)) is not None:
+        return min(shared, person.most)
+    if (person is not None and person.owner == owner) or caller.may_invoke(owner, name):
+        return Role.CALLER
+    return None
+
+
+def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
+    """Whether there is a role, or it is public. What most calls have is looked at first."""
+    if endpoint.public:
+        return True
+    if caller is None:
+        return False
+    if caller.may_invoke(endpoint.owner, endpoint.name):
+        return True
+    person = caller.person
+    return person is not None and (person.owner == endpoint.owner or endpoint.sharing.role(person) is not None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from .definition import Serving
+from .sharing import NOBODY, Sharing
 from .traffic import Traffic
 
 
@@ -51,8 +52,12 @@ class Endpoint:
     long a start takes, learnt from past ones; ``cold_hold`` how long a caller may be held for one from zero.
 
     ``health_path`` is the definition's (``""``: it has none): a look at it is no call. ``created_at`` is the service's
-    (Unix time). ``public`` is changed by :meth:`publish` while it is in a ``table``. ``listed`` is what
-    :mod:`core.openai` says of it, made once.
+    (Unix time), ``service_id`` its id, which no later one of its name has. ``sharing`` says who may call beside the
+    owner, and is replaced by the engine with each change, so that it holds from the next call on. ``origins`` are those
+    whose pages may call it (CORS). ``label`` is the first of its host's name, where it has a host of its own.
+
+    ``public`` is changed by :meth:`publish` while it is in a ``table``. ``listed`` is what :mod:`core.openai` says of
+    it, made once.
     """
 
     owner: str
@@ -75,6 +80,10 @@ class Endpoint:
     cold_hold: float = 300.0
     health_path: str = ""
     created_at: float = 0.0
+    service_id: str = ""
+    sharing: Sharing = NOBODY
+    origins: tuple[str, ...] = ()
+    label: str = ""
     listed: bytes = b""
     table: RoutingTable | None = field(default=None, repr=False)
 

@@ -133,6 +133,11 @@ class EndpointTokens:
     async def resolve(self, token: str) -> Caller | None:
         return self.known(token)
 
+    def met(self, token: str) -> bool:
+        digest = digest_of(token)
+        key = self._keys.get(digest)
+        return digest in self._control if key is None else not _expired(key.record, self._clock.now())
+
     # --- what owners do ------------------------------------------------------------------------------
 
     async def generate(

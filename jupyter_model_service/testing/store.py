@@ -9,10 +9,22 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jupyter_model_service.core.audit import Entry
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.sharing import Share
 from jupyter_model_service.errors import Conflict, NoSpace, StoreError
-from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecord, TokenRecord
+from jupyter_model_service.ports import (
+    EventRecord,
+    OverrideRecord,
+    ReplicaRecord,
+    ServiceRecord,
+    TokenRecord,
+    UseRecord,
+)
+
+from .store_access import MemoryAccess, MemoryAudit
 
 EVENTS_KEPT = 1000  # per service, as ports.Store says
 
@@ -26,6 +38,12 @@ class Disk:
     replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     events: list[EventRecord] = field(default_factory=list)
+    shares: dict[tuple[str, str, str], Share] = field(default_factory=dict)  # by service id, kind, name
+    uses: dict[tuple[str, str, str, int], UseRecord] = field(default_factory=dict)  # by service id, who, made, day
+    overrides: dict[str, OverrideRecord] = field(default_factory=dict)
+    audit: list[Entry] = field(default_factory=list)
+    audited: int = 0  # entries that there ever were
+    audit_floor: float | None = None
     writes: int = 0
     identity: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
@@ -40,6 +58,8 @@ class MemoryStore:
 
     def __init__(self, disk: Disk | None = None) -> None:
         self.disk = disk if disk is not None else Disk()
+        self.access = MemoryAccess(self)
+        self.audit = MemoryAudit(self)
         self.fail_writes: str | None = None
         self.writes_left: int | None = None
         self.room: Callable[[], bool] = lambda: True  # on the disk, for a write
@@ -82,7 +102,13 @@ class MemoryStore:
     async def save_service(self, record: ServiceRecord) -> None:
         disk = await self._write()
         self._known(record.id)
-        disk.services[record.id] = record
+        disk.services[record.id] = dataclasses.replace(record, last_call_at=disk.services[record.id].last_call_at)
+
+    async def touch_services(self, called: Mapping[str, float]) -> None:
+        disk = await self._write()
+        for service_id, at in called.items():
+            if service_id in disk.services:
+                disk.services[service_id] = dataclasses.replace(disk.services[service_id], last_call_at=at)
 
     async def add_revision(self, service_id: str, revision: Revision) -> None:
         disk = await self._write()
@@ -101,6 +127,8 @@ class MemoryStore:
         disk.replicas = {k: r for k, r in disk.replicas.items() if r.service_id != service_id}
         disk.tokens = {k: t for k, t in disk.tokens.items() if t.service_id != service_id}
         disk.events = [e for e in disk.events if e.service_id != service_id]
+        disk.shares = {k: s for k, s in disk.shares.items() if k[0] != service_id}
+        disk.uses = {k: u for k, u in disk.uses.items() if k[0] != service_id}
 
     async def save_replica(self, record: ReplicaRecord) -> None:
         disk = await self._write()
@@ -138,6 +166,19 @@ class MemoryStore:
         disk = await self._write()
         if token_id in disk.tokens:
             disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], limits=limits)
+
+    async def rule_token(self, token_id: str, rules: tuple[PathRule, ...]) -> None:
+        disk = await self._write()
+        if token_id in disk.tokens:
+            disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], rules=rules)
+
+    async def rotate_token(self, old: str, ends: float, new: TokenRecord) -> None:
+        disk = await self._write()
+        self._known(new.service_id)
+        if old not in disk.tokens:
+            raise StoreError(f"There is no token {old} (any more).")
+        disk.tokens[old] = dataclasses.replace(disk.tokens[old], expires_at=ends)
+        disk.tokens[new.id] = new
 
     async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
         disk = await self._write()

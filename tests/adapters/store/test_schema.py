@@ -22,8 +22,10 @@ from sqlalchemy import create_engine
 from jupyter_model_service.adapters import schema
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
+from jupyter_model_service.core.audit import AuditQuery, Entry
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import revision_to_plain
+from jupyter_model_service.core.sharing import Share
 from jupyter_model_service.errors import StoreError
 from jupyter_model_service.ports import TokenRecord
 
@@ -187,6 +189,63 @@ def test_tokens_of_before_there_were_limits_have_none_and_can_be_given_some(path
     assert path.with_name("state.db.schema-0003").exists()
 
 
+def test_what_was_there_before_there_were_people_belongs_to_its_owner_alone(path: Path, tmp_path: Path) -> None:
+    """Services and tokens of a database of schema 0004, as it is and as it can be changed then."""
+    fourth = starting_at(tmp_path / "fourth", "0004", path)
+    asyncio.run(fill_with(path, fourth))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        service = "INSERT INTO services VALUES ('s1', 'u', 'chat', 1, 1, 1, 1, 1, 5.0, NULL, NULL, NULL, '[]', 0, NULL)"
+        connection.execute(service)
+        token = "INSERT INTO tokens VALUES ('t1', 's1', 'ci', 'digest', 5.0, NULL, 6.5, '{\"in_flight\": 3}', 9, 7)"
+        connection.execute(token)
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        [old] = await store.services()
+        assert (old.public, old.notice, old.origins, old.last_call_at, old.began_at) == (True, None, (), None, None)
+        token = TokenRecord("t1", "s1", "ci", "digest", 5.0, None, 6.5, Limits(in_flight=3), 9, 7)
+        assert await store.tokens() == [token]
+        assert (token.rules, token.kin, token.created_by) == ((), "t1", "")
+        assert [await store.access.shares(), await store.access.uses(), await store.access.overrides()] == [[], [], []]
+        assert await store.audit.find(AuditQuery()) == []
+        await store.access.set_share("s1", Share("user", "bob"))
+        await store.save_service(replace(old, origins=("https://a.example.org",), began_at=7.0))
+        assert await store.access.shares() == [("s1", Share("user", "bob"))]
+        assert await store.services() == [replace(old, origins=("https://a.example.org",), began_at=7.0)]
+        await store.close()
+
+    asyncio.run(body())
+    assert path.with_name("state.db.schema-0004").exists()
+
+
+@pytest.mark.parametrize("migrated", [False, True], ids=["new", "lifted"])
+def test_the_audit_log_is_kept_by_the_database_itself(path: Path, tmp_path: Path, migrated: bool) -> None:
+    """Whichever program asks: nothing is changed or replaced, and nothing goes before its time."""
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await store.audit.add([Entry(float(at), "alice", "::1", "create_service") for at in (10, 20, 30)])
+        assert await store.audit.forget_before(20.0) == 1
+        await store.close()
+
+    if migrated:
+        asyncio.run(fill_with(path, starting_at(tmp_path / "fourth", "0004", path)))
+    asyncio.run(body())
+    values = "(2, 20.0, 'eve', '', '', '', 200, '', NULL, NULL, '', 1)"
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (
+            "UPDATE audit SET who = 'eve' WHERE id = 2",
+            "DELETE FROM audit WHERE id = 2",
+            "DELETE FROM audit",
+            f"INSERT OR REPLACE INTO audit VALUES {values}",
+            f"REPLACE INTO audit VALUES {values}",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="audit log"):
+                connection.execute(statement)
+        connection.rollback()
+    assert rows(path, "SELECT id, at, who FROM audit") == [(2, 20.0, "alice"), (3, 30.0, "alice")]
+
+
 def starting_at(directory: Path, version: str, path: Path) -> Migrations:
     """Our migrations up to this one, and an empty database at ``path`` that they are run on from the first."""
     shutil.copytree(MIGRATIONS.directory, directory)
@@ -213,6 +272,8 @@ def test_the_migrations_lead_to_the_tables_that_a_new_database_gets(path: Path, 
     asyncio.run(fill_with(migrated, first))
     shapes = "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
     assert rows(migrated, shapes) == rows(path, shapes)
+    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY 1"
+    assert rows(migrated, triggers) == rows(path, triggers) != []
     for (table,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'"):
         for pragma in ("table_info", "foreign_key_list", "index_list"):
             query = f"SELECT * FROM pragma_{pragma}('{table}')"

@@ -10,14 +10,36 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .core.access import Caller
-from .core.definition import Definition
-from .core.limits import Limits
-from .core.policy import Held
-from .core.reports import LeaseEvent
-from .core.revision import Kept, Revision
-from .core.scaling.policy import Autoscaling
-from .errors import Problem
+from ..core.definition import Definition
+from ..core.grants import PathRule
+from ..core.limits import Limits
+from ..core.policy import Held
+from ..core.reports import LeaseEvent
+from ..core.revision import Kept, Revision
+from ..core.scaling.policy import Autoscaling
+from ..errors import Problem
+from .access import (
+    AccessStore,
+    AuditStore,
+    Identity,
+    IssuedToken,
+    Notice,
+    Oauth,
+    OverrideRecord,
+    TokenIssuer,
+    TokenRecord,
+    UseRecord,
+    Visit,
+    Visits,
+)
+from .figures import AskedQuery, Meter, NoQueries, Queries
+
+__all__ = [
+    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Clock", "Definitions", "EventRecord", "GivenDefinition",
+    "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries", "Notice", "Oauth",
+    "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord", "Seen", "ServiceRecord",
+    "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord", "UseRecord", "Visit", "Visits",
+]  # fmt: skip
 
 NOTHING_HELD = Held()
 
@@ -255,6 +277,10 @@ class ServiceRecord:
     former: tuple[int, ...] = ()  # what was ``stable`` before it, oldest first, without what was left by a rollback
     restarts: int = 0  # replicas that were replaced after they had run and failed
     autoscaling: Autoscaling | None = None  # then ``replicas`` is what the autoscaler decided last, unless it is held
+    notice: Notice | None = None
+    origins: tuple[str, ...] = ()  # whose pages may call the endpoint (CORS)
+    last_call_at: float | None = None  # Unix time; kept by ``touch_services`` alone
+    began_at: float | None = None  # when a person created or started it last (Unix time)
 
 
 @dataclass(frozen=True)
@@ -282,23 +308,6 @@ class EventRecord:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TokenRecord:
-    """``digest`` is SHA-256 of the token in hex. ``expires_at`` is Unix time, ``None`` for no expiry. ``calls`` were
-    let in on ``day`` (days since 1970, in UTC), the last one on which a token with ``limits`` was used."""
-
-    id: str
-    service_id: str
-    name: str
-    digest: str = field(repr=False)
-    created_at: float = 0.0
-    expires_at: float | None = None
-    last_used_at: float | None = None
-    limits: Limits | None = None
-    day: int = 0
-    calls: int = 0
-
-
 class Store(Protocol):
     """The durable half of the state. Each write is on disk when it returns; ``StoreError`` if it is not."""
 
@@ -306,6 +315,10 @@ class Store(Protocol):
     def identity(self) -> str:
         """A few letters and digits by which this store is told from one that was made anew. A copy has the same."""
 
+    @property
+    def access(self) -> AccessStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
     async def services(self) -> Sequence[ServiceRecord]: ...
     async def revisions(self, service_id: str) -> Sequence[Revision]: ...
     async def replicas(self) -> Sequence[ReplicaRecord]: ...
@@ -316,13 +329,18 @@ class Store(Protocol):
     async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
         """Both or neither; ``Conflict`` when ``owner/name`` exists."""
 
-    async def save_service(self, record: ServiceRecord) -> None: ...
+    async def save_service(self, record: ServiceRecord) -> None:
+        """All but ``last_call_at``."""
+
+    async def touch_services(self, called: Mapping[str, float]) -> None:
+        """``last_call_at`` (Unix time) by service id; those that are gone are passed over."""
+
     async def add_revision(self, service_id: str, revision: Revision) -> None: ...
     async def remove_revision(self, service_id: str, number: int) -> None:
         """One that is not there is fine."""
 
     async def remove_service(self, service_id: str) -> None:
-        """With its revisions, replicas, tokens and events."""
+        """With its revisions, replicas, tokens, events, shares and uses."""
 
     async def save_replica(self, record: ReplicaRecord) -> None: ...
     async def remove_replica(self, replica_id: str) -> None: ...
@@ -333,110 +351,12 @@ class Store(Protocol):
     async def remove_token(self, token_id: str) -> None: ...
     async def touch_tokens(self, used: Mapping[str, float]) -> None: ...
     async def limit_token(self, token_id: str, limits: Limits | None) -> None: ...
+    async def rule_token(self, token_id: str, rules: tuple[PathRule, ...]) -> None: ...
+    async def rotate_token(self, old: str, ends: float, new: TokenRecord) -> None:
+        """``new`` is added, and the token ``old`` expires at ``ends`` (Unix time); both or neither. ``StoreError`` when
+        ``old`` is not there any more."""
+
     async def count_tokens(self, counted: Mapping[str, tuple[int, int]]) -> None:
         """``day`` and ``calls``, by token id. Here and above, tokens that are gone are passed over."""
 
     async def close(self) -> None: ...
-
-
-# --- identity ----------------------------------------------------------------------------------------
-
-
-class Identity(Protocol):
-    """Who a bearer token belongs to. ``known`` answers from memory in microseconds, for the front's hot path;
-    ``None`` means "ask ``resolve``" (which may ask the Hub and returns ``None`` for an invalid token)."""
-
-    def known(self, token: str) -> Caller | None: ...
-    async def resolve(self, token: str) -> Caller | None: ...
-
-
-@dataclass(frozen=True)
-class IssuedToken:
-    """``text`` is shown once and never kept. ``expires_at`` is Unix time, ``None`` for never."""
-
-    id: str
-    text: str = field(repr=False)
-    expires_at: float | None
-
-
-class TokenIssuer(Protocol):
-    """Makes the tokens for endpoints. Which of them are good, and what for, is the engine's own table."""
-
-    async def issue(self, key: str, name: str, expires_in: float | None) -> IssuedToken:
-        """A token for the service ``key`` (``owner/name``); ``expires_in`` in seconds, ``None`` for never."""
-
-    def withdraw(self, token_id: str) -> None:
-        """The token is in no table any more: have it removed where it was made, soon."""
-
-
-# --- figures that others measure -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AskedQuery:
-    """A query that a rule of a service looks at. ``name`` is the administrator's; ``replicas`` those that are ready."""
-
-    name: str
-    owner: str
-    service: str
-    replicas: tuple[str, ...] = ()
-
-
-class Queries(Protocol):
-    """Queries to a monitoring system, under the names by which the administrator allows them. They are asked in the
-    background; the engine reads what the last one gave."""
-
-    @property
-    def names(self) -> Collection[str]: ...
-    def want(self, asked: Collection[AskedQuery]) -> None:
-        """All that rules look at now, again and again: nothing else is asked, and what is not in it any more is
-        forgotten. Costs little when nothing has changed."""
-
-    def value(self, name: str, owner: str, service: str) -> float | None:
-        """The last answer, while it is fresh; ``None``: unknown."""
-
-    def reason(self, name: str, owner: str, service: str) -> str:
-        """Why it is unknown, in one clause; empty when it is known."""
-
-
-class NoQueries:
-    """``Queries`` where the administrator allows none."""
-
-    names: Collection[str] = ()
-
-    def want(self, asked: Collection[AskedQuery]) -> None:
-        return None
-
-    def value(self, name: str, owner: str, service: str) -> float | None:
-        return None
-
-    def reason(self, name: str, owner: str, service: str) -> str:
-        return f"the administrator allows no query {name}"
-
-
-# --- counting ----------------------------------------------------------------------------------------
-
-
-class Meter(Protocol):
-    """Receives what happened, for metrics. Called on the hot path: must only count."""
-
-    def call(self, owner: str, name: str, revision: int, status: int, seconds: float, first_byte: float | None) -> None:
-        """One finished call; ``status`` is what the caller saw, 499 when the caller left first."""
-
-    def retried(self, owner: str, name: str, reason: str) -> None: ...
-    def refused(self, owner: str, name: str, code: str) -> None: ...
-    def broken(self, owner: str, name: str, reason: str) -> None:
-        """An answer that did not come to its end, or whose caller had left."""
-
-    def phase(self, owner: str, name: str, phase: str, seconds: float) -> None:
-        """How long a replica spent in a start-up phase."""
-
-    def restarted(self, owner: str, name: str) -> None: ...
-    def scaled(self, owner: str, name: str, before: int, after: int) -> None:
-        """The autoscaler changed how many replicas there shall be."""
-
-    def cold_start(self, owner: str, name: str) -> None:
-        """A call woke a service that the autoscaler had scaled to zero."""
-
-    def forget(self, owner: str, name: str) -> None:
-        """The service is gone: drop its series."""

@@ -1,0 +1,146 @@
+"""With whom a service is shared, and what that lets a person do. Pure.
+
+A person is one by what the Hub says of a token: her name, her groups, and when she was made. What is shared with a name
+is hers only while she is the one it was shared with: whoever gets the name after her has nothing of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from .limits import Limits
+
+__all__ = ["NOBODY", "Person", "Role", "Share", "ShareKind", "Sharing", "role_from"]
+
+ShareKind = Literal["user", "group"]
+
+
+class Role(enum.IntEnum):
+    """What somebody may do with one service; each may all that those before it may."""
+
+    CALLER = 1  # call its endpoint
+    VIEWER = 2  # see how it is: state, events, logs, figures
+    OPERATOR = 3  # scale, stop, start, restart, roll back, autoscale; nothing that runs other code
+    OWNER = 4  # everything, the tokens and the shares among it
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+def role_from(word: str) -> Role:
+    """The inverse of :attr:`Role.word`; ``ValueError`` with one sentence for anything else."""
+    try:
+        return Role[word.upper()]
+    except KeyError:
+        raise ValueError(f"{word!r} is no role: there are {', '.join(role.word for role in Role)}.") from None
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whoever a token acts for. ``name`` is the Hub's, ``owner`` stands for it in addresses. ``made``: when the Hub
+    made this user, in the Hub's words, ``None`` where it did not say. ``most`` is what this token can be worth at most,
+    whatever is shared with the person: one made for calling does not come to more by a share."""
+
+    name: str
+    owner: str
+    groups: frozenset[str] = frozenset()
+    made: str | None = None
+    most: Role = Role.CALLER
+
+
+@dataclass(frozen=True)
+class Share:
+    """``made`` is that of the user whom it is for (``Person.made``), ``None`` while she has not come yet. ``limits``
+    are for each person whom it lets in: every member of a group has them for herself. ``created_by`` is the name of who
+    shared."""
+
+    kind: ShareKind
+    name: str
+    role: Role = Role.CALLER
+    limits: Limits | None = None
+    made: str | None = None
+    created_at: float = 0.0
+    created_by: str = ""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """All shares of one service, by the Hub's names of users and of groups. A value: a change is another one."""
+
+    users: Mapping[str, Share] = field(default_factory=lambda: MappingProxyType({}))
+    groups: Mapping[str, Share] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __bool__(self) -> bool:
+        return bool(self.users) or bool(self.groups)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        yield from self.users.values()
+        yield from self.groups.values()
+
+    def get(self, kind: ShareKind, name: str) -> Share | None:
+        return (self.users if kind == "user" else self.groups).get(name)
+
+    def with_share(self, share: Share) -> Sharing:
+        """In the place of one with the same name, if there is one."""
+        if share.kind == "user":
+            return Sharing({**self.users, share.name: share}, self.groups)
+        return Sharing(self.users, {**self.groups, share.name: share})
+
+    def without(self, kind: ShareKind, name: str) -> Sharing:
+        if kind == "user":
+            return Sharing({key: share for key, share in self.users.items() if key != name}, self.groups)
+        return Sharing(self.users, {key: share for key, share in self.groups.items() if key != name})
+
+    def role(self, person: Person) -> Role | None:
+        """The highest that is shared with her; ``None`` where nothing is. ``Person.most`` is not looked at."""
+        best: Role | None = None
+        own = self.users.get(person.name)
+        if own is not None and own.made in (None, person.made):
+            best = own.role
+        if self.groups:
+            for group in person.groups:
+                share = self.groups.get(group)
+                if share is not None and (best is None or share.role > best):
+                    best = share.role
+        return best
+
+    def share_for(self, person: Person) -> Share | None:
+        """The share whose limits are hers: her own, else that of her groups which lets her call most."""
+        own = self.users.get(person.name)
+        if own is not None and own.made in (None, person.made):
+            return own
+        found = [share for group in sorted(person.groups) if (share := self.groups.get(group)) is not None]
+        return max(found, key=lambda share: _width(share.limits), default=None)
+
+    def why(self, person: Person) -> tuple[str, ...]:
+        """Each share that is for her, and each of her name that is not, in one sentence."""
+        said: list[str] = []
+        own = self.users.get(person.name)
+        if own is not None and own.made in (None, person.made):
+            said.append(f"It is shared with {person.name} as {own.role.word}.")
+        elif own is not None:
+            said.append(
+                f"It was shared with another user of the name {person.name}, who was deleted: share it again if it "
+                "is for this one."
+            )
+        for group in sorted(person.groups):
+            if (share := self.groups.get(group)) is not None:
+                said.append(f"It is shared as {share.role.word} with the group {group}, which {person.name} is in.")
+        return tuple(said)
+
+
+NOBODY = Sharing()
+
+
+def _width(limits: Limits | None) -> tuple[float, float, float]:
+    """By what a day allows first: that is what people share out."""
+    if limits is None:
+        return (float("inf"),) * 3
+    each = (limits.calls_per_day, limits.calls_per_second, limits.in_flight)
+    per_day, per_second, in_flight = (float("inf") if limit is None else float(limit) for limit in each)
+    return per_day, per_second, in_flight
