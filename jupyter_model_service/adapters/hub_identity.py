@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from ..core.hub_scopes import Members, caller_from
 from ..errors import HubRefused, HubUnavailable
 from ..ports import Clock, Identity
 from .hub_models import HubUser
+from .hub_users import Met
 
 __all__ = ["HubIdentity"]
 
@@ -57,8 +58,8 @@ def _key(token: str) -> bytes:
 
 class HubIdentity:
     """Implements ``ports.Identity``. ``endpoints`` is the table of endpoint tokens, ``system_user`` the Hub's user that
-    they belong to, ``members`` the groups of the Hub; ``meet`` says whether the services of a user are hers: a
-    former one's of the same name are not hers to manage. Belongs to one event loop."""
+    they belong to, ``members`` the groups of the Hub, ``service_name`` ours there; ``meet`` says when a user was made,
+    and whether the services of her name are hers: a former one's are not hers to manage. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -67,8 +68,9 @@ class HubIdentity:
         *,
         endpoints: Identity,
         system_user: str,
-        meet: Callable[[str], Awaitable[bool]],
+        meet: Callable[[str], Awaitable[Met]],
         members: Members = lambda group: (),
+        service_name: str = "model-service",
     ) -> None:
         self._api = api
         self._clock = clock
@@ -76,6 +78,7 @@ class HubIdentity:
         self._system_user = system_user
         self._members = members
         self._meet = meet
+        self._service_name = service_name
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()  # until when
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -157,12 +160,25 @@ class HubIdentity:
         """And for how many seconds that is good."""
         if user.kind == "user" and user.name == self._system_user:
             return None, FRESH
-        scopes: Collection[str] = user.scopes
-        caller = caller_from(user.name, user.kind, scopes, self._members, self._system_user)
-        home = caller.home
-        if home is None or not caller.may_manage(home) or await self._meet(user.name):
+        caller = self._as_caller(user, None)
+        if caller.person is None:  # then nothing is hers, and nothing is shared with her
             return caller, FRESH
-        return replace(caller, manages=caller.manages - {home}, home=None), ANOTHER
+        met = await self._meet(user.name)
+        if met.hers:
+            return self._as_caller(user, met.made), FRESH
+        return replace(caller, manages=caller.manages - {caller.person.owner}, home=None, person=None), ANOTHER
+
+    def _as_caller(self, user: HubUser, made: str | None) -> Caller:
+        return caller_from(
+            user.name,
+            user.kind,
+            user.scopes,
+            self._members,
+            self._system_user,
+            service_name=self._service_name,
+            groups=user.groups,
+            made=made,
+        )
 
 
 def _remember(table: OrderedDict[bytes, _Known] | OrderedDict[bytes, float], key: bytes, value: _Known | float) -> None:

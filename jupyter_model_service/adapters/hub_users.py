@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.names import owner_from
 from ..errors import HubRefused, HubUnavailable, NotFound
@@ -19,7 +19,7 @@ from ..ports import Clock
 from .hub_models import HubUser, unix_time
 from .private_file import read_book, write_book
 
-__all__ = ["HubUsers"]
+__all__ = ["HubUsers", "Met"]
 
 INTERVAL = 60.0  # seconds between two looks
 SOON = 10.0  # seconds until the next look after one that failed
@@ -36,6 +36,13 @@ class UserApi(Protocol):
 
     async def users(self, *, patience: float | None = None) -> Sequence[HubUser]: ...
     async def user(self, name: str, *, patience: float | None = None) -> HubUser | None: ...
+
+
+class Met(NamedTuple):
+    """``hers``: whether the services of her name are hers. ``made``: when the Hub made her, in its words."""
+
+    hers: bool
+    made: str | None = None
 
 
 class HubUsers:
@@ -72,19 +79,19 @@ class HubUsers:
         """Whether the users have been read at all."""
         return self._looked_at is not None
 
-    async def meet(self, name: str) -> bool:
-        """Whether the services of the user ``name`` are hers. They are not where she was made anew since they were
-        made: then they are removed now. She is known afterwards. Raises ``HubUnavailable`` or ``HubRefused``."""
+    async def meet(self, name: str) -> Met:
+        """The user ``name``, who is known afterwards. Where she was made anew since the services of that name were
+        made, these are not hers, and are removed now. Raises ``HubUnavailable`` or ``HubRefused``."""
         user = await self._api.user(name)  # what a token's own model holds depends on its scopes: no ``created`` there
         if user is None:
-            return False
+            return Met(False)
         owner = owner_from(name)
         self._users = {**self._users, owner: user}
         book = await asyncio.to_thread(_read, self._path)
         if not self._another(owner, book.get(owner, {}).get("created"), user):
-            return True
+            return Met(True, user.created)
         self._check_now.set()
-        return False
+        return Met(False, user.created)
 
     async def name_of(self, owner: str) -> str:
         """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""

@@ -222,6 +222,7 @@ class Gateway:
             started_at=self._started_at,
             keep=parts.kept(),
             attached=parts.attached(),
+            people=parts.shared,
         )
 
 

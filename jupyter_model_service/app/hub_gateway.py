@@ -65,6 +65,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             system_user=hub.token_user,
             meet=users.meet,
             members=users.members,
+            service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
         launcher = HubLauncher(api, servers, users, hub.policy, site.clock, host=hub.host_has)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from .access import Caller
 from .hub_options import SERVER_PREFIX
 from .names import owner_from
+from .sharing import Person, Role
 
 __all__ = ["INVOKE", "MANAGE", "Reach", "caller_from", "invoke_scope", "reach_of"]
 
@@ -68,20 +69,37 @@ def invoke_scope(user: str, service: str) -> str:
 
 
 def caller_from(
-    name: str, kind: str, scopes: Collection[str], members: Members, system_user: str | None = None
+    name: str,
+    kind: str,
+    scopes: Collection[str],
+    members: Members,
+    system_user: str | None = None,
+    *,
+    service_name: str,
+    groups: Collection[str] = (),
+    made: str | None = None,
 ) -> Caller:
-    """The caller whose token the Hub describes so in ``GET /user``.
+    """The caller whose token the Hub describes so in ``GET /user``. ``service_name`` is ours at the Hub; ``made``: when
+    the Hub made this user.
 
     Who may manage: hub administrators everybody's services; whoever holds the manage scope those that it covers; and
     a user her own with any token that opens her notebook server, since what runs there acts for her anyway. A
     replica's token never manages, whatever roles the site gave to servers' tokens, and ``system_user``, who only
     holds the endpoints' tokens, owns and manages nothing.
+
+    What is shared with a user may be used with those tokens, and with those that may access this service: a token that
+    was made for something else, and only says who she is, is none of hers here.
     """
     person = kind == "user"
     calls = reach_of(scopes, INVOKE)
     manages, manages_all = frozenset[str](), False
     if name != system_user or not person:
         manages, manages_all = _managed(name, person, scopes, members)
+    works = manages_all or bool(manages)
+    whom = None
+    if person and name != system_user and not _of_a_replica(name, scopes) and (works or _visits(scopes, service_name)):
+        most = Role.OPERATOR if works else Role.CALLER
+        whom = Person(name, owner_from(name), frozenset(groups), made, most)
     return Caller(
         name=owner_from(name) if person else f"service:{name}",
         manages=manages,
@@ -90,18 +108,30 @@ def caller_from(
         invokes_of=_owners(calls, members),
         invokes_all=calls.everything,
         home=owner_from(name) if person and name != system_user else None,
+        person=whom,
     )
+
+
+def _visits(scopes: Collection[str], service_name: str) -> bool:
+    return "access:services" in scopes or f"access:services!service={service_name}" in scopes
+
+
+def _own_servers(name: str, scopes: Collection[str]) -> set[str]:
+    return {server for user, server in reach_of(scopes, "access:servers").servers if user == name}
+
+
+def _of_a_replica(name: str, scopes: Collection[str]) -> bool:
+    return any(server.startswith(SERVER_PREFIX) for server in _own_servers(name, scopes))
 
 
 def _managed(name: str, person: bool, scopes: Collection[str], members: Members) -> tuple[frozenset[str], bool]:
     granted, servers = reach_of(scopes, MANAGE), reach_of(scopes, "access:servers")
     if not person:
         return frozenset(), granted.everything
-    own = {server for user, server in servers.servers if user == name}
-    if any(server.startswith(SERVER_PREFIX) for server in own):
+    if _of_a_replica(name, scopes):
         return frozenset(), False
     everything = granted.everything or any(reach_of(scopes, each).everything for each in ("admin:servers", "servers"))
-    opens_notebook = servers.everything or name in servers.users or bool(own)
+    opens_notebook = servers.everything or name in servers.users or bool(_own_servers(name, scopes))
     return _owners(granted, members) | (frozenset({owner_from(name)}) if opens_notebook else frozenset()), everything
 
 

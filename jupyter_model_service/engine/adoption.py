@@ -21,6 +21,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from ..core.routing import Endpoint
+from ..core.sharing import NOBODY, Sharing
 from ..errors import HubUnavailable, LaunchError, ModelServiceError
 from ..ports import Placement, ReplicaRecord, Seen
 from .controller import Controller
@@ -94,13 +95,25 @@ class Adoption:
 
     async def _load(self) -> None:
         """The services of the store, each with its endpoint in the routing table, so that callers are held."""
+        shared: dict[str, Sharing] = {}
+        for service_id, share in await self._parts.store.access.shares():
+            shared[service_id] = shared.get(service_id, NOBODY).with_share(share)
         for record in await self._parts.store.services():
             revisions = {revision.number: revision for revision in await self._parts.store.revisions(record.id)}
             if record.active not in revisions:
                 log.error("Service %s/%s is left out: its revision is not in the store", record.owner, record.name)
                 continue
             serving = revisions[record.active].definition.serving
-            endpoint = Endpoint(record.owner, record.name, record.public, serving, created_at=record.created_at)
+            endpoint = Endpoint(
+                record.owner,
+                record.name,
+                record.public,
+                serving,
+                created_at=record.created_at,
+                service_id=record.id,
+                sharing=shared.get(record.id, NOBODY),
+                origins=record.origins,
+            )
             service = Service(record, revisions, endpoint)
             try:
                 service.not_enforced = tuple(

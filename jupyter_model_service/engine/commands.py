@@ -117,7 +117,9 @@ class Commands:
                 autoscaling=definition.serving.autoscaling,
             )
             await self._ledger.commit(lambda: self._parts.store.add_service(record, first))
-            endpoint = Endpoint(owner, chosen, public, definition.serving, created_at=record.created_at)
+            endpoint = Endpoint(
+                owner, chosen, public, definition.serving, created_at=record.created_at, service_id=record.id
+            )
             service = Service(record, {1: first}, endpoint, not_enforced=not_enforced)
             self._controller.publish(service)
             with_ = f"with {counted(count, 'replica')}{why}"

@@ -30,11 +30,11 @@ from .journal import Journal, exit_details, parts_of_start
 from .launching import Launching
 from .ledger import Ledger
 from .probing import Probing
+from .replica_views import depart
 from .room import found, given_back, is_no_news, refused
 from .routes import add_backend, update_backend, update_endpoint, wake
 from .state import Parts, Replica, Service
 from .tasks import Tasks
-from .views import depart
 
 log = logging.getLogger(__name__)
 

@@ -40,6 +40,7 @@ from .requests import RevisionChange
 from .scaling import Scaling
 from .scaling_views import DecisionView, decision_view
 from .settings import EngineSettings
+from .sharing import Sharings
 from .state import DECISIONS_KEPT, Changed, Parts, Replica, Service
 from .tasks import Tasks, within
 from .turns import Turns
@@ -82,6 +83,7 @@ class Engine:
         self._scaling = Scaling(
             self._parts, self._tasks, self._controller, self._journal, self._turns, self._queries, self.histories
         )
+        self.sharings = Sharings(self._parts, self._tasks, self._ledger, self._turns, self._services)
         self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(
             self._parts,

@@ -12,55 +12,12 @@ from typing import Any
 from ..core.definition import definition_to_plain
 from ..core.plan import PROVING
 from ..core.replica import LIVE, Phase
-from ..core.reports import Exit
 from ..core.revision import Revision
 from ..core.sentences import duration, in_about
+from ..ports import Notice
+from .replica_views import ReplicaView, departed_view, replica_view
 from .scaling_views import AutoscalingView, autoscaling_view
-from .state import Departed, Replica, Service
-
-
-@dataclass(frozen=True)
-class ExitView:
-    stage: str
-    code: int | None
-    signal: str | None
-    oom: bool
-    action: int | None
-    message: str
-    tail: list[str]
-
-
-@dataclass(frozen=True)
-class ActionView:
-    index: int
-    count: int
-    label: str
-
-
-@dataclass(frozen=True)
-class GpuView:
-    uuid: str
-    utilization: float
-    memory_used: int
-    memory_total: int
-
-
-@dataclass(frozen=True)
-class ReplicaView:
-    id: str
-    revision: int
-    phase: str
-    since: float
-    reason: str | None
-    pid: int | None
-    address: str | None
-    action: ActionView | None
-    in_flight: int
-    suspect: bool
-    exit: ExitView | None
-    gpus: list[GpuView] | None
-    rss: int | None
-    created_at: float
+from .state import Replica, Service
 
 
 @dataclass(frozen=True)
@@ -136,6 +93,10 @@ class ServiceView:
     folder_gone: bool = False
     folder_changed: bool | None = None
     notices: list[str] = field(default_factory=list)  # in the answer to a change: what it did besides
+    visibility: str = "private"
+    role: str = "owner"  # of who asks, which nobody here knows
+    page: str | None = None
+    notice: Notice | None = None
 
     @property
     def key(self) -> str:
@@ -267,72 +228,6 @@ def _progress(replica: Replica, now: float) -> str:
     return f"{text}, for {duration(seconds)}" if seconds else text
 
 
-def replica_view(replica: Replica) -> ReplicaView:
-    life, backend, sample = replica.life, replica.backend, replica.sample
-    action = life.action
-    gpus = None
-    if sample is not None and sample.gpus is not None:
-        gpus = [GpuView(g.uuid, g.utilization, g.memory_used, g.memory_total) for g in sample.gpus]
-    return ReplicaView(
-        id=replica.id,
-        revision=replica.revision.number,
-        phase=life.phase.value,
-        since=replica.since_at,
-        reason=life.reason,
-        pid=life.pid,
-        address=_address(replica),
-        action=ActionView(action.action, action.actions, action.label) if action is not None else None,
-        in_flight=backend.in_flight if backend is not None else 0,
-        suspect=backend.suspect if backend is not None else False,
-        exit=_exit_view(life.exit),
-        gpus=gpus,
-        rss=sample.rss if sample is not None else None,
-        created_at=replica.record.created_at,
-    )
-
-
-def departed_view(departed: Departed) -> ReplicaView:
-    return ReplicaView(
-        id=departed.id,
-        revision=departed.revision,
-        phase=Phase.GONE.value,
-        since=departed.since_at,
-        reason=departed.reason,
-        pid=None,
-        address=departed.address,
-        action=None,
-        in_flight=0,
-        suspect=False,
-        exit=_exit_view(departed.life.exit),
-        gpus=None,
-        rss=None,
-        created_at=departed.created_at,
-    )
-
-
-def depart(replica: Replica) -> Departed:
-    return Departed(
-        id=replica.id,
-        revision=replica.revision.number,
-        reason=replica.life.reason,
-        life=replica.life,
-        since_at=replica.since_at,
-        created_at=replica.record.created_at,
-        address=_address(replica),
-    )
-
-
-def _address(replica: Replica) -> str | None:
-    placement = replica.record.placement
-    return f"{placement.address[0]}:{placement.address[1]}" if placement is not None else None
-
-
-def _exit_view(exit: Exit | None) -> ExitView | None:
-    if exit is None:
-        return None
-    return ExitView(exit.stage, exit.code, exit.signal, exit.oom, exit.action, exit.message, list(exit.tail))
-
-
 def revision_view(revision: Revision) -> RevisionView:
     return RevisionView(
         number=revision.number,
@@ -371,4 +266,6 @@ def service_view(service: Service, now: float, endpoint_url: Callable[[str, str]
         restarts=record.restarts,
         created_at=record.created_at,
         autoscaling=autoscaling_view(service),
+        visibility="public" if record.public else "shared" if service.endpoint.sharing else "private",
+        notice=record.notice,
     )

@@ -7,13 +7,11 @@ from typing import Any
 
 from .. import wire
 from ..core.definition import definition_to_plain, json_schema
-from ..core.limits import Limits
 from ..core.names import service_name_from
 from ..core.revision import Mount
 from ..engine.requests import RevisionChange
-from ..engine.tokens import Use
 from ..errors import Overloaded, Problem
-from ..ports import EventRecord, GivenDefinition, TokenRecord
+from ..ports import EventRecord, GivenDefinition
 from ..wire.offer import OfferInfo
 from .call import Call, Text
 from .queries import EventQuery, LogQuery
@@ -121,35 +119,6 @@ async def read_logs(call: Call) -> wire.LogAnswer:
     return wire.LogAnswer(replica=replica, lines=list(lines), next=cursor, lost=lost)
 
 
-async def list_tokens(call: Call) -> wire.TokenList:
-    view = call.parts.engine.service(*call.service)
-    tokens = call.parts.tokens
-    return wire.TokenList(tokens=[wire.TokenInfo(**_token(t, tokens.use(t))) for t in tokens.of(view.id)])
-
-
-async def create_token(call: Call) -> wire.NewToken:
-    body = call.given(wire.TokenRequest)
-    owner, name = call.service
-    view = call.parts.engine.service(owner, name)
-    limits = None if body.limits is None else Limits(**body.limits.model_dump())
-    tokens = call.parts.tokens
-    record, text = await tokens.generate(view.id, f"{owner}/{name}", body.name, body.expires_in, limits)
-    return wire.NewToken(token=text, **_token(record, tokens.use(record)))
-
-
-async def change_token(call: Call) -> wire.TokenInfo:
-    changes = call.given(wire.TokenChange).limits.model_dump(exclude_unset=True)
-    view = call.parts.engine.service(*call.service)
-    tokens = call.parts.tokens
-    record = await tokens.limit(view.id, call.path["id"], changes)
-    return wire.TokenInfo(**_token(record, tokens.use(record)))
-
-
-async def revoke_token(call: Call) -> None:
-    view = call.parts.engine.service(*call.service)
-    await call.parts.tokens.revoke(view.id, call.path["id"])
-
-
 async def openapi(call: Call) -> dict[str, Any]:
     return dict(call.parts.document())
 
@@ -205,16 +174,3 @@ def _given(text: wire.DefinitionText | None) -> GivenDefinition | None:
 
 def _problem(problem: Problem) -> wire.ProblemInfo:
     return wire.ProblemInfo(**dataclasses.asdict(problem))
-
-
-def _token(record: TokenRecord, use: Use | None) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "name": record.name,
-        "created_at": record.created_at,
-        "expires_at": record.expires_at,
-        "last_used_at": record.last_used_at,
-        "limits": None if record.limits is None else dataclasses.asdict(record.limits),
-        "calls_today": None if use is None else use.calls_today,
-        "in_flight": None if use is None else use.in_flight,
-    }

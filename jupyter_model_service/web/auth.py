@@ -7,12 +7,13 @@ browser send them. A token in the query is refused even when it is right, since 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from ..core.access import Caller
+from ..core.access import Caller, role_of
+from ..core.sharing import Role, Sharing
 from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
 from ..ports import Identity
-from .routes import Access
+from .route import Access
 
 _RESOLVE_TIMEOUT = 10.0  # seconds; the Hub's own limit for one answer is shorter
 _MAX_TOKEN = 4096  # characters; ours have 47
@@ -50,22 +51,27 @@ async def authenticate(identity: Identity, token: str) -> Caller:
     return caller
 
 
-def authorise(access: Access, caller: Caller, path: Mapping[str, str]) -> None:
-    """Raise unless the caller may. Of a service that the caller may not even know of, the answer is the same
-    404 whether it exists or not; 403 is for a caller who may call it, but not manage it."""
+def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: Callable[[str, str], Sharing]) -> None:
+    """Raise unless the caller may. ``sharing``: with whom a service is shared, nobody where there is none of that name.
+
+    Of a service that the caller may not even know of, the answer is the same 404 whether it exists or not; 403 is for
+    a caller who may call it, but not do this."""
     if access is Access.ANYONE:
         return
-    if access is Access.OWNER:
+    if (needed := access.role) is not None:
         owner, name = path["owner"], path["name"]
-        if caller.may_manage(owner):
-            return
-        if not caller.may_invoke(owner, name):
+        role = role_of(caller, owner, name, sharing(owner, name))
+        if role is None:
             raise NotFound(f"There is no service {owner}/{name}.")
+        if role >= needed:
+            return
+        if role > Role.CALLER:
+            raise Forbidden(f"For this one has to be {needed.word} of {owner}/{name}, and you are its {role.word}.")
     elif access is Access.ADMIN:
         if caller.manages_all:
             return
         if caller.manages_any:
             raise Forbidden("This concerns the gateway as a whole: only an administrator of the hub may.")
-    elif caller.manages_any:
+    elif caller.manages_any or (access is Access.PERSON and caller.person is not None):
         return
     raise Forbidden("This token may call endpoints, but not manage services.")

@@ -19,7 +19,7 @@ from ..errors import NotFound, TooLarge
 from . import auth
 from .call import Answer, Call, Parts, Text
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
-from .routes import Access, Route
+from .route import Access, Route
 from .stream import EventStreams
 
 __all__ = ["MAX_BODY", "MAX_DISCARDED", "MAX_KEYS", "NothingHere", "RouteHandler"]
@@ -118,7 +118,7 @@ class RouteHandler(BaseHandler):
         if route.access is not Access.ANYONE:
             token = auth.bearer(self.request.headers.get("Authorization"))
             self.caller = await auth.authenticate(self.parts.identity, token)
-            auth.authorise(route.access, self.caller, path)
+            auth.authorise(route.access, self.caller, path, self.parts.engine.sharings.of)
         call = Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
         if route.handler is None:
             await self.streams.serve(self, call)

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from .. import wire
 from .._version import __version__
 from .errors import ERROR_HEADER
-from .routes import Access, Route
+from .route import Access, Route
 
 __all__ = ["document"]
 

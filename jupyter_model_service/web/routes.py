@@ -1,86 +1,23 @@
 """The one table of everything that the gateway answers besides endpoint traffic.
 
 ``application.py`` builds the Tornado handlers from it and ``openapi.py`` the served document, so that neither can
-promise what the other does not do. A new operation is a new row here and a function in ``api.py``.
+promise what the other does not do. A new operation is a new row, here or in the table of its area (``routes_*.py``),
+and a function that does it.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import BaseModel
-
 from .. import wire
 from ..wire.offer import OfferInfo
 from . import api, scaling
-from .call import Answer, Call
-from .queries import DecisionQuery, EventQuery, LogQuery, NoQuery, SeriesListQuery, SeriesQuery
+from .queries import DecisionQuery, EventQuery, LogQuery, SeriesListQuery, SeriesQuery
+from .route import Access, Route, change_of, of_service
+from .routes_access import ACCESS_ROUTES
+from .routes_admin import ADMIN_ROUTES
+from .routes_audit import AUDIT_ROUTES
+from .routes_tokens import TOKEN_ROUTES
 
 __all__ = ["ROUTES", "Access", "Route"]
-
-
-class Access(enum.Enum):
-    """Who may: everything is refused unless the row says otherwise."""
-
-    ANYONE = "anyone"
-    MANAGER = "manager"  # a caller that manages at least one owner's services; endpoint tokens do not
-    OWNER = "owner"  # a caller that manages the {owner} in the path
-    ADMIN = "admin"  # a caller that manages everybody's services; only where a gateway has several users
-
-
-Handler = Callable[[Call], Awaitable[Answer]]
-Model = type[BaseModel] | None
-
-
-@dataclass(frozen=True)
-class Route:
-    """One operation. ``path`` has no leading slash: it lies below the prefix that the gateway is served at.
-
-    ``statuses`` are those besides the ones that ``errors_of`` adds for every route of that kind. A route with
-    ``media_type`` other than JSON has no ``answer`` model; ``handler`` is ``None`` for the event stream only.
-    """
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handler: Handler | None
-    access: Access = Access.OWNER
-    request: Model = None
-    query: type[BaseModel] = NoQuery
-    answer: Model = None
-    status: int = 200
-    statuses: tuple[int, ...] = ()
-    abandoned: bool = False  # given up when the caller leaves
-    media_type: str = "application/json"
-
-    def errors_of(self) -> tuple[int, ...]:
-        """Every error status that this operation may answer with."""
-        found = {400, 500, *self.statuses}
-        if self.access is not Access.ANYONE:
-            found |= {401, 403, 503}  # 503: the identity or the database cannot be asked
-        if "{" in self.path:
-            found.add(404)
-        if self.request is not None:
-            found |= {413, 415}
-        return tuple(sorted(found))
-
-
-_SERVICE = "api/v1/services/{owner}/{name}"
-
-
-def _service(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
-    """Something about one service; the operation has its handler's name."""
-    return Route(method, _SERVICE + rest, handler.__name__, summary, handler, answer=answer, **more)
-
-
-def _change(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
-    """It may contradict what the service is, or is doing."""
-    return _service(method, rest, handler, summary, answer, **{"statuses": (409,), **more})
-
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.MANAGER, answer=wire.GatewayInfo),
@@ -118,8 +55,8 @@ ROUTES: tuple[Route, ...] = (
         statuses=(409, 422),
         abandoned=True,
     ),
-    _service("GET", "", api.get_service, "One service", wire.ServiceInfo),
-    _change(
+    of_service("GET", "", api.get_service, "One service", wire.ServiceInfo),
+    change_of(
         "DELETE",
         "",
         api.delete_service,
@@ -127,7 +64,7 @@ ROUTES: tuple[Route, ...] = (
         wire.ServiceInfo,
         status=202,
     ),
-    _change(
+    change_of(
         "POST",
         "/update",
         api.update_service,
@@ -138,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
         statuses=(409, 422),
         abandoned=True,
     ),
-    _change(
+    change_of(
         "PUT",
         "/scale",
         api.scale_service,
@@ -147,7 +84,7 @@ ROUTES: tuple[Route, ...] = (
         request=wire.ScaleRequest,
         status=202,
     ),
-    _change(
+    change_of(
         "POST",
         "/rollback",
         api.rollback_service,
@@ -156,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
         request=wire.RollbackRequest,
         status=202,
     ),
-    _change(
+    change_of(
         "POST",
         "/restart",
         api.restart_service,
@@ -164,7 +101,7 @@ ROUTES: tuple[Route, ...] = (
         wire.ServiceInfo,
         status=202,
     ),
-    _change(
+    change_of(
         "POST",
         "/stop",
         api.stop_service,
@@ -172,15 +109,15 @@ ROUTES: tuple[Route, ...] = (
         wire.ServiceInfo,
         status=202,
     ),
-    _change("POST", "/start", api.start_service, "Start a stopped or failed service", wire.ServiceInfo, status=202),
-    _service(
+    change_of("POST", "/start", api.start_service, "Start a stopped or failed service", wire.ServiceInfo, status=202),
+    of_service(
         "GET",
         "/autoscaling",
         scaling.get_autoscaling,
         "How many replicas there may be, by which rules, and what was decided last",
         wire.AutoscalingInfo,
     ),
-    _change(
+    change_of(
         "PUT",
         "/autoscaling",
         scaling.set_autoscaling,
@@ -188,7 +125,7 @@ ROUTES: tuple[Route, ...] = (
         wire.AutoscalingInfo,
         request=wire.AutoscalingRequest,
     ),
-    _change(
+    change_of(
         "PATCH",
         "/autoscaling",
         scaling.adjust_autoscaling,
@@ -196,17 +133,17 @@ ROUTES: tuple[Route, ...] = (
         wire.AutoscalingInfo,
         request=wire.AutoscalingChange,
     ),
-    _change(
+    change_of(
         "DELETE",
         "/autoscaling",
         scaling.end_autoscaling,
         "End autoscaling; the number of replicas stays as it is",
         wire.ServiceInfo,
     ),
-    _change(
+    change_of(
         "POST", "/autoscaling/resume", scaling.resume_autoscaling, "Go on after a scale by hand", wire.AutoscalingInfo
     ),
-    _change(
+    change_of(
         "POST",
         "/autoscaling/rules",
         scaling.add_rule,
@@ -215,8 +152,8 @@ ROUTES: tuple[Route, ...] = (
         request=wire.RuleSpec,
         status=201,
     ),
-    _change("DELETE", "/autoscaling/rules/{id}", scaling.remove_rule, "Remove a rule", wire.AutoscalingInfo),
-    _change(
+    change_of("DELETE", "/autoscaling/rules/{id}", scaling.remove_rule, "Remove a rule", wire.AutoscalingInfo),
+    change_of(
         "POST",
         "/autoscaling/schedules",
         scaling.add_schedule,
@@ -225,10 +162,10 @@ ROUTES: tuple[Route, ...] = (
         request=wire.ScheduleSpec,
         status=201,
     ),
-    _change(
+    change_of(
         "DELETE", "/autoscaling/schedules/{id}", scaling.remove_schedule, "Remove a schedule", wire.AutoscalingInfo
     ),
-    _service(
+    of_service(
         "GET",
         "/decisions",
         scaling.list_decisions,
@@ -236,7 +173,7 @@ ROUTES: tuple[Route, ...] = (
         wire.DecisionList,
         query=DecisionQuery,
     ),
-    _service(
+    of_service(
         "GET",
         "/series",
         scaling.read_series,
@@ -244,29 +181,12 @@ ROUTES: tuple[Route, ...] = (
         wire.SeriesAnswer,
         query=SeriesQuery,
     ),
-    _service("GET", "/events", api.list_events, "What happened to the service", wire.EventList, query=EventQuery),
-    _service(
+    of_service("GET", "/events", api.list_events, "What happened to the service", wire.EventList, query=EventQuery),
+    of_service(
         "GET", "/logs", api.read_logs, "Log lines of one replica", wire.LogAnswer, query=LogQuery, statuses=(409, 502)
     ),
-    _service("GET", "/tokens", api.list_tokens, "The tokens that may call the endpoint", wire.TokenList),
-    _change(
-        "POST",
-        "/tokens",
-        api.create_token,
-        "Make a token that may call the endpoint; it is shown this once",
-        wire.NewToken,
-        request=wire.TokenRequest,
-        status=201,
-    ),
-    _service(
-        "PATCH",
-        "/tokens/{id}",
-        api.change_token,
-        "Change the limits that are given, from the next call on; those left out stay as they are",
-        wire.TokenInfo,
-        request=wire.TokenChange,
-    ),
-    _service("DELETE", "/tokens/{id}", api.revoke_token, "Revoke a token at once", None, status=204),
+    *ACCESS_ROUTES,
+    *TOKEN_ROUTES,
     Route(
         "GET",
         "api/v1/series",
@@ -277,6 +197,8 @@ ROUTES: tuple[Route, ...] = (
         query=SeriesListQuery,
         answer=wire.SeriesList,
     ),
+    *ADMIN_ROUTES,
+    *AUDIT_ROUTES,
     Route(
         "GET",
         "api/v1/events",

@@ -5,7 +5,8 @@ its replicas away: the next call starts one), ``degraded`` (one that served has 
 taken its place yet), ``updating``, ``stopped``, ``failed``, ``deleting``. A service that is scaled up is ``starting``
 until the new ones are ready: all that served go on. A replica's ``phase`` is one of ``core.replica.Phase``. Unknown
 fields in requests are refused, so that a typo is never dropped in silence. What is about autoscaling is in
-``scaling.py``, about tokens in ``tokens.py``.
+``scaling.py``, about tokens in ``tokens.py``, about who may do what in ``access.py``, about who called in ``uses.py``,
+what administrators see in ``admin.py`` and what was written down in ``audit.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from .access import AccessRole, Visibility
+from .admin import NoticeInfo
 from .offer import GpuOffer, OfferInfo
+from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
 from .request import Request
 from .scaling import (
     AutoscalingChange,
@@ -60,6 +64,7 @@ __all__ = [
     "MountInfo",
     "MountSpec",
     "NewToken",
+    "NoticeInfo",
     "OfferInfo",
     "ProblemInfo",
     "ReplicaCounts",
@@ -180,46 +185,6 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-class ExitInfo(BaseModel):
-    stage: str
-    code: int | None = None
-    signal: str | None = None
-    oom: bool = False
-    action: int | None = None
-    message: str = ""
-    tail: list[str] = []
-
-
-class ActionInfo(BaseModel):
-    index: int
-    count: int
-    label: str
-
-
-class GpuInfo(BaseModel):
-    uuid: str
-    utilization: float
-    memory_used: int
-    memory_total: int
-
-
-class ReplicaInfo(BaseModel):
-    id: str
-    revision: int
-    phase: str
-    since: float
-    reason: str | None = None
-    pid: int | None = None
-    address: str | None = None
-    action: ActionInfo | None = None
-    in_flight: int = 0
-    suspect: bool = False
-    exit: ExitInfo | None = None
-    gpus: list[GpuInfo] | None = None
-    rss: int | None = None
-    created_at: float = 0.0
-
-
 class MountInfo(BaseModel):
     source: str
     target: str
@@ -310,6 +275,14 @@ class ServiceInfo(BaseModel):
     notices: list[str] = Field(
         default=[], description="in the answer to a change: what it did besides, or deserves a look, in sentences"
     )
+    visibility: Visibility = Field(
+        default="private", description="shared: with some users or groups; public: callers need no token"
+    )
+    role: AccessRole = Field(default="owner", description="what the caller may do with it")
+    page: str | None = Field(
+        default=None, description="where a browser opens it, where it has a host of its own; null: it has none"
+    )
+    notice: NoticeInfo | None = Field(default=None, description="what an administrator has to say about it")
 
 
 class ServiceList(BaseModel):
@@ -369,3 +342,5 @@ class GatewayInfo(BaseModel):
     started_at: float
     keep: bool = False
     attached: int = 0
+    people: bool = Field(default=False, description="whether there are users and groups to share services with")
+    own_hosts: bool = Field(default=False, description="whether each service has a host of its own, for its pages")

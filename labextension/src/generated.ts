@@ -1536,8 +1536,20 @@ export interface components {
              * @enum {string}
              */
             mode: "embedded" | "hub";
+            /**
+             * Own Hosts
+             * @description whether each service has a host of its own, for its pages
+             * @default false
+             */
+            own_hosts: boolean;
             /** Owner */
             owner: string;
+            /**
+             * People
+             * @description whether there are users and groups to share services with
+             * @default false
+             */
+            people: boolean;
             /** Pid */
             pid: number;
             /** Started At */
@@ -1735,6 +1747,18 @@ export interface components {
         NoteInfo: {
             /** Line */
             line: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * NoticeInfo
+         * @description What an administrator has to say about a service: plain text.
+         */
+        NoticeInfo: {
+            /** At */
+            at: number;
+            /** By */
+            by: string;
             /** Text */
             text: string;
         };
@@ -2245,6 +2269,11 @@ export interface components {
              */
             note: string | null;
             /**
+             * @description what an administrator has to say about it
+             * @default null
+             */
+            notice: components["schemas"]["NoticeInfo"] | null;
+            /**
              * Notices
              * @description in the answer to a change: what it did besides, or deserves a look, in sentences
              * @default []
@@ -2252,6 +2281,12 @@ export interface components {
             notices: string[];
             /** Owner */
             owner: string;
+            /**
+             * Page
+             * @description where a browser opens it, where it has a host of its own; null: it has none
+             * @default null
+             */
+            page: string | null;
             /** Public */
             public: boolean;
             /**
@@ -2279,6 +2314,13 @@ export interface components {
              */
             revisions: components["schemas"]["RevisionInfo"][];
             /**
+             * Role
+             * @description what the caller may do with it
+             * @default owner
+             * @enum {string}
+             */
+            role: "caller" | "viewer" | "operator" | "owner";
+            /**
              * Stable Revision
              * @default null
              */
@@ -2288,6 +2330,13 @@ export interface components {
              * @enum {string}
              */
             state: "starting" | "ready" | "idle" | "degraded" | "updating" | "stopped" | "failed" | "deleting";
+            /**
+             * Visibility
+             * @description shared: with some users or groups; public: callers need no token
+             * @default private
+             * @enum {string}
+             */
+            visibility: "private" | "shared" | "public";
         };
         /** ServiceList */
         ServiceList: {
@@ -2646,6 +2695,7 @@ export type MountInfo = components['schemas']['MountInfo'];
 export type MountSpec = components['schemas']['MountSpec'];
 export type NewToken = components['schemas']['NewToken'];
 export type NoteInfo = components['schemas']['NoteInfo'];
+export type NoticeInfo = components['schemas']['NoticeInfo'];
 export type OfferInfo = components['schemas']['OfferInfo'];
 export type ProblemInfo = components['schemas']['ProblemInfo'];
 export type ReplicaCounts = components['schemas']['ReplicaCounts'];

@@ -637,7 +637,7 @@ def test_an_owner_newer_than_the_last_look_is_held_to_the_policy(hub: FakeHub, p
         hub.add_user("zoe")
         with pytest.raises(InvalidRequest, match=r"^The Hub has no user whose services would be zoe's\.$"):
             parts.launcher.check(REVISION, owner="zoe")
-        assert await parts.users.meet("zoe")
+        assert (await parts.users.meet("zoe")).hers
         with pytest.raises(InvalidRequest, match=r"zoe may not serve models here: .* Public services are not allowed"):
             parts.launcher.check(REVISION, owner="zoe", public=True)
         assert list(parts.launcher.check(REVISION)) == [], "nobody's yet: only whether it can be done at all"

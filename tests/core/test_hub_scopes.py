@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.hub_scopes import INVOKE, MANAGE, Reach, caller_from, invoke_scope, reach_of
 from jupyter_model_service.core.names import owner_from
+from jupyter_model_service.core.sharing import Person, Role
 
 SYSTEM = "model-service-endpoints"
 GROUPS = {"ds": ["alice", "bob"], "odd": ["jo e"]}
@@ -21,8 +22,12 @@ def members(group: str) -> Collection[str]:
     return GROUPS.get(group, ())
 
 
+def person(name: str, most: Role) -> Person:
+    return Person(name, owner_from(name), frozenset({"ds"}), "then", most)
+
+
 def user(name: str, *scopes: str, kind: str = "user") -> Caller:
-    return caller_from(name, kind, scopes, members, SYSTEM)
+    return caller_from(name, kind, scopes, members, SYSTEM, service_name="ours", groups=("ds",), made="then")
 
 
 # --- calling -----------------------------------------------------------------------------------------
@@ -122,7 +127,7 @@ def test_scopes_of_others_grant_nothing(scopes: list[str]) -> None:
 def test_the_token_of_a_notebook_manages_its_users_services() -> None:
     """The default scopes of a server's token, as the Hub tells them."""
     caller = user("bob", "access:servers!server=bob/", "read:users:name!user=bob", "users:activity!user=bob")
-    assert caller == Caller("bob", manages=frozenset({"bob"}), home="bob")
+    assert caller == Caller("bob", manages=frozenset({"bob"}), home="bob", person=person("bob", Role.OPERATOR))
 
 
 @pytest.mark.parametrize(
@@ -168,3 +173,39 @@ def test_the_system_user_owns_nothing_whatever_its_tokens_hold() -> None:
     caller = user(SYSTEM, f"access:servers!user={SYSTEM}", f"servers!user={SYSTEM}", "servers", MANAGE)
     assert not caller.manages_any
     assert caller.home is None
+
+
+# --- what is shared with a person ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scopes", "most"),
+    [
+        (["access:services!service=ours"], Role.CALLER),
+        (["access:services"], Role.CALLER),
+        (["access:services!service=ours", "access:servers!server=bob/"], Role.OPERATOR),
+        (["access:servers!server=bob/lab"], Role.OPERATOR),
+        (["access:servers!user=bob"], Role.OPERATOR),
+        (["access:servers"], Role.OPERATOR),
+        ([f"{MANAGE}!user=bob"], Role.OPERATOR),
+        ([f"{MANAGE}!group=ds"], Role.OPERATOR),
+        (["admin:servers"], Role.OPERATOR),
+        (["access:services!service=another"], None),
+        (["access:services!server=ours", "access:services!service=", "access:services!service=ours!x"], None),
+        (["access:servers!server=alice/"], None),
+        (["read:users:name!user=bob", "read:users:groups!user=bob"], None),  # it only says who she is
+        ([f"{INVOKE}!server=alice/chat"], None),
+        (["access:servers!server=bob/ms-chat-abc123", "access:services", MANAGE], None),  # a replica's, whatever it has
+    ],
+)
+def test_what_is_shared_with_a_user_is_for_tokens_that_are_made_for_it(scopes: list[str], most: Role | None) -> None:
+    assert user("bob", *scopes).person == (None if most is None else person("bob", most))
+
+
+def test_nothing_is_shared_with_services_and_with_the_system_user() -> None:
+    for name, kind in (("robot", "service"), (SYSTEM, "user")):
+        assert user(name, "access:services", "access:servers", MANAGE, kind=kind).person is None
+
+
+def test_a_persons_name_in_addresses_is_not_the_hubs() -> None:
+    assert user("jo e", "access:services").person == person("jo e", Role.CALLER)

@@ -25,7 +25,7 @@ import pytest
 from traitlets.config import Config
 
 from jupyter_model_service.hub import install
-from jupyter_model_service.hub.install import service_scopes
+from jupyter_model_service.hub.install_steps import service_scopes
 
 from .deployment import ADMIN, PREFIX, ROOT, TEST_LABEL, Deployment, Network, Setup, eventually
 from .test_compose import MODEL, REACHES

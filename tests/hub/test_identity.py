@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from jupyter_model_service.adapters.hub_identity import MOST, HubIdentity
 from jupyter_model_service.adapters.hub_models import HubToken, HubUser
 from jupyter_model_service.adapters.hub_tokens import HubTokens
 from jupyter_model_service.adapters.hub_users import HubUsers
-from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.access import Caller, role_of
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_scopes import INVOKE
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.sharing import NOBODY, Person, Role
 from jupyter_model_service.engine.tokens import EndpointTokens
 from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, NotFound
 from jupyter_model_service.ports import ServiceRecord
@@ -139,7 +141,8 @@ def test_a_confirmed_token_is_known_for_thirty_seconds(run: Run) -> None:
     async def body(s: Setting) -> None:
         assert s.identity.known("bobs") is None
         caller = await s.identity.resolve("bobs")
-        assert caller == Caller("bob", manages=frozenset({"bob"}), home="bob")
+        person = Person("bob", "bob", frozenset({"ds"}), "2026-01-01", Role.OPERATOR)
+        assert caller == Caller("bob", manages=frozenset({"bob"}), home="bob", person=person)
         s.clock.advance(29.9)
         assert s.identity.known("bobs") == caller
         s.clock.advance(0.2)
@@ -467,7 +470,7 @@ def test_a_new_user_manages_nothing_until_the_former_ones_services_are_gone(run:
             second = await s.identity.resolve("second")
             assert second is not None
             assert (second.name, second.home, second.may_manage("alice")) == ("alice", None, False)
-            assert not second.may_invoke("alice", "chat")
+            assert role_of(second, "alice", "chat", NOBODY) is None
             s.clock.advance(1.1)
         gone.set()
         while "2026" in (tmp_path / "owners.json").read_text():
@@ -477,6 +480,52 @@ def test_a_new_user_manages_nothing_until_the_former_ones_services_are_gone(run:
         second = await s.identity.resolve("second")
         assert second is not None
         assert second.may_manage("alice")
+        assert second.person is not None
+        assert second.person.made == "2027-01-01"
+
+    run(body)
+
+
+def test_a_visitors_token_says_who_she_is_and_since_when(run: Run) -> None:
+    """Also of somebody who manages nothing with it: what is shared with her depends on when she was made. Who has left
+    a group has left it when the Hub is asked again, and a user that the Hub has just deleted is nobody."""
+
+    async def body(s: Setting) -> None:
+        scopes = frozenset({"access:services!service=model-service"})
+        s.hub.by_token["visit"] = HubUser("bob", groups=("ds",), scopes=scopes)
+        caller = await s.identity.resolve("visit")
+        person = Person("bob", "bob", frozenset({"ds"}), "2026-01-01", Role.CALLER)
+        assert caller == Caller("bob", home="bob", person=person)
+        s.hub.by_token["visit"] = HubUser("bob", scopes=scopes)
+        s.clock.advance(30.1)
+        caller = await s.identity.resolve("visit")
+        assert caller is not None
+        assert caller.person == replace(person, groups=frozenset())
+        del s.hub.users_there["bob"]
+        s.clock.advance(30.1)
+        caller = await s.identity.resolve("visit")
+        assert caller is not None
+        assert (caller.person, caller.home) == (None, None)
+
+    run(body)
+
+
+def test_a_token_was_met_for_as_long_as_it_stays_good_while_the_hub_is_silent(run: Run) -> None:
+    """Whoever guesses tokens never has one of these, also not one that the Hub has refused since."""
+
+    async def body(s: Setting) -> None:
+        assert not s.identity.met("bobs")
+        await s.identity.resolve("bobs")
+        s.clock.advance(299)
+        assert s.identity.met("bobs")
+        assert not s.identity.met("guessed")
+        s.clock.advance(2)
+        assert not s.identity.met("bobs")
+        await s.identity.resolve("bobs")
+        del s.hub.by_token["bobs"]
+        s.clock.advance(31)
+        await s.identity.resolve("bobs")
+        assert not s.identity.met("bobs")
 
     run(body)
 
@@ -530,15 +579,15 @@ def test_where_nobody_noted_when_an_owner_was_made_her_services_tell(
             await gone(owner, why)
 
         s.users.start(lambda: set(made), remove, oldest=made.get)
-        assert not await s.users.meet("alice")
-        assert await s.users.meet("bob")
+        assert not (await s.users.meet("alice")).hers
+        assert (await s.users.meet("bob")).hers
         seen.set()
         file = tmp_path / "owners.json"
         while not (file.exists() and "1970-01-12T14:20" in file.read_text()):
             await asyncio.sleep(0.01)
         assert gone.seen == [("alice", "the user alice was deleted in the Hub and made anew")]
         del made["alice"]
-        assert await s.users.meet("alice"), "what she makes from now on is hers"
+        assert (await s.users.meet("alice")).hers, "what she makes from now on is hers"
 
     run(body)
 

@@ -21,6 +21,7 @@ from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.scaling import reading
 from jupyter_model_service.core.scaling.policy import Autoscaling
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
+from jupyter_model_service.core.sharing import NOBODY, Role, Share, Sharing
 from jupyter_model_service.engine.history import SeriesView
 from jupyter_model_service.engine.tokens import Use
 from jupyter_model_service.engine.views import CopyView
@@ -111,6 +112,31 @@ class Subscription:
         self._engine.subscriptions.remove(self)
 
 
+class FakeSharings:
+    """Shares of the fake engine's services."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.kept: dict[tuple[str, str], Sharing] = {}
+        self._engine = engine
+
+    def of(self, owner: str, name: str) -> Sharing:
+        return self.kept.get((owner, name), NOBODY)
+
+    async def set(self, owner: str, name: str, kind: Any, whom: str, *, role: Role, limits: Any, by: str) -> Share:
+        self._engine._does("share", owner, name, kind, whom, role, limits, by)
+        share = Share(kind, whom, role, limits, None, 5.0, by)
+        self.kept[owner, name] = self.of(owner, name).with_share(share)
+        return share
+
+    async def remove(self, owner: str, name: str, kind: Any, whom: str) -> Share:
+        self._engine._does("unshare", owner, name, kind, whom)
+        share = self.of(owner, name).get(kind, whom)
+        if share is None:
+            raise NotFound(f"{owner}/{name} is not shared with {whom}.")
+        self.kept[owner, name] = self.of(owner, name).without(kind, whom)
+        return share
+
+
 class FakeEngine:
     """Keeps services in a dictionary and every call in ``asked``."""
 
@@ -121,6 +147,7 @@ class FakeEngine:
         self.store_error: str | None = None
         self.changed: list[str] | None = None
         self.failure: Exception | None = None
+        self.sharings = FakeSharings(self)
 
     def add(self, owner: str, name: str, **fields: Any) -> View:
         view = View(owner=owner, name=name, id=f"id-{owner}-{name}", **fields)

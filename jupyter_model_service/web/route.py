@@ -1,0 +1,93 @@
+"""One row of the table of operations, and who may do it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..core.sharing import Role
+from .call import Answer, Call
+from .queries import NoQuery
+
+__all__ = ["Access", "Route", "change_of", "of_service"]
+
+
+class Access(enum.Enum):
+    """Who may: everything is refused unless the row says otherwise."""
+
+    ANYONE = "anyone"
+    PERSON = "person"  # somebody, or a caller that manages services: no endpoint token
+    MANAGER = "manager"  # a caller that manages at least one owner's services; endpoint tokens do not
+    CALLER = "caller"  # from here on: of the service in the path, by its owner or by what is shared (core.sharing.Role)
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    OWNER = "owner"  # a caller that manages the {owner} in the path
+    ADMIN = "admin"  # a caller that manages everybody's services; only where a gateway has several users
+
+    @property
+    def role(self) -> Role | None:
+        """The least that a caller has to be for the service in the path; ``None`` where that is not asked."""
+        return _ROLES.get(self)
+
+
+_ROLES = {
+    Access.CALLER: Role.CALLER,
+    Access.VIEWER: Role.VIEWER,
+    Access.OPERATOR: Role.OPERATOR,
+    Access.OWNER: Role.OWNER,
+}
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+Model = type[BaseModel] | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. ``path`` has no leading slash: it lies below the prefix that the gateway is served at.
+
+    ``statuses`` are those besides the ones that ``errors_of`` adds for every route of that kind. A route with
+    ``media_type`` other than JSON has no ``answer`` model; ``handler`` is ``None`` for the event stream only.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler | None
+    access: Access = Access.OWNER
+    request: Model = None
+    query: type[BaseModel] = NoQuery
+    answer: Model = None
+    status: int = 200
+    statuses: tuple[int, ...] = ()
+    abandoned: bool = False  # given up when the caller leaves
+    media_type: str = "application/json"
+
+    def errors_of(self) -> tuple[int, ...]:
+        """Every error status that this operation may answer with."""
+        found = {400, 500, *self.statuses}
+        if self.access is not Access.ANYONE:
+            found |= {401, 403, 503}  # 503: the identity or the database cannot be asked
+        if "{" in self.path:
+            found.add(404)
+        if self.request is not None:
+            found |= {413, 415}
+        return tuple(sorted(found))
+
+
+_SERVICE = "api/v1/services/{owner}/{name}"
+
+
+def of_service(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+    """Something about one service; the operation has its handler's name."""
+    return Route(method, _SERVICE + rest, handler.__name__, summary, handler, answer=answer, **more)
+
+
+def change_of(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+    """It may contradict what the service is, or is doing."""
+    return of_service(method, rest, handler, summary, answer, **{"statuses": (409,), **more})

@@ -1,0 +1,91 @@
+"""The JSON of what administrators see and set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from .request import Request
+
+__all__ = ["GpuHolder", "LimitInfo", "LimitsChange", "NoticeInfo", "NoticeRequest", "Overview", "OwnerUse"]
+
+
+class NoticeInfo(BaseModel):
+    """What an administrator has to say about a service: plain text."""
+
+    text: str
+    by: str
+    at: float
+
+
+class NoticeRequest(Request):
+    text: str = Field(min_length=1, max_length=500)
+
+
+class LimitInfo(BaseModel):
+    """``set_by``: whose limit it is, as in "for the group ds"; empty for the installation's own."""
+
+    name: str
+    value: float | str | bool | list[str] | None = Field(description="null: none")
+    used: float | None = None
+    set_by: str = ""
+
+
+class OwnerUse(BaseModel):
+    owner: str
+    user: str = Field(description="the Hub's name")
+    services: int
+    replicas: int
+    gpus: int
+    limits: list[LimitInfo] = []
+
+
+class GpuHolder(BaseModel):
+    """One GPU, and what holds it."""
+
+    id: str
+    name: str = ""
+    holder: Literal["replica", "notebook", "other", "nobody"] = "nobody"
+    user: str | None = None
+    server: str | None = Field(default=None, description="the named server, empty for the default one")
+    service: str | None = Field(default=None, description="owner/name")
+    utilization: float | None = None
+    memory_used: int | None = None
+    memory_total: int | None = None
+
+
+class OverviewService(BaseModel):
+    owner: str
+    name: str
+    state: str
+    reason: str | None = None
+    visibility: Literal["private", "shared", "public"]
+    replicas: int
+    ready: int
+    gpus: int
+    calls_today: int | None = None
+    last_call_at: float | None = None
+    created_at: float
+    notice: NoticeInfo | None = None
+
+
+class Overview(BaseModel):
+    services: list[OverviewService]
+    owners: list[OwnerUse]
+    gpus: list[GpuHolder] | None = Field(default=None, description="null: nobody knows")
+    gpus_at: float | None = None
+
+
+class LimitsChange(Request):
+    """For one user, until it is taken back. It only tightens what the installation says; what is left out stays."""
+
+    max_replicas_per_user: int | None = Field(default=None, ge=0)
+    max_gpus_per_user: int | None = Field(default=None, ge=0)
+    max_gpus_per_replica: int | None = Field(default=None, ge=0)
+    max_cpus: float | None = Field(default=None, gt=0)
+    max_memory: int | None = Field(default=None, gt=0, description="bytes")
+    allow_public: bool | None = None
+    longest_token: float | None = Field(default=None, gt=0, description="seconds")
+    idle_limit: float | None = Field(default=None, gt=0, description="seconds")
+    longest_life: float | None = Field(default=None, gt=0, description="seconds")

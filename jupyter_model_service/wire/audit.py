@@ -1,0 +1,31 @@
+"""The JSON of the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+__all__ = ["AuditEntry", "AuditList"]
+
+
+class AuditEntry(BaseModel):
+    id: int = Field(description="grows, and is never used again")
+    at: float
+    who: str = Field(description="the caller's name; gateway for what it does by itself; empty where nobody is known")
+    address: str
+    action: str = Field(description="the operation's name in this document")
+    target: str = Field(default="", description="owner/name, or what else it is about")
+    status: int
+    code: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    request_id: str = ""
+    count: int = Field(default=1, description="of denied ones: how many there were, one after the other")
+
+
+class AuditList(BaseModel):
+    """Oldest first. ``next`` is the ``after`` with which to read on."""
+
+    entries: list[AuditEntry]
+    next: int
