@@ -18,6 +18,7 @@ from typing import Protocol
 
 from ..core.access import Caller
 from ..core.hub_scopes import Members, caller_from
+from ..core.sharing import Person
 from ..errors import HubRefused, HubUnavailable
 from ..ports import Clock, Identity
 from .hub_models import HubUser
@@ -59,7 +60,8 @@ def _key(token: str) -> bytes:
 class HubIdentity:
     """Implements ``ports.Identity``. ``endpoints`` is the table of endpoint tokens, ``system_user`` the Hub's user that
     they belong to, ``members`` the groups of the Hub, ``service_name`` ours there; ``meet`` says when a user was made,
-    and whether the services of her name are hers: a former one's are not hers to manage. Belongs to one event loop."""
+    and whether the services of her name are hers: a former one's are not hers to manage; ``came`` is told of everybody
+    who comes. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class HubIdentity:
         meet: Callable[[str], Awaitable[Met]],
         members: Members = lambda group: (),
         service_name: str = "model-service",
+        came: Callable[[Person], None] = lambda person: None,
     ) -> None:
         self._api = api
         self._clock = clock
@@ -79,6 +82,7 @@ class HubIdentity:
         self._members = members
         self._meet = meet
         self._service_name = service_name
+        self.came = came
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()  # until when
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -161,12 +165,16 @@ class HubIdentity:
         if user.kind == "user" and user.name == self._system_user:
             return None, FRESH
         caller = self._as_caller(user, None)
-        if caller.person is None:  # then nothing is hers, and nothing is shared with her
+        person = caller.person
+        if person is None:  # then nothing is hers, and nothing is shared with her
             return caller, FRESH
         met = await self._meet(user.name)
         if met.hers:
-            return self._as_caller(user, met.made), FRESH
-        return replace(caller, manages=caller.manages - {caller.person.owner}, home=None, person=None), ANOTHER
+            caller = self._as_caller(user, met.made)
+            if caller.person is not None:
+                self.came(caller.person)
+            return caller, FRESH
+        return replace(caller, manages=caller.manages - {person.owner}, home=None, person=None), ANOTHER
 
     def _as_caller(self, user: HubUser, made: str | None) -> Caller:
         return caller_from(

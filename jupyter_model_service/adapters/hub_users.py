@@ -74,6 +74,11 @@ class HubUsers:
         """The user that ``owner`` stands for, as of the last look."""
         return self._users.get(owner)
 
+    def made(self, name: str) -> str | None:
+        """When the Hub made the user ``name``, as of the last look."""
+        user = self._users.get(owner_from(name))
+        return user.created if user is not None and user.name == name else None
+
     @property
     def looked(self) -> bool:
         """Whether the users have been read at all."""

@@ -71,7 +71,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         launcher = HubLauncher(api, servers, users, hub.policy, site.clock, host=hub.host_has)
         gpus = HostGpus(site.clock)
         site.undo.push_async_callback(ended, "figures of GPUs", gpus.stop, 5.0)
-        beside = _Beside(users, issuer, launcher, tokens)
+        beside = _Beside(users, issuer, launcher, tokens, identity)
         return Assembly(
             mode="hub",
             owner=hub.service_name,
@@ -129,11 +129,19 @@ def _attach(pid: int, create_time: float, keep: bool) -> NoReturn:
 class _Beside:
     """What runs beside the engine: the look at users, the tidying of tokens, the reports of activity."""
 
-    def __init__(self, users: HubUsers, issuer: HubTokens, launcher: HubLauncher, tokens: EndpointTokens) -> None:
+    def __init__(
+        self,
+        users: HubUsers,
+        issuer: HubTokens,
+        launcher: HubLauncher,
+        tokens: EndpointTokens,
+        identity: HubIdentity,
+    ) -> None:
         self._users = users
         self._issuer = issuer
         self._launcher = launcher
         self._tokens = tokens
+        self._identity = identity
 
     def begin(self, engine: Engine, undo: contextlib.AsyncExitStack) -> None:
         async def gone(owner: str, why: str) -> None:
@@ -150,6 +158,8 @@ class _Beside:
         def oldest(owner: str) -> float | None:
             return min((view.created_at for view in engine.services(owner)), default=None)
 
+        engine.sharings.made = self._users.made
+        self._identity.came = engine.sharings.came
         self._users.start(lambda: {view.owner for view in engine.services()}, gone, oldest=oldest)
         undo.push_async_callback(ended, "the look at users", self._users.stop, 5.0)
         self._issuer.start(self._tokens.ids)

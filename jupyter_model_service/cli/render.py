@@ -11,6 +11,7 @@ from ..client.units import show_duration, show_size
 from ..client.waiting import Outcome
 from ..commands.grammar import PROGRAM
 from ..commands.results import (
+    AccessResult,
     AutoscalingResult,
     DecisionsResult,
     DoneResult,
@@ -29,6 +30,7 @@ from ..commands.results import (
 )
 from ..commands.workbench import DraftResult, DryRunResult
 from . import scaling, workbench
+from .access import access_page
 from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
 from .tokens import token_table, token_text
@@ -71,6 +73,8 @@ def _of_others(result: Result, paint: Paint) -> str:
         return workbench.tried(result, paint)
     if isinstance(result, AutoscalingResult):
         return scaling.policy_page(result, paint)
+    if isinstance(result, AccessResult):
+        return access_page(result, paint)
     if isinstance(result, RulesResult):
         return scaling.rules_text(result, paint)
     if isinstance(result, SchedulesResult):

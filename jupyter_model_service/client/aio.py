@@ -17,6 +17,7 @@ import httpx
 from ..errors import GatewayUnavailable, ModelServiceError, NotFound, Unauthenticated
 from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
 from . import calls, endpoint
+from .access_async import Access
 from .address import Address, Locator
 from .calls import Call, Copied, Key
 from .events import Change, RawChange, Reconnect, StreamParser, read_change
@@ -41,7 +42,7 @@ from .waiting import WAIT_SECONDS, Following, Goal, failure
 T = TypeVar("T")
 
 
-class AsyncClient(Scaling, Tokens):
+class AsyncClient(Access, Scaling, Tokens):
     """:class:`~.sync.Client` for asyncio. Belongs to one event loop; ``async with`` gives its connections back."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:

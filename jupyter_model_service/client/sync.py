@@ -14,6 +14,7 @@ import httpx
 
 from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
 from . import calls, endpoint
+from .access_sync import Access
 from .address import Locator
 from .calls import Call
 from .events import Change, read_change
@@ -27,7 +28,7 @@ from .waiting import WAIT_SECONDS, Following, Goal, failure
 T = TypeVar("T")
 
 
-class Client(Scaling, Tokens):
+class Client(Access, Scaling, Tokens):
     """Talks to this user's own gateway, to the one that ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN`` name, or to
     ``url`` and ``token``.
 

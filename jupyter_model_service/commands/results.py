@@ -112,6 +112,17 @@ class TokensResult(Result):
 
 
 @dataclass(frozen=True)
+class AccessResult(Result):
+    """``service`` is ``owner/name``."""
+
+    service: str
+    access: Json
+
+    def to_json(self) -> Any:
+        return self.access
+
+
+@dataclass(frozen=True)
 class LogsResult(Result):
     """``answer`` is ``None`` when the lines were given to the observer as they came."""
 

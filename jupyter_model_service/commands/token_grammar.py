@@ -14,7 +14,9 @@ from .parser import Parser, name_argument
 LIMITS = ("calls_per_second", "in_flight", "calls_per_day")
 
 
-def _limits(parser: Parser, wrapped: Callable[[Callable[[str], Any]], Callable[[str], Any]], default: Any) -> None:
+def limit_arguments(
+    parser: Parser, wrapped: Callable[[Callable[[str], Any]], Callable[[str], Any]], default: Any
+) -> None:
     parser.add_argument(
         "--calls-per-second",
         metavar="N",
@@ -48,7 +50,7 @@ def _generate_token(parser: Parser) -> None:
         default="30d",
         help="such as 2h, 3d or never (default: 30d)",
     )
-    _limits(parser, lambda read: read, None)
+    limit_arguments(parser, lambda read: read, None)
     parser.add_argument("--output", metavar="FILE", help="write the token there (mode 0600) instead of showing it")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the token only")
 
@@ -60,7 +62,7 @@ def _token_argument(parser: Parser) -> None:
 def _limit_token(parser: Parser) -> None:
     name_argument(parser)
     _token_argument(parser)
-    _limits(parser, values.or_none, KEEP)
+    limit_arguments(parser, values.or_none, KEEP)
     parser.add_argument("--no-limits", action="store_true", help="take away those that are not named here")
 
 

@@ -38,6 +38,14 @@ def service(text: str) -> str:
 
 
 @checked
+def whom(text: str) -> str:
+    """A user or a group of the hub."""
+    if not text or not is_text(text):
+        raise InvalidRequest(f"{text!a} is no name of a user or a group.")
+    return text
+
+
+@checked
 def new_name(text: str) -> str:
     check_service_name(text)
     return text

@@ -21,6 +21,7 @@ from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError
+from . import access as access_verbs
 from . import scaling as scaling_verbs
 from . import tokens as token_verbs
 from . import workbench as workbench_verbs
@@ -344,6 +345,9 @@ _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
     "tokens": token_verbs.listing,
     "limit-token": token_verbs.limit,
     "revoke-token": token_verbs.revoke,
+    "share": access_verbs.share,
+    "unshare": access_verbs.unshare,
+    "access": access_verbs.show,
     "logs": _logs,
     "events": _events,
     "delete": _delete,

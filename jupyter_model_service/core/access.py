@@ -13,7 +13,7 @@ from .tally import Tally
 if TYPE_CHECKING:
     from .routing import Endpoint
 
-__all__ = ["Caller", "may_call", "role_of"]
+__all__ = ["Caller", "knows", "may_call", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def role_of(caller: Caller | None, owner: str, name: str, sharing: Sharing) -> R
     return None
 
 
-def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
-    """Whether there is a role, or it is public. What most calls have is looked at first."""
-    if endpoint.public:
-        return True
-    if caller is None:
-        return False
+def knows(caller: Caller, endpoint: Endpoint) -> bool:
+    """Whether there is a role. What most calls have is looked at first."""
     if caller.may_invoke(endpoint.owner, endpoint.name):
         return True
     person = caller.person
     return person is not None and (person.owner == endpoint.owner or endpoint.sharing.role(person) is not None)
+
+
+def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
+    return endpoint.public or (caller is not None and knows(caller, endpoint))

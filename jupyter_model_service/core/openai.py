@@ -11,10 +11,11 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _escaped
 from urllib.parse import quote, unquote_to_bytes
 
-from .access import Caller
+from .access import Caller, knows, may_call
 from .message import Headers, Refusal
 from .model_field import Found
 from .routing import Endpoint, RoutingTable
+from .sharing import NOBODY
 
 __all__ = [
     "CROWDED", "V1", "content_type", "error_fields", "listing", "model_of_path", "not_by_name",
@@ -30,10 +31,6 @@ CROWDED = Refusal(
     "Too much is held of bodies that have not named their model yet: put the name first, or try again later.",
     5.0,
 )
-
-
-def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
-    return endpoint.public or (caller is not None and caller.may_invoke(endpoint.owner, endpoint.name))
 
 
 # --- which service is meant -------------------------------------------------------------------------------------
@@ -56,7 +53,7 @@ def resolve(model: str, caller: Caller | None, table: RoutingTable) -> Endpoint 
 
 def _is_near(caller: Caller | None, endpoint: Endpoint) -> bool:
     """Whether a name alone may mean it."""
-    if caller is None or caller.may_invoke(endpoint.owner, endpoint.name) or endpoint.owner == caller.home:
+    if caller is None or knows(caller, endpoint) or endpoint.owner == caller.home:
         return True
     return any(key.partition("/")[0] == endpoint.owner for key in caller.invokes)
 
@@ -136,7 +133,11 @@ def listing(caller: Caller | None, table: RoutingTable) -> bytes:
         found = [endpoint for endpoint in table.in_order() if endpoint.public]
     else:
         whole, some = _Owners(caller), {table.get(*_parted(key)) for key in caller.invokes}
-        found = [each for each in table.in_order() if each.public or whole[each.owner] or each in some]
+        found = [
+            each
+            for each in table.in_order()
+            if each.public or whole[each.owner] or each in some or (each.sharing is not NOBODY and knows(caller, each))
+        ]
     return b'{"object": "list", "data": [%b]}\n' % b", ".join([each.listed or _entry(each) for each in found])
 
 
@@ -147,7 +148,9 @@ class _Owners(dict[str, bool]):
         self._caller = caller
 
     def __missing__(self, owner: str) -> bool:
-        self[owner] = all_of = self._caller.may_invoke_all_of(owner)
+        person = self._caller.person
+        own = person is not None and person.owner == owner
+        self[owner] = all_of = own or self._caller.may_invoke_all_of(owner)
         return all_of
 
 

@@ -136,7 +136,9 @@ class EndpointTokens:
     def met(self, token: str) -> bool:
         digest = digest_of(token)
         key = self._keys.get(digest)
-        return digest in self._control if key is None else not _expired(key.record, self._clock.now())
+        if key is None:
+            return digest in self._control
+        return key.record.expires_at is None or self._clock.now() < key.record.expires_at
 
     # --- what owners do ------------------------------------------------------------------------------
 

@@ -20,6 +20,12 @@ class EventQuery(_Query):
     limit: int = Field(default=100, ge=1, le=1000, description="the newest so many, oldest first")
 
 
+class AccessQuery(_Query):
+    user: str | None = Field(
+        default=None, min_length=1, max_length=255, description="say of this user, too, what she may do, and why"
+    )
+
+
 class LogQuery(_Query):
     replica: str | None = Field(default=None, description="default: the newest replica")
     after: int = Field(default=0, ge=0, le=LARGEST, description="the cursor `next` of the former answer")

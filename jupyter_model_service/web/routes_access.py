@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from .route import Route
+from ..wire.access import AccessInfo, ShareInfo, ShareRequest
+from . import access
+from .queries import AccessQuery
+from .route import Route, change_of, of_service
 
 __all__ = ["ACCESS_ROUTES"]
 
-ACCESS_ROUTES: tuple[Route, ...] = ()
+ACCESS_ROUTES: tuple[Route, ...] = (
+    of_service(
+        "GET", "/access", access.get_access, "Who may do what with the service, and why", AccessInfo, query=AccessQuery
+    ),
+    change_of(
+        "PUT",
+        "/access/{kind}/{whom}",
+        access.share_service,
+        "Share the service with a user or a group, from the next call on; in the place of what was shared so far",
+        ShareInfo,
+        request=ShareRequest,
+    ),
+    change_of(
+        "DELETE",
+        "/access/{kind}/{whom}",
+        access.unshare_service,
+        "Share the service no more with a user or a group, from the next call on",
+        None,
+        status=204,
+    ),
+)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from .access import AccessRole, Visibility
+from .access import AccessInfo, AccessRole, ShareInfo, Visibility
 from .admin import NoticeInfo
 from .offer import GpuOffer, OfferInfo
 from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
@@ -38,6 +38,7 @@ from .scaling import (
 from .tokens import LimitsInfo, LimitsSpec, NewToken, TokenChange, TokenInfo, TokenList, TokenRequest
 
 __all__ = [
+    "AccessInfo",
     "ActionInfo",
     "AttachRequest",
     "AutoscalingChange",
@@ -83,6 +84,7 @@ __all__ = [
     "ServiceInfo",
     "ServiceList",
     "ServiceState",
+    "ShareInfo",
     "ShutdownRequest",
     "TokenChange",
     "TokenInfo",

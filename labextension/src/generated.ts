@@ -176,6 +176,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/services/{owner}/{name}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who may do what with the service, and why */
+        get: operations["get_access"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{owner}/{name}/access/{kind}/{whom}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Share the service with a user or a group, from the next call on; in the place of what was shared so far */
+        put: operations["share_service"];
+        post?: never;
+        /** Share the service no more with a user or a group, from the next call on */
+        delete: operations["unshare_service"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/services/{owner}/{name}/autoscaling": {
         parameters: {
             query?: never;
@@ -679,6 +714,50 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccessInfo
+         * @description ``always``: who may besides the shares, in sentences.
+         */
+        AccessInfo: {
+            /**
+             * Always
+             * @default []
+             */
+            always: string[];
+            /**
+             * Origins
+             * @description whose pages may call the endpoint from a browser (CORS)
+             * @default []
+             */
+            origins: string[];
+            /**
+             * @description where one person was asked about
+             * @default null
+             */
+            person: components["schemas"]["PersonAccess"] | null;
+            /**
+             * Public Allowed
+             * @description whether the owner may make it public
+             * @default true
+             */
+            public_allowed: boolean;
+            /**
+             * Set By
+             * @description who said that she may not
+             * @default null
+             */
+            set_by: string | null;
+            /**
+             * Shares
+             * @default []
+             */
+            shares: components["schemas"]["ShareInfo"][];
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "shared" | "public";
+        };
         /** ActionInfo */
         ActionInfo: {
             /** Count */
@@ -1818,6 +1897,23 @@ export interface components {
              */
             public: boolean;
         };
+        /** PersonAccess */
+        PersonAccess: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description null: for this person there is no such service
+             * @default null
+             */
+            role: ("caller" | "viewer" | "operator" | "owner") | null;
+            /**
+             * Why
+             * @description one sentence each
+             * @default []
+             */
+            why: string[];
+        };
         /** ProblemInfo */
         ProblemInfo: {
             /**
@@ -2343,6 +2439,62 @@ export interface components {
             /** Services */
             services: components["schemas"]["ServiceInfo"][];
         };
+        /** ShareInfo */
+        ShareInfo: {
+            /**
+             * Calls Today
+             * @description on this day of UTC; null: not counted
+             * @default null
+             */
+            calls_today: number | null;
+            /** Created At */
+            created_at: number;
+            /**
+             * Created By
+             * @default
+             */
+            created_by: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "user" | "group";
+            /**
+             * Last Call At
+             * @default null
+             */
+            last_call_at: number | null;
+            /** @default null */
+            limits: components["schemas"]["LimitsInfo"] | null;
+            /**
+             * Name
+             * @description the Hub's; whether there is such a user or group is not said
+             */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "caller" | "viewer" | "operator";
+        };
+        /**
+         * ShareRequest
+         * @description What a user, or each member of a group, may do from now on.
+         */
+        ShareRequest: {
+            /**
+             * @description for each person whom it lets in; null: none
+             * @default null
+             */
+            limits?: components["schemas"]["LimitsSpec"] | null;
+            /**
+             * Role
+             * @description caller: call the endpoint; viewer: also see state, events, logs and figures; operator: also scale, stop, start, restart, roll back and autoscale
+             * @default caller
+             * @enum {string}
+             */
+            role?: "caller" | "viewer" | "operator";
+        };
         /**
          * ShutdownRequest
          * @description End the gateway. The replicas end with it, unless they are left for the next gateway to adopt.
@@ -2651,6 +2803,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AccessInfo = components['schemas']['AccessInfo'];
 export type ActionInfo = components['schemas']['ActionInfo'];
 export type AttachRequest = components['schemas']['AttachRequest'];
 export type AutoscalingChange = components['schemas']['AutoscalingChange'];
@@ -2697,6 +2850,7 @@ export type NewToken = components['schemas']['NewToken'];
 export type NoteInfo = components['schemas']['NoteInfo'];
 export type NoticeInfo = components['schemas']['NoticeInfo'];
 export type OfferInfo = components['schemas']['OfferInfo'];
+export type PersonAccess = components['schemas']['PersonAccess'];
 export type ProblemInfo = components['schemas']['ProblemInfo'];
 export type ReplicaCounts = components['schemas']['ReplicaCounts'];
 export type ReplicaInfo = components['schemas']['ReplicaInfo'];
@@ -2714,6 +2868,8 @@ export type SeriesAnswer = components['schemas']['SeriesAnswer'];
 export type SeriesList = components['schemas']['SeriesList'];
 export type ServiceInfo = components['schemas']['ServiceInfo'];
 export type ServiceList = components['schemas']['ServiceList'];
+export type ShareInfo = components['schemas']['ShareInfo'];
+export type ShareRequest = components['schemas']['ShareRequest'];
 export type ShutdownRequest = components['schemas']['ShutdownRequest'];
 export type SiteInfo = components['schemas']['SiteInfo'];
 export type TokenChange = components['schemas']['TokenChange'];
@@ -3066,6 +3222,106 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ServiceInfo"];
                 };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    get_access: {
+        parameters: {
+            query?: {
+                /** @description say of this user, too, what she may do, and why */
+                user?: string | null;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    share_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+                kind: string;
+                whom: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    unshare_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+                kind: string;
+                whom: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];

@@ -525,6 +525,36 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     assert line("revoke-token", "demo", "laptop").status == 1
 
 
+def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    ran = line("share", "demo", "--user", "bob", "--group", "ds", "--user", "eve", "--role", "operator")
+    assert ran.out == "Shared ada/demo with bob, eve and the group ds as operator.\n"
+    assert line("share", "demo", "--user", "bob", "--calls-per-day", "5").out == "Shared ada/demo with bob as caller.\n"
+    shown = line("access", "demo", "--user", "carol").out
+    assert shown.startswith(
+        "ada/demo is shared.\nIt may not be made public: so says the administrator.\nada owns it.\n\n"
+        "carol: nothing\n  Nothing of it is shared with her.\n\n"
+    )
+    assert re.search(r"user +bob +caller +5/day +2025-06-15 15:06:40 +ada\n", shown)
+    assert re.search(r"group +ds +operator +- ", shown)
+    assert json.loads(line("access", "demo", "--json").out)["visibility"] == "shared"
+    ran = line("unshare", "demo", "--user", "bob", "--user", "eve", "--group", "ds")
+    assert ran.out == "ada/demo is not shared with bob, eve and the group ds any more.\n"
+    assert "It is shared with nobody" in line("access", "demo").out
+    ran = line("unshare", "demo", "--user", "bob")
+    assert (ran.status, ran.err) == (1, "ada/demo is not shared with bob.\n")
+
+
+def test_whom_a_service_is_shared_with_has_to_be_said(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    for verb in ("share", "unshare"):
+        ran = line(verb, "demo")
+        assert (ran.status, ran.err) == (1, f"Say with --user or --group whom to {verb} it with.\n")
+    assert line("share", "demo", "--user", "").status == 2
+    assert line("share", "demo", "--user", "bob", "--role", "owner").status == 2
+    assert fake.shares == {}
+
+
 def test_a_token_is_made_with_limits_that_the_list_shows(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     line("generate-token", "demo", "--name", "free")

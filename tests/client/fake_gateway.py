@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psutil
 
@@ -99,6 +99,7 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
         self.decisions: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
@@ -270,6 +271,8 @@ class FakeGateway:
         if rest[:1] == ["tokens"]:
             self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
             return 204, None, {}
+        if rest[:1] == ["access"]:
+            return self.of_access(method, rest[1:], query, body)
         if rest[:1] == ["autoscaling"]:
             return self.of_scaling(method, key, found, rest[1:], body)
         if rest == ["decisions"]:
@@ -283,6 +286,22 @@ class FakeGateway:
             found = {**found, "state": "deleting"}
             self.services[key] = found
         return (200 if method == "GET" else 202), found, {}
+
+    def of_access(self, method: str, whom: list[str], query: dict[str, str], body: Any) -> Answer:
+        """Shares by kind and name."""
+        if method == "PUT":
+            share = {"kind": whom[0], "name": unquote(whom[1]), "role": body["role"], "limits": body.get("limits")}
+            self.shares[whom[0], whom[1]] = {**share, "created_at": 1750000000.0, "created_by": "ada"}
+            return 200, self.shares[whom[0], whom[1]], {}
+        if method == "DELETE":
+            if self.shares.pop((whom[0], whom[1]), None) is None:
+                return refusal(404, "not_found", f"ada/demo is not shared with {whom[1]}.")
+            return 204, None, {}
+        asked = query.get("user")
+        person = None if asked is None else {"name": asked, "role": None, "why": ["Nothing of it is shared with her."]}
+        told = {"visibility": "shared" if self.shares else "private", "public_allowed": False, "set_by": None}
+        shares = list(self.shares.values())
+        return 200, {**told, "shares": shares, "always": ["ada owns it."], "origins": [], "person": person}, {}
 
     def of_scaling(self, method: str, key: str, found: dict[str, Any], rest: list[str], body: Any) -> Answer:
         """Rules and schedules are numbered; nothing is decided."""

@@ -135,6 +135,28 @@ def test_tokens(face: Face, fake: FakeGateway) -> None:
     assert [token.name for token in face.tokens("demo")] == ["", ""]
 
 
+def test_a_service_is_shared_with_users_and_groups_by_their_names(face: Face, fake: FakeGateway) -> None:
+    """Whatever letters they have; only limits that are given are sent."""
+    fake.services["ada/demo"] = service()
+    made = face.share("demo", users=["bob", "j/o e?"], groups=["ds"], role="viewer", calls_per_day=5)
+    assert [(share.kind, share.name, share.role) for share in made] == [
+        ("user", "bob", "viewer"),
+        ("user", "j/o e?", "viewer"),
+        ("group", "ds", "viewer"),
+    ]
+    assert [request[3] for request in fake.requests[-3:]] == [{"role": "viewer", "limits": {"calls_per_day": 5}}] * 3
+    face.share("demo", users=["bob"])
+    assert fake.requests[-1][3] == {"role": "caller"}
+    face.unshare("demo", users=["j/o e?"], groups=["ds"])
+    told = face.access("demo", "carol&x")
+    assert [share.name for share in told.shares] == ["bob"]
+    assert told.person is not None
+    assert (told.person.name, told.person.role) == ("carol&x", None)
+    assert face.access("demo").person is None
+    with pytest.raises(NotFound, match="not shared"):
+        face.unshare("demo", groups=["ds"])
+
+
 def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:
     """Only what is given is sent: a gateway of before there were any makes tokens, too."""
     fake.services["ada/demo"] = service()

@@ -171,6 +171,21 @@ def test_an_expired_token_is_refused_at_once_and_still_listed() -> None:
     run(body)
 
 
+def test_a_token_was_met_while_it_is_good_and_that_is_no_use_of_it() -> None:
+    async def body(at: Setting) -> None:
+        record, text = await at.generate(expires_in=60)
+        assert at.tokens.met(text)
+        assert at.tokens.met("jmc_control")
+        assert not at.tokens.met(text + "x")
+        assert at.tokens.of("s1")[0].last_used_at is None
+        at.clock.advance(60)
+        assert not at.tokens.met(text)
+        await at.tokens.revoke("s1", record.id)
+        assert not at.tokens.met(text)
+
+    run(body)
+
+
 def test_a_token_without_expiry_stays() -> None:
     async def body(at: Setting) -> None:
         _, text = await at.generate()

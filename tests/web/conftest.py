@@ -82,6 +82,7 @@ class View:
     changed: list[str] | None = None
     folder_changed: bool | None = None
     notices: list[str] = dataclasses.field(default_factory=list)
+    visibility: str = "private"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -340,6 +341,7 @@ class ControlSite:
         self.streams = EventStreams(heartbeat=0.1)
         self.open_metrics = False
         self.shared = False
+        self.people = True
         self.prefix = "/"
 
     def attach(self, pid: int, create_time: float, keep: bool) -> None:
@@ -349,7 +351,15 @@ class ControlSite:
 
     def info(self) -> wire.GatewayInfo:
         return wire.GatewayInfo(
-            version="1", mode="embedded", owner="alice", pid=1, launcher="local", started_at=1.0, keep=False, attached=0
+            version="1",
+            mode="embedded",
+            owner="alice",
+            pid=1,
+            launcher="local",
+            started_at=1.0,
+            keep=False,
+            attached=0,
+            people=self.people,
         )
 
     async def offer(self) -> OfferInfo:

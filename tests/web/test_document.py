@@ -15,7 +15,7 @@ from jupyter_model_service.web.openapi import document
 from jupyter_model_service.web.routes import ROUTES, Access, Route
 
 # One call that succeeds for each operation: the path's variables, the JSON body, the query.
-PATH = {"owner": "alice", "name": "chat", "id": "t1"}
+PATH = {"owner": "alice", "name": "chat", "id": "t1", "kind": "user", "whom": "bob"}
 IDS = {"remove_rule": "r1", "remove_schedule": "s1"}
 POLICY = {
     "max": 4,
@@ -31,12 +31,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_autoscaling": POLICY,
     "add_rule": {"metric_name": "cuda_util", "threshold": "80", "comparator": "gt"},
     "add_schedule": {"when": "0 8 * * 1-5", "duration": 39600, "min": 1},
+    "share_service": {"role": "viewer", "limits": {"calls_per_day": 200}},
     "create_token": {"name": "laptop", "expires_in": 3600, "limits": {"calls_per_second": 2.5, "in_flight": 4}},
     "change_token": {"limits": {"calls_per_day": 1000, "in_flight": None}},
     "attach": {"pid": 1, "create_time": 2.5, "keep": True},
     "shutdown": {"leave_replicas": True},
 }
 QUERIES: dict[str, dict[str, Any]] = {
+    "get_access": {"user": "bob"},
     "list_events": {"after": 1, "limit": 5},
     "read_logs": {"replica": "chat-abc123", "after": 2, "limit": 7},
     "list_decisions": {"limit": 5},
@@ -85,6 +87,7 @@ def test_each_operation_answers_as_documented(site: Any, route: Route) -> None:
     async def body(client: httpx.AsyncClient) -> httpx.Response:
         await client.post("/api/v1/services/alice/chat/tokens", json={"name": "first"})
         await client.put("/api/v1/services/alice/chat/autoscaling", json=POLICY)
+        await client.put("/api/v1/services/alice/chat/access/user/bob", json={})
         return await client.request(
             route.method, address(route), json=BODIES.get(route.name), params=QUERIES.get(route.name)
         )

@@ -1,0 +1,45 @@
+"""Who may do what with a service, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..commands.grammar import PROGRAM
+from ..commands.results import AccessResult
+from .text import Paint, clean, columns, moment
+from .tokens import limits
+
+Json = Mapping[str, Any]
+
+#: What stands above the columns of :func:`cells`.
+COLUMNS = ("Kind", "Name", "Role", "Limits for each", "Shared", "By")
+
+
+def access_page(result: AccessResult, paint: Paint) -> str:
+    told = result.access
+    lines = [f"{clean(result.service)} is {told['visibility']}."]
+    if not told["public_allowed"]:
+        lines.append(f"It may not be made public: so says {clean(told['set_by'] or 'the administrator')}.")
+    lines += [clean(sentence) for sentence in told["always"]]
+    if (person := told.get("person")) is not None:
+        lines += ["", f"{clean(person['name'])}: {person['role'] or 'nothing'}"]
+        lines += [f"  {clean(why)}" for why in person["why"]]
+    if told["shares"]:
+        rows = [[clean(cell) for cell in cells(share)] for share in told["shares"]]
+        lines += ["", columns([each.upper() for each in COLUMNS], rows, paint)]
+    else:
+        lines += ["", f"It is shared with nobody: {PROGRAM} share NAME --user USER does that."]
+    return "\n".join(lines)
+
+
+def cells(share: Json) -> list[str]:
+    """One row of a table."""
+    return [
+        share["kind"],
+        share["name"],
+        share["role"],
+        limits(share) or "-",
+        moment(share["created_at"]),
+        share["created_by"] or "-",
+    ]

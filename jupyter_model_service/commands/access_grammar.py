@@ -1,0 +1,61 @@
+"""The arguments of the verbs about who may do what with a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import values
+from .parser import Parser, name_argument
+from .token_grammar import limit_arguments
+
+ROLES = ("caller", "viewer", "operator")
+
+
+def _whom(parser: Parser, what: str) -> None:
+    for option, who in (("user", "this user"), ("group", "all who are in this group")):
+        parser.add_argument(
+            f"--{option}",
+            metavar=option.upper(),
+            dest=f"{option}s",
+            action="append",
+            type=values.whom,
+            default=[],
+            help=f"{what} {who}; may be repeated",
+        )
+
+
+def _share(parser: Parser) -> None:
+    name_argument(parser)
+    _whom(parser, "share it with")
+    parser.add_argument(
+        "--role",
+        metavar="ROLE",
+        choices=ROLES,
+        default="caller",
+        help="caller: call it (the default); viewer: also see state, events and logs; operator: also scale, stop, "
+        "start, restart and roll back",
+    )
+    limit_arguments(parser, lambda read: read, None)
+
+
+def _unshare(parser: Parser) -> None:
+    name_argument(parser)
+    _whom(parser, "share it no more with")
+
+
+def _access(parser: Parser) -> None:
+    name_argument(parser)
+    parser.add_argument("--user", metavar="USER", type=values.whom, help="say of this user, too, what she may do, and why")
+
+
+#: verb → (summary, more for its --help, its arguments)
+VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
+    "share": (
+        "let users and groups of the hub use a service",
+        "They call it with tokens of their own; limits are for each person. Shared again, the new role and limits "
+        "take the place of the former ones.",
+        _share,
+    ),
+    "unshare": ("take back what was shared, from the next call on", "", _unshare),
+    "access": ("show who may do what with a service, and why", "", _access),
+}

@@ -1,0 +1,100 @@
+"""The operations on who may do what with a service: parsed request → engine call → wire model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+from .. import wire
+from ..core.limits import Limits
+from ..core.names import owner_from
+from ..core.sharing import Share, ShareKind, Sharing, role_from
+from ..errors import Conflict, NotFound
+from ..wire import access
+from .call import Call
+from .queries import AccessQuery
+
+__all__ = ["get_access", "share_service", "unshare_service"]
+
+
+async def get_access(call: Call) -> access.AccessInfo:
+    owner, name = call.service
+    view, sharing = call.parts.engine.service(owner, name), call.parts.engine.sharings.of(owner, name)
+    people, offer = call.parts.info().people, await call.parts.offer()
+    user = call.given(AccessQuery).user
+    return access.AccessInfo(
+        visibility=cast(access.Visibility, view.visibility),
+        public_allowed=offer.public,
+        set_by=None if offer.public else "the administrator",
+        shares=[_info(share) for share in sharing],
+        always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
+        person=None if user is None else _person(user, owner, name, sharing, public=view.public),
+    )
+
+
+async def share_service(call: Call) -> access.ShareInfo:
+    body, (kind, whom) = call.given(access.ShareRequest), _whom(call)
+    share = await call.parts.engine.sharings.set(
+        *call.service,
+        kind,
+        whom,
+        role=role_from(body.role),
+        limits=None if body.limits is None else Limits(**body.limits.model_dump()),
+        by=call.caller.name if call.caller is not None else "",
+    )
+    return _info(share)
+
+
+async def unshare_service(call: Call) -> None:
+    await call.parts.engine.sharings.remove(*call.service, *_whom(call))
+
+
+def _whom(call: Call) -> tuple[ShareKind, str]:
+    if not call.parts.info().people:
+        raise Conflict(
+            "There is nobody to share with but you: that is for a JupyterHub, where there are users and groups. Here "
+            "whoever has a token may call: `jupyter model-service generate-token` makes one.",
+            code="no_people",
+        )
+    kind = call.path["kind"]
+    if kind not in ("user", "group"):
+        raise NotFound(f"A service is shared with a user or a group, not with a {kind}.")
+    return cast(ShareKind, kind), call.path["whom"]
+
+
+def _info(share: Share) -> access.ShareInfo:
+    limits = None if share.limits is None else wire.LimitsInfo(**dataclasses.asdict(share.limits))
+    role: Any = share.role.word
+    return access.ShareInfo(
+        kind=share.kind,
+        name=share.name,
+        role=role,
+        limits=limits,
+        created_at=share.created_at,
+        created_by=share.created_by,
+    )
+
+
+def _always(owner: str, name: str, *, people: bool, tokens: bool) -> list[str]:
+    said = [f"{owner} owns {owner}/{name} and may do everything with it."]
+    if people:
+        said.append("Administrators of the hub may do everything with every service.")
+    if tokens:
+        said.append("Whoever has one of its tokens may call it, as far as the token goes.")
+    if people:
+        said.append("Whoever the administrator gave a scope for it may do what the scope says.")
+    return said
+
+
+def _person(user: str, owner: str, name: str, sharing: Sharing, *, public: bool) -> access.PersonAccess:
+    """By what is known here. Which groups somebody is in is the Hub's to tell, and not to each owner."""
+    if owner_from(user) == owner:
+        return access.PersonAccess(name=user, role="owner", why=[f"{user} owns {owner}/{name}."])
+    share = sharing.get("user", user)
+    why = [] if share is None else [f"It is shared with {user} as {share.role.word}."]
+    why += [f"It is shared as {each.role.word} with the group {each.name}: so it is if {user} is in it." for each in
+            sharing.groups.values()]  # fmt: skip
+    if public:
+        why.append("It is public: anybody may call it.")
+    role: Any = share.role.word if share is not None else "caller" if public else None
+    return access.PersonAccess(name=user, role=role, why=why or [f"Nothing of it is shared with {user}."])

@@ -1,0 +1,151 @@
+"""With whom services are shared: from the next call on, over restarts, and with nobody who comes later by that name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jupyter_model_service.core.limits import Limits
+from jupyter_model_service.core.sharing import NOBODY, Person, Role, Share
+from jupyter_model_service.engine.sharing import MOST_SHARES
+from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
+
+from .stage import NAME, OWNER, Stage, play
+
+BOB = Person("bob", "bob", made="then")
+LIMITS = Limits(calls_per_day=5)
+
+
+def test_a_share_holds_at_once_is_told_and_is_there_after_a_restart() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        assert stage.view.visibility == "private"
+        sharings = stage.engine.sharings
+        share = await sharings.set(OWNER, NAME, "user", "bob", role=Role.VIEWER, limits=LIMITS, by="ann")
+        assert (share.role, share.limits, share.created_by) == (Role.VIEWER, LIMITS, "ann")
+        await sharings.set(OWNER, NAME, "group", "ds", limits=Limits())
+        assert stage.endpoint.sharing.role(BOB) is Role.VIEWER
+        assert sharings.of(OWNER, NAME) == stage.endpoint.sharing
+        assert stage.view.visibility == "shared"
+        told = [event.message for event in await stage.told("service.shared")]
+        assert told == ["shared with bob as viewer", "shared with the group ds as caller"]
+        before = list(stage.endpoint.sharing)
+        assert before[1].limits is None
+        await stage.kill()
+        await stage.reopen()
+        assert sorted(stage.endpoint.sharing, key=lambda share: share.name) == before
+        assert stage.endpoint.service_id == stage.view.id
+
+    play(scene)
+
+
+def test_what_is_shared_no_more_is_over_at_once_and_after_a_restart() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
+        assert (await stage.engine.sharings.remove(OWNER, NAME, "user", "bob")).name == "bob"
+        assert stage.endpoint.sharing.role(BOB) is None
+        assert [event.message for event in await stage.told("service.unshared")] == ["not shared with bob any more"]
+        with pytest.raises(NotFound, match="is not shared with the group ds"):
+            await stage.engine.sharings.remove(OWNER, NAME, "group", "ds")
+        await stage.kill()
+        await stage.reopen()
+        assert not stage.endpoint.sharing
+
+    play(scene)
+
+
+def test_the_next_service_of_a_name_is_shared_with_nobody() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
+        first = stage.view.id
+        await stage.engine.delete(OWNER, NAME)
+        await stage.until(lambda: not stage.engine.services())
+        assert stage.engine.sharings.of(OWNER, NAME) is NOBODY
+        await stage.create()
+        assert (stage.endpoint.sharing, stage.endpoint.service_id == first) == (NOBODY, False)
+
+    play(scene)
+
+
+def test_when_it_cannot_be_stored_all_is_as_it_was() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
+        before = stage.endpoint.sharing
+        stage.store.fail_writes = "disk full"
+        with pytest.raises(StoreError):
+            await stage.engine.sharings.set(OWNER, NAME, "user", "carol")
+        with pytest.raises(StoreError):
+            await stage.engine.sharings.remove(OWNER, NAME, "user", "bob")
+        assert stage.endpoint.sharing == before
+        stage.store.fail_writes = None
+
+    play(scene)
+
+
+def test_a_share_is_bound_to_the_user_who_was_there_or_to_the_first_who_comes() -> None:
+    """Whoever gets the name after her has nothing of it, also after a restart; until shared with again."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        sharings = stage.engine.sharings
+        sharings.made = {"carol": "first"}.get
+        assert (await sharings.set(OWNER, NAME, "user", "carol")).made == "first"
+        assert (await sharings.set(OWNER, NAME, "user", "bob")).made is None
+        assert (await sharings.set(OWNER, NAME, "group", "carol")).made is None
+        sharings.came(replace(BOB, made=None))  # the Hub did not say
+        assert stage.endpoint.sharing.users["bob"].made is None
+        sharings.came(BOB)
+        sharings.came(replace(BOB, made="later"))
+        await stage.quiet()
+        for _ in range(2):
+            found = stage.endpoint.sharing
+            assert found.role(BOB) is Role.CALLER
+            assert found.role(replace(BOB, made="later")) is None
+            assert found.role(Person("carol", "carol", made="second")) is None
+            assert found.role(Person("carol", "carol", made="first")) is Role.CALLER
+            await stage.kill()
+            await stage.reopen()
+        stage.engine.sharings.made = {"bob": "later"}.get
+        await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
+        assert stage.endpoint.sharing.role(replace(BOB, made="later")) is Role.CALLER
+
+    play(scene)
+
+
+def test_what_is_no_share_is_refused_in_a_sentence() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        share = stage.engine.sharings.set
+        for name in ("", "x" * 256, "bob\n"):
+            with pytest.raises(InvalidRequest, match="printable"):
+                await share(OWNER, NAME, "user", name)
+        with pytest.raises(InvalidRequest, match="one owner"):
+            await share(OWNER, NAME, "user", "bob", role=Role.OWNER)
+        with pytest.raises(InvalidRequest, match="owner of ann/chat"):
+            await share(OWNER, NAME, "user", OWNER)
+        with pytest.raises(InvalidRequest, match="limited to"):
+            await share(OWNER, NAME, "user", "bob", limits=Limits(calls_per_day=0))
+        with pytest.raises(NotFound):
+            await share(OWNER, "nothing", "user", "bob")
+        assert not stage.endpoint.sharing
+
+    play(scene)
+
+
+def test_one_service_is_shared_with_so_many_and_no_more() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        for number in range(MOST_SHARES):
+            await stage.store.access.set_share(stage.view.id, Share("user", f"u{number}"))
+        await stage.kill()
+        await stage.reopen()
+        share = stage.engine.sharings.set
+        with pytest.raises(InvalidRequest, match="1,000 users and groups"):
+            await share(OWNER, NAME, "user", "bob")
+        assert (await share(OWNER, NAME, "user", "u7", role=Role.VIEWER)).role is Role.VIEWER
+
+    play(scene)

@@ -1,0 +1,135 @@
+"""Who may do what with a service, in the control API: shares are set, shown and taken away, by the owner alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.limits import Limits
+from jupyter_model_service.core.sharing import Person, Role, Share, Sharing
+from jupyter_model_service.errors import Forbidden, NotFound
+from jupyter_model_service.web.auth import authorise
+from jupyter_model_service.web.route import Access
+
+ACCESS = "/api/v1/services/alice/chat/access"
+
+
+def test_a_service_is_shared_shown_and_shared_no_more(site: Any) -> None:
+    site.engine.add("alice", "chat", visibility="shared")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        made = await client.put(f"{ACCESS}/user/bob", json={"role": "operator", "limits": {"calls_per_day": 9}})
+        assert made.status_code == 200
+        assert {key: made.json()[key] for key in ("kind", "name", "role", "created_by")} == {
+            "kind": "user", "name": "bob", "role": "operator", "created_by": "alice",
+        }  # fmt: skip
+        assert made.json()["limits"]["calls_per_day"] == 9
+        group = await client.put(f"{ACCESS}/group/a%2Fclass%20of%202026", json={})
+        assert (group.json()["name"], group.json()["role"], group.json()["limits"]) == (
+            "a/class of 2026", "caller", None,
+        )  # fmt: skip
+        told = (await client.get(ACCESS)).json()
+        assert told["shares"] == [made.json(), group.json()]
+        assert (told["visibility"], told["public_allowed"], told["person"]) == ("shared", True, None)
+        assert (await client.delete(f"{ACCESS}/user/bob")).status_code == 204
+        assert (await client.delete(f"{ACCESS}/user/bob")).status_code == 404
+        assert [share["name"] for share in (await client.get(ACCESS)).json()["shares"]] == ["a/class of 2026"]
+
+    site.run(body)
+    assert next(asked for asked in site.engine.asked if asked[0] == "share")[3:] == (
+        "user", "bob", Role.OPERATOR, Limits(calls_per_day=9), "alice",
+    )  # fmt: skip
+
+
+def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_is_in(site: Any) -> None:
+    site.engine.add("alice", "chat", public=False)
+    site.engine.sharings.kept["alice", "chat"] = Sharing(
+        {"bob": Share("user", "bob", Role.VIEWER)}, {"ds": Share("group", "ds", Role.OPERATOR)}
+    )
+
+    async def body(client: httpx.AsyncClient) -> list[Any]:
+        answers = [await client.get(ACCESS, params={"user": user}) for user in ("alice", "bob", "carol")]
+        return [answer.json()["person"] for answer in answers]
+
+    alice, bob, carol = site.run(body)
+    in_group = "It is shared as operator with the group ds: so it is if {} is in it."
+    assert alice == {"name": "alice", "role": "owner", "why": ["alice owns alice/chat."]}
+    assert bob == {"name": "bob", "role": "viewer", "why": ["It is shared with bob as viewer.", in_group.format("bob")]}
+    assert carol == {"name": "carol", "role": None, "why": [in_group.format("carol")]}
+
+
+def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> None:
+    site.engine.add("alice", "chat")
+    site.people = False
+
+    async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [
+            await client.put(f"{ACCESS}/user/bob", json={}),
+            await client.delete(f"{ACCESS}/user/bob"),
+            await client.get(ACCESS),
+        ]
+
+    put, delete, get = site.run(body)
+    for answer in (put, delete):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "no_people")
+        assert "generate-token" in answer.json()["error"]["message"]
+    assert get.json()["always"] == ["alice owns alice/chat and may do everything with it."]
+    assert site.engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("user/bob", {"role": "owner"}, 400),
+        ("user/bob", {"role": "boss"}, 400),
+        ("user/bob", {"limits": {"calls_per_day": 0}}, 400),
+        ("user/bob", {"rolle": "viewer"}, 400),
+        ("team/bob", {}, 404),
+        ("user/", {}, 404),
+    ],
+)
+def test_what_is_no_share_is_refused(site: Any, path: str, body: Any, status: int) -> None:
+    site.engine.add("alice", "chat")
+    assert site.run(lambda c: c.put(f"{ACCESS}/{path}", json=body)).status_code == status
+    assert site.engine.asked == []
+
+
+# --- who may, by role ------------------------------------------------------------------------------------
+
+LEVELS = (Access.CALLER, Access.VIEWER, Access.OPERATOR, Access.OWNER)
+PATH = {"owner": "alice", "name": "chat"}
+
+
+@pytest.mark.parametrize("role", [None, Role.CALLER, Role.VIEWER, Role.OPERATOR])
+def test_a_role_opens_what_needs_no_more_than_that(role: Role | None) -> None:
+    """Who has none learns nothing: the answer is that for a service that is not there."""
+    bob = Caller("bob", person=Person("bob", "bob", most=Role.OPERATOR))
+    sharing = Sharing({} if role is None else {"bob": Share("user", "bob", role)})
+    for needed in LEVELS:
+        if role is None:
+            with pytest.raises(NotFound, match=r"^There is no service alice/chat\.$"):
+                authorise(needed, bob, PATH, lambda owner, name: sharing)
+        elif needed.role is not None and role < needed.role:
+            with pytest.raises(Forbidden):
+                authorise(needed, bob, PATH, lambda owner, name: sharing)
+        else:
+            authorise(needed, bob, PATH, lambda owner, name: sharing)
+
+
+def test_owners_and_administrators_may_all_of_it() -> None:
+    for caller in (Caller("alice", manages=frozenset({"alice"})), Caller("boss", manages_all=True)):
+        for needed in LEVELS:
+            authorise(needed, caller, PATH, lambda owner, name: Sharing())
+
+
+def test_somebody_is_enough_where_a_person_is_asked_for_and_an_endpoints_token_is_nobody() -> None:
+    authorise(Access.PERSON, Caller("bob", person=Person("bob", "bob")), {}, lambda owner, name: Sharing())
+    authorise(Access.PERSON, Caller("alice", manages=frozenset({"alice"})), {}, lambda owner, name: Sharing())
+    token = Caller("token:x", invokes=frozenset({"alice/chat"}))
+    with pytest.raises(Forbidden):
+        authorise(Access.PERSON, token, {}, lambda owner, name: Sharing())
+    with pytest.raises(Forbidden):
+        authorise(Access.MANAGER, Caller("bob", person=Person("bob", "bob")), {}, lambda owner, name: Sharing())
