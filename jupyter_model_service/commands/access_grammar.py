@@ -45,7 +45,9 @@ def _unshare(parser: Parser) -> None:
 
 def _access(parser: Parser) -> None:
     name_argument(parser)
-    parser.add_argument("--user", metavar="USER", type=values.whom, help="say of this user, too, what she may do, and why")
+    parser.add_argument(
+        "--user", metavar="USER", type=values.whom, help="say of this user, too, what she may do, and why"
+    )
 
 
 #: verb → (summary, more for its --help, its arguments)

@@ -161,7 +161,7 @@ class Call:
         return self.known_as or line_of(sender(self.peer, self.head.forwarded))
 
     def not_found(self) -> Refusal:
-        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name}.")
+        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name} that you may call.")
 
     # --- on a replica ------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller
+from ..core.access import Caller, knows
 from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
 from . import named
@@ -64,13 +64,11 @@ def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:
 
 def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     call.known_as = caller.name
-    if not caller.may_invoke(call.owner, call.name):  # first: who may not call learns nothing of what exists
-        call.refuse(Refusal(403, "forbidden", f"This token is not for service {call.owner}/{call.name}."))
-        return
-    _believe(call, caller)
-    if endpoint is None:
+    # Who may not call learns nothing of what exists: the answer is the same.
+    if endpoint is None or not (caller.may_invoke(call.owner, call.name) or knows(caller, endpoint)):
         call.refuse(call.not_found())
         return
+    _believe(call, caller)
     if caller.allowance is not None and not admitted(call, caller.allowance):
         return
     call.enter(endpoint)

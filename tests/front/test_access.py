@@ -53,16 +53,16 @@ def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None, rea
 
 
 def test_a_token_for_another_service_and_a_service_that_does_not_exist(run: Run) -> None:
-    """403, whether there is such a service or not, and 404 for who may call it; the connection goes on."""
+    """The same 404 for who may not call it as for who might, were it there; the connection goes on."""
 
     async def body() -> None:
         async with site(Replica()) as here:
             wire = await here.send(here.request("/x", token=OTHER, method="POST", body=b"secret"))
             got = await wire.answer()
-            assert (got.status, got.code) == (403, "forbidden")
+            assert (got.status, got.code) == (404, "not_found")
             await wire.send(here.request("/x", token=OTHER).replace(b"/o/n/", b"/o/missing/"))
             missing = await wire.answer()
-            assert (missing.status, missing.code) == (403, "forbidden")
+            assert (missing.status, missing.code) == (404, "not_found")
             assert missing.body == got.body.replace(b"o/n", b"o/missing")
             await wire.send(here.request("/x").replace(b"/o/n/", b"/o/gone/"))
             got = await wire.answer()

@@ -194,7 +194,7 @@ def test_the_address_is_the_one_that_is_believed(
     [
         ("/endpoints/o/n/x", None, 401, "unauthenticated", "o/n", None),
         ("/endpoints/o/n/x", "jms_wrong", 401, "unauthenticated", "o/n", None),
-        ("/endpoints/o/n/x", OTHER, 403, "forbidden", "o/n", "token:other"),
+        ("/endpoints/o/n/x", OTHER, 404, "not_found", "o/n", "token:other"),
         ("/endpoints/o/gone/", "jms_good", 404, "not_found", "o/gone", "token:good"),
         ("/endpoints/o/n", "jms_good", 308, None, None, None),
         ("/api/v1/services?x=1", "jms_good", 200, None, None, None),

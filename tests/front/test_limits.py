@@ -161,7 +161,7 @@ def test_a_refused_call_leaves_its_connection_for_the_next(run: Run) -> None:
 
 
 def test_who_may_not_call_is_told_so_and_not_counted(run: Run) -> None:
-    """403 and 404 come first; a token without limits knows of none."""
+    """404 comes first; a token without limits knows of none."""
 
     async def body() -> None:
         async with site(Replica()) as here:
@@ -169,8 +169,8 @@ def test_who_may_not_call_is_told_so_and_not_counted(run: Run) -> None:
             gone = here.request(token=LIMITED).replace(b"/o/n/", b"/o/gone/")
             assert (await (await here.send(gone)).answer()).status == 404
             foreign = here.request(token=LIMITED).replace(b"/o/n/", b"/o/other/")
-            assert (await (await here.send(foreign)).answer()).status == 403
-            assert (await here.call(token=OTHER)).status == 403
+            assert (await (await here.send(foreign)).answer()).status == 404
+            assert (await here.call(token=OTHER)).status == 404
             assert allowance.calls == 0
             assert [(await here.call(token=LIMITED)).status for _ in range(2)] == [200, 429]
             assert (await here.call()).status == 200

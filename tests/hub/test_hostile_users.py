@@ -156,7 +156,7 @@ except e.HTTPError as x: print(x.code)
 def test_another_user_reaches_a_private_model_on_no_way(
     site: Deployment, stage: Stage, bob: Notebook, replicas_network: Any
 ) -> None:
-    """Its endpoint (403), its replica's route at the Hub (an empty 404), its replica's address from a notebook."""
+    """Its endpoint (404), its replica's route at the Hub (an empty 404), its replica's address from a notebook."""
     stage.ready(2)
     own, admin = site.token("bob"), site.token(ADMIN)
 
@@ -168,8 +168,8 @@ def test_another_user_reaches_a_private_model_on_no_way(
     assert (refused.returncode, "There is no service alice/m" in refused.stderr) == (1, True), refused
     assert json.loads(bob.cli("list", "--json").stdout) in ({"services": []}, [])
     for endpoint in (stage.direct, stage.proxied):
-        assert [post(endpoint + "work", token).status_code for token in (own, None)] == [403, 401]
-        assert bob.exec("python3", "-c", CALL, endpoint + "work").stdout.strip() == "403"
+        assert [post(endpoint + "work", token).status_code for token in (own, None)] == [404, 401]
+        assert bob.exec("python3", "-c", CALL, endpoint + "work").stdout.strip() == "404"
     for endpoint in (stage.direct, stage.proxied):
         served = post(endpoint + "work", stage.token)
         assert served.status_code == 200, "so that the others are refused for a reason"

@@ -205,11 +205,11 @@ def test_who_may_call_and_manage(hub: Deployment, alice: Notebook, parrot: Any, 
         return httpx.get(address, headers=headers, timeout=30, trust_env=False).status_code
 
     bob, admin, hers = hub.token("bob"), hub.token("admin"), hub.token("alice")
-    assert [status(url, who) for who in (None, "wrong", bob, hers, admin, token)] == [401, 401, 403, 200, 200, 200]
+    assert [status(url, who) for who in (None, "wrong", bob, hers, admin, token)] == [401, 401, 404, 200, 200, 200]
     manage = [status(f"{services}/alice/parrot", who) for who in (bob, hers, admin, token)]
     assert manage == [404, 200, 200, 403]
     # The system user's token opens one endpoint and is nobody at the Hub.
-    assert status(f"{hub.service_url}endpoints/alice/other/", token) == 403
+    assert status(f"{hub.service_url}endpoints/alice/other/", token) == 404
     assert hub.api("GET", "/users", token=token).status_code == 403
     whole = httpx.get(f"{hub.service_url}metrics", headers={"Authorization": f"Bearer {hers}"}, trust_env=False)
     assert whole.status_code == 403
