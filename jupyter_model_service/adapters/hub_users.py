@@ -74,9 +74,12 @@ class HubUsers:
         """The user that ``owner`` stands for, as of the last look."""
         return self._users.get(owner)
 
-    def made(self, name: str) -> str | None:
-        """When the Hub made the user ``name``, as of the last look."""
-        user = self._users.get(owner_from(name))
+    async def made(self, name: str) -> str | None:
+        """When the Hub made the user ``name``: now, or where it does not answer, as of the last look."""
+        try:
+            user = await self._api.user(name, patience=0.0)
+        except (HubUnavailable, HubRefused):
+            user = self._users.get(owner_from(name))
         return user.created if user is not None and user.name == name else None
 
     @property

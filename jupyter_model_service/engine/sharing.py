@@ -8,7 +8,7 @@ such a user or group is never said: an owner must not learn from us who has an a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from ..core.limits import Limits, check_limits
@@ -29,12 +29,13 @@ NAME_LIMIT = 255  # characters; the Hub's own
 
 
 class Sharings:
-    """``made``: when the Hub made the user of a name, as far as that is known. Belongs to the engine."""
+    """``made`` tells when the Hub made the user of a name; ``None`` where there is none, or it does not say. Belongs to
+    the engine."""
 
     def __init__(
         self, parts: Parts, tasks: Tasks, ledger: Ledger, turns: Turns, services: Callable[[], Iterable[Service]]
     ) -> None:
-        self.made: Callable[[str], str | None] = lambda name: None
+        self.made: Callable[[str], Awaitable[str | None]] = _nobody_knows
         self._parts = parts
         self._tasks = tasks
         self._ledger = ledger
@@ -65,16 +66,10 @@ class Sharings:
         if kind == "user" and owner_from(whom) == owner:
             raise InvalidRequest(f"{whom} is the owner of {owner}/{name}, and may do everything with it already.")
         limits = check_limits(limits) if limits is not None else None
-        share = Share(
-            kind,
-            whom,
-            role,
-            limits if limits is not None and limits.any else None,
-            self.made(whom) if kind == "user" else None,
-            self._parts.clock.now(),
-            by,
-        )
         service = self._turns.find(owner, name)
+        made = await self.made(whom) if kind == "user" else None
+        kept_to = limits if limits is not None and limits.any else None
+        share = Share(kind, whom, role, kept_to, made, self._parts.clock.now(), by)
 
         async def body() -> Share:
             self._turns.check_there(service)
@@ -128,6 +123,10 @@ class Sharings:
             await self._turns.in_turn(body())
         except StoreError as error:  # at the next start it is bound anew, to whoever comes first
             log.warning("With whom %s is shared could not be stored: %s", service.key, error)
+
+
+async def _nobody_knows(name: str) -> str | None:
+    return None
 
 
 def _said(kind: ShareKind, whom: str) -> str:

@@ -9,17 +9,39 @@ from .. import wire
 from ..core.definition import definition_to_plain, json_schema
 from ..core.names import service_name_from
 from ..core.revision import Mount
+from ..core.sharing import Role
 from ..engine.requests import RevisionChange
 from ..errors import Overloaded, Problem
 from ..ports import EventRecord, GivenDefinition
+from ..wire.access import SharedInfo
 from ..wire.offer import OfferInfo
 from .call import Call, Text
 from .queries import EventQuery, LogQuery
 
 
-def service_info(view: Any) -> wire.ServiceInfo:
-    """The engine's view of a service, as JSON shows it: the fields have the same names on both sides."""
-    return wire.ServiceInfo.model_validate(dataclasses.asdict(view))
+def service_info(view: Any, role: Role = Role.OWNER) -> wire.ServiceInfo:
+    """The engine's view of a service, as JSON shows it: the fields have the same names on both sides. Whoever it is
+    shared with sees how it is, and not what it is made of."""
+    info = wire.ServiceInfo.model_validate(dataclasses.asdict(view))
+    if role is Role.OWNER:
+        return info
+    hidden: dict[str, Any] = {
+        "folder": "",
+        "environment": [],
+        "mounts": [],
+        "definition": {},
+        "files": wire.FilesInfo(),
+    }
+    revisions = [each.model_copy(update=hidden) for each in info.revisions]
+    replicas = [each.model_copy(update={"pid": None, "address": None}) for each in info.replica_list]
+    return info.model_copy(
+        update={"role": role.word, "revisions": revisions, "replica_list": replicas, "changed": None}
+    )
+
+
+def shown(call: Call, view: Any) -> wire.ServiceInfo:
+    """What the caller sees of it."""
+    return service_info(view, call.role(view.owner, view.name) or Role.VIEWER)
 
 
 def copy_info(view: Any) -> wire.CopyInfo:
@@ -45,6 +67,12 @@ async def info(call: Call) -> wire.GatewayInfo:
     return found if home is None else found.model_copy(update={"owner": home})
 
 
+def _shared(view: Any) -> SharedInfo:
+    return SharedInfo(
+        owner=view.owner, name=view.name, state=view.state, endpoint=view.endpoint, page=view.page, role="caller"
+    )
+
+
 async def offer(call: Call) -> OfferInfo:
     return await call.parts.offer()
 
@@ -60,8 +88,14 @@ async def validate(call: Call) -> wire.ValidateAnswer:
 
 
 async def list_services(call: Call) -> wire.ServiceList:
-    views = call.parts.engine.services()
-    return wire.ServiceList(services=[service_info(v) for v in views if call.manages(v.owner)])
+    found = wire.ServiceList(services=[])
+    for view in call.parts.engine.services():
+        role = call.role(view.owner, view.name)
+        if role is Role.CALLER:
+            found.shared.append(_shared(view))
+        elif role is not None:
+            found.services.append(service_info(view, role))
+    return found
 
 
 async def create_service(call: Call) -> wire.ServiceInfo:
@@ -73,7 +107,7 @@ async def create_service(call: Call) -> wire.ServiceInfo:
 
 
 async def get_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.inspect(*call.service))
+    return shown(call, await call.parts.engine.inspect(*call.service))
 
 
 async def delete_service(call: Call) -> wire.ServiceInfo:
@@ -88,23 +122,23 @@ async def update_service(call: Call) -> wire.ServiceInfo:
 
 
 async def scale_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.scale(*call.service, call.given(wire.ScaleRequest).replicas))
+    return shown(call, await call.parts.engine.scale(*call.service, call.given(wire.ScaleRequest).replicas))
 
 
 async def rollback_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.rollback(*call.service, call.given(wire.RollbackRequest).revision))
+    return shown(call, await call.parts.engine.rollback(*call.service, call.given(wire.RollbackRequest).revision))
 
 
 async def restart_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.restart(*call.service))
+    return shown(call, await call.parts.engine.restart(*call.service))
 
 
 async def stop_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.stop_service(*call.service))
+    return shown(call, await call.parts.engine.stop_service(*call.service))
 
 
 async def start_service(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.start_service(*call.service))
+    return shown(call, await call.parts.engine.start_service(*call.service))
 
 
 async def list_events(call: Call) -> wire.EventList:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from ..core.access import Caller
+from ..core.access import Caller, role_of
 from ..core.limits import Limits
+from ..core.sharing import Role
 from ..errors import Forbidden
 from ..ports import Identity, TokenRecord
 from ..wire import GatewayInfo
@@ -83,8 +84,9 @@ class Call:
                 return value
         raise TypeError(f"the route of this call does not take a {model.__name__}")
 
-    def manages(self, owner: str) -> bool:
-        return self.caller is not None and self.caller.may_manage(owner)
+    def role(self, owner: str, name: str) -> Role | None:
+        """What the caller may do with that service; ``None``: it is not there for her."""
+        return role_of(self.caller, owner, name, self.parts.engine.sharings.of(owner, name))
 
     def home(self) -> str:
         """The owner that new services of this caller get: the caller's own, or the only one that is managed."""

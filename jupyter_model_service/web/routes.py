@@ -20,7 +20,7 @@ from .routes_tokens import TOKEN_ROUTES
 __all__ = ["ROUTES", "Access", "Route"]
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.MANAGER, answer=wire.GatewayInfo),
+    Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.PERSON, answer=wire.GatewayInfo),
     Route("GET", "api/v1/offer", "offer", "What can be asked for now", api.offer, Access.MANAGER, answer=OfferInfo),
     Route(
         "POST",
@@ -37,9 +37,9 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "api/v1/services",
         "list_services",
-        "Every service that the caller manages",
+        "Every service that the caller manages or that is shared with her",
         api.list_services,
-        Access.MANAGER,
+        Access.PERSON,
         answer=wire.ServiceList,
     ),
     Route(
@@ -55,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
         statuses=(409, 422),
         abandoned=True,
     ),
-    of_service("GET", "", api.get_service, "One service", wire.ServiceInfo),
+    of_service("GET", "", api.get_service, "One service", wire.ServiceInfo, access=Access.VIEWER),
     change_of(
         "DELETE",
         "",
@@ -83,6 +83,7 @@ ROUTES: tuple[Route, ...] = (
         wire.ServiceInfo,
         request=wire.ScaleRequest,
         status=202,
+        access=Access.OPERATOR,
     ),
     change_of(
         "POST",
@@ -92,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
         wire.ServiceInfo,
         request=wire.RollbackRequest,
         status=202,
+        access=Access.OPERATOR,
     ),
     change_of(
         "POST",
@@ -100,6 +102,7 @@ ROUTES: tuple[Route, ...] = (
         "Replace every replica, or try again after a failure",
         wire.ServiceInfo,
         status=202,
+        access=Access.OPERATOR,
     ),
     change_of(
         "POST",
@@ -108,14 +111,24 @@ ROUTES: tuple[Route, ...] = (
         "End the replicas; the service and its endpoint stay",
         wire.ServiceInfo,
         status=202,
+        access=Access.OPERATOR,
     ),
-    change_of("POST", "/start", api.start_service, "Start a stopped or failed service", wire.ServiceInfo, status=202),
+    change_of(
+        "POST",
+        "/start",
+        api.start_service,
+        "Start a stopped or failed service",
+        wire.ServiceInfo,
+        status=202,
+        access=Access.OPERATOR,
+    ),
     of_service(
         "GET",
         "/autoscaling",
         scaling.get_autoscaling,
         "How many replicas there may be, by which rules, and what was decided last",
         wire.AutoscalingInfo,
+        access=Access.VIEWER,
     ),
     change_of(
         "PUT",
@@ -124,6 +137,7 @@ ROUTES: tuple[Route, ...] = (
         "Autoscale the service by this policy, which replaces the former one",
         wire.AutoscalingInfo,
         request=wire.AutoscalingRequest,
+        access=Access.OPERATOR,
     ),
     change_of(
         "PATCH",
@@ -132,6 +146,7 @@ ROUTES: tuple[Route, ...] = (
         "Change what is given of the policy and leave all else as it is",
         wire.AutoscalingInfo,
         request=wire.AutoscalingChange,
+        access=Access.OPERATOR,
     ),
     change_of(
         "DELETE",
@@ -139,9 +154,15 @@ ROUTES: tuple[Route, ...] = (
         scaling.end_autoscaling,
         "End autoscaling; the number of replicas stays as it is",
         wire.ServiceInfo,
+        access=Access.OPERATOR,
     ),
     change_of(
-        "POST", "/autoscaling/resume", scaling.resume_autoscaling, "Go on after a scale by hand", wire.AutoscalingInfo
+        "POST",
+        "/autoscaling/resume",
+        scaling.resume_autoscaling,
+        "Go on after a scale by hand",
+        wire.AutoscalingInfo,
+        access=Access.OPERATOR,
     ),
     change_of(
         "POST",
@@ -151,8 +172,16 @@ ROUTES: tuple[Route, ...] = (
         wire.AutoscalingInfo,
         request=wire.RuleSpec,
         status=201,
+        access=Access.OPERATOR,
     ),
-    change_of("DELETE", "/autoscaling/rules/{id}", scaling.remove_rule, "Remove a rule", wire.AutoscalingInfo),
+    change_of(
+        "DELETE",
+        "/autoscaling/rules/{id}",
+        scaling.remove_rule,
+        "Remove a rule",
+        wire.AutoscalingInfo,
+        access=Access.OPERATOR,
+    ),
     change_of(
         "POST",
         "/autoscaling/schedules",
@@ -161,9 +190,15 @@ ROUTES: tuple[Route, ...] = (
         wire.AutoscalingInfo,
         request=wire.ScheduleSpec,
         status=201,
+        access=Access.OPERATOR,
     ),
     change_of(
-        "DELETE", "/autoscaling/schedules/{id}", scaling.remove_schedule, "Remove a schedule", wire.AutoscalingInfo
+        "DELETE",
+        "/autoscaling/schedules/{id}",
+        scaling.remove_schedule,
+        "Remove a schedule",
+        wire.AutoscalingInfo,
+        access=Access.OPERATOR,
     ),
     of_service(
         "GET",
@@ -172,6 +207,7 @@ ROUTES: tuple[Route, ...] = (
         "The last decisions of the autoscaler: what was measured and wanted, what cut it, and why",
         wire.DecisionList,
         query=DecisionQuery,
+        access=Access.VIEWER,
     ),
     of_service(
         "GET",
@@ -180,10 +216,26 @@ ROUTES: tuple[Route, ...] = (
         "Calls, latency, replicas and GPU over the last day",
         wire.SeriesAnswer,
         query=SeriesQuery,
+        access=Access.VIEWER,
     ),
-    of_service("GET", "/events", api.list_events, "What happened to the service", wire.EventList, query=EventQuery),
     of_service(
-        "GET", "/logs", api.read_logs, "Log lines of one replica", wire.LogAnswer, query=LogQuery, statuses=(409, 502)
+        "GET",
+        "/events",
+        api.list_events,
+        "What happened to the service",
+        wire.EventList,
+        query=EventQuery,
+        access=Access.VIEWER,
+    ),
+    of_service(
+        "GET",
+        "/logs",
+        api.read_logs,
+        "Log lines of one replica",
+        wire.LogAnswer,
+        query=LogQuery,
+        statuses=(409, 502),
+        access=Access.VIEWER,
     ),
     *ACCESS_ROUTES,
     *TOKEN_ROUTES,
@@ -193,7 +245,7 @@ ROUTES: tuple[Route, ...] = (
         "list_series",
         "Figures over the last day of several services at once",
         scaling.list_series,
-        Access.MANAGER,
+        Access.PERSON,
         query=SeriesListQuery,
         answer=wire.SeriesList,
     ),
@@ -205,7 +257,7 @@ ROUTES: tuple[Route, ...] = (
         "stream_events",
         "Everything that changes, as server-sent events",
         None,
-        Access.MANAGER,
+        Access.PERSON,
         media_type="text/event-stream",
     ),
     Route("GET", "api/v1/openapi.json", "openapi", "This document", api.openapi, Access.ANYONE),

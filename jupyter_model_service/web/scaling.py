@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from .. import wire
+from ..core.sharing import Role
 from ..errors import NotFound
-from .api import service_info
+from .api import service_info, shown
 from .call import Call
 from .queries import DecisionQuery, SeriesListQuery, SeriesQuery
 
@@ -35,7 +36,7 @@ async def adjust_autoscaling(call: Call) -> wire.AutoscalingInfo:
 
 
 async def end_autoscaling(call: Call) -> wire.ServiceInfo:
-    return service_info(await call.parts.engine.autoscale(*call.service, None))
+    return shown(call, await call.parts.engine.autoscale(*call.service, None))
 
 
 async def resume_autoscaling(call: Call) -> wire.AutoscalingInfo:
@@ -76,7 +77,7 @@ async def list_series(call: Call) -> wire.SeriesList:
     answers = {}
     for key in dict.fromkeys(query.services.split(",")):
         owner, _, name = key.partition("/")
-        if not call.manages(owner):
+        if (call.role(owner, name) or Role.CALLER) < Role.VIEWER:
             continue
         try:
             found = call.parts.engine.series(owner, name, query.since, query.step)

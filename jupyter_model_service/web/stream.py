@@ -14,6 +14,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
+from ..core.sharing import Role
 from ..errors import Overloaded
 from .api import copy_info, event_info, service_info
 from .call import Call
@@ -88,16 +89,20 @@ class EventStreams:
 
 
 def _text(call: Call, change: Any) -> str | None:
-    """One change as an event; ``None`` for one of somebody else's services."""
+    """One change as an event; ``None`` for one of a service that the caller may not look into (any more)."""
     if change.kind == "resync":
         return _event("resync", {})
-    if not call.manages(change.key.partition("/")[0]):
+    owner, _, name = change.key.partition("/")
+    role = call.role(owner, name)
+    if role is None or role < Role.VIEWER:
         return None
     if change.kind == "service":
-        return _event("service", service_info(change.view).model_dump(mode="json"))
+        return _event("service", service_info(change.view, role).model_dump(mode="json"))
     if change.kind == "event":
         return _event("event", event_info(change.key, change.event).model_dump(mode="json"))
     if change.kind == "copying":
+        if role is not Role.OWNER:  # it names her folder
+            return None
         return _event("copying", copy_info(change.copy).model_dump(mode="json"))
     return _event(change.kind, {"service": change.key})
 

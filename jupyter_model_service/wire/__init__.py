@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from .access import AccessInfo, AccessRole, ShareInfo, Visibility
+from .access import AccessInfo, AccessRole, SharedInfo, ShareInfo, Visibility
 from .admin import NoticeInfo
 from .offer import GpuOffer, OfferInfo
 from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
@@ -85,6 +85,7 @@ __all__ = [
     "ServiceList",
     "ServiceState",
     "ShareInfo",
+    "SharedInfo",
     "ShutdownRequest",
     "TokenChange",
     "TokenInfo",
@@ -289,6 +290,7 @@ class ServiceInfo(BaseModel):
 
 class ServiceList(BaseModel):
     services: list[ServiceInfo]
+    shared: list[SharedInfo] = Field(default=[], description="those that the caller may call, and not look into")
 
 
 class ValidateAnswer(BaseModel):

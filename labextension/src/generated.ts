@@ -147,7 +147,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every service that the caller manages */
+        /** Every service that the caller manages or that is shared with her */
         get: operations["list_services"];
         put?: never;
         /** Create a service from a model folder; work goes on after the answer */
@@ -2438,6 +2438,12 @@ export interface components {
         ServiceList: {
             /** Services */
             services: components["schemas"]["ServiceInfo"][];
+            /**
+             * Shared
+             * @description those that the caller may call, and not look into
+             * @default []
+             */
+            shared: components["schemas"]["SharedInfo"][];
         };
         /** ShareInfo */
         ShareInfo: {
@@ -2494,6 +2500,30 @@ export interface components {
              * @enum {string}
              */
             role?: "caller" | "viewer" | "operator";
+        };
+        /**
+         * SharedInfo
+         * @description What somebody sees of a service that she may call and not look into.
+         */
+        SharedInfo: {
+            /** Endpoint */
+            endpoint: string;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            /**
+             * Page
+             * @default null
+             */
+            page: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "caller" | "viewer" | "operator" | "owner";
+            /** State */
+            state: string;
         };
         /**
          * ShutdownRequest
@@ -2870,6 +2900,7 @@ export type ServiceInfo = components['schemas']['ServiceInfo'];
 export type ServiceList = components['schemas']['ServiceList'];
 export type ShareInfo = components['schemas']['ShareInfo'];
 export type ShareRequest = components['schemas']['ShareRequest'];
+export type SharedInfo = components['schemas']['SharedInfo'];
 export type ShutdownRequest = components['schemas']['ShutdownRequest'];
 export type SiteInfo = components['schemas']['SiteInfo'];
 export type TokenChange = components['schemas']['TokenChange'];

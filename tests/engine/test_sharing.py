@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -86,13 +87,20 @@ def test_when_it_cannot_be_stored_all_is_as_it_was() -> None:
     play(scene)
 
 
+def known(**made: str) -> Callable[[str], Awaitable[str | None]]:
+    async def asked(name: str) -> str | None:
+        return made.get(name)
+
+    return asked
+
+
 def test_a_share_is_bound_to_the_user_who_was_there_or_to_the_first_who_comes() -> None:
     """Whoever gets the name after her has nothing of it, also after a restart; until shared with again."""
 
     async def scene(stage: Stage) -> None:
         await stage.ready()
         sharings = stage.engine.sharings
-        sharings.made = {"carol": "first"}.get
+        sharings.made = known(carol="first")
         assert (await sharings.set(OWNER, NAME, "user", "carol")).made == "first"
         assert (await sharings.set(OWNER, NAME, "user", "bob")).made is None
         assert (await sharings.set(OWNER, NAME, "group", "carol")).made is None
@@ -109,7 +117,7 @@ def test_a_share_is_bound_to_the_user_who_was_there_or_to_the_first_who_comes() 
             assert found.role(Person("carol", "carol", made="first")) is Role.CALLER
             await stage.kill()
             await stage.reopen()
-        stage.engine.sharings.made = {"bob": "later"}.get
+        stage.engine.sharings.made = known(bob="later")
         await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
         assert stage.endpoint.sharing.role(replace(BOB, made="later")) is Role.CALLER
 

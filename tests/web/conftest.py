@@ -83,6 +83,7 @@ class View:
     folder_changed: bool | None = None
     notices: list[str] = dataclasses.field(default_factory=list)
     visibility: str = "private"
+    page: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ import pytest
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.sharing import Person, Role, Share, Sharing
+from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Forbidden, NotFound
 from jupyter_model_service.web.auth import authorise
-from jupyter_model_service.web.route import Access
+from jupyter_model_service.web.routes import ROUTES, Access
 
 ACCESS = "/api/v1/services/alice/chat/access"
 
@@ -133,3 +134,123 @@ def test_somebody_is_enough_where_a_person_is_asked_for_and_an_endpoints_token_i
         authorise(Access.PERSON, token, {}, lambda owner, name: Sharing())
     with pytest.raises(Forbidden):
         authorise(Access.MANAGER, Caller("bob", person=Person("bob", "bob")), {}, lambda owner, name: Sharing())
+
+
+# --- what those see whom it is shared with ---------------------------------------------------------------
+
+REVISION = {
+    "number": 1, "created_at": 1.0, "folder": "/home/alice/secret", "model_name": "m", "environment": ["API_KEY"],
+    "mounts": [{"source": "/data", "target": "/data"}], "definition": {"start_command": ["serve", "--key", "k"]},
+    "image": "registry/nb:1",
+}  # fmt: skip
+REPLICA = {"id": "chat-abc123", "revision": 1, "phase": "ready", "since": 1.0, "pid": 7, "address": "10.0.0.7:8000"}
+SHARED = Sharing({"bob": Share("user", "bob", Role.OPERATOR)}, {"ds": Share("group", "ds", Role.CALLER)})
+
+
+def as_person(site: Any, name: str, *groups: str, most: Role = Role.OPERATOR) -> str:
+    token = f"token-of-{name}"
+    site.tokens.callers[token] = Caller(name, person=Person(name, name, frozenset(groups), most=most))
+    return token
+
+
+def test_an_operator_sees_how_a_service_is_and_not_what_it_is_made_of(site: Any) -> None:
+    """Also in the answers to what she does."""
+    site.engine.add("alice", "chat", revisions=(REVISION,), replica_list=(REPLICA,), visibility="shared")
+    site.engine.sharings.kept["alice", "chat"] = SHARED
+    token = as_person(site, "bob")
+    chat = "/api/v1/services/alice/chat"
+
+    async def body(client: httpx.AsyncClient) -> list[Any]:
+        calls = [("GET", "", None), ("PUT", "/scale", {"replicas": 2}), ("POST", "/restart", {}), ("POST", "/stop", {})]
+        calls += [("POST", "/start", {}), ("POST", "/rollback", {})]
+        answers = [await client.request(method, chat + rest, json=json) for method, rest, json in calls]
+        assert {answer.status_code for answer in answers} == {200, 202}
+        listed = (await client.get("/api/v1/services")).json()
+        assert listed["shared"] == []
+        return [*(answer.json() for answer in answers), *listed["services"]]
+
+    found = site.run(body, token=token)
+    assert len(found) == 7
+    for info in found:
+        assert (info["role"], info["visibility"], info["state"]) == ("operator", "shared", "ready")
+        (revision,), (replica,) = info["revisions"], info["replica_list"]
+        assert (revision["image"], revision["model_name"]) == ("registry/nb:1", "m")
+        assert [revision[key] for key in ("folder", "environment", "mounts", "definition")] == ["", [], [], {}]
+        assert (replica["id"], replica["pid"], replica["address"]) == ("chat-abc123", None, None)
+    owned = site.run(lambda c: c.get(chat)).json()
+    assert (owned["role"], owned["revisions"][0]["folder"]) == ("owner", "/home/alice/secret")
+    assert owned["replica_list"][0]["address"] == "10.0.0.7:8000"
+
+
+@pytest.mark.parametrize("role", list(Role)[:3])
+def test_each_role_may_what_the_table_of_operations_says(site: Any, role: Role) -> None:
+    """All operations on a service, by the access of their rows; a caller is told that she may call it."""
+    site.engine.add("alice", "chat")
+    site.engine.sharings.kept["alice", "chat"] = Sharing({"bob": Share("user", "bob", role)})
+    token = as_person(site, "bob")
+    routes = [route for route in ROUTES if "{owner}" in route.path]
+    assert {route.access for route in routes} == {Access.VIEWER, Access.OPERATOR, Access.OWNER}
+
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        where = {"owner": "alice", "name": "chat", "kind": "user", "whom": "carol", "id": "x"}
+        answers = [
+            await client.request(route.method, "/" + route.path.format(**where), params={"wrong": 1})
+            for route in routes
+        ]
+        return [answer.status_code for answer in answers]
+
+    expected = [400 if route.access.role is not None and role >= route.access.role else 403 for route in routes]
+    assert site.run(body, token=token) == expected
+    assert site.engine.asked == []
+
+
+def test_who_may_only_call_a_service_sees_its_address_and_no_more(site: Any) -> None:
+    """A member of a group, by a token that is good for calling alone."""
+    site.engine.add("alice", "chat")
+    site.engine.add("alice", "other")
+    site.engine.sharings.kept["alice", "chat"] = SHARED
+    token = as_person(site, "carol", "ds", most=Role.CALLER)
+
+    async def body(client: httpx.AsyncClient) -> list[Any]:
+        series = await client.get("/api/v1/series", params={"services": "alice/chat,alice/other"})
+        return [
+            (await client.get("/api/v1/services")).json(),
+            series.json(),
+            (await client.get("/api/v1/")).status_code,
+        ]
+
+    listed, series, info = site.run(body, token=token)
+    assert listed["services"] == []
+    assert [set(each) for each in listed["shared"]] == [{"owner", "name", "state", "endpoint", "page", "role"}]
+    assert (listed["shared"][0]["name"], listed["shared"][0]["role"]) == ("chat", "caller")
+    assert (series, info) == ({"services": {}}, 200)
+
+
+def test_the_event_stream_of_a_viewer_has_what_is_shared_with_her_until_it_is_not(site: Any, change: Any) -> None:
+    view = site.engine.add("alice", "chat", revisions=(REVISION,))
+    other = site.engine.add("alice", "other")
+    site.engine.sharings.kept["alice", "chat"] = Sharing({"bob": Share("user", "bob", Role.VIEWER)})
+    token = as_person(site, "bob")
+    copy = CopyView("alice/chat", "/home/alice/secret", 2, 0, 0, None, None, 0.0, False)
+
+    async def body(client: httpx.AsyncClient) -> str:
+        async with client.stream("GET", "/api/v1/events") as stream:
+            said = ""
+            async for piece in stream.aiter_text():
+                said += piece
+                if "hello" in said and site.engine.kept:
+                    site.engine.kept.clear()
+                    site.engine.publish(
+                        change("copying", "alice/chat", copy=copy), change("service", "alice/other", other)
+                    )
+                    site.engine.publish(change("service", "alice/chat", view))
+                if '"role":"viewer"' in said and site.engine.sharings.kept:
+                    site.engine.sharings.kept.clear()
+                    site.engine.publish(change("service", "alice/chat", view), change("resync", ""), None)
+        return said
+
+    said = site.run(body, token=token)
+    assert said.count("event: service") == 1
+    assert "event: resync" in said
+    assert "secret" not in said
+    assert "other" not in said

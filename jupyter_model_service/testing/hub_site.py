@@ -1,0 +1,139 @@
+"""The whole gateway of a hub in this process, over a fake Hub: who may do what is tried as people do, by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from jupyter_model_service.app.files import DataDirectory
+from jupyter_model_service.app.gateway import Gateway
+from jupyter_model_service.app.hub_gateway import hub_gateway
+from jupyter_model_service.config import HubService, ModelService
+from jupyter_model_service.core.hub_scopes import MANAGE
+from jupyter_model_service.core.policy import Policy, VolumeRule
+
+from .hub import FakeHub
+
+__all__ = ["PREFIX", "HubSite", "hub_site"]
+
+PREFIX = "/services/model-service/"
+TOKEN_USER = "model-service-tokens"
+DEFINITION = "models:\n- name: m\n  model_path: /models\n  service:\n    start_command: [serve]\n    port: 8000\n"
+_SECONDS = 30.0  # for a start, or an end, on a busy machine
+
+
+class HubSite:
+    """``address`` is the gateway's own; the Hub's proxy is not there."""
+
+    def __init__(self, hub: FakeHub, address: str) -> None:
+        self.hub, self.address = hub, address
+        self._http = httpx.AsyncClient(base_url=f"{address}{PREFIX}", trust_env=False, timeout=_SECONDS)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    # --- tokens, as the Hub gives them ---
+
+    def notebook(self, user: str) -> str:
+        """The token of the user's own notebook server."""
+        return self.hub.add_token(user, [f"access:servers!server={user}/", f"read:users:name!user={user}"])
+
+    def visitor(self, user: str) -> str:
+        """One that may access this service, and nothing else."""
+        return self.hub.add_token(user, ["access:services!service=model-service"])
+
+    def manager(self, user: str) -> str:
+        return self.hub.add_token(user, [f"{MANAGE}!user={user}"])
+
+    def administrator(self, user: str = "admin") -> str:
+        return self.hub.add_token(user, ["admin:servers", "servers", "access:servers", "access:services"])
+
+    # --- the gateway ---
+
+    async def api(self, method: str, path: str, body: Any = None, *, token: str | None) -> httpx.Response:
+        """``path`` below ``api/v1/``."""
+        return await self.request(method, f"api/v1/{path}", token=token, json=body)
+
+    async def call(self, service: str, token: str | None, path: str = "", method: str = "GET") -> httpx.Response:
+        """The endpoint of ``owner/name``."""
+        return await self.request(method, f"endpoints/{service}/{path}", token=token)
+
+    async def request(self, method: str, path: str, *, token: str | None, **more: Any) -> httpx.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return await self._http.request(method, path, headers=headers, **more)
+
+    async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]:
+        """A service without replicas: a call that is let in finds none (503), and nothing has to be started."""
+        definition = {"file": "model-definition.yaml", "text": DEFINITION}
+        body = {"folder": "volume:models", "definition": definition, "name": name, "replicas": 0, **more}
+        answer = await self.api("POST", "services", body, token=token)
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@contextlib.asynccontextmanager
+async def hub_site(hub: FakeHub, folder: Path, policy: Policy | None = None) -> AsyncIterator[HubSite]:
+    """The gateway runs until the end of the block; a second one in the same ``folder`` is its next life. In the main
+    thread, since it obeys signals."""
+    key, port = _with_key(folder, hub.key), _free_port()
+    address = f"http://127.0.0.1:{port}"
+    told = HubService(
+        api_url=hub.url,
+        api_token=hub.token,
+        service_name="model-service",
+        prefix=PREFIX,
+        host="127.0.0.1",
+        port=port,
+        base=f"{address}{PREFIX}",
+        data_dir=folder,
+        key_file=key,
+        policy=policy or Policy(model_volumes=(VolumeRule("models"),)),
+        token_user=TOKEN_USER,
+    )
+    if TOKEN_USER not in hub.users:
+        hub.add_user(TOKEN_USER)
+    settings = ModelService().settings(told)
+    with DataDirectory(folder, folder) as files:
+        gateway = Gateway(settings, files, hub_gateway(settings, told, files))
+        running = asyncio.ensure_future(gateway.run())
+        site = HubSite(hub, address)
+        try:
+            await asyncio.wait_for(_up(site, running), _SECONDS)
+            yield site
+        finally:
+            gateway.end("the test is over")
+            await asyncio.wait({running}, timeout=_SECONDS)
+            await site.close()
+        running.result()
+
+
+def _with_key(folder: Path, text: str) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    key = folder / "key"
+    if not key.exists():
+        key.touch(mode=0o600)
+        key.write_text(text)
+    return key
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def _up(site: HubSite, running: asyncio.Future[None]) -> None:
+    while not running.done():
+        with contextlib.suppress(httpx.TransportError):
+            if (await site.request("GET", "health/ready", token=None)).status_code == 200:
+                return
+        await asyncio.sleep(0.02)
+    running.result()

@@ -1,0 +1,153 @@
+"""What is shared with people of a hub: the whole gateway over a fake Hub, with tokens as the Hub gives them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.adapters import hub_identity
+from jupyter_model_service.testing.hub import FakeHub
+from jupyter_model_service.testing.hub_site import HubSite, hub_site
+
+CHAT = "services/alice/chat"
+Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(users=["alice", "bob", "carol"], interrupt=0.02) as hub:
+        yield hub
+
+
+@pytest.fixture
+def run(hub: FakeHub, tmp_path: Path) -> Run:
+    """May be called again: that is the next life of the gateway."""
+
+    def whole(body: Callable[[HubSite], Coroutine[Any, Any, None]]) -> None:
+        async def main() -> None:
+            async with hub_site(hub, tmp_path / "gateway") as site:
+                await body(site)
+
+        asyncio.run(main())
+
+    return whole
+
+
+async def status(site: HubSite, *tokens: str | None, service: str = "alice/chat") -> list[int]:
+    """503 is for who is let in: the service has no replica."""
+    return [(await site.call(service, token)).status_code for token in tokens]
+
+
+def test_bob_calls_what_is_shared_with_him_and_nothing_before_or_after(run: Run) -> None:
+    """By a token of his notebook and by one that may access this service; not by one that only says who he is. To all
+    others the service is not there, and the answers for one that is not there are the same, byte for byte."""
+
+    async def body(site: HubSite) -> None:
+        alice, bob, visiting, carol = (
+            site.notebook("alice"), site.notebook("bob"), site.visitor("bob"), site.notebook("carol"),
+        )  # fmt: skip
+        naming = site.hub.add_token("bob", ["read:users:name!user=bob", "access:services!service=another"])
+        made = await site.deploy("chat", alice)
+        assert (made["visibility"], made["role"]) == ("private", "owner")
+        assert await status(site, alice, bob, visiting, carol, naming, None) == [503, 404, 404, 404, 404, 401]
+        shared = await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+        assert shared.status_code == 200, shared.text
+        assert (await site.api("GET", CHAT, token=alice)).json()["visibility"] == "shared"
+        assert await status(site, alice, bob, visiting, carol, naming, None) == [503, 503, 503, 404, 404, 401]
+        there, nowhere = await site.call("alice/chat", carol), await site.call("alice/none", carol)
+        assert there.content == nowhere.content.replace(b"alice/none", b"alice/chat")
+        assert (await site.api("DELETE", f"{CHAT}/access/user/bob", token=alice)).status_code == 204
+        assert await status(site, alice, bob, visiting, carol) == [503, 404, 404, 404]
+
+    run(body)
+
+
+def test_nobody_but_the_owner_shares_and_a_caller_manages_nothing(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, bob, carol = site.notebook("alice"), site.notebook("bob"), site.notebook("carol")
+        await site.deploy("chat", alice)
+        for token, answer in ((bob, 404), (carol, 404), (site.visitor("alice"), 403), (None, 401)):
+            for method, path in (("PUT", f"{CHAT}/access/user/carol"), ("GET", f"{CHAT}/access"), ("DELETE", CHAT)):
+                assert (await site.api(method, path, {}, token=token)).status_code == answer
+        await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+        for method, path in (("PUT", f"{CHAT}/access/user/carol"), ("GET", f"{CHAT}/access"), ("DELETE", CHAT)):
+            assert (await site.api(method, path, {}, token=bob)).status_code == 403
+        told = (await site.api("GET", f"{CHAT}/access?user=bob", token=site.administrator("carol"))).json()
+        assert [(share["name"], share["created_by"]) for share in told["shares"]] == [("bob", "alice")]
+        assert told["person"]["role"] == "caller"
+
+    run(body)
+
+
+def test_a_group_is_whoever_is_in_it_when_the_hub_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leaves has left within the time for which an answer of the Hub is good, here none."""
+    monkeypatch.setattr(hub_identity, "FRESH", 0.0)
+
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.visitor("bob")
+        await site.deploy("chat", alice)
+        await site.api("PUT", f"{CHAT}/access/group/ds", {}, token=alice)
+        assert await status(site, bob) == [404]
+        site.hub.users["bob"].groups = ("ds",)
+        assert await status(site, bob) == [503]
+        site.hub.users["bob"].groups = ()
+        assert await status(site, bob) == [404]
+
+    run(body)
+
+
+@pytest.mark.parametrize("came", [False, True], ids=["never-came", "called-before"])
+def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former(
+    run: Run, hub: FakeHub, came: bool
+) -> None:
+    """Also in the next life of the gateway, and also where the former one never came; until it is shared again."""
+    tokens: dict[str, str] = {}
+
+    async def first(site: HubSite) -> None:
+        tokens["alice"] = site.notebook("alice")
+        await site.deploy("chat", tokens["alice"])
+        await asyncio.sleep(0)
+        assert (await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=tokens["alice"])).status_code == 200
+        if came:
+            assert await status(site, site.notebook("bob")) == [503]
+        remade(site.hub)
+        assert await status(site, site.notebook("bob")) == [404]
+
+    async def second(site: HubSite) -> None:
+        bob = site.notebook("bob")
+        assert await status(site, bob) == [404]
+        await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=tokens["alice"])
+        assert await status(site, bob) == [503]
+
+    def remade(hub: FakeHub) -> None:
+        before = hub.users.pop("bob").created
+        hub.add_user("bob").created = before + 100.0
+
+    run(first)
+    run(second)
+
+
+def test_v1_knows_what_is_shared(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.visitor("bob")
+        await site.deploy("chat", alice)
+        await site.deploy("own", alice)
+
+        async def models() -> list[str]:
+            answer = await site.request("GET", "v1/models", token=bob)
+            return [model["id"] for model in answer.json()["data"]]
+
+        async def named(model: str) -> int:
+            answer = await site.request("POST", "v1/chat/completions", token=bob, json={"model": model})
+            return answer.status_code
+
+        assert (await models(), await named("alice/chat")) == ([], 404)
+        await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+        assert await models() == ["alice/chat"]
+        assert [await named(model) for model in ("alice/chat", "chat", "alice/own", "own")] == [503, 503, 404, 404]
+
+    run(body)
