@@ -17,7 +17,7 @@ from .settings import HubSettings
 from .site_config import SiteConfig
 from .spawner import spawner_class
 
-__all__ = ["add_scopes", "add_service", "limit_servers", "service_scopes", "set_spawner"]
+__all__ = ["add_scopes", "add_service", "limit_servers", "service_scopes", "set_spawner", "user_scopes"]
 
 
 def set_spawner(site: SiteConfig, spawner: type[Any], settings: HubSettings, note: Note) -> None:
@@ -43,7 +43,8 @@ def add_service(
 ) -> Path | None:
     """The file with the service's token, where the Hub does not run the gateway."""
     name = settings.service_name
-    service: dict[str, Any] = {"name": name, "url": settings.gateway}
+    # Everybody may access it, and there is no page yet to which the Hub's menu could lead.
+    service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": False}
     if managed:
         service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
         # Which process the gateway is to end with: it may be killed before that one can look.
@@ -97,13 +98,20 @@ def add_scopes(site: SiteConfig, name: str, token_user: str, note: Note) -> None
         }
     )
     extra = "extra_user_scopes" in JupyterHub.class_trait_names()
-    where = site.add_user_scopes([f"{MANAGE}!user"], extra=extra)
+    given = user_scopes(name)
+    where = site.add_user_scopes(given, extra=extra)
     note(
         f'load_roles has two more: by "{name}" the service of that name holds '
         f'{", ".join(service_scopes(token_user))}; by "{name}-tokens" the user "{token_user}" holds '
         f"{INVOKE}, and no person may be able to log in as it."
     )
-    note(f"every user holds {MANAGE}!user, by {where}.")
+    note(f"every user holds {' and '.join(given)}, by {where}.")
+
+
+def user_scopes(service_name: str) -> list[str]:
+    """What every user may do: manage her own services, and use with a token that may access this service what is
+    shared with her."""
+    return [f"{MANAGE}!user", f"access:services!service={service_name}"]
 
 
 def service_scopes(token_user: str) -> list[str]:

@@ -31,6 +31,7 @@ from jupyter_model_service.hub.spawner import ModelServiceMixin
 from .deployment import PREFIX, TEST_LABEL
 
 MANAGE = "custom:model-service:manage"
+ACCESS = "access:services!service=model-service"
 INVOKE = "custom:model-service:invoke"
 
 
@@ -131,7 +132,7 @@ def test_a_bare_site_gets_service_roles_scopes_and_spawner(do: Callable[..., Any
         ["model-service-tokens"],
         [INVOKE],
     )
-    assert c.JupyterHub.extra_user_scopes == {f"{MANAGE}!user"}
+    assert c.JupyterHub.extra_user_scopes == {f"{MANAGE}!user", ACCESS}
     assert c.JupyterHub.custom_scopes[MANAGE]["subscopes"] == [INVOKE]
     assert issubclass(c.JupyterHub.spawner_class, ModelServiceMixin)
     assert issubclass(c.JupyterHub.spawner_class, DockerSpawner)
@@ -182,7 +183,7 @@ def test_there_is_a_note_for_each_setting_that_changed(
     )
     assert f"named_server_limit_per_user {limit}" in said
     by = "extra_user_scopes" if "extra_user_scopes" in changed else 'the role "user" in load_roles'
-    assert f"every user holds {MANAGE}!user, by {by}." in notes
+    assert f"every user holds {MANAGE}!user and {ACCESS}, by {by}." in notes
 
 
 @pytest.mark.parametrize(("given", "told"), [("docker", False), (OwnSpawner, True), (SystemUserSpawner, True)])
@@ -307,7 +308,7 @@ def test_what_a_site_appends_lazily_is_kept(do: Callable[..., Any]) -> None:
     c.JupyterHub.custom_scopes.update({"custom:other:x": {"description": "x"}})
     do(c)
     assert [service["name"] for service in c.JupyterHub.services] == ["zero", "one", "model-service"]
-    assert roles_of(c)["user"]["scopes"] == ["self", "shares!user", f"{MANAGE}!user"]
+    assert roles_of(c)["user"]["scopes"] == ["self", "shares!user", f"{MANAGE}!user", ACCESS]
     assert set(c.JupyterHub.custom_scopes) == {"custom:other:x", MANAGE, INVOKE}
 
 
@@ -345,15 +346,15 @@ def test_two_sites_share_nothing(do: Callable[..., Any], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("roles", "extra", "expected_role", "expected_extra"),
     [
-        (None, None, None, {f"{MANAGE}!user"}),
-        (None, {"shares!user"}, None, {"shares!user", f"{MANAGE}!user"}),
-        ([{"name": "user", "scopes": ["self"]}], None, ["self", f"{MANAGE}!user"], None),
-        ([{"name": "user", "scopes": []}], None, [f"{MANAGE}!user"], None),
-        ([{"name": "user", "scopes": ["self", f"{MANAGE}!user"]}], None, ["self", f"{MANAGE}!user"], None),
-        ([{"name": "user", "users": ["a"]}], None, None, {f"{MANAGE}!user"}),
+        (None, None, None, {f"{MANAGE}!user", ACCESS}),
+        (None, {"shares!user"}, None, {"shares!user", f"{MANAGE}!user", ACCESS}),
+        ([{"name": "user", "scopes": ["self"]}], None, ["self", f"{MANAGE}!user", ACCESS], None),
+        ([{"name": "user", "scopes": []}], None, [f"{MANAGE}!user", ACCESS], None),
+        ([{"name": "user", "scopes": ["self", f"{MANAGE}!user"]}], None, ["self", f"{MANAGE}!user", ACCESS], None),
+        ([{"name": "user", "users": ["a"]}], None, None, {f"{MANAGE}!user", ACCESS}),
     ],
 )
-def test_users_get_one_scope_on_top_on_6(
+def test_users_get_two_scopes_on_top_on_6(
     do: Callable[..., Any], roles: Any, extra: Any, expected_role: Any, expected_extra: Any
 ) -> None:
     """In the site's own role "user" where it has one with scopes, else beside JupyterHub's."""
