@@ -178,3 +178,5 @@ def test_a_token_that_was_made_for_calling_manages_nothing_of_what_is_shared_or_
     assert role_of(visitor, "alice", "chat", shared(Share("user", "bob", Role.OPERATOR))) is Role.CALLER
     assert role_of(visitor, "bob", "own", NOBODY) is Role.CALLER
     assert role_of(visitor, "alice", "chat", NOBODY) is None
+    assert may_call(visitor, Endpoint("bob", "own", False, Serving()))
+    assert not may_call(visitor, Endpoint("alice", "chat", False, Serving()))

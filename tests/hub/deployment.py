@@ -173,7 +173,7 @@ class Deployment:
             "CONFIGPROXY_AUTH_TOKEN": self.proxy_token,
             "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
             "PATH": f"{PYTHONS[self.setup.line].parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": f"{self.folder}:{ROOT}",  # this tree, whichever one is installed
         }
         # Half of what a Hub's interpreter has to do at its start (1.5 s of 3.5) is this grammar for one format of its
         # event log; without it the log is as it is.
