@@ -366,7 +366,7 @@ def test_a_data_directory_with_a_long_path_works(gateways: Any) -> None:
     """Longer than a Unix socket's path may be: the private socket is elsewhere, and goes with the gateway."""
     gateways.data = gateways.data / ("long" * 30)
     gateway = gateways.start("--keep")
-    assert gateway.call("GET", "api/v1/services") == {"services": []}
+    assert gateway.call("GET", "api/v1/services")["services"] == []
     opened = {c.laddr for c in psutil.Process(gateway.process.pid).net_connections("unix") if c.laddr}
     socket_path = next(Path(str(p)) for p in opened if str(p).endswith("web.sock"))
     assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
