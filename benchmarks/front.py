@@ -31,6 +31,7 @@ from harness import pss, save
 
 SECONDS, ROUNDS = 3, 2
 IDLE = 5000
+CALM, CALM_WITHIN = 0.04, 10.0  # of the proxies' core is in use before a row begins; seconds that it is waited for
 ROWS = ["idle", *CLOSED, *PACED, "table"]
 CONNECTIONS = {"c1": 1, "c32": 32, "c256": 256, "post": 32, "down": 8, "up": 8}
 PATHS = {"post": "/post", "down": "/big", "up": "/post"}
@@ -62,7 +63,18 @@ def busy(core: int | None = None) -> float:
     return sum(map(int, fields[1:4])) / os.sysconf("SC_CLK_TCK")
 
 
+def calm(core: int) -> None:
+    """Wait until the one that was at work before has done with it: Jupyter's proxy goes on for seconds after its calls."""
+    end = time.monotonic() + CALM_WITHIN
+    while time.monotonic() < end:
+        before = busy(core)
+        time.sleep(0.25)
+        if (busy(core) - before) / 0.25 <= CALM:
+            return
+
+
 def measure(row: str, proxy: Proxy, place: Place, seconds: int) -> dict[str, Any]:
+    calm(place.proxy)
     used = Used(proxy, place.proxy)
     if row in ("sse", "ws"):
         found = load.streams(proxy.streams, count=200, seconds=seconds, sockets=row == "ws", mark=used.mark)
@@ -121,6 +133,7 @@ def through_table(place: Place, seconds: int, services: int, replicas: int, call
     with alone(place, services, replicas) as proxy:
         # Where all are called, each of the 10,000 has been once: what is measured is not their first connections.
         load.wrk(place.folder, proxy.calls, connections=32, seconds=8 if called > 1 else 2, paths=paths)
+        calm(place.proxy)
         used = Used(proxy, place.proxy)
         used.mark()
         found = load.wrk(place.folder, proxy.calls, connections=32, seconds=seconds, paths=paths)
