@@ -64,7 +64,7 @@ def busy(core: int | None = None) -> float:
 
 
 def calm(core: int) -> None:
-    """Wait until the one that was at work before has done with it: Jupyter's proxy goes on for seconds after its calls."""
+    """Wait until the one before has done with its work: Jupyter's proxy goes on for seconds after its calls."""
     end = time.monotonic() + CALM_WITHIN
     while time.monotonic() < end:
         before = busy(core)
