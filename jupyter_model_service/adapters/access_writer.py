@@ -62,6 +62,7 @@ class AccessWriter:
             log.error("the access log %s ends without its last %d lines", self._out, left)
 
     def _run(self) -> None:
+        self._written(b"")  # a folder that is not there is found now, not when somebody looks for the first line
         while not self._ending.wait(_PAUSE_IN_TROUBLE if self._in_trouble else _PAUSE):
             self._write_all()
         self._write_all()
@@ -71,18 +72,23 @@ class AccessWriter:
         while self._batch or self._entries:
             if not self._batch:
                 self._make()
-            self._writing_since = time.monotonic()
-            try:
-                self._out.write("".join(self._batch).encode("ascii"))
-            except OSError as error:
-                self._failed(error)
+            if not self._written("".join(self._batch).encode("ascii")):
                 return
-            finally:
-                self._writing_since = None
             self._batch = []
             if self._in_trouble:
                 self._in_trouble = False
                 log.warning("the access log %s is written again", self._out)
+
+    def _written(self, lines: bytes) -> bool:
+        self._writing_since = time.monotonic()
+        try:
+            self._out.write(lines)
+        except OSError as error:
+            self._failed(error)
+            return False
+        finally:
+            self._writing_since = None
+        return True
 
     def _make(self) -> None:
         to_unix = time.time() - time.monotonic()

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from .ending import Broken
+from .message import Headers
 
-__all__ = ["FIELDS", "LONGEST_NAME", "LONGEST_PATH", "LONGEST_TRACE", "Entry", "line", "trace_id"]
+__all__ = ["FIELDS", "LONGEST_NAME", "LONGEST_PATH", "LONGEST_TRACE", "Entry", "line", "own_code", "trace_id"]
 
 LONGEST_PATH, LONGEST_NAME, LONGEST_TRACE = 1024, 128, 56  # characters; whoever calls chooses them
 
@@ -53,6 +54,7 @@ _THOUSANDTHS = [f"{number:03d}" for number in range(1000)]
 # The last line of defence: a token of ours that somebody put into a path, or where its owner and name stand in one.
 _TOKEN = re.compile(r"jm[sc]_[A-Za-z0-9_-]+")
 _MOST_TIMES_ENCODED = 4
+_OWN_CODE = b"x-model-service-error"
 _TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:(-)|\Z)")
 
 
@@ -72,6 +74,11 @@ def line(entry: tuple[Any, ...], to_unix: float) -> str:
         f'"wait_seconds":{f"{waited:.6f}" if waited else 0},{_where(replica, tries)}{_id(request_id)},'
         f'"trace_id":{_trace(trace) if trace else "null"},"upgrade":{_sent(upgrade) if upgrade else "null"}}}\n'
     )
+
+
+def own_code(headers: Headers) -> str:
+    """Of an answer of the control API: what it says in ``X-Model-Service-Error``, or nothing."""
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == _OWN_CODE), "")
 
 
 # Callers say the same again and again; what is remembered is 4 MiB at most, of paths as long as they may be.

@@ -33,6 +33,7 @@ class Broken(enum.Enum):
     READER = "reader_timeout"  # the caller did not take what it sent
     BRIDGE = "bridge_timeout"  # nothing came through an upgraded connection
     DIED = "replica_died"  # or ended its connection in the midst of the answer
+    DRAINED = "drained"  # the replica leaves, and the time for calls that were on it was over
     BAD_ANSWER = "bad_answer"  # what followed was not HTTP
     BAD_BODY = "bad_body"  # what the caller went on to send was not, or was too much
     GONE = "caller_gone"  # also before the answer had begun
@@ -118,11 +119,14 @@ def ended_by(*, spoke: bool, reused: bool, unused: bool | None, waited: float) -
     return Failure.SUDDEN if unused is None and reused and waited <= _AT_ONCE else Failure.DIED
 
 
-def lost_by(*, connected: bool, spoke: bool) -> Failure:
-    """What the loss of a replica is for a call on it; ``connected``: the replica may have had the call."""
-    if spoke:
-        return Failure.BROKEN
-    return Failure.DIED if connected else Failure.CONNECT
+def lost_by(*, connected: bool, spoke: bool, drained: bool = False) -> Failure:
+    """What the loss of a replica is for a call on it; ``connected``: the replica may have had the call; ``drained``: it
+    lives, and waits for the call no longer."""
+    if not connected:
+        return Failure.CONNECT
+    if drained:
+        return Failure.DRAINED
+    return Failure.BROKEN if spoke else Failure.DIED
 
 
 def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool, once: bool = False) -> Refusal:
@@ -139,7 +143,11 @@ def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool, on
         )
     if failure is Failure.CONNECT:
         return Refusal(502, "connect_failed", "No replica accepted a connection.")
-    if not replayable:
+    if failure is Failure.DRAINED:
+        message = "The replica that had this call leaves, and the time for open calls (serving.drain_timeout) is over."
+        if not replayable:
+            message += " The call's body is too long to be sent again (serving.replay_limit)."
+    elif not replayable:
         message = "The replica died under this call, whose body is too long to be sent again (serving.replay_limit)."
     elif failure is Failure.BROKEN:
         message = "The replica died before it had sent the whole answer."
@@ -147,4 +155,6 @@ def given_up(failure: Failure, *, of_web: bool, late: bool, replayable: bool, on
         message = "The replica died under this call."
     if once and replayable:
         message += " It is not sent again, for this service lets no call of its method be repeated (serving.retry)."
+    if failure is Failure.DRAINED:
+        return Refusal(502, "drained", message)
     return Refusal(502, "replica_died", message)

@@ -33,6 +33,7 @@ class Failure(enum.Enum):
     LATE = "late"  # it did not begin to answer in time: the call itself may take so long
     BROKEN = "broken"  # the connection ended within an answer: in its head, or in a body that was held
     BAD = "bad"  # what it answered was not HTTP
+    DRAINED = "drained"  # it leaves, and had the call for as long as it may
     LACK = "lack"  # this machine has no descriptor or port left for a connection, which says nothing of the replica
 
 
@@ -70,7 +71,9 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 MOST_REPEATS = 2
 TROUBLE = frozenset({502, 503, 504})  # answers that are failures of the replica; a 500 is what a bad input causes
 
-_MAY_HAVE_HAD = frozenset({Failure.SUDDEN, Failure.DIED, Failure.HUNG, Failure.LATE, Failure.BROKEN, Failure.BAD})
+_MAY_HAVE_HAD = frozenset(
+    {Failure.SUDDEN, Failure.DIED, Failure.HUNG, Failure.LATE, Failure.BROKEN, Failure.BAD, Failure.DRAINED}
+)
 _FINAL = frozenset({Failure.LATE, Failure.BAD, Failure.LACK})
 _BLAME = {
     Failure.CONNECT: Blame.REFUSED,
@@ -81,6 +84,7 @@ _BLAME = {
     Failure.LATE: Blame.FAILED,
     Failure.BROKEN: Blame.FAILED,
     Failure.BAD: Blame.FAILED,
+    Failure.DRAINED: Blame.NO,
     Failure.LACK: Blame.NO,
 }
 

@@ -35,6 +35,7 @@ class Backend:
     answered_at: float = 0.0  # monotonic time of the last byte that it sent for a call
     on_idle: Callable[[], None] | None = None  # called when in_flight falls to 0
     on_lost: Callable[[], None] | None = None  # set by the front: breaks the calls on it, at once
+    on_drained: Callable[[], None] | None = None  # set by the front: the same for one that leaves, whose grace is over
     on_refused: Callable[[], None] | None = None  # set by the engine: a connection to it failed
 
 

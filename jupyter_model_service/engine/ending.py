@@ -9,6 +9,7 @@ import logging
 
 from ..core import replica as life
 from ..core.replica import Phase
+from ..core.sentences import duration
 from .contact import Emit
 from .ledger import Ledger
 from .state import Parts, Replica
@@ -32,10 +33,11 @@ class Ending:
     async def run(self, replica: Replica) -> None:
         """From ``draining``, ``stopping`` or ``failed`` to ``gone``."""
         await self._tasks.ended(f"{replica.id} ")  # a launch that was cancelled cleans up behind itself
+        cut = ""
         if replica.phase is Phase.DRAINING:
-            await self._drain(replica)
+            cut = await self._drain(replica)
         if replica.phase is Phase.DRAINING:  # else it was given up meanwhile
-            self._emit(replica, life.StopBegun(replica.life.reason or ""))
+            self._emit(replica, life.StopBegun("; ".join(filter(None, (replica.life.reason, cut)))))
         await self._ask(replica)
         await self._give_lease_back(replica)
         await self._force(replica)
@@ -43,18 +45,24 @@ class Ending:
             self._ledger.remove_replica(replica.id)
         self._emit(replica, life.Ended())
 
-    async def _drain(self, replica: Replica) -> None:
-        """Until its last call is over, at most ``drain_timeout``; ``probing`` ends it earlier when it hangs."""
+    async def _drain(self, replica: Replica) -> str:
+        """Until its last call is over, at most ``drain_timeout``, when the front ends those that are left; ``probing``
+        ends it earlier when it hangs. What became of its calls, in words, if there is anything to say."""
         backend = replica.backend
         replica.idle.clear()
         if backend is None or backend.in_flight == 0:
-            return
+            return ""
+        begun = self._clock.monotonic()
         limit = replica.revision.definition.serving.drain_timeout
         await until(self._clock, limit, replica.idle, replica.exited, replica.hurry)
         if replica.hurry.is_set():
             await until(self._clock, min(limit, replica.hurried), replica.idle, replica.exited)
-        if backend.in_flight:
-            log.info("Replica %s is ended with %d open calls", replica.id, backend.in_flight)
+        if not backend.in_flight or backend.lost or replica.exited.is_set():  # the latter end by themselves
+            return ""
+        calls, took = backend.in_flight, duration(round(self._clock.monotonic() - begun, 1))
+        if backend.on_drained is not None:
+            backend.on_drained()
+        return f"its open call was cut after {took}" if calls == 1 else f"its {calls} open calls were cut after {took}"
 
     async def _ask(self, replica: Replica) -> None:
         """Through its lease; the end is waited for where there is something to end."""

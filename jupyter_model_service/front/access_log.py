@@ -8,10 +8,10 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..core.access_line import LONGEST_NAME, LONGEST_PATH, LONGEST_TRACE
+from ..core.access_line import LONGEST_NAME, LONGEST_PATH, LONGEST_TRACE, own_code
 from ..core.ending import Broken
-from ..core.message import Refusal
 from ..core.peer import Peer, sender
+from .reader import Unread
 
 if TYPE_CHECKING:
     from .call import Call
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 _MOST = 16_384  # calls; some 15 MB, or a few seconds at the front's full speed
 _SAY_EVERY = 60.0  # seconds
-# Where there was no call: no first byte, wait, service, revision and caller; no method and path; and all the rest.
-_NOBODY, _NOTHING = (None, 0.0, "", "", 0, ""), (b"", b"")
-_NO_CALL = (None, 0, 0, "", 0, b"", b"", b"")
+# Where there was no call: no first byte, wait, service, revision and caller; nothing broken, no bytes, replica and
+# tries; no trace and upgrade.
+_NOBODY, _NO_CALL, _NOTHING = (None, 0.0, "", "", 0, ""), (None, 0, 0, "", 0), (b"", b"")
 
 
 class AccessLog:
@@ -46,6 +46,8 @@ class AccessLog:
             self._lose(now)
             return
         head, attempt, turn, endpoint, peer = call.head, call.attempt, call.turn, call.endpoint, call.peer
+        if status >= 400 and endpoint is None and not code and attempt is not None and attempt.answer is not None:
+            code = own_code(attempt.answer.headers)
         address = sender(peer, head.forwarded)[:LONGEST_NAME] if peer.trusted and head.forwarded else peer.address
         if endpoint is None:  # only what is not found there may be as long as a caller likes
             owner, name = call.owner[:LONGEST_NAME], call.name[:LONGEST_NAME]
@@ -78,13 +80,15 @@ class AccessLog:
             )
         )
 
-    def add_unread(self, peer: Peer, refusal: Refusal) -> None:
+    def add_unread(self, peer: Peer, unread: Unread) -> None:
         """What came could not be read as a request."""
         now = monotonic()
         if len(self.entries) >= self._most:
             self._lose(now)
             return
-        self.entries.append((now, now, *_NOBODY, peer.address, *_NOTHING, refusal.status, refusal.code, *_NO_CALL))
+        refusal, method, target, request_id = unread
+        said = (peer.address, method, target[:LONGEST_PATH], refusal.status, refusal.code)
+        self.entries.append((now, now, *_NOBODY, *said, *_NO_CALL, request_id, *_NOTHING))
 
     def _lose(self, now: float) -> None:
         self.lost += 1

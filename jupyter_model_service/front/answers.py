@@ -16,8 +16,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class To(NamedTuple):
-    """Whom an answer of our own is for, and whether the connection stays. As it is: somebody whose request was not
-    understood."""
+    """Whom an answer of our own is for, and whether the connection stays. As it is, but for its id: somebody whose
+    request was not understood."""
 
     version: int = 11
     keep_alive: bool = False

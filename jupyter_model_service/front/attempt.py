@@ -310,16 +310,18 @@ class Attempt:
 
     # --- failures ----------------------------------------------------------------------------------------
 
-    def replica_lost(self) -> None:
-        """The engine knows: no byte will come any more."""
+    def replica_lost(self, *, drained: bool = False) -> None:
+        """The engine knows: no byte will come any more, or (``drained``) none is waited for."""
         if self._over:
             return
-        failure = lost_by(connected=self.connection is not None, spoke=self.spoke)
-        self.drop()
-        if self.call.answered:
-            self.call.break_off(Broken.DIED)
-        else:
+        failure = lost_by(connected=self.connection is not None, spoke=self.spoke, drained=drained)
+        if not self.call.answered:
+            self.drop()
             self._failed(failure)
+        elif drained:
+            self.call.cut(Broken.DRAINED)
+        else:
+            self.call.break_off(Broken.DIED)
 
     def _unused(self, connection: Upstream) -> bool | None:
         """Whether the other side of a connection that ended was closed before any of the request came there."""

@@ -314,10 +314,21 @@ class Call:
         self.down.break_off(reset=looks_whole(answer, chunked=self.chunked))
         self.finish(502, keep=False, broken=why)
 
+    def cut(self, why: Broken) -> None:
+        """The time for an answer that has begun is over. Bytes on a bridge have no end that could be missing: those
+        that are there go out, and it ends."""
+        if not self.bridged:
+            self.break_off(why)
+            return
+        if self.attempt is not None:
+            self.attempt.close()
+        self.down.close()
+        self.finish(101, keep=False, broken=why)
+
     def shut(self) -> None:
         """The front stops, and its grace is over."""
         if self.answered:
-            self.break_off(Broken.STOPPING)
+            self.cut(Broken.STOPPING)
         else:
             self.refuse(Refusal(503, "shutting_down", "The gateway is being stopped.", 5.0))
 

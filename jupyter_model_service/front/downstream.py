@@ -18,7 +18,7 @@ from .body import Body, gather
 from .call import Call
 from .leaving import left_unread, reset_by_us, unsent
 from .outgoing import Writing
-from .reader import Reader
+from .reader import Reader, Unread
 
 if TYPE_CHECKING:
     from .server import Front
@@ -53,7 +53,7 @@ class Downstream(Writing):
         self._bridged = False
         self._early: list[bytes] | None = None  # after an upgrade request: what came before it was accepted
         self._half_closed = False
-        self._fatal: Refusal | None = None  # nothing can be read after this
+        self._fatal: Unread | None = None  # nothing can be read after this
         self._through = False  # nothing is read any more, only discarded until the caller closes …
         self._lingers = False  # … for a while, which begins when what was written is out
         self._advancing = self._feeding = False
@@ -169,7 +169,7 @@ class Downstream(Writing):
         last = self._last
         if reading is None and last is not None and not last.head.keep_alive:
             return  # bytes after "Connection: close"
-        self._fatal = refusal
+        self._fatal = self._reader.unread(refusal, self.front.new_request_id())
         if reading is not None and reading is self._answering:
             reading.bad_body(refusal)
         elif reading is not None:
@@ -215,12 +215,12 @@ class Downstream(Writing):
         if answering is None and self._fatal is not None and not self.behind and not self._through:
             if self.front.access_log is not None:
                 self.front.access_log.add_unread(self.peer, self._fatal)
-            self.write([answers.error(self._fatal, answers.To())])
+            self.write([answers.error(self._fatal.refusal, answers.To(request_id=self._fatal.request_id))])
             self._end()
 
     def has_no_place(self) -> None:
         """Say so, and read no request."""
-        self._fatal = OVERLOADED
+        self._broken(OVERLOADED)
         self.advance()
 
     @property
@@ -378,7 +378,7 @@ class Downstream(Writing):
         elif self._through or self.transport.is_closing():
             self.abort()
         elif self._reader.in_head:
-            self._fatal = Refusal(408, "head_timeout", "The request's head did not come in time.")
+            self._broken(Refusal(408, "head_timeout", "The request's head did not come in time."))
             self.advance()
         else:
             self.close()

@@ -20,7 +20,7 @@ _BEFORE_SERVER = 1.0  # an idle connection is given up so long before the server
 class OnReplica(Protocol):
     """A call, as far as its replica matters to it."""
 
-    def replica_lost(self) -> None: ...
+    def replica_lost(self, *, drained: bool = False) -> None: ...
 
 
 class Pool:
@@ -46,7 +46,7 @@ class Pool:
         self.whole_answer: tuple[bytes, AnswerHead] | None = None  # the head of one that came in one read
         self._socket_path = socket_path
         self._idle: list[Upstream] = []
-        backend.on_lost = self.lost
+        backend.on_lost, backend.on_drained = self.lost, self.drained
 
     @property
     def unused(self) -> bool:
@@ -116,6 +116,11 @@ class Pool:
         self.close()
         for call in list(self.calls):
             call.replica_lost()
+
+    def drained(self) -> None:
+        """The engine says so: it leaves, and waits for its open calls no longer."""
+        for call in list(self.calls):
+            call.replica_lost(drained=True)
 
     def close(self) -> None:
         idle, self._idle = self._idle, []

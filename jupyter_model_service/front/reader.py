@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import httptools
 
@@ -12,13 +13,22 @@ from ..core.trailers import request_end
 from .body import Body
 from .settings import FrontSettings
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Unread"]
 
 _END = b"\r\n\r\n"  # of a head, and of a body in chunks
 _TOGETHER = 512  # so few bytes are read at once: twenty requests are in them at most
 _SHORTEST = 18  # a request
 _BETWEEN_CHUNKS = 16 << 10  # bytes of chunk sizes and extensions in which nothing of a body comes
 _CHUNK = Refusal(400, "bad_request", "The header of a chunk is too long.")
+
+
+class Unread(NamedTuple):
+    """What could not be read to its end, and what was read of it."""
+
+    refusal: Refusal
+    method: bytes
+    target: bytes
+    request_id: bytes
 
 
 class Reader:
@@ -85,6 +95,13 @@ class Reader:
         """With what is left, up to the end of the next request; as :meth:`feed`."""
         data, self._left = self._left, b""
         return self._read(data, self._at)
+
+    def unread(self, refusal: Refusal, request_id: bytes) -> Unread:
+        """Of the request that came last."""
+        if self._body is not None and self._last is not None:
+            head = self._last[1]
+            return Unread(refusal, head.method, head.target, request_id)
+        return Unread(refusal, self._parser.get_method() if self._target else b"", self._target, request_id)
 
     def drop(self) -> None:
         """What is left."""

@@ -220,6 +220,8 @@ class Turn:
             self.since = None
 
     def _in_vain(self, now: float, waited: float) -> Refusal:
+        if self._failure is Failure.DRAINED:
+            return given_up(self._failure, of_web=False, late=False, replayable=True)
         return admission.in_vain(
             self._endpoint,
             now,

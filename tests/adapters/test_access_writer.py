@@ -103,6 +103,25 @@ def test_lines_wait_while_they_cannot_be_written_and_it_is_said_once(
     ]
 
 
+def test_a_folder_that_is_not_there_is_found_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Before anybody called; and a file that can be written is there from then on."""
+
+    async def body() -> None:
+        nowhere, path = AccessWriter(deque(), LineFile(tmp_path / "no" / "access.log")), tmp_path / "access.log"
+        here = AccessWriter(deque(), LineFile(path))
+        nowhere.start()
+        here.start()
+        await until(lambda: not nowhere.well and path.exists())
+        assert (here.well, path.read_text()) == (True, "")
+        await nowhere.stop()
+        await here.stop()
+
+    asyncio.run(body())
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        f"the access log {tmp_path / 'no' / 'access.log'} cannot be written (No such file or directory)"
+    ]
+
+
 def test_lines_that_found_no_place_until_the_end_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> None:
         entries: Entries = deque(entry(number) for number in range(200))
@@ -220,6 +239,6 @@ def test_a_thousand_lines_are_one_write() -> None:
         writer = AccessWriter(deque(entry(number) for number in range(3000)), out)
         writer.start()
         await writer.stop()
-        assert out.writes == [1024, 1024, 952]
+        assert out.writes == [0, 1024, 1024, 952]  # the first one is the look whether it can be written
 
     asyncio.run(body())

@@ -98,6 +98,9 @@ def test_a_lost_replica_may_have_seen_the_call_once_it_was_connected() -> None:
     assert lost_by(connected=False, spoke=False) is Failure.CONNECT
     assert lost_by(connected=True, spoke=False) is Failure.DIED
     assert lost_by(connected=True, spoke=True) is Failure.BROKEN
+    assert lost_by(connected=False, spoke=False, drained=True) is Failure.CONNECT
+    assert lost_by(connected=True, spoke=False, drained=True) is Failure.DRAINED
+    assert lost_by(connected=True, spoke=True, drained=True) is Failure.DRAINED
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,7 @@ def test_a_lost_replica_may_have_seen_the_call_once_it_was_connected() -> None:
         (Failure.LACK, False, False, True, "overloaded", "connection left"),
         (Failure.LACK, True, False, True, "overloaded", "connection left"),
         (Failure.BROKEN, False, False, True, "replica_died", "the whole answer"),
+        (Failure.DRAINED, False, False, True, "drained", "serving.drain_timeout"),
         (Failure.BROKEN, False, False, False, "replica_died", "replay_limit"),
     ],
 )

@@ -26,6 +26,7 @@ from jupyter_model_service.core.routing import Backend
 
 CONNECT, STALE, SUDDEN, DIED = Failure.CONNECT, Failure.STALE, Failure.SUDDEN, Failure.DIED
 HUNG, LATE, BROKEN, BAD, LACK = Failure.HUNG, Failure.LATE, Failure.BROKEN, Failure.BAD, Failure.LACK
+DRAINED = Failure.DRAINED
 NO, SAME, OTHER, WELL = Retry.NO, Retry.SAME, Retry.OTHER, Retry.WELL
 
 
@@ -74,6 +75,12 @@ TABLE: list[tuple[Failure, dict[str, object], Retry]] = [
     (LATE, {"suspect": True, "again": 1, "had": 1}, NO),
     (BAD, {}, NO),
     (BAD, {"suspect": True}, NO),
+    (DRAINED, {}, OTHER),
+    (DRAINED, {"any_method": False}, NO),
+    (DRAINED, {"any_method": False, "method": b"GET"}, OTHER),
+    (DRAINED, {"again": 1, "had": 1}, NO),
+    (DRAINED, {"within_budget": False}, WELL),
+    (DRAINED, {"replayable": False}, NO),
     (LACK, {}, NO),
 ]
 
@@ -95,6 +102,7 @@ def test_where_a_call_goes_on(row: tuple[Failure, dict[str, object], Retry]) -> 
         (BAD, Blame.FAILED),
         (STALE, Blame.NO),
         (SUDDEN, Blame.NO),
+        (DRAINED, Blame.NO),
         (LACK, Blame.NO),
     ],
 )
@@ -117,7 +125,7 @@ class Life:
     ended: bool = False
 
 
-MAY_HAVE_HAD = {SUDDEN, DIED, HUNG, LATE, BROKEN, BAD}
+MAY_HAVE_HAD = {SUDDEN, DIED, HUNG, LATE, BROKEN, BAD, DRAINED}
 RARELY = st.sampled_from([False, False, False, True])
 FACTS = st.fixed_dictionaries(
     {"replayable": RARELY.map(lambda gone: not gone), "suspect": RARELY, "lost": RARELY, "within_budget": st.booleans()}

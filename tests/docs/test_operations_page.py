@@ -61,14 +61,14 @@ def entry(**fields: Any) -> str:
 
 
 WANTED = {
-    "what was refused, and how often": '{"401 unauthenticated":2,"503 queue_full":1}',
+    "what was refused, and how often": '{"401 unauthenticated":2,"503 queue_full":1,"503 queue_timeout":1}',
     "the ten slowest calls": '{"time":"2025-11-23T12:13:20.000Z","service":"alice/chat","path":"/slow","seconds":9,"replica":"chat-1"}',
     "who called what, how often, and how many bytes she got": (
         '{"caller":"bob","service":"alice/code","calls":1,"bytes":5}'
         '{"caller":"token:ci","service":"alice/chat","calls":14,"bytes":140}'
     ),
     "answers that were broken off, by replica": "2025-11-23T12:13:20.000Z\tidle_timeout\tchat-2\tr-9",
-    "share of the calls that had to wait, in percent": "20",
+    "share of the calls that had to wait, also in vain, in percent": "25",
     "addresses that were refused for their token": '[{"address":"10.0.0.9","times":2}]',
 }
 
@@ -89,7 +89,9 @@ def test_the_commands_of_the_page_answer_what_they_say(what: str, command: str, 
                 entry(broken=Broken.IDLE, status=502, replica="chat-2", request_id=b"r-9", waited=1.0),
                 *(entry(**{**refused, "status": 401, "code": "unauthenticated", "address": b"10.0.0.9"}) for _ in "12"),
                 entry(**{**refused, "status": 503, "code": "queue_full"}),
+                entry(**{**refused, "status": 503, "code": "queue_timeout", "waited": 2.0}),
                 entry(**{**nobody, "target": b"/health/live", "ended": 20.0}),
+                entry(**{**nobody, "target": b"/api/v1/events", "status": 499, "broken": Broken.GONE}),
                 entry(**{**nobody, "method": b"", "target": b""}),
             ]
         )

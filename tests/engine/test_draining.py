@@ -128,3 +128,105 @@ def test_an_old_replica_that_hangs_while_it_drains_is_no_failure_of_the_update()
         assert (stage.view.state, stage.view.stable_revision, stage.view.reason) == ("ready", 2, None)
 
     play(scene, Stage(PATIENT))
+
+
+def front_of(stage: Stage, victim: FakeReplica, backend: Backend) -> list[tuple[str, bool]]:
+    """Ends calls when it is told to, as the front does; when that was, and whether the replica still lived."""
+    told: list[tuple[str, bool]] = []
+
+    def drained() -> None:
+        told.append((stage.shown(victim.id).phase, victim.id in stage.world.replicas))
+        backend.in_flight = 0
+        if backend.on_idle is not None:
+            backend.on_idle()
+
+    backend.on_drained = drained
+    return told
+
+
+def test_calls_that_outlast_the_limit_are_ended_by_the_front_before_the_replica_is() -> None:
+    """4 s for calls, ten for the server to end."""
+
+    async def scene(stage: Stage) -> None:
+        victim, backend, _ = await leaves_with_a_call(stage)
+        backend.in_flight = 3
+        told = front_of(stage, victim, backend)
+        assert 3.9 < await stage.until(lambda: told, 5) < 4.1
+        assert told == [("draining", True)]
+        await stage.until(lambda: victim.id not in stage.world.replicas, 11)
+        (event,) = await stage.told("replica.stopping")
+        assert event.message == f"replica {victim.id} is stopping: scaled to 1; its 3 open calls were cut after 4 s"
+        assert await stage.told("replica.failed") == []
+        assert len(told) == 1
+
+    play(scene, Stage(definition(drain_timeout=4, stop_timeout=10)))
+
+
+def test_calls_that_end_in_time_are_not_cut() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, backend, _ = await leaves_with_a_call(stage)
+        told = front_of(stage, victim, backend)
+        await asyncio.sleep(2)
+        backend.in_flight = 0
+        assert backend.on_idle is not None
+        backend.on_idle()
+        await stage.until(lambda: victim.id not in stage.world.replicas, 2)
+        assert told == []
+        (event,) = await stage.told("replica.stopping")
+        assert event.message == f"replica {victim.id} is stopping: scaled to 1"
+
+    play(scene, Stage(definition(drain_timeout=4)))
+
+
+def test_one_that_dies_while_it_drains_is_not_said_to_have_been_drained() -> None:
+    """Its calls end with its connections: they were not cut, and the event does not say so."""
+
+    async def scene(stage: Stage) -> None:
+        victim, backend, _ = await leaves_with_a_call(stage)
+        told = front_of(stage, victim, backend)
+        await asyncio.sleep(1)
+        victim.exits(signal="SIGKILL")
+        await stage.until(lambda: victim.id not in stage.world.replicas, 5)
+        assert told == []
+        assert all("cut" not in event.message for event in await stage.told("replica."))
+
+    play(scene, Stage(PATIENT))
+
+
+def test_an_update_cuts_what_outlasts_the_limit_on_its_old_replicas() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        (old,) = stage.there()
+        backend = stage.backend(old.id)
+        backend.in_flight = 1
+        told = front_of(stage, old, backend)
+        await stage.engine.update(OWNER, NAME, change=RevisionChange())
+        await stage.until(lambda: stage.shown(old.id).phase == "draining", 10)
+        assert 3.9 < await stage.until(lambda: told, 5) < 4.1
+        await stage.until(lambda: old.id not in stage.world.replicas, 11)
+        assert "its open call was cut after 4 s" in (await stage.told("replica.stopping"))[0].message
+        assert stage.view.state == "ready"
+
+    play(scene, Stage(definition(drain_timeout=4)))
+
+
+def test_who_is_deleted_has_its_calls_cut_sooner() -> None:
+    """``drain_timeout`` is an hour; whoever deletes a service does not wait for that."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        (victim,) = stage.there()
+        backend = stage.backend(victim.id)
+        backend.in_flight = 1
+        phase = [stage.shown(victim.id).phase]
+
+        def drained() -> None:
+            phase.append("cut")
+            backend.in_flight = 0
+
+        backend.on_drained = drained
+        await stage.engine.delete(OWNER, NAME)
+        await stage.until(lambda: victim.id not in stage.world.replicas, 60)
+        assert phase[-1] == "cut"
+
+    play(scene, Stage(PATIENT))

@@ -18,7 +18,7 @@ from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import FORWARDER, OTHER, SLOW, Site, Wire, site, until, within
-from .upstreams import Replica, Seen, body_of, reset
+from .upstreams import Replica, Seen, answer, body_of, reset
 
 Run = Callable[[Any], Any]
 
@@ -189,6 +189,11 @@ def test_the_address_is_the_one_that_is_believed(
     run(body())
 
 
+async def own_code(replica: Replica, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    writer.write(answer(b"{}", "x-model-service-error: forbidden", status="403 No"))
+    return True
+
+
 @pytest.mark.parametrize(
     ("path", "token", "status", "code", "service", "caller"),
     [
@@ -198,6 +203,8 @@ def test_the_address_is_the_one_that_is_believed(
         ("/endpoints/o/gone/", "jms_good", 404, "not_found", "o/gone", "token:good"),
         ("/endpoints/o/n", "jms_good", 308, None, None, None),
         ("/api/v1/services?x=1", "jms_good", 200, None, None, None),
+        ("/own-code", None, 403, "forbidden", None, None),  # of the control API
+        ("/status?503", None, 503, None, None, None),
     ],
 )
 def test_what_is_no_call_of_a_service_is_a_line_too(
@@ -208,6 +215,7 @@ def test_what_is_no_call_of_a_service_is_a_line_too(
     async def body() -> None:
         log = AccessLog()
         async with site(Replica(), access_log=log) as here:
+            here.web.handlers["/own-code"] = own_code
             said = f"Authorization: Bearer {token}\r\n" if token else ""
             wire = await here.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n{said}\r\n")
             assert (await wire.answer()).status == status
@@ -221,25 +229,74 @@ def test_what_is_no_call_of_a_service_is_a_line_too(
     run(body())
 
 
+LONG = b"/" + b"a" * 20000
+
+
 @pytest.mark.parametrize(
-    ("sent", "status", "code"),
+    ("sent", "status", "code", "method", "path"),
     [
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n", 400, "bad_request"),
-        (b"\x16\x03\x01\x02\x00\x01", 400, "bad_request"),
-        (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long"),
-        (b"GET / HTTP/1.1\r\nHo", 408, "head_timeout"),
+        (b"GET /x?y HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n", 400, "bad_request", "GET", "/x"),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 70000 + b"\r\n\r\n", 431, "header_too_large", "POST", "/x"),
+        (b"GET /x HTTP/1.1\r\nHost: a\r\nExpect: 1\r\n\r\n", 417, "expectation_failed", "GET", "/x"),
+        (b"\x16\x03\x01\x02\x00\x01", 400, "bad_request", None, None),
+        (b"GET " + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "target_too_long", "GET", "/" + "a" * 1022 + "…"),
+        (b"GET /jms_secret HTTP/1.1\r\nHo", 408, "head_timeout", "GET", "/[token]"),
+        (b"GE", 408, "head_timeout", None, None),
     ],
 )
-def test_what_could_not_be_read_is_a_line_too(run: Run, sent: bytes, status: int, code: str) -> None:
+def test_what_could_not_be_read_is_a_line_too(
+    run: Run, sent: bytes, status: int, code: str, method: str | None, path: str | None
+) -> None:
+    """With what was read of it, and an id that the answer has, too."""
+
     async def body() -> None:
         log = AccessLog()
         settings = FrontSettings(head_timeout=0.3, tick=0.02)
         async with site(Replica(), access_log=log, settings=settings) as here:
             wire = await here.send(sent)
-            assert (await wire.answer()).status == status
+            got = await wire.answer()
+            assert (got.status, got.code) == (status, code)
             found = await only(here, log)
             assert part(found, "status", "code", "address") == (status, code, "127.0.0.1")
-            assert part(found, "method", "path", "service", "request_id") == (None,) * 4
+            assert part(found, "method", "path", "service", "tries") == (method, path, None, 0)
+            assert found["request_id"] == got.one("X-Request-Id")
+            assert found["request_id"]
+            assert max(len(each) for each in log.entries[0] if isinstance(each, bytes)) <= 1024
+
+    run(body())
+
+
+def test_what_could_not_be_read_behind_others_is_not_theirs(run: Run) -> None:
+    """On the same connection: a whole request, and one whose body breaks off before its turn has come."""
+
+    async def body() -> None:
+        log = AccessLog()
+        async with site(Replica(), access_log=log) as here:
+            wire = await here.send(here.request("/hang"))
+            await until(lambda: here.replicas[0].seen)
+            await wire.send(b"PUT /later HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
+            here.replicas[0].release.set()
+            first, second = await wire.answer(), await wire.answer()
+            assert (first.status, second.status) == (200, 400)
+            await only(here, log, 2)
+            whole, unread = noted(log)
+            assert part(whole, "method", "path", "status") == ("GET", "/endpoints/o/n/hang", 200)
+            assert part(unread, "method", "path", "status") == ("PUT", "/later", 400)
+            ids = [whole["request_id"], unread["request_id"]]
+            assert ids == [first.one("X-Request-Id"), second.one("X-Request-Id")]
+            assert ids[0] != ids[1]
+
+    run(body())
+
+
+def test_a_bad_head_behind_a_whole_request_is_not_mixed_up_with_it(run: Run) -> None:
+    async def body() -> None:
+        log = AccessLog()
+        async with site(Replica(), access_log=log) as here:
+            wire = await here.send(here.request("/one") + b"\x16\x03\x01")
+            assert ((await wire.answer()).status, (await wire.answer()).status) == (200, 400)
+            await only(here, log, 2)
+            assert part(noted(log)[1], "method", "path") == (None, None)
 
     run(body())
 
@@ -336,6 +393,15 @@ async def quiet_bridge(here: Site) -> None:
     await wire.head()
 
 
+async def is_drained(here: Site) -> None:
+    wire = await here.send(here.request("/sse"))
+    await wire.head()
+    backend = here.backends[0]
+    backend.serving = False
+    assert backend.on_drained is not None
+    backend.on_drained()
+
+
 async def stops(here: Site) -> None:
     wire = await here.send(here.request("/sse"))
     await wire.head()
@@ -347,6 +413,7 @@ async def stops(here: Site) -> None:
     [
         (dies, 502, "replica_died", True),
         (is_lost, 502, "replica_died", True),
+        (is_drained, 502, "drained", True),
         (is_silent, 502, "idle_timeout", True),
         (says_no_http, 502, "bad_answer", True),
         (goes_on_wrong, 502, "bad_body", True),

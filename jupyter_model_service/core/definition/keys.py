@@ -160,7 +160,8 @@ SERVING = (
     _serving(
         "drain_timeout",
         "seconds",
-        "Seconds that open calls may go on when their replica leaves, unless it fails its health checks.",
+        "Seconds that open calls may go on when their replica leaves, unless it fails its health checks. Then they are "
+        "broken off, and the replica gets SIGTERM.",
         least=0,
         most=DAY,
     ),
