@@ -17,6 +17,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from ..core import policy as rules
@@ -31,11 +32,11 @@ from ..core.hub_options import (
     replica_of,
     server_name,
 )
-from ..core.policy import Host, Policy
-from ..core.revision import Revision
+from ..core.policy import Host
+from ..core.revision import Resources, Revision
 from ..core.sentences import in_bytes
 from ..errors import HubRefused, InvalidRequest, LaunchError, ModelServiceError
-from ..ports import NOTHING_HELD, Clock, Placement, Seen, StartRequest
+from ..ports import NOTHING_HELD, Clock, Placement, Rules, Seen, StartRequest
 from .hub_api import HubApi, HubServer, HubUser
 from .hub_calls import limited
 from .hub_servers import HubServers, ServerState, state_of
@@ -70,7 +71,7 @@ class HubLauncher:
         api: HubApi,
         servers: HubServers,
         users: HubUsers,
-        policy: Policy,
+        policies: Rules,
         clock: Clock,
         *,
         start_limit: float = START_SECONDS,
@@ -80,7 +81,7 @@ class HubLauncher:
         self._api = api
         self._servers = servers
         self._users = users
-        self._policy = policy
+        self._policies = policies
         self._host = host
         self._clock = clock
         self._start_limit = start_limit
@@ -126,13 +127,14 @@ class HubLauncher:
         )
         problems = [*_too_little(wish), *rules.beyond(self._host, wish, "this hub has {} for replicas")]
         if user is not None:
-            problems += rules.check(self._policy, user.name, user.groups, wish, held)
+            holds = self._policies.of(owner)
+            problems += rules.check(holds.policy, user.name, user.groups, wish, held, holds.set_by)
         if problems:
             raise InvalidRequest(" ".join(problems))
         return ()
 
-    def room(self, revision: Revision, held: rules.Held) -> int | None:
-        return rules.room(self._policy, self._host, revision.resources.gpus, held)
+    def room(self, revision: Revision, held: rules.Held, *, owner: str = "") -> int | None:
+        return rules.room(self._policies.of(owner).policy, self._host, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:
         user = await self._users.name_of(request.owner)
@@ -223,7 +225,7 @@ class HubLauncher:
         return await self._servers.start(options, summary, done=_is_placed, limit=limit, waits=request.tell)
 
     def _options(self, request: StartRequest, user: str) -> ReplicaOptions:
-        revision, resources = request.revision, request.revision.resources
+        revision, resources = request.revision, self._resources(request)
         return ReplicaOptions(
             user=user,
             server=server_name(request.replica),
@@ -244,6 +246,17 @@ class HubLauncher:
             storage=_storage(revision),
             mounts=tuple(VolumeMount(m.source, m.target, m.read_only) for m in revision.mounts),
         )
+
+    def _resources(self, request: StartRequest) -> Resources:
+        """Who asks for nothing gets what a notebook has, which the Hub's side says: it does not know what an
+        administrator took away from her meanwhile."""
+        asked, holds = request.revision.resources, self._policies.of(request.owner)
+        cpus, memory = asked.cpus, asked.memory
+        if cpus is None and holds.set_here("max_cpus"):
+            cpus = holds.policy.max_cpus
+        if memory is None and holds.set_here("max_memory"):
+            memory = holds.policy.max_memory
+        return replace(asked, cpus=cpus, memory=memory)
 
     # --- looking ---
 

@@ -122,7 +122,7 @@ class LocalLauncher:
                 raise InvalidRequest(" ".join(problems))
         return not_enforced(revision)
 
-    def room(self, revision: Revision, held: Held) -> int | None:
+    def room(self, revision: Revision, held: Held, *, owner: str = "") -> int | None:
         return room(_NO_LIMITS, self._host, revision.resources.gpus, held)
 
     async def start(self, request: StartRequest) -> Placement:

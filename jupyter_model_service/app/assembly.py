@@ -14,7 +14,7 @@ from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..front.settings import FrontSettings
-from ..ports import Clock, Definitions, Identity, Launcher, Leases, Storage, Store
+from ..ports import Clock, Definitions, Identity, Launcher, Leases, NoRules, Rules, Storage, Store
 from .offers import Offer
 
 __all__ = ["Assemble", "Assembly", "Site"]
@@ -59,6 +59,7 @@ class Assembly:
     shared: bool = False
     may_end: bool = True  # on request, and with it the replicas
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs
+    rules: Rules = field(default_factory=NoRules)  # of the administrator
     begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
     told: Callable[[], Sequence[str]] = tuple
 

@@ -16,6 +16,7 @@ from ..adapters.definition_file import GivenDefinitions
 from ..adapters.host_gpus import HostGpus, LeasesWithHostGpus
 from ..adapters.hub_api import HubApi
 from ..adapters.hub_identity import HubIdentity
+from ..adapters.hub_policies import HubPolicies
 from ..adapters.hub_servers import HubServers
 from ..adapters.hub_storage import HubStorage
 from ..adapters.hub_tokens import HubTokens
@@ -24,6 +25,7 @@ from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
 from ..adapters.sealing import Sealer, SealError, read_key
 from ..config import GatewaySettings, HubService
+from ..core.effective import token_life
 from ..core.hub_options import CONTROL_PORT
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
@@ -68,7 +70,9 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
-        launcher = HubLauncher(api, servers, users, hub.policy, site.clock, host=hub.host_has)
+        policies = HubPolicies(hub.policy, users)
+        tokens.life = lambda owner, asked: token_life(policies.of(owner), owner, asked)
+        launcher = HubLauncher(api, servers, users, policies, site.clock, host=hub.host_has)
         gpus = HostGpus(site.clock)
         site.undo.push_async_callback(ended, "figures of GPUs", gpus.stop, 5.0)
         beside = _Beside(users, issuer, launcher, tokens, identity)
@@ -96,7 +100,8 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,
-            offer=hub_offer(hub.policy, settings.max_replicas, hub.host_has, hub.site_images),
+            rules=policies,
+            offer=hub_offer(policies, settings.max_replicas, hub.host_has, hub.site_images),
             shared=True,
             may_end=False,
             begin=beside.begin,

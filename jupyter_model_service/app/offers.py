@@ -7,21 +7,23 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..adapters.gpus import gpu_ids
-from ..core.policy import Host, Policy
+from ..core.policy import Host
 from ..core.replica import Phase
 from ..engine.engine import Engine
+from ..ports import Rules
 from ..wire.offer import GpuOffer, OfferInfo
 
 __all__ = ["Offer", "hub_offer", "own_offer"]
 
 T = TypeVar("T", int, float)
-Offer = Callable[[Engine], Awaitable[OfferInfo]]
+Offer = Callable[[Engine, str | None], Awaitable[OfferInfo]]
+"""To an owner; ``None``: to nobody in particular."""
 
 _DRIVER_SECONDS = 5.0  # a driver that is just being loaded may take some; without an answer, GPUs are not known
 
 
 def own_offer(max_replicas: int, gpus: Callable[[], Sequence[str]] = gpu_ids) -> Offer:
-    async def offer(engine: Engine) -> OfferInfo:
+    async def offer(engine: Engine, owner: str | None) -> OfferInfo:
         try:
             total = len(await asyncio.wait_for(asyncio.to_thread(gpus), _DRIVER_SECONDS))
         except asyncio.TimeoutError:
@@ -34,13 +36,13 @@ def own_offer(max_replicas: int, gpus: Callable[[], Sequence[str]] = gpu_ids) ->
     return offer
 
 
-def hub_offer(policy: Policy, max_replicas: int, host: Host, site_images: Sequence[str] = ()) -> Offer:
-    images = site_images or None if policy.allowed_images is None else policy.allowed_images
-
+def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Sequence[str] = ()) -> Offer:
     def least(*limits: T | None) -> T | None:
         return min((limit for limit in limits if limit is not None), default=None)
 
-    async def offer(engine: Engine) -> OfferInfo:
+    async def offer(engine: Engine, owner: str | None) -> OfferInfo:
+        policy = policies.of(owner).policy
+        images = site_images or None if policy.allowed_images is None else policy.allowed_images
         return OfferInfo(
             containers=True,
             images=None if images is None else list(images),
@@ -50,6 +52,7 @@ def hub_offer(policy: Policy, max_replicas: int, host: Host, site_images: Sequen
             cpus=least(policy.max_cpus, host.cpus),
             memory=least(policy.max_memory, host.memory),
             public=policy.allow_public,
+            longest_token=policy.longest_token,
         )
 
     return offer

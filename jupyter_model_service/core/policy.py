@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import string
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .plain_data import Fields
@@ -33,9 +34,22 @@ class VolumeRule:
 
 
 @dataclass(frozen=True)
+class PolicyRule:
+    """What holds for some instead of what holds for everybody: ``changes`` are values of :data:`RULED` fields of the
+    policy. ``core.effective`` says which rule goes first."""
+
+    changes: Mapping[str, Any]
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Policy:
     """``None`` is "no limit of ours" everywhere. ``allowed_images`` are names or patterns (``*``, ``?``); without them
-    a replica may run what its owner's notebook runs and what the site offers her. Memory and bytes in bytes."""
+    a replica may run what its owner's notebook runs and what the site offers her. Memory and bytes in bytes.
+
+    ``longest_token``: seconds until an endpoint's token has expired. A service is stopped when nobody has called it for
+    ``idle_limit`` seconds, and when ``longest_life`` seconds have passed since a person created or started it."""
 
     allowed_images: tuple[str, ...] | None = None
     max_replicas_per_user: int | None = 10
@@ -49,6 +63,30 @@ class Policy:
     allow_public: bool = True
     users: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    longest_token: float | None = None
+    idle_limit: float | None = None
+    longest_life: float | None = None
+    rules: tuple[PolicyRule, ...] = ()
+
+
+RULED = (
+    "allowed_images",
+    "max_replicas_per_user",
+    "max_gpus_per_user",
+    "max_gpus_per_replica",
+    "max_cpus",
+    "max_memory",
+    "allow_public",
+    "longest_token",
+    "idle_limit",
+    "longest_life",
+)
+"""The fields of a policy that may differ for users and groups."""
+
+AS_A_NOTEBOOK = ("allowed_images", "max_cpus", "max_memory")
+"""Without a value of these, something of the user's notebook holds: no value is not more than any value."""
+
+LONGEST = 100 * 365 * 86400.0  # seconds; of anything that the policy has a time for
 
 
 @dataclass(frozen=True)
@@ -97,32 +135,55 @@ def beyond(host: Host, wish: Wish, there: str = "this machine has {}") -> list[s
     return said
 
 
-def check(policy: Policy, user: str, groups: Collection[str], wish: Wish, held: Held) -> list[str]:
-    """Everything that is against the policy, one sentence each; empty when nothing is."""
+def whose(set_by: Mapping[str, str], field: str) -> str:
+    """The end of a sentence about a limit, which says who set it."""
+    return f"set {set_by.get(field) or FOR_ALL}"
+
+
+FOR_ALL = "for all users"
+
+
+def check(
+    policy: Policy,
+    user: str,
+    groups: Collection[str],
+    wish: Wish,
+    held: Held,
+    set_by: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """Everything that is against the policy, one sentence each, which says whose limit it is; empty when nothing is.
+    ``policy`` is what holds for this user, and ``set_by`` where that comes from, as ``core.effective`` tells both."""
     said: list[str] = []
+
+    def add(field: str, sentence: str) -> None:
+        said.append(f"{sentence} ({whose(set_by, field)}).")
+
     if not _listed(user, groups, policy.users, policy.groups):
         said.append(f"{user} may not serve models here: the administrator has named the users and groups who may.")
     if wish.image is not None and policy.allowed_images is not None and not image_fits(policy, wish.image):
         allowed = ", ".join(policy.allowed_images) or "none"
-        said.append(f"The image {wish.image} may not be used for replicas; allowed: {allowed}.")
+        add("allowed_images", f"The image {wish.image} may not be used for replicas; allowed: {allowed}")
     limit = policy.max_replicas_per_user
     if limit is not None and wish.replicas and held.replicas + wish.replicas > limit:
-        said.append(
+        add(
+            "max_replicas_per_user",
             f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
-            f"and {limit} are the most that one user may run."
+            f"and {limit} are the most that one user may run",
         )
-    said += _check_gpus(policy, user, wish, held)
+    for field, sentence in _check_gpus(policy, user, wish, held):
+        add(field, sentence)
     if wish.cpus is not None and policy.max_cpus is not None and wish.cpus > policy.max_cpus:
-        said.append(f"A replica may have at most {policy.max_cpus:g} CPUs, and {wish.cpus:g} are asked for.")
+        add("max_cpus", f"A replica may have at most {policy.max_cpus:g} CPUs, and {wish.cpus:g} are asked for")
     if wish.memory is not None and policy.max_memory is not None and wish.memory > policy.max_memory:
-        said.append(
+        add(
+            "max_memory",
             f"A replica may have at most {in_bytes(policy.max_memory)} of memory, "
-            f"and {in_bytes(wish.memory)} are asked for."
+            f"and {in_bytes(wish.memory)} are asked for",
         )
     for name, writable in wish.volumes.items():
         said += _check_volume(policy, user, groups, name, writable)
     if wish.public and not policy.allow_public:
-        said.append("Public services are not allowed here: callers need a token.")
+        add("allow_public", "Public services are not allowed here, so callers need a token")
     return said
 
 
@@ -147,18 +208,20 @@ def volume_user(user: str) -> str:
     return "".join(c if c in safe else "".join(f"-{byte:x}" for byte in c.encode("utf-8", "replace")) for c in user)
 
 
-def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> list[str]:
-    said = []
+def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> Iterator[tuple[str, str]]:
     each, most = policy.max_gpus_per_replica, policy.max_gpus_per_user
     if each is not None and wish.gpus > each:
-        said.append(f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for.")
+        yield (
+            "max_gpus_per_replica",
+            f"A replica may have at most {counted(each, 'GPU')}, and {wish.gpus} are asked for",
+        )
     wanted = held.gpus + wish.gpus * wish.replicas
     if most is not None and wish.gpus * wish.replicas and wanted > most:
-        said.append(
+        yield (
+            "max_gpus_per_user",
             f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
-            f"and {most} are the most that one user may have."
+            f"and {most} are the most that one user may have",
         )
-    return said
 
 
 def _check_volume(policy: Policy, user: str, groups: Collection[str], name: str, writable: bool) -> list[str]:
@@ -189,32 +252,80 @@ def policy_to_plain(policy: Policy) -> dict[str, Any]:
         {**rule, "users": _names_out(rule["users"]), "groups": _names_out(rule["groups"])}
         for rule in plain["model_volumes"]
     ]
+    plain["rules"] = [
+        {"changes": changes_to_plain(rule.changes), "users": list(rule.users), "groups": list(rule.groups)}
+        for rule in policy.rules
+    ]
     return plain
 
 
-def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
-    """The inverse of :func:`policy_to_plain`; ``ValueError`` with one sentence for anything else."""
-    fields = Fields("The policy", plain)
+def changes_to_plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
 
-    def whole(name: str) -> int | None:
-        return fields.optional(name, lambda: fields.integer(name))
+
+def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
+    """The inverse of :func:`policy_to_plain`; ``ValueError`` with one sentence for anything else. What came later
+    (times, rules) may be missing."""
+    fields = Fields(
+        "The policy", {"longest_token": None, "idle_limit": None, "longest_life": None, "rules": [], **plain}
+    )
 
     policy = Policy(
         allowed_images=_names(fields, "allowed_images"),
-        max_replicas_per_user=whole("max_replicas_per_user"),
-        max_gpus_per_user=whole("max_gpus_per_user"),
-        max_gpus_per_replica=whole("max_gpus_per_replica"),
-        max_cpus=fields.optional("max_cpus", lambda: fields.number("max_cpus", least=0, most=100_000)),
-        max_memory=whole("max_memory"),
+        max_replicas_per_user=_ruled(fields, "max_replicas_per_user"),
+        max_gpus_per_user=_ruled(fields, "max_gpus_per_user"),
+        max_gpus_per_replica=_ruled(fields, "max_gpus_per_replica"),
+        max_cpus=_ruled(fields, "max_cpus"),
+        max_memory=_ruled(fields, "max_memory"),
         model_volumes=tuple(_rule(each) for each in fields.items("model_volumes", most=10_000)),
         snapshot_bytes_per_user=fields.integer("snapshot_bytes_per_user"),
         snapshot_files=fields.integer("snapshot_files"),
         allow_public=fields.flag("allow_public"),
         users=_names(fields, "users"),
         groups=_names(fields, "groups"),
+        longest_token=_ruled(fields, "longest_token"),
+        idle_limit=_ruled(fields, "idle_limit"),
+        longest_life=_ruled(fields, "longest_life"),
+        rules=tuple(_policy_rule(each) for each in fields.items("rules", most=10_000)),
     )
     fields.finish()
     return policy
+
+
+def changes_from_plain(what: str, plain: object) -> dict[str, Any]:
+    """Some of the :data:`RULED` fields, as :func:`changes_to_plain` writes them; ``ValueError`` for anything else, or
+    for no value of one that cannot be without."""
+    fields = Fields(what, plain)
+    assert isinstance(plain, Mapping)  # Fields has seen to it
+    for name in plain:
+        if name in AS_A_NOTEBOOK and plain[name] is None:
+            raise ValueError(f'{what}: "{name}" needs a value there.')
+    found = {name: _ruled(fields, name) for name in RULED if name in plain}
+    fields.finish()
+    return found
+
+
+def _policy_rule(plain: object) -> PolicyRule:
+    fields = Fields("The rules of the policy", plain)
+    rule = PolicyRule(
+        changes=changes_from_plain("The rules of the policy", fields.mapping("changes")),
+        users=_names(fields, "users") or (),
+        groups=_names(fields, "groups") or (),
+    )
+    fields.finish()
+    return rule
+
+
+def _ruled(fields: Fields, name: str) -> Any:
+    if name == "allow_public":
+        return fields.flag(name)
+    if name == "allowed_images":
+        return _names(fields, name)
+    if name == "max_cpus":
+        return fields.optional(name, lambda: fields.number(name, least=0, most=100_000))
+    if name in ("longest_token", "idle_limit", "longest_life"):
+        return fields.optional(name, lambda: fields.number(name, least=1, most=LONGEST))
+    return fields.optional(name, lambda: fields.integer(name))
 
 
 def host_to_plain(host: Host) -> dict[str, Any]:

@@ -71,6 +71,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
 
 
+def lasting(seconds: float) -> str:
+    """As :func:`duration`, in days where they are whole: ``30 days``."""
+    days, rest = divmod(seconds, 86400)
+    return counted(int(days), "day") if days and not rest else duration(seconds)
+
+
 def counted(count: int, what: str) -> str:
     """``1 file``, ``12,000 files``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")

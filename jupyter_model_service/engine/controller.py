@@ -211,7 +211,7 @@ class Controller:
         free = None
         if any(r.outdated or r.revision.number != record.active for r in service.replicas.values()):
             held = held_now(self.services.values(), record.owner, service)
-            free = self._parts.launcher.room(service.active, held)
+            free = self._parts.launcher.room(service.active, held, owner=record.owner)
         return Want(
             running=record.running,
             replicas=record.replicas,

@@ -16,7 +16,7 @@ import hashlib
 import logging
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,7 +80,8 @@ class OwnTokens:
 class EndpointTokens:
     """Implements ``ports.Identity``. Everything is in memory, so ``known`` is also all that ``resolve`` knows.
 
-    ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for.
+    ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for. ``life``
+    says how long a new token of an owner's service lives where so many seconds are asked for, or refuses.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class EndpointTokens:
         self._digests = _Texts()  # by text: of tokens that were good when they were last looked for
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
         self._allowances = Allowances(store, clock)
+        self.life: Callable[[str, float | None], float | None] = lambda owner, asked: asked
         self._limiting = asyncio.Lock()
         self._used: dict[str, float] = {}  # by token id: last use, Unix time
         self._unsaved: set[str] = set()  # ids in ``_used`` that the store does not know yet
@@ -151,6 +153,7 @@ class EndpointTokens:
         not take it (the service is gone, the disk is full).
         """
         _check_name(name)
+        expires_in = self.life(key.partition("/")[0], expires_in)
         _check_expiry(expires_in)
         limits = _kept_to(limits)
         issued = await self._issuer.issue(key, name, expires_in)

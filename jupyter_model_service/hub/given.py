@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.policy import VolumeRule
+from ..core.policy import LONGEST, VolumeRule
+from ..core.quantities import duration
 from .site_config import WrongSetting
 from .sizes import size_of
 
@@ -39,9 +40,20 @@ def count_of(what: str, given: int | None) -> int | None:
     return given
 
 
-def cpus_of(given: float | None) -> float | None:
+def time_of(what: str, given: str | float | None) -> float | None:
+    """In seconds."""
+    if given is None:
+        return None
+    text = f"{given}s" if isinstance(given, int | float) and not isinstance(given, bool) else given
+    seconds = duration(text) if isinstance(text, str) else None
+    if seconds is None or not 1 <= seconds <= LONGEST:
+        raise WrongSetting(f'{what} is {given!r}, and must be a time of a second or more such as "30d", or None.')
+    return seconds
+
+
+def cpus_of(given: float | None, what: str = "max_cpus") -> float | None:
     if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1e5):
-        raise WrongSetting(f"max_cpus is {given!r}, and must be a number above 0, or None.")
+        raise WrongSetting(f"{what} is {given!r}, and must be a number above 0, or None.")
     return given if given is None else float(given)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..adapters.sealing import Sealer, SealError, make_key
 from ..core.policy import SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
-from . import given
+from . import given, given_rules
 from . import install_checks as checks
 from . import install_steps as steps
 from .addresses import Addresses
@@ -55,6 +55,8 @@ def install(
     allow_public: bool = True,
     users: Collection[str] | None = None,
     groups: Collection[str] | None = None,
+    longest_token: str | float | None = None,
+    rules: Iterable[Mapping[str, Any]] = (),
     service_name: str = "model-service",
     gateway_address: str | None = None,
     endpoints_url: str | None = None,
@@ -72,7 +74,9 @@ def install(
     run what its owner's notebook runs and what the site offers. ``gpus``: ``None`` for none, ``"all"``, or numbers or
     UUIDs of those that replicas may have. ``max_cpus`` and ``max_memory``: of one replica; without them as much as a
     notebook here. ``model_volumes``: volumes that may be mounted whole, or a mapping of their names to ``{"users",
-    "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default. ``gateway_address``:
+    "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default.
+    ``longest_token``: how long a token of an endpoint lives at most (``"30d"``). ``rules``: what differs for
+    some, such as ``{"groups": ["ds"], "max_gpus_per_user": 4}``. ``gateway_address``:
     ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
     network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
     ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls. ``access_log``: a
@@ -94,6 +98,8 @@ def install(
             allow_public=bool(allow_public),
             users=None if users is None else given.names_of("users", users),
             groups=None if groups is None else given.names_of("groups", groups),
+            longest_token=given.time_of("longest_token", longest_token),
+            rules=given_rules.rules_of(rules),
         )
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):
             raise WrongSetting(f"service_name {service_name!r} must be lower-case letters, digits and hyphens.")

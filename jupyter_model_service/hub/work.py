@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core import policy as rules
+from ..core.effective import Effective, effective
 from ..core.hub_options import Options, ReplicaOptions, SnapshotOptions
 from ..core.sentences import in_bytes
 from ..errors import LaunchError
@@ -28,6 +29,10 @@ class Work:
         self._parts = parts
         self._life = life
 
+    def _holds(self, user: str) -> Effective:
+        """For the user, by her groups as they are now."""
+        return effective(self._settings.policy, user, [group.name for group in self._spawner.user.groups])
+
     async def do(self, options: Options) -> None:
         """Raises ``LaunchError``; cancelled, it leaves nothing behind."""
         try:
@@ -46,7 +51,7 @@ class Work:
     async def _start_replica(self, options: ReplicaOptions, notebooks: list[Notebook]) -> None:
         docker = self._parts.docker
         notebook = preferred(notebooks)
-        image = self._image(options.image, notebooks)
+        image = self._image(options.user, options.image, notebooks)
         cpus, memory = self._limits(options)
         self._check_policy(options, image)
         await container.need_image(docker, image, pull=self._spawner.pull_policy not in ("never", "skip"))
@@ -76,11 +81,11 @@ class Work:
         life.container, life.image, life.gpus = made, image, tuple(gpus)
         life.control, life.address = (address, wanted.control_port), (address, options.port)
 
-    def _image(self, asked: str | None, notebooks: list[Notebook]) -> str:
+    def _image(self, user: str, asked: str | None, notebooks: list[Notebook]) -> str:
         """What her notebook runs, or another that the administrator or the site lets her have."""
         if asked is None:
             return preferred(notebooks).image
-        policy = self._settings.policy
+        policy = self._holds(user).policy
         if policy.allowed_images is not None:
             return asked  # the policy's patterns say the rest
         if any(notebook.image == asked for notebook in notebooks):
@@ -100,7 +105,7 @@ class Work:
     def _limits(self, options: ReplicaOptions) -> tuple[float | None, int | None]:
         """What is not asked for is what a notebook has here; more than that only where the policy says how much."""
         site_cpus, site_memory = self._spawner.cpu_limit or None, size_of(self._spawner.mem_limit or None)
-        policy = self._settings.policy
+        policy = self._holds(options.user).policy
         cpus = options.cpus if options.cpus is not None else _least(site_cpus, policy.max_cpus)
         memory = options.memory if options.memory is not None else _least(site_memory, policy.max_memory)
         if policy.max_cpus is None and site_cpus is not None and cpus is not None and cpus > site_cpus:
@@ -122,10 +127,12 @@ class Work:
             volumes.setdefault(options.storage.volume, False)
         wish = rules.Wish(image=image, gpus=options.gpus, cpus=options.cpus, memory=options.memory, volumes=volumes)
         groups = [group.name for group in self._spawner.user.groups]
-        if said := rules.check(self._settings.policy, options.user, groups, wish, rules.Held()):
+        holds = self._holds(options.user)
+        if said := rules.check(holds.policy, options.user, groups, wish, rules.Held(), holds.set_by):
             raise LaunchError(" ".join(said), stage="policy")
         # The user's others take up what she may have, as while an update rolls out: there is room when one has gone.
-        if said := rules.check(self._settings.policy, options.user, groups, wish, self._held(options.replica)):
+        held = self._held(options.replica)
+        if said := rules.check(holds.policy, options.user, groups, wish, held, holds.set_by):
             raise LaunchError(" ".join(said), stage="room")
 
     def _held(self, replica: str) -> rules.Held:
@@ -157,7 +164,8 @@ class Work:
 
     async def _keep_snapshot(self, options: SnapshotOptions, notebooks: list[Notebook]) -> dict[str, Any]:
         notebook = preferred(notebooks)
-        self._image(options.image, notebooks)  # it is for the replicas, and this is the first that is asked of us
+        # It is for the replicas, and this is the first that is asked of us.
+        self._image(options.user, options.image, notebooks)
         image = options.image if any(each.image == options.image for each in notebooks) else notebook.image
         assert image is not None
         await container.need_image(self._parts.docker, image, pull=False)

@@ -23,9 +23,11 @@ from .access import (
     AuditStore,
     Identity,
     IssuedToken,
+    NoRules,
     Notice,
     Oauth,
     OverrideRecord,
+    Rules,
     TokenIssuer,
     TokenRecord,
     UseRecord,
@@ -36,9 +38,9 @@ from .figures import AskedQuery, Meter, NoQueries, Queries
 
 __all__ = [
     "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Clock", "Definitions", "EventRecord", "GivenDefinition",
-    "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries", "Notice", "Oauth",
-    "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord", "Seen", "ServiceRecord",
-    "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord", "UseRecord", "Visit", "Visits",
+    "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries", "NoRules", "Notice",
+    "Oauth", "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord", "Rules", "Seen",
+    "ServiceRecord", "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord", "UseRecord", "Visit", "Visits",
 ]  # fmt: skip
 
 NOTHING_HELD = Held()
@@ -175,7 +177,7 @@ class Launcher(Protocol):
         there are), and for what this owner may not have. With 0 replicas it is about one that there may be later.
         """
 
-    def room(self, revision: Revision, held: Held) -> int | None:
+    def room(self, revision: Revision, held: Held, *, owner: str = "") -> int | None:
         """For how many more replicas of this revision there is room beside all that the owner has now (``held``), as
         far as is known; ``None``: for any number. Asked often, and answered from memory: ``start`` has the last word.
         """

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 from ..core.access import Caller
 from ..core.audit import AuditQuery, Entry
+from ..core.effective import Effective
 from ..core.grants import PathRule
 from ..core.limits import Limits
+from ..core.policy import Policy
 from ..core.sharing import Share, ShareKind
 
 # --- what is kept ------------------------------------------------------------------------------------
@@ -190,3 +192,23 @@ class Oauth(Protocol):
     async def exchange(self, code: str, verifier: str) -> str:
         """The token of the person who signed in. ``Unauthenticated`` for a code that is not good (any more),
         ``HubUnavailable``."""
+
+
+# --- what holds for whom -----------------------------------------------------------------------------
+
+
+class Rules(Protocol):
+    """Answered from memory."""
+
+    def of(self, owner: str | None) -> Effective:
+        """What the administrator lets this owner do; ``None``: what holds for everybody."""
+
+
+class NoRules:
+    """Where nobody sets limits for anybody."""
+
+    def of(self, owner: str | None) -> Effective:
+        return _UNLIMITED
+
+
+_UNLIMITED = Effective(Policy(max_replicas_per_user=None))

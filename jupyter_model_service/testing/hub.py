@@ -28,6 +28,7 @@ import tornado.netutil
 
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_api import HubApi
+from jupyter_model_service.adapters.hub_policies import HubPolicies
 from jupyter_model_service.adapters.hub_servers import HubServers
 from jupyter_model_service.adapters.hub_storage import HubStorage
 from jupyter_model_service.adapters.hub_users import HubUsers
@@ -287,5 +288,5 @@ def hub_parts(hub: FakeHub, folder: Path, policy: Policy | None = None, **option
     )
     clock, policy = SystemClock(), policy or Policy()
     users, servers = HubUsers(api, clock, folder / "users.json"), HubServers(api, hub.sealer, clock)
-    launcher = HubLauncher(api, servers, users, policy, clock, **options)
+    launcher = HubLauncher(api, servers, users, HubPolicies(policy, users), clock, **options)
     return HubParts(api, servers, users, launcher, HubStorage(servers, users, policy, folder / "volumes.json"))

@@ -241,7 +241,7 @@ class FakeLauncher:
             raise InvalidRequest("Replicas have no image here: leave it out.")
         return self.world.cannot_enforce
 
-    def room(self, revision: Revision, held: Held) -> int | None:
+    def room(self, revision: Revision, held: Held, *, owner: str = "") -> int | None:
         return None if self.world.limit is None else self.world.limit - held.replicas
 
     async def start(self, request: StartRequest) -> Placement:

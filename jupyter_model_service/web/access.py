@@ -20,16 +20,20 @@ __all__ = ["get_access", "share_service", "unshare_service"]
 async def get_access(call: Call) -> access.AccessInfo:
     owner, name = call.service
     view, sharing = call.parts.engine.service(owner, name), call.parts.engine.sharings.of(owner, name)
-    people, offer = call.parts.info().people, await call.parts.offer()
+    people, holds = call.parts.info().people, call.parts.rules.of(owner)
     user = call.given(AccessQuery).user
     return access.AccessInfo(
         visibility=cast(access.Visibility, view.visibility),
-        public_allowed=offer.public,
-        set_by=None if offer.public else "the administrator",
+        public_allowed=holds.policy.allow_public,
+        set_by=None if holds.policy.allow_public else _administrator(holds.set_by.get("allow_public")),
         shares=[_info(share) for share in sharing],
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
         person=None if user is None else _person(user, owner, name, sharing, public=view.public),
     )
+
+
+def _administrator(set_by: str | None) -> str:
+    return f"the administrator, {set_by}" if set_by else "the administrator"
 
 
 async def share_service(call: Call) -> access.ShareInfo:

@@ -74,7 +74,8 @@ def _shared(view: Any) -> SharedInfo:
 
 
 async def offer(call: Call) -> OfferInfo:
-    return await call.parts.offer()
+    caller = call.caller
+    return await call.parts.offer(caller.home if caller is not None else None)
 
 
 async def validate(call: Call) -> wire.ValidateAnswer:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
 
-from ..ports import Identity
+from ..ports import Identity, NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 from .call import Parts, Tokens
@@ -53,7 +53,8 @@ def make_application(
     info: Callable[[], GatewayInfo],
     attach: Callable[[int, float, bool], None],
     shutdown: Callable[[bool], None],
-    offer: Callable[[], Awaitable[OfferInfo]],
+    offer: Callable[[str | None], Awaitable[OfferInfo]],
+    rules: Rules | None = None,
     prefix: str = "/",
     open_metrics: bool = False,
     shared: bool = False,
@@ -69,7 +70,7 @@ def make_application(
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
-    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, told)
+    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), told)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 

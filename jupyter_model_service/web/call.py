@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ from ..core.access import Caller, role_of
 from ..core.limits import Limits
 from ..core.sharing import Role
 from ..errors import Forbidden
-from ..ports import Identity, TokenRecord
+from ..ports import Identity, NoRules, Rules, TokenRecord
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 
@@ -48,7 +48,8 @@ class Parts:
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
     shutdown: Callable[[bool], None]  # whether the replicas are left running
     document: Callable[[], Mapping[str, Any]]  # OpenAPI
-    offer: Callable[[], Awaitable[OfferInfo]]
+    offer: Callable[[str | None], Awaitable[OfferInfo]]  # to an owner
+    rules: Rules = field(default_factory=NoRules)
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
 
 

@@ -27,4 +27,5 @@ class OfferInfo(BaseModel):
     max_replicas: int = Field(description="that one service may have")
     cpus: float | None = Field(default=None, description="the most that a replica may ask for")
     memory: int | None = Field(default=None, description="bytes; the most that a replica may ask for")
+    longest_token: float | None = Field(default=None, description="seconds; the most that a token of hers lives")
     public: bool = Field(default=True, description="a service may be open to anybody")

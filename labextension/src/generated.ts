@@ -1869,6 +1869,12 @@ export interface components {
              */
             images: string[] | null;
             /**
+             * Longest Token
+             * @description seconds; the most that a token of hers lives
+             * @default null
+             */
+            longest_token: number | null;
+            /**
              * Max Gpus Per Replica
              * @default null
              */

@@ -502,6 +502,7 @@ import asyncio
 from pathlib import Path
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_api import HubApi
+from jupyter_model_service.adapters.hub_policies import HubPolicies
 from jupyter_model_service.adapters.hub_servers import HubServers
 from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.adapters.launch_hub import HubLauncher
@@ -514,7 +515,7 @@ from jupyter_model_service.ports import StartRequest
 async def body():
     clock, api = SystemClock(), HubApi({url!r}, {token!r})
     users = HubUsers(api, clock, Path({folder!r}) / "users.json")
-    launcher = HubLauncher(api, HubServers(api, Sealer({key!r}), clock), users, Policy(), clock)
+    launcher = HubLauncher(api, HubServers(api, Sealer({key!r}), clock), users, HubPolicies(Policy(), users), clock)
     definition = Definition(name="m", model_path="/models", port=8000, start_command=("sleep", "600"))
     await launcher.start(StartRequest({replica!r}, "ann", "chat", Revision(1, "/m", definition, 0.0), "5e" * 32, "0" * 32))
 asyncio.run(body())
@@ -650,7 +651,7 @@ def test_what_the_other_services_of_an_owner_hold_counts(hub: FakeHub, play: Pla
         await parts.users.look()
         two, check = replace(REVISION, resources=Resources(gpus=2)), parts.launcher.check
         assert list(check(two, owner="ann", replicas=2, held=Held(1, 0))) == []
-        with pytest.raises(InvalidRequest, match=r"4 replicas of ann, and 3 are the most that one user may run\.$"):
+        with pytest.raises(InvalidRequest, match=r"4 replicas of ann, and 3 are the most that one user may run "):
             check(REVISION, owner="ann", replicas=2, held=Held(2, 0))
         with pytest.raises(InvalidRequest, match=r"^That would be 5 GPUs for the replicas of ann, and 4 are the most"):
             check(two, owner="ann", replicas=2, held=Held(1, 1))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from jupyter_model_service.app.offers import hub_offer, own_offer
-from jupyter_model_service.core.policy import Host, Policy
+from jupyter_model_service.core.effective import Effective, effective
+from jupyter_model_service.core.policy import Host, Policy, PolicyRule
 from jupyter_model_service.wire.offer import GpuOffer, OfferInfo
 
 
@@ -29,8 +31,19 @@ class Engine:
         ]
 
 
-def asked(offer: Any) -> OfferInfo:
-    found: OfferInfo = asyncio.run(offer(Engine()))
+class Rules:
+    """The policy for all, and nothing else; alice may have more GPUs."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def of(self, owner: str | None) -> Effective:
+        policy = replace(self.policy, rules=(PolicyRule({"max_gpus_per_user": 7, "longest_token": 60.0}, ("alice",)),))
+        return effective(policy, owner or "", ())
+
+
+def asked(offer: Any, owner: str | None = None) -> OfferInfo:
+    found: OfferInfo = asyncio.run(offer(Engine(), owner))
     return found
 
 
@@ -48,7 +61,7 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
     policy = Policy(
         allowed_images=("site/*",), max_gpus_per_user=3, max_cpus=8, max_memory=64 << 30, allow_public=False
     )
-    assert asked(hub_offer(policy, 100, Host(gpus=8, cpus=4, memory=128 << 30))) == OfferInfo(
+    assert asked(hub_offer(Rules(policy), 100, Host(gpus=8, cpus=4, memory=128 << 30))) == OfferInfo(
         containers=True,
         images=["site/*"],
         gpus=GpuOffer(total=8, free=5),
@@ -61,12 +74,18 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
 
 
 def test_where_a_hub_sets_no_limits_none_are_told() -> None:
-    found = asked(hub_offer(Policy(max_replicas_per_user=None), 100, Host()))
+    found = asked(hub_offer(Rules(Policy(max_replicas_per_user=None)), 100, Host()))
     assert found == OfferInfo(containers=True, max_replicas=100)
 
 
 def test_images_are_those_that_the_site_lists_where_the_policy_names_none() -> None:
     """Without a list there is nothing to choose from: a replica runs what its owner's notebook runs."""
-    assert asked(hub_offer(Policy(), 100, Host(), ("site/r:1", "site/py:2"))).images == ["site/r:1", "site/py:2"]
-    assert asked(hub_offer(Policy(allowed_images=("own/*",)), 100, Host(), ("site/r:1",))).images == ["own/*"]
-    assert asked(hub_offer(Policy(allowed_images=()), 100, Host(), ("site/r:1",))).images == []
+    assert asked(hub_offer(Rules(Policy()), 100, Host(), ("site/r:1", "site/py:2"))).images == ["site/r:1", "site/py:2"]
+    assert asked(hub_offer(Rules(Policy(allowed_images=("own/*",))), 100, Host(), ("site/r:1",))).images == ["own/*"]
+    assert asked(hub_offer(Rules(Policy(allowed_images=())), 100, Host(), ("site/r:1",))).images == []
+
+
+def test_an_owner_is_offered_what_holds_for_her() -> None:
+    offer = hub_offer(Rules(Policy(max_gpus_per_user=1)), 100, Host(gpus=8))
+    assert [asked(offer, owner).max_gpus_per_replica for owner in (None, "bob", "alice")] == [1, 1, 7]
+    assert [asked(offer, owner).longest_token for owner in ("bob", "alice")] == [None, 60.0]

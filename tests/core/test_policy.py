@@ -14,6 +14,7 @@ from jupyter_model_service.core.policy import (
     Held,
     Host,
     Policy,
+    PolicyRule,
     VolumeRule,
     Wish,
     beyond,
@@ -29,6 +30,7 @@ from jupyter_model_service.core.policy import (
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.isprintable)
 lists = st.none() | st.lists(names, max_size=3).map(tuple)
 counts = st.none() | st.integers(0, 1000)
+times = st.none() | st.floats(1, 1e9)
 policies = st.builds(
     Policy,
     allowed_images=lists,
@@ -43,6 +45,27 @@ policies = st.builds(
     allow_public=st.booleans(),
     users=lists,
     groups=lists,
+    longest_token=times,
+    idle_limit=times,
+    longest_life=times,
+    rules=st.lists(
+        st.builds(
+            PolicyRule,
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "allowed_images": st.lists(names, max_size=3).map(tuple),
+                    "max_gpus_per_user": counts,
+                    "max_cpus": st.floats(0, 1000),
+                    "allow_public": st.booleans(),
+                    "idle_limit": times,
+                },
+            ),
+            st.lists(names, max_size=3).map(tuple),
+            st.lists(names, max_size=3).map(tuple),
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 
 
@@ -61,6 +84,12 @@ def test_a_policy_survives_json(policy: Policy) -> None:
         {"allowed_images": [1]},
         {"model_volumes": [{"name": "v"}]},
         {"allow_public": 1},
+        {"longest_token": 0},
+        {"idle_limit": "1d"},
+        {"rules": [{"changes": {"max_cpus": None}, "users": ["a"], "groups": []}]},
+        {"rules": [{"changes": {"snapshot_files": 1}, "users": ["a"], "groups": []}]},
+        {"rules": [{"changes": {"allow_public": 1}, "users": ["a"], "groups": []}]},
+        {"rules": [{"changes": {}, "users": ["a"]}]},
         {"more": 1},
     ],
 )

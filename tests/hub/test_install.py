@@ -21,7 +21,7 @@ from tornado.web import HTTPError
 from traitlets.config import Config
 
 from jupyter_model_service.adapters.sealing import read_key
-from jupyter_model_service.core.policy import Policy, VolumeRule, policy_from_plain
+from jupyter_model_service.core.policy import Policy, PolicyRule, VolumeRule, policy_from_plain
 from jupyter_model_service.hub import install
 from jupyter_model_service.hub.addresses import Addresses
 from jupyter_model_service.hub.limits import NamedServerLimit
@@ -234,6 +234,24 @@ def test_the_policy_and_the_gpus_are_as_given(do: Callable[..., Any]) -> None:
     assert did.gateway_settings["token_user"] == "the-tokens"
     assert do(a_site(), gpus="all", service_name="b").settings.gpus is None
     assert do(a_site(), service_name="c").settings.gpus == ()
+
+
+def test_rules_and_times_reach_the_spawner_and_the_gateway(do: Callable[..., Any]) -> None:
+    did = do(
+        a_site(),
+        longest_token="30d",
+        rules=[
+            {"groups": ["ds"], "max_gpus_per_user": 4, "longest_token": None, "max_memory": "1G"},
+            {"users": ["alice"], "allowed_images": ["a:*"], "allow_public": True},
+        ],
+    )
+    policy = did.settings.policy
+    assert policy.longest_token == 30 * 86400.0
+    assert policy.rules == (
+        PolicyRule({"max_gpus_per_user": 4, "longest_token": None, "max_memory": 1 << 30}, groups=("ds",)),
+        PolicyRule({"allowed_images": ("a:*",), "allow_public": True}, users=("alice",)),
+    )
+    assert policy_from_plain(json.loads(json.dumps(did.gateway_settings["policy"]))).rules == policy.rules
 
 
 def test_an_unmanaged_gateway_has_its_settings_in_files(do: Callable[..., Any], tmp_path: Path) -> None:
@@ -521,6 +539,18 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"max_replicas_per_user": -1}, "max_replicas_per_user"),
         ({}, {"max_replicas_per_user": "10"}, "max_replicas_per_user"),
         ({}, {"max_gpus_per_user": 1.5}, "max_gpus_per_user"),
+        ({}, {"longest_token": "30 days"}, "longest_token is '30 days'"),
+        ({}, {"longest_token": True}, "longest_token is True"),
+        ({}, {"longest_token": "0s"}, "longest_token is '0s'"),
+        ({}, {"rules": {"groups": ["ds"]}}, "rules is no list"),
+        ({}, {"rules": ["ds"]}, "rules[0] is 'ds'"),
+        ({}, {"rules": [{"max_cpus": 1}]}, "rules[0] is for nobody"),
+        ({}, {"rules": [{"groups": ["ds"]}]}, "rules[0] changes nothing"),
+        ({}, {"rules": [{"groups": "ds", "max_cpus": 1}]}, "rules[0]: groups is one text"),
+        ({}, {"rules": [{"groups": ["ds"], "max_gpus": 1}]}, "rules[0] has 'max_gpus'"),
+        ({}, {"rules": [{"groups": ["ds"], "max_cpus": None}]}, "rules[0]: max_cpus is None"),
+        ({}, {"rules": [{"groups": ["ds"], "max_cpus": 0}]}, "rules[0]: max_cpus is 0"),
+        ({}, {"rules": [{"groups": ["ds"], "allow_public": 1}]}, "rules[0]: allow_public is 1"),
         ({}, {"max_cpus": 0}, "max_cpus"),
         ({}, {"max_cpus": float("nan")}, "max_cpus"),
         ({}, {"max_memory": "lots"}, "max_memory"),

@@ -363,7 +363,7 @@ class ControlSite:
             people=self.people,
         )
 
-    async def offer(self) -> OfferInfo:
+    async def offer(self, owner: str | None) -> OfferInfo:
         return OfferInfo(containers=False, max_replicas=100)
 
     def application(self) -> Any:

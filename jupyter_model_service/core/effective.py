@@ -1,0 +1,105 @@
+"""What of the policy holds for one user, and who set it.
+
+In this order: what holds for everybody; in its place what a rule for a group of hers says, of several the widest; in
+its place what a rule for her alone says; at last what an administrator said for her while the gateway ran. Rules hold
+as they are written and may give more than everybody has. Such an override only takes away: the Hub's process, which
+checks each start again, knows the rules and not the override.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InvalidRequest
+from .policy import RULED, Policy, PolicyRule, whose
+from .sentences import lasting
+
+__all__ = ["Effective", "Override", "effective", "token_life"]
+
+_NOT_IN_A_SUM = ("allow_public", "allowed_images")
+
+
+@dataclass(frozen=True)
+class Override:
+    """``changes`` are values of ``policy.RULED`` fields; ``by`` is the administrator's name."""
+
+    changes: Mapping[str, Any]
+    by: str
+
+
+@dataclass(frozen=True)
+class Effective:
+    """``set_by`` has the fields that somebody set for her: "for the group ds", "for alice", "by carol for alice"."""
+
+    policy: Policy
+    set_by: Mapping[str, str] = field(default_factory=dict)
+
+    def set_here(self, name: str) -> bool:
+        """Whether an override says so, which nobody but the gateway knows."""
+        return self.set_by.get(name, "").startswith("by ")
+
+
+def effective(policy: Policy, user: str, groups: Collection[str], override: Override | None = None) -> Effective:
+    """What holds for ``user``, who is in ``groups``. The policy in it has no rules any more."""
+    changes: dict[str, Any] = {}
+    set_by: dict[str, str] = {}
+    for name in RULED:
+        found = [*_of_user(policy.rules, name, user)] or [*_of_groups(policy.rules, name, groups)]
+        if found:
+            changes[name], set_by[name] = _widest(name, found)
+    for name, value in (override.changes if override is not None else {}).items():
+        if name in RULED and tighter(name, value, changes.get(name, getattr(policy, name))):
+            assert override is not None
+            changes[name], set_by[name] = value, f"by {override.by} for {user}"
+    return Effective(dataclasses.replace(policy, **changes, rules=()), set_by)
+
+
+def tighter(name: str, value: Any, than: Any) -> bool:
+    """Whether ``value`` gives less of the field ``name``. Lists of images cannot be told apart so."""
+    if name == "allow_public":
+        return bool(than) and not value
+    return name not in _NOT_IN_A_SUM and _size(value) < _size(than)
+
+
+def token_life(holds: Effective, owner: str, asked: float | None) -> float | None:
+    """Seconds that a new token of the owner's services lives: the longest that she may where she asks for none.
+    ``InvalidRequest`` for more."""
+    longest = holds.policy.longest_token
+    if longest is None:
+        return asked
+    if asked is not None and asked > longest:
+        raise InvalidRequest(
+            f"A token of {owner}'s services lives for at most {lasting(longest)}, and {lasting(asked)} are asked for "
+            f"({whose(holds.set_by, 'longest_token')})."
+        )
+    return longest if asked is None else asked
+
+
+def _of_user(rules: Sequence[PolicyRule], name: str, user: str) -> Iterator[tuple[Any, str]]:
+    for rule in rules:
+        if name in rule.changes and user in rule.users:
+            yield rule.changes[name], f"for {user}"
+
+
+def _of_groups(rules: Sequence[PolicyRule], name: str, groups: Collection[str]) -> Iterator[tuple[Any, str]]:
+    for rule in rules:
+        if name in rule.changes:
+            for group in rule.groups:
+                if group in groups:
+                    yield rule.changes[name], f"for the group {group}"
+
+
+def _widest(name: str, found: Sequence[tuple[Any, str]]) -> tuple[Any, str]:
+    """Of images what any of them allows; else the first of those that give most."""
+    if name == "allowed_images":
+        images = dict.fromkeys(image for allowed, _ in found for image in allowed or ())
+        return tuple(images), " and ".join(dict.fromkeys(by for _, by in found))
+    return max(found, key=lambda each: each[0] if name == "allow_public" else _size(each[0]))
+
+
+def _size(value: Any) -> float:
+    return math.inf if value is None else float(value)

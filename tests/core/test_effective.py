@@ -1,0 +1,123 @@
+"""Which rule of the policy holds for whom, in which order, and that an override gives nobody more."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_model_service.core.effective import Effective, Override, effective, token_life
+from jupyter_model_service.core.policy import AS_A_NOTEBOOK, RULED, Held, Policy, PolicyRule, Wish, check
+from jupyter_model_service.errors import InvalidRequest
+
+USERS, GROUPS = ("alice", "bob"), ("ds", "ops")
+counts = st.integers(0, 9)
+values: dict[str, st.SearchStrategy[Any]] = {
+    "allowed_images": st.lists(st.sampled_from("abc"), max_size=2).map(tuple),
+    "max_cpus": st.floats(0.1, 9),
+    "max_memory": counts,
+    "allow_public": st.booleans(),
+    "longest_token": st.none() | st.floats(1, 9),
+    "idle_limit": st.none() | st.floats(1, 9),
+    "longest_life": st.none() | st.floats(1, 9),
+}
+changes = st.fixed_dictionaries({}, optional={name: values.get(name, st.none() | counts) for name in RULED})
+some = st.lists(st.sampled_from(USERS), max_size=2).map(tuple), st.lists(st.sampled_from(GROUPS), max_size=2).map(tuple)
+rules = st.lists(st.builds(PolicyRule, changes, *some), max_size=4).map(tuple)
+policies = st.builds(
+    lambda base, rules: Policy(**base, rules=rules),
+    st.fixed_dictionaries({}, optional={**{n: values.get(n, st.none() | counts) for n in RULED}}),
+    rules,
+)
+hers = st.lists(st.sampled_from(GROUPS), unique=True)
+
+
+def gives(name: str, value: Any) -> float:
+    return float(value) if name == "allow_public" else math.inf if value is None else float(value)
+
+
+@given(policies, hers)
+def test_her_own_rule_goes_before_those_of_her_groups_and_these_before_what_holds_for_all(
+    policy: Policy, groups: list[str]
+) -> None:
+    """A rule holds as it is written, also where it gives more; of several of a kind that which gives most."""
+    found = effective(policy, "alice", groups)
+    for name in RULED:
+        own = [rule.changes[name] for rule in policy.rules if name in rule.changes and "alice" in rule.users]
+        of_groups = [
+            rule.changes[name] for rule in policy.rules if name in rule.changes and set(rule.groups) & set(groups)
+        ]
+        value = getattr(found.policy, name)
+        deciding = own or of_groups
+        if not deciding:
+            assert value == getattr(policy, name)
+            assert name not in found.set_by
+        elif name == "allowed_images":
+            assert set(value) == {image for each in deciding for image in each}
+        else:
+            assert gives(name, value) == max(gives(name, each) for each in deciding)
+        if own:
+            assert found.set_by[name] == "for alice"
+        elif of_groups:
+            assert found.set_by[name].startswith("for the group ")
+
+
+@given(policies, hers, changes)
+def test_an_override_only_tightens(policy: Policy, groups: list[str], said: dict[str, Any]) -> None:
+    before = effective(policy, "alice", groups)
+    after = effective(policy, "alice", groups, Override(said, "carol"))
+    for name in RULED:
+        was, now = getattr(before.policy, name), getattr(after.policy, name)
+        if name == "allowed_images":
+            assert now == was, "lists of names cannot be compared, so none is taken"
+            continue
+        assert gives(name, now) <= gives(name, was)
+        if name in said and gives(name, said[name]) < gives(name, was):
+            assert (now, after.set_by[name]) == (said[name], "by carol for alice")
+            assert after.set_here(name)
+        else:
+            assert (now, after.set_by.get(name)) == (was, before.set_by.get(name))
+            assert not after.set_here(name)
+
+
+@given(policies, hers)
+def test_what_is_no_rule_for_her_changes_nothing(policy: Policy, groups: list[str]) -> None:
+    foreign = tuple(
+        dataclasses.replace(rule, users=(), groups=tuple(set(rule.groups) - set(groups))) for rule in policy.rules
+    )
+    found = effective(dataclasses.replace(policy, rules=foreign), "alice", groups)
+    assert found == Effective(dataclasses.replace(policy, rules=()), {})
+
+
+def test_no_value_is_no_most_where_a_notebooks_holds_instead() -> None:
+    """Then the gateway and the Hub's process would not agree which of two rules gives more."""
+    assert set(AS_A_NOTEBOOK) <= set(RULED)
+    assert effective(Policy(rules=(PolicyRule({"max_cpus": 4.0}, (), ("ds",)),)), "a", ["ds"]).policy.max_cpus == 4.0
+
+
+@pytest.mark.parametrize(
+    ("override", "who"),
+    [(None, "(set for the group ds)."), (Override({"max_gpus_per_user": 1}, "carol"), "(set by carol for alice).")],
+    ids=["rule", "override"],
+)
+def test_whoever_is_over_a_limit_is_told_who_set_it(override: Override | None, who: str) -> None:
+    policy = Policy(max_gpus_per_user=1, max_cpus=1, rules=(PolicyRule({"max_gpus_per_user": 2}, (), ("ds",)),))
+    found = effective(policy, "alice", ["ds"], override)
+    said = check(found.policy, "alice", ["ds"], Wish(gpus=3, cpus=2), Held(), found.set_by)
+    assert len(said) == 2
+    assert said[0].endswith(who)
+    assert said[1].endswith("(set for all users).")
+
+
+def test_a_token_lives_no_longer_than_its_owner_may_have_it() -> None:
+    day = 86400.0
+    holds = Effective(Policy(longest_token=30 * day), {"longest_token": "for the group ds"})
+    assert token_life(holds, "alice", None) == 30 * day, "who says nothing gets the longest"
+    assert token_life(holds, "alice", 30 * day) == 30 * day
+    with pytest.raises(InvalidRequest, match=r"at most 30 days, and 31 days are asked for \(set for the group ds\)\.$"):
+        token_life(holds, "alice", 31 * day)
+    assert token_life(Effective(Policy()), "alice", None) is None
