@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..client.units import show_duration, show_size
 from ..commands import UsageError
+from .audit import entry_line
 from .news import ENDED, News, under_way, waiting
 from .render import describe_replica, event_line
 from .scaling import decision_block, pictured
@@ -114,6 +115,9 @@ class Watcher:
 
     def event(self, event: Json) -> None:
         self._print(json.dumps(event) if self._as_json else event_line(event, self._paint))
+
+    def entry(self, entry: Json) -> None:
+        self._print(json.dumps(entry) if self._as_json else entry_line(entry, self._paint))
 
     def decision(self, decision: Json) -> None:
         self._print(json.dumps(decision) if self._as_json else decision_block(decision, self._paint))

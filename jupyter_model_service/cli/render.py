@@ -12,6 +12,7 @@ from ..client.waiting import Outcome
 from ..commands.grammar import PROGRAM
 from ..commands.results import (
     AccessResult,
+    AuditResult,
     AutoscalingResult,
     DecisionsResult,
     DoneResult,
@@ -31,6 +32,7 @@ from ..commands.results import (
 from ..commands.workbench import DraftResult, DryRunResult
 from . import scaling, workbench
 from .access import access_page
+from .audit import entry_line
 from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
 from .tokens import token_table, token_text
@@ -75,6 +77,8 @@ def _of_others(result: Result, paint: Paint) -> str:
         return scaling.policy_page(result, paint)
     if isinstance(result, AccessResult):
         return access_page(result, paint)
+    if isinstance(result, AuditResult):
+        return "\n".join(entry_line(entry, paint) for entry in result.entries or ())
     if isinstance(result, RulesResult):
         return scaling.rules_text(result, paint)
     if isinstance(result, SchedulesResult):

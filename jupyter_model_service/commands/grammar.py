@@ -12,7 +12,7 @@ from typing import Any
 
 from ..client.calls import parse_mount
 from ..client.units import parse_size
-from . import access_grammar, scaling_grammar, token_grammar, values, workbench_grammar
+from . import access_grammar, audit_grammar, scaling_grammar, token_grammar, values, workbench_grammar
 from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
 __all__ = ["PROGRAM", "VERBS", "HelpShown", "Parser", "UsageError", "build_parser", "parse", "verb_parsers"]
@@ -225,10 +225,15 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     "get-endpoint": ("print the endpoint's URL", "", _get_endpoint),
     **token_grammar.VERBS,
     **access_grammar.VERBS,
+    **audit_grammar.VERBS,
     "logs": ("show what a replica printed", "", _logs),
     "events": ("show what happened to a service, and why", "", _events),
     "delete": ("remove a service with its tokens and history", "The model folder stays as it is.", _delete),
 }
+
+
+#: The first word of verbs of two words → what they are about
+GROUPS = {**scaling_grammar.GROUPS, **audit_grammar.GROUPS}
 
 
 def build_parser(extra: dict[str, tuple[str, str, Arguments]] | None = None, program: str = PROGRAM) -> Parser:
@@ -253,7 +258,7 @@ def build_parser(extra: dict[str, tuple[str, str, Arguments]] | None = None, pro
 
 def _group(subparsers: Any, group: str, program: str) -> Any:
     """``rule``, of which ``add``, ``list`` and ``remove`` are verbs of two words."""
-    summary = scaling_grammar.GROUPS[group]
+    summary = GROUPS[group]
     sub = subparsers.add_parser(
         group, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", prog=f"{program} {group}"
     )
@@ -265,7 +270,7 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     known = verb_parsers(parser)
     named = [word for word in words if not word.startswith("-")]
     _check_known(named[:1], {verb.partition(" ")[0] for verb in known}, None)
-    if named and named[0] in scaling_grammar.GROUPS:
+    if named and named[0] in GROUPS:
         group = named[0] + " "
         _check_known(named[1:2], {verb.removeprefix(group) for verb in known if verb.startswith(group)}, named[0])
     arguments, unknown = parser.parse_known_args(list(words))

@@ -123,6 +123,16 @@ class AccessResult(Result):
 
 
 @dataclass(frozen=True)
+class AuditResult(Result):
+    """``entries``, oldest first; ``None`` when they were given to the observer as they came."""
+
+    entries: Sequence[Json] | None
+
+    def to_json(self) -> Any:
+        return None if self.entries is None else {"entries": list(self.entries)}
+
+
+@dataclass(frozen=True)
 class LogsResult(Result):
     """``answer`` is ``None`` when the lines were given to the observer as they came."""
 

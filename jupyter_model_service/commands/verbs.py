@@ -22,6 +22,7 @@ from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError
 from . import access as access_verbs
+from . import audit as audit_verbs
 from . import scaling as scaling_verbs
 from . import tokens as token_verbs
 from . import workbench as workbench_verbs
@@ -63,6 +64,9 @@ class Observer(Protocol):
         """New log lines: a ``LogAnswer``."""
 
     def event(self, event: Json) -> None: ...
+
+    def entry(self, entry: Json) -> None:
+        """One of the audit log."""
 
     def decision(self, decision: Json) -> None:
         """A new decision of the autoscaler."""
@@ -348,6 +352,8 @@ _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
     "share": access_verbs.share,
     "unshare": access_verbs.unshare,
     "access": access_verbs.show,
+    "audit": audit_verbs.of_service,
+    "admin audit": audit_verbs.of_all,
     "logs": _logs,
     "events": _events,
     "delete": _delete,

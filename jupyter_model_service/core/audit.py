@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["AuditQuery", "Entry"]
+__all__ = ["DENIED", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain"]
+
+#: Statuses of what somebody may not do, or may not even know of.
+DENIED = frozenset({401, 403, 404})
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,118 @@ class AuditQuery:
     target: str | None = None
     since: float | None = None
     until: float | None = None
+
+
+def plain(entry: Entry) -> dict[str, Any]:
+    """As JSON has it, field by field."""
+    found = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    return {"id": found.pop("id"), **found}
+
+
+def json_line(entry: Entry) -> bytes:
+    """One line of an export, with its end. ASCII only: whatever somebody calls a service cannot end a line, begin
+    another one, or steer a terminal."""
+    return json.dumps(plain(entry), separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+
+
+LONGEST = 300  # characters of a name; who asks for what is not there may write anything
+LARGEST = 32 << 10  # characters of what changed
+
+
+def bounded(entry: Entry) -> Entry:
+    """As it can be written, whatever is in it: one entry that no database takes would hold up all others."""
+    return dataclasses.replace(
+        entry,
+        who=_text(entry.who),
+        address=_text(entry.address),
+        action=_text(entry.action),
+        target=_text(entry.target),
+        code=_text(entry.code),
+        request_id=_text(entry.request_id),
+        before=_state(entry.before),
+        after=_state(entry.after),
+    )
+
+
+def _text(text: str) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not state:
+        return None
+    text = json.dumps(state, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
+    if len(text) > LARGEST:
+        return {"too_long": len(text), "keys": [_text(key) for key in list(state)[:50]]}
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def differences(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """What of both is not the same. Of what was made or ended, all of it; mappings within are compared key by key."""
+    if before is None or after is None:
+        return (None if before is None else dict(before)), (None if after is None else dict(after))
+    was: dict[str, Any] = {}
+    became: dict[str, Any] = {}
+    for key in (*before, *(key for key in after if key not in before)):
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            old, new = differences(old, new)
+        if key in before:
+            was[key] = old
+        if key in after:
+            became[key] = new
+    return was, became
+
+
+MOST_TARGETS = 20  # of one caller's denials of one action that are told apart; a search has thousands
+MOST_FOLDED = 5_000  # entries that wait at once; whoever has a network of addresses does not fill a disk
+OTHERS = "others"
+
+
+class Folding:
+    """Denied actions, of which those of one kind are one entry with a count. ``seconds``: how long one is waited for
+    more of it. Whatever comes, what is kept is bounded, and nothing is left out of the counts."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._folded: dict[tuple[Any, ...], Entry] = {}
+        self._targets: dict[tuple[Any, ...], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._folded)
+
+    def add(self, entry: Entry) -> None:
+        kind = (entry.address, entry.who, entry.action, entry.status, entry.code)
+        if (*kind, entry.target) not in self._folded:
+            if self._targets.get(kind, 0) >= MOST_TARGETS:
+                entry = dataclasses.replace(entry, target="")
+            if len(self._folded) >= MOST_FOLDED:
+                entry = dataclasses.replace(entry, target="", address=OTHERS, who="")
+            kind = (entry.address, entry.who, entry.action, entry.status, entry.code)
+        key = (*kind, entry.target)
+        there = self._folded.get(key)
+        if there is not None:
+            self._folded[key] = dataclasses.replace(there, count=there.count + entry.count)
+            return
+        self._folded[key] = entry
+        self._targets[kind] = self._targets.get(kind, 0) + 1
+
+    def due(self, now: float | None = None) -> list[Entry]:
+        """Those that began long enough ago (``now``: Unix time), or all of them; they are not kept any more."""
+        found = {key: entry for key, entry in self._folded.items() if now is None or now >= entry.at + self._seconds}
+        for key in found:
+            del self._folded[key]
+            self._targets[key[:-1]] -= 1
+            if not self._targets[key[:-1]]:
+                del self._targets[key[:-1]]
+        return list(found.values())
+
+    def next_at(self) -> float | None:
+        """When one of them is due; they are in the order in which they began."""
+        return next((entry.at + self._seconds for entry in self._folded.values()), None)

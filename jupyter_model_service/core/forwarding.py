@@ -12,7 +12,7 @@ from .header_names import OURS
 from .location import settled
 from .message import AnswerHead, Headers, Refusal, RequestHead
 from .origin import OF_THE_ORIGIN, SANDBOX
-from .peer import Peer
+from .peer import Peer, sender
 from .trailers import announced_by_answer, announced_by_request
 
 __all__ = [
@@ -164,7 +164,7 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
     to_replica = via is not None
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
     for name, value in head.headers:
-        if to_replica and name[:2] in (b"X-", b"x-") and name.lower().startswith(OURS):
+        if name[:2] in (b"X-", b"x-") and name.lower().startswith(OURS):
             continue
         if to_replica and name[:1] in (b"R", b"r") and name.lower() == b"referer":
             value = value.split(b"?", 1)[0]  # Jupyter's addresses may hold "?token=…"
@@ -175,6 +175,7 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
         parts.append(b"%b: %b\r\n" % (name, value))
     if not to_replica:
         parts += [b"Authorization: %b\r\n" % value for value in head.authorization]
+        parts.append(b"X-Model-Service-Address: %b\r\n" % sender(peer, head.forwarded))  # for the audit log
     for value in head.cookies:
         cookies = clean_cookies(value) if to_replica else value
         if cookies:

@@ -28,6 +28,7 @@ from ..ports import (
     Store,
 )
 from .adoption import Adoption
+from .audit import Audit
 from .bus import Bus, Subscription
 from .commands import Commands
 from .controller import Controller
@@ -74,6 +75,8 @@ class Engine:
         self._tasks = Tasks()
         self._bus = Bus(self._view_of)
         self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
+        kept, retry = self._settings.audit_kept, self._settings.store_retry
+        self.audit = Audit(store, clock, self._ledger, kept=kept, retry=retry)
         self._journal = Journal(store, clock, self._bus, self._ledger)
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
@@ -103,6 +106,7 @@ class Engine:
         reach and ``first_look`` is set, that goes on when it is in reach again."""
         await self._journal.load()
         self._ledger.start(self._tasks)
+        self.audit.start(self._tasks)
         await Adoption(self._parts, self._tasks, self._ledger, self._controller).run(self._begin)
 
     def _begin(self) -> None:
@@ -127,8 +131,9 @@ class Engine:
         )
         try:
             await within(self._clock, self._ledger.flush(), self._settings.store_retry)
+            await within(self._clock, self.audit.flush(), self._settings.store_retry)
         except TimeoutError:
-            log.warning("The last events could not be written in time")
+            log.warning("The last events, or entries of the audit log, could not be written in time")
         self._bus.close()
 
     async def _end_all(self) -> None:

@@ -36,4 +36,5 @@ class EngineSettings:
     revisions_kept: int = 10  # per service, besides the active, the stable and those that replicas run
     hint_models: str = ""  # said of a replica whose last lines name files below /models, where no such folder is
     stopped_where: str = "from outside"  # said of a replica whose runner was told to stop, but not by us
+    audit_kept: float | None = 365 * 86400.0  # of the audit log; None: for ever
     strict: bool = False

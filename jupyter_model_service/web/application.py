@@ -74,7 +74,7 @@ def make_application(
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 
-_OF_THE_WHOLE = ("attach", "metrics", "shutdown")
+_OF_THE_WHOLE = ("attach", "list_audit", "metrics", "shutdown")
 
 
 def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:

@@ -64,6 +64,16 @@ class Text:
 Answer = BaseModel | Mapping[str, Any] | Text | None
 
 
+@dataclass
+class Noted:
+    """What a handler knows of its own deed, for the audit log; nothing secret. What changed of the service in the path
+    is seen without it. ``target``: what it was done to, where that is no such service."""
+
+    target: str | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Call:
     """One request, authenticated, authorised and parsed. ``body`` and ``query`` are of the route's models."""
@@ -73,6 +83,7 @@ class Call:
     path: Mapping[str, str]
     body: BaseModel | None = None
     query: BaseModel | None = None
+    noted: Noted = field(default_factory=Noted)
 
     @property
     def service(self) -> tuple[str, str]:

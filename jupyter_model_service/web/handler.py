@@ -15,8 +15,9 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from ..core.access import Caller
 from ..core.read_request import REQUEST_ID
-from ..errors import NotFound, TooLarge
+from ..errors import Forbidden, NotFound, TooLarge, Unauthenticated
 from . import auth
+from .audit import ADDRESS_HEADER, Asked, Deed, address_in, denial
 from .call import Answer, Call, Parts, Text
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
@@ -115,19 +116,49 @@ class RouteHandler(BaseHandler):
             raise MethodNotAllowed(tuple(self.routes))
         self.route = route
         auth.refuse_token_in_query(self.request.query_arguments)
-        if route.access is not Access.ANYONE:
-            token = auth.bearer(self.request.headers.get("Authorization"))
-            self.caller = await auth.authenticate(self.parts.identity, token)
-            auth.authorise(route.access, self.caller, path, self.parts.engine.sharings.of)
-        call = Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
+        try:
+            if route.access is not Access.ANYONE:
+                token = auth.bearer(self.request.headers.get("Authorization"))
+                self.caller = await auth.authenticate(self.parts.identity, token)
+                auth.authorise(route.access, self.caller, path, self.parts.engine.sharings.of)
+        except (Unauthenticated, Forbidden, NotFound) as error:
+            self.parts.engine.audit.denied(denial(self._asked(route, path), error))
+            raise
         if route.handler is None:
-            await self.streams.serve(self, call)
-        elif not route.abandoned:
-            self._answer(route, await route.handler(call))
-        elif (answered := await self._while_wanted(route.handler(call))) is not None:
-            self._answer(route, answered)
+            await self.streams.serve(self, self._call(route, path))
+        elif route.changes:
+            await self._do(route, path)
+        else:
+            self._answer(route, await route.handler(self._call(route, path)))
 
     head = post = put = patch = delete = options = get
+
+    async def _do(self, route: Route, path: Mapping[str, str]) -> None:
+        """Written down before it is answered, however it ends."""
+        await self.parts.engine.audit.check()
+        deed = Deed(self.parts, self._asked(route, path))
+        try:
+            call = deed.call = self._call(route, path)
+            answered = await self._result(route, call)
+        except Exception as error:
+            await deed.failed(error, self.parsed_with())
+            raise
+        await deed.done(answered, self.get_status() if answered is None and route.abandoned else route.status)
+        if answered is not None or not route.abandoned:
+            self._answer(route, answered)
+
+    async def _result(self, route: Route, call: Call) -> Answer:
+        if route.handler is None:
+            return None
+        return await (self._while_wanted(route.handler(call)) if route.abandoned else route.handler(call))
+
+    def _call(self, route: Route, path: Mapping[str, str]) -> Call:
+        return Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
+
+    def _asked(self, route: Route, path: Mapping[str, str]) -> Asked:
+        headers = self.request.headers
+        who = self.caller.name if self.caller is not None else ""
+        return Asked(who, address_in(headers.get(ADDRESS_HEADER)), route.name, path, str(self.request_id))
 
     async def _while_wanted(self, work: Awaitable[Answer]) -> Answer:
         """``None`` when the caller has left: what takes hours is of no use to nobody."""

@@ -68,6 +68,11 @@ class Route:
     abandoned: bool = False  # given up when the caller leaves
     media_type: str = "application/json"
 
+    @property
+    def changes(self) -> bool:
+        """Whether it is an action, of which the audit log has an entry."""
+        return self.method not in ("GET", "HEAD")
+
     def errors_of(self) -> tuple[int, ...]:
         """Every error status that this operation may answer with."""
         found = {400, 500, *self.statuses}

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from .access import AccessInfo, AccessRole, SharedInfo, ShareInfo, Visibility
 from .admin import NoticeInfo
+from .audit import AuditEntry, AuditList
 from .offer import GpuOffer, OfferInfo
 from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
 from .request import Request
@@ -41,6 +42,8 @@ __all__ = [
     "AccessInfo",
     "ActionInfo",
     "AttachRequest",
+    "AuditEntry",
+    "AuditList",
     "AutoscalingChange",
     "AutoscalingInfo",
     "AutoscalingRequest",

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who did what, and what was denied to whom, of everything; of a hub for administrators */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -206,6 +223,23 @@ export interface paths {
         post?: never;
         /** Share the service no more with a user or a group, from the next call on */
         delete: operations["unshare_service"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{owner}/{name}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who did what with the service */
+        get: operations["read_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -781,6 +815,76 @@ export interface components {
             keep?: boolean;
             /** Pid */
             pid: number;
+        };
+        /** AuditEntry */
+        AuditEntry: {
+            /**
+             * Action
+             * @description the operation's name in this document
+             */
+            action: string;
+            /** Address */
+            address: string;
+            /**
+             * After
+             * @default null
+             */
+            after: {
+                [key: string]: unknown;
+            } | null;
+            /** At */
+            at: number;
+            /**
+             * Before
+             * @default null
+             */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Code
+             * @default
+             */
+            code: string;
+            /**
+             * Count
+             * @description of denied ones: how many there were, one after the other
+             * @default 1
+             */
+            count: number;
+            /**
+             * Id
+             * @description grows, and is never used again
+             */
+            id: number;
+            /**
+             * Request Id
+             * @default
+             */
+            request_id: string;
+            /** Status */
+            status: number;
+            /**
+             * Target
+             * @description owner/name, or what else it is about
+             * @default
+             */
+            target: string;
+            /**
+             * Who
+             * @description the caller's name; gateway for what it does by itself; empty where nobody is known
+             */
+            who: string;
+        };
+        /**
+         * AuditList
+         * @description Oldest first. ``next`` is the ``after`` with which to read on.
+         */
+        AuditList: {
+            /** Entries */
+            entries: components["schemas"]["AuditEntry"][];
+            /** Next */
+            next: number;
         };
         /**
          * AutoscalingChange
@@ -2842,6 +2946,8 @@ export interface components {
 export type AccessInfo = components['schemas']['AccessInfo'];
 export type ActionInfo = components['schemas']['ActionInfo'];
 export type AttachRequest = components['schemas']['AttachRequest'];
+export type AuditEntry = components['schemas']['AuditEntry'];
+export type AuditList = components['schemas']['AuditList'];
 export type AutoscalingChange = components['schemas']['AutoscalingChange'];
 export type AutoscalingInfo = components['schemas']['AutoscalingInfo'];
 export type AutoscalingRequest = components['schemas']['AutoscalingRequest'];
@@ -2946,6 +3052,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GatewayInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description only entries with a greater id */
+                after?: number;
+                /** @description at most so many, oldest first */
+                limit?: number;
+                /** @description the last ones, rather than the first */
+                newest?: boolean;
+                /** @description only what this caller did */
+                who?: string | null;
+                /** @description only this operation */
+                action?: string | null;
+                /** @description Unix time: from then on */
+                since?: number | null;
+                /** @description Unix time: before then */
+                until?: number | null;
+                /** @description `owner/name`: only what was done to this */
+                service?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
                 };
             };
             400: components["responses"]["Error400"];
@@ -3365,6 +3513,50 @@ export interface operations {
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
             409: components["responses"]["Error409"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    read_audit: {
+        parameters: {
+            query?: {
+                /** @description only entries with a greater id */
+                after?: number;
+                /** @description at most so many, oldest first */
+                limit?: number;
+                /** @description the last ones, rather than the first */
+                newest?: boolean;
+                /** @description only what this caller did */
+                who?: string | null;
+                /** @description only this operation */
+                action?: string | null;
+                /** @description Unix time: from then on */
+                since?: number | null;
+                /** @description Unix time: before then */
+                until?: number | null;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];
         };

@@ -17,7 +17,7 @@ from jupyter_model_service import __version__, wire
 from jupyter_model_service.cli.text import clean, clean_log, json_text
 from jupyter_model_service.commands.grammar import VERBS
 
-from ..client.fake_gateway import FakeGateway, autoscaling, event, refusal, replica, service
+from ..client.fake_gateway import FakeGateway, audited, autoscaling, event, refusal, replica, service
 from .conftest import Ran
 
 Line = Callable[..., Ran]
@@ -89,7 +89,7 @@ def test_a_wrong_line_is_one_sentence_and_changes_nothing(
 OF_FOLDERS = ("init", "dry-run", "validate", "create")
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (*OF_FOLDERS, "list")])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (*OF_FOLDERS, "list", "admin audit")])
 @pytest.mark.parametrize("name", ["", "/demo", "ada/", "../demo", "a" * 300])
 def test_what_is_no_name_of_a_service_is_wrong_use_for_every_verb(
     line: Line, fake: FakeGateway, verb: str, name: str
@@ -523,6 +523,30 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     assert line("revoke-token", "demo", "t1").status == 0
     assert [token["id"] for token in fake.tokens] == ["t2"]
     assert line("revoke-token", "demo", "laptop").status == 1
+
+
+def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: FakeGateway) -> None:
+    """What somebody calls herself steers no terminal; an export has everything, over several pages."""
+    fake.services["ada/demo"] = service()
+    fake.audit = [
+        audited(1, before={"replicas": 1}, after={"replicas": 3}),
+        audited(2, who="mallory", status=404, code="not_found", action="get_service", target="ada/\x1b[2Jx\n", count=9),
+        *(audited(n, who="eve", after={"tokens": {"t1": {"name": "ci"}}}) for n in range(3, 2100)),
+    ]
+    first = line("audit", "demo", "--who", "ada").out
+    assert re.fullmatch(
+        r'2025-06-15 15:06:41  ada from 10.0.0.7  scale_service ada/demo  202  {"replicas": 1} -> {"replicas": 3}\n',
+        first,
+    )
+    denied = line("admin", "audit", "--who", "mallory").out
+    assert "get_service ada/" in denied
+    assert "404 not_found (9 times)" in denied
+    assert "\x1b" not in denied
+    assert denied.count("\n") == 1
+    assert line("admin", "audit", "--tail", "2").out.count("\n") == 2
+    exported = line("admin", "audit", "--tail", "all", "--json").out
+    assert [json.loads(each)["id"] for each in exported.splitlines()] == list(range(1, 2100))
+    assert json.loads(exported.splitlines()[0])["after"] == {"replicas": 3}
 
 
 def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGateway) -> None:

@@ -49,6 +49,13 @@ def replica(id: str, phase: str = "ready", **changes: Any) -> dict[str, Any]:
     return wire.ReplicaInfo.model_validate(content).model_dump(mode="json")
 
 
+def audited(number: int, **fields: Any) -> dict[str, Any]:
+    """An entry of the audit log."""
+    usual = {"id": number, "at": 1750000000.0 + number, "who": "ada", "address": "10.0.0.7", "action": "scale_service"}
+    more = {"target": "ada/demo", "status": 202, "code": "", "before": None, "after": None, "request_id": f"r{number}"}
+    return {**usual, **more, "count": 1, **fields}
+
+
 def event(number: int, name: str = "demo", message: str = "something happened") -> dict[str, Any]:
     content = {"id": number, "at": 1750000000.0, "service": f"ada/{name}", "kind": "replica.ready", "message": message}
     return wire.EventInfo.model_validate(content).model_dump(mode="json")
@@ -100,6 +107,7 @@ class FakeGateway:
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
+        self.audit: list[dict[str, Any]] = []
         self.decisions: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
@@ -239,6 +247,8 @@ class FakeGateway:
             made = service(body.get("name") or "demo", "starting", public=body["public"], want=body["replicas"])
             self.services[f"ada/{made['name']}"] = made
             return 201, made, {}
+        if words == ["admin", "audit"]:
+            return self.of_audit(query)
         key = "/".join(words[1:3])
         found = self.services.get(key)
         if found is None:
@@ -271,6 +281,8 @@ class FakeGateway:
         if rest[:1] == ["tokens"]:
             self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
             return 204, None, {}
+        if rest == ["audit"]:
+            return self.of_audit({**query, "service": key})
         if rest[:1] == ["access"]:
             return self.of_access(method, rest[1:], query, body)
         if rest[:1] == ["autoscaling"]:
@@ -286,6 +298,14 @@ class FakeGateway:
             found = {**found, "state": "deleting"}
             self.services[key] = found
         return (200 if method == "GET" else 202), found, {}
+
+    def of_audit(self, query: dict[str, str]) -> Answer:
+        found = [each for each in self.audit if each["id"] > int(query.get("after", 0))]
+        found = [each for each in found if query.get("service") in (None, each["target"])]
+        found = [each for each in found if query.get("who") in (None, each["who"])]
+        limit = int(query.get("limit", 100))
+        found = found[-limit:] if query.get("newest") == "true" else found[:limit]
+        return 200, {"entries": found, "next": found[-1]["id"] if found else int(query.get("after", 0))}, {}
 
     def of_access(self, method: str, whom: list[str], query: dict[str, str], body: Any) -> Answer:
         """Shares by kind and name."""

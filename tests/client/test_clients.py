@@ -31,7 +31,7 @@ from jupyter_model_service.errors import (
 )
 
 from .conftest import Face
-from .fake_gateway import FakeGateway, event, refusal, replica, service
+from .fake_gateway import FakeGateway, audited, event, refusal, replica, service
 
 
 def sent(fake: FakeGateway) -> list[tuple[str, str, Any]]:
@@ -155,6 +155,14 @@ def test_a_service_is_shared_with_users_and_groups_by_their_names(face: Face, fa
     assert face.access("demo").person is None
     with pytest.raises(NotFound, match="not shared"):
         face.unshare("demo", groups=["ds"])
+
+
+def test_the_audit_log_is_read_of_a_service_or_of_all(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.audit = [audited(1), audited(2, target="bob/other"), audited(3)]
+    assert [entry.id for entry in face.audit("demo")] == [1, 3]
+    assert [entry.id for entry in face.audit(limit=2)] == [2, 3]
+    assert [entry.id for entry in face.audit(after=1, limit=1, newest=False)] == [2]
 
 
 def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:

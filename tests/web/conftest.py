@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_unix_socket
 
 from jupyter_model_service import wire
+from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.limits import Limits
@@ -22,11 +23,14 @@ from jupyter_model_service.core.scaling import reading
 from jupyter_model_service.core.scaling.policy import Autoscaling
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
 from jupyter_model_service.core.sharing import NOBODY, Role, Share, Sharing
+from jupyter_model_service.engine.audit import Audit
 from jupyter_model_service.engine.history import SeriesView
+from jupyter_model_service.engine.ledger import Ledger
 from jupyter_model_service.engine.tokens import Use
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
 from jupyter_model_service.ports import EventRecord, TokenRecord
+from jupyter_model_service.testing.store import MemoryStore
 from jupyter_model_service.web.application import make_application
 from jupyter_model_service.web.handler import MAX_DISCARDED
 from jupyter_model_service.web.stream import EventStreams
@@ -150,6 +154,9 @@ class FakeEngine:
         self.changed: list[str] | None = None
         self.failure: Exception | None = None
         self.sharings = FakeSharings(self)
+        self.store = MemoryStore()
+        ledger = Ledger(self.store, SystemClock(), 0.1, lambda: None)
+        self.audit = Audit(self.store, SystemClock(), ledger, kept=None, retry=0.1)
 
     def add(self, owner: str, name: str, **fields: Any) -> View:
         view = View(owner=owner, name=name, id=f"id-{owner}-{name}", **fields)

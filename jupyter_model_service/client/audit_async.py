@@ -1,0 +1,28 @@
+"""What the client for asyncio can do about the audit log: :mod:`.audit_sync`, awaited."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, Protocol
+
+from ..wire.audit import AuditEntry
+from . import audit
+from .calls import Call, Key
+
+
+class HasAudit(Protocol):
+    """What of the client the method stands on."""
+
+    async def _key(self, name: str) -> Key: ...
+    async def _plain(self, call: Call[Any]) -> Any: ...
+
+
+class Audit:
+    """Part of :class:`.aio.AsyncClient`. See :class:`.audit_sync.Audit` for what it does."""
+
+    async def audit(
+        self: HasAudit, name: str | None = None, *, after: int = 0, limit: int = 100, newest: bool = True
+    ) -> builtins.list[AuditEntry]:
+        key = None if name is None else await self._key(name)
+        call = audit.read(key, after=after, limit=limit, newest=newest)
+        return call.read(await self._plain(call)).entries

@@ -1,0 +1,24 @@
+"""What the synchronous client can do about the audit log."""
+
+from __future__ import annotations
+
+import builtins
+
+from ..wire.audit import AuditEntry
+from . import audit
+from .light import Connection
+
+
+class Audit:
+    """Part of :class:`.sync.Client`."""
+
+    _connection: Connection
+
+    def audit(
+        self, name: str | None = None, *, after: int = 0, limit: int = 100, newest: bool = True
+    ) -> builtins.list[AuditEntry]:
+        """Who did what with the service, or without a name of everything, which on a hub is for administrators: the
+        last ``limit`` entries with an id above ``after``, or without ``newest`` the first, oldest first."""
+        key = None if name is None else self._connection.key(name)
+        call = audit.read(key, after=after, limit=limit, newest=newest)
+        return call.read(self._connection.send(call)).entries

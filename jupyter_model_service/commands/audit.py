@@ -1,0 +1,76 @@
+"""What the verbs about the audit log do."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..client import audit
+from ..client.calls import Key
+from ..client.events import Reconnect
+from ..errors import GatewayUnavailable
+from .results import AuditResult, Json, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .verbs import Session
+
+_INTERVAL = 1.0  # seconds between two looks
+
+
+def of_service(session: Session, arguments: argparse.Namespace) -> Result:
+    return _show(session, arguments, session.key(arguments), who=arguments.who)
+
+
+def of_all(session: Session, arguments: argparse.Namespace) -> Result:
+    return _show(session, arguments, None, who=arguments.who, service=arguments.service)
+
+
+def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **query: Any) -> Result:
+    found = _pages(session, key, query, arguments.tail)
+    if not (arguments.follow or arguments.json):
+        return AuditResult([entry for answer in found for entry in answer["entries"]])
+    after = 0
+    for answer in found:
+        after = _tell(session, answer)
+    if arguments.follow:
+        _follow(session, key, query, after)
+    return AuditResult(None)
+
+
+def _pages(session: Session, key: Key | None, query: dict[str, Any], tail: int | None) -> Iterator[Json]:
+    """The last ``tail`` entries, or all of them, page by page."""
+    if tail is not None and tail <= audit.PAGE:
+        if tail:
+            yield session.send(audit.read(key, limit=tail, newest=True, **query))
+        return
+    after = 0
+    while True:
+        answer = session.send(audit.read(key, after=after, limit=audit.PAGE, **query))
+        yield answer
+        if len(answer["entries"]) < audit.PAGE:
+            return
+        after = answer["next"]
+
+
+def _tell(session: Session, answer: Json) -> int:
+    for entry in answer["entries"]:
+        session.observer.entry(entry)
+    return int(answer["next"])
+
+
+def _follow(session: Session, key: Key | None, query: dict[str, Any], after: int) -> None:
+    """Over a gateway that is restarted: its log is the same."""
+    reconnect = Reconnect()
+    reconnect.heard()
+    while True:
+        time.sleep(_INTERVAL)
+        try:
+            after = max(after, _tell(session, session.send(audit.read(key, after=after, limit=audit.PAGE, **query))))
+        except GatewayUnavailable as error:
+            time.sleep(reconnect.lost(time.monotonic(), error))
+            session.connection.locator.forget()
+            continue
+        reconnect.heard()

@@ -1,0 +1,136 @@
+"""Writing down who did what: every control action before its answer goes out, and what was denied, folded.
+
+While that cannot be written nothing is changed: :meth:`Audit.check` refuses. What was done when it turned out that it
+cannot be written, and what was denied meanwhile, is kept and written as soon as that is possible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ..core.audit import DENIED, AuditQuery, Entry, Folding, bounded
+from ..errors import Overloaded, StoreError
+from ..ports import Clock, Store
+from .ledger import Ledger
+from .tasks import Tasks, until
+
+__all__ = ["Audit"]
+
+log = logging.getLogger(__name__)
+
+KEPT = 5_000  # entries that wait for the store; what was denied before is lost then, with a word on the log
+PATIENCE = 60.0  # seconds between two looks, and that a denied action waits for more of its kind
+FORGOTTEN_EACH = 3600.0  # seconds between two looks for entries that are too old
+
+
+class Audit:
+    """``kept``: seconds after which entries are forgotten, ``None`` for never. ``tell``: hears of each entry, soon.
+    Belongs to the engine."""
+
+    def __init__(self, store: Store, clock: Clock, ledger: Ledger, *, kept: float | None, retry: float) -> None:
+        self.tell: Callable[[Entry], None] | None = None
+        self._store = store
+        self._clock = clock
+        self._ledger = ledger
+        self._kept = kept
+        self._retry = retry
+        self._folding = Folding(PATIENCE)
+        self._waiting: deque[Entry] = deque()
+        self._error: str | None = None
+        self._work = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._forgotten_at: float | None = None
+
+    def start(self, tasks: Tasks) -> None:
+        tasks.start("audit", self._run())
+
+    async def check(self) -> None:
+        """Before anything is changed: ``Overloaded`` while that could not be written down."""
+        if self._error is not None and not await self._write():
+            raise Overloaded("Nothing is changed while the audit log cannot be written; try again later.", code="store")
+
+    async def note(self, entry: Entry) -> None:
+        """On disk when this returns. ``Overloaded``: it is not yet; it is kept, and will be."""
+        self._keep(entry)
+        if not await self._write():
+            raise Overloaded("This was done, but could not be written down in the audit log yet.", code="store")
+
+    def denied(self, entry: Entry) -> None:
+        """Written within :data:`PATIENCE` seconds, together with others of its kind."""
+        if not len(self._folding):
+            self._work.set()
+        self._folding.add(bounded(entry))
+
+    async def find(self, query: AuditQuery) -> Sequence[Entry]:
+        """What is written; ``StoreError`` where it cannot be read."""
+        return await self._store.audit.find(query)
+
+    async def flush(self) -> bool:
+        """Write all that there is, at the end; whether that was possible."""
+        for entry in self._folding.due():
+            self._keep(entry)
+        return await self._write()
+
+    # --- inside ---
+
+    def _keep(self, entry: Entry) -> None:
+        self._waiting.append(bounded(entry))
+        if len(self._waiting) > KEPT:
+            lost = next((each for each in self._waiting if each.status in DENIED), self._waiting[0])
+            self._waiting.remove(lost)
+            log.error("The audit log loses what %s did: %s of %s", lost.who or "nobody", lost.action, lost.target)
+
+    async def _write(self) -> bool:
+        """All that waits, in the order in which it came."""
+        async with self._turn:
+            batch = list(self._waiting)
+            if not batch:
+                return True
+            try:
+                await self._ledger.commit(lambda: self._store.audit.add(batch))
+            except Exception as error:  # whatever it is: nothing is changed until it is over
+                if self._error is None:
+                    log.error("The audit log cannot be written, so nothing is changed: %s", error)
+                self._error = str(error).rstrip(".")
+                self._work.set()
+                return False
+            if self._error is not None:
+                log.info("The audit log can be written again")
+                self._error = None
+            written = set(map(id, batch))
+            self._waiting = deque(each for each in self._waiting if id(each) not in written)
+            if self.tell is not None:
+                for each in batch:
+                    self.tell(each)
+            return True
+
+    async def _run(self) -> None:
+        while True:
+            await until(self._clock, self._pause(), self._work)
+            self._work.clear()
+            for entry in self._folding.due(self._clock.now()):
+                self._keep(entry)
+            if not await self._write():
+                await self._clock.sleep(self._retry)
+                self._work.set()
+            await self._forget()
+
+    def _pause(self) -> float:
+        due = self._folding.next_at()
+        return FORGOTTEN_EACH if due is None else min(max(due - self._clock.now(), 0.1), PATIENCE)
+
+    async def _forget(self) -> None:
+        now = self._clock.now()
+        if self._kept is None or (self._forgotten_at is not None and now < self._forgotten_at + FORGOTTEN_EACH):
+            return
+        self._forgotten_at = now
+        try:
+            gone = await self._store.audit.forget_before(now - self._kept)
+        except StoreError as error:
+            log.warning("What is too old for the audit log could not be removed: %s", error)
+        else:
+            if gone:
+                log.info("%d entries of the audit log were older than it keeps them", gone)

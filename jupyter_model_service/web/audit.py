@@ -1,0 +1,207 @@
+"""What the audit log gets to know of a request: who asked for what, from where, and what it changed.
+
+What changed is seen by looking at the service before and after. Of environments only names are looked at, of tokens
+nothing that opens anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from tornado.web import HTTPError
+
+from ..core.audit import AuditQuery, Entry, differences, plain
+from ..core.peer import ip_of
+from ..errors import ModelServiceError, NotFound
+from ..wire import ServiceInfo
+from ..wire.audit import AuditEntry, AuditList
+from .call import Answer, Call, Parts
+from .queries import AuditListQuery, ServiceAuditQuery
+
+__all__ = ["ADDRESS_HEADER", "Asked", "Deed", "address_in", "denial", "list_audit", "read_audit"]
+
+#: By which the front says where a request came from; nobody else can, since it takes away what callers send.
+ADDRESS_HEADER = "X-Model-Service-Address"
+
+# Of requests that concern no service: what of their bodies is worth a note.
+_GIVEN = {"attach": ("pid", "keep"), "shutdown": ("leave_replicas",), "validate": ("folder",)}
+_OF_THE_MOMENT = {"aim", "bounds", "last", "last_at"}  # of an autoscaling: what it comes to just now
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``action`` is the operation's name, ``path`` what of its address is variable."""
+
+    who: str
+    address: str
+    action: str
+    path: Mapping[str, str]
+    request_id: str
+
+    @property
+    def key(self) -> str:
+        """The service in the path, or whatever else is."""
+        if "owner" in self.path and "name" in self.path:
+            return f"{self.path['owner']}/{self.path['name']}"
+        return "/".join(self.path.values())
+
+    def entry(self, status: int, code: str = "", **more: Any) -> Entry:
+        given = {"target": self.key, **more}
+        return Entry(
+            at=time.time(),
+            who=self.who,
+            address=self.address,
+            action=self.action,
+            status=status,
+            code=code,
+            request_id=self.request_id,
+            **given,
+        )
+
+
+def address_in(value: str | None) -> str:
+    """The caller's address; empty where it is not known."""
+    ip = None if value is None else ip_of(value.encode("latin-1", "replace"))
+    return "" if ip is None else str(ip)
+
+
+def denial(asked: Asked, error: ModelServiceError) -> Entry:
+    return asked.entry(error.status, error.code)
+
+
+class Deed:
+    """One action, from before it is done. ``call`` is set as soon as there is one."""
+
+    def __init__(self, parts: Parts, asked: Asked) -> None:
+        self.call: Call | None = None
+        self._parts = parts
+        self._asked = asked
+        self._before = self._look()
+
+    async def done(self, answered: Answer, status: int) -> None:
+        """Written when this returns; ``Overloaded`` where that is not possible."""
+        before, after, target = self._before, self._look(), self._asked.key
+        if isinstance(answered, ServiceInfo) and not target:
+            target = f"{answered.owner}/{answered.name}"
+            after = picture(self._parts, answered.owner, answered.name)
+        before, after = differences(before, after)
+        noted = self.call.noted if self.call is not None else None
+        if noted is not None:
+            before, after, target = (
+                {**(before or {}), **noted.before},
+                {**(after or {}), **noted.after},
+                (noted.target or target),
+            )
+        after = {**(after or {}), **self._given()}
+        code = "" if status < 400 else "caller_left"
+        entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
+        await self._parts.engine.audit.note(entry)
+
+    async def failed(self, error: Exception, models: Sequence[type[BaseModel]]) -> None:
+        """As :meth:`done`, but that the error is what the caller is told, also where it cannot be written yet."""
+        status, code = _outcome(error, models)
+        before, after = differences(self._before, self._look())
+        entry = self._asked.entry(status, code, before=before or None, after=after or None)
+        with contextlib.suppress(ModelServiceError):
+            await self._parts.engine.audit.note(entry)
+
+    def _look(self) -> dict[str, Any] | None:
+        path = self._asked.path
+        return picture(self._parts, path["owner"], path["name"]) if "owner" in path and "name" in path else None
+
+    def _given(self) -> dict[str, Any]:
+        body = self.call.body if self.call is not None else None
+        return {name: getattr(body, name) for name in _GIVEN.get(self._asked.action, ()) if body is not None}
+
+
+def _outcome(error: Exception, models: Sequence[type[BaseModel]]) -> tuple[int, str]:
+    """As ``errors.refusal`` has it."""
+    if isinstance(error, ModelServiceError):
+        return error.status, error.code
+    if isinstance(error, ValidationError) and error.title in {model.__name__ for model in models}:
+        return 400, "invalid_request"
+    if isinstance(error, HTTPError) and error.status_code < 500:
+        return error.status_code, "invalid_request"
+    return 500, "internal"
+
+
+def picture(parts: Parts, owner: str, name: str) -> dict[str, Any] | None:
+    """What of a service is for its owner to change; ``None`` where there is none."""
+    try:
+        view = ServiceInfo.model_validate(dataclasses.asdict(parts.engine.service(owner, name)))
+    except NotFound:
+        return None
+    found = {
+        "id": view.id,
+        "public": view.public,
+        "replicas": view.replicas.want,
+        "stopped": view.state == "stopped",
+        "deleting": view.state == "deleting",
+        "revision": view.revision,
+        "autoscaling": None if view.autoscaling is None else view.autoscaling.model_dump(exclude=_OF_THE_MOMENT),
+        "shares": {
+            f"{share.kind}:{share.name}": {"role": share.role.word, "limits": _plain(share.limits)}
+            for share in parts.engine.sharings.of(owner, name)
+        },
+        "tokens": {
+            token.id: {"name": token.name, "expires_at": token.expires_at, "limits": _plain(token.limits)}
+            for token in parts.tokens.of(view.id)
+        },
+    }
+    active = next((each for each in view.revisions if each.number == view.revision), None)
+    if active is not None:
+        found |= {
+            "folder": active.folder,
+            "image": active.image,
+            "environment": list(active.environment),
+            "mounts": [mount.model_dump() for mount in active.mounts],
+            "resources": active.resources.model_dump(),
+        }
+    return found
+
+
+def _plain(value: Any) -> dict[str, Any] | None:
+    return None if value is None else dataclasses.asdict(value)
+
+
+# --- reading it ----------------------------------------------------------------------------------------
+
+
+async def list_audit(call: Call) -> AuditList:
+    query = call.given(AuditListQuery)
+    return await _found(call, query, target=query.service, since=query.since, who=query.who)
+
+
+async def read_audit(call: Call) -> AuditList:
+    """Of this service: not of one of the same name that was there before."""
+    query, view = call.given(ServiceAuditQuery), call.parts.engine.service(*call.service)
+    since = max(query.since or 0.0, view.created_at - _CREATION)
+    return await _found(call, query, target="/".join(call.service), since=since, who=query.who)
+
+
+_CREATION = 1.0  # seconds; its service is there before the entry of its creation is written
+
+
+async def _found(
+    call: Call, query: ServiceAuditQuery, *, target: str | None, since: float | None, who: str | None
+) -> AuditList:
+    entries = await call.parts.engine.audit.find(
+        AuditQuery(
+            after=query.after,
+            limit=query.limit,
+            newest=query.newest,
+            who=who,
+            action=query.action,
+            target=target,
+            since=since,
+            until=query.until,
+        )
+    )
+    last = entries[-1].id if entries else query.after
+    return AuditList(entries=[AuditEntry(**plain(entry)) for entry in entries], next=last)

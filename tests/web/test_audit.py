@@ -1,0 +1,154 @@
+"""Each action on the control API leaves one entry in the audit log, each denied one, too; and none has a secret."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from jupyter_model_service.core.audit import AuditQuery, Entry
+from jupyter_model_service.web.route import Route
+from jupyter_model_service.web.routes import ROUTES
+
+ACTIONS = [route for route in ROUTES if route.method != "GET"]
+BODIES: dict[str, Any] = {
+    "create_service": {"folder": "/f", "name": "new", "environment": {"KEY": "s3cret-value"}},
+    "update_service": {"environment": {"KEY": "s3cret-value"}},
+    "validate": {"folder": "/f"},
+    "scale_service": {"replicas": 3},
+    "attach": {"pid": 1, "create_time": 1.0},
+    "create_token": {"name": "demo"},
+}
+PLACES = {"owner": "alice", "name": "chat", "kind": "user", "whom": "bob"}
+
+
+def address(route: Route) -> str:
+    return "/" + re.sub(r"\{(\w+)\}", lambda found: PLACES.get(found[1], "t1"), route.path)
+
+
+async def entries(site: Any) -> list[Entry]:
+    assert await site.engine.audit.flush()
+    return list(await site.engine.store.audit.find(AuditQuery(limit=1000)))
+
+
+@pytest.mark.parametrize("route", ACTIONS, ids=lambda route: route.name)
+def test_each_action_leaves_one_entry_however_it_ends(site: Any, route: Route) -> None:
+    """Who did what to which service, from where, under which request id, and what the answer was."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        headers = {"X-Model-Service-Address": "10.1.2.3", "X-Request-Id": "req-1"}
+        answer = await client.request(route.method, address(route), json=BODIES.get(route.name, {}), headers=headers)
+        assert answer.status_code not in (401, 403, 405, 500), answer.text
+        found = await entries(site)
+        assert [(e.action, e.who, e.address, e.request_id, e.status, e.count) for e in found] == [
+            (route.name, "alice", "10.1.2.3", "req-1", answer.status_code, 1)
+        ]
+        if "{name}" in route.path:
+            assert found[0].target == "alice/chat"
+        assert found[0].code == (answer.json()["error"]["code"] if answer.status_code >= 400 else "")
+        assert "s3cret-value" not in repr(found)
+        assert "jms_secret" not in repr(found)
+
+    site.run(body)
+
+
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("wrong", 401), ("jms_endpoint", 403), ("jmc_bob", 404)])
+@pytest.mark.parametrize("route", [r for r in ROUTES if "{owner}" in r.path], ids=lambda route: f"{route.name}")
+def test_each_denied_one_leaves_one_entry(site: Any, route: Route, token: str | None, status: int) -> None:
+    """Reading, too. What was denied was not done."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        for _ in range(2):
+            assert (await client.request(route.method, address(route))).status_code == status
+        who = {"jms_endpoint": "token:demo", "jmc_bob": "bob"}.get(token or "", "")
+        assert [(e.action, e.who, e.status, e.target, e.count) for e in await entries(site)] == [
+            (route.name, who, status, "alice/chat", 2)
+        ]
+        assert "wrong" not in repr(await entries(site))
+
+    site.run(body, token=token)
+
+
+def test_reading_leaves_none(site: Any) -> None:
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/api/v1/services/alice/chat")).status_code == 200
+        assert (await client.get("/api/v1/services/alice/none")).status_code == 404  # hers, and not there: not denied
+        assert await entries(site) == []
+
+    site.run(body)
+
+
+def test_what_changed_is_told_before_and_after_and_nothing_secret(site: Any) -> None:
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[Entry]:
+        chat = "/api/v1/services/alice/chat"
+        await client.put(f"{chat}/access/user/bob", json={"role": "viewer"})
+        await client.post(f"{chat}/tokens", json={"name": "demo"})
+        await client.delete(f"{chat}/tokens/t1")
+        await client.put(f"{chat}/scale", json={"replicas": -1})
+        await client.post("/api/v1/services", json={"folder": "/f", "name": "new", "public": True})
+        return await entries(site)
+
+    shared, token, revoked, wrong, made = site.run(body)
+    assert (shared.before, shared.after) == (
+        {"shares": {}} if shared.before else None, {"shares": {"user:bob": {"role": "viewer", "limits": None}}},
+    )  # fmt: skip
+    assert token.after == {"tokens": {"t1": {"name": "demo", "expires_at": None, "limits": None}}}
+    assert revoked.before == token.after
+    assert (wrong.status, wrong.code, wrong.after) == (400, "invalid_request", None)
+    assert (made.target, made.before) == ("alice/new", None)
+    assert made.after is not None
+    assert made.after["public"] is True
+
+
+def test_nothing_is_done_while_it_could_not_be_written_down(site: Any) -> None:
+    """503 beforehand, and reading goes on."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        site.engine.store.fail_writes = "no space left"
+        first = await client.put("/api/v1/services/alice/chat/scale", json={"replicas": 2})
+        assert (first.status_code, first.json()["error"]["code"]) == (503, "store")
+        assert "was done" in first.json()["error"]["message"]
+        site.engine.asked.clear()
+        second = await client.put("/api/v1/services/alice/chat/scale", json={"replicas": 3})
+        assert (second.status_code, second.headers["retry-after"]) == (503, "1")
+        assert site.engine.asked == []
+        assert (await client.get("/api/v1/services/alice/chat")).status_code == 200
+        site.engine.store.fail_writes = None
+        third = await client.put("/api/v1/services/alice/chat/scale", json={"replicas": 4})
+        assert third.status_code == 202
+        assert [e.status for e in await entries(site)] == [202, 202]
+
+    site.run(body)
+
+
+def test_the_log_is_read_by_parts(site: Any) -> None:
+    """An owner reads that of her service, from its creation on; of everything, whoever runs the place."""
+    site.shared = True
+    site.engine.add("alice", "chat", created_at=100.0)
+    old, denied = Entry(50.0, "alice", "", "scale_service", "alice/chat"), Entry(150.0, "", "", "x", "bob/chat", 401)
+    kept = [Entry(200.0 + n, "alice", "", "scale_service", "alice/chat") for n in range(3)]
+
+    async def body(client: httpx.AsyncClient) -> None:
+        await site.engine.store.audit.add([old, denied, *kept])
+        own = (await client.get("/api/v1/services/alice/chat/audit")).json()
+        assert [each["at"] for each in own["entries"]] == [200.0, 201.0, 202.0]
+        assert own["next"] == own["entries"][-1]["id"]
+        after = (await client.get(f"/api/v1/services/alice/chat/audit?after={own['next']}")).json()
+        assert after == {"entries": [], "next": own["next"]}
+        assert (await client.get("/api/v1/admin/audit")).status_code == 403
+        boss = {"Authorization": "Bearer jmc_admin"}
+        whole = (await client.get("/api/v1/admin/audit", headers=boss)).json()
+        assert len(whole["entries"]) == 5
+        last = (await client.get("/api/v1/admin/audit?newest=true&limit=2&service=alice/chat", headers=boss)).json()
+        assert [each["at"] for each in last["entries"]] == [201.0, 202.0]
+
+    site.run(body)
