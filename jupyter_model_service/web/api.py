@@ -67,7 +67,7 @@ async def info(call: Call) -> wire.GatewayInfo:
     return found if home is None else found.model_copy(update={"owner": home})
 
 
-def _shared(view: Any) -> SharedInfo:
+def shared_info(view: Any) -> SharedInfo:
     return SharedInfo(
         owner=view.owner, name=view.name, state=view.state, endpoint=view.endpoint, page=view.page, role="caller"
     )
@@ -93,7 +93,7 @@ async def list_services(call: Call) -> wire.ServiceList:
     for view in call.parts.engine.services():
         role = call.role(view.owner, view.name)
         if role is Role.CALLER:
-            found.shared.append(_shared(view))
+            found.shared.append(shared_info(view))
         elif role is not None:
             found.services.append(service_info(view, role))
     return found

@@ -118,20 +118,24 @@ class RouteHandler(BaseHandler):
         auth.refuse_token_in_query(self.request.query_arguments)
         try:
             if route.access is not Access.ANYONE:
-                token = auth.bearer(self.request.headers.get("Authorization"))
-                self.caller = await auth.authenticate(self.parts.identity, token)
-                auth.authorise(route.access, self.caller, path, self.parts.engine.sharings.of)
+                await self._admit(route, path)
         except (Unauthenticated, Forbidden, NotFound) as error:
             self.parts.engine.audit.denied(denial(self._asked(route, path), error))
             raise
         if route.handler is None:
-            await self.streams.serve(self, self._call(route, path))
+            await self.streams.serve(self, self._call(route, path), lambda: self._admit(route, path))
         elif route.changes:
             await self._do(route, path)
         else:
             self._answer(route, await route.handler(self._call(route, path)))
 
     head = post = put = patch = delete = options = get
+
+    async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
+        token = auth.bearer(self.request.headers.get("Authorization"))
+        self.caller = caller = await auth.authenticate(self.parts.identity, token)
+        auth.authorise(route.access, caller, path, self.parts.engine.sharings.of)
+        return caller
 
     async def _do(self, route: Route, path: Mapping[str, str]) -> None:
         """Written down before it is answered, however it ends."""

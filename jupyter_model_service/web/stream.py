@@ -2,22 +2,23 @@
 
 The subscription is made before ``hello`` is sent, so a client that lists the services after ``hello`` misses
 nothing. A reader that is too slow gets ``resync`` from the engine's bounded queue, and is cut off when it takes
-nothing at all; either way the gateway keeps a bounded amount for it.
+nothing at all; either way the gateway keeps a bounded amount for it. A token that is good no more ends the stream, and
+what it may see no more is told as gone: it is looked at again with every heartbeat.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from ..core.sharing import Role
-from ..errors import Overloaded
-from .api import copy_info, event_info, service_info
+from ..core.access import Caller
+from ..errors import ModelServiceError, Overloaded
 from .call import Call
+from .seen import Seen, event_text
 
 __all__ = ["EventStreams"]
 
@@ -38,8 +39,9 @@ class EventStreams:
         for ended in self._open:
             ended.set()
 
-    async def serve(self, handler: RequestHandler, call: Call) -> None:
-        """Write events until the client goes, stalls, the engine ends its subscription, or :meth:`close`."""
+    async def serve(self, handler: RequestHandler, call: Call, again: Callable[[], Awaitable[Caller]]) -> None:
+        """Write events until the client goes, stalls, the engine ends its subscription, or :meth:`close`. ``again``
+        looks who the caller is, as was done for ``call``: when it raises, the stream ends."""
         if len(self._open) >= self._limit:
             raise Overloaded(f"There are {self._limit} open event streams already; close one first.")
         ended = asyncio.Event()
@@ -50,17 +52,29 @@ class EventStreams:
         try:
             handler.set_header("Content-Type", "text/event-stream; charset=utf-8")
             handler.set_header("X-Accel-Buffering", "no")
-            await self._send(handler, _event("hello", {}))
-            await self._forward(handler, call, subscription, ended)
+            seen = Seen(call)
+            await self._send(handler, event_text("hello", {}))
+            await self._forward(handler, seen, again, subscription, ended)
         except StreamClosedError:
             pass  # the reader has gone
+        except ModelServiceError:
+            pass  # the token is not good any more, or nobody can say whether it is: whoever comes again is told
         except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
             handler.detach().close()  # it takes nothing any more: what waits for it goes, too
         finally:
             self._open.discard(ended)
             subscription.close()
 
-    async def _forward(self, handler: RequestHandler, call: Call, subscription: Any, ended: asyncio.Event) -> None:
+    async def _forward(
+        self,
+        handler: RequestHandler,
+        seen: Seen,
+        again: Callable[[], Awaitable[Caller]],
+        subscription: Any,
+        ended: asyncio.Event,
+    ) -> None:
+        now = asyncio.get_running_loop().time
+        look = now() + self._heartbeat
         changes = aiter(subscription)
         end = asyncio.ensure_future(ended.wait())
         change = asyncio.ensure_future(anext(changes, None))
@@ -68,6 +82,9 @@ class EventStreams:
             while not end.done():
                 # Not wait_for(anext(...)): a heartbeat must not cancel the read and lose a change with it.
                 await asyncio.wait({change, end}, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                if now() >= look:  # also while one change follows another
+                    await self._send(handler, "".join(seen.became(await again())))
+                    look = now() + self._heartbeat
                 if not change.done():
                     await self._send(handler, ": still here\n\n")
                     continue
@@ -75,37 +92,14 @@ class EventStreams:
                 if found is None:
                     return
                 change = asyncio.ensure_future(anext(changes, None))
-                text = _text(call, found)
-                if text is not None:
-                    await self._send(handler, text)
+                await self._send(handler, "".join(seen.texts(found)))
         finally:
             for task in (change, end):
                 task.cancel()
             await asyncio.gather(change, end, return_exceptions=True)
 
     async def _send(self, handler: RequestHandler, text: str) -> None:
+        if not text:
+            return
         handler.write(text)
         await asyncio.wait_for(handler.flush(), self._stalled)
-
-
-def _text(call: Call, change: Any) -> str | None:
-    """One change as an event; ``None`` for one of a service that the caller may not look into (any more)."""
-    if change.kind == "resync":
-        return _event("resync", {})
-    owner, _, name = change.key.partition("/")
-    role = call.role(owner, name)
-    if role is None or role < Role.VIEWER:
-        return None
-    if change.kind == "service":
-        return _event("service", service_info(change.view, role).model_dump(mode="json"))
-    if change.kind == "event":
-        return _event("event", event_info(change.key, change.event).model_dump(mode="json"))
-    if change.kind == "copying":
-        if role is not Role.OWNER:  # it names her folder
-            return None
-        return _event("copying", copy_info(change.copy).model_dump(mode="json"))
-    return _event(change.kind, {"service": change.key})
-
-
-def _event(kind: str, data: dict[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
