@@ -26,6 +26,10 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     folder_gone: false,
     folder_changed: null,
     notices: [],
+    visibility: 'private',
+    role: 'owner',
+    page: null,
+    notice: null,
     ...more
   };
 }
