@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class HubSite:
     async def request(self, method: str, path: str, *, token: str | None, **more: Any) -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return await self._http.request(method, path, headers=headers, **more)
+
+    async def status(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> int:
+        """Without the body: an event stream has no end."""
+        async with self._http.stream(method, path, headers=headers, **more) as answer:
+            return answer.status_code
 
     async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]:
         """A service without replicas: a call that is let in finds none (503), and nothing has to be started."""

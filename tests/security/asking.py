@@ -1,0 +1,45 @@
+"""One cell: a call of one way by somebody, and the status that it is answered with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_model_service.testing.hub_site import HubSite
+
+from .people import SHARED
+
+#: What stands for the variables of a path; ``x`` for those of other names.
+FILLED = {"owner": "alice", "name": SHARED, "kind": "user", "whom": "carol", "user": "carol"}
+REFUSED = "?what_no_operation_takes=1"
+#: The queries of what is only read, where none will not do. A service without replicas has no logs, and this one no
+#: policy: 404 would look as if it were not there.
+QUERIES = {
+    "api/v1/series": "?services=alice/chat",
+    "api/v1/services/{owner}/{name}/logs": REFUSED,
+    "api/v1/services/{owner}/{name}/autoscaling": REFUSED,
+}
+WEB_SOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+class _Filled(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "x"
+
+
+async def status(site: HubSite, method: str, path: str, token: str | None) -> int:
+    """``WS`` as the method is the opening of a WebSocket; behind ``#`` stands the model that the body names. What would
+    change something is asked with a parameter that no operation takes, so that whoever may is told 400, by what comes
+    after the question who may, and all goes on as it was."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    target, _, model = path.partition("#")
+    more: dict[str, Any] = {"json": {"model": model}} if model else {}
+    if path.startswith(("api/", "health/", "metrics")):
+        target = target.format_map(_Filled(FILLED)) + QUERIES.get(path, "" if method == "GET" else REFUSED)
+    if method == "WS":
+        method, headers = "GET", {**headers, **WEB_SOCKET}
+    return await site.status(method, target, headers, **more)

@@ -1,0 +1,82 @@
+"""Who comes: one token for each column of the matrix, made as people and programs get theirs."""
+
+from __future__ import annotations
+
+from jupyter_model_service.testing.hub import FakeHub
+from jupyter_model_service.testing.hub_site import HubSite
+
+USERS = ("alice", "oscar", "vera", "carol", "gina", "mallory", "admin")
+COLUMNS = (
+    "anonymous",
+    "owner",  # alice, from her notebook
+    "limited",  # alice, by a token that may access this service and nothing else
+    "operator",  # oscar
+    "viewer",  # vera
+    "caller",  # carol
+    "member",  # gina, of a group with which it is shared for calling
+    "other",  # mallory
+    "admin",
+    "replica",  # the Hub's token for the server that a replica of alice's runs as, had it been left there
+    "expired",  # alice's, at the Hub
+    "revoked",  # an endpoint token of the service that was let in before
+    "foreign",  # an endpoint token of a service of mallory's
+    "token",  # an endpoint token of alice/chat
+    "unknown",  # no token of anybody's
+)
+#: alice/own is private, alice/chat is shared, alice/open is public; mallory/hers is there for its token.
+PRIVATE, SHARED, PUBLIC = "own", "chat", "open"
+
+
+def people() -> FakeHub:
+    hub = FakeHub(users=USERS, interrupt=0.02)
+    hub.users["gina"].groups = ("class",)
+    hub.users["admin"].admin = True
+    return hub
+
+
+async def everybody(site: HubSite) -> dict[str, str | None]:
+    """The services are made and shared, and everybody's token is there; by column."""
+    alice, mallory = site.notebook("alice"), site.notebook("mallory")
+    for name in (PRIVATE, SHARED, PUBLIC):
+        await site.deploy(name, alice, public=name == PUBLIC)
+    await site.deploy("hers", mallory)
+    for place, role in (("user/oscar", "operator"), ("user/vera", "viewer"), ("user/carol", "caller")):
+        await _share(site, alice, place, role)
+    await _share(site, alice, "group/class", "caller")
+    return {
+        "anonymous": None,
+        "owner": alice,
+        "limited": site.visitor("alice"),
+        "operator": site.notebook("oscar"),
+        "viewer": site.notebook("vera"),
+        "caller": site.notebook("carol"),
+        "member": site.notebook("gina"),
+        "other": mallory,
+        "admin": site.administrator(),
+        "replica": site.hub.add_token("alice", ["access:servers!server=alice/ms-chat-abc123"]),
+        "expired": site.hub.add_token("alice", ["access:servers!server=alice/"], expires_at=1.0),
+        "revoked": await _revoked(site, alice),
+        "foreign": (await _token(site, mallory, "mallory/hers"))["token"],
+        "token": (await _token(site, alice, f"alice/{SHARED}"))["token"],
+        "unknown": "0123456789abcdef0123456789abcdef",
+    }
+
+
+async def _share(site: HubSite, owner: str, place: str, role: str) -> None:
+    answer = await site.api("PUT", f"services/alice/{SHARED}/access/{place}", {"role": role}, token=owner)
+    assert answer.status_code == 200, answer.text
+
+
+async def _token(site: HubSite, owner: str, service: str) -> dict[str, str]:
+    answer = await site.api("POST", f"services/{service}/tokens", {"name": "a program"}, token=owner)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, str] = answer.json()
+    return made
+
+
+async def _revoked(site: HubSite, owner: str) -> str:
+    made = await _token(site, owner, f"alice/{SHARED}")
+    assert (await site.call(f"alice/{SHARED}", made["token"])).status_code == 503, "let in, and there is no replica"
+    gone = await site.api("DELETE", f"services/alice/{SHARED}/tokens/{made['id']}", token=owner)
+    assert gone.status_code == 204, gone.text
+    return made["token"]
