@@ -8,6 +8,7 @@
     ├── NotFound                 404 not_found
     ├── Conflict                 409 conflict                the name is taken, the state does not allow it
     ├── TooLarge                 413 too_large
+    ├── TooManyAttempts          429 too_many_attempts       too many wrong tokens came from this address
     ├── Overloaded               503 overloaded              try later (``retry_after`` seconds)
     ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
     ├── UpstreamError            502 replica_died            a replica broke a call
@@ -43,6 +44,7 @@ __all__ = [
     "Problem",
     "StoreError",
     "TooLarge",
+    "TooManyAttempts",
     "Unauthenticated",
     "UpstreamError",
     "WaitTimeout",
@@ -129,6 +131,11 @@ class Conflict(ModelServiceError):
 class TooLarge(ModelServiceError):
     code = "too_large"
     status = 413
+
+
+class TooManyAttempts(ModelServiceError):
+    code = "too_many_attempts"
+    status = 429
 
 
 class Overloaded(ModelServiceError):

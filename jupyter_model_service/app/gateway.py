@@ -23,6 +23,7 @@ from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
+from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
 from ..engine.engine import Engine
 from ..errors import Forbidden
@@ -81,6 +82,7 @@ class Gateway:
             undo.push_async_callback(ended, "the figures over time", figures.stop, 5.0)
             parts.begin(engine, undo)
 
+            guesses = Guesses()
             application = make_application(
                 engine=engine,
                 tokens=parts.tokens,
@@ -95,6 +97,7 @@ class Gateway:
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,
                 told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)])],
+                guesses=guesses,
             )
             web_socket = self._serve_web(undo, application)
             front = Front(
@@ -105,6 +108,7 @@ class Gateway:
                 prefix=parts.prefix,
                 settings=parts.front,
                 access_log=log_of_calls,
+                guesses=guesses,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace

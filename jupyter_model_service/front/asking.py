@@ -9,13 +9,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller
+from ..core.guessing import too_many
 from ..core.message import Refusal
+from ..core.peer import sender
 
 if TYPE_CHECKING:
     from .call import Call
-    from .server import Front
 
-__all__ = ["UNAUTHENTICATED", "UNKNOWN_TOKEN", "ask"]
+__all__ = ["UNAUTHENTICATED", "UNKNOWN_TOKEN", "ask", "who_is"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal
 
 
 async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal], None]) -> None:
-    caller, otherwise = await _who(call.front, token)
+    caller, otherwise = await who_is(call, token)
     if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
         return
     call.asks = None
@@ -41,10 +42,19 @@ async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, 
     answered(call, caller, otherwise)
 
 
-async def _who(front: Front, token: str) -> tuple[Caller | None, Refusal]:
+async def who_is(call: Call, token: str) -> tuple[Caller | None, Refusal]:
+    """Whose it is, or why that is not said: nobody's, or it was not looked up."""
+    front = call.front
+    met = front.identity.met(token)
+    address = b"" if met else sender(call.peer, call.head.forwarded)
+    if not met and (wait := front.guesses.may_ask(address, token, monotonic())) is not None:
+        return None, too_many(wait)
     try:
-        return await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout), UNKNOWN_TOKEN
+        caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
     except Exception as error:
         if not isinstance(error, asyncio.TimeoutError):
             log.warning("A token could not be checked (%s)", type(error).__name__)
-    return None, Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
+        return None, Refusal(503, "identity_unavailable", "The token could not be checked now; try again later.", 1.0)
+    if caller is None and not met:
+        front.guesses.failed(address, token, monotonic())
+    return caller, UNKNOWN_TOKEN

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.access import Caller, knows
 from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
-from . import named
+from . import addressed, named
 from .asking import UNAUTHENTICATED, ask
 from .limiting import admitted
 
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["begin"]
 
 
-def begin(call: Call) -> None:
-    """It goes to the control API, to its service, or is refused; at once where its token is known already."""
+def begin(call: Call, looked: bool = False) -> None:
+    """It goes to the control API, to its service, or is refused; at once where its token is known already. ``looked``:
+    its address holds no token."""
     front, head = call.front, call.head
     place = route(call.target, front.base)
     if place is None:
         if call.target.startswith(front.named):
-            named.begin(call)
+            if looked or b"?" not in call.target or not addressed.held(call, _go_on):
+                named.begin(call)
         else:
             call.to_web()
+        return
+    # What came to v1/ was looked at there.
+    if not looked and b"?" in call.target and call.named is None and addressed.held(call, _go_on):
         return
     if place.redirect is not None:
         call.redirect(place.redirect)
@@ -53,6 +58,10 @@ def begin(call: Call) -> None:
         ask(call, token, _asked)
     else:
         _authorise(call, caller, endpoint)
+
+
+def _go_on(call: Call) -> None:
+    begin(call, looked=True)
 
 
 def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from ..core.definition import Serving
 from ..core.ending import OVERLOADED
 from ..core.fairness import Room
+from ..core.guessing import Guesses
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
@@ -55,9 +56,11 @@ class Front:
         prefix: str = "/",
         settings: FrontSettings | None = None,
         access_log: AccessLog | None = None,
+        guesses: Guesses | None = None,
     ) -> None:
         self.routing = routing
         self.identity = identity
+        self.guesses = Guesses() if guesses is None else guesses
         self.meter = meter
         self.access_log = access_log
         self.settings = settings or FrontSettings()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
 
+from ..core.guessing import Guesses
 from ..ports import Identity, NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
@@ -60,17 +61,20 @@ def make_application(
     shared: bool = False,
     told: Callable[[], Sequence[str]] = tuple,
     streams: EventStreams | None = None,
+    guesses: Guesses | None = None,
 ) -> ControlApplication:
     """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
 
     ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
     ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
     has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
-    adds, of what is no reason to send callers elsewhere.
+    adds, of what is no reason to send callers elsewhere. ``guesses`` counts wrong tokens, for the front, too.
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
     parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), told)
+    if guesses is not None:
+        parts = replace(parts, guesses=guesses)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 

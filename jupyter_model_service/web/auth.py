@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 from ..core.access import Caller, role_of
+from ..core.guessing import Guesses, too_many
 from ..core.sharing import Role, Sharing
-from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
+from ..core.token_in_address import NAMES
+from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, TooManyAttempts, Unauthenticated
 from ..ports import Identity
 from .route import Access
 
@@ -32,20 +35,26 @@ def bearer(authorization: str | None) -> str:
 
 def refuse_token_in_query(query_names: Mapping[str, object]) -> None:
     for name in query_names:
-        if name.lower() in ("token", "access_token", "api_key"):
+        if name.lower() in NAMES:
             raise InvalidRequest(
                 "A token in the address is never accepted, since addresses end up in logs and histories: "
                 "send it in the header `Authorization: Bearer TOKEN`, and revoke the one that was sent."
             )
 
 
-async def authenticate(identity: Identity, token: str) -> Caller:
+async def authenticate(identity: Identity, token: str, guesses: Guesses, address: bytes) -> Caller:
+    """``address``: the caller's, by which wrong tokens are counted. One that was good lately never waits for that."""
     caller = identity.known(token)
     if caller is None:
+        met = identity.met(token)
+        if not met and (wait := guesses.may_ask(address, token, monotonic())) is not None:
+            raise TooManyAttempts(too_many(wait).message, retry_after=wait)
         try:
             caller = await asyncio.wait_for(identity.resolve(token), _RESOLVE_TIMEOUT)
         except (asyncio.TimeoutError, TimeoutError):
             raise Overloaded("The token cannot be checked now; try again.", code="identity_unavailable") from None
+        if caller is None and not met:
+            guesses.failed(address, token, monotonic())
     if caller is None:
         raise Unauthenticated("The token is not valid: it is unknown, expired or revoked.")
     return caller

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from ..core.access import Caller, role_of
+from ..core.guessing import Guesses
 from ..core.limits import Limits
 from ..core.sharing import Role
 from ..errors import Forbidden
@@ -51,6 +52,7 @@ class Parts:
     offer: Callable[[str | None], Awaitable[OfferInfo]]  # to an owner
     rules: Rules = field(default_factory=NoRules)
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
+    guesses: Guesses = field(default_factory=Guesses)  # the front's, too
 
 
 @dataclass(frozen=True)

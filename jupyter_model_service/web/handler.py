@@ -15,7 +15,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from ..core.access import Caller
 from ..core.read_request import REQUEST_ID
-from ..errors import Forbidden, NotFound, TooLarge, Unauthenticated
+from ..errors import Forbidden, NotFound, TooLarge, TooManyAttempts, Unauthenticated
 from . import auth
 from .audit import ADDRESS_HEADER, Asked, Deed, address_in, denial
 from .call import Answer, Call, Parts, Text
@@ -119,7 +119,7 @@ class RouteHandler(BaseHandler):
         try:
             if route.access is not Access.ANYONE:
                 await self._admit(route, path)
-        except (Unauthenticated, Forbidden, NotFound) as error:
+        except (Unauthenticated, Forbidden, NotFound, TooManyAttempts) as error:
             self.parts.engine.audit.denied(denial(self._asked(route, path), error))
             raise
         if route.handler is None:
@@ -133,7 +133,7 @@ class RouteHandler(BaseHandler):
 
     async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
         token = auth.bearer(self.request.headers.get("Authorization"))
-        self.caller = caller = await auth.authenticate(self.parts.identity, token)
+        self.caller = caller = await auth.authenticate(self.parts.identity, token, self.parts.guesses, self._address())
         auth.authorise(route.access, caller, path, self.parts.engine.sharings.of)
         return caller
 
@@ -163,6 +163,10 @@ class RouteHandler(BaseHandler):
         headers = self.request.headers
         who = self.caller.name if self.caller is not None else ""
         return Asked(who, address_in(headers.get(ADDRESS_HEADER)), route.name, path, str(self.request_id))
+
+    def _address(self) -> bytes:
+        """The caller's, as the front says."""
+        return self.request.headers.get(ADDRESS_HEADER, "").encode("latin-1", "replace")
 
     async def _while_wanted(self, work: Awaitable[Answer]) -> Answer:
         """``None`` when the caller has left: what takes hours is of no use to nobody."""

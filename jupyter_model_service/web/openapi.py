@@ -26,6 +26,7 @@ _ERROR_TEXT = {
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The definition in the folder has problems; all are listed.",
+    429: "Too many unknown tokens came from this address.",
     500: "Something failed inside the gateway.",
     502: "The replica does not answer.",
     503: "Try again later.",

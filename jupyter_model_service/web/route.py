@@ -77,7 +77,7 @@ class Route:
         """Every error status that this operation may answer with."""
         found = {400, 500, *self.statuses}
         if self.access is not Access.ANYONE:
-            found |= {401, 403, 503}  # 503: the identity or the database cannot be asked
+            found |= {401, 403, 429, 503}  # 503: the identity or the database cannot be asked
         if "{" in self.path:
             found.add(404)
         if self.request is not None:

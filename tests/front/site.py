@@ -93,6 +93,9 @@ class Tokens:
             return self._limited()
         return Caller("token:slow", invokes=frozenset({"o/n"})) if token == SLOW else None
 
+    def met(self, token: str) -> bool:
+        return self.known(token) is not None
+
     def _limited(self) -> Caller:
         return Caller("token:limited", invokes=frozenset({"o/n", "o/gone"}), allowance=self.limited)
 

@@ -37,9 +37,9 @@ def test_without_a_valid_token_nothing_is_sent(run: Run, header: str | None, rea
     async def body() -> None:
         async with site(Replica()) as here:
             headers = [header] if header else []
-            got = await here.call(f"/x?token={TOKEN}&access_token={TOKEN}", *headers, token=None)
+            got = await here.call("/x?token=jms_nobodys&access_token=jms_nobodys", *headers, token=None)
             assert (got.status, got.code, got.one("WWW-Authenticate")) == (401, "unauthenticated", "Bearer")
-            data = here.request(f"/x?token={TOKEN}", *headers, token=None).replace(b"/o/n/", b"/o/missing/")
+            data = here.request("/x?token=jms_nobodys", *headers, token=None).replace(b"/o/n/", b"/o/missing/")
             missing = await (await here.send(data)).answer()
             assert (missing.status, missing.body) == (401, got.body)
             at_v1 = await (await here.send(data.replace(b"/endpoints/o/missing/x", b"/v1/models"))).answer()

@@ -18,6 +18,7 @@ from jupyter_model_service import wire
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.guessing import Guesses
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.scaling import reading
 from jupyter_model_service.core.scaling.policy import Autoscaling
@@ -299,6 +300,9 @@ class FakeTokens:
     def known(self, token: str) -> Caller | None:
         return self.callers.get(token)
 
+    def met(self, token: str) -> bool:
+        return token in self.callers
+
     async def resolve(self, token: str) -> Caller | None:
         self.resolved.append(token)
         if token == "late":
@@ -351,6 +355,7 @@ class ControlSite:
         self.shared = False
         self.people = True
         self.prefix = "/"
+        self.guesses: Guesses | None = None
 
     def attach(self, pid: int, create_time: float, keep: bool) -> None:
         if pid == 666:
@@ -388,6 +393,7 @@ class ControlSite:
             open_metrics=self.open_metrics,
             shared=self.shared,
             streams=self.streams,
+            guesses=self.guesses,
         )
 
     @contextlib.asynccontextmanager
