@@ -36,6 +36,7 @@ class Broken(enum.Enum):
     DRAINED = "drained"  # the replica leaves, and the time for calls that were on it was over
     BAD_ANSWER = "bad_answer"  # what followed was not HTTP
     BAD_BODY = "bad_body"  # what the caller went on to send was not, or was too much
+    REVOKED = "revoked"  # the caller may not call any more: the token ended, or what was shared was taken back
     GONE = "caller_gone"  # also before the answer had begun
     STOPPING = "shutting_down"  # the gateway ended, and its grace was over
 

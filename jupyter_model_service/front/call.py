@@ -157,6 +157,11 @@ class Call:
         return self.body.bound(limit) if length is None else too_large(limit, length)
 
     @property
+    def credential(self) -> str | None:
+        """By which it was let in, where its service is not public."""
+        return self.head.token
+
+    @property
     def who(self) -> str | bytes:
         return self.known_as or line_of(sender(self.peer, self.head.forwarded))
 

@@ -27,6 +27,7 @@ from .downstream import Downstream
 from .outgoing import Outgoing
 from .places import Places
 from .pool import Pool
+from .rechecks import Rechecks
 from .settings import FrontSettings
 from .waiting import Desk
 
@@ -77,6 +78,7 @@ class Front:
         self.places = Places(self.settings.max_connections)
         self.places.release = self._release
         self.backlog = Backlog()
+        self._rechecks = Rechecks(self)
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket, self.places)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout, retry=False)
         self._pools: dict[Backend, Pool] = {}
@@ -199,6 +201,7 @@ class Front:
         try:
             for call in list(self.calls):
                 self._look(call.check_time, now, call.down)
+            self._look(self._rechecks.tick, now)
             for desk in list(self._desks.values()):
                 if desk.held:
                     self._look(desk.wake, now)

@@ -40,6 +40,7 @@ class FrontSettings:
     linger: float = 3.0  # to read on after a last answer, so that it is not lost in a reset
     web_timeout: float = 7 * 3600.0  # until the control API answers: one that copies a folder does so when it is copied
     identity_timeout: float = 10.0
+    recheck_every: float = 10.0  # whether a caller may still call, while her call goes on
     replay_grace: float = 1.0  # a call whose only replica failed waits so long for another one
     end_proof: float = 0.25  # an answer that ends with its connection is held to be whole after so long
     pool_idle: float = 4.0  # uvicorn closes kept-alive connections after 5 s, and the race is lost by us

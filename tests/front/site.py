@@ -69,8 +69,14 @@ class Tokens:
         self.answer: asyncio.Event | None = None  # resolve waits for it
         self.fails = False
         self.limited = Allowance(Limits())
+        self.over: set[str] = set()  # tokens that were good
+        self.people: dict[str, Caller] = {}
 
     def known(self, token: str) -> Caller | None:
+        if token in self.over:
+            return None
+        if token in self.people:
+            return self.people[token]
         if token == TOKEN:
             return Caller("token:good", invokes=frozenset({"o/n", "o/gone"}))
         if token == LIMITED:
@@ -89,6 +95,8 @@ class Tokens:
             await self.answer.wait()
         if self.fails:
             raise OSError("the hub is down")
+        if token in self.over:
+            return None
         if token == SLOW_LIMITED:
             return self._limited()
         return Caller("token:slow", invokes=frozenset({"o/n"})) if token == SLOW else None

@@ -1,0 +1,94 @@
+"""Whether callers whose calls go on for long may still call: their tokens end, and what was shared is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..core.access import Caller, knows
+from ..core.ending import Broken
+from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
+
+if TYPE_CHECKING:
+    from ..core.message import Refusal
+    from .call import Call
+    from .server import Front
+
+__all__ = ["Rechecks"]
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 200  # calls in one tick: 15,000 that are open take 8 s, and none of the ticks more than a millisecond
+
+
+class Rechecks:
+    """All calls to services that are older than ``FrontSettings.recheck_every`` are looked at once in that time, some
+    in each tick. With the 30 s for which a Hub's word is good, none outlasts its caller's right by a minute."""
+
+    __slots__ = ("_asking", "_front", "_left", "_next")
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._left: list[Call] = []  # of this round
+        self._next = -inf  # when the next round begins (monotonic)
+        self._asking: dict[str, list[Call]] = {}  # by token, which is looked up
+
+    def tick(self, now: float) -> None:
+        if not self._left:
+            if now < self._next:
+                return
+            every = self._front.settings.recheck_every
+            self._next = now + every
+            self._left = [call for call in self._front.calls if call.endpoint is not None and now - call.began >= every]
+        for _ in range(min(_AT_ONCE, len(self._left))):
+            self._look(self._left.pop())
+
+    def _look(self, call: Call) -> None:
+        endpoint, token = call.endpoint, call.credential
+        if call.done or endpoint is None or endpoint.public:
+            return
+        if token is None:  # it was open to all, and is not any more
+            _end(call, UNAUTHENTICATED)
+            return
+        caller = self._front.identity.known(token)
+        if caller is not None:
+            _judge(call, caller)
+        elif token in self._asking:
+            self._asking[token].append(call)
+        else:
+            self._asking[token] = [call]
+            self._front.spawn(self._ask(token))
+
+    async def _ask(self, token: str) -> None:
+        front = self._front
+        try:
+            caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
+            good = caller is not None
+        except Exception as error:
+            # A Hub that is away ends nothing for as long as its last word is good, and no longer.
+            caller, good = None, front.identity.met(token)
+            log.warning("The token of open calls could not be checked (%s)", type(error).__name__)
+        finally:
+            calls = self._asking.pop(token)
+        for call in calls:
+            if caller is not None:
+                _judge(call, caller)
+            elif not good:
+                _end(call, UNKNOWN_TOKEN)
+
+
+def _judge(call: Call, caller: Caller) -> None:
+    endpoint = call.endpoint
+    if endpoint is not None and not endpoint.public and not knows(caller, endpoint):
+        _end(call, call.not_found())
+
+
+def _end(call: Call, refusal: Refusal) -> None:
+    if call.done:
+        return
+    if call.answered:
+        call.cut(Broken.REVOKED)
+    else:
+        call.refuse(refusal)
