@@ -19,6 +19,9 @@ class HubPolicies:
         self._users = users
         self.overrides: Callable[[str], Override | None] = lambda user: None
 
+    def knows(self, owner: str) -> bool:
+        return self._users.known(owner) is not None
+
     def of(self, owner: str | None) -> Effective:
         user = self._users.known(owner) if owner is not None else None
         if user is None:  # nothing is started for her, either

@@ -176,6 +176,7 @@ class Gateway:
             endpoint_url=lambda owner, name: f"{parts.base}endpoints/{owner}/{name}/",
             settings=parts.settings,
             queries=queries,
+            rules=parts.rules,
         )
         return engine, meter
 

@@ -122,6 +122,8 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("State", f"{paint.state(service['state'])}, {counts['ready']} of {counts['want']} replicas ready"),
         ("Reason", clean(service["reason"] or "")),
         ("Note", clean(service["note"] or "")),
+        ("Notice", _notice_fact(service)),
+        ("Ends", _ends_fact(service)),
         ("Autoscaling", scaling.fact(service)),
         ("Calls", f"{calls} (30 min)" if calls else ""),
         ("Endpoint", service["endpoint"]),
@@ -161,6 +163,16 @@ def replicas_shown(service: Json) -> Sequence[Json]:
         return replicas
     last = max(gone, key=lambda each: each["since"])
     return [each for each in replicas if each["phase"] != "gone" or each is last]
+
+
+def _notice_fact(service: Json) -> str:
+    notice = service.get("notice")
+    return f"{clean(notice['text'])} (from {clean(notice['by'])}, {moment(notice['at'])})" if notice else ""
+
+
+def _ends_fact(service: Json) -> str:
+    ends = service.get("ends")
+    return f"will be stopped on {moment(ends['at'])}: by then {clean(ends['why'])}" if ends else ""
 
 
 def _revision_fact(service: Json) -> str:

@@ -114,6 +114,7 @@ class Commands:
                 active=1,
                 stable=None,
                 created_at=revision.created_at,
+                began_at=revision.created_at,
                 autoscaling=definition.serving.autoscaling,
             )
             await self._ledger.commit(lambda: self._parts.store.add_service(record, first))
@@ -299,7 +300,7 @@ class Commands:
 
             def change(record: ServiceRecord) -> ServiceRecord:
                 count = counts.at_start(record, now)
-                return replace(record, running=True, error=None, note=None, replicas=count)
+                return replace(record, running=True, error=None, note=None, replicas=count, began_at=now)
 
             self._turns.allowed_for(service, service.active, replicas=change(service.record).replicas)
             await self._turns.want(service, change)

@@ -22,8 +22,10 @@ from ..ports import (
     Leases,
     Meter,
     NoQueries,
+    NoRules,
     Probe,
     Queries,
+    Rules,
     Storage,
     Store,
 )
@@ -36,6 +38,7 @@ from .history import Histories, SeriesView
 from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
+from .lives import Lives
 from .policies import Policies
 from .requests import RevisionChange
 from .scaling import Scaling
@@ -66,6 +69,7 @@ class Engine:
         endpoint_url: Callable[[str, str], str],
         settings: EngineSettings | None = None,
         queries: Queries | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
@@ -87,6 +91,9 @@ class Engine:
             self._parts, self._tasks, self._controller, self._journal, self._turns, self._queries, self.histories
         )
         self.sharings = Sharings(self._parts, self._tasks, self._ledger, self._turns, self._services)
+        self._lives = Lives(
+            self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules or NoRules()
+        )
         self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(
             self._parts,
@@ -116,6 +123,7 @@ class Engine:
         for service in self._services():
             self._controller.touch(service)
         self._scaling.start()
+        self._lives.start()
 
     async def stop(self, *, end_replicas: bool) -> None:
         """Give every lease back; the replicas run on, unless they are to end: then within ``shutdown_limit``."""

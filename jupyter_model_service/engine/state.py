@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ..core.backoff import Retry
 from ..core.definition import HealthCheck
 from ..core.health import WITHOUT_BLOCK, Health
+from ..core.lives import End
 from ..core.replica import LIVE, SERVING, Life, Phase
 from ..core.reports import LeaseSample, RunnerState
 from ..core.revision import Revision
@@ -228,6 +229,7 @@ class Service:
     last_number: int = 0  # the highest revision number that the store may know
     preparing: Preparing | None = None  # one at a time: each is made from what the one before left
     scaled: Scaled = field(default_factory=Scaled)
+    end: End | None = None  # the policy's, when it is near
 
     @property
     def id(self) -> str:

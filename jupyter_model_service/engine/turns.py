@@ -92,6 +92,10 @@ class Turns:
         self._journal.add(service, kind, message)
         self._controller.touch(service)
 
+    def touched(self, service: Service) -> None:
+        """It is to be shown as it is now."""
+        self._controller.touch(service)
+
     def check_there(self, service: Service) -> None:
         if service.deleting:
             raise Conflict(f"Service {service.key} is being deleted.")

@@ -68,6 +68,14 @@ class ReplicaCountsView:
 
 
 @dataclass(frozen=True)
+class EndView:
+    """``at`` is Unix time, ``why`` a clause."""
+
+    at: float
+    why: str
+
+
+@dataclass(frozen=True)
 class ServiceView:
     """``replica_list`` ends with the last few that failed (phase ``gone``): their reasons are what people look for;
     ``replicas.total`` does not count those."""
@@ -97,6 +105,7 @@ class ServiceView:
     role: str = "owner"  # of who asks, which nobody here knows
     page: str | None = None
     notice: Notice | None = None
+    ends: EndView | None = None
 
     @property
     def key(self) -> str:
@@ -268,4 +277,5 @@ def service_view(service: Service, now: float, endpoint_url: Callable[[str, str]
         autoscaling=autoscaling_view(service),
         visibility="public" if record.public else "shared" if service.endpoint.sharing else "private",
         notice=record.notice,
+        ends=None if service.end is None else EndView(service.end.at, service.end.why),
     )

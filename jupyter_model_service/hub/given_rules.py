@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..core.policy import AS_A_NOTEBOOK, PolicyRule
+from ..core.policy import AS_A_NOTEBOOK, RULED, PolicyRule
 from . import given
 from .site_config import WrongSetting
 
@@ -28,8 +28,8 @@ def _rule(where: str, rule: Mapping[str, Any]) -> PolicyRule:
     for name, value in rule.items():
         if name in who:
             continue
-        if name not in _READ:
-            raise WrongSetting(f"{where} has {name!r}, and a rule may have: {', '.join(_READ)}, users and groups.")
+        if name not in RULED:
+            raise WrongSetting(f"{where} has {name!r}, and a rule may have: {', '.join(RULED)}, users and groups.")
         if value is None and name in AS_A_NOTEBOOK:
             raise WrongSetting(f"{where}: {name} is None, and a rule needs a value there; leave it out instead.")
         changes[name] = _READ[name](f"{where}: {name}", value)
@@ -53,4 +53,6 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "max_memory": given.setting_size_of,
     "allow_public": _flag,
     "longest_token": given.time_of,
+    "idle_limit": given.time_of,
+    "longest_life": given.time_of,
 }

@@ -56,6 +56,8 @@ def install(
     users: Collection[str] | None = None,
     groups: Collection[str] | None = None,
     longest_token: str | float | None = None,
+    idle_limit: str | float | None = None,
+    longest_life: str | float | None = None,
     rules: Iterable[Mapping[str, Any]] = (),
     service_name: str = "model-service",
     gateway_address: str | None = None,
@@ -75,8 +77,9 @@ def install(
     UUIDs of those that replicas may have. ``max_cpus`` and ``max_memory``: of one replica; without them as much as a
     notebook here. ``model_volumes``: volumes that may be mounted whole, or a mapping of their names to ``{"users",
     "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default.
-    ``longest_token``: how long a token of an endpoint lives at most (``"30d"``). ``rules``: what differs for
-    some, such as ``{"groups": ["ds"], "max_gpus_per_user": 4}``. ``gateway_address``:
+    ``longest_token``: how long a token of an endpoint lives at most (``"30d"``); ``idle_limit`` and ``longest_life``:
+    after how long without a call, and after its start, a service is stopped. ``rules``: what differs for some, such as
+    ``{"groups": ["ds"], "max_gpus_per_user": 4}``. ``gateway_address``:
     ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
     network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
     ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls. ``access_log``: a
@@ -99,6 +102,8 @@ def install(
             users=None if users is None else given.names_of("users", users),
             groups=None if groups is None else given.names_of("groups", groups),
             longest_token=given.time_of("longest_token", longest_token),
+            idle_limit=given.time_of("idle_limit", idle_limit),
+            longest_life=given.time_of("longest_life", longest_life),
             rules=given_rules.rules_of(rules),
         )
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):

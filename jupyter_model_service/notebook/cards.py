@@ -156,7 +156,7 @@ def service_card(
     ]
     known = {"State", *(label for label, _ in told)}
     rest = [(label, in_words(text)) for label, text in render.service_facts(service, PLAIN) if label not in known]
-    told += [each for each in rest if not brief or each[0] in ("Changed", "Restarts", "Not enforced")]
+    told += [each for each in rest if not brief or each[0] in ("Notice", "Ends", "Changed", "Restarts", "Not enforced")]
     blocks: list[object] = [html.facts(told), charts(series), replica_table(render.replicas_shown(service), at or now)]
     if not brief and len(service["revisions"]) > 1:
         summary = tag("summary", f"{len(service['revisions'])} revisions")

@@ -203,12 +203,18 @@ class Rules(Protocol):
     def of(self, owner: str | None) -> Effective:
         """What the administrator lets this owner do; ``None``: what holds for everybody."""
 
+    def knows(self, owner: str) -> bool:
+        """Whether what holds for this owner is known yet."""
+
 
 class NoRules:
     """Where nobody sets limits for anybody."""
 
     def of(self, owner: str | None) -> Effective:
         return _UNLIMITED
+
+    def knows(self, owner: str) -> bool:
+        return True
 
 
 _UNLIMITED = Effective(Policy(max_replicas_per_user=None))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from .access import AccessInfo, AccessRole, SharedInfo, ShareInfo, Visibility
-from .admin import NoticeInfo
+from .admin import EndInfo, NoticeInfo
 from .audit import AuditEntry, AuditList
 from .offer import GpuOffer, OfferInfo
 from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
@@ -289,6 +289,9 @@ class ServiceInfo(BaseModel):
         default=None, description="where a browser opens it, where it has a host of its own; null: it has none"
     )
     notice: NoticeInfo | None = Field(default=None, description="what an administrator has to say about it")
+    ends: EndInfo | None = Field(
+        default=None, description="that the administrator's policy will stop it soon; null: not within a day"
+    )
 
 
 class ServiceList(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from .request import Request
 
-__all__ = ["GpuHolder", "LimitInfo", "LimitsChange", "NoticeInfo", "NoticeRequest", "Overview", "OwnerUse"]
+__all__ = ["EndInfo", "GpuHolder", "LimitInfo", "LimitsChange", "NoticeInfo", "NoticeRequest", "Overview", "OwnerUse"]
 
 
 class NoticeInfo(BaseModel):
@@ -17,6 +17,13 @@ class NoticeInfo(BaseModel):
     text: str
     by: str
     at: float
+
+
+class EndInfo(BaseModel):
+    """When a service will be stopped (Unix time), and what will be so by then."""
+
+    at: float
+    why: str
 
 
 class NoticeRequest(Request):

@@ -1477,6 +1477,16 @@ export interface components {
             /** Sentence */
             sentence: string;
         };
+        /**
+         * EndInfo
+         * @description When a service will be stopped (Unix time), and what will be so by then.
+         */
+        EndInfo: {
+            /** At */
+            at: number;
+            /** Why */
+            why: string;
+        };
         /** ErrorAnswer */
         ErrorAnswer: {
             error: components["schemas"]["ErrorBody"];
@@ -2449,6 +2459,11 @@ export interface components {
             /** Endpoint */
             endpoint: string;
             /**
+             * @description that the administrator's policy will stop it soon; null: not within a day
+             * @default null
+             */
+            ends: components["schemas"]["EndInfo"] | null;
+            /**
              * Folder Changed
              * @description whether the folder is not as the active revision keeps it; null where that is not known. On a hub only the user's own server can know: the client there, or the Jupyter server that forwards, fills it in
              * @default null
@@ -2980,6 +2995,7 @@ export type DryRunPhase = components['schemas']['DryRunPhase'];
 export type DryRunRequest = components['schemas']['DryRunRequest'];
 export type DryRunStarted = components['schemas']['DryRunStarted'];
 export type DryRunState = components['schemas']['DryRunState'];
+export type EndInfo = components['schemas']['EndInfo'];
 export type ErrorAnswer = components['schemas']['ErrorAnswer'];
 export type ErrorBody = components['schemas']['ErrorBody'];
 export type EventInfo = components['schemas']['EventInfo'];

@@ -13,7 +13,7 @@ from jupyter_model_service.engine.engine import Engine
 from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.engine.views import ReplicaView, ServiceView
-from jupyter_model_service.ports import EventRecord, NoQueries, Queries
+from jupyter_model_service.ports import EventRecord, NoQueries, NoRules, Queries, Rules
 from jupyter_model_service.testing import (
     CountingMeter,
     Disk,
@@ -48,6 +48,7 @@ class Stage:
         self.definitions = FakeDefinitions({FOLDER: served or definition()})
         self.settings = settings or EngineSettings(strict=True)
         self.queries: Queries = NoQueries()
+        self.rules: Rules = NoRules()
         self.launcher_class: type[FakeLauncher] = FakeLauncher
         self.build()
 
@@ -67,6 +68,7 @@ class Stage:
             endpoint_url=lambda owner, name: f"http://127.0.0.1:1/endpoints/{owner}/{name}/",
             settings=self.settings,
             queries=self.queries,
+            rules=self.rules,
         )
 
     @property

@@ -240,13 +240,15 @@ def test_rules_and_times_reach_the_spawner_and_the_gateway(do: Callable[..., Any
     did = do(
         a_site(),
         longest_token="30d",
+        idle_limit=3600,
+        longest_life="12w",
         rules=[
             {"groups": ["ds"], "max_gpus_per_user": 4, "longest_token": None, "max_memory": "1G"},
             {"users": ["alice"], "allowed_images": ["a:*"], "allow_public": True},
         ],
     )
     policy = did.settings.policy
-    assert policy.longest_token == 30 * 86400.0
+    assert (policy.longest_token, policy.idle_limit, policy.longest_life) == (30 * 86400.0, 3600.0, 84 * 86400.0)
     assert policy.rules == (
         PolicyRule({"max_gpus_per_user": 4, "longest_token": None, "max_memory": 1 << 30}, groups=("ds",)),
         PolicyRule({"allowed_images": ("a:*",), "allow_public": True}, users=("alice",)),
@@ -540,8 +542,8 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"max_replicas_per_user": "10"}, "max_replicas_per_user"),
         ({}, {"max_gpus_per_user": 1.5}, "max_gpus_per_user"),
         ({}, {"longest_token": "30 days"}, "longest_token is '30 days'"),
-        ({}, {"longest_token": True}, "longest_token is True"),
-        ({}, {"longest_token": "0s"}, "longest_token is '0s'"),
+        ({}, {"idle_limit": True}, "idle_limit is True"),
+        ({}, {"longest_life": "0s"}, "longest_life is '0s'"),
         ({}, {"rules": {"groups": ["ds"]}}, "rules is no list"),
         ({}, {"rules": ["ds"]}, "rules[0] is 'ds'"),
         ({}, {"rules": [{"max_cpus": 1}]}, "rules[0] is for nobody"),

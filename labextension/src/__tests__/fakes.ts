@@ -30,6 +30,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     role: 'owner',
     page: null,
     notice: null,
+    ends: null,
     ...more
   };
 }

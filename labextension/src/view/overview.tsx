@@ -3,7 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useMemo } from 'react';
 
 import { Chart } from '../charts/chart';
-import { duration } from '../format';
+import { clean, duration, moment } from '../format';
 import type { Series, Service, ServiceEvent } from '../types';
 import { picturesOf } from './figures';
 import { Lately } from './happened';
@@ -37,6 +37,9 @@ export function Overview(props: OverviewProps): JSX.Element {
   const { service, trans } = props;
   return (
     <>
+      {said(service, trans).map(each => (
+        <Notice key={each} text={each} />
+      ))}
       <Replicas service={service} now={props.now} trans={trans} onLog={props.onLog} />
       <Lately
         events={props.events}
@@ -51,6 +54,15 @@ export function Overview(props: OverviewProps): JSX.Element {
       <Charts series={props.series} span={props.span} trans={trans} onSpan={props.onSpan} />
     </>
   );
+}
+
+/** What the administrator has to say about it, and what her policy is about to do to it. */
+export function said(service: Service, trans: TranslationBundle): string[] {
+  const { notice, ends } = service;
+  return [
+    notice ? trans.__('%1 (from %2, %3)', clean(notice.text), clean(notice.by), moment(notice.at)) : '',
+    ends ? trans.__('It will be stopped on %1: by then %2.', moment(ends.at), clean(ends.why)) : ''
+  ].filter(Boolean);
 }
 
 type ChartsProps = Pick<OverviewProps, 'series' | 'span' | 'trans' | 'onSpan'>;
