@@ -79,7 +79,7 @@ def knows(caller: Caller, endpoint: Endpoint) -> bool:
     if caller.may_invoke(endpoint.owner, endpoint.name):
         return True
     person = caller.person
-    return person is not None and (person.owner == endpoint.owner or endpoint.sharing.role(person) is not None)
+    return person is not None and (person.owner == endpoint.owner or endpoint.sharing.lets_in(person))
 
 
 def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:

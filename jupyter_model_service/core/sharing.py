@@ -109,6 +109,13 @@ class Sharing:
                     best = share.role
         return best
 
+    def lets_in(self, person: Person) -> bool:
+        """Whether there is a :meth:`role`. Asked for each call, so that twenty groups cost no more than one."""
+        own = self.users.get(person.name)
+        if own is not None and own.made in (None, person.made):
+            return True
+        return bool(self.groups) and not self.groups.keys().isdisjoint(person.groups)
+
     def share_for(self, person: Person) -> Share | None:
         """The share whose limits are hers: her own, else that of her groups which lets her call most."""
         own = self.users.get(person.name)

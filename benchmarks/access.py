@@ -1,0 +1,122 @@
+"""What it costs to decide whether a call may go on, when its token is known already.
+
+    python benchmarks/access.py            # a table; status 1 where a decision takes more than 5 µs
+    python benchmarks/access.py --limit 3
+
+A decision is what the front does for each call: the Authorization header is looked at for its token, the token's
+caller is found, and the caller is judged for one service. The parts are the gateway's own, among 1,000 tokens and 1,000
+shares; only the Hub is not asked, since each token was met a moment before. Of several runs the one with the least
+counts, as what the work itself takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.adapters.hub_identity import HubIdentity
+from jupyter_model_service.adapters.hub_models import HubUser
+from jupyter_model_service.adapters.hub_users import Met
+from jupyter_model_service.core.access import may_call
+from jupyter_model_service.core.definition import Definition, Serving
+from jupyter_model_service.core.forwarding import bearer_token
+from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.routing import Endpoint
+from jupyter_model_service.core.sharing import Share, Sharing
+from jupyter_model_service.engine.tokens import EndpointTokens
+from jupyter_model_service.ports import Identity, ServiceRecord
+from jupyter_model_service.testing import MemoryStore
+
+LIMIT = 5.0  # µs
+MANY = 1_000
+CALLS, RUNS = 1_000, 200
+SYSTEM = "model-service-tokens"
+VISITS = frozenset({"access:services!service=model-service"})
+
+
+class Known:
+    """A Hub that knows these tokens."""
+
+    def __init__(self, users: dict[str, HubUser]) -> None:
+        self._users = users
+
+    async def user_of(self, token: str, *, patience: float = 0.0) -> HubUser | None:
+        return self._users.get(token)
+
+
+async def met(name: str) -> Met:
+    return Met(True, "2026-01-01")
+
+
+def decide(identity: Identity, header: list[bytes], endpoint: Endpoint) -> bool:
+    token = bearer_token(header)
+    return token is not None and may_call(identity.known(token), endpoint)
+
+
+def service(sharing: Sharing) -> Endpoint:
+    return Endpoint("alice", "chat", False, Serving(), sharing=sharing)
+
+
+async def endpoint_tokens() -> tuple[EndpointTokens, list[str]]:
+    store = MemoryStore()
+    record = ServiceRecord("s", "alice", "chat", False, True, 1, 1, None, 0.0)
+    await store.add_service(record, Revision(1, "/m", Definition("m", "/m", 8000), 0.0))
+    tokens = EndpointTokens(store, SystemClock(), {})
+    made = [(await tokens.generate("s", "alice/chat", f"t{n}", None))[1] for n in range(MANY)]
+    return tokens, made
+
+
+async def cases() -> dict[str, tuple[Identity, str, Endpoint, bool]]:
+    """Identity, token, service, and what has to come out."""
+    own, made = await endpoint_tokens()
+    groups = tuple(f"g{n}" for n in range(20))
+    users = {f"token-{n}": HubUser(f"user{n}", scopes=VISITS, groups=groups) for n in range(MANY)}
+    users["alices"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
+    hub = HubIdentity(Known(users), SystemClock(), endpoints=own, system_user=SYSTEM, meet=met)
+    for token in users:
+        await hub.resolve(token)
+    people = Sharing({f"user{n}": Share("user", f"user{n}") for n in range(MANY)})
+    classes = Sharing({}, {f"g{n}": Share("group", f"g{n}") for n in range(MANY)})
+    nobody = Sharing({}, {f"h{n}": Share("group", f"h{n}") for n in range(MANY)})
+    return {
+        "a token of the endpoint": (own, made[500], service(Sharing()), True),
+        "the owner's token of the Hub": (hub, "alices", service(Sharing()), True),
+        "shared with the user": (hub, "token-500", service(people), True),
+        "shared with one of her 20 groups": (hub, "token-500", service(classes), True),
+        "shared with others, she is in 20 groups": (hub, "token-500", service(nobody), False),
+        "a token that nobody has": (hub, "token-none", service(people), False),
+    }
+
+
+def microseconds(work: Callable[[], Any]) -> float:
+    best = float("inf")
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            work()
+        best = min(best, time.perf_counter() - began)
+    return best / CALLS * 1e6
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=float, default=LIMIT, help="µs that a decision may take")
+    limit = parser.parse_args(argv).limit
+    over = 0
+    for name, (identity, token, endpoint, wanted) in asyncio.run(cases()).items():
+        header = [f"Bearer {token}".encode()]
+        if decide(identity, header, endpoint) is not wanted:
+            raise SystemExit(f"{name}: the decision is wrong, so that its cost says nothing")
+        cost = microseconds(lambda i=identity, h=header, e=endpoint: decide(i, h, e))  # type: ignore[misc]
+        over += cost > limit
+        print(f"{name:42} {cost:6.2f} µs{'  more than ' + format(limit, 'g') if cost > limit else ''}")
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
