@@ -22,6 +22,8 @@ def access_page(result: AccessResult, paint: Paint) -> str:
     if not told["public_allowed"]:
         lines.append(f"It may not be made public: so says {clean(told['set_by'] or 'the administrator')}.")
     lines += [clean(sentence) for sentence in told["always"]]
+    if told["origins"]:
+        lines.append(f"Pages of {clean(', '.join(told['origins']))} may call it from a browser, with a token.")
     if (person := told.get("person")) is not None:
         lines += ["", f"{clean(person['name'])}: {person['role'] or 'nothing'}"]
         lines += [f"  {clean(why)}" for why in person["why"]]

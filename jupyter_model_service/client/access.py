@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -29,6 +29,10 @@ def share(
 
 def unshare(key: Key, kind: str, whom: str) -> Call[None]:
     return Call("DELETE", _one(key, kind, whom), read_nothing)
+
+
+def open_to(key: Key, origins: Iterable[str]) -> Call[AccessInfo]:
+    return Call("PUT", service_path(key, "/access/origins"), reading_model("AccessInfo"), body={"origins": [*origins]})
 
 
 def _one(key: Key, kind: str, whom: str) -> str:

@@ -48,6 +48,9 @@ class Access:
             for whom in names:
                 await _ask(self, access.unshare(key, kind, whom))
 
+    async def allow_origins(self: HasAccess, name: str, origins: Iterable[str]) -> AccessInfo:
+        return await _ask(self, access.open_to(await self._key(name), origins))
+
     async def access(self: HasAccess, name: str, user: str | None = None) -> AccessInfo:
         return await _ask(self, access.show(await self._key(name), user))
 

@@ -50,6 +50,11 @@ class Access:
             for whom in names:
                 self._about_access(access.unshare(key, kind, whom))
 
+    def allow_origins(self, name: str, origins: Iterable[str]) -> AccessInfo:
+        """Let pages of these origins, such as ``https://app.example.org``, call the endpoint from a browser; of no
+        others any more."""
+        return self._about_access(access.open_to(self._connection.key(name), origins))
+
     def access(self, name: str, user: str | None = None) -> AccessInfo:
         """Who may do what with the service; with ``user`` also what this one may, and why."""
         return self._about_access(access.show(self._connection.key(name), user))

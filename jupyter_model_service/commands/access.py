@@ -33,6 +33,8 @@ def unshare(session: Session, arguments: argparse.Namespace) -> Result:
 
 def show(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
+    if arguments.origins is not None:
+        session.send(access.open_to(key, arguments.origins))
     return AccessResult("/".join(key), session.send(access.show(key, arguments.user)))
 
 

@@ -48,6 +48,17 @@ def _access(parser: Parser) -> None:
     parser.add_argument(
         "--user", metavar="USER", type=values.whom, help="say of this user, too, what she may do, and why"
     )
+    parser.add_argument(
+        "--origin",
+        metavar="URL",
+        dest="origins",
+        action="append",
+        help="let pages of this origin, such as https://app.example.org, call the endpoint from a browser, and of no "
+        "others but those that are given with it; may be repeated",
+    )
+    parser.add_argument(
+        "--no-origins", dest="origins", action="store_const", const=[], help="let no pages of other origins call it"
+    )
 
 
 #: verb → (summary, more for its --help, its arguments)
@@ -59,5 +70,9 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         _share,
     ),
     "unshare": ("take back what was shared, from the next call on", "", _unshare),
-    "access": ("show who may do what with a service, and why", "", _access),
+    "access": (
+        "show who may do what with a service, and why; or say whose pages may call it",
+        "",
+        _access,
+    ),
 }

@@ -48,6 +48,16 @@ CLAIMS = (
 # Others than those in the rules are of no proxy that we know; some (-Access-Token, -Email, -User of oauth2-proxy) are
 # its callers' secrets.
 OF_PROXIES = b"x-forwarded-"
+# Whose pages may call is for the owner of a service to say (``cors.py``), and for no model.
+_OF_PAGES = (
+    b"access-control-allow-origin",
+    b"access-control-allow-credentials",
+    b"access-control-allow-headers",
+    b"access-control-allow-methods",
+    b"access-control-allow-private-network",
+    b"access-control-expose-headers",
+    b"access-control-max-age",
+)
 _SET_BY_US = (OF_PROXIES, OURS)  # by how their names begin; the others are in the rules
 REQUEST_RULES = {
     **dict.fromkeys(_HOP_BY_HOP, HOP),
@@ -91,6 +101,7 @@ ANSWER_RULES = {
     b"trailer": TRAILER,
     b"content-type": TYPE,
     b"location": LOCATION,
+    **dict.fromkeys(_OF_PAGES, HOP),
 }
 #: What ``Connection`` may name beside headers that end with the connection.
 CONNECTION_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})

@@ -39,6 +39,7 @@ from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
 from .lives import Lives
+from .origins import Origins
 from .policies import Policies
 from .requests import RevisionChange
 from .scaling import Scaling
@@ -94,6 +95,7 @@ class Engine:
         self._lives = Lives(
             self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules or NoRules()
         )
+        self.origins = Origins(routing, self._turns)
         self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(
             self._parts,

@@ -53,8 +53,9 @@ def error(refusal: Refusal, to: To, *, applied: bytes = b"", openai: bool = Fals
     return _finish(lines, body, to)
 
 
-def found(body: bytes, to: To, *, allow: bytes | None = None) -> bytes:
-    """JSON that the front knows by itself; ``allow``: the methods that there are, and no body."""
+def found(body: bytes, to: To, *, allow: bytes | None = None, applied: bytes = b"") -> bytes:
+    """JSON that the front knows by itself; ``allow``: the methods that there are, and no body; ``applied``: as of
+    :func:`error`."""
     lines = (
         ["HTTP/1.1 204 No Content", f"Allow: {allow.decode()}"]
         if allow is not None
@@ -65,6 +66,8 @@ def found(body: bytes, to: To, *, allow: bytes | None = None) -> bytes:
         ]
     )
     lines.append("Cache-Control: no-store")
+    if applied:
+        lines.append(applied.decode("latin-1").rstrip())
     return _finish(lines, body, to)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.access import Caller, knows
 from ..core.forwarding import bearer_token, route
 from ..core.message import Refusal
-from . import addressed, named
+from . import addressed, cors, named
 from .asking import UNAUTHENTICATED, ask
 from .limiting import admitted
 
@@ -40,6 +40,8 @@ def begin(call: Call, looked: bool = False) -> None:
     call.target, call.prefix = place.path, place.prefix
     call.owner, call.name = place.owner, place.name
     endpoint = front.routing.get(place.owner, place.name)
+    if endpoint is not None and endpoint.origins and cors.answered(call, endpoint):
+        return
     token = head.token
     if token is None:
         token = head.token = bearer_token(head.authorization)

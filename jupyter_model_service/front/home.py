@@ -121,5 +121,5 @@ class Home:
             return
         path, secure = seen_at(call.head, call.peer, call.prefix)
         line = affinity.sticky_cookie(self._key, backend, self._endpoint.backends, path=path, secure=secure)
-        call.applied = call.applied.removesuffix(self._cookie) + line
+        call.applied = call.applied.replace(self._cookie, b"") + line
         self._cookie = line

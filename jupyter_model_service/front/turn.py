@@ -148,7 +148,9 @@ class Turn:
         self._until = now + (endpoint.cold_hold if self._cold else call.serving.queue_timeout)
         if call.head.prefers and (wait := preferred_wait(call.head.prefers)) is not None:
             self._until = min(self._until, call.began + wait)
-            call.applied = b"Preference-Applied: wait=%d\r\n" % wait
+            line = b"Preference-Applied: wait=%d\r\n" % wait
+            if line not in call.applied:
+                call.applied += line
 
     # --- in it (``waiting.Waiter``) ----------------------------------------------------------------------------
 

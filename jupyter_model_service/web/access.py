@@ -14,19 +14,23 @@ from ..wire import access
 from .call import Call
 from .queries import AccessQuery
 
-__all__ = ["get_access", "share_service", "unshare_service"]
+__all__ = ["get_access", "set_origins", "share_service", "unshare_service"]
 
 
 async def get_access(call: Call) -> access.AccessInfo:
+    return await _access(call, call.given(AccessQuery).user)
+
+
+async def _access(call: Call, user: str | None) -> access.AccessInfo:
     owner, name = call.service
     view, sharing = call.parts.engine.service(owner, name), call.parts.engine.sharings.of(owner, name)
     people, holds = call.parts.info().people, call.parts.rules.of(owner)
-    user = call.given(AccessQuery).user
     return access.AccessInfo(
         visibility=cast(access.Visibility, view.visibility),
         public_allowed=holds.policy.allow_public,
         set_by=None if holds.policy.allow_public else _administrator(holds.set_by.get("allow_public")),
         shares=[_info(share) for share in sharing],
+        origins=list(call.parts.engine.origins.of(owner, name)),
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
         person=None if user is None else _person(user, owner, name, sharing, public=view.public),
     )
@@ -51,6 +55,11 @@ async def share_service(call: Call) -> access.ShareInfo:
 
 async def unshare_service(call: Call) -> None:
     await call.parts.engine.sharings.remove(*call.service, *_whom(call))
+
+
+async def set_origins(call: Call) -> access.AccessInfo:
+    await call.parts.engine.origins.set(*call.service, call.given(access.OriginsRequest).origins)
+    return await _access(call, None)
 
 
 def _whom(call: Call) -> tuple[ShareKind, str]:

@@ -145,6 +145,7 @@ def picture(parts: Parts, owner: str, name: str) -> dict[str, Any] | None:
         "deleting": view.state == "deleting",
         "revision": view.revision,
         "autoscaling": None if view.autoscaling is None else view.autoscaling.model_dump(exclude=_OF_THE_MOMENT),
+        "origins": list(parts.engine.origins.of(owner, name)),
         "shares": {
             f"{share.kind}:{share.name}": {"role": share.role.word, "limits": _plain(share.limits)}
             for share in parts.engine.sharings.of(owner, name)

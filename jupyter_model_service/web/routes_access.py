@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..wire.access import AccessInfo, ShareInfo, ShareRequest
+from ..wire.access import AccessInfo, OriginsRequest, ShareInfo, ShareRequest
 from . import access
 from .queries import AccessQuery
 from .route import Route, change_of, of_service
@@ -12,6 +12,14 @@ __all__ = ["ACCESS_ROUTES"]
 ACCESS_ROUTES: tuple[Route, ...] = (
     of_service(
         "GET", "/access", access.get_access, "Who may do what with the service, and why", AccessInfo, query=AccessQuery
+    ),
+    change_of(
+        "PUT",
+        "/access/origins",
+        access.set_origins,
+        "Let pages of these origins call the endpoint from a browser, in the place of the former ones",
+        AccessInfo,
+        request=OriginsRequest,
     ),
     change_of(
         "PUT",

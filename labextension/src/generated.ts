@@ -210,6 +210,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/services/{owner}/{name}/access/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Let pages of these origins call the endpoint from a browser, in the place of the former ones */
+        put: operations["set_origins"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/services/{owner}/{name}/access/{kind}/{whom}": {
         parameters: {
             query?: never;
@@ -2017,6 +2034,14 @@ export interface components {
              */
             public: boolean;
         };
+        /** OriginsRequest */
+        OriginsRequest: {
+            /**
+             * Origins
+             * @description such as https://app.example.org; they replace the former
+             */
+            origins: string[];
+        };
         /** PersonAccess */
         PersonAccess: {
             /** Name */
@@ -3019,6 +3044,7 @@ export type NewToken = components['schemas']['NewToken'];
 export type NoteInfo = components['schemas']['NoteInfo'];
 export type NoticeInfo = components['schemas']['NoticeInfo'];
 export type OfferInfo = components['schemas']['OfferInfo'];
+export type OriginsRequest = components['schemas']['OriginsRequest'];
 export type PersonAccess = components['schemas']['PersonAccess'];
 export type ProblemInfo = components['schemas']['ProblemInfo'];
 export type ReplicaCounts = components['schemas']['ReplicaCounts'];
@@ -3485,6 +3511,43 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    set_origins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OriginsRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];

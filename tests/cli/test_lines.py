@@ -525,6 +525,15 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     assert line("revoke-token", "demo", "laptop").status == 1
 
 
+def test_pages_of_other_origins_are_let_in_and_kept_out(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    shown = line("access", "demo", "--origin", "https://a.org", "--origin", "http://b:3000").out
+    assert "Pages of https://a.org, http://b:3000 may call it from a browser, with a token." in shown
+    assert line("access", "demo").out == shown
+    assert "from a browser" not in line("access", "demo", "--no-origins").out
+    assert fake.origins == []
+
+
 def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: FakeGateway) -> None:
     """What somebody calls herself steers no terminal; an export has everything, over several pages."""
     fake.services["ada/demo"] = service()

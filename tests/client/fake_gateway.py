@@ -107,6 +107,7 @@ class FakeGateway:
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
+        self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
         self.decisions: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
@@ -309,6 +310,9 @@ class FakeGateway:
 
     def of_access(self, method: str, whom: list[str], query: dict[str, str], body: Any) -> Answer:
         """Shares by kind and name."""
+        if whom == ["origins"]:
+            self.origins = body["origins"]
+            method = "GET"
         if method == "PUT":
             share = {"kind": whom[0], "name": unquote(whom[1]), "role": body["role"], "limits": body.get("limits")}
             self.shares[whom[0], whom[1]] = {**share, "created_at": 1750000000.0, "created_by": "ada"}
@@ -321,7 +325,11 @@ class FakeGateway:
         person = None if asked is None else {"name": asked, "role": None, "why": ["Nothing of it is shared with her."]}
         told = {"visibility": "shared" if self.shares else "private", "public_allowed": False, "set_by": None}
         shares = list(self.shares.values())
-        return 200, {**told, "shares": shares, "always": ["ada owns it."], "origins": [], "person": person}, {}
+        return (
+            200,
+            {**told, "shares": shares, "always": ["ada owns it."], "origins": self.origins, "person": person},
+            {},
+        )
 
     def of_scaling(self, method: str, key: str, found: dict[str, Any], rest: list[str], body: Any) -> Answer:
         """Rules and schedules are numbered; nothing is decided."""

@@ -157,6 +157,12 @@ def test_a_service_is_shared_with_users_and_groups_by_their_names(face: Face, fa
         face.unshare("demo", groups=["ds"])
 
 
+def test_origins_of_pages_take_the_place_of_the_former_ones(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    assert face.allow_origins("demo", iter(["https://a.org"])).origins == ["https://a.org"]
+    assert face.allow_origins("demo", []).origins == []
+
+
 def test_the_audit_log_is_read_of_a_service_or_of_all(face: Face, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     fake.audit = [audited(1), audited(2, target="bob/other"), audited(3)]

@@ -116,7 +116,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
 
     assert public(Client) == public(AsyncClient)
     for verb in ("info", "validate", "create", "list", "get", "scale", "update", "rollback", "restart", "stop", "start",
-                 "delete", "logs", "events", "watch", "wait_ready", "generate_token", "tokens", "revoke_token", "share", "unshare", "access", "audit",
+                 "delete", "logs", "events", "watch", "wait_ready", "generate_token", "tokens", "revoke_token", "share", "unshare", "access", "allow_origins", "audit",
                  "endpoint", "call", "request", "stream"):  # fmt: skip
         assert verb in public(Client)
 

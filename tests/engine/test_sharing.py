@@ -57,6 +57,30 @@ def test_what_is_shared_no_more_is_over_at_once_and_after_a_restart() -> None:
     play(scene)
 
 
+def test_whose_pages_may_call_is_kept_over_a_restart() -> None:
+    """What is no origin, or cannot be stored, changes nothing."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        origins = stage.engine.origins
+        assert await origins.set(OWNER, NAME, ["https://a.org:443"]) == ("https://a.org",)
+        assert stage.endpoint.origins == origins.of(OWNER, NAME) == ("https://a.org",)
+        assert [event.message for event in await stage.told("service.origins")] == [
+            "pages of https://a.org may call it"
+        ]
+        with pytest.raises(InvalidRequest, match="is no origin"):
+            await origins.set(OWNER, NAME, ["*"])
+        with pytest.raises(NotFound):
+            await origins.set(OWNER, "nothing", [])
+        await stage.kill()
+        await stage.reopen()
+        assert stage.endpoint.origins == ("https://a.org",)
+        await stage.engine.origins.set(OWNER, NAME, [])
+        assert stage.endpoint.origins == ()
+
+    play(scene)
+
+
 def test_the_next_service_of_a_name_is_shared_with_nobody() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready()

@@ -39,6 +39,7 @@ GET api/v1/services/{owner}/{name}/series                      401 200 403 200 2
 GET api/v1/services/{owner}/{name}/events                      401 200 403 200 200 403 403 404 200 404 401 401 404 403 401
 GET api/v1/services/{owner}/{name}/logs                        401 400 403 400 400 403 403 404 400 404 401 401 404 403 401
 GET api/v1/services/{owner}/{name}/access                      401 200 403 403 403 403 403 404 200 404 401 401 404 403 401
+PUT api/v1/services/{owner}/{name}/access/origins              401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 PUT api/v1/services/{owner}/{name}/access/{kind}/{whom}        401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 DELETE api/v1/services/{owner}/{name}/access/{kind}/{whom}     401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 GET api/v1/services/{owner}/{name}/tokens                      401 200 403 403 403 403 403 404 200 404 401 401 404 403 401

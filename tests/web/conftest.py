@@ -17,6 +17,7 @@ from tornado.netutil import bind_unix_socket
 from jupyter_model_service import wire
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.cors import check_origins
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.guessing import Guesses
 from jupyter_model_service.core.limits import Limits
@@ -144,6 +145,17 @@ class FakeSharings:
         return share
 
 
+class FakeOrigins:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def of(self, owner: str, name: str) -> tuple[str, ...]:
+        return self.kept.get((owner, name), ())
+
+    async def set(self, owner: str, name: str, origins: Any) -> None:
+        self.kept[owner, name] = check_origins(origins)
+
+
 class FakeEngine:
     """Keeps services in a dictionary and every call in ``asked``."""
 
@@ -155,6 +167,7 @@ class FakeEngine:
         self.changed: list[str] | None = None
         self.failure: Exception | None = None
         self.sharings = FakeSharings(self)
+        self.origins = FakeOrigins()
         self.store = MemoryStore()
         ledger = Ledger(self.store, SystemClock(), 0.1, lambda: None)
         self.audit = Audit(self.store, SystemClock(), ledger, kept=None, retry=0.1)

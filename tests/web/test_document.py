@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_rule": {"metric_name": "cuda_util", "threshold": "80", "comparator": "gt"},
     "add_schedule": {"when": "0 8 * * 1-5", "duration": 39600, "min": 1},
     "share_service": {"role": "viewer", "limits": {"calls_per_day": 200}},
+    "set_origins": {"origins": ["https://app.example.org"]},
     "create_token": {"name": "laptop", "expires_in": 3600, "limits": {"calls_per_second": 2.5, "in_flight": 4}},
     "change_token": {"limits": {"calls_per_day": 1000, "in_flight": None}},
     "attach": {"pid": 1, "create_time": 2.5, "keep": True},

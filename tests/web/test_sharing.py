@@ -45,6 +45,23 @@ def test_a_service_is_shared_shown_and_shared_no_more(site: Any) -> None:
     )  # fmt: skip
 
 
+def test_pages_of_other_origins_are_let_in_by_the_owner_alone(site: Any) -> None:
+    """And what is no origin changes nothing."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        told = await client.put(f"{ACCESS}/origins", json={"origins": ["https://App.example.org:443/"]})
+        assert (told.status_code, told.json()["origins"]) == (200, ["https://app.example.org"])
+        for wrong in (["*"], ["null"], "https://a"):
+            assert (await client.put(f"{ACCESS}/origins", json={"origins": wrong})).status_code == 400
+        assert (await client.get(ACCESS)).json()["origins"] == ["https://app.example.org"]
+        bob = {"Authorization": "Bearer jmc_bob"}
+        assert (await client.put(f"{ACCESS}/origins", json={"origins": []}, headers=bob)).status_code == 404
+        assert (await client.put(f"{ACCESS}/origins", json={"origins": []})).json()["origins"] == []
+
+    site.run(body)
+
+
 def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_is_in(site: Any) -> None:
     site.engine.add("alice", "chat", public=False)
     site.engine.sharings.kept["alice", "chat"] = Sharing(

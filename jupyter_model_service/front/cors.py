@@ -1,0 +1,25 @@
+"""Calls of pages of other origins, to a service whose owner lists some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.cors import lines_for, preflight
+
+if TYPE_CHECKING:
+    from ..core.routing import Endpoint
+    from .call import Call
+
+__all__ = ["answered"]
+
+
+def answered(call: Call, endpoint: Endpoint) -> bool:
+    """Whether it was a browser's question, which has no token and is none of the model's business. Of anything else
+    the answer says, whoever gives it, which page may read it."""
+    head = call.head
+    if head.method == b"OPTIONS" and (asked := preflight(endpoint.origins, head.headers)) is not None:
+        call.applied = asked.lines
+        call.answer(b"", allow=asked.method)
+        return True
+    call.applied = lines_for(endpoint.origins, head.headers)
+    return False
