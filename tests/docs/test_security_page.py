@@ -1,0 +1,48 @@
+"""The page on security names for each threat the tests that hold its defence, or says that there is none yet."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
+ROWS = [row for row in re.findall(r"^\| (.+) \|$", PAGE, re.MULTILINE) if not re.match(r"threat \||-", row)]
+TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
+
+
+@lru_cache
+def names_in(file: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / "tests" / file).read_text("utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_threat_has_tests_that_exist_or_says_not_yet(row: str) -> None:
+    threat, told, tests = (cell.strip() for cell in row.split("|"))
+    assert threat
+    assert told
+    found = TEST.findall(tests)
+    assert TEST.sub("", tests).strip(" ,") in ("", "–"), "something else stands where the tests are named"
+    assert found or "**Not yet**" in told, "neither a test nor the word that the defence is not there yet"
+    for file, name in found:
+        assert (ROOT / "tests" / file).is_file(), file
+        assert name in names_in(file), f"{file} has no {name}"
+
+
+def test_the_page_has_rows_and_is_found() -> None:
+    assert len(ROWS) > 35
+    assert "(docs/security.md)" in (ROOT / "README.md").read_text("utf-8")
+    assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text("utf-8")
+    assert "(../SECURITY.md)" in PAGE
+
+
+def test_every_way_into_the_matrix_is_told() -> None:
+    """Each test of ``tests/security`` stands on the page."""
+    files = [f"security/{path.name}" for path in (ROOT / "tests" / "security").glob("test_*.py")]
+    there = {f"{file}::{name}" for file in files for name in names_in(file) if name.startswith("test_")}
+    assert there - {f"{file}::{name}" for file, name in TEST.findall(PAGE)} == set()
