@@ -51,7 +51,7 @@ def cells(token: Json) -> list[str]:
         moment(token["created_at"]),
         expiry(token),
         moment(token["last_used_at"]) if token["last_used_at"] else "never",
-        limits(token) or "-",
+        ", ".join(filter(None, (rules(token), limits(token)))) or "-",
         _count(token, "calls_today"),
         _count(token, "in_flight"),
     ]
@@ -72,9 +72,15 @@ def limits(token: Json) -> str:
     return ", ".join(f"{given[name]:.10g}{unit}" for name, unit in units.items() if given.get(name) is not None)
 
 
+def rules(token: Json) -> str:
+    """``POST /v1/chat/*``; empty for a token that is for everything."""
+    found = token.get("rules") or []
+    return ", ".join(" ".join(["/".join(rule.get("methods") or ["any"]), rule["path"]]) for rule in found)
+
+
 def limited(token: Json) -> str:
     """For the end of a sentence about a token."""
-    found = limits(token)
+    found = ", ".join(filter(None, (rules(token), limits(token))))
     return f"; limited to {found}" if found else ""
 
 

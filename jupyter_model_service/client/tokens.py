@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,15 +21,23 @@ def listing(key: Key) -> Call[list[TokenInfo]]:
 
 
 def generate(
-    key: Key, name: str = "", expires_in: float | str | None = None, limits: Mapping[str, Any] | None = None
+    key: Key,
+    name: str = "",
+    expires_in: float | str | None = None,
+    limits: Mapping[str, Any] | None = None,
+    paths: Sequence[str] = (),
+    methods: Sequence[str] = (),
 ) -> Call[NewToken]:
-    """``limits`` are the fields of ``wire.LimitsSpec``; those that are ``None`` are none."""
+    """``limits`` are the fields of ``wire.LimitsSpec``; those that are ``None`` are none. ``methods`` are for each of
+    ``paths``, and for all paths where there are none."""
     body: dict[str, Any] = {"name": name, "expires_in": expires_in}
     if isinstance(expires_in, str):
         body["expires_in"] = parse_expiry(expires_in)
     limits = given(limits or {})
     if limits:  # a gateway of before there were any takes a token without them
         body["limits"] = limits
+    if paths or methods:
+        body["rules"] = [{"path": path, "methods": list(methods) or None} for path in paths or ["/*"]]
     return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..wire import NewToken, TokenInfo
@@ -33,9 +34,11 @@ class Tokens:
         calls_per_second: float | None = None,
         in_flight: int | None = None,
         calls_per_day: int | None = None,
+        paths: Sequence[str] = (),
+        methods: Sequence[str] = (),
     ) -> NewToken:
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return await _ask(self, tokens.generate(await self._key(name), token_name, expires_in, limits))
+        return await _ask(self, tokens.generate(await self._key(name), token_name, expires_in, limits, paths, methods))
 
     async def limit_token(
         self: HasTokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import TypeVar
 
 from ..wire import NewToken, TokenInfo
@@ -32,13 +33,18 @@ class Tokens:
         calls_per_second: float | None = None,
         in_flight: int | None = None,
         calls_per_day: int | None = None,
+        paths: Sequence[str] = (),
+        methods: Sequence[str] = (),
     ) -> NewToken:
         """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds or a
         text such as ``"7d"`` (30 days by default), ``None`` for never. Its calls are limited where a limit is given:
         ``calls_per_second`` (rounded up, also how many may come at once), ``in_flight`` (how many at a time, those that
-        wait for a replica included), ``calls_per_day`` (of UTC)."""
+        wait for a replica included), ``calls_per_day`` (of UTC). It is for those ``paths`` and ``methods`` alone
+        that are given: ``/v1/chat/*`` is all below ``/v1/chat/``."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return self._about_tokens(tokens.generate(self._connection.key(name), token_name, expires_in, limits))
+        return self._about_tokens(
+            tokens.generate(self._connection.key(name), token_name, expires_in, limits, paths, methods)
+        )
 
     def limit_token(
         self,
@@ -58,5 +64,5 @@ class Tokens:
         return self._about_tokens(tokens.listing(self._connection.key(name)))
 
     def revoke_token(self, name: str, token_id: str) -> None:
-        """From now on the token opens nothing; calls under way are not broken off."""
+        """From now on the token opens nothing; calls under way end within half a minute."""
         self._about_tokens(tokens.revoke(self._connection.key(name), token_id))

@@ -51,6 +51,22 @@ def _generate_token(parser: Parser) -> None:
         help="such as 2h, 3d or never (default: 30d)",
     )
     limit_arguments(parser, lambda read: read, None)
+    parser.add_argument(
+        "--path",
+        metavar="PATH",
+        dest="paths",
+        action="append",
+        default=[],
+        help="only for this path of the model's, such as /v1/models, or with /* at its end all below (repeatable)",
+    )
+    parser.add_argument(
+        "--method",
+        metavar="METHOD",
+        dest="methods",
+        action="append",
+        default=[],
+        help="only with this method, such as POST (repeatable)",
+    )
     parser.add_argument("--output", metavar="FILE", help="write the token there (mode 0600) instead of showing it")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the token only")
 

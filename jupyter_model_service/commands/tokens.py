@@ -21,7 +21,9 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
     path = check_target(arguments.output) if arguments.output is not None else None
     key = session.key(arguments)
     limits = {name: getattr(arguments, name) for name in LIMITS}
-    token = session.send(tokens.generate(key, arguments.label, arguments.expires, limits))
+    token = session.send(
+        tokens.generate(key, arguments.label, arguments.expires, limits, arguments.paths, arguments.methods)
+    )
     if path is not None:
         try:
             write_token(path, token["token"])

@@ -1,16 +1,90 @@
-"""What of an endpoint a token is for: paths and methods. Pure."""
+"""What of an endpoint a token is for: paths and methods. Pure.
+
+A model may read an address in its own way: decode it once more, take ``\\`` for ``/``, go up at ``..``, cut it at
+``;``. What could be read in two ways is therefore within no rule, and what is within one is compared as it was sent.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
-__all__ = ["PathRule"]
+from ..errors import InvalidRequest
+from .message import Refusal
+
+__all__ = ["NOT_WITHIN", "PathRule", "check_rules", "may"]
+
+MOST_RULES = 20
+LONGEST_PATH = 200  # characters
+MOST_METHODS = 10
+
+NOT_WITHIN = Refusal(
+    403, "path_not_allowed", "This token is not for this path and method: ask the service's owner what it is for."
+)
+
+# Besides what is no character of a path at all: an encoded slash, backslash, dot, semicolon, percent sign, or control
+# character (or the beginning of such a one, written too long), and an empty segment or one of dots.
+_AMBIGUOUS = re.compile(
+    rb"[^\x21-\x7e]|[#;\\]|%(?:2[ef5]|3b|5c|[01][0-9a-f]|7f|c[01])|%(?![0-9a-f]{2})|//|/\.{1,2}(?:/|$)", re.IGNORECASE
+)
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_SAFE = "/-._~!$&'()*+,=:@"  # of a path, and not written as %XX
 
 
 @dataclass(frozen=True)
 class PathRule:
     """``path`` is that behind the endpoint's own address: exactly it, or with ``/*`` at its end all below. ``methods``
-    are in capitals, ``None`` for all."""
+    are in capitals, ``None`` for all; who may GET may HEAD."""
 
     path: str
     methods: tuple[str, ...] | None = None
+
+
+def may(rules: tuple[PathRule, ...], method: bytes, target: bytes) -> bool:
+    """Whether a call is within one of the rules. ``target`` is path and query as they were sent."""
+    path = target.partition(b"?")[0]
+    if _AMBIGUOUS.search(path):
+        return False
+    return any(_of_method(rule, method) and _of_path(rule, path) for rule in rules)
+
+
+def _of_method(rule: PathRule, method: bytes) -> bool:
+    if rule.methods is None or method.decode("latin-1") in rule.methods:
+        return True
+    return method == b"HEAD" and "GET" in rule.methods
+
+
+def _of_path(rule: PathRule, path: bytes) -> bool:
+    allowed = quote(rule.path, safe=_SAFE).encode()
+    return path.startswith(allowed[:-1]) if allowed.endswith(b"/*") else path == allowed
+
+
+def check_rules(rules: Iterable[PathRule]) -> tuple[PathRule, ...]:
+    """As they are kept to. ``InvalidRequest`` for what could never hold, or could be meant in two ways."""
+    found = tuple(rules)
+    if len(found) > MOST_RULES:
+        raise InvalidRequest(f"A token has at most {MOST_RULES} rules for paths, not {len(found)}.")
+    return tuple(PathRule(_path(rule.path), _methods(rule.methods)) for rule in found)
+
+
+def _path(path: str) -> str:
+    begin = path[:-1] if path.endswith("/*") else path
+    plain = begin.isprintable() and not set(begin) & set("*?%")
+    ambiguous = _AMBIGUOUS.search(quote(begin, safe=_SAFE + "#;\\").encode())
+    if len(path) > LONGEST_PATH or not path.startswith("/") or not plain or ambiguous:
+        raise InvalidRequest(
+            f"{path!r} is no path for a token: it begins with '/', may end with '/*' for all below, and has neither "
+            f"'*', '?', '#', '%', ';', '\\', '//', '/./' nor '/../' in it, nor more than {LONGEST_PATH} characters."
+        )
+    return path
+
+
+def _methods(methods: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if methods is None:
+        return None
+    found = tuple(dict.fromkeys(method.upper() for method in methods))
+    if not 1 <= len(found) <= MOST_METHODS or not all(map(_METHOD.fullmatch, found)):
+        raise InvalidRequest(f"The methods of a token's path are 1 to {MOST_METHODS} words such as GET and POST.")
+    return found

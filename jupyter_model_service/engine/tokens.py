@@ -16,12 +16,13 @@ import hashlib
 import logging
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_model_service.core.access import Caller
+from jupyter_model_service.core.grants import PathRule, check_rules
 from jupyter_model_service.core.limits import Limits, check_limits
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, TokenRecord
@@ -145,17 +146,23 @@ class EndpointTokens:
     # --- what owners do ------------------------------------------------------------------------------
 
     async def generate(
-        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
+        self,
+        service_id: str,
+        key: str,
+        name: str,
+        expires_in: float | None,
+        limits: Limits | None = None,
+        rules: Iterable[PathRule] = (),
     ) -> tuple[TokenRecord, str]:
         """A new token for the service ``key`` (``owner/name``), and its text, which is not kept.
 
-        ``expires_in`` is in seconds, ``None`` for never. ``InvalidRequest``, or ``StoreError`` if the store does
-        not take it (the service is gone, the disk is full).
+        ``expires_in`` is in seconds, ``None`` for never; ``rules``: what of it the token is for.
+        ``InvalidRequest``, or ``StoreError`` if the store does not take it (the service is gone, the disk is full).
         """
         _check_name(name)
         expires_in = self.life(key.partition("/")[0], expires_in)
         _check_expiry(expires_in)
-        limits = _kept_to(limits)
+        limits, rules = _kept_to(limits), check_rules(rules)
         issued = await self._issuer.issue(key, name, expires_in)
         record = TokenRecord(
             id=issued.id,
@@ -165,6 +172,7 @@ class EndpointTokens:
             created_at=self._clock.now(),
             expires_at=issued.expires_at,
             limits=limits,
+            rules=rules,
         )
         # In memory first: ``forget`` then also finds a token that is still being stored. Added after, it would
         # outlive its service and open the next one of the same name. Nobody knows its text before the return.
@@ -282,7 +290,7 @@ class EndpointTokens:
 
     def _add(self, record: TokenRecord, key: str) -> None:
         allowance = self._allowances.of(record)
-        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), allowance=allowance)
+        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), allowance=allowance, rules=record.rules)
         self._keys[record.digest] = _Key(record, caller)
         self._records.setdefault(record.service_id, {})[record.id] = record
 

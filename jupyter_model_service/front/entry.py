@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.access import Caller, knows
 from ..core.forwarding import bearer_token, route
+from ..core.grants import NOT_WITHIN, may
 from ..core.message import Refusal
 from . import addressed, cors, named
 from .asking import UNAUTHENTICATED, ask
@@ -78,6 +79,9 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     # Who may not call learns nothing of what exists: the answer is the same.
     if endpoint is None or not (caller.may_invoke(call.owner, call.name) or knows(caller, endpoint)):
         call.refuse(call.not_found())
+        return
+    if caller.rules and not may(caller.rules, call.head.method, call.target):
+        call.refuse(NOT_WITHIN)
         return
     _believe(call, caller)
     if caller.allowance is not None and not admitted(call, caller.allowance):

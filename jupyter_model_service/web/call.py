@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from ..core.access import Caller, role_of
+from ..core.grants import PathRule
 from ..core.guessing import Guesses
 from ..core.limits import Limits
 from ..core.sharing import Role
@@ -28,7 +29,13 @@ class Tokens(Protocol):
     """The endpoint tokens, as ``engine.tokens.EndpointTokens`` keeps them."""
 
     async def generate(
-        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
+        self,
+        service_id: str,
+        key: str,
+        name: str,
+        expires_in: float | None,
+        limits: Limits | None = None,
+        rules: Iterable[PathRule] = (),
     ) -> tuple[TokenRecord, str]: ...
     def of(self, service_id: str) -> Sequence[TokenRecord]: ...
     def use(self, record: TokenRecord) -> Use | None: ...

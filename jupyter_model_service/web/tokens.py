@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from .. import wire
+from ..core.grants import PathRule
 from ..core.limits import Limits
 from ..engine.tokens import Use
 from ..ports import TokenRecord
@@ -26,7 +27,8 @@ async def create_token(call: Call) -> wire.NewToken:
     view = call.parts.engine.service(owner, name)
     limits = None if body.limits is None else Limits(**body.limits.model_dump())
     tokens = call.parts.tokens
-    record, text = await tokens.generate(view.id, f"{owner}/{name}", body.name, body.expires_in, limits)
+    rules = [PathRule(rule.path, None if rule.methods is None else tuple(rule.methods)) for rule in body.rules]
+    record, text = await tokens.generate(view.id, f"{owner}/{name}", body.name, body.expires_in, limits, rules)
     return wire.NewToken(token=text, **_token(record, tokens.use(record)))
 
 
@@ -51,6 +53,7 @@ def _token(record: TokenRecord, use: Use | None) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "last_used_at": record.last_used_at,
         "limits": None if record.limits is None else dataclasses.asdict(record.limits),
+        "rules": [dataclasses.asdict(rule) for rule in record.rules],
         "calls_today": None if use is None else use.calls_today,
         "in_flight": None if use is None else use.in_flight,
     }

@@ -36,7 +36,17 @@ from .scaling import (
     SeriesList,
     WishInfo,
 )
-from .tokens import LimitsInfo, LimitsSpec, NewToken, TokenChange, TokenInfo, TokenList, TokenRequest
+from .tokens import (
+    LimitsInfo,
+    LimitsSpec,
+    NewToken,
+    PathRuleInfo,
+    PathRuleSpec,
+    TokenChange,
+    TokenInfo,
+    TokenList,
+    TokenRequest,
+)
 
 __all__ = [
     "AccessInfo",
@@ -70,6 +80,8 @@ __all__ = [
     "NewToken",
     "NoticeInfo",
     "OfferInfo",
+    "PathRuleInfo",
+    "PathRuleSpec",
     "ProblemInfo",
     "ReplicaCounts",
     "ReplicaInfo",

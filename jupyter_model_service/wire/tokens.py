@@ -19,10 +19,20 @@ class LimitsSpec(Request):
     calls_per_day: int | None = Field(default=None, ge=1, le=1_000_000_000_000, description="on one day of UTC")
 
 
+class PathRuleSpec(Request):
+    """What of the endpoint a token is for."""
+
+    path: str = Field(max_length=200, description="behind the endpoint's address: exactly it, or with `/*` all below")
+    methods: list[str] | None = Field(
+        default=None, min_length=1, max_length=10, description="null: all; GET allows HEAD"
+    )
+
+
 class TokenRequest(Request):
     name: str = Field(default="", max_length=100)
     expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
     limits: LimitsSpec | None = None
+    rules: list[PathRuleSpec] = Field(default=[], max_length=20, description="what it is for; empty: for everything")
 
 
 class TokenChange(Request):
@@ -35,6 +45,11 @@ class LimitsInfo(BaseModel):
     calls_per_day: int | None = None
 
 
+class PathRuleInfo(BaseModel):
+    path: str
+    methods: list[str] | None = None
+
+
 class TokenInfo(BaseModel):
     id: str
     name: str
@@ -42,6 +57,7 @@ class TokenInfo(BaseModel):
     expires_at: float | None = None
     last_used_at: float | None = None
     limits: LimitsInfo | None = None
+    rules: list[PathRuleInfo] = Field(default=[], description="what of the endpoint it is for; empty: all of it")
     calls_today: int | None = Field(default=None, description="on this day of UTC; only a token with limits is counted")
     in_flight: int | None = Field(default=None, description="calls that have not ended; as above")
 

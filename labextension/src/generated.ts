@@ -1945,6 +1945,12 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Rules
+             * @description what of the endpoint it is for; empty: all of it
+             * @default []
+             */
+            rules: components["schemas"]["PathRuleInfo"][];
+            /**
              * Token
              * @description shown this once
              */
@@ -2041,6 +2047,33 @@ export interface components {
              * @description such as https://app.example.org; they replace the former
              */
             origins: string[];
+        };
+        /** PathRuleInfo */
+        PathRuleInfo: {
+            /**
+             * Methods
+             * @default null
+             */
+            methods: string[] | null;
+            /** Path */
+            path: string;
+        };
+        /**
+         * PathRuleSpec
+         * @description What of the endpoint a token is for.
+         */
+        PathRuleSpec: {
+            /**
+             * Methods
+             * @description null: all; GET allows HEAD
+             * @default null
+             */
+            methods?: string[] | null;
+            /**
+             * Path
+             * @description behind the endpoint's address: exactly it, or with `/*` all below
+             */
+            path: string;
         };
         /** PersonAccess */
         PersonAccess: {
@@ -2742,6 +2775,12 @@ export interface components {
             limits: components["schemas"]["LimitsInfo"] | null;
             /** Name */
             name: string;
+            /**
+             * Rules
+             * @description what of the endpoint it is for; empty: all of it
+             * @default []
+             */
+            rules: components["schemas"]["PathRuleInfo"][];
         };
         /** TokenList */
         TokenList: {
@@ -2763,6 +2802,12 @@ export interface components {
              * @default
              */
             name?: string;
+            /**
+             * Rules
+             * @description what it is for; empty: for everything
+             * @default []
+             */
+            rules?: components["schemas"]["PathRuleSpec"][];
         };
         /** UpdateRequest */
         UpdateRequest: {
@@ -3045,6 +3090,8 @@ export type NoteInfo = components['schemas']['NoteInfo'];
 export type NoticeInfo = components['schemas']['NoticeInfo'];
 export type OfferInfo = components['schemas']['OfferInfo'];
 export type OriginsRequest = components['schemas']['OriginsRequest'];
+export type PathRuleInfo = components['schemas']['PathRuleInfo'];
+export type PathRuleSpec = components['schemas']['PathRuleSpec'];
 export type PersonAccess = components['schemas']['PersonAccess'];
 export type ProblemInfo = components['schemas']['ProblemInfo'];
 export type ReplicaCounts = components['schemas']['ReplicaCounts'];

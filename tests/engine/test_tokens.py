@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.tokens import MOST_TEXTS, EndpointTokens, digest_of
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
@@ -94,6 +95,24 @@ def test_a_token_is_256_random_bits_that_are_not_kept() -> None:
             assert text not in repr(kept)
             assert text[4:] not in repr(kept)
         assert record.digest not in repr(record)
+
+    run(body)
+
+
+def test_what_a_token_is_for_stays_with_it() -> None:
+    """Over a restart and a change of its limits; what cannot be kept to is refused, and no token is made."""
+
+    async def body(at: Setting) -> None:
+        rules = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models"))
+        record, text = await at.tokens.generate("s1", "u/chat", "chat", None, rules=rules)
+        await at.tokens.limit("s1", record.id, {"in_flight": 3})
+        with pytest.raises(InvalidRequest):
+            await at.tokens.generate("s1", "u/chat", "wrong", None, rules=[PathRule("v1")])
+        for each in (at, await at.next_process()):
+            caller = each.tokens.known(text)
+            assert caller is not None
+            assert caller.rules == rules
+            assert [token.rules for token in each.tokens.of("s1")] == [rules]
 
     run(body)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.cors import check_origins
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.grants import PathRule, check_rules
 from jupyter_model_service.core.guessing import Guesses
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.scaling import reading
@@ -323,10 +324,16 @@ class FakeTokens:
         return None
 
     async def generate(
-        self, service_id: str, key: str, name: str, expires_in: float | None, limits: Limits | None = None
+        self,
+        service_id: str,
+        key: str,
+        name: str,
+        expires_in: float | None,
+        limits: Limits | None = None,
+        rules: Iterable[PathRule] = (),
     ) -> Any:
         expires_at = None if expires_in is None else 5.0 + expires_in
-        record = TokenRecord("t1", service_id, name, "digest", 5.0, expires_at, limits=limits)
+        record = TokenRecord("t1", service_id, name, "digest", 5.0, expires_at, limits=limits, rules=check_rules(rules))
         self.records.setdefault(service_id, []).append(record)
         return record, "jms_secret"
 

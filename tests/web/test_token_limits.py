@@ -30,6 +30,30 @@ def test_limits_are_made_shown_and_changed_one_by_one(site: Any) -> None:
     assert [t.limits for t in site.tokens.of("id-alice-chat")] == [Limits(2.0, None, 9)]
 
 
+def test_what_a_token_is_for_is_taken_and_shown(site: Any) -> None:
+    """Methods in capitals; a path that could mean two things is refused, and no token is made."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        rules = [{"path": "/v1/chat/*", "methods": ["post"]}, {"path": "/v1/models"}]
+        made = (await client.post(TOKENS, json={"rules": rules})).json()
+        assert made["rules"] == [
+            {"path": "/v1/chat/*", "methods": ["POST"]},
+            {"path": "/v1/models", "methods": None},
+        ]
+        for wrong in (
+            {"path": "v1"},
+            {"path": "/a/../b"},
+            {"path": "/", "methods": []},
+            {"path": "/", "methods": ["G T"]},
+        ):
+            assert (await client.post(TOKENS, json={"rules": [wrong]})).status_code == 400
+        tokens = (await client.get(TOKENS)).json()["tokens"]
+        assert [token["rules"] for token in tokens] == [made["rules"]]
+
+    site.run(body)
+
+
 def test_a_token_without_limits_has_no_counts(site: Any) -> None:
     site.engine.add("alice", "chat")
 

@@ -1,0 +1,102 @@
+"""What of an endpoint a token is for, however an address is spelled."""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_model_service.core.grants import PathRule, check_rules, may
+from jupyter_model_service.errors import InvalidRequest
+
+CHAT = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("GET",)))
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "within"),
+    [
+        (b"POST", b"/v1/chat/completions", True),
+        (b"POST", b"/v1/chat/", True),
+        (b"POST", b"/v1/chat/completions?a=/../b", True),
+        (b"POST", b"/v1/chat/caf%C3%A9%20.x", True),
+        (b"GET", b"/v1/models", True),
+        (b"HEAD", b"/v1/models", True),
+        (b"GET", b"/v1/models?limit=3", True),
+        (b"GET", b"/v1/chat/completions", False),
+        (b"post", b"/v1/chat/completions", False),
+        (b"POST", b"/v1/models", False),
+        (b"POST", b"/v1/chat", False),
+        (b"GET", b"/v1/models/", False),
+        (b"GET", b"/V1/models", False),
+        (b"GET", b"/v1/%6dodels", False),
+        (b"GET", b"/", False),
+    ],
+)
+def test_paths_and_methods(method: bytes, target: bytes, within: bool) -> None:
+    assert may(CHAT, method, target) == within
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"../admin", b"./x", b"..", b"x/..", b"%2e%2e/admin", b"%2E./admin", b"..%2fadmin", b"%2e%2e%2fadmin", b"x%2Fy",
+        b"..\\admin", b"..%5cadmin", b"//admin", b"/admin", b"x//y", b"..;/admin", b"x;a=b", b"x%3By", b"%252e%252e/admin",
+        b"x%25", b"x%00", b"x%0d%0a", b"x\x80", b"x y", b"x#y", b"%c0%ae%c0%ae/admin", b"%", b"%2", b"%zz",
+    ],
+)  # fmt: skip
+def test_what_a_model_may_read_in_another_way_is_within_no_rule(rest: bytes) -> None:
+    assert not may(CHAT, b"POST", b"/v1/chat/" + rest)
+    assert not may((PathRule("/*"),), b"POST", b"/" + rest)
+
+
+PIECES = st.sampled_from(
+    ["v1", "chat", "admin", "/", "//", ".", "..", "%2e", "%2E", "%2f", "%252e", "%252f", "%25", "%5c", "\\", ";", "?", "#", "%3f"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_whatever_gets_by_is_within_once_and_twice_decoded(rest: str) -> None:
+    """As servers read paths that decode, that normalise, and that take a backslash for a slash."""
+    target = f"/v1/chat/{rest}"
+    if not may(CHAT, b"POST", target.encode()):
+        return
+    path = target.partition("?")[0]
+    for _ in range(3):
+        read = posixpath.normpath(path.replace("\\", "/").partition(";")[0])
+        assert read == "/v1/chat" or read.startswith("/v1/chat/")
+        path = unquote(path)
+
+
+@given(st.text(max_size=20))
+def test_a_rule_that_is_taken_holds_for_its_own_path(text: str) -> None:
+    try:
+        (rule,) = check_rules([PathRule(f"/{text}")])
+    except InvalidRequest:
+        return
+    from urllib.parse import quote
+
+    path = rule.path.removesuffix("*")
+    assert may((rule,), b"GET", quote(path, safe="/-._~!$&'()*+,=:@").encode())
+
+
+@pytest.mark.parametrize(
+    "path", ["", "v1", "*", "/*/x", "/v1/*x", "/a?b", "/a#b", "/a;b", "/a\\b", "/a//b", "/a/../b", "/a/.", "/%41", "/\n", "/" + "x" * 200]
+)  # fmt: skip
+def test_a_path_that_could_never_hold_or_means_two_things_is_refused(path: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_rules([PathRule(path)])
+
+
+@pytest.mark.parametrize("methods", [(), ("",), ("G ET",), ("GET",) * 1 + tuple(f"A{c}" for c in "BCDEFGHIJK")])
+def test_methods_are_words(methods: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidRequest):
+        check_rules([PathRule("/", methods)])
+
+
+def test_methods_are_kept_in_capitals_and_rules_are_few() -> None:
+    assert check_rules([PathRule("/", ("get", "GET", "post"))]) == (PathRule("/", ("GET", "POST")),)
+    with pytest.raises(InvalidRequest):
+        check_rules([PathRule("/")] * 21)
