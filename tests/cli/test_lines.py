@@ -603,6 +603,16 @@ def test_a_token_is_made_with_limits_that_the_list_shows(line: Line, fake: FakeG
     assert json.loads(line("tokens", "demo", "--json").out)["tokens"][1]["limits"]["in_flight"] == 4
 
 
+def test_a_token_is_made_for_paths_and_methods_that_the_list_shows(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    rules = ["--path", "/v1/chat/*", "--path", "/v1/models", "--method", "GET", "--method", "POST", "--in-flight", "4"]
+    out = line("generate-token", "demo", *rules).out
+    assert "; limited to GET/POST /v1/chat/*, GET/POST /v1/models, 4 at once. Its id is t0." in out
+    line("generate-token", "demo", "--path", "/x")
+    assert fake.requests[-2][3]["rules"] == [{"path": "/x", "methods": None}]
+    assert re.search(r"never +any /x +- +-$", line("tokens", "demo").out.splitlines()[2])
+
+
 def test_limits_of_a_token_are_changed_by_its_id_or_label(line: Line, fake: FakeGateway) -> None:
     """What is not named stays, `none` takes one away, --no-limits all that are not named."""
     fake.services["ada/demo"] = service()

@@ -273,6 +273,7 @@ class FakeGateway:
             expires = None if body["expires_in"] is None else time.time() + body["expires_in"]
             token = {"id": f"t{len(self.tokens)}", "name": body["name"], "created_at": time.time()}
             token |= {"expires_at": expires, "last_used_at": None, **counted(body.get("limits"))}
+            token["rules"] = body.get("rules", [])
             self.tokens.append(token)
             return 201, {**token, "token": f"jms_secret{len(self.tokens)}"}, {}
         if rest[:1] == ["tokens"] and method == "PATCH":

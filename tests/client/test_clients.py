@@ -171,6 +171,20 @@ def test_the_audit_log_is_read_of_a_service_or_of_all(face: Face, fake: FakeGate
     assert [entry.id for entry in face.audit(after=1, limit=1, newest=False)] == [2]
 
 
+def test_tokens_for_paths_and_methods(face: Face, fake: FakeGateway) -> None:
+    """The methods are for each path, and for all paths where none is named."""
+    fake.services["ada/demo"] = service()
+    made = face.generate_token("demo", paths=["/v1/chat/*", "/v1/models"], methods=["GET", "POST"])
+    assert [(rule.path, rule.methods) for rule in made.rules] == [
+        ("/v1/chat/*", ["GET", "POST"]),
+        ("/v1/models", ["GET", "POST"]),
+    ]
+    assert [(rule.path, rule.methods) for rule in face.generate_token("demo", methods=["GET"]).rules] == [
+        ("/*", ["GET"])
+    ]
+    assert [(rule.path, rule.methods) for rule in face.generate_token("demo", paths=["/x"]).rules] == [("/x", None)]
+
+
 def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:
     """Only what is given is sent: a gateway of before there were any makes tokens, too."""
     fake.services["ada/demo"] = service()
