@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..adapters.lease import TcpLeases
+from ..core.hosts import Hosts
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
@@ -37,7 +38,8 @@ def _nothing(engine: Engine, undo: contextlib.AsyncExitStack) -> None:
 @dataclass(frozen=True)
 class Assembly:
     """``base`` is the gateway's address as callers know it, with a slash at the end; ``prefix`` the path of it that
-    reaches us. ``begin`` starts what runs beside the engine, ``told`` are lines for ``health/ready``."""
+    reaches us; ``hosts``: services have hosts of their own besides. ``begin`` starts what runs beside the engine,
+    ``told`` are lines for ``health/ready``."""
 
     mode: Literal["embedded", "hub"]
     owner: str
@@ -56,6 +58,7 @@ class Assembly:
     leases: Leases = field(default_factory=TcpLeases)
     prefix: str = "/"
     front: FrontSettings = field(default_factory=FrontSettings)
+    hosts: Hosts | None = None
     shared: bool = False
     may_end: bool = True  # on request, and with it the replicas
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs

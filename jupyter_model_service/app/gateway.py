@@ -109,6 +109,7 @@ class Gateway:
                 settings=parts.front,
                 access_log=log_of_calls,
                 guesses=guesses,
+                hosts=parts.hosts,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace
@@ -174,6 +175,7 @@ class Gateway:
             routing=self._routing,
             storage=parts.storage,
             endpoint_url=lambda owner, name: f"{parts.base}endpoints/{owner}/{name}/",
+            page_url=None if parts.hosts is None else parts.hosts.url_of,
             settings=parts.settings,
             queries=queries,
             rules=parts.rules,
@@ -229,6 +231,7 @@ class Gateway:
             keep=parts.kept(),
             attached=parts.attached(),
             people=parts.shared,
+            own_hosts=parts.hosts is not None,
         )
 
 

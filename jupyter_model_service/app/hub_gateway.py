@@ -97,6 +97,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 stopped_where="on the Hub's page or by its idle culler",
             ),
             front=FrontSettings(trusted_proxies=hub.trusted_proxies, shared_origin=True),
+            hosts=hub.hosts,
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,

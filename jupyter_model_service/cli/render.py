@@ -127,6 +127,7 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("Autoscaling", scaling.fact(service)),
         ("Calls", f"{calls} (30 min)" if calls else ""),
         ("Endpoint", service["endpoint"]),
+        ("Page", service.get("page") or ""),
         ("Access", "public" if service["public"] else "with a token"),
         ("Revision", _revision_fact(service)),
         ("Folder", clean(active["folder"]) if active else ""),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core.hosts import Hosts
 from ..core.policy import Host, Policy, host_from_plain, policy_from_plain
 from ..errors import InvalidRequest
 
@@ -22,7 +23,8 @@ HUB_VARIABLE = "MODEL_SERVICE_HUB"
 @dataclass(frozen=True)
 class HubService:
     """What the gateway of a JupyterHub has to know. ``prefix`` is the path that the Hub's proxy sends here, with a
-    slash at both ends; ``base`` the address under which people and programs reach that path."""
+    slash at both ends; ``base`` the address under which people and programs reach that path. ``hosts``: services have
+    hosts of their own besides."""
 
     api_url: str
     api_token: str = field(repr=False)
@@ -36,6 +38,7 @@ class HubService:
     policy: Policy
     token_user: str
     trusted_proxies: tuple[str, ...] = ()
+    hosts: Hosts | None = None
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
     site_images: tuple[str, ...] = ()  # that the Hub lists for its users
     access_log: str = ""
@@ -69,6 +72,7 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         key_file=Path(_need(told.get("key_file"), f"key_file in {HUB_VARIABLE}")),
         policy=policy,
         token_user=_need(told.get("token_user"), f"token_user in {HUB_VARIABLE}"),
+        hosts=_hosts(told.get("endpoints_url")),
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
         site_images=tuple(map(str, told.get("site_images") or ())),
@@ -128,7 +132,7 @@ def _base(told: Mapping[str, Any], environment: Mapping[str, str], service_url: 
     """Where people and programs reach us: what the administrator gave the endpoints, else the Hub's public address,
     else our own. An address with a path stands for our prefix."""
     for url, name in (
-        (told.get("endpoints_url"), "endpoints_url"),
+        (None if _is_wildcard(told.get("endpoints_url")) else told.get("endpoints_url"), "endpoints_url"),
         (environment.get("JUPYTERHUB_PUBLIC_URL"), "JUPYTERHUB_PUBLIC_URL"),
         (told.get("public_url"), "public_url"),
     ):
@@ -139,6 +143,19 @@ def _base(told: Mapping[str, Any], environment: Mapping[str, str], service_url: 
             path = parts.path.strip("/")
             return f"{parts.scheme}://{parts.netloc}" + (f"/{path}/" if path and name != "public_url" else prefix)
     return service_url.rstrip("/") + prefix
+
+
+def _is_wildcard(url: Any) -> bool:
+    return isinstance(url, str) and "*" in url
+
+
+def _hosts(url: Any) -> Hosts | None:
+    if not _is_wildcard(url):
+        return None
+    try:
+        return Hosts(url)
+    except ValueError as error:
+        raise InvalidRequest(f"endpoints_url: {error}.") from None
 
 
 def _networks(given: Any) -> tuple[str, ...]:

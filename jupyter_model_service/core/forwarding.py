@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from .header_names import OURS
 from .location import settled
 from .message import AnswerHead, Headers, Refusal, RequestHead
-from .origin import OF_THE_ORIGIN, SANDBOX
+from .origin import OF_THE_ORIGIN, SANDBOX, is_guarded, on_own_origin
 from .peer import Peer, sender
 from .trailers import announced_by_answer, announced_by_request
 
@@ -105,18 +105,14 @@ def bearer_token(authorization: list[bytes]) -> str | None:
 
 
 STICKY_COOKIE = b"model-service-replica"  # ours, by which a caller comes back to her replica (core/affinity.py)
-_COOKIE_NAMES = frozenset({b"_xsrf", STICKY_COOKIE})
-_COOKIE_PREFIXES = (b"username-", b"jupyterhub-", b"jupyter-")
 
 
 def clean_cookies(value: bytes) -> bytes:
     """The Cookie header without the cookies by which Jupyter and its Hub know their users, and without ours."""
     kept = []
     for cookie in value.split(b";"):
-        name = cookie.split(b"=", 1)[0].strip().lower()
-        for prefix in (b"__host-", b"__secure-"):  # RFC 6265bis §4.1.3: the same cookie, set under stricter rules
-            name = name.removeprefix(prefix)
-        if name and name not in _COOKIE_NAMES and not name.startswith(_COOKIE_PREFIXES):
+        name = cookie.split(b"=", 1)[0].strip()
+        if name and not is_guarded(name):
             kept.append(cookie.strip())
     return b"; ".join(kept)
 
@@ -262,8 +258,10 @@ def _first_values(headers: Headers) -> dict[bytes, bytes]:
 _SANDBOXED = b"Content-Security-Policy: %b\r\nX-Content-Type-Options: nosniff\r\n" % SANDBOX
 
 
-def _own(headers: Headers) -> Headers:
-    return [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN]
+def _may_say(headers: Headers, shared_origin: bool, own_host: bool) -> Headers:
+    if own_host:
+        return [pair for pair in headers if on_own_origin(*pair)]
+    return [pair for pair in headers if pair[0].lower() not in OF_THE_ORIGIN] if shared_origin else headers
 
 
 def answer_head(
@@ -277,16 +275,18 @@ def answer_head(
     applied: bytes = b"",
     shared_origin: bool = False,
     trailers: bool = False,
+    own_host: bool = False,
 ) -> tuple[bytes, bool, bool]:
     """The head for a caller who speaks ``version``; whether the body goes out chunked; whether the connection
     stays. A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0. ``via`` is what
     the gateway is called on the way from a replica; ``applied`` is one more line, or empty. ``shared_origin``: more
     than this model is served at its address, such as a Hub whose cookies the browser sends from every page there; the
-    page is sandboxed and speaks for itself alone. ``trailers``: the caller takes them."""
-    whom = (version, keep_alive, replica, via, applied, shared_origin, trailers)
+    page is sandboxed and speaks for itself alone. ``own_host``: its address is this model's alone, and not one of many.
+    ``trailers``: the caller takes them."""
+    whom = (version, keep_alive, replica, via, applied, shared_origin, trailers, own_host)
     written = answer.written
     if written is None or written[0] != whom:
-        fixed = _fixed_answer(answer, version, keep_alive, replica, via, applied, shared_origin, trailers)
+        fixed = _fixed_answer(answer, *whom)
         answer.written = written = (whom, *fixed)
     _, start, chunked, stays = written
     return b"%bX-Request-Id: %b\r\n\r\n" % (start, request_id), chunked, stays
@@ -301,14 +301,15 @@ def _fixed_answer(
     applied: bytes,
     shared_origin: bool,
     trailers: bool,
+    own_host: bool,
 ) -> tuple[bytes, bool, bool]:
     unknown = answer.chunked or answer.until_close
     chunked = unknown and version == 11
     if unknown and version == 10:
         keep_alive = False
     parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
-    shared = shared_origin and replica is not None
-    for name, value in _own(answer.headers) if shared else answer.headers:
+    shared = shared_origin and not own_host and replica is not None
+    for name, value in answer.headers if replica is None else _may_say(answer.headers, shared, own_host):
         if replica is not None and name[:2] in (b"X-", b"x-") and name.lower().startswith(OURS):
             continue
         parts.append(b"%b: %b\r\n" % (name, value))
@@ -333,9 +334,9 @@ def _fixed_answer(
     return b"".join(parts), chunked, keep_alive
 
 
-def informational_head(answer: AnswerHead, *, shared_origin: bool = False) -> bytes:
+def informational_head(answer: AnswerHead, *, shared_origin: bool = False, own_host: bool = False) -> bytes:
     """A 1xx answer, such as 103 Early Hints. What it may not say of itself is what a final one may not."""
-    headers = _own(answer.headers) if shared_origin else answer.headers
+    headers = _may_say(answer.headers, shared_origin, own_host)
     lines = [b"%b: %b\r\n" % pair for pair in headers if not pair[0].lower().startswith(OURS)]
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, b"".join(lines))
 

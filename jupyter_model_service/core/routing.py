@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from .definition import Serving
+from .hosts import label_of
 from .sharing import NOBODY, Sharing
 from .traffic import Traffic
 
@@ -55,7 +56,8 @@ class Endpoint:
     ``health_path`` is the definition's (``""``: it has none): a look at it is no call. ``created_at`` is the service's
     (Unix time), ``service_id`` its id, which no later one of its name has. ``sharing`` says who may call beside the
     owner, and is replaced by the engine with each change, so that it holds from the next call on. ``origins`` are those
-    whose pages may call it (CORS). ``label`` is the first of its host's name, where it has a host of its own.
+    whose pages may call it (CORS). ``label`` is the first of its host's name, where services have hosts of their own;
+    the table sets it.
 
     ``public`` is changed by :meth:`publish` while it is in a ``table``. ``listed`` is what :mod:`core.openai` says of
     it, made once.
@@ -106,16 +108,21 @@ class Endpoint:
 
 
 class RoutingTable:
-    """``owner/name`` → :class:`Endpoint`."""
+    """``owner/name`` → :class:`Endpoint`; and the label of its host → the same."""
 
     def __init__(self) -> None:
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._called: dict[str, dict[str, Endpoint]] = {}  # by name, then owner
+        self._labels: dict[str, Endpoint] = {}
         self._public: set[tuple[str, str]] = set()
         self._in_order: list[Endpoint] | None = None
 
     def get(self, owner: str, name: str) -> Endpoint | None:
         return self._endpoints.get((owner, name))
+
+    def labelled(self, label: str) -> Endpoint | None:
+        """That whose host's name begins so."""
+        return self._labels.get(label)
 
     def called(self, name: str) -> list[Endpoint]:
         """Those of that name, of any owner."""
@@ -135,6 +142,8 @@ class RoutingTable:
         self.remove(endpoint.owner, endpoint.name)
         self._endpoints[endpoint.owner, endpoint.name] = endpoint
         self._called.setdefault(endpoint.name, {})[endpoint.owner] = endpoint
+        endpoint.label = label_of(endpoint.owner, endpoint.name)
+        self._labels[endpoint.label] = endpoint
         self._in_order = None
         endpoint.table = self
         self.published(endpoint)
@@ -153,6 +162,7 @@ class RoutingTable:
         endpoint = self._endpoints.pop((owner, name), None)
         if endpoint is not None:
             endpoint.table = None
+            self._labels.pop(endpoint.label, None)
         return endpoint
 
     def __iter__(self):  # type: ignore[no-untyped-def]

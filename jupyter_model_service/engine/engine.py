@@ -68,6 +68,7 @@ class Engine:
         routing: RoutingTable,
         storage: Storage,
         endpoint_url: Callable[[str, str], str],
+        page_url: Callable[[str, str], str] | None = None,
         settings: EngineSettings | None = None,
         queries: Queries | None = None,
         rules: Rules | None = None,
@@ -76,6 +77,7 @@ class Engine:
         self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
         self._clock = clock
         self._endpoint_url = endpoint_url
+        self._page_url = page_url
         self.histories = Histories()  # figures of each service over a day
         self._tasks = Tasks()
         self._bus = Bus(self._view_of)
@@ -320,7 +322,7 @@ class Engine:
         return list(self._controller.services.values())
 
     def _view(self, service: Service) -> ServiceView:
-        return service_view(service, self._clock.monotonic(), self._endpoint_url)
+        return service_view(service, self._clock.monotonic(), self._endpoint_url, self._page_url)
 
     def _changed(self, changed: Changed) -> ServiceView:
         return replace(self._view(changed.service), notices=list(changed.notices))

@@ -252,8 +252,13 @@ def revision_view(revision: Revision) -> RevisionView:
     )
 
 
-def service_view(service: Service, now: float, endpoint_url: Callable[[str, str], str]) -> ServiceView:
-    """``now`` is monotonic."""
+def service_view(
+    service: Service,
+    now: float,
+    endpoint_url: Callable[[str, str], str],
+    page_url: Callable[[str, str], str] | None = None,
+) -> ServiceView:
+    """``now`` is monotonic. ``page_url``: where services have hosts of their own."""
     record = service.record
     there = [r for r in service.replicas.values() if r.phase is not Phase.GONE]
     there.sort(key=lambda r: (r.phase not in LIVE, r.record.created_at, r.id))
@@ -276,6 +281,7 @@ def service_view(service: Service, now: float, endpoint_url: Callable[[str, str]
         created_at=record.created_at,
         autoscaling=autoscaling_view(service),
         visibility="public" if record.public else "shared" if service.endpoint.sharing else "private",
+        page=None if page_url is None else page_url(record.owner, record.name),
         notice=record.notice,
         ends=None if service.end is None else EndView(service.end.at, service.end.why),
     )

@@ -180,7 +180,7 @@ class Attempt:
         call = self.call
         if call.head.version == 11 and answer.status != 100:  # our own 100 went out before the body came
             shared = call.endpoint is not None and call.front.settings.shared_origin
-            self._out.append(informational_head(answer, shared_origin=shared))
+            self._out.append(informational_head(answer, shared_origin=shared, own_host=call.own_host))
 
     def on_answer(self, answer: AnswerHead) -> None:
         call = self.call
@@ -199,6 +199,7 @@ class Attempt:
             applied=call.applied,
             shared_origin=settings.shared_origin,
             trailers=call.head.takes_trailers,
+            own_host=call.own_host,
         )
         self.answer = answer
         self._out.append(start)

@@ -22,7 +22,7 @@ from ..core.patience import heartbeat_seconds
 from ..core.peer import Peer, sender
 from ..core.retrying import UNTRIED, Retry, Verdict
 from ..core.routing import Backend, Endpoint
-from . import answers, entry, time_limits
+from . import answers, entry, own_host, time_limits
 from .attempt import Attempt
 from .body import Body
 from .heart import Heart
@@ -45,9 +45,10 @@ class Call:
     """Ends exactly once, in :meth:`complete` or :meth:`finish`; then nothing of it is counted or waits any more.
 
     ``began`` is when its turn came on its connection, ``sent_at`` when it first went to a replica, ``touched`` when
-    something last moved (monotonic). The clock is looked at once in what one read sets off. ``counted``: a replica got
-    it; ``is_call``: it is in the figures by which the service is scaled, from ``endpoint.traffic.begun`` to the end of
-    the call. ``answered``: some of a final answer went out, so that it can be sent to no other replica any more;
+    something last moved (monotonic). The clock is looked at once in what one read sets off. ``own_host``: it came to a
+    host that is its service's alone. ``counted``: a replica got it; ``is_call``: it is in the figures by which the
+    service is scaled, from ``endpoint.traffic.begun`` to the end of the call. ``answered``: some of a final answer went
+    out, so that it can be sent to no other replica any more;
     ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the answer's head: which preference of
     the caller's was kept to. ``allowance`` is that of its token, which counts it until its end. ``connects`` and
     ``deaths`` count its failures.
@@ -55,8 +56,8 @@ class Call:
 
     __slots__ = (
         "_continued", "allowance", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked",
-        "counted", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart",
-        "is_call", "keep", "known_as", "name", "named", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
+        "counted", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart", "is_call",
+        "keep", "known_as", "name", "named", "own_host", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
         "serving", "target", "to_head", "touched", "tries", "turn", "wants_upgrade",
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ class Call:
         self.sent_at = self.began = 0.0
         self.first_byte: float | None = None
         self.applied = b""
-        self.is_call = self.counted = self.answered = self.bridged = self.done = False
+        self.is_call = self.counted = self.answered = self.bridged = self.done = self.own_host = False
         self.chunked = self.keep = self._continued = False
 
     # --- who and what for ------------------------------------------------------------------------------
@@ -166,6 +167,8 @@ class Call:
         return self.known_as or line_of(sender(self.peer, self.head.forwarded))
 
     def not_found(self) -> Refusal:
+        if self.own_host:
+            return own_host.NOT_FOUND
         return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name} that you may call.")
 
     # --- on a replica ------------------------------------------------------------------------------------
@@ -281,7 +284,7 @@ class Call:
         """Answer by ourselves; nothing of a model's answer has gone out yet."""
         if self.done:
             return
-        if (self.owner or self.named is not None) and not self.counted:
+        if (self.owner or self.own_host or self.named is not None) and not self.counted:
             known = self.front.routing.get(self.owner, self.name) is not None
             self.front.meter.refused(*((self.owner, self.name) if known else ("", "")), refusal.code)
         if self.heart is not None and self.heart.begun:

@@ -9,7 +9,7 @@ from ..core.access import Caller, knows
 from ..core.forwarding import bearer_token, route
 from ..core.grants import NOT_WITHIN, may
 from ..core.message import Refusal
-from . import addressed, cors, named
+from . import addressed, cors, named, own_host
 from .asking import UNAUTHENTICATED, ask
 from .limiting import admitted
 
@@ -24,23 +24,26 @@ def begin(call: Call, looked: bool = False) -> None:
     """It goes to the control API, to its service, or is refused; at once where its token is known already. ``looked``:
     its address holds no token."""
     front, head = call.front, call.head
-    place = route(call.target, front.base)
-    if place is None:
-        if call.target.startswith(front.named):
-            if looked or b"?" not in call.target or not addressed.held(call, _go_on):
-                named.begin(call)
-        else:
-            call.to_web()
+    if front.hosts is None or not own_host.came(call, front.hosts):
+        place = route(call.target, front.base)
+        if place is None:
+            if call.target.startswith(front.named):
+                if looked or b"?" not in call.target or not addressed.held(call, _go_on):
+                    named.begin(call)
+            else:
+                call.to_web()
+            return
+        # What came to v1/ was looked at there.
+        if not looked and b"?" in call.target and call.named is None and addressed.held(call, _go_on):
+            return
+        if place.redirect is not None:
+            call.redirect(place.redirect)
+            return
+        call.target, call.prefix = place.path, place.prefix
+        call.owner, call.name = place.owner, place.name
+    elif not looked and b"?" in call.target and addressed.held(call, _go_on):
         return
-    # What came to v1/ was looked at there.
-    if not looked and b"?" in call.target and call.named is None and addressed.held(call, _go_on):
-        return
-    if place.redirect is not None:
-        call.redirect(place.redirect)
-        return
-    call.target, call.prefix = place.path, place.prefix
-    call.owner, call.name = place.owner, place.name
-    endpoint = front.routing.get(place.owner, place.name)
+    endpoint = front.routing.get(call.owner, call.name)
     if endpoint is not None and endpoint.origins and cors.answered(call, endpoint):
         return
     token = head.token

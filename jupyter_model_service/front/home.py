@@ -117,7 +117,7 @@ class Home:
         """None where others are at the same address, a Hub's say: models' pages have no cookies there. None at ``v1/``,
         which is many services' address."""
         call = self._call
-        if call.front.settings.shared_origin or call.named is not None:
+        if (call.front.settings.shared_origin and not call.own_host) or call.named is not None:
             return
         path, secure = seen_at(call.head, call.peer, call.prefix)
         line = affinity.sticky_cookie(self._key, backend, self._endpoint.backends, path=path, secure=secure)

@@ -16,6 +16,7 @@ from ..core.definition import Serving
 from ..core.ending import OVERLOADED
 from ..core.fairness import Room
 from ..core.guessing import Guesses
+from ..core.hosts import Hosts
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
@@ -42,7 +43,7 @@ _HELD_TICKS = 5  # … and those that are not read from more often, for their ca
 
 class Front:
     """Serves ``{prefix}endpoints/{owner}/{name}/…`` and ``{prefix}v1/…`` from the routing table, everything else from
-    ``web_socket``.
+    ``web_socket``. What comes to a host that is a service's own (``hosts``) goes to that service, and nowhere else.
 
     Lives on one event loop, with the engine that writes the routing table.
     """
@@ -58,12 +59,14 @@ class Front:
         settings: FrontSettings | None = None,
         access_log: AccessLog | None = None,
         guesses: Guesses | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         self.routing = routing
         self.identity = identity
         self.guesses = Guesses() if guesses is None else guesses
         self.meter = meter
         self.access_log = access_log
+        self.hosts = hosts
         self.settings = settings or FrontSettings()
         self.stopping = False
         self.connections: set[Downstream] = set()

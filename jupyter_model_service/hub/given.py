@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.hosts import Hosts
 from ..core.policy import LONGEST, VolumeRule
 from ..core.quantities import duration
 from .site_config import WrongSetting
@@ -104,6 +105,11 @@ def access_log_of(where: str | Path | None, most: str | int | None) -> dict[str,
 def url_of(what: str, given: str | None) -> str | None:
     if given is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", given):
         raise WrongSetting(f"{what} is {given!r}, and must be an address such as https://models.example.org/.")
+    if given is not None and "*" in given:
+        try:
+            Hosts(given)
+        except ValueError as error:
+            raise WrongSetting(f"{what}: {error}.") from None
     return given
 
 

@@ -81,9 +81,11 @@ def install(
     after how long without a call, and after its start, a service is stopped. ``rules``: what differs for some, such as
     ``{"groups": ["ds"], "max_gpus_per_user": 4}``. ``gateway_address``:
     ``host:port`` at which containers and the Hub's proxy reach the gateway; by default the host's own address in the
-    network, port 8910. ``managed``: the Hub runs the gateway. ``data_dir``: of the gateway, with its key.
-    ``trusted_proxies``: addresses or networks of proxies before the gateway that say truly who calls. ``access_log``: a
-    file in ``data_dir``, or ``"-"``, for a line of each call; at ``access_log_bytes`` it is begun anew.
+    network, port 8910. ``endpoints_url``: an address of the endpoints' own, or one such as
+    ``https://*.models.example.org`` for a host of its own for each service. ``managed``: the Hub runs the gateway.
+    ``data_dir``: of the gateway, with its key. ``trusted_proxies``: addresses or networks of proxies before the
+    gateway that say truly who calls. ``access_log``: a file in ``data_dir``, or ``"-"``, for a line of each call; at
+    ``access_log_bytes`` it is begun anew.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
     """

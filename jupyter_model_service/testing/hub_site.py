@@ -15,6 +15,7 @@ from jupyter_model_service.app.files import DataDirectory
 from jupyter_model_service.app.gateway import Gateway
 from jupyter_model_service.app.hub_gateway import hub_gateway
 from jupyter_model_service.config import HubService, ModelService
+from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.hub_scopes import MANAGE
 from jupyter_model_service.core.policy import Policy, VolumeRule
 
@@ -84,7 +85,9 @@ class HubSite:
 
 
 @contextlib.asynccontextmanager
-async def hub_site(hub: FakeHub, folder: Path, policy: Policy | None = None) -> AsyncIterator[HubSite]:
+async def hub_site(
+    hub: FakeHub, folder: Path, policy: Policy | None = None, *, hosts: Hosts | None = None
+) -> AsyncIterator[HubSite]:
     """The gateway runs until the end of the block; a second one in the same ``folder`` is its next life. In the main
     thread, since it obeys signals."""
     key, port = _with_key(folder, hub.key), _free_port()
@@ -101,6 +104,7 @@ async def hub_site(hub: FakeHub, folder: Path, policy: Policy | None = None) -> 
         key_file=key,
         policy=policy or Policy(model_volumes=(VolumeRule("models"),)),
         token_user=TOKEN_USER,
+        hosts=hosts,
     )
     if TOKEN_USER not in hub.users:
         hub.add_user(TOKEN_USER)

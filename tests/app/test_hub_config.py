@@ -121,6 +121,7 @@ def test_outside_the_hub_everything_can_stand_in_one_variable_and_a_token_file(t
         ),
         ({"endpoints_url": "https://models.example.org"}, {}, "https://models.example.org/lab/services/model-service/"),
         ({"endpoints_url": "https://example.org/models/"}, {}, "https://example.org/models/"),
+        ({"endpoints_url": "https://*.models.example.org"}, {}, "http://10.0.0.1:8910/lab/services/model-service/"),
         (
             {"endpoints_url": "https://models.example.org/", "public_url": "https://hub.example.org"},
             {"JUPYTERHUB_PUBLIC_URL": "https://hub.example.org/x/"},
@@ -142,6 +143,12 @@ def test_where_endpoints_are_said_to_be(told: dict[str, Any], environment: dict[
         ({"policy": {"max": 3}}, {}, "policy in MODEL_SERVICE_HUB cannot be used"),
         ({"key_file": None}, {}, "key_file in MODEL_SERVICE_HUB is not set"),
         ({"endpoints_url": "models.example.org"}, {}, "endpoints_url = 'models.example.org' is no address"),
+        (
+            {"endpoints_url": "http://*.models.example.org"},
+            {},
+            "has to begin with https",
+        ),
+        ({"endpoints_url": "https://a.*.example.org"}, {}, "is no address for hosts of services"),
         ({"trusted_proxies": ["ingress"]}, {}, "trusted_proxies"),
         ({"api_token_file": "/nowhere/token"}, {"JUPYTERHUB_API_TOKEN": None}, "cannot be read from /nowhere/token"),
         ({}, {"JUPYTERHUB_API_TOKEN": None}, "JUPYTERHUB_API_TOKEN is not set"),

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
+from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
 from jupyter_model_service.front.access_log import AccessLog
@@ -324,6 +325,7 @@ async def site(
     public: bool = False,
     prefix: str = "/",
     access_log: AccessLog | None = None,
+    hosts: Hosts | None = None,
 ) -> AsyncIterator[Site]:
     """Starts everything, ends everything, and checks that the counters are back at 0."""
     started = [await replica.start() for replica in replicas]
@@ -342,6 +344,7 @@ async def site(
             prefix=prefix,
             settings=settings,
             access_log=access_log,
+            hosts=hosts,
         )
         sock = socket.create_server(("127.0.0.1", 0))
         here = Site(started, web, front, sock.getsockname()[1])

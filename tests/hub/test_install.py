@@ -570,6 +570,8 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"gateway_address": "127.0.0.1:80"}, "containers cannot reach"),
         ({}, {"gateway_address": "10.0.0.1:99999"}, "gateway_address"),
         ({}, {"endpoints_url": "models.example.org"}, "endpoints_url"),
+        ({}, {"endpoints_url": "http://*.models.example.org"}, "has to begin with https"),
+        ({}, {"endpoints_url": "https://x*.example.org"}, "endpoints_url"),
         ({}, {"trusted_proxies": ["proxy"]}, "trusted_proxies has 'proxy'"),
         ({}, {"access_log": ""}, "access_log is ''"),
         ({}, {"access_log": True}, "access_log is True"),

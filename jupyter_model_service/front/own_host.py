@@ -1,0 +1,42 @@
+"""A call that came to a host which is one service's alone: everything there is the service's, from ``/`` on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.message import Refusal
+
+if TYPE_CHECKING:
+    from ..core.hosts import Hosts
+    from .call import Call
+
+__all__ = ["NOT_FOUND", "came"]
+
+#: The same for a host that is no service's as for that of one that the caller may not call.
+NOT_FOUND = Refusal(404, "not_found", "There is no service at this address that you may call.")
+
+
+def came(call: Call, hosts: Hosts) -> bool:
+    """Whether it did; then its service, if there is one, is known. Neither the control API nor ``v1/`` is there.
+
+    A host of which no service is known is treated as that of a private one: who may not call learns nothing of what
+    exists.
+    """
+    label = hosts.label(_called(call))
+    if label is None:
+        return False
+    call.own_host = True
+    call.prefix = b""
+    endpoint = call.front.routing.labelled(label)
+    if endpoint is not None and call.target != b"*":  # which is about a server as a whole, and none of the model's
+        call.owner, call.name = endpoint.owner, endpoint.name
+    return True
+
+
+def _called(call: Call) -> bytes:
+    """The host that the caller called: a proxy that is believed may say it, where it calls us by another name."""
+    if call.peer.trusted:
+        for name, value in call.head.forwarded:
+            if name == b"x-forwarded-host" and value:
+                return value.partition(b",")[0].strip()
+    return call.head.host
