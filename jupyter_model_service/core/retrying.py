@@ -14,11 +14,11 @@ import enum
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from .routing import Backend
+from .routing import Backend, Endpoint
 
 __all__ = [
     "IDEMPOTENT", "MOST_REPEATS", "TROUBLE", "UNTRIED", "Blame", "Budget", "Failure", "Retry", "Tries", "Verdict",
-    "after", "died", "left_out", "none_is_well", "only_once",
+    "after", "died", "left_out", "may_move", "none_is_well", "only_once",
 ]  # fmt: skip
 
 
@@ -126,6 +126,12 @@ def after(
 def only_once(method: bytes, *, any_method: bool) -> bool:
     """Whether a call may not be repeated that may have been worked on."""
     return not any_method and method not in IDEMPOTENT
+
+
+def may_move(verdict: Verdict, endpoint: Endpoint | None) -> bool:
+    """Whether a call leaves a replica that is only doubtful. Where it would fail by that, or no other one serves, it is
+    best off where it is: the replica may be working on it."""
+    return verdict.retry is not Retry.NO and endpoint is not None and endpoint.ready > 0
 
 
 def died(failure: Failure | None) -> bool:

@@ -1,8 +1,9 @@
 """The routing table: written by the engine, read and counted on by the front, both on one event loop.
 
 Plain mutable records on purpose: a call costs a dictionary look-up and two integer additions here.
-Who may write what: the engine owns ``Endpoint`` membership and ``Backend.serving``/``suspect``; the front
-owns the counters, ``ejected_until`` and ``trial``. ``on_idle`` is how a drained backend is noticed without polling.
+Who may write what: the engine owns ``Endpoint`` membership and ``Backend.serving``/``suspect``/``lost``/``doubtful``;
+the front owns the counters, ``ejected_until`` and ``trial``. ``on_idle`` is how a drained backend is noticed without
+polling.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Backend:
     serving: bool = True  # False: draining or lost, gets no new calls
     suspect: bool = False  # a probe failed or is late: used only when no other backend is left
     lost: bool = False  # its lease is gone: calls on it are broken off and replayed by the rules
+    doubtful: bool = False  # lost, but it may come back: what it has begun to answer goes on
     in_flight: int = 0
     started: int = 0  # calls sent to it so far, breaks ties so that load spreads
     failures: int = 0  # consecutive 502/503/504 or connection errors
@@ -35,7 +37,7 @@ class Backend:
     trial: object | None = None  # while it is half open: who has the one call that tries it
     answered_at: float = 0.0  # monotonic time of the last byte that it sent for a call
     on_idle: Callable[[], None] | None = None  # called when in_flight falls to 0
-    on_lost: Callable[[], None] | None = None  # set by the front: breaks the calls on it, at once
+    on_lost: Callable[[], None] | None = None  # set by the front: it is lost, or doubtful no more and lost for good
     on_drained: Callable[[], None] | None = None  # set by the front: the same for one that leaves, whose grace is over
     on_refused: Callable[[], None] | None = None  # set by the engine: a connection to it failed
 

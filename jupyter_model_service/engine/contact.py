@@ -1,8 +1,11 @@
 """Contact with the runners: what their leases say, and what to think when one says nothing.
 
-A lease that closes takes the replica out of the routing table at once. Whether the runner is dead (then it is
-replaced at once) or only silent (then it gets ``contact_patience`` seconds) is learned by looking at the world. While
-this process itself has no descriptor left to connect with, silence says nothing.
+A replica whose lease closes gets no calls from then on. Whether the runner is dead (then it is replaced at once) or
+only silent (then it gets ``contact_patience`` seconds) is learned by looking at the world. While this process itself
+has no descriptor left to connect with, silence says nothing.
+
+A runner may be silent while its model server is well: stopped, swapped out or starved on a busy machine. So what the
+replica has begun to answer goes on while it is only doubtful (``routes``).
 """
 
 from __future__ import annotations
@@ -118,10 +121,8 @@ class Contact:
                 return  # one that was never open has nothing to lose
             replica.lease_open = False
             self._emit(replica, life.LeaseLost(f"lost contact with its runner: {event.reason}"))
-            if replica.live():
+            if replica.looked_after():
                 self._doubt(replica, self._parts.settings.contact_patience)
-            elif replica.phase is Phase.DRAINING:  # its last calls are broken off with that
-                self._emit(replica, life.GaveUp(f"lost contact with its runner while it drained: {event.reason}"))
 
     def _sampled(self, replica: Replica, sample: LeaseSample) -> None:
         before, replica.sample, replica.sample_at = replica.sample, sample, self._parts.clock.monotonic()
@@ -173,15 +174,15 @@ class Contact:
         pauses = iter(looks)
         while (left := deadline - clock.monotonic()) > 0:
             await clock.sleep(min(next(pauses, 1.0), left))
-            if not replica.live():
+            if not replica.looked_after():
                 return
             seen = await self._look()
-            if not replica.live():
+            if not replica.looked_after():
                 return
             there = seen.get(replica.id) if seen is not None else None
             if seen is not None and not (there is not None and there.alive):
                 known = there.reason if there is not None else ""
-                self._emit(replica, life.GaveUp(f"is gone: {known}" if known else SILENT_END))
+                self._give_up(replica, f"is gone: {known}" if known else SILENT_END)
                 return
             if replica.lease_open:
                 return
@@ -189,7 +190,12 @@ class Contact:
                 deadline = clock.monotonic() + patience
         said = "lost contact with its runner for" if replica.life.pid else "its runner did not answer for"
         why = f": {replica.silence}" if replica.silence else ""
-        self._emit(replica, life.GaveUp(f"{said} {duration(patience)}{why}"))
+        self._give_up(replica, f"{said} {duration(patience)}{why}")
+
+    def _give_up(self, replica: Replica, reason: str) -> None:
+        """Its last calls are broken off with that."""
+        drained = " (while it drained)" if replica.phase is Phase.DRAINING else ""
+        self._emit(replica, life.GaveUp(reason + drained))
 
 
 def _as_written(replica: Replica, text: str) -> str:

@@ -117,9 +117,10 @@ class Controller:
             for waiting in given_back(self.services.values()):
                 self.touch(waiting)
         if replica.phase in life.LEAVING and replica.phase is not Phase.DRAINING:
-            self._tasks.cancel(f"{replica.id} probing")
+            for work in ("probing", "contact"):
+                self._tasks.cancel(f"{replica.id} {work}")
         if replica.phase in life.LEAVING and before.phase in life.LIVE:
-            for work in ("launch", "contact", "exposure"):
+            for work in ("launch", "exposure"):
                 self._tasks.cancel(f"{replica.id} {work}")
             self._tasks.start(f"ending {replica.id}", self._ending.run(replica))
         self._tell(replica)

@@ -57,7 +57,8 @@ class Ending:
         await until(self._clock, limit, replica.idle, replica.exited, replica.hurry)
         if replica.hurry.is_set():
             await until(self._clock, min(limit, replica.hurried), replica.idle, replica.exited)
-        if not backend.in_flight or backend.lost or replica.exited.is_set():  # the latter end by themselves
+        given_up = backend.lost and not backend.doubtful
+        if not backend.in_flight or given_up or replica.exited.is_set():  # the latter end by themselves
             return ""
         calls, took = backend.in_flight, duration(round(self._clock.monotonic() - begun, 1))
         if backend.on_drained is not None:

@@ -1,7 +1,8 @@
 """Keeping the front's routing table in step with what the engine knows.
 
-A replica takes calls only while its lease is open and its phase is ready (or unhealthy, as a last resort). A
-backend that is ``lost`` has its calls broken off, at once and once.
+A replica takes calls only while its lease is open and its phase is ready (or unhealthy, as a last resort). One that is
+out of contact is ``lost`` at once, and ``doubtful`` until ``contact`` knows more: the calls that it has not begun to
+answer go to others. What it has begun is broken off when it is given up or stopped, once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def update_backend(replica: Replica) -> None:
     backend.serving = replica.serving() and replica.lease_open
     backend.suspect = replica.phase is Phase.UNHEALTHY or replica.health.suspect
     lost = not replica.lease_open or replica.phase in (Phase.FAILED, Phase.GONE)
+    doubtful = lost and replica.has_calls()
     listed = replica.phase in _IN_TABLE
     if listed and backend not in endpoint.backends:
         endpoint.backends.append(backend)
@@ -44,7 +46,8 @@ def update_backend(replica: Replica) -> None:
         endpoint.backends.remove(backend)
     if backend.serving:
         endpoint.woken_at = None
-    newly_lost, backend.lost = lost and not backend.lost, lost
+    newly_lost = lost and (not backend.lost or (backend.doubtful and not doubtful))
+    backend.lost, backend.doubtful = lost, doubtful
     if newly_lost and backend.on_lost is not None:
         backend.on_lost()
     if before != (backend.serving, backend.suspect, backend.lost, listed):

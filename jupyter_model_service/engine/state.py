@@ -114,6 +114,10 @@ class Replica:
         """Whether calls may be on it, new ones or the last: it is asked how it is."""
         return self.life.phase in SERVING or self.life.phase is Phase.DRAINING
 
+    def looked_after(self) -> bool:
+        """Whether it is of use: it serves, comes up to, or has its last calls."""
+        return self.live() or self.life.phase is Phase.DRAINING
+
     @property
     def check(self) -> HealthCheck:
         """The definition's health check, or the figures for one without."""

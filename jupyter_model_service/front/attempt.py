@@ -15,7 +15,7 @@ from ..core.ending import Broken, ended_by, given_up, lost_by
 from ..core.forwarding import answer_head, held_bytes, informational_head, request_head, settled_for
 from ..core.lack import OUR_LACK
 from ..core.message import AnswerHead, Headers, Refusal
-from ..core.retrying import TROUBLE, Blame, Failure, Retry, Verdict, after, only_once
+from ..core.retrying import TROUBLE, Blame, Failure, Retry, Verdict, after, may_move, only_once
 from ..core.trailers import answer_end
 from .body import END_OF_CHUNKS, chunk
 from .pool import Pool
@@ -312,17 +312,23 @@ class Attempt:
     # --- failures ----------------------------------------------------------------------------------------
 
     def replica_lost(self, *, drained: bool = False) -> None:
-        """The engine knows: no byte will come any more, or (``drained``) none is waited for."""
+        """The engine knows: no byte will come any more, or, while the replica is doubtful, perhaps none, or
+        (``drained``) none is waited for."""
         if self._over:
             return
-        failure = lost_by(connected=self.connection is not None, spoke=self.spoke, drained=drained)
-        if not self.call.answered:
+        call, connected, begun = self.call, self.connection is not None, self.answer is not None
+        failure = lost_by(connected=connected, spoke=self.spoke, drained=drained)
+        # Without a lease no connection is made: who has the address by now is not known.
+        if connected and self.backend.doubtful and not drained:
+            if begun or not may_move(self._judged(failure), call.endpoint):
+                return
+        if not call.answered:
             self.drop()
             self._failed(failure)
         elif drained:
-            self.call.cut(Broken.DRAINED)
+            call.cut(Broken.DRAINED)
         else:
-            self.call.break_off(Broken.DIED)
+            call.break_off(Broken.DIED)
 
     def _unused(self, connection: Upstream) -> bool | None:
         """Whether the other side of a connection that ended was closed before any of the request came there."""
@@ -384,7 +390,7 @@ class Attempt:
     def _blame(self, blame: Blame) -> None:
         """A failure of the replica."""
         backend, endpoint, now = self.backend, self.call.endpoint, monotonic()
-        if endpoint is None or blame is Blame.NO:
+        if endpoint is None or blame is Blame.NO or backend.doubtful:  # the engine looks at that one already
             return
         refused = blame is Blame.REFUSED
         backend.failures += 1

@@ -112,7 +112,7 @@ class Pool:
             self.last_answer = self.whole_answer = None  # 128 KiB each, as the model likes, of 10,000 replicas
 
     def lost(self) -> None:
-        """The engine says so: nothing more will come from this replica."""
+        """The engine says so: nothing more will come from this replica, or perhaps nothing while it is doubtful."""
         self.close()
         for call in list(self.calls):
             call.replica_lost()

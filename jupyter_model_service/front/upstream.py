@@ -222,7 +222,8 @@ class Upstream(Writing):
         """An answer without a length ends with its connection, and so does one whose replica was killed.
 
         Only the runner can tell them apart, and its report takes some milliseconds: the end is passed on when the
-        replica is still not lost after ``end_proof`` seconds (a lost one breaks its calls off, see ``Pool.lost``).
+        replica is still not lost after ``end_proof`` seconds (a lost one breaks its calls off, see ``Pool.lost``). A
+        runner that is not in contact can tell nothing: while the replica is doubtful the end waits.
         """
         sink = self.sink
         if sink is None or not self._until_close or self._complete:
@@ -230,11 +231,20 @@ class Upstream(Writing):
             return False
         self._complete = True
         sink.on_flush()
-        asyncio.get_running_loop().call_later(self.pool.settings.end_proof, self._end_of, sink)
+        self._prove_end(sink)
         return True  # stays open meanwhile, so that nothing else ends the call
 
-    def _end_of(self, sink: Sink) -> None:
-        if self.sink is sink:
+    def _prove_end(self, sink: Sink) -> None:
+        asyncio.get_running_loop().call_later(
+            self.pool.settings.end_proof, self._end_of, sink, self.pool.backend.doubtful
+        )
+
+    def _end_of(self, sink: Sink, doubtful: bool) -> None:
+        if self.sink is not sink:
+            return
+        if doubtful or self.pool.backend.doubtful:  # also once more after that: its report comes behind the lease
+            self._prove_end(sink)
+        else:
             sink.on_end(False)
 
     def connection_lost(self, exc: Exception | None) -> None:

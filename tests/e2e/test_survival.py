@@ -7,6 +7,7 @@ incomplete. Real processes everywhere; each test looks afterwards that nothing i
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -329,9 +330,90 @@ def test_a_large_upload_a_slow_reader_and_idle_connections_keep_memory_flat(
     asyncio.run(body())
 
 
+def runner_of(pid: int) -> psutil.Process:
+    """Of a model server's pid."""
+    runner = psutil.Process(pid).parent()
+    assert runner is not None
+    return runner
+
+
+def in_flight(client: Client) -> list[int]:
+    return [r.in_flight for r in client.get("m").replica_list]
+
+
+def test_a_silent_runner_of_a_model_server_that_is_well_breaks_no_answer(client: Client, model: Model) -> None:
+    """Its runner is stopped until some time after its lease is lost. Streams that have begun go on, one of them to an end
+    that only its connection marks; calls that have not begun are answered by the other replica; it is the same one after
+    that."""
+    service, token = deploy(client, model(), 2, environment={"WORK_SECONDS": "6"})
+    pids = replica_pids(client, "m")
+    victim, other = pids
+
+    async def call(method: str, path: str) -> bytes:
+        caller = Caller(service.endpoint, token)
+        try:
+            status, _, body = await asyncio.wait_for(caller.request(method, path, b"x"), 60)
+        finally:
+            await caller.close()
+        assert status == 200, body
+        return body
+
+    async def body() -> tuple[list[bytes], list[bytes]]:
+        streams: list[asyncio.Task[bytes]] = []
+        for events in ("90", "90", "35&unframed=1", "35&unframed=1"):  # each replica has one of each
+            streams.append(asyncio.create_task(call("GET", f"/stream?interval=0.1&events={events}")))
+            await soon(lambda: sum(in_flight(client)) == len(streams), "one more stream is in flight")
+        assert in_flight(client) == [2, 2]
+        runner = runner_of(pids[victim])
+        runner.suspend()
+        try:
+            posts = [asyncio.create_task(call("POST", "/work")) for _ in range(4)]
+
+            def doubted() -> bool:
+                shown = next(r for r in client.get("m").replica_list if r.id == victim)
+                return shown.phase == "unhealthy"
+
+            await soon(doubted, "out of rotation", 10)
+            await asyncio.sleep(1.5)
+        finally:
+            runner.resume()
+        return list(await asyncio.gather(*streams)), list(await asyncio.gather(*posts))
+
+    streams, posts = asyncio.run(body())
+    assert [answer.count(b"data: ") for answer in streams] == [91, 91, 35, 35]
+    assert {json.loads(post)["pid"] for post in posts} == {pids[other]}
+    eventually(ready(client, "m", 2), "both are ready")
+    assert replica_pids(client, "m") == pids
+    assert client.get("m").restarts == 0
+
+
+def test_a_replica_that_stands_still_as_a_whole_holds_its_callers_for_some_seconds_only(
+    client: Client, model: Model
+) -> None:
+    """As in a container that is paused: its stream is broken off when it is given up, and another takes its place."""
+    service, token = deploy(client, model(interval=60), 1)
+    ((replica, pid),) = replica_pids(client, "m").items()
+
+    async def body() -> None:
+        caller = Caller(service.endpoint, token)
+        call = asyncio.create_task(caller.request("GET", "/stream?events=6000&interval=0.1"))
+        await soon(lambda: sum(in_flight(client)) == 1, "the stream is in flight")
+        for process in (runner_of(pid), psutil.Process(pid)):
+            process.suspend()
+        with pytest.raises(Broken):
+            await asyncio.wait_for(call, 30)
+        await caller.close()
+
+    asyncio.run(body())
+    eventually(gone(client, "m", replica), "it was given up")
+    eventually(ready(client, "m", 1), "another is ready")
+    assert "lost contact with its runner for 3 s" in messages(client, "m")
+
+
 @pytest.mark.parametrize("framing", ["", "&unframed=1"], ids=["chunked", "until-close"])
+@pytest.mark.parametrize("killed", ["model server", "runner"])
 def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(
-    client: Client, model: Model, framing: str
+    client: Client, model: Model, framing: str, killed: str
 ) -> None:
     service, token = deploy(client, model(), 1)
 
@@ -340,9 +422,10 @@ def test_a_stream_of_a_killed_replica_is_seen_as_broken_never_as_complete(
         call = asyncio.create_task(caller.request("GET", f"/stream?events=600&interval=0.05{framing}"))
         await soon(lambda: client.get("m").replica_list[0].in_flight == 1, "the stream is in flight")
         await asyncio.sleep(0.3)
-        os.kill(next(iter(replica_pids(client, "m").values())), signal.SIGKILL)
+        (pid,) = replica_pids(client, "m").values()
+        os.kill(pid if killed == "model server" else runner_of(pid).pid, signal.SIGKILL)
         try:
-            status, _, answer = await call
+            status, _, answer = await asyncio.wait_for(call, 30)
         except Broken as error:
             return repr(error)
         finally:

@@ -106,14 +106,47 @@ def test_one_whose_runner_is_gone_while_it_drains_is_ended_at_once_and_the_event
         victim, backend, broken = await leaves_with_a_call(stage)
         victim.dies()
         await stage.until(lambda: broken, 0.05)
-        assert backend.lost
+        await stage.until(lambda: backend.lost and not backend.doubtful, 0.1)
         await stage.until(lambda: victim.id not in stage.world.replicas, 1)
         (failed,) = await stage.told("replica.failed")
-        assert "lost contact with its runner while it drained: the connection was closed" in failed.message
+        assert "its runner is gone without a report, as after SIGKILL (while it drained)" in failed.message
         await asyncio.sleep(20)
         assert stage.view.restarts == 0
 
     play(scene, Stage(PATIENT))
+
+
+def test_one_whose_runner_is_silent_for_a_moment_while_it_drains_finishes_its_calls() -> None:
+    async def scene(stage: Stage) -> None:
+        victim, backend, broken = await leaves_with_a_call(stage)
+        victim.falls_silent()
+        await asyncio.sleep(2.5)
+        assert (backend.lost, backend.doubtful, stage.shown(victim.id).phase) == (True, True, "draining")
+        victim.speaks()
+        await asyncio.sleep(60)
+        assert (backend.lost, stage.shown(victim.id).phase, len(broken)) == (False, "draining", 1)
+        backend.in_flight = 0
+        assert backend.on_idle is not None
+        backend.on_idle()
+        await stage.until(lambda: victim.id not in stage.world.replicas, 1)
+        assert victim.stops, "it was asked to end"
+        assert await stage.told("replica.failed") == []
+
+    play(scene, Stage(PATIENT))
+
+
+def test_one_that_is_silent_when_its_drain_is_over_is_ended_as_any_other() -> None:
+    """Its drain may take a second, its silence three."""
+
+    async def scene(stage: Stage) -> None:
+        victim, backend, _ = await leaves_with_a_call(stage)
+        victim.falls_silent()
+        took = await stage.until(lambda: backend.lost and not backend.doubtful)
+        assert took < 1.1
+        await stage.until(lambda: victim.id not in stage.world.replicas, 1)
+        assert await stage.told("replica.failed") == []
+
+    play(scene, Stage(definition(drain_timeout=1)))
 
 
 def test_an_old_replica_that_hangs_while_it_drains_is_no_failure_of_the_update() -> None:

@@ -14,7 +14,7 @@ from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import ProbeResult
 from jupyter_model_service.testing import FakeReplica, StartScript
 
-from .stage import Stage, definition, play
+from .stage import NAME, OWNER, Stage, definition, play
 
 
 def test_a_replica_that_dies_is_replaced_at_once_and_the_event_names_the_signal() -> None:
@@ -106,56 +106,88 @@ def test_a_killed_runner_is_noticed_and_replaced_at_once() -> None:
     async def scene(stage: Stage) -> None:
         victim, other = await stage.ready(2)
         backend = stage.backend(victim.id)
-        broken: list[str] = []
-        backend.on_lost = lambda: broken.append(backend.replica)
+        told: list[bool] = []
+        backend.on_lost = lambda: told.append(backend.doubtful)
         victim.dies()
-        await stage.until(lambda: broken, 0.05)
+        await stage.until(lambda: told, 0.05)
         assert (backend.serving, backend.lost) == (False, True)
+        assert await stage.until(lambda: not backend.doubtful) < 0.3, "what it had begun to answer is broken off"
         assert await stage.until(lambda: stage.view.restarts == 1) < 0.3, "it need not be waited for"
         await stage.until(lambda: len(stage.takes_calls()) == 2)
         message = (await stage.told("replica.failed"))[0].message
         assert "its runner is gone" in message
         assert "SIGKILL" in message
         assert other.id in stage.takes_calls()
-        assert broken == [victim.id], "once"
+        assert told == [True, False], "each once"
 
     play(scene)
 
 
 def test_a_silent_runner_takes_no_calls_and_comes_back_as_it_was() -> None:
-    """Two seconds of silence: out at once, back at once, the same replica."""
+    """Two seconds of silence: out at once, back at once, the same replica, and what it had begun to answer goes on."""
 
     async def scene(stage: Stage) -> None:
         replica, _ = await stage.ready(2)
         backend = stage.backend(replica.id)
-        broken: list[int] = []
-        backend.on_lost = lambda: broken.append(1)
-        replica.falls_silent()
-        await stage.until(lambda: not backend.serving, 0.05)
-        assert stage.shown(replica.id).phase == "unhealthy"
-        assert "lost contact with its runner: nothing was heard for 3 s" in (stage.shown(replica.id).reason or "")
-        await asyncio.sleep(2)
-        assert broken == [1]
-        replica.speaks()
-        await stage.until(lambda: replica.id in stage.takes_calls(), 0.6)
-        assert not backend.lost
+        told: list[bool] = []
+        backend.on_lost = lambda: told.append(backend.doubtful)
+        for again in (1, 2):
+            replica.falls_silent()
+            await stage.until(lambda: not backend.serving, 0.05)
+            assert stage.shown(replica.id).phase == "unhealthy"
+            assert "lost contact with its runner: nothing was heard for 3 s" in (stage.shown(replica.id).reason or "")
+            await asyncio.sleep(2)
+            assert (backend.lost, backend.doubtful, told) == (True, True, [True] * again)
+            replica.speaks()
+            await stage.until(lambda: replica.id in stage.takes_calls(), 0.6)
+            assert (backend.lost, backend.doubtful) == (False, False)
         assert stage.backend(replica.id) is backend
         await asyncio.sleep(30)
-        assert (stage.view.restarts, len(stage.there())) == (0, 2)
+        assert (stage.view.restarts, len(stage.there()), told) == (0, 2, [True, True])
 
     play(scene)
 
 
 def test_a_runner_that_stays_silent_is_replaced_after_three_seconds() -> None:
+    """Only then is broken off what it had begun to answer, and before another takes its place."""
+
     async def scene(stage: Stage) -> None:
         replica, _ = await stage.ready(2)
+        backend = stage.backend(replica.id)
+        told: list[tuple[bool, int]] = []
+        backend.on_lost = lambda: told.append((backend.doubtful, len(stage.there())))
         replica.falls_silent()
+        await asyncio.sleep(2.9)
+        assert told == [(True, 2)]
         took = await stage.until(lambda: stage.view.restarts == 1)
-        assert took == pytest.approx(3, abs=0.1)
+        assert took == pytest.approx(0.1, abs=0.1)
+        assert told == [(True, 2), (False, 2)]
+        assert backend.lost
+        await stage.until(lambda: replica.id not in stage.world.replicas, 1)
+        assert "lost contact with its runner for 3 s" in (await stage.told("replica.failed"))[0].message
+        assert len(told) == 2
+
+    play(scene)
+
+
+def test_a_silent_one_that_is_to_go_is_waited_for_no_longer_than_any_other_silent_one() -> None:
+    """It drains with open calls while it is doubtful; its drain may take an hour, its silence three seconds in all."""
+
+    async def scene(stage: Stage) -> None:
+        replica, _ = await stage.ready(2)
+        backend = stage.backend(replica.id)
+        backend.in_flight = 1
+        replica.falls_silent()
+        await asyncio.sleep(1)
+        await stage.engine.scale(OWNER, NAME, 1)
+        await stage.until(lambda: stage.shown(replica.id).phase == "draining", 0.1)
+        assert backend.doubtful, "it may finish its calls"
+        assert await stage.until(lambda: not backend.doubtful) == pytest.approx(2, abs=0.2)
+        assert backend.lost
         await stage.until(lambda: replica.id not in stage.world.replicas, 1)
         assert "lost contact with its runner for 3 s" in (await stage.told("replica.failed"))[0].message
 
-    play(scene)
+    play(scene, Stage(definition(drain_timeout=3600)))
 
 
 def test_a_runner_is_not_held_to_be_dead_while_the_gateway_has_no_descriptor_to_ask_it() -> None:
