@@ -319,9 +319,9 @@ class Attempt:
         call, connected, begun = self.call, self.connection is not None, self.answer is not None
         failure = lost_by(connected=connected, spoke=self.spoke, drained=drained)
         # Without a lease no connection is made: who has the address by now is not known.
-        if connected and self.backend.doubtful and not drained:
-            if begun or not may_move(self._judged(failure), call.endpoint):
-                return
+        may_stay = connected and self.backend.doubtful and not drained
+        if may_stay and (begun or not may_move(self._judged(failure), call.endpoint)):
+            return
         if not call.answered:
             self.drop()
             self._failed(failure)

@@ -145,6 +145,7 @@ def test_one_that_is_silent_when_its_drain_is_over_is_ended_as_any_other() -> No
         assert took < 1.1
         await stage.until(lambda: victim.id not in stage.world.replicas, 1)
         assert await stage.told("replica.failed") == []
+        assert "its open call was cut after 1 s" in (await stage.told("replica.stopping"))[0].message
 
     play(scene, Stage(definition(drain_timeout=1)))
 

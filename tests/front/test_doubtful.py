@@ -225,3 +225,21 @@ def test_a_runner_that_is_back_has_the_usual_time_to_tell_of_a_death(run: Run) -
             assert here.meter.broken_answers == ["replica_died"]
 
     run(body())
+
+
+@pytest.mark.parametrize("path", ["/sse", "/hang"])
+def test_a_doubtful_one_whose_time_to_drain_is_over_is_waited_for_no_longer(run: Run, path: str) -> None:
+    async def body() -> None:
+        async with site(Replica("a")) as here:
+            wire = await here.send(here.request(path, method="POST", body=b"x"))
+            await until(lambda: here.replicas[0].seen)
+            backend = here.backends[0]
+            if path == "/sse":
+                await wire.head()
+            doubt(backend)
+            assert backend.in_flight == 1
+            assert backend.on_drained is not None
+            backend.on_drained()
+            assert backend.in_flight == 0
+
+    run(body())
