@@ -231,7 +231,7 @@ def test_a_runner_that_is_back_has_the_usual_time_to_tell_of_a_death(run: Run) -
 def test_a_doubtful_one_whose_time_to_drain_is_over_is_waited_for_no_longer(run: Run, path: str) -> None:
     async def body() -> None:
         async with site(Replica("a")) as here:
-            wire = await here.send(here.request(path, method="POST", body=b"x"))
+            wire = await here.send(here.request(path))
             await until(lambda: here.replicas[0].seen)
             backend = here.backends[0]
             if path == "/sse":
