@@ -19,6 +19,10 @@ class HubPolicies:
         self._users = users
         self.overrides: Callable[[str], Override | None] = lambda user: None
 
+    def user(self, owner: str) -> str:
+        user = self._users.known(owner)
+        return owner if user is None else user.name
+
     def knows(self, owner: str) -> bool:
         return self._users.known(owner) is not None
 

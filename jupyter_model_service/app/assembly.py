@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from ..adapters.lease import TcpLeases
 from ..core.hosts import Hosts
 from ..engine.engine import Engine
+from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..front.settings import FrontSettings
@@ -63,6 +64,7 @@ class Assembly:
     may_end: bool = True  # on request, and with it the replicas
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs
     rules: Rules = field(default_factory=NoRules)  # of the administrator
+    overrides: Overrides | None = None
     begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
     told: Callable[[], Sequence[str]] = tuple
 

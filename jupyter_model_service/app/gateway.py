@@ -93,6 +93,7 @@ class Gateway:
                 shutdown=lambda leave_replicas: self._asked_to_end(parts, leave_replicas),
                 offer=lambda owner: parts.offer(engine, owner),
                 rules=parts.rules,
+                overrides=parts.overrides,
                 prefix=parts.prefix,
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,

@@ -28,6 +28,7 @@ from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
 from ..core.hub_options import CONTROL_PORT
 from ..engine.engine import Engine
+from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..errors import Forbidden, InvalidRequest, ModelServiceError
@@ -70,7 +71,9 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
-        policies = HubPolicies(hub.policy, users)
+        policies, overrides = HubPolicies(hub.policy, users), Overrides(site.store.access, site.clock)
+        await overrides.load()
+        policies.overrides = overrides.of
         tokens.life = lambda owner, asked: token_life(policies.of(owner), owner, asked)
         launcher = HubLauncher(api, servers, users, policies, site.clock, host=hub.host_has)
         gpus = HostGpus(site.clock)
@@ -102,6 +105,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             attached=lambda: 0,
             kept=lambda: True,
             rules=policies,
+            overrides=overrides,
             offer=hub_offer(policies, settings.max_replicas, hub.host_has, hub.site_images),
             shared=True,
             may_end=False,

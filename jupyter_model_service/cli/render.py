@@ -19,7 +19,9 @@ from ..commands.results import (
     EndpointResult,
     EventsResult,
     GatewayResult,
+    LimitsResult,
     LogsResult,
+    OverviewResult,
     Result,
     RulesResult,
     SchedulesResult,
@@ -32,6 +34,7 @@ from ..commands.results import (
 from ..commands.workbench import DraftResult, DryRunResult
 from . import scaling, workbench
 from .access import access_page
+from .admin import admin_page
 from .audit import entry_line
 from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
@@ -79,6 +82,8 @@ def _of_others(result: Result, paint: Paint) -> str:
         return access_page(result, paint)
     if isinstance(result, AuditResult):
         return "\n".join(entry_line(entry, paint) for entry in result.entries or ())
+    if isinstance(result, OverviewResult | LimitsResult):
+        return admin_page(result, paint)
     if isinstance(result, RulesResult):
         return scaling.rules_text(result, paint)
     if isinstance(result, SchedulesResult):

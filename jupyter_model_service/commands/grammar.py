@@ -12,7 +12,7 @@ from typing import Any
 
 from ..client.calls import parse_mount
 from ..client.units import parse_size
-from . import access_grammar, audit_grammar, scaling_grammar, token_grammar, values, workbench_grammar
+from . import access_grammar, admin_grammar, audit_grammar, scaling_grammar, token_grammar, values, workbench_grammar
 from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
 __all__ = ["PROGRAM", "VERBS", "HelpShown", "Parser", "UsageError", "build_parser", "parse", "verb_parsers"]
@@ -226,6 +226,7 @@ VERBS: dict[str, tuple[str, str, Arguments]] = {
     **token_grammar.VERBS,
     **access_grammar.VERBS,
     **audit_grammar.VERBS,
+    **admin_grammar.VERBS,
     "logs": ("show what a replica printed", "", _logs),
     "events": ("show what happened to a service, and why", "", _events),
     "delete": ("remove a service with its tokens and history", "The model folder stays as it is.", _delete),

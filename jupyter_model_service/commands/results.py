@@ -123,6 +123,27 @@ class AccessResult(Result):
 
 
 @dataclass(frozen=True)
+class OverviewResult(Result):
+    """Of a whole gateway; ``gpus_only``: that is what was asked for."""
+
+    overview: Json
+    gpus_only: bool = False
+
+    def to_json(self) -> Any:
+        return {"gpus": self.overview["gpus"]} if self.gpus_only else self.overview
+
+
+@dataclass(frozen=True)
+class LimitsResult(Result):
+    """What one user has and may have."""
+
+    owner: Json
+
+    def to_json(self) -> Any:
+        return self.owner
+
+
+@dataclass(frozen=True)
 class AuditResult(Result):
     """``entries``, oldest first; ``None`` when they were given to the observer as they came."""
 

@@ -22,6 +22,7 @@ from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
 from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError
 from . import access as access_verbs
+from . import admin as admin_verbs
 from . import audit as audit_verbs
 from . import scaling as scaling_verbs
 from . import tokens as token_verbs
@@ -354,6 +355,11 @@ _RUN: dict[str, Callable[[Session, argparse.Namespace], Result]] = {
     "access": access_verbs.show,
     "audit": audit_verbs.of_service,
     "admin audit": audit_verbs.of_all,
+    "admin list": admin_verbs.show,
+    "admin gpus": admin_verbs.gpus,
+    "admin limits": admin_verbs.limits,
+    "admin notice": admin_verbs.notice,
+    "admin stop": admin_verbs.stop,
     "logs": _logs,
     "events": _events,
     "delete": _delete,

@@ -39,6 +39,7 @@ from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
 from .lives import Lives
+from .notices import Notices
 from .origins import Origins
 from .policies import Policies
 from .requests import RevisionChange
@@ -94,6 +95,7 @@ class Engine:
             self._parts, self._tasks, self._controller, self._journal, self._turns, self._queries, self.histories
         )
         self.sharings = Sharings(self._parts, self._tasks, self._ledger, self._turns, self._services)
+        self.notices = Notices(self._turns, clock)
         self._lives = Lives(
             self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules or NoRules()
         )

@@ -106,6 +106,7 @@ class ServiceView:
     page: str | None = None
     notice: Notice | None = None
     ends: EndView | None = None
+    last_call_at: float | None = None
 
     @property
     def key(self) -> str:
@@ -283,5 +284,6 @@ def service_view(
         visibility="public" if record.public else "shared" if service.endpoint.sharing else "private",
         page=None if page_url is None else page_url(record.owner, record.name),
         notice=record.notice,
+        last_call_at=record.last_call_at,
         ends=None if service.end is None else EndView(service.end.at, service.end.why),
     )

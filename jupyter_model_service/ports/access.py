@@ -203,6 +203,9 @@ class Rules(Protocol):
     def of(self, owner: str | None) -> Effective:
         """What the administrator lets this owner do; ``None``: what holds for everybody."""
 
+    def user(self, owner: str) -> str:
+        """The name that the owner has at the Hub, as far as it is known."""
+
     def knows(self, owner: str) -> bool:
         """Whether what holds for this owner is known yet."""
 
@@ -212,6 +215,9 @@ class NoRules:
 
     def of(self, owner: str | None) -> Effective:
         return _UNLIMITED
+
+    def user(self, owner: str) -> str:
+        return owner
 
     def knows(self, owner: str) -> bool:
         return True

@@ -279,6 +279,7 @@ class HubParts:
     users: HubUsers
     launcher: HubLauncher
     storage: HubStorage
+    policies: HubPolicies
 
 
 def hub_parts(hub: FakeHub, folder: Path, policy: Policy | None = None, **options: Any) -> HubParts:
@@ -288,5 +289,8 @@ def hub_parts(hub: FakeHub, folder: Path, policy: Policy | None = None, **option
     )
     clock, policy = SystemClock(), policy or Policy()
     users, servers = HubUsers(api, clock, folder / "users.json"), HubServers(api, hub.sealer, clock)
-    launcher = HubLauncher(api, servers, users, HubPolicies(policy, users), clock, **options)
-    return HubParts(api, servers, users, launcher, HubStorage(servers, users, policy, folder / "volumes.json"))
+    policies = HubPolicies(policy, users)
+    launcher = HubLauncher(api, servers, users, policies, clock, **options)
+    return HubParts(
+        api, servers, users, launcher, HubStorage(servers, users, policy, folder / "volumes.json"), policies
+    )

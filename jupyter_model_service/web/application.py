@@ -14,10 +14,11 @@ from ..core.guessing import Guesses
 from ..ports import Identity, NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
-from .call import Parts, Tokens
+from .call import Overriding, Parts, Tokens
 from .handler import NothingHere, RouteHandler
 from .openapi import document
 from .routes import ROUTES, Access, Route
+from .routes_admin import ADMIN_ROUTES
 from .stream import EventStreams
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def make_application(
     shutdown: Callable[[bool], None],
     offer: Callable[[str | None], Awaitable[OfferInfo]],
     rules: Rules | None = None,
+    overrides: Overriding | None = None,
     prefix: str = "/",
     open_metrics: bool = False,
     shared: bool = False,
@@ -72,13 +74,15 @@ def make_application(
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
-    parts = Parts(engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), told)
+    parts = Parts(
+        engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
+    )
     if guesses is not None:
         parts = replace(parts, guesses=guesses)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
 
 
-_OF_THE_WHOLE = ("attach", "list_audit", "metrics", "shutdown")
+_OF_THE_WHOLE = ("attach", "list_audit", "metrics", "shutdown", *(route.name for route in ADMIN_ROUTES))
 
 
 def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from ..core.access import Caller, role_of
+from ..core.effective import Override
 from ..core.grants import PathRule
 from ..core.guessing import Guesses
 from ..core.limits import Limits
@@ -44,6 +45,16 @@ class Tokens(Protocol):
     def forget(self, service_id: str) -> None: ...
 
 
+class Overriding(Protocol):
+    """What administrators take from users, as ``engine.overrides.Overrides`` keeps it."""
+
+    @property
+    def users(self) -> Sequence[str]: ...
+    def of(self, user: str) -> Override | None: ...
+    async def change(self, user: str, changes: Mapping[str, Any], by: str) -> None: ...
+    async def remove(self, user: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the control API stands on. ``attach`` and ``shutdown`` belong to the program around it."""
@@ -58,6 +69,7 @@ class Parts:
     document: Callable[[], Mapping[str, Any]]  # OpenAPI
     offer: Callable[[str | None], Awaitable[OfferInfo]]  # to an owner
     rules: Rules = field(default_factory=NoRules)
+    overrides: Overriding | None = None  # where there are users to set limits for
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
     guesses: Guesses = field(default_factory=Guesses)  # the front's, too
 

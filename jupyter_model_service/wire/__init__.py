@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from .access import AccessInfo, AccessRole, SharedInfo, ShareInfo, Visibility
-from .admin import EndInfo, NoticeInfo
+from .admin import EndInfo, NoticeInfo, Overview, OwnerUse
 from .audit import AuditEntry, AuditList
 from .offer import GpuOffer, OfferInfo
 from .replica import ActionInfo, ExitInfo, GpuInfo, ReplicaInfo
@@ -80,6 +80,8 @@ __all__ = [
     "NewToken",
     "NoticeInfo",
     "OfferInfo",
+    "Overview",
+    "OwnerUse",
     "PathRuleInfo",
     "PathRuleSpec",
     "ProblemInfo",

@@ -38,6 +38,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All services, their owners with use and limits, and GPUs */
+        get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/services/{owner}/{name}/notice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say something about a service to whoever looks at it */
+        put: operations["set_notice"];
+        post?: never;
+        /** Take the notice back */
+        delete: operations["remove_notice"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/users/{user}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a user of the hub has and may have */
+        get: operations["get_limits"];
+        /** Take from a user what she may have; null gives one back, those left out stay as they are */
+        put: operations["set_limits"];
+        post?: never;
+        /** Give a user back what was taken from her here */
+        delete: operations["remove_limits"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1767,6 +1821,57 @@ export interface components {
             /** Version */
             version: string;
         };
+        /**
+         * GpuHolder
+         * @description One GPU, and what holds it.
+         */
+        GpuHolder: {
+            /**
+             * Holder
+             * @default nobody
+             * @enum {string}
+             */
+            holder: "replica" | "notebook" | "other" | "nobody";
+            /** Id */
+            id: string;
+            /**
+             * Memory Total
+             * @default null
+             */
+            memory_total: number | null;
+            /**
+             * Memory Used
+             * @default null
+             */
+            memory_used: number | null;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Server
+             * @description the named server, empty for the default one
+             * @default null
+             */
+            server: string | null;
+            /**
+             * Service
+             * @description owner/name
+             * @default null
+             */
+            service: string | null;
+            /**
+             * User
+             * @default null
+             */
+            user: string | null;
+            /**
+             * Utilization
+             * @default null
+             */
+            utilization: number | null;
+        };
         /** GpuInfo */
         GpuInfo: {
             /** Memory Total */
@@ -1831,6 +1936,84 @@ export interface components {
             title: string;
             /** Writes */
             writes: string[];
+        };
+        /**
+         * LimitInfo
+         * @description ``set_by``: whose limit it is, as in "for the group ds"; empty for the installation's own.
+         */
+        LimitInfo: {
+            /** Name */
+            name: string;
+            /**
+             * Set By
+             * @default
+             */
+            set_by: string;
+            /**
+             * Used
+             * @default null
+             */
+            used: number | null;
+            /**
+             * Value
+             * @description null: none
+             */
+            value: number | string | boolean | string[] | null;
+        };
+        /**
+         * LimitsChange
+         * @description For one user, until it is taken back. It only tightens what the installation says; what is left out stays.
+         */
+        LimitsChange: {
+            /**
+             * Allow Public
+             * @default null
+             */
+            allow_public?: boolean | null;
+            /**
+             * Idle Limit
+             * @description seconds
+             * @default null
+             */
+            idle_limit?: number | null;
+            /**
+             * Longest Life
+             * @description seconds
+             * @default null
+             */
+            longest_life?: number | null;
+            /**
+             * Longest Token
+             * @description seconds
+             * @default null
+             */
+            longest_token?: number | null;
+            /**
+             * Max Cpus
+             * @default null
+             */
+            max_cpus?: number | null;
+            /**
+             * Max Gpus Per Replica
+             * @default null
+             */
+            max_gpus_per_replica?: number | null;
+            /**
+             * Max Gpus Per User
+             * @default null
+             */
+            max_gpus_per_user?: number | null;
+            /**
+             * Max Memory
+             * @description bytes
+             * @default null
+             */
+            max_memory?: number | null;
+            /**
+             * Max Replicas Per User
+             * @default null
+             */
+            max_replicas_per_user?: number | null;
         };
         /** LimitsInfo */
         LimitsInfo: {
@@ -1978,6 +2161,11 @@ export interface components {
             /** Text */
             text: string;
         };
+        /** NoticeRequest */
+        NoticeRequest: {
+            /** Text */
+            text: string;
+        };
         /**
          * OfferInfo
          * @description For the caller who asks. ``None`` of a limit: there is none that is known here.
@@ -2047,6 +2235,84 @@ export interface components {
              * @description such as https://app.example.org; they replace the former
              */
             origins: string[];
+        };
+        /** Overview */
+        Overview: {
+            /**
+             * Gpus
+             * @description null: nobody knows
+             * @default null
+             */
+            gpus: components["schemas"]["GpuHolder"][] | null;
+            /**
+             * Gpus At
+             * @default null
+             */
+            gpus_at: number | null;
+            /** Owners */
+            owners: components["schemas"]["OwnerUse"][];
+            /** Services */
+            services: components["schemas"]["OverviewService"][];
+        };
+        /** OverviewService */
+        OverviewService: {
+            /**
+             * Calls Today
+             * @default null
+             */
+            calls_today: number | null;
+            /** Created At */
+            created_at: number;
+            /** Gpus */
+            gpus: number;
+            /**
+             * Last Call At
+             * @default null
+             */
+            last_call_at: number | null;
+            /** Name */
+            name: string;
+            /** @default null */
+            notice: components["schemas"]["NoticeInfo"] | null;
+            /** Owner */
+            owner: string;
+            /** Ready */
+            ready: number;
+            /**
+             * Reason
+             * @default null
+             */
+            reason: string | null;
+            /** Replicas */
+            replicas: number;
+            /** State */
+            state: string;
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "shared" | "public";
+        };
+        /** OwnerUse */
+        OwnerUse: {
+            /** Gpus */
+            gpus: number;
+            /**
+             * Limits
+             * @default []
+             */
+            limits: components["schemas"]["LimitInfo"][];
+            /** Owner */
+            owner: string;
+            /** Replicas */
+            replicas: number;
+            /** Services */
+            services: number;
+            /**
+             * User
+             * @description the Hub's name
+             */
+            user: string;
         };
         /** PathRuleInfo */
         PathRuleInfo: {
@@ -3075,11 +3341,14 @@ export type FieldInfo = components['schemas']['FieldInfo'];
 export type FilesInfo = components['schemas']['FilesInfo'];
 export type FolderInfo = components['schemas']['FolderInfo'];
 export type GatewayInfo = components['schemas']['GatewayInfo'];
+export type GpuHolder = components['schemas']['GpuHolder'];
 export type GpuInfo = components['schemas']['GpuInfo'];
 export type GpuOffer = components['schemas']['GpuOffer'];
 export type GuessInfo = components['schemas']['GuessInfo'];
 export type KeptRequests = components['schemas']['KeptRequests'];
 export type KindInfo = components['schemas']['KindInfo'];
+export type LimitInfo = components['schemas']['LimitInfo'];
+export type LimitsChange = components['schemas']['LimitsChange'];
 export type LimitsInfo = components['schemas']['LimitsInfo'];
 export type LimitsSpec = components['schemas']['LimitsSpec'];
 export type LogAnswer = components['schemas']['LogAnswer'];
@@ -3088,8 +3357,12 @@ export type MountSpec = components['schemas']['MountSpec'];
 export type NewToken = components['schemas']['NewToken'];
 export type NoteInfo = components['schemas']['NoteInfo'];
 export type NoticeInfo = components['schemas']['NoticeInfo'];
+export type NoticeRequest = components['schemas']['NoticeRequest'];
 export type OfferInfo = components['schemas']['OfferInfo'];
 export type OriginsRequest = components['schemas']['OriginsRequest'];
+export type Overview = components['schemas']['Overview'];
+export type OverviewService = components['schemas']['OverviewService'];
+export type OwnerUse = components['schemas']['OwnerUse'];
 export type PathRuleInfo = components['schemas']['PathRuleInfo'];
 export type PathRuleSpec = components['schemas']['PathRuleSpec'];
 export type PersonAccess = components['schemas']['PersonAccess'];
@@ -3201,6 +3474,197 @@ export interface operations {
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    set_notice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoticeRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    remove_notice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceInfo"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    get_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerUse"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    set_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LimitsChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerUse"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    remove_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnerUse"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];

@@ -20,6 +20,7 @@ import pytest
 from jupyter_model_service.adapters import launch_hub
 from jupyter_model_service.adapters.lease import TcpLeases
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.effective import Override
 from jupyter_model_service.core.hub_options import KEY, ReplicaOptions, ReplicaStorage, VolumeMount
 from jupyter_model_service.core.names import owner_from
 from jupyter_model_service.core.policy import Held, Host, Policy, VolumeRule
@@ -691,3 +692,26 @@ def test_the_room_beside_what_a_user_has_is_told_from_memory(hub: FakeHub, play:
         assert parts.launcher.room(REVISION, Held(2)) == 1
 
     play(body, policy=Policy(max_replicas_per_user=3))
+
+
+def test_who_asks_for_nothing_gets_no_more_than_an_administrator_left_her(hub: FakeHub, play: Play) -> None:
+    """The Hub's side knows nothing of that, and would give her what a notebook has. What somebody asks for is sent as
+    it is, and what holds for all is the Hub's side's own business."""
+
+    async def body(parts: HubParts) -> None:
+        await parts.users.look()
+        taken = Override({"max_cpus": 1.5, "max_memory": 1 << 30}, "carol")
+        parts.policies.overrides = lambda user: taken if user == "ann" else None
+        await parts.launcher.start(ask())
+        await parts.launcher.start(ask(B, owner="bob"))
+        asked = replace(REVISION, resources=Resources(cpus=0.5))
+        await parts.launcher.start(ask("chat-ccccc3", revision=asked))
+        assert [(sent.cpus, sent.memory) for sent in hub.engine.started if isinstance(sent, ReplicaOptions)] == [
+            (1.5, 1 << 30),
+            (None, None),
+            (0.5, 1 << 30),
+        ]
+        with pytest.raises(InvalidRequest, match=r"at most 1\.5 CPUs, and 2 are asked for \(set by carol for ann\)\."):
+            parts.launcher.check(replace(REVISION, resources=Resources(cpus=2)), owner="ann")
+
+    play(body, policy=Policy(max_cpus=4))

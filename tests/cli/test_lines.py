@@ -86,10 +86,11 @@ def test_a_wrong_line_is_one_sentence_and_changes_nothing(
     assert fake.requests == []
 
 
+OF_ALL = ("admin audit", "admin list", "admin gpus", "admin limits")
 OF_FOLDERS = ("init", "dry-run", "validate", "create")
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (*OF_FOLDERS, "list", "admin audit")])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in (*OF_FOLDERS, "list", *OF_ALL)])
 @pytest.mark.parametrize("name", ["", "/demo", "ada/", "../demo", "a" * 300])
 def test_what_is_no_name_of_a_service_is_wrong_use_for_every_verb(
     line: Line, fake: FakeGateway, verb: str, name: str
@@ -556,6 +557,73 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
     exported = line("admin", "audit", "--tail", "all", "--json").out
     assert [json.loads(each)["id"] for each in exported.splitlines()] == list(range(1, 2100))
     assert json.loads(exported.splitlines()[0])["after"] == {"replicas": 3}
+
+
+def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Line, fake: FakeGateway) -> None:
+    fake.services["bob/demo"] = service()
+    gpu = {"id": "GPU-1", "user": "bob", "service": "bob/demo", "server": "demo-aaaaaa", "utilization": 41.0}
+    fake.overview = {
+        "services": [
+            {
+                "owner": "bob",
+                "name": "de\x1b[2Jmo",
+                "state": "ready",
+                "reason": None,
+                "visibility": "shared",
+                "replicas": 2,
+                "ready": 1,
+                "gpus": 2,
+                "last_call_at": 1750000000.0,
+                "notice": None,
+            }
+        ],
+        "owners": [used("bob", max_replicas_per_user=5, max_memory=1 << 33, allow_public=False, idle_limit=7 * 86400)],
+        "gpus": [{**gpu, "memory_used": 1 << 30, "memory_total": 1 << 32}],
+    }
+    shown = line("admin", "list").out
+    assert "\x1b" not in shown
+    assert re.search(r"ready +1/2 +2 +shared +2025-06-15 15:06:40", shown)
+    assert re.search(
+        r"bob: 1 services, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown
+    )
+    assert re.search(r"memory of a replica +8 GiB .*\n +public services +not allowed .*\n +idle at most +7 days", shown)
+    assert re.search(r"GPU-1 +bob +bob/demo +demo-aaaaaa +41 % +1 GiB of 4 GiB", line("admin", "gpus").out)
+    assert json.loads(line("admin", "gpus", "--json").out)["gpus"][0]["id"] == "GPU-1"
+    ran = line(
+        *("admin", "limits", "bob@example.org", "--max-replicas", "none", "--max-memory", "4g", "--idle-limit", "2h"),
+        "--no-public",
+    )
+    assert "bob: 1 services" in ran.out
+    given = {"max_replicas_per_user": None, "max_memory": 4 << 30, "idle_limit": 7200.0, "allow_public": False}
+    where = "api/v1/admin/users/bob%40example.org/limits"
+    assert [body for method, path, _, body in fake.requests if (method, path) == ("PUT", where)] == [given]
+    line("admin", "limits", "bob@example.org")
+    line("admin", "limits", "bob@example.org", "--clear")
+    assert [request[0] for request in fake.requests if request[1].endswith("/limits")] == ["PUT", "GET", "DELETE"]
+    assert line("admin", "limits", "bob", "--clear", "--max-cpus", "1").status == 1
+
+
+def test_an_administrator_leaves_a_notice_and_stops_a_service(line: Line, fake: FakeGateway) -> None:
+    fake.services["bob/demo"] = service()
+    ran = line("admin", "notice", "bob/demo", "Please", "scale it down.")
+    assert ran.out == "Whoever looks at bob/demo sees your notice.\n"
+    assert ("PUT", "api/v1/admin/services/bob/demo/notice", {"text": "Please scale it down."}) in [
+        (m, p, b) for m, p, _, b in fake.requests
+    ]
+    assert line("admin", "notice", "bob/demo", "--remove").out == "bob/demo has no notice any more.\n"
+    assert line("admin", "notice", "bob/demo").status == 1
+    assert line("admin", "notice", "bob/demo", "x", "--remove").status == 1
+    assert line("admin", "stop", "bob/demo").out.startswith("bob/demo is stopped: its replicas end")
+
+
+def used(user: str, **limits: object) -> dict[str, object]:
+    """What a user has, of whom a rule says this."""
+    used = {"max_replicas_per_user": 2}
+    told = [
+        {"name": name, "value": value, "used": used.get(name), "set_by": "for the group ds"}
+        for name, value in limits.items()
+    ]
+    return {"owner": user, "user": user, "services": 1, "replicas": 2, "gpus": 0, "limits": told}
 
 
 def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGateway) -> None:

@@ -109,6 +109,7 @@ class FakeGateway:
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
         self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
+        self.overview: dict[str, Any] = {"services": [], "owners": [], "gpus": None}
         self.decisions: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
@@ -248,6 +249,12 @@ class FakeGateway:
             made = service(body.get("name") or "demo", "starting", public=body["public"], want=body["replicas"])
             self.services[f"ada/{made['name']}"] = made
             return 201, made, {}
+        if words == ["admin", "overview"]:
+            return 200, self.overview, {}
+        if words[:2] == ["admin", "users"]:
+            return 200, self.overview["owners"][0], {}
+        if words[:2] == ["admin", "services"]:
+            return 200, self.services["/".join(words[2:4])], {}
         if words == ["admin", "audit"]:
             return self.of_audit(query)
         key = "/".join(words[1:3])

@@ -23,6 +23,9 @@ class Rules:
     def of(self, owner: str | None) -> Effective:
         return self.holds
 
+    def user(self, owner: str) -> str:
+        return owner
+
     def knows(self, owner: str) -> bool:
         return self.known
 

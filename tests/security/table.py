@@ -47,6 +47,12 @@ POST api/v1/services/{owner}/{name}/tokens                     401 400 403 403 4
 PATCH api/v1/services/{owner}/{name}/tokens/{id}               401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 DELETE api/v1/services/{owner}/{name}/tokens/{id}              401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 GET api/v1/series                                              401 200 200 200 200 200 200 200 200 403 401 401 403 403 401
+GET api/v1/admin/overview                                      401 403 403 403 403 403 403 403 200 403 401 401 403 403 401
+GET api/v1/admin/users/{user}/limits                           401 403 403 403 403 403 403 403 200 403 401 401 403 403 401
+PUT api/v1/admin/users/{user}/limits                           401 403 403 403 403 403 403 403 400 403 401 401 403 403 401
+DELETE api/v1/admin/users/{user}/limits                        401 403 403 403 403 403 403 403 400 403 401 401 403 403 401
+PUT api/v1/admin/services/{owner}/{name}/notice                401 403 403 403 403 403 403 403 400 403 401 401 403 403 401
+DELETE api/v1/admin/services/{owner}/{name}/notice             401 403 403 403 403 403 403 403 400 403 401 401 403 403 401
 GET api/v1/admin/audit                                         401 403 403 403 403 403 403 403 200 403 401 401 403 403 401
 GET api/v1/services/{owner}/{name}/audit                       401 200 403 403 403 403 403 404 200 404 401 401 404 403 401
 GET api/v1/events                                              401 200 200 200 200 200 200 200 200 403 401 401 403 403 401

@@ -29,10 +29,11 @@ from jupyter_model_service.core.sharing import NOBODY, Role, Share, Sharing
 from jupyter_model_service.engine.audit import Audit
 from jupyter_model_service.engine.history import SeriesView
 from jupyter_model_service.engine.ledger import Ledger
+from jupyter_model_service.engine.overrides import Overrides
 from jupyter_model_service.engine.tokens import Use
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem
-from jupyter_model_service.ports import EventRecord, TokenRecord
+from jupyter_model_service.ports import EventRecord, Notice, TokenRecord
 from jupyter_model_service.testing.store import MemoryStore
 from jupyter_model_service.web.application import make_application
 from jupyter_model_service.web.handler import MAX_DISCARDED
@@ -91,6 +92,8 @@ class View:
     notices: list[str] = dataclasses.field(default_factory=list)
     visibility: str = "private"
     page: str | None = None
+    notice: Notice | None = None
+    last_call_at: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +149,17 @@ class FakeSharings:
         return share
 
 
+class FakeNotices:
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+
+    async def set(self, owner: str, name: str, text: str, by: str) -> None:
+        self._engine._note("notice", owner, name, text, by)
+
+    async def remove(self, owner: str, name: str) -> None:
+        self._engine._note("no notice", owner, name)
+
+
 class FakeOrigins:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -169,6 +183,7 @@ class FakeEngine:
         self.failure: Exception | None = None
         self.sharings = FakeSharings(self)
         self.origins = FakeOrigins()
+        self.notices = FakeNotices(self)
         self.store = MemoryStore()
         ledger = Ledger(self.store, SystemClock(), 0.1, lambda: None)
         self.audit = Audit(self.store, SystemClock(), ledger, kept=None, retry=0.1)
@@ -371,6 +386,7 @@ class ControlSite:
         self.attached: list[tuple[int, float, bool]] = []
         self.ended: list[bool] = []
         self.streams = EventStreams(heartbeat=0.1)
+        self.overrides = Overrides(MemoryStore().access, SystemClock())
         self.open_metrics = False
         self.shared = False
         self.people = True
@@ -409,6 +425,7 @@ class ControlSite:
             attach=self.attach,
             shutdown=self.ended.append,
             offer=self.offer,
+            overrides=self.overrides,
             prefix=self.prefix,
             open_metrics=self.open_metrics,
             shared=self.shared,

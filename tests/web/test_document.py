@@ -15,7 +15,7 @@ from jupyter_model_service.web.openapi import document
 from jupyter_model_service.web.routes import ROUTES, Access, Route
 
 # One call that succeeds for each operation: the path's variables, the JSON body, the query.
-PATH = {"owner": "alice", "name": "chat", "id": "t1", "kind": "user", "whom": "bob"}
+PATH = {"owner": "alice", "name": "chat", "id": "t1", "kind": "user", "whom": "bob", "user": "bob"}
 IDS = {"remove_rule": "r1", "remove_schedule": "s1"}
 POLICY = {
     "max": 4,
@@ -33,6 +33,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_schedule": {"when": "0 8 * * 1-5", "duration": 39600, "min": 1},
     "share_service": {"role": "viewer", "limits": {"calls_per_day": 200}},
     "set_origins": {"origins": ["https://app.example.org"]},
+    "set_limits": {"max_replicas_per_user": 1, "max_memory": None},
+    "set_notice": {"text": "Please scale it down."},
     "create_token": {"name": "laptop", "expires_in": 3600, "limits": {"calls_per_second": 2.5, "in_flight": 4}},
     "change_token": {"limits": {"calls_per_day": 1000, "in_flight": None}},
     "attach": {"pid": 1, "create_time": 2.5, "keep": True},

@@ -1,0 +1,98 @@
+"""What administrators see, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..commands.results import LimitsResult, OverviewResult
+from ..core.sentences import in_bytes, lasting
+from .text import Paint, clean, columns, moment
+
+Json = Mapping[str, Any]
+
+_WORDS = {
+    "allowed_images": "images",
+    "max_replicas_per_user": "replicas",
+    "max_gpus_per_user": "GPUs",
+    "max_gpus_per_replica": "GPUs of a replica",
+    "max_cpus": "CPUs of a replica",
+    "max_memory": "memory of a replica",
+    "allow_public": "public services",
+    "longest_token": "life of a token",
+    "idle_limit": "idle at most",
+    "longest_life": "life of a service",
+}
+_TIMES = ("longest_token", "idle_limit", "longest_life")
+
+
+def admin_page(result: OverviewResult | LimitsResult, paint: Paint) -> str:
+    if isinstance(result, LimitsResult):
+        return limits_page(result.owner, paint)
+    return (gpus_page if result.gpus_only else overview_page)(result.overview, paint)
+
+
+def overview_page(told: Json, paint: Paint) -> str:
+    if not told["services"] and not told["owners"]:
+        return "Nobody serves anything."
+    rows = [
+        [
+            clean(f"{service['owner']}/{service['name']}"),
+            paint.state(service["state"]),
+            f"{service['ready']}/{service['replicas']}",
+            str(service["gpus"] or "-"),
+            service["visibility"],
+            moment(service["last_call_at"]) if service["last_call_at"] else "-",
+            clean(service["notice"]["text"] if service["notice"] else service["reason"] or ""),
+        ]
+        for service in told["services"]
+    ]
+    header = ["SERVICE", "STATE", "READY", "GPUS", "ACCESS", "LAST CALL", "NOTICE OR REASON"]
+    pages = [columns(header, rows, paint)] if rows else []
+    return "\n\n".join([*pages, *(limits_page(owner, paint) for owner in told["owners"])])
+
+
+def limits_page(owner: Json, paint: Paint) -> str:
+    counts = f"{owner['services']} services, {owner['replicas']} replicas, {owner['gpus']} GPUs"
+    rows = [[_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
+    return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(columns(["LIMIT", "", "SET"], rows, paint))])
+
+
+def gpus_page(told: Json, paint: Paint) -> str:
+    if not told["gpus"]:
+        return "No replica has a GPU."
+    rows = [
+        [
+            clean(gpu["id"]),
+            clean(gpu["user"] or "-"),
+            clean(gpu["service"] or "-"),
+            clean(gpu["server"] or "-"),
+            "-" if gpu["utilization"] is None else f"{gpu['utilization']:.0f} %",
+            _memory(gpu),
+        ]
+        for gpu in told["gpus"]
+    ]
+    return columns(["GPU", "USER", "SERVICE", "REPLICA", "BUSY", "MEMORY"], rows, paint)
+
+
+def _memory(gpu: Json) -> str:
+    used, total = gpu["memory_used"], gpu["memory_total"]
+    return "-" if used is None or total is None else f"{in_bytes(used)} of {in_bytes(total)}"
+
+
+def _value(limit: Json) -> str:
+    name, value, used = limit["name"], limit["value"], limit["used"]
+    if name == "allow_public":
+        return "not allowed"
+    if isinstance(value, list):
+        return clean(", ".join(value) or "none")
+    said = lasting(value) if name in _TIMES else in_bytes(int(value)) if name == "max_memory" else f"{value:g}"
+    return said if used is None else f"{used:g} of {said}"
+
+
+def _set_by(limit: Json) -> str:
+    return clean(limit["set_by"] or "for all users")
+
+
+def _indented(text: str) -> Iterable[str]:
+    return (f"  {line}" for line in text.splitlines())

@@ -1,0 +1,156 @@
+"""What administrators see and set: parsed request → engine call → wire model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..core.effective import Effective
+from ..core.names import owner_from
+from ..core.policy import RULED
+from ..core.replica import Phase
+from ..engine.views import ServiceView
+from ..errors import Conflict, InvalidRequest
+from ..wire import ServiceInfo, admin
+from .api import service_info
+from .call import Call, Overriding
+
+__all__ = ["get_limits", "overview", "remove_limits", "remove_notice", "set_limits", "set_notice"]
+
+_USED = {"max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
+
+
+async def overview(call: Call) -> admin.Overview:
+    views = call.parts.engine.services()
+    overriding = call.parts.overrides
+    owners = {view.owner for view in views} | {owner_from(user) for user in (overriding.users if overriding else ())}
+    return admin.Overview(
+        services=[_service(view) for view in views],
+        owners=[_owner(call, owner, views) for owner in sorted(owners)],
+        gpus=list(_gpus(call, views)),
+    )
+
+
+async def get_limits(call: Call) -> admin.OwnerUse:
+    return _owner(call, owner_from(_user(call)), call.parts.engine.services())
+
+
+async def set_limits(call: Call) -> admin.OwnerUse:
+    changes = call.given(admin.LimitsChange).model_dump(exclude_unset=True)
+    overriding, user = _overriding(call), _user(call)
+    before = overriding.of(user)
+    try:
+        await overriding.change(user, changes, _by(call))
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    _noted(call, user, before)
+    return await get_limits(call)
+
+
+async def remove_limits(call: Call) -> admin.OwnerUse:
+    overriding, user = _overriding(call), _user(call)
+    before = overriding.of(user)
+    await overriding.remove(user)
+    _noted(call, user, before)
+    return await get_limits(call)
+
+
+async def set_notice(call: Call) -> ServiceInfo:
+    await call.parts.engine.notices.set(*call.service, call.given(admin.NoticeRequest).text, _by(call))
+    return service_info(call.parts.engine.service(*call.service))
+
+
+async def remove_notice(call: Call) -> ServiceInfo:
+    await call.parts.engine.notices.remove(*call.service)
+    return service_info(call.parts.engine.service(*call.service))
+
+
+def _user(call: Call) -> str:
+    """The Hub's name."""
+    _overriding(call)
+    return call.path["user"]
+
+
+def _overriding(call: Call) -> Overriding:
+    if call.parts.overrides is None:
+        raise Conflict("There is nobody to set limits for but you: that is for a JupyterHub.", code="no_people")
+    return call.parts.overrides
+
+
+def _by(call: Call) -> str:
+    return call.caller.name if call.caller is not None else ""
+
+
+def _noted(call: Call, user: str, before: Any) -> None:
+    """For the audit log."""
+    after = _overriding(call).of(user)
+    call.noted.target = f"user:{user}"
+    call.noted.before["limits"] = dict(before.changes) if before is not None else {}
+    call.noted.after["limits"] = dict(after.changes) if after is not None else {}
+
+
+def _service(view: ServiceView) -> admin.OverviewService:
+    gpus = sum(len(replica.gpus or ()) for replica in view.replica_list if replica.phase != Phase.GONE.value)
+    return admin.OverviewService(
+        owner=view.owner,
+        name=view.name,
+        state=view.state,
+        reason=view.reason,
+        visibility=view.visibility,  # type: ignore[arg-type]
+        replicas=view.replicas.want,
+        ready=view.replicas.ready,
+        gpus=max(gpus, _wanted_gpus(view)),
+        last_call_at=view.last_call_at,
+        created_at=view.created_at,
+        notice=None if view.notice is None else admin.NoticeInfo(**vars(view.notice)),
+    )
+
+
+def _wanted_gpus(view: ServiceView) -> int:
+    """Of those of its replicas that live, as they were asked for: an owner's limits are counted by these."""
+    each = {revision.number: revision.resources.gpus for revision in view.revisions}
+    return sum(each.get(r.revision, 0) for r in view.replica_list if r.phase != Phase.GONE.value)
+
+
+def _owner(call: Call, owner: str, views: Iterable[ServiceView]) -> admin.OwnerUse:
+    hers = [view for view in views if view.owner == owner]
+    replicas = sum(r.phase != Phase.GONE.value for view in hers for r in view.replica_list)
+    used = {"replicas": replicas, "gpus": sum(map(_wanted_gpus, hers))}
+    holds = call.parts.rules.of(owner)
+    return admin.OwnerUse(
+        owner=owner,
+        user=call.parts.rules.user(owner),
+        services=len(hers),
+        limits=list(_limits(holds, used)),
+        **used,
+    )
+
+
+def _limits(holds: Effective, used: dict[str, int]) -> Iterable[admin.LimitInfo]:
+    for name in RULED:
+        value = getattr(holds.policy, name)
+        if value is None or (name == "allow_public" and value):
+            continue
+        yield admin.LimitInfo(
+            name=name,
+            value=list(value) if isinstance(value, tuple) else value,
+            used=used.get(_USED.get(name, "")),
+            set_by=holds.set_by.get(name, ""),
+        )
+
+
+def _gpus(call: Call, views: Iterable[ServiceView]) -> Iterable[admin.GpuHolder]:
+    for view in views:
+        for replica in view.replica_list:
+            for gpu in replica.gpus or ():
+                if replica.phase != Phase.GONE.value:
+                    yield admin.GpuHolder(
+                        id=gpu.uuid,
+                        holder="replica",
+                        user=call.parts.rules.user(view.owner),
+                        server=replica.id,
+                        service=view.key,
+                        utilization=gpu.utilization,
+                        memory_used=gpu.memory_used,
+                        memory_total=gpu.memory_total,
+                    )

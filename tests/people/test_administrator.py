@@ -1,0 +1,175 @@
+"""What administrators of a hub see and set, and that nobody else does: the whole gateway over a fake Hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.core.policy import Policy, PolicyRule, VolumeRule
+from jupyter_model_service.testing.hub import FakeHub
+from jupyter_model_service.testing.hub_site import HubSite, hub_site
+
+Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]
+LIMITS, NOTICE = "admin/users/alice/limits", "admin/services/alice/chat/notice"
+POLICY = Policy(
+    model_volumes=(VolumeRule("models"),),
+    max_replicas_per_user=3,
+    rules=(PolicyRule({"max_replicas_per_user": 5}, groups=("ds",)),),
+)
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(users=["alice", "bob", "carol"], interrupt=0.02) as hub:
+        hub.users["alice"].groups = ("ds",)
+        yield hub
+
+
+@pytest.fixture
+def run(hub: FakeHub, tmp_path: Path) -> Run:
+    """May be called again: that is the next life of the gateway."""
+
+    def whole(body: Callable[[HubSite], Coroutine[Any, Any, None]]) -> None:
+        async def main() -> None:
+            async with hub_site(hub, tmp_path / "gateway", POLICY) as site:
+                await body(site)
+
+        asyncio.run(main())
+
+    return whole
+
+
+async def scaled(site: HubSite, replicas: int, token: str) -> tuple[int, str]:
+    answer = await site.api("PUT", "services/alice/chat/scale", {"replicas": replicas}, token=token)
+    return answer.status_code, answer.json().get("error", {}).get("message", "")
+
+
+def test_the_overview_has_all_services_and_what_their_owners_have_and_may_have(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        await site.deploy("chat", site.notebook("alice"))
+        await site.deploy("words", site.notebook("bob"))
+        told = (await site.api("GET", "admin/overview", token=admin)).json()
+        assert [(s["owner"], s["name"], s["state"]) for s in told["services"]] == [
+            ("alice", "chat", "stopped"),
+            ("bob", "words", "stopped"),
+        ]
+        limits = {
+            owner["user"]: [(each["value"], each["used"], each["set_by"]) for each in owner["limits"]]
+            for owner in told["owners"]
+        }
+        assert limits == {"alice": [(5, 0, "for the group ds")], "bob": [(3, 0, "")]}
+
+    run(body)
+
+
+def test_what_an_administrator_takes_away_holds_at_once_and_over_a_restart_until_it_is_given_back(run: Run) -> None:
+    tokens: dict[str, str] = {}
+
+    async def first(site: HubSite) -> None:
+        alice, admin = tokens["alice"], tokens["admin"] = site.notebook("alice"), site.administrator("carol")
+        tokens["alice"], tokens["admin"] = alice, admin
+        await site.deploy("chat", alice)
+        told = await site.api("PUT", LIMITS, {"max_replicas_per_user": 1, "longest_token": 60.0}, token=admin)
+        assert told.status_code == 200, told.text
+        assert {(each["name"], each["value"], each["set_by"]) for each in told.json()["limits"]} == {
+            ("max_replicas_per_user", 1, "by carol for alice"),
+            ("longest_token", 60.0, "by carol for alice"),
+        }
+        status, message = await scaled(site, 2, alice)
+        assert status == 400
+        assert message.endswith("1 are the most that one user may run (set by carol for alice).")
+        assert (await site.api("GET", "offer", token=alice)).json()["max_replicas"] == 1
+
+    async def second(site: HubSite) -> None:
+        alice, admin = tokens["alice"], tokens["admin"]
+        await site.api("GET", "services", token=alice)
+        assert (await scaled(site, 2, alice))[0] == 400
+        await site.api("PUT", LIMITS, {"max_replicas_per_user": None}, token=admin)
+        told = (await site.api("GET", LIMITS, token=admin)).json()
+        assert {each["name"]: each["value"] for each in told["limits"]} == {
+            "max_replicas_per_user": 5,
+            "longest_token": 60.0,
+        }
+        assert (await scaled(site, 2, alice))[0] == 202
+        assert (await site.api("DELETE", LIMITS, token=admin)).status_code == 200
+        made = await site.api("POST", "services/alice/chat/tokens", {"name": "t"}, token=alice)
+        assert made.json()["expires_at"] is None
+
+    run(first)
+    run(second)
+
+
+def test_an_administrator_gives_nobody_more_than_the_installation_does(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        await site.deploy("chat", alice)
+        await site.api("PUT", LIMITS, {"max_replicas_per_user": 50, "max_gpus_per_user": 9}, token=admin)
+        status, message = await scaled(site, 6, alice)
+        assert (status, message.endswith("(set for the group ds).")) == (400, True)
+
+    run(body)
+
+
+def test_nobody_but_an_administrator_sees_or_sets_anything_of_it(run: Run) -> None:
+    """And of others she is not told a word: neither by the status nor by the sentence."""
+
+    async def body(site: HubSite) -> None:
+        alice = site.notebook("alice")
+        await site.deploy("chat", alice)
+        for method, path, given in (
+            ("GET", "admin/overview", None),
+            ("GET", LIMITS, None),
+            ("PUT", LIMITS, {"max_cpus": 1.0}),
+            ("DELETE", LIMITS, None),
+            ("PUT", NOTICE, {"text": "x"}),
+            ("DELETE", NOTICE, None),
+        ):
+            said = set()
+            for token in (alice, site.manager("bob"), site.visitor("carol")):
+                for where in (path, path.replace("alice", "nobody")):
+                    answer = await site.api(method, where, given, token=token)
+                    assert answer.status_code == 403
+                    said.add(answer.json()["error"]["message"].replace("nobody", "alice"))
+            assert not any("alice" in each or "chat" in each for each in said)
+            assert (await site.api(method, path, given, token=None)).status_code == 401
+        told = await site.api("GET", LIMITS, token=site.administrator("carol"))
+        assert [each["name"] for each in told.json()["limits"]] == ["max_replicas_per_user"], "nothing was set"
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"max_cpus": 0}, {"max_replicas_per_user": -1}, {"allowed_images": ["a"]}, {"max_memory": "1G"}, {"more": 1}],
+)
+def test_what_is_no_limit_is_refused_and_nothing_changes(run: Run, given: dict[str, Any]) -> None:
+    async def body(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        assert (await site.api("PUT", LIMITS, given, token=admin)).status_code == 400
+        told = (await site.api("GET", LIMITS, token=admin)).json()
+        assert [each["set_by"] for each in told["limits"]] == [""] or told["limits"][0]["set_by"] == "for the group ds"
+
+    run(body)
+
+
+def test_a_notice_is_shown_with_who_says_it_until_it_is_taken_back(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        await site.deploy("chat", alice)
+        assert (await site.api("PUT", NOTICE, {"text": "Please <b>scale</b> down."}, token=admin)).status_code == 200
+        notice = (await site.api("GET", "services/alice/chat", token=alice)).json()["notice"]
+        assert (notice["text"], notice["by"]) == ("Please <b>scale</b> down.", "carol")
+        events = (await site.api("GET", "services/alice/chat/events", token=alice)).json()["events"]
+        assert events[-1]["message"] == "carol says: Please <b>scale</b> down."
+        for text in ("", " ", "a\nb", "\x1b[2J", "x" * 501):
+            assert (await site.api("PUT", NOTICE, {"text": text}, token=admin)).status_code == 400
+        assert (await site.api("DELETE", NOTICE, token=admin)).status_code == 200
+        assert (await site.api("GET", "services/alice/chat", token=alice)).json()["notice"] is None
+        assert (await site.api("DELETE", NOTICE, token=admin)).status_code == 404
+
+    run(body)
