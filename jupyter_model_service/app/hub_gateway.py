@@ -99,7 +99,9 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 contact_patience=_CONTACT_SECONDS,
                 stopped_where="on the Hub's page or by its idle culler",
             ),
-            front=FrontSettings(trusted_proxies=hub.trusted_proxies, shared_origin=True),
+            front=FrontSettings(
+                trusted_proxies=hub.trusted_proxies, shared_origin=True, share_per_service=hub.share_per_service
+            ),
             hosts=hub.hosts,
             attach=_attach,
             attached=lambda: 0,

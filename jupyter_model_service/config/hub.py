@@ -41,6 +41,7 @@ class HubService:
     hosts: Hosts | None = None
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
     site_images: tuple[str, ...] = ()  # that the Hub lists for its users
+    share_per_service: float = 0.33  # of the callers who may be connected, the calls that one service may have open
     access_log: str = ""
     access_log_bytes: int = 0
 
@@ -76,6 +77,7 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
         site_images=tuple(map(str, told.get("site_images") or ())),
+        share_per_service=float(told.get("share_per_service") or 0.33),
         access_log=str(told.get("access_log") or ""),
         access_log_bytes=int(told.get("access_log_bytes") or 0),
     )

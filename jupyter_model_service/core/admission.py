@@ -66,6 +66,12 @@ def too_large(limit: int, size: int) -> Refusal | None:
     return Refusal(413, "body_too_large", message)
 
 
+def service_busy(key: str, most: int) -> Refusal:
+    """It has its share of what all services have together."""
+    message = f"{key} has {most:,} calls open, which is the most that one service may have here; try again."
+    return Refusal(503, "service_busy", message, 1.0)
+
+
 def opens_page(target: bytes, headers: Headers) -> bool:
     """Whether what has the form of a look is a browser that opens a page: the front page of a model, whose health path
     is ``/``, would never wake it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["at_a_time", "most_callers", "most_refused"]
+__all__ = ["at_a_time", "most_callers", "most_of_one", "most_refused"]
 
 _FEWEST = 16
 
@@ -14,6 +14,11 @@ def most_callers(descriptors: int) -> int:
     There is no limit for one address: behind a Hub's proxy all callers come from the same one, and on one's own machine
     everybody does."""
     return max(_FEWEST, (descriptors - max(32, descriptors // 8)) // 2)
+
+
+def most_of_one(most: int, share: float) -> int | None:
+    """Calls that one service may have open, so that the others' callers find a place; ``None``: as many as come."""
+    return max(1, int(most * share)) if share < 1 else None
 
 
 def most_refused(most: int) -> int:

@@ -131,8 +131,11 @@ class Call:
         if serving.body_limit is not None and (refusal := self._too_large(serving.body_limit)) is not None:
             self.refuse(refusal)
             return
-        self.endpoint, self.serving = endpoint, serving
-        self.desk = desk = self.front.desk(endpoint)
+        desk = self.front.desk(endpoint)
+        if self.front.crowded and (refusal := self.front.too_busy(endpoint, desk)) is not None:
+            self.refuse(refusal)
+            return
+        self.endpoint, self.serving, self.desk = endpoint, serving, desk
         desk.budget.call(now)
         self.body.limit(self.serving.replay_limit)
         look = is_look(self.head.method, self.target, endpoint.health_path)

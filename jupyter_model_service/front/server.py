@@ -12,11 +12,14 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
+from ..core.admission import service_busy
+from ..core.crowding import most_of_one
 from ..core.definition import Serving
 from ..core.ending import OVERLOADED
 from ..core.fairness import Room
 from ..core.guessing import Guesses
 from ..core.hosts import Hosts
+from ..core.message import Refusal
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
@@ -80,6 +83,8 @@ class Front:
         self.outgoing = Outgoing()
         self.places = Places(self.settings.max_connections)
         self.places.release = self._release
+        self.most_of_one = most_of_one(self.places.most, self.settings.share_per_service)
+        self.crowded = False  # so many are connected that one service may have more calls than it should
         self.backlog = Backlog()
         self._rechecks = Rechecks(self)
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket, self.places)
@@ -141,6 +146,7 @@ class Front:
         has_place = self.places.enters(self.connections)
         may_linger = has_place or self.places.may_linger(self.connections)
         self.connections.add(connection)
+        self._see_crowd()
         self.arm()
         if not has_place:
             self.meter.refused("", "", OVERLOADED.code)
@@ -148,6 +154,17 @@ class Front:
                 connection.has_no_place()
             else:
                 connection.abort()
+
+    def _see_crowd(self) -> None:
+        """Each call has a connection: while there are no more of these, no service has too many of those."""
+        self.crowded = self.most_of_one is not None and len(self.connections) > self.most_of_one
+
+    def too_busy(self, endpoint: Endpoint, desk: Desk) -> Refusal | None:
+        """Whether this service has its share of calls, those of all kinds. Asked only while it is crowded."""
+        most = self.most_of_one
+        if most is None or desk.held + sum(backend.in_flight for backend in endpoint.backends) < most:
+            return None
+        return service_busy(endpoint.key, most)
 
     def _release(self) -> None:
         for pool in (*self._pools.values(), self.web):
@@ -201,6 +218,7 @@ class Front:
         self._ticks += 1
         now = monotonic()
         self.places.look_again()
+        self._see_crowd()
         try:
             for call in list(self.calls):
                 self._look(call.check_time, now, call.down)

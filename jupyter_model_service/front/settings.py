@@ -20,6 +20,7 @@ class FrontSettings:
     trusted_proxies: tuple[str, ...] = ()
     shared_origin: bool = False
     max_connections: int | None = None  # of callers; as many as the process's limit of descriptors lets be
+    share_per_service: float = 1.0  # of them, the calls that one service may have open; 1: no limit
     max_target: int = 16 << 10  # 414 beyond it
     max_head: int = 64 << 10  # 431 beyond it
     max_headers: int = 128  # 431 beyond it

@@ -58,6 +58,9 @@ class Turn:
         if call.front.routing.get(endpoint.owner, endpoint.name) is not endpoint:  # removed meanwhile
             call.refuse(call.not_found())
             return
+        if call.front.crowded and (refusal := call.front.too_busy(endpoint, desk)) is not None:
+            call.refuse(refusal)
+            return
         if desk.held:
             desk.wake(now)
         backend = self._pick(now, ())

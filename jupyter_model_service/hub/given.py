@@ -41,6 +41,13 @@ def count_of(what: str, given: int | None) -> int | None:
     return given
 
 
+def share_of(what: str, given: float) -> float:
+    """More than nothing, and all at most."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given <= 1:
+        raise WrongSetting(f"{what} is {given!r}, and must be a share: more than 0, and 1 at most.")
+    return float(given)
+
+
 def time_of(what: str, given: str | float | None) -> float | None:
     """In seconds."""
     if given is None:

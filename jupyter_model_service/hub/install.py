@@ -67,6 +67,7 @@ def install(
     data_dir: str | Path = "model-service",
     token_user: str | None = None,
     trusted_proxies: Iterable[str] = (),
+    share_per_service: float = 0.33,
     access_log: str | Path | None = None,
     access_log_bytes: str | int | None = "64M",
 ) -> Installed:
@@ -84,7 +85,8 @@ def install(
     network, port 8910. ``endpoints_url``: an address of the endpoints' own, or one such as
     ``https://*.models.example.org`` for a host of its own for each service. ``managed``: the Hub runs the gateway.
     ``data_dir``: of the gateway, with its key. ``trusted_proxies``: addresses or networks of proxies before the
-    gateway that say truly who calls. ``access_log``: a file in ``data_dir``, or ``"-"``, for a line of each call; at
+    gateway that say truly who calls. ``share_per_service``: of the callers for whom there is room, those whom one
+    service may have. ``access_log``: a file in ``data_dir``, or ``"-"``, for a line of each call; at
     ``access_log_bytes`` it is begun anew.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
@@ -119,6 +121,7 @@ def install(
             key_file=None if key_file is None else Path(key_file).absolute(),
             token_user=token_user or f"{service_name}-tokens",
             trusted_proxies=given.networks_of("trusted_proxies", trusted_proxies),
+            share_per_service=given.share_of("share_per_service", share_per_service),
             access_log=given.access_log_of(access_log, access_log_bytes),
         )
     except (WrongSetting, SealError) as error:
@@ -144,6 +147,7 @@ class _Installation:
         key_file: Path | None,
         token_user: str,
         trusted_proxies: tuple[str, ...],
+        share_per_service: float,
         access_log: Mapping[str, Any],
     ) -> Installed:
         spawner = checks.check_spawner(self._site, self._note)
@@ -184,6 +188,7 @@ class _Installation:
             "service_name": self._name,
             "hub": settings.hub,
             "trusted_proxies": list(trusted_proxies),
+            "share_per_service": share_per_service,
             **access_log,
             **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),
         }
