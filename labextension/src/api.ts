@@ -10,6 +10,7 @@ import { serverSentEvents, sizes, texts } from './sse';
 import { DOMAIN } from './tokens';
 import { Turns } from './turns';
 import type {
+  Access,
   Autoscaling,
   AutoscalingChange,
   AutoscalingRequest,
@@ -27,6 +28,7 @@ import type {
   FolderInfo,
   Gateway,
   Key,
+  Listed,
   LogAnswer,
   LimitsSpec,
   NewToken,
@@ -38,6 +40,8 @@ import type {
   Series,
   Service,
   ServiceEvent,
+  ShareInfo,
+  ShareRequest,
   Site,
   StreamMessage,
   Token,
@@ -119,9 +123,10 @@ export class ModelServiceApi {
     return this._json('GET', `${API}/offer`);
   }
 
-  async list(signal?: AbortSignal): Promise<Service[]> {
-    const answer = await this._json<{ services: Service[] }>('GET', `${API}/services`, { signal });
-    return answer.services;
+  /** An older gateway shares nothing. */
+  async list(signal?: AbortSignal): Promise<Listed> {
+    const { services, shared } = await this._json<Listed>('GET', `${API}/services`, { signal });
+    return { services, shared: shared ?? [] };
   }
 
   get(key: Key): Promise<Service> {
@@ -267,6 +272,21 @@ export class ModelServiceApi {
 
   async revokeToken(key: Key, id: string): Promise<void> {
     await this._json('DELETE', of(key, `tokens/${encodeURIComponent(id)}`));
+  }
+
+  // --- who may -----------------------------------------------------------------------------------------------
+
+  /** With `user` also what she may do, and why. */
+  access(key: Key, user: string | null = null): Promise<Access> {
+    return this._json('GET', of(key, 'access'), { query: { user } });
+  }
+
+  share(key: Key, kind: ShareInfo['kind'], name: string, body: ShareRequest): Promise<ShareInfo> {
+    return this._json('PUT', of(key, `access/${kind}/${encodeURIComponent(name)}`), { body });
+  }
+
+  async unshare(key: Key, kind: ShareInfo['kind'], name: string): Promise<void> {
+    await this._json('DELETE', of(key, `access/${kind}/${encodeURIComponent(name)}`));
   }
 
   // --- beside the notebook ---------------------------------------------------------------------------------
@@ -536,6 +556,8 @@ function streamMessage(event: string, data: string): StreamMessage | null {
       return { kind: event };
     case 'service':
       return { kind: 'service', service: JSON.parse(data) };
+    case 'shared':
+      return { kind: 'shared', shared: JSON.parse(data) };
     case 'removed':
       return { kind: 'removed', key: JSON.parse(data).service };
     case 'event':

@@ -13,6 +13,7 @@ import type { ServicesModel } from './model/services';
 import { notify } from './notices';
 import type { Opener } from './opener';
 import { CommandIDs, PANEL_ID, Tab } from './parts';
+import { may, Role } from './roles';
 
 export interface CommandOptions {
   app: JupyterFrontEnd;
@@ -27,6 +28,8 @@ type Verb = {
   /** Null: of none in particular. */
   label: string | ((service: Service | null) => string);
   caption: string;
+  /** The least that one has to be. */
+  role: Role;
   fits: (service: Service) => boolean;
   work: (key: Key, args: Args) => Promise<unknown>;
 };
@@ -66,6 +69,13 @@ function keyFrom({ app, opener }: CommandOptions, args: Args): Key | null {
     return app.contextMenuHitTest(node => node.dataset.key !== undefined)?.dataset.key ?? null;
   }
   return opener.current;
+}
+
+/** Of a service that is not known yet the server decides. */
+function allowed(options: CommandOptions, args: Args, role: Role): boolean {
+  const key = keyFrom(options, args);
+  const service = key === null ? null : options.model.service(key);
+  return key !== null && (service === null || may(service, role));
 }
 
 /** What goes wrong is told in one sentence; nothing is left for the caller to do. */
@@ -111,7 +121,8 @@ function addOpening(options: CommandOptions): void {
     label: trans.__('Update…'),
     caption: trans.__('Make the next revision of this model service and roll over to it'),
     describedBy: ofService(),
-    isEnabled: args => keyFrom(options, args) !== null,
+    isEnabled: args => allowed(options, args, 'owner'),
+    isVisible: args => !args.context || allowed(options, args, 'owner'),
     execute: async args => {
       const key = keyFrom(options, args);
       return key === null ? undefined : opener.deploy(null, key);
@@ -183,7 +194,7 @@ function addVerb(options: CommandOptions, id: string, verb: Verb): void {
   };
   const fits = (args: Args) => {
     const service = serviceOf(args);
-    return service !== null && verb.fits(service);
+    return service !== null && may(service, verb.role) && verb.fits(service);
   };
   app.commands.addCommand(id, {
     label: typeof label === 'string' ? label : args => label(serviceOf(args)),
@@ -211,24 +222,28 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
     [CommandIDs.start]: {
       label: trans.__('Start'),
       caption: trans.__('Start this model service again'),
+      role: 'operator',
       fits: off,
       work: key => model.start(key)
     },
     [CommandIDs.restart]: {
       label: trans.__('Restart'),
       caption: trans.__('Replace every replica of this model service'),
+      role: 'operator',
       fits: service => there(service) && service.state !== 'stopped',
       work: key => model.restart(key)
     },
     [CommandIDs.stop]: {
       label: trans.__('Stop'),
       caption: trans.__('End the replicas; the service and its endpoint stay'),
+      role: 'operator',
       fits: service => there(service) && service.state !== 'stopped',
       work: key => model.stop(key)
     },
     [CommandIDs.rollback]: {
       label: trans.__('Roll Back…'),
       caption: trans.__('Return to a former revision'),
+      role: 'operator',
       fits: service => there(service) && service.revisions.length > 1,
       work: async (key, args) => {
         const { confirmRollback } = await import('./view/rollback');
@@ -241,6 +256,7 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
     [CommandIDs.copyEndpoint]: {
       label: trans.__('Copy Endpoint'),
       caption: trans.__('Copy the address at which this model service is called'),
+      role: 'caller',
       fits: there,
       work: async key => {
         Clipboard.copyToSystem(model.service(key)?.endpoint ?? '');
@@ -252,6 +268,7 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
     [CommandIDs.setPublic]: {
       label: service => (service?.public === true ? trans.__('Make Private…') : trans.__('Make Public…')),
       caption: trans.__('Say whether calls of this model service need a token'),
+      role: 'owner',
       fits: there,
       work: async (key, args) => {
         const open = typeof args.public === 'boolean' ? args.public : !model.service(key)?.public;
@@ -263,6 +280,7 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
     [CommandIDs.remove]: {
       label: trans.__('Delete…'),
       caption: trans.__('End the replicas and remove the service with its endpoint, tokens and history'),
+      role: 'owner',
       fits: there,
       work: async key => {
         if (await confirmRemoval(key, trans)) {
@@ -311,7 +329,7 @@ function addScaling(options: CommandOptions): void {
       replicas: { type: 'number', description: 'how many' },
       by: { type: 'number', description: 'how many more or fewer' }
     }),
-    isEnabled: args => keyFrom(options, args) !== null,
+    isEnabled: args => allowed(options, args, 'operator'),
     execute: async args => {
       const key = keyFrom(options, args);
       if (key === null) {

@@ -2,6 +2,7 @@
 import type * as wire from './generated';
 
 export type {
+  AccessInfo as Access,
   AutoscalingInfo as Autoscaling,
   AutoscalingChange,
   AutoscalingRequest,
@@ -46,6 +47,9 @@ export type {
   ScheduleSpec,
   SeriesAnswer as Series,
   ServiceInfo as Service,
+  SharedInfo as Shared,
+  ShareInfo,
+  ShareRequest,
   SiteInfo as Site,
   TokenInfo as Token,
   TokenRequest,
@@ -62,10 +66,17 @@ export function keyOf(service: { owner: string; name: string }): Key {
   return `${service.owner}/${service.name}`;
 }
 
+/** What a list has: services that one may look into, and those that one may only call. */
+export interface Listed {
+  services: wire.ServiceInfo[];
+  shared: wire.SharedInfo[];
+}
+
 /** What comes in the gateway's event stream. `heartbeat` says only that the stream is alive. */
 export type StreamMessage =
   | { kind: 'hello' | 'resync' | 'heartbeat' }
   | { kind: 'service'; service: wire.ServiceInfo }
+  | { kind: 'shared'; shared: wire.SharedInfo }
   | { kind: 'removed'; key: Key }
   | { kind: 'event'; event: wire.EventInfo }
   | { kind: 'copying'; copy: wire.CopyInfo };

@@ -123,3 +123,16 @@ it('shows the panel, and again when the palette has handed the focus to the main
   await done;
   expect(opened).toEqual([PANEL_ID, 'main area', PANEL_ID]);
 });
+
+it('offers only what the role allows', async () => {
+  const enabled = (id: string) => commands.isEnabled(id, { key });
+  const verbs = ['restart', 'stop', 'scale', 'update', 'setPublic', 'remove', 'copyEndpoint'] as const;
+  const offered = async (role: 'viewer' | 'operator' | 'owner') => {
+    fake.services = [service('words', { role })];
+    await model.refresh();
+    return verbs.filter(each => enabled(CommandIDs[each])).join(' ');
+  };
+  expect(await offered('viewer')).toBe('copyEndpoint');
+  expect(await offered('operator')).toBe('restart stop scale copyEndpoint');
+  expect(await offered('owner')).toBe(verbs.join(' '));
+});

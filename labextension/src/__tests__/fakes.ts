@@ -1,7 +1,7 @@
 /** A gateway that a test plays: it answers what the test says, and counts what it was asked. */
 import { Signal } from '@lumino/signaling';
 
-import { Api, ApiError, Key, Replica, Service, StreamMessage } from '../api';
+import { Api, ApiError, Key, Replica, Service, Shared, StreamMessage } from '../api';
 
 export function service(name: string, more: Partial<Service> = {}): Service {
   return {
@@ -115,6 +115,7 @@ export class FakeApi {
   /** Seconds that the server's clock is ahead. */
   ahead = 0;
   services: Service[] = [];
+  shared: Shared[] = [];
   /** What a change tells whoever asks for it. */
   notices: string[] = [];
   refusals: Partial<Record<string, ApiError>> = {};
@@ -132,7 +133,10 @@ export class FakeApi {
     return {
       stream: (signal: AbortSignal) => this.events.open(signal),
       list: async () => {
-        const found = await this._answer('list', () => [...this.services]);
+        const found = await this._answer('list', () => ({
+          services: [...this.services],
+          shared: [...this.shared]
+        }));
         await this.late;
         return found;
       },

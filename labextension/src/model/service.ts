@@ -20,6 +20,8 @@ import {
   TokenRequest,
   UpdateRequest
 } from '../api';
+import { may } from '../roles';
+import { AccessModel } from './access';
 import { Changes } from './changes';
 import { LogModel } from './logs';
 import type { ServicesModel } from './services';
@@ -41,12 +43,14 @@ export class ServiceModel implements IDisposable {
       () => this._watchers > 0 && services.active,
       () => this.service?.replica_list ?? []
     );
+    this.access = new AccessModel(services, key);
     services.changed.connect(this._onServices, this);
     services.happened.connect(this._onEvent, this);
     services.activeChanged.connect(this._wake, this);
   }
 
   readonly logs: LogModel;
+  readonly access: AccessModel;
 
   get changed(): ISignal<this, void> {
     return this._changes.signal;
@@ -136,6 +140,7 @@ export class ServiceModel implements IDisposable {
     this.services.happened.disconnect(this._onEvent, this);
     this.services.activeChanged.disconnect(this._wake, this);
     this.logs.dispose();
+    this.access.dispose();
     this._changes.dispose();
     Signal.clearData(this);
   }
@@ -157,11 +162,8 @@ export class ServiceModel implements IDisposable {
     const { api } = this.services;
     const asked = this.services._asking();
     try {
-      const [service, events, tokens] = await Promise.all([
-        api.get(this.key),
-        api.events(this.key, MOST_EVENTS),
-        api.tokens(this.key)
-      ]);
+      const [service, events] = await Promise.all([api.get(this.key), api.events(this.key, MOST_EVENTS)]);
+      const tokens = may(service, 'owner') ? await api.tokens(this.key) : []; // nobody else is told of them
       this._problem = null;
       this._tokens = tokens;
       const newest = events[events.length - 1]?.id ?? 0;

@@ -14,6 +14,7 @@ import {
   Offer,
   Service,
   ServiceEvent,
+  Shared,
   Site,
   StreamMessage,
   UpdateRequest
@@ -117,6 +118,11 @@ export class ServicesModel implements IDisposable {
   /** By owner and name. */
   get services(): readonly Service[] {
     return this._known.all;
+  }
+
+  /** Those that others let the user call, and not look into; by owner and name. */
+  get shared(): readonly Shared[] {
+    return [...this._shared.values()].sort((a, b) => keyOf(a).localeCompare(keyOf(b)));
   }
 
   service(key: Key): Service | null {
@@ -383,10 +389,16 @@ export class ServicesModel implements IDisposable {
         break;
       case 'service':
         this._known.tell(message.service);
+        this._tellShared(keyOf(message.service), null);
+        this._changes.soon();
+        break;
+      case 'shared':
+        this._tellShared(keyOf(message.shared), message.shared);
         this._changes.soon();
         break;
       case 'removed':
         this._known.remove(message.key);
+        this._tellShared(message.key, null);
         this._changes.soon();
         break;
       case 'event':
@@ -400,6 +412,15 @@ export class ServicesModel implements IDisposable {
         }
         this._changes.soon();
         break;
+    }
+  }
+
+  private _tellShared(key: Key, shared: Shared | null): void {
+    if (shared !== null) {
+      this._shared.set(key, shared);
+    }
+    if (shared !== null || this._shared.delete(key)) {
+      this._sharedTold += 1;
     }
   }
 
@@ -436,6 +457,7 @@ export class ServicesModel implements IDisposable {
   private async _listOnce(): Promise<void> {
     const asked = this._known.asked();
     const opened = this._opened;
+    const told = this._sharedTold;
     const slow = setTimeout(() => {
       if (this._status === 'ready') {
         this._problem ??= this.trans.__('The Jupyter server is slow to answer.');
@@ -443,8 +465,13 @@ export class ServicesModel implements IDisposable {
       }
     }, this._slow);
     try {
-      const found = await this.api.list();
-      this._known.list(found, asked, opened === this._opened && this._stream.state === 'open');
+      const { services, shared } = await this.api.list();
+      if (told === this._sharedTold) {
+        this._shared = new Map(shared.map(each => [keyOf(each), each]));
+      } else {
+        void this._list().catch(() => undefined); // the stream knows of some more than this list
+      }
+      this._known.list(services, asked, opened === this._opened && this._stream.state === 'open');
       this._problem = this._tooOld ? this._tooOldSentence : null;
       this._status = this._tooOld ? 'too-old' : 'ready';
       this._changes.soon();
@@ -537,6 +564,8 @@ export class ServicesModel implements IDisposable {
   private readonly _copies = new Map<Key, Copy>();
   private readonly _open = new Map<Key, { model: ServiceModel; users: number }>();
   private readonly _known = new Known();
+  private _shared = new Map<Key, Shared>();
+  private _sharedTold = 0; // how often the stream has said something of them
   private _opened = 0; // how often the stream has begun to tell everything
   private _site: Site | null = null;
   private _offer: Offer | null = null;

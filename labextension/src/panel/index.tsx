@@ -1,4 +1,5 @@
 /** The panel in the sidebar: loaded when it is first shown. */
+import { Clipboard } from '@jupyterlab/apputils';
 import { ReactWidget, UseSignal, addIcon, refreshIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
@@ -93,6 +94,7 @@ export class ServicesPanel extends ReactWidget {
         problem={model.problem}
         connected={model.connected}
         services={model.services}
+        shared={model.shared}
         user={model.site?.user ?? null}
         most={model.offer?.max_replicas ?? 100}
         wanted={this._wanted}
@@ -104,11 +106,14 @@ export class ServicesPanel extends ReactWidget {
         onScale={this._scale}
         onDeploy={this._deploy}
         onRetry={this._refresh}
+        onCopy={this._copy}
         onShown={this._shown}
         onDrawn={this._drawn}
       />
     );
   }
+
+  private readonly _copy = (text: string) => Clipboard.copyToSystem(text);
 
   /** The focus to the list; to itself as long as there is nothing to press. */
   private _enter(): void {

@@ -2,9 +2,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useLayoutEffect, useRef, useState } from 'react';
 
-import { Copy, Key, keyOf, Service } from '../api';
+import { Copy, Key, keyOf, Service, Shared } from '../api';
 import type { Status } from '../model/services';
 import { Row } from './row';
+import { SharedRows } from './shared';
 
 /** From so many services on there is a field to find one in. */
 const MANY = 8;
@@ -14,6 +15,8 @@ export interface ListProps {
   problem: string | null;
   connected: 'stream' | 'polling' | 'no';
   services: readonly Service[];
+  /** What one may only call. */
+  shared: readonly Shared[];
   /** Whose services need no owner before their name. */
   user: string | null;
   most: number;
@@ -26,6 +29,7 @@ export interface ListProps {
   onScale: (key: Key, by: number) => void;
   onDeploy: () => void;
   onRetry: () => void;
+  onCopy: (text: string) => void;
   onShown: (keys: readonly Key[]) => void;
   /** Each time that it has been drawn. */
   onDrawn: () => void;
@@ -46,7 +50,9 @@ export function List(props: ListProps): JSX.Element {
     );
   }
   const words = search.toLowerCase();
-  const found = services.filter(each => keyOf(each).toLowerCase().includes(words));
+  const named = (each: Service | Shared) => keyOf(each).toLowerCase().includes(words);
+  const found = services.filter(named);
+  const foundShared = props.shared.filter(named);
   return (
     <>
       {problem !== null && (
@@ -54,7 +60,7 @@ export function List(props: ListProps): JSX.Element {
           {trans.__('What is shown may be old: %1', problem)}
         </div>
       )}
-      {services.length > MANY && (
+      {services.length + props.shared.length > MANY && (
         <input
           className="jp-ModelService-search jp-mod-styled"
           type="search"
@@ -73,11 +79,12 @@ export function List(props: ListProps): JSX.Element {
           action={trans.__('New Service')}
           onAction={props.onDeploy}
         />
-      ) : found.length === 0 ? (
+      ) : found.length === 0 && foundShared.length > 0 ? null : found.length === 0 ? (
         <Notice text={trans.__('No service is named like “%1”.', search)} />
       ) : (
         <Rows {...props} services={found} />
       )}
+      <SharedRows shared={foundShared} trans={trans} onCopy={props.onCopy} />
     </>
   );
 }

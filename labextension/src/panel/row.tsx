@@ -5,6 +5,7 @@ import React from 'react';
 
 import { Copy, Key, keyOf, Service } from '../api';
 import { figure } from '../format';
+import { may, roleSentence, roleWord } from '../roles';
 import { readyFigures, readySentence, remark, stateWord, tone } from '../words';
 import { minusIcon } from './icons';
 import { Spark } from './spark';
@@ -34,7 +35,7 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
   const ready = readySentence(service, wanted, trans);
   const said = remark(service, trans, { pending: props.pending, copy: props.copy });
   const autoscaling = service.autoscaling;
-  const busy = service.state === 'deleting';
+  const busy = service.state === 'deleting' || !may(service, 'operator');
   return (
     <li
       className={`jp-ModelService-row jp-mod-${tone(service.state)}`}
@@ -101,6 +102,14 @@ export const Row = React.memo(function Row(props: RowProps): JSX.Element {
                   autoscaling.bounds?.max ?? autoscaling.max
                 )}
           </span>
+        )}
+        {!may(service, 'owner') && (
+          <span className="jp-ModelService-auto" title={roleSentence(service.role, trans)}>
+            {roleWord(service.role, trans)}
+          </span>
+        )}
+        {service.visibility === 'shared' && may(service, 'owner') && (
+          <span className="jp-ModelService-auto">{trans.__('shared')}</span>
         )}
         {service.public && <span className="jp-ModelService-public">{trans.__('public')}</span>}
         {said !== null && (

@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import { clean, moment } from '../format';
+import { may } from '../roles';
 import type { Decision, Service, ServiceEvent } from '../types';
 import { Button, Notice, Table } from './pieces';
 import { measure } from './units';
@@ -139,7 +140,9 @@ export function Decisions({ service, decisions, trans, onSetUp }: DecisionsProps
           count
         )}
       >
-        <Button text={trans.__('Set Up Autoscaling')} look="accept" onClick={onSetUp} />
+        {may(service, 'operator') && (
+          <Button text={trans.__('Set Up Autoscaling')} look="accept" onClick={onSetUp} />
+        )}
       </Notice>
     );
   }

@@ -5,6 +5,7 @@ import React from 'react';
 
 import { Copy as CopyInfo, Key, keyOf, Service } from '../types';
 import { minusIcon } from '../panel/icons';
+import { may, roleSentence, roleWord } from '../roles';
 import { readyWords, remark, stateWord, tone } from '../words';
 import { Button, Copy } from './pieces';
 
@@ -47,9 +48,14 @@ export function Header(props: HeaderProps): JSX.Element {
             {trans.__('public')}
           </span>
         )}
+        {!may(service, 'owner') && (
+          <span className="jp-ModelService-badge" title={roleSentence(service.role, trans)}>
+            {trans.__('shared by %1: you are %2', service.owner, roleWord(service.role, trans))}
+          </span>
+        )}
         <Scaler {...props} />
         <span className="jp-ModelService-actions" role="group" aria-label={trans.__('Actions')}>
-          {off ? (
+          {!may(service, 'operator') ? null : off ? (
             <Button text={trans.__('Start')} look="accept" onClick={props.onStart} />
           ) : (
             <>
@@ -57,8 +63,12 @@ export function Header(props: HeaderProps): JSX.Element {
               <Button text={trans.__('Stop')} disabled={leaving} onClick={props.onStop} />
             </>
           )}
-          <Button text={trans.__('Update…')} disabled={leaving} onClick={props.onUpdate} />
-          <Button text={trans.__('Delete…')} look="warn" disabled={leaving} onClick={props.onDelete} />
+          {may(service, 'owner') && (
+            <>
+              <Button text={trans.__('Update…')} disabled={leaving} onClick={props.onUpdate} />
+              <Button text={trans.__('Delete…')} look="warn" disabled={leaving} onClick={props.onDelete} />
+            </>
+          )}
         </span>
       </div>
       <p className="jp-ModelService-remark" role="status" aria-live="polite">
@@ -73,18 +83,21 @@ function Scaler({ service, wanted, most, trans, onScale }: HeaderProps): JSX.Ele
   const key: Key = keyOf(service);
   const leaving = service.state === 'deleting';
   const { autoscaling } = service;
+  const mine = may(service, 'operator');
   return (
     <span className="jp-ModelService-scaler" role="group" aria-label={trans.__('Replicas')}>
-      <button
-        type="button"
-        className="jp-ModelService-tool"
-        disabled={leaving || wanted <= 0}
-        aria-label={trans.__('One replica fewer of %1', key)}
-        title={trans.__('One replica fewer')}
-        onClick={() => onScale(-1)}
-      >
-        <minusIcon.react tag="span" />
-      </button>
+      {mine && (
+        <button
+          type="button"
+          className="jp-ModelService-tool"
+          disabled={leaving || wanted <= 0}
+          aria-label={trans.__('One replica fewer of %1', key)}
+          title={trans.__('One replica fewer')}
+          onClick={() => onScale(-1)}
+        >
+          <minusIcon.react tag="span" />
+        </button>
+      )}
       <span className="jp-ModelService-ready">
         {readyWords(service, wanted, trans)}
         {autoscaling !== null && (
@@ -99,16 +112,18 @@ function Scaler({ service, wanted, most, trans, onScale }: HeaderProps): JSX.Ele
           </span>
         )}
       </span>
-      <button
-        type="button"
-        className="jp-ModelService-tool"
-        disabled={leaving || wanted >= most}
-        aria-label={trans.__('One replica more of %1', key)}
-        title={trans.__('One replica more')}
-        onClick={() => onScale(1)}
-      >
-        <addIcon.react tag="span" />
-      </button>
+      {mine && (
+        <button
+          type="button"
+          className="jp-ModelService-tool"
+          disabled={leaving || wanted >= most}
+          aria-label={trans.__('One replica more of %1', key)}
+          title={trans.__('One replica more')}
+          onClick={() => onScale(1)}
+        >
+          <addIcon.react tag="span" />
+        </button>
+      )}
     </span>
   );
 }

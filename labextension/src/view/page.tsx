@@ -20,6 +20,7 @@ import type {
   TokenRequest
 } from '../types';
 import type { Tab } from '../parts';
+import type { AccessProps } from './access';
 import { Decisions, Events } from './happened';
 import { Actions, Header } from './header';
 import { healthPath } from './health';
@@ -29,7 +30,7 @@ import { Button, Notice } from './pieces';
 import { Definition, Revisions } from './revisions';
 import { Scaling } from './scaling';
 import { Share } from './share';
-import { prefixOf, TabPanel, Tabs, tabsOf } from './tabs';
+import { isFor, prefixOf, TabPanel, Tabs, tabsOf } from './tabs';
 import { Tokens } from './tokens';
 
 /** What is done to the service from its tabs. What returns a promise rejects with what is to be told where it was done. */
@@ -80,6 +81,7 @@ export interface PageProps {
   decisions: readonly Decision[];
   tokens: readonly Token[] | null;
   fresh: NewToken | null;
+  access: AccessProps;
   log: LogState;
   /** Unix time. */
   now: number;
@@ -109,11 +111,11 @@ export function Page(props: PageProps): JSX.Element {
 }
 
 function Whole(props: PageProps & { service: Service }): JSX.Element {
-  const { id, service, problem, tab, trans, actions, now } = props;
+  const { id, service, problem, trans, actions, now } = props;
+  const tab = isFor(service, props.tab) ? props.tab : 'overview';
   const prefix = prefixOf(id);
-  const panel = (of: Tab, render: () => JSX.Element) => (
-    <TabPanel prefix={prefix} tab={of} shown={tab === of} render={render} />
-  );
+  const panel = (of: Tab, render: () => JSX.Element) =>
+    isFor(service, of) && <TabPanel prefix={prefix} tab={of} shown={tab === of} render={render} />;
   return (
     <>
       {problem !== null && (
@@ -133,7 +135,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
       <Tabs
         label={trans.__('Views of %1', service.name)}
         prefix={prefix}
-        tabs={tabsOf(trans)}
+        tabs={tabsOf(trans).filter(each => isFor(service, each.id))}
         shown={tab}
         onTab={actions.onTab}
       />
@@ -195,6 +197,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
       {panel('share', () => (
         <Share
           service={service}
+          access={props.access}
           mayBePublic={props.offer?.public ?? true}
           trans={trans}
           onPublic={actions.onPublic}

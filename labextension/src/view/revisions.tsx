@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import { bytes, moment } from '../format';
+import { may } from '../roles';
 import type { Revision, Service } from '../types';
 import { differences } from './difference';
 import { Button, Copy, Notice, Table, useWork } from './pieces';
@@ -28,7 +29,7 @@ export function Revisions(props: RevisionsProps): JSX.Element {
   const fixed = service.state === 'deleting' || busy;
   return (
     <>
-      <Changed {...props} busy={fixed} onTakeUp={() => void run(props.onTakeUp)} />
+      {may(service, 'owner') && <Changed {...props} busy={fixed} onTakeUp={() => void run(props.onTakeUp)} />}
       {refused !== null && <Notice text={refused} kind="bad" />}
       <Table
         caption={trans.__('Revisions, the newest first')}

@@ -2,13 +2,16 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { may, roleSentence } from '../roles';
 import type { Service } from '../types';
+import { Access, AccessProps } from './access';
 import { Button, Copy } from './pieces';
 import { Endpoint } from './header';
 import { healthPath } from './health';
 
 export interface ShareProps {
   service: Service;
+  access: AccessProps;
   /** Whether the administrator lets services be public. */
   mayBePublic: boolean;
   trans: TranslationBundle;
@@ -27,6 +30,36 @@ export function Share(props: ShareProps): JSX.Element {
         <h3>{trans.__('Endpoint')}</h3>
         <Endpoint service={service} trans={trans} onCopy={onCopy} />
       </section>
+      {may(service, 'owner') ? (
+        <Visibility {...props} />
+      ) : (
+        <p>{trans.__('%1 shares it with you: you %2.', service.owner, roleSentence(service.role, trans))}</p>
+      )}
+      <section aria-label={trans.__('From a shell')}>
+        <h3>{trans.__('From a shell')}</h3>
+        <pre className="jp-ModelService-code">{line}</pre>
+        <Copy text={line} label={trans.__('Copy the line')} trans={trans} onCopy={onCopy} />
+        {!service.public && (
+          <p className="jp-ModelService-help">
+            {trans.__('TOKEN stands for a token of the service, which is never shown here.')}
+          </p>
+        )}
+      </section>
+    </>
+  );
+}
+
+/** At the address that the model answers for sure, which is its health check's. */
+export function curl(service: Service): string {
+  const path = (healthPath(service) ?? '').replace(/^\//, '');
+  const url = `'${(service.endpoint + path).replace(/'/g, "'\\''")}'`;
+  return service.public ? `curl ${url}` : `curl -H "Authorization: Bearer TOKEN" ${url}`;
+}
+
+function Visibility(props: ShareProps): JSX.Element {
+  const { service, trans } = props;
+  return (
+    <>
       <section aria-label={trans.__('Who can call it')}>
         <h3>{trans.__('Who can call it')}</h3>
         <p>
@@ -34,7 +67,11 @@ export function Share(props: ShareProps): JSX.Element {
             ? trans.__(
                 'Public: everybody who can reach the address can call it, without a token, and use what it runs on.'
               )
-            : trans.__('Private: whoever calls it needs one of its tokens.')}
+            : service.visibility === 'shared'
+              ? trans.__(
+                  'Shared: whom it is shared with calls it with a token of her own, all others need one of its tokens.'
+                )
+              : trans.__('Private: whoever calls it needs one of its tokens.')}
         </p>
         <div className="jp-ModelService-bar">
           {service.public ? (
@@ -57,23 +94,7 @@ export function Share(props: ShareProps): JSX.Element {
           )}
         </div>
       </section>
-      <section aria-label={trans.__('From a shell')}>
-        <h3>{trans.__('From a shell')}</h3>
-        <pre className="jp-ModelService-code">{line}</pre>
-        <Copy text={line} label={trans.__('Copy the line')} trans={trans} onCopy={onCopy} />
-        {!service.public && (
-          <p className="jp-ModelService-help">
-            {trans.__('TOKEN stands for a token of the service, which is never shown here.')}
-          </p>
-        )}
-      </section>
+      <Access {...props.access} />
     </>
   );
-}
-
-/** At the address that the model answers for sure, which is its health check's. */
-export function curl(service: Service): string {
-  const path = (healthPath(service) ?? '').replace(/^\//, '');
-  const url = `'${(service.endpoint + path).replace(/'/g, "'\\''")}'`;
-  return service.public ? `curl ${url}` : `curl -H "Authorization: Bearer TOKEN" ${url}`;
 }

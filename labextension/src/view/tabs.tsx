@@ -2,7 +2,8 @@
 import { nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { Key } from '../types';
+import { may, Role } from '../roles';
+import type { Key, Service } from '../types';
 import type { Tab } from '../parts';
 
 export interface TabInfo {
@@ -27,6 +28,19 @@ export function tabsOf(trans: TranslationBundle): TabInfo[] {
 
 /** All of them. */
 export const TABS: readonly Tab[] = tabsOf(nullTranslator.load('')).map(each => each.id);
+
+/** Those whose whole content is for some only. */
+const NEEDED: Partial<Record<Tab, Role>> = {
+  scaling: 'operator',
+  revisions: 'operator',
+  tokens: 'owner',
+  definition: 'owner'
+};
+
+/** What is offered to whom. */
+export function isFor(service: Service, tab: Tab): boolean {
+  return may(service, NEEDED[tab] ?? 'viewer');
+}
 
 /** Before the ids of the elements of one view: each service has one view at most. */
 export function prefixOf(key: Key): string {

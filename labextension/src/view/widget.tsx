@@ -8,11 +8,13 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { Panel, Widget } from '@lumino/widgets';
 import React from 'react';
 
-import type { NewToken, Token } from '../types';
+import type { NewToken, ShareInfo, Token } from '../types';
 import type { ServiceModel } from '../model/service';
 import type { ServicesModel } from '../model/services';
 import { CommandIDs, Tab, ViewOptions, ViewWidget } from '../parts';
 import { whileSeen } from '../watching';
+import { may } from '../roles';
+import type { AccessActions } from './access';
 import { Page, PageActions } from './page';
 import { confirmRollback } from './rollback';
 import { panelId, prefixOf, tabId, TABS } from './tabs';
@@ -32,6 +34,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this.addWidget(this._page);
     this._service.changed.connect(this._onChanged, this);
     this._service.logs.changed.connect(this._onChanged, this);
+    this._service.access.changed.connect(this._onChanged, this);
     this._model.changed.connect(this._onConnection, this);
     this._model.activeChanged.connect(this._onActive, this);
     whileSeen(
@@ -70,6 +73,8 @@ export class ServiceView extends Panel implements ViewWidget {
     this._watch?.dispose();
     this._service.changed.disconnect(this._onChanged, this);
     this._service.logs.changed.disconnect(this._onChanged, this);
+    this._service.access.changed.disconnect(this._onChanged, this);
+    this._service.access.shown = false;
     this._model.changed.disconnect(this._onConnection, this);
     this._model.activeChanged.disconnect(this._onActive, this);
     this._service.logs.shown = false;
@@ -105,6 +110,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this._watch?.dispose();
     this._watch = null;
     this._service.logs.shown = false;
+    this._service.access.shown = false;
     this._service.decisionsShown = false;
     clearTimeout(this._timer);
     this._timer = undefined;
@@ -147,6 +153,7 @@ export class ServiceView extends Panel implements ViewWidget {
   };
 
   private _onChanged(): void {
+    this._showAccess(); // the role may have become known
     if (this._timer === undefined && this._watch !== null && this._model.active) {
       const wait = Math.max(0, this._drawn + EVERY - performance.now());
       this._timer = setTimeout(() => this._draw(), wait);
@@ -164,12 +171,19 @@ export class ServiceView extends Panel implements ViewWidget {
   private _settle(): void {
     this._service.logs.shown = this._tab === 'logs' && this._watch !== null;
     this._service.decisionsShown = this._tab === 'decisions' && this._watch !== null;
+    this._showAccess();
     this.toggleClass('jp-mod-try', this._tab === 'try');
     if (this._tab === 'try') {
       void this._makeConsole();
     }
     this._console?.setHidden(this._tab !== 'try');
     this._draw();
+  }
+
+  /** Only the owner is told of it. */
+  private _showAccess(): void {
+    const { service, access } = this._service;
+    access.shown = this._tab === 'share' && this._watch !== null && may(service, 'owner');
   }
 
   private async _makeConsole(): Promise<void> {
@@ -213,6 +227,14 @@ export class ServiceView extends Panel implements ViewWidget {
         decisions={service.decisions}
         tokens={service.tokens}
         fresh={this._fresh}
+        access={{
+          ...this._access,
+          access: service.access.access,
+          people: service.access.people,
+          problem: service.access.problem,
+          now: model.now,
+          trans: model.trans
+        }}
         log={{
           lines: service.logs.lines,
           lost: service.logs.lost,
@@ -267,6 +289,19 @@ export class ServiceView extends Panel implements ViewWidget {
         this._fresh = null;
         this._drawIfThere();
       }
+    }
+    return answer.button.accept;
+  }
+
+  private async _unshare({ kind, name }: ShareInfo): Promise<boolean> {
+    const { trans } = this._model;
+    const answer = await showDialog({
+      title: trans.__('Share %1 with %2 no more?', this._options.key, name),
+      body: trans.__('The next call is refused then; calls under way are not broken off.'),
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Unshare') })]
+    });
+    if (answer.button.accept) {
+      await this._do(() => this._service.access.unshare(kind, name));
     }
     return answer.button.accept;
   }
@@ -343,6 +378,13 @@ export class ServiceView extends Panel implements ViewWidget {
     },
     onLimit: (token, limits) => this._do(() => this._service.limitToken(token.id, limits)),
     onRevoke: token => this._revoke(token)
+  };
+
+  private readonly _access: AccessActions = {
+    onShare: (kind, name, body) => this._do(() => this._service.access.share(kind, name, body)),
+    onUnshare: share => this._unshare(share),
+    onAsk: user => this._do(() => this._service.access.ask(user)),
+    onLook: () => void this._service.access.refresh()
   };
 
   private get _model(): ServicesModel {

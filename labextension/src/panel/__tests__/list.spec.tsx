@@ -15,6 +15,7 @@ function props(more: Partial<ListProps> = {}): ListProps {
     problem: null,
     connected: 'stream',
     services: [],
+    shared: [],
     user: 'ann',
     most: 3,
     wanted: () => 1,
@@ -26,6 +27,7 @@ function props(more: Partial<ListProps> = {}): ListProps {
     onScale: jest.fn(),
     onDeploy: jest.fn(),
     onRetry: jest.fn(),
+    onCopy: jest.fn(),
     onShown: jest.fn(),
     onDrawn: jest.fn(),
     ...more
@@ -35,6 +37,30 @@ function props(more: Partial<ListProps> = {}): ListProps {
 const rows = () => screen.getAllByRole('listitem');
 
 describe('the list', () => {
+  it('has what others share: what one may call with its endpoint, what one may not scale without a way to', () => {
+    const chat = {
+      owner: 'bob',
+      name: 'chat',
+      state: 'ready',
+      endpoint: 'http://127.0.0.1:1/endpoints/bob/chat/',
+      page: null,
+      role: 'caller' as const
+    };
+    const services = [service('a', { role: 'viewer' }), service('b', { visibility: 'shared' })];
+    const given = props({ services, shared: [chat] });
+    render(<List {...given} />);
+    const [a, b, shared] = rows();
+    expect(a.textContent).toContain('viewer');
+    expect(b.textContent).toContain('shared');
+    const more = (of: HTMLElement) =>
+      of.querySelector<HTMLButtonElement>('[aria-label^="One replica more"]')!;
+    expect([more(a).disabled, more(b).disabled]).toEqual([true, false]);
+    expect(shared.textContent).toContain('bob/chat');
+    expect(shared.textContent).toContain('caller');
+    fireEvent.click(screen.getByRole('button', { name: 'Copy the endpoint of bob/chat' }));
+    expect(given.onCopy).toHaveBeenCalledWith(chat.endpoint);
+  });
+
   it('says what to do where there is nothing', () => {
     const given = props();
     render(<List {...given} />);

@@ -1,0 +1,123 @@
+import type { Shared } from '../../api';
+import { eventually, FakeApi, service, unreachable } from '../../__tests__/fakes';
+import { ServicesModel } from '../services';
+
+const SHARED: Shared = {
+  owner: 'bob',
+  name: 'chat',
+  state: 'ready',
+  endpoint: 'http://127.0.0.1:1/endpoints/bob/chat/',
+  page: null,
+  role: 'caller'
+};
+
+let fake: FakeApi;
+let model: ServicesModel;
+let shares: string[];
+
+beforeEach(() => {
+  fake = new FakeApi();
+  fake.services = [service('words')];
+  shares = [];
+  const api = fake.api as any;
+  api.gateway = async () => ({ people: true });
+  api.access = async (key: string, user: string | null) => {
+    fake.calls.push(`access ${key} ${user}`);
+    if (fake.refusals.access) {
+      throw fake.refusals.access;
+    }
+    return { shares: [...shares], person: user && { name: user, role: null, why: [] } };
+  };
+  api.share = async (_: string, kind: string, name: string) => void shares.push(`${kind}/${name}`);
+  api.unshare = async (_: string, kind: string, name: string) =>
+    void (shares = shares.filter(each => each !== `${kind}/${name}`));
+  model = new ServicesModel({ api, isVisible: () => true, stream: { delay: () => 5 } });
+});
+
+afterEach(() => model.dispose());
+
+describe('with whom a service is shared', () => {
+  it('is asked for when it is shown, and again after each change, by whomever', async () => {
+    const found = model.open('ann/words');
+    const { access } = found;
+    found.watch();
+    await eventually(() => model.connected === 'stream', 'connected');
+    expect(fake.asked('access')).toBe(0);
+    access.shown = true;
+    await eventually(() => access.access !== null, 'it is known');
+    expect(access.people).toBe(true);
+    await access.share('user', 'bob', { role: 'caller', limits: null });
+    expect(access.access!.shares).toEqual(['user/bob']);
+    await access.unshare('user', 'bob');
+    expect(access.access!.shares).toEqual([]);
+    shares = ['group/class'];
+    const event = { id: 1, at: 1, message: '', replica: null, details: {} };
+    fake.events.say({
+      kind: 'event',
+      event: { ...event, service: 'ann/words', kind: 'service.shared' } as any
+    });
+    await eventually(() => access.access!.shares.length === 1, 'what somebody else has shared');
+    found.dispose();
+  });
+
+  it('keeps the person that was asked about, and what was known when it cannot be had', async () => {
+    const found = model.open('ann/words');
+    const { access } = found;
+    await access.ask('bob');
+    await access.share('user', 'carol', { role: 'caller', limits: null });
+    expect(access.access!.person!.name).toBe('bob');
+    fake.refusals.access = unreachable();
+    await access.refresh();
+    expect([access.problem, access.access!.shares]).toEqual([
+      'The Jupyter server does not answer.',
+      ['user/carol']
+    ]);
+    await expect(access.ask('dave')).rejects.toThrow('does not answer');
+    found.dispose();
+  });
+});
+
+describe('what is shared with the user', () => {
+  const keys = () => model.shared.map(each => `${each.owner}/${each.name}`).join();
+
+  it('is as the list and the stream say', async () => {
+    fake.shared = [SHARED];
+    model.watch();
+    await eventually(() => keys() === 'bob/chat', 'the list');
+    fake.events.say({ kind: 'shared', shared: { ...SHARED, owner: 'al' } });
+    await eventually(() => keys() === 'al/chat,bob/chat', 'another');
+    fake.events.say({ kind: 'removed', key: 'al/chat' });
+    await eventually(() => keys() === 'bob/chat', 'it is shared no more');
+    fake.events.say({ kind: 'service', service: service('chat', { owner: 'bob', role: 'viewer' }) });
+    await eventually(() => keys() === '', 'one may look into it now');
+    expect(model.service('bob/chat')!.role).toBe('viewer');
+  });
+
+  it('does not come back with a list that was made before it went', async () => {
+    fake.shared = [SHARED];
+    model.watch();
+    await eventually(() => keys() === 'bob/chat', 'the list');
+    let go: () => void = none;
+    fake.late = new Promise(resolve => (go = resolve));
+    const before = fake.asked('list');
+    fake.events.say({ kind: 'resync' });
+    await eventually(() => fake.asked('list') === before + 1, 'it is asked for');
+    fake.shared = [];
+    fake.events.say({ kind: 'removed', key: 'bob/chat' });
+    await eventually(() => keys() === '', 'it is gone');
+    go();
+    await eventually(() => fake.asked('list') === before + 2, 'it is asked for again');
+    await new Promise(resolve => setTimeout(resolve, 20));
+    expect(keys()).toBe('');
+  });
+
+  it('has tokens that only the owner is told of', async () => {
+    fake.services = [service('words', { role: 'viewer' })];
+    const found = model.open('ann/words');
+    await found.refresh();
+    expect([found.problem, found.tokens, fake.asked('tokens')]).toEqual([null, [], 0]);
+    found.dispose();
+  });
+});
+
+const none = () => undefined;

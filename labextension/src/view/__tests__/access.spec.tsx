@@ -1,0 +1,114 @@
+import { fireEvent, render, screen, within } from '@testing-library/react';
+import React from 'react';
+
+import type { Access as AccessInfo, ShareInfo } from '../../types';
+import { Access, AccessProps } from '../access';
+import { click, none, nothing, trans, write } from './hands';
+
+const BOB: ShareInfo = {
+  kind: 'user',
+  name: 'bob',
+  role: 'viewer',
+  limits: { calls_per_second: null, in_flight: null, calls_per_day: 9 },
+  created_at: 1,
+  created_by: 'ann',
+  calls_today: null,
+  last_call_at: null
+};
+const ACCESS: AccessInfo = {
+  visibility: 'shared',
+  public_allowed: true,
+  set_by: null,
+  shares: [BOB, { ...BOB, kind: 'group', name: 'class', role: 'caller', limits: null }],
+  always: ['ann owns ann/words and may do everything with it.'],
+  origins: [],
+  person: null
+};
+const PROPS: AccessProps = {
+  access: ACCESS,
+  people: true,
+  problem: null,
+  now: 1,
+  trans,
+  onShare: nothing,
+  onUnshare: async () => true,
+  onAsk: nothing,
+  onLook: none
+};
+
+describe('who may do what', () => {
+  it('lists with whom it is shared, as what, and who may besides', () => {
+    render(<Access {...PROPS} />);
+    const row = (of: string) => [...document.querySelectorAll(`[data-share="${of}"] td`)];
+    expect(row('user/bob').map(each => each.textContent)[2]).toBe('9/day');
+    expect(row('user/bob')[1].querySelector('select')!.value).toBe('viewer');
+    expect(row('group/class')[0].textContent).toBe('group');
+    expect(screen.getByText(ACCESS.always[0])).toBeTruthy();
+  });
+
+  it('shares with a user or a group, with the role and the limits for each', async () => {
+    const onShare = jest.fn(nothing);
+    render(<Access {...PROPS} onShare={onShare} />);
+    write('Name of the user', ' carol ');
+    await click('Share');
+    expect(onShare).toHaveBeenLastCalledWith('user', 'carol', { role: 'caller', limits: null });
+    write('Share with', 'group');
+    write('Name of the group', 'class of 2026');
+    write('Role', 'operator');
+    write('Calls per day', 'many');
+    await click('Share');
+    expect(onShare).toHaveBeenCalledTimes(1);
+    write('Calls per day', '200');
+    await click('Share');
+    expect(onShare).toHaveBeenLastCalledWith('group', 'class of 2026', {
+      role: 'operator',
+      limits: { calls_per_second: null, in_flight: null, calls_per_day: 200 }
+    });
+    expect((screen.getByLabelText('Name of the group') as HTMLInputElement).value).toBe('');
+  });
+
+  it('changes a role, and leaves the limits as they are', async () => {
+    const onShare = jest.fn(nothing);
+    render(<Access {...PROPS} onShare={onShare} />);
+    write('Role of bob', 'operator');
+    expect(onShare).toHaveBeenCalledWith('user', 'bob', { role: 'operator', limits: BOB.limits });
+  });
+
+  it('shares no more, and says why that was refused', async () => {
+    const onUnshare = jest.fn(async (): Promise<boolean> => {
+      throw new Error('ann/words is not shared with bob.');
+    });
+    render(<Access {...PROPS} onUnshare={onUnshare} />);
+    await click('Share it with bob no more');
+    expect(onUnshare).toHaveBeenCalledWith(BOB);
+    expect(screen.getByRole('alert').textContent).toBe('ann/words is not shared with bob.');
+  });
+
+  it('says of one person what she may, and why', async () => {
+    const onAsk = jest.fn(nothing);
+    const { rerender } = render(<Access {...PROPS} onAsk={onAsk} />);
+    write('What may this user do?', 'bob');
+    await click('Tell');
+    expect(onAsk).toHaveBeenCalledWith('bob');
+    const told = (role: 'viewer' | null, why: string) => {
+      rerender(<Access {...PROPS} access={{ ...ACCESS, person: { name: 'bob', role, why: [why] } }} />);
+      return screen.getAllByRole('status').find(each => each.textContent!.startsWith('bob'))!.textContent;
+    };
+    expect(told('viewer', 'It is shared with bob as viewer.')).toBe(
+      'bob may call it, and see its state, events, logs and figuresIt is shared with bob as viewer.'
+    );
+    expect(told(null, 'Nothing of it is shared with bob.')).toContain('may do nothing with it');
+  });
+
+  it('offers nothing to share where there is nobody, and says what is wrong', async () => {
+    const { rerender } = render(<Access {...PROPS} people={false} />);
+    expect(screen.queryByRole('button')).toBeNull();
+    expect(within(screen.getByRole('list')).getByText(/ann owns/)).toBeTruthy();
+    const onLook = jest.fn();
+    rerender(<Access {...PROPS} access={null} problem="The gateway does not answer." onLook={onLook} />);
+    fireEvent.click(screen.getByRole('button', { name: 'Try Again' }));
+    expect(onLook).toHaveBeenCalled();
+    rerender(<Access {...PROPS} access={null} />);
+    expect(screen.getByRole('status').getAttribute('aria-busy')).toBe('true');
+  });
+});

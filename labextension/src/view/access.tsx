@@ -1,0 +1,258 @@
+/** With whom a service is shared, as what; and who may do what with it, and why. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React, { useState } from 'react';
+
+import { moment } from '../format';
+import { roleSentence, roleWord, SHARED_ROLES } from '../roles';
+import type { Access as AccessInfo, ShareInfo, ShareRequest } from '../types';
+import { labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
+import { Button, Field, Notice, Table, useWork } from './pieces';
+
+type SharedRole = (typeof SHARED_ROLES)[number];
+
+export interface AccessActions {
+  /** In the place of what was shared with the same user or group. */
+  onShare: (kind: ShareInfo['kind'], name: string, body: ShareRequest) => Promise<void>;
+  /** Asks first; resolves to false where it was not wanted after all. */
+  onUnshare: (share: ShareInfo) => Promise<boolean>;
+  /** What this user may do. */
+  onAsk: (user: string) => Promise<void>;
+  onLook: () => void;
+}
+
+export interface AccessProps extends AccessActions {
+  /** Null until it is known. */
+  access: AccessInfo | null;
+  /** Whether there is anybody to share with. */
+  people: boolean | null;
+  problem: string | null;
+  now: number;
+  trans: TranslationBundle;
+}
+
+export function Access(props: AccessProps): JSX.Element {
+  const { access, people, problem, trans } = props;
+  if (access === null) {
+    return problem === null ? (
+      <Notice text={trans.__('Looking who may call it …')} kind="busy" />
+    ) : (
+      <Notice text={problem} kind="bad">
+        <Button text={trans.__('Try Again')} look="accept" onClick={props.onLook} />
+      </Notice>
+    );
+  }
+  return (
+    <>
+      {problem !== null && <Notice text={trans.__('What is shown may be old: %1', problem)} kind="bad" />}
+      {people === true && (
+        <section aria-label={trans.__('Shared with')}>
+          <h3>{trans.__('Shared with')}</h3>
+          <Shares {...props} shares={access.shares} />
+          <Add {...props} />
+        </section>
+      )}
+      <section aria-label={trans.__('Who may do what, and why')}>
+        <h3>{trans.__('Who may do what, and why')}</h3>
+        <ul>
+          {access.always.map(sentence => (
+            <li key={sentence}>{sentence}</li>
+          ))}
+        </ul>
+        {people === true && <Ask {...props} access={access} />}
+      </section>
+    </>
+  );
+}
+
+function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Element {
+  const { shares, now, trans, onShare, onUnshare } = props;
+  const { busy, refused, run } = useWork();
+  if (shares.length === 0) {
+    return <Notice text={trans.__('It is shared with nobody.')} />;
+  }
+  const kinds = { user: trans.__('user'), group: trans.__('group') };
+  return (
+    <>
+      <Table
+        caption={trans.__('Shared with')}
+        columns={[
+          trans.__('Name'),
+          trans.__('Kind'),
+          trans.__('Role'),
+          trans.__('Limits for each'),
+          trans.__('Shared'),
+          trans.__('By'),
+          ''
+        ]}
+      >
+        {shares.map(each => (
+          <tr key={`${each.kind}/${each.name}`} data-share={`${each.kind}/${each.name}`}>
+            <th scope="row">{each.name}</th>
+            <td>{kinds[each.kind]}</td>
+            <td>
+              <RoleChoice
+                label={trans.__('Role of %1', each.name)}
+                value={each.role}
+                disabled={busy}
+                trans={trans}
+                onChange={role =>
+                  void run(() => onShare(each.kind, each.name, { role, limits: each.limits }))
+                }
+              />
+            </td>
+            <td>{limitsWords(each.limits, trans)}</td>
+            <td className="jp-mod-when">{moment(each.created_at, now)}</td>
+            <td>{each.created_by || '–'}</td>
+            <td>
+              <Button
+                text={trans.__('Unshare…')}
+                label={trans.__('Share it with %1 no more', each.name)}
+                disabled={busy}
+                onClick={() => void run(() => onUnshare(each))}
+              />
+            </td>
+          </tr>
+        ))}
+      </Table>
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </>
+  );
+}
+
+function RoleChoice(props: {
+  label: string;
+  value: SharedRole;
+  disabled?: boolean;
+  trans: TranslationBundle;
+  onChange: (role: SharedRole) => void;
+}): JSX.Element {
+  const { value, trans } = props;
+  return (
+    <select
+      className="jp-mod-styled"
+      aria-label={props.label}
+      title={roleSentence(value, trans)}
+      value={value}
+      disabled={props.disabled}
+      onChange={event => props.onChange(event.target.value as SharedRole)}
+    >
+      {SHARED_ROLES.map(each => (
+        <option key={each} value={each}>
+          {roleWord(each, trans)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function Add({ trans, onShare }: AccessProps): JSX.Element {
+  const [kind, setKind] = useState<ShareInfo['kind']>('user');
+  const [name, setName] = useState('');
+  const [role, setRole] = useState<SharedRole>('caller');
+  const [limits, setLimits] = useState(NO_LIMITS);
+  const { busy, refused, run } = useWork();
+  const labels = labelsOf(trans);
+  const wrong = LIMITS.some(each => problemOf(each, limits[each], trans) !== null);
+  const submit = async (event: React.FormEvent) => {
+    event.preventDefault();
+    const whom = name.trim();
+    if (whom === '' || wrong) {
+      return;
+    }
+    const given = LIMITS.some(each => limits[each].trim() !== '');
+    if (await run(() => onShare(kind, whom, { role, limits: given ? limitsFrom(limits) : null }))) {
+      setName('');
+      setLimits(NO_LIMITS);
+    }
+  };
+  return (
+    <form
+      className="jp-ModelService-form"
+      aria-label={trans.__('Share the service')}
+      onSubmit={event => void submit(event)}
+    >
+      <label className="jp-ModelService-field">
+        <span>{trans.__('Share with')}</span>
+        <select
+          className="jp-mod-styled"
+          value={kind}
+          onChange={event => setKind(event.target.value as ShareInfo['kind'])}
+        >
+          <option value="user">{trans.__('the user')}</option>
+          <option value="group">{trans.__('everybody in the group')}</option>
+        </select>
+      </label>
+      <Field
+        label={kind === 'user' ? trans.__('Name of the user') : trans.__('Name of the group')}
+        value={name}
+        width={20}
+        onChange={setName}
+      />
+      <div className="jp-ModelService-field">
+        <span>{trans.__('as')}</span>
+        <RoleChoice label={trans.__('Role')} value={role} trans={trans} onChange={setRole} />
+        <span className="jp-ModelService-help">{roleSentence(role, trans)}</span>
+      </div>
+      {LIMITS.map(each => (
+        <Field
+          key={each}
+          label={labels[each]}
+          value={limits[each]}
+          placeholder={trans.__('no limit')}
+          problem={problemOf(each, limits[each], trans) ?? undefined}
+          onChange={text => setLimits({ ...limits, [each]: text })}
+        />
+      ))}
+      <button
+        type="submit"
+        className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
+        disabled={busy || name.trim() === ''}
+      >
+        {trans.__('Share')}
+      </button>
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </form>
+  );
+}
+
+function Ask({ access, trans, onAsk }: AccessProps & { access: AccessInfo }): JSX.Element {
+  const [name, setName] = useState('');
+  const { busy, refused, run } = useWork();
+  const { person } = access;
+  const submit = (event: React.FormEvent) => {
+    event.preventDefault();
+    if (name.trim() !== '') {
+      void run(() => onAsk(name.trim()));
+    }
+  };
+  return (
+    <>
+      <form className="jp-ModelService-form" aria-label={trans.__('What may a user do?')} onSubmit={submit}>
+        <Field label={trans.__('What may this user do?')} value={name} width={20} onChange={setName} />
+        <button
+          type="submit"
+          className="jp-ModelService-button jp-Button jp-mod-styled"
+          disabled={busy || name.trim() === ''}
+        >
+          {trans.__('Tell')}
+        </button>
+      </form>
+      {refused !== null && <Notice text={refused} kind="bad" />}
+      {person !== null && (
+        <div role="status">
+          <p>
+            <strong>{person.name}</strong>{' '}
+            {person.role === null
+              ? trans.__('may do nothing with it, and is told that there is no such service')
+              : roleSentence(person.role, trans)}
+          </p>
+          <ul>
+            {person.why.map(sentence => (
+              <li key={sentence}>{sentence}</li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </>
+  );
+}
