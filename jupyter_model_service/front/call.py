@@ -300,9 +300,7 @@ class Call:
     def answer(self, body: bytes, *, allow: bytes | None = None) -> None:
         """What the front knows by itself (:func:`answers.found`)."""
         to = self._to()
-        self._reply(
-            answers.found(body, to, allow=allow, applied=self.applied), 200 if allow is None else 204, to.keep_alive
-        )
+        self._reply(answers.found(body, to, allow=allow, applied=self.applied), 204 if allow else 200, to.keep_alive)
 
     def redirect(self, location: bytes) -> None:
         to = self._to()
