@@ -25,6 +25,7 @@ from ..adapters.store import SqlStore
 from ..config import GatewaySettings
 from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
+from ..engine.caps import Caps
 from ..engine.engine import Engine
 from ..errors import Forbidden
 from ..front.access_log import AccessLog
@@ -82,7 +83,10 @@ class Gateway:
             undo.push_async_callback(ended, "the figures over time", figures.stop, 5.0)
             parts.begin(engine, undo)
 
-            guesses = Guesses()
+            guesses, caps = Guesses(), Caps(store, self._clock)
+            await caps.load()
+            caps.start()
+            undo.push_async_callback(ended, "the counts of people", caps.stop, 15.0)
             application = make_application(
                 engine=engine,
                 tokens=parts.tokens,
@@ -111,6 +115,7 @@ class Gateway:
                 access_log=log_of_calls,
                 guesses=guesses,
                 hosts=parts.hosts,
+                caps=caps,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace

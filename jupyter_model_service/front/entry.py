@@ -14,7 +14,9 @@ from .asking import UNAUTHENTICATED, ask
 from .limiting import admitted
 
 if TYPE_CHECKING:
+    from ..core.limits import Allowance
     from ..core.routing import Endpoint
+    from ..core.sharing import Person
     from .call import Call
 
 __all__ = ["begin"]
@@ -87,9 +89,23 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
         call.refuse(NOT_WITHIN)
         return
     _believe(call, caller)
-    if caller.allowance is not None and not admitted(call, caller.allowance):
+    allowance = caller.allowance
+    if caller.person is not None:
+        allowance = _cap(call, caller, caller.person, endpoint)
+    if allowance is not None and not admitted(call, allowance):
         return
     call.enter(endpoint)
+
+
+def _cap(call: Call, caller: Caller, person: Person, endpoint: Endpoint) -> Allowance | None:
+    """What the share allows to which she owes that she may call; nothing limits an owner."""
+    caps = call.front.caps
+    if caps is None or person.owner == endpoint.owner or caller.may_invoke(endpoint.owner, endpoint.name):
+        return None
+    share = endpoint.sharing.share_for(person)
+    if share is None or share.limits is None:
+        return None
+    return caps.allowance(endpoint.service_id, person, share.limits)
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

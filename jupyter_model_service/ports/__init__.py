@@ -21,6 +21,7 @@ from ..errors import Problem
 from .access import (
     AccessStore,
     AuditStore,
+    Caps,
     Identity,
     IssuedToken,
     NoRules,
@@ -37,10 +38,11 @@ from .access import (
 from .figures import AskedQuery, Meter, NoQueries, Queries
 
 __all__ = [
-    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Clock", "Definitions", "EventRecord", "GivenDefinition",
-    "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries", "NoRules", "Notice",
-    "Oauth", "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord", "Rules", "Seen",
-    "ServiceRecord", "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord", "UseRecord", "Visit", "Visits",
+    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Caps", "Clock", "Definitions", "EventRecord",
+    "GivenDefinition", "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries",
+    "NoRules", "Notice", "Oauth", "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord",
+    "Rules", "Seen", "ServiceRecord", "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord",
+    "UseRecord", "Visit", "Visits",
 ]  # fmt: skip
 
 NOTHING_HELD = Held()

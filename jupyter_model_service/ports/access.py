@@ -14,9 +14,9 @@ from ..core.access import Caller
 from ..core.audit import AuditQuery, Entry
 from ..core.effective import Effective
 from ..core.grants import PathRule
-from ..core.limits import Limits
+from ..core.limits import Allowance, Limits
 from ..core.policy import Policy
-from ..core.sharing import Share, ShareKind
+from ..core.sharing import Person, Share, ShareKind
 
 # --- what is kept ------------------------------------------------------------------------------------
 
@@ -124,6 +124,13 @@ class AuditStore(Protocol):
 
     async def forget_before(self, at: float) -> int:
         """Remove what is older than ``at`` (Unix time); how much that was. An earlier time than before does nothing."""
+
+
+class Caps(Protocol):
+    """How much each person may call whom a share limits."""
+
+    def allowance(self, service_id: str, person: Person, limits: Limits) -> Allowance:
+        """The same one for all of her calls to this service, whatever her tokens."""
 
 
 # --- identity ----------------------------------------------------------------------------------------

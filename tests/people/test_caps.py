@@ -1,0 +1,56 @@
+"""How much each person may call whom a share limits: the whole gateway over a fake Hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_model_service.testing.hub import FakeHub
+from jupyter_model_service.testing.hub_site import HubSite, hub_site
+
+CHAT = "services/alice/chat"
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(users=["alice", "bob", "carol"], interrupt=0.02) as hub:
+        for name in ("bob", "carol"):
+            hub.users[name].groups = ("class",)
+        yield hub
+
+
+async def status(site: HubSite, *tokens: str) -> list[int]:
+    """503 is for who is let in: the service has no replica."""
+    return [(await site.call("alice/chat", token)).status_code for token in tokens]
+
+
+def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restart(hub: FakeHub, tmp_path: Path) -> None:
+    """A larger limit holds from the next call on, and what was called counts; her owner is not limited."""
+
+    async def first() -> None:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            alice, bob, again = site.notebook("alice"), site.notebook("bob"), site.visitor("bob")
+            await site.deploy("chat", alice)
+            share = {"limits": {"calls_per_day": 3}}
+            assert (await site.api("PUT", f"{CHAT}/access/group/class", share, token=alice)).status_code == 200
+            assert await status(site, bob, again, bob, again, bob) == [503, 503, 503, 429, 429]
+            refused = await site.call("alice/chat", bob)
+            assert refused.json()["error"]["code"] == "daily_limit"
+            assert await status(site, site.notebook("carol"), *[alice] * 5) == [503] * 6
+
+    async def second() -> None:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            alice, bob, carol = site.notebook("alice"), site.notebook("bob"), site.notebook("carol")
+            assert await status(site, bob, carol, carol, carol) == [429, 503, 503, 429]
+            share: dict[str, Any] = {"limits": {"calls_per_day": 4}}
+            await site.api("PUT", f"{CHAT}/access/group/class", share, token=alice)
+            assert await status(site, bob, bob) == [503, 429]
+            await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+            assert await status(site, bob, bob) == [503, 503]
+
+    asyncio.run(first())
+    asyncio.run(second())
