@@ -18,6 +18,7 @@ import pytest
 
 from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_api import HubApi
+from jupyter_model_service.adapters.hub_policies import HubPolicies
 from jupyter_model_service.adapters.hub_servers import HubServers
 from jupyter_model_service.adapters.hub_storage import HubStorage
 from jupyter_model_service.adapters.hub_users import HubUsers
@@ -79,7 +80,7 @@ class RealBench:
         servers = HubServers(api, Sealer(read_key(ours / "sealing.key")), clock)
         users = HubUsers(api, clock, self.path / "users.json")
         storage = HubStorage(servers, users, Policy(), self.path / "volumes.json")
-        return kind(api, servers, users, Policy(), clock), storage
+        return kind(api, servers, users, HubPolicies(Policy(), users), clock), storage
 
     def launcher(self, *, broken: bool = False, slow: bool = False) -> HubLauncher:
         """Each start is slow enough here to be caught in its midst."""
