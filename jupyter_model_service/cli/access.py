@@ -45,3 +45,26 @@ def cells(share: Json) -> list[str]:
         moment(share["created_at"]),
         share["created_by"] or "-",
     ]
+
+
+def role(service: Json) -> str:
+    """Hers who asked: a gateway that tells none has one user."""
+    return str(service.get("role") or "owner")
+
+
+def visibility(service: Json) -> str:
+    """In one word: private, shared or public. Of what one may only call it is not told; but that is shared."""
+    if "public" not in service:
+        return "shared"
+    return str(service.get("visibility") or ("public" if service["public"] else "private"))
+
+
+def fact(service: Json) -> str:
+    said = {
+        "private": "private: with a token",
+        "shared": "shared: with a token, and for those whom it is shared with",
+        "public": "public",
+    }
+    mine = role(service)
+    yours = "" if mine == "owner" else f"; you are its {mine}"
+    return said.get(visibility(service), visibility(service)) + yours

@@ -32,8 +32,7 @@ from ..commands.results import (
     ValidateResult,
 )
 from ..commands.workbench import DraftResult, DryRunResult
-from . import scaling, workbench
-from .access import access_page
+from . import access, scaling, workbench
 from .admin import admin_page
 from .audit import entry_line
 from .calling import how_to_call
@@ -79,7 +78,7 @@ def _of_others(result: Result, paint: Paint) -> str:
     if isinstance(result, AutoscalingResult):
         return scaling.policy_page(result, paint)
     if isinstance(result, AccessResult):
-        return access_page(result, paint)
+        return access.access_page(result, paint)
     if isinstance(result, AuditResult):
         return "\n".join(entry_line(entry, paint) for entry in result.entries or ())
     if isinstance(result, OverviewResult | LimitsResult):
@@ -95,27 +94,35 @@ def _of_others(result: Result, paint: Paint) -> str:
 
 
 def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
-    services = result.services
-    several = len({service["owner"] for service in services}) > 1
-    names = [f"{s['owner']}/{s['name']}" if several else s["name"] for s in services]
+    services, shared = result.services, result.shared
+    several = len({service["owner"] for service in (*services, *shared)}) > 1
+    names = [f"{s['owner']}/{s['name']}" if several or shared else s["name"] for s in (*services, *shared)]
     if quiet:
         return "\n".join(names)
-    if not services:
+    if not names:
         return f"No services yet: {PROGRAM} create FOLDER makes one."
     calls = [scaling.calls_picture(result.series.get(f"{s['owner']}/{s['name']}")) for s in services]
+    roles = [access.role(service) for service in (*services, *shared)]
+    others = any(role != "owner" for role in roles)
     rows = [
         [
             name,
             paint.state(service["state"]),
-            scaling.ready_cell(service),
+            scaling.ready_cell(service) if "replicas" in service else "-",
             *([picture] if any(calls) else []),
-            str(service["revision"]),
-            "public" if service["public"] else "token",
+            str(service.get("revision", "-")),
+            *([role] if others else []),
+            access.visibility(service),
             service["endpoint"],
         ]
-        for name, service, picture in zip(names, services, calls, strict=True)
+        for name, service, picture, role in zip(
+            names, (*services, *shared), [*calls, *[""] * len(shared)], roles, strict=True
+        )
     ]
-    header = ["NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION", "ACCESS", "ENDPOINT"]
+    header = [
+        "NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION", *(["ROLE"] if others else []),
+        "ACCESS", "ENDPOINT",
+    ]  # fmt: skip
     return columns(header, rows, paint)
 
 
@@ -133,7 +140,7 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("Calls", f"{calls} (30 min)" if calls else ""),
         ("Endpoint", service["endpoint"]),
         ("Page", service.get("page") or ""),
-        ("Access", "public" if service["public"] else "with a token"),
+        ("Access", access.fact(service)),
         ("Revision", _revision_fact(service)),
         ("Folder", clean(active["folder"]) if active else ""),
         ("Files", _files_fact(active["files"]) if active else ""),

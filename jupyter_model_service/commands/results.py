@@ -43,13 +43,14 @@ class ServiceResult(Result):
 
 @dataclass(frozen=True)
 class ServicesResult(Result):
-    """``series`` by ``owner/name``, of those that have any to be shown."""
+    """``series`` by ``owner/name``, of those that have any to be shown; ``shared`` are those that one may only call."""
 
     services: Sequence[Json]
     series: Mapping[str, Json] = field(default_factory=dict)
+    shared: Sequence[Json] = ()
 
     def to_json(self) -> Any:
-        return {"services": list(self.services)}
+        return {"services": list(self.services), "shared": list(self.shared)}
 
 
 @dataclass(frozen=True)

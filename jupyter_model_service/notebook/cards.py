@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cli import render
+from ..cli import access, render
 from ..cli import tokens as token_texts
 from ..cli.scaling import decision_block, explanation, fact, ready_cell
 from ..cli.text import Paint, clean, moment
 from ..client.units import show_duration, show_size
 from ..commands.results import (
+    AccessResult,
     DecisionsResult,
     DoneResult,
     EndpointResult,
@@ -152,7 +153,7 @@ def service_card(
         ("Note", service["note"]),
         ("Autoscaling", in_words(fact(service))),
         ("Endpoint", address(service)),
-        ("Access", "public" if service["public"] else "with a token"),
+        ("Access", access.fact(service)),
     ]
     known = {"State", *(label for label, _ in told)}
     rest = [(label, in_words(text)) for label, text in render.service_facts(service, PLAIN) if label not in known]
@@ -171,7 +172,7 @@ def _dated(when: str) -> Html:
 def address(service: Json) -> Html:
     """A link where anybody may follow it; a browser has no token."""
     url = service["endpoint"]
-    if not service["public"] or not url.startswith(("http://", "https://")):
+    if not service.get("public") or not url.startswith(("http://", "https://")):
         return tag("code", url)
     return tag("a", url, href=url, rel="noopener noreferrer", target="_blank", style=f"color:{html.ACCENT}")
 
@@ -198,22 +199,27 @@ class ServicesShown(Shown):
     result: ServicesResult
 
     def html(self) -> Html:
-        services = self.result.services
-        if not services or self._quiet:
+        services, shared = self.result.services, self.result.shared
+        if not (services or shared) or self._quiet:
             return self.framed(self.text())
-        pictures = [self._calls(f"{each['owner']}/{each['name']}") for each in services]
+        pictures = [self._calls(f"{each['owner']}/{each['name']}") for each in (*services, *shared)]
+        others = any(access.role(each) != "owner" for each in (*services, *shared))
         rows = [
             [
                 f"{each['owner']}/{each['name']}",
                 html.state(each["state"]),
-                ready_cell(each),
+                ready_cell(each) if "replicas" in each else "-",
                 *([picture] if any(pictures) else []),
-                "public" if each["public"] else "token",
+                *([access.role(each)] if others else []),
+                access.visibility(each),
                 address(each),
             ]
-            for each, picture in zip(services, pictures, strict=True)
+            for each, picture in zip((*services, *shared), pictures, strict=True)
         ]
-        head = ["Name", "State", "Ready", *(["Calls (30 min)"] if any(pictures) else []), "Access", "Endpoint"]
+        head = [
+            "Name", "State", "Ready", *(["Calls (30 min)"] if any(pictures) else []), *(["Role"] if others else []),
+            "Access", "Endpoint",
+        ]  # fmt: skip
         return self.card("Services", html.table(head, rows, "Services"))
 
     def _calls(self, key: str) -> Html:
@@ -267,6 +273,19 @@ class TokensShown(Shown):
             return self.framed(self.text())
         rows = [[tag("code", each["id"]), *token_texts.cells(each)[1:]] for each in self.result.tokens]
         return self.card("Tokens", html.table(token_texts.COLUMNS, rows, "Tokens"))
+
+
+class AccessShown(Shown):
+    result: AccessResult
+
+    def html(self) -> Html:
+        told, service = self.result.access, self.result.service
+        sentences = [html.facts([("Access", told["visibility"])]), *(tag("div", each) for each in told["always"])]
+        if (person := told.get("person")) is not None:
+            sentences.append(tag("div", f"{person['name']}: {person['role'] or 'nothing'}. {' '.join(person['why'])}"))
+        rows = [access.cells(each) for each in told["shares"]]
+        table = html.table(access.COLUMNS, rows, "Shared with") if rows else Html("")
+        return self.card(f"Who may call {service}", *sentences, table)
 
 
 # --- what happened ---------------------------------------------------------------------------------------
@@ -369,6 +388,7 @@ _FACES: dict[type[Result], type[Shown]] = {
     ServicesResult: ServicesShown,
     TokenResult: TokenShown,
     TokensResult: TokensShown,
+    AccessResult: AccessShown,
     LogsResult: LogsShown,
     EventsResult: EventsShown,
     DecisionsResult: DecisionsShown,

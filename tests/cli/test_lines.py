@@ -185,7 +185,7 @@ def test_list(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/other"] = service("other", public=True)
     rows = [row.split() for row in line("list").out.splitlines()]
     assert rows[0] == ["NAME", "STATE", "READY", "REVISION", "ACCESS", "ENDPOINT"]
-    assert rows[1] == ["demo", "degraded", "1/2", "1", "token", "http://127.0.0.1:1/endpoints/ada/demo/"]
+    assert rows[1] == ["demo", "degraded", "1/2", "1", "private", "http://127.0.0.1:1/endpoints/ada/demo/"]
     assert rows[2][:5] == ["other", "ready", "1/1", "1", "public"]
     assert line("list", "-q").out == "demo\nother\n"
     fake.services["bob/demo"] = service(owner="bob")
