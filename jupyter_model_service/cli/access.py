@@ -56,7 +56,7 @@ def visibility(service: Json) -> str:
     """In one word: private, shared or public. Of what one may only call it is not told; but that is shared."""
     if "public" not in service:
         return "shared"
-    return str(service.get("visibility") or ("public" if service["public"] else "private"))
+    return "public" if service["public"] else str(service.get("visibility") or "private")
 
 
 def fact(service: Json) -> str:

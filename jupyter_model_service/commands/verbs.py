@@ -191,13 +191,13 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(session: Session, arguments: argparse.Namespace) -> Result:
-    found = session.send(calls.services())
-    services = found["services"]
+    answer = session.send(calls.services())
+    services = answer["services"]
     series = {}
     if not (arguments.quiet or arguments.json):
         keys = [(each["owner"], each["name"]) for each in services if each["autoscaling"] is not None]
         series = {"/".join(key): found for key in keys[:_PICTURES] if (found := _series(session, key)) is not None}
-    return ServicesResult(services, series, found.get("shared", ()))
+    return ServicesResult(services, series, answer.get("shared", ()))
 
 
 def _series(session: Session, key: Key) -> Json | None:

@@ -192,9 +192,30 @@ def test_list(line: Line, fake: FakeGateway) -> None:
     assert line("list", "-q").out == "ada/demo\nada/other\nbob/demo\n"
 
 
+def test_a_list_has_what_others_share_and_which_role_they_gave(line: Line, fake: FakeGateway) -> None:
+    """What one may only call is there with its owner and address; of its inside nothing is told, and nothing made up."""
+    fake.services["ada/demo"] = service(visibility="shared")
+    fake.services["bob/seen"] = service("seen", owner="bob", role="viewer", visibility="shared")
+    address = "http://127.0.0.1:1/endpoints/bob/called/"
+    fake.shared = [{"owner": "bob", "name": "called", "state": "ready", "endpoint": address, "role": "caller"}]
+    rows = [row.split()[:-1] for row in line("list").out.splitlines()]
+    assert rows == [
+        ["NAME", "STATE", "READY", "REVISION", "ROLE", "ACCESS"],
+        ["ada/demo", "ready", "1/1", "1", "owner", "shared"],
+        ["bob/seen", "ready", "1/1", "1", "viewer", "shared"],
+        ["bob/called", "ready", "-", "-", "caller", "shared"],
+    ]
+    assert json.loads(line("list", "--json").out)["shared"] == fake.shared
+    assert line("list", "-q").out == "ada/demo\nbob/seen\nbob/called\n"
+    assert "you are its viewer" in line("info", "bob/seen").out
+    assert "shared: with a token, and for those whom it is shared with\n" in line("info", "demo").out
+    fake.services.clear()
+    assert line("list").out.splitlines()[1].split()[0] == "bob/called"
+
+
 def test_json_is_exactly_the_wires(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service(note="é")
-    assert json.loads(line("list", "--json").out) == {"services": [fake.services["ada/demo"]]}
+    assert json.loads(line("list", "--json").out) == {"services": [fake.services["ada/demo"]], "shared": []}
     assert json.loads(line("info", "demo", "--json").out) == fake.services["ada/demo"]
     wire.GatewayInfo.model_validate_json(line("info", "--json").out)
     wire.GatewayInfo.model_validate_json(line("gateway", "--status", "--json").out)

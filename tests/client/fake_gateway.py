@@ -106,6 +106,7 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.shared: list[dict[str, Any]] = []  # by others, to call them
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
         self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
@@ -245,7 +246,7 @@ class FakeGateway:
             return 200, {"name": "demo", "definition": {}, "warnings": []}, {}
         if words == ["services"]:
             if method == "GET":
-                return 200, {"services": list(self.services.values())}, {}
+                return 200, {"services": list(self.services.values()), "shared": self.shared}, {}
             made = service(body.get("name") or "demo", "starting", public=body["public"], want=body["replicas"])
             self.services[f"ada/{made['name']}"] = made
             return 201, made, {}

@@ -242,6 +242,20 @@ def test_what_each_verb_gives_back_has_text_and_well_formed_html(fake: FakeGatew
         ElementTree.fromstring(f"<all>{html.replace('&nbsp;', ' ').replace('&ensp;', ' ')}</all>")
 
 
+def test_what_is_shared_is_in_the_cards_with_its_roles(fake: FakeGateway, cell: Cell) -> None:
+    """What others share has no name of a user that is markup."""
+    fake.services["ada/demo"] = service(visibility="shared")
+    address = "http://127.0.0.1:1/endpoints/bob/called/"
+    fake.shared = [{"owner": "bob", "name": "called", "state": "ready", "endpoint": address, "role": "caller"}]
+    listed = bundle(cell("%model_service list").result)["text/html"]
+    for told in ("bob/called", "caller", "owner", address):
+        assert f">{told}<" in listed, told
+    assert cell("%model_service share demo --user '<b>x</b>' --role viewer").error is None
+    access = bundle(cell("%model_service access demo").result)["text/html"]
+    assert "&lt;b&gt;x&lt;/b&gt;" in access
+    assert ">viewer<" in access
+
+
 def test_calls_over_time_are_a_small_picture(fake: FakeGateway, shell: InteractiveShell, cell: Cell) -> None:
     shell.kernel = SimpleNamespace(_allow_stdin=False)  # type: ignore[attr-defined]
     fake.services["ada/demo"] = service()

@@ -167,6 +167,14 @@ export class FakeApi {
       answered: this.answered,
       events: (key: Key) => this._answer(`events ${key}`, () => []),
       tokens: (key: Key) => this._answer(`tokens ${key}`, () => []),
+      access: (key: Key) =>
+        this._answer(`access ${key}`, () => ({
+          visibility: 'private',
+          shares: [],
+          always: [],
+          person: null
+        })),
+      gateway: () => this._answer('gateway', () => ({ people: false })),
       logs: (key: Key) =>
         this._answer(`logs ${key}`, () => ({ replica: 'r-1', lines: ['one'], next: 1, lost: 0 })),
       scale: async (key: Key, replicas: number) => {
