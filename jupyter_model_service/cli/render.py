@@ -94,15 +94,15 @@ def _of_others(result: Result, paint: Paint) -> str:
 
 
 def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
-    services, shared = result.services, result.shared
-    several = len({service["owner"] for service in (*services, *shared)}) > 1
-    names = [f"{s['owner']}/{s['name']}" if several or shared else s["name"] for s in (*services, *shared)]
+    services = [*result.services, *result.shared]
+    several = len({service["owner"] for service in services}) > 1 or bool(result.shared)
+    names = [f"{s['owner']}/{s['name']}" if several else s["name"] for s in services]
     if quiet:
         return "\n".join(names)
-    if not names:
+    if not services:
         return f"No services yet: {PROGRAM} create FOLDER makes one."
     calls = [scaling.calls_picture(result.series.get(f"{s['owner']}/{s['name']}")) for s in services]
-    roles = [access.role(service) for service in (*services, *shared)]
+    roles = [access.role(service) for service in services]
     others = any(role != "owner" for role in roles)
     rows = [
         [
@@ -115,14 +115,10 @@ def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
             access.visibility(service),
             service["endpoint"],
         ]
-        for name, service, picture, role in zip(
-            names, (*services, *shared), [*calls, *[""] * len(shared)], roles, strict=True
-        )
+        for name, service, picture, role in zip(names, services, calls, roles, strict=True)
     ]
-    header = [
-        "NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION", *(["ROLE"] if others else []),
-        "ACCESS", "ENDPOINT",
-    ]  # fmt: skip
+    header = ["NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION"]
+    header += [*(["ROLE"] if others else []), "ACCESS", "ENDPOINT"]
     return columns(header, rows, paint)
 
 
