@@ -20,6 +20,7 @@ import select
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,18 @@ def wrk(
     command.append(f"http://127.0.0.1:{target.port}/")
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     return wrk_report(done.stdout + done.stderr)
+
+
+def accepted(port: int) -> int:
+    """How many connections the upstream's nginx has accepted so far, this look's own one included."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
+        return accepted_of(answer.read().decode())
+
+
+def accepted_of(status: str) -> int:
+    lines = status.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("server accepts"))
+    return int(lines[at + 1].split()[0])
 
 
 # --- calls that do not wait for one another -----------------------------------------------------------------

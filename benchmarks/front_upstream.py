@@ -51,6 +51,7 @@ http {{
     root {folder}/files;
     location = /json {{ return 200 '{answer}'; }}
     location = /health {{ return 200 '{{}}'; }}
+    location = /status {{ stub_status; }}
     location = /post {{ mirror /mirrored; error_page 405 =200 @read; }}
     location = /mirrored {{ internal; return 204; }}
     location @read {{ return 200 '{answer}'; }}
