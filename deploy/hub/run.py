@@ -268,10 +268,10 @@ def tour(site: Site, *, once: bool) -> None:
     answer = ask(endpoint, token)
     if not (answer.startswith(ANSWER[0]) and answer.rstrip().endswith(ANSWER[1])):
         raise SystemExit(f"That is not what {SERVICE} answers: {answer!r}")
-    for who, hers, wanted in (("nobody", None, 401), ("bob", site.user_token("bob"), 403)):
+    for who, hers, wanted in (("nobody", None, 401), ("bob", site.user_token("bob"), 404)):
         if (got := status(endpoint, hers)) != wanted:
             raise SystemExit(f"To {who} the endpoint answered {got}, not {wanted}.")
-    say("   (without a token it answers 401, to bob's own token 403)\n")
+    say("   (without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)\n")
     show(site, endpoint, token)
     if not once:
         say("\nThis stays until Ctrl-C.")
