@@ -13,7 +13,8 @@ const TOKEN: Token = {
   last_used_at: null,
   limits: null,
   calls_today: null,
-  in_flight: null
+  in_flight: null,
+  rules: []
 };
 
 describe('the tokens', () => {
