@@ -247,4 +247,4 @@ def test_a_cookie_of_a_replica_that_is_lost_is_replaced() -> None:
 
 
 def test_our_cookie_does_not_reach_the_model() -> None:
-    assert clean_cookies(b"a=1; model-service-replica=x; model-service-replica2=y") == b"a=1; model-service-replica2=y"
+    assert clean_cookies(b"a=1; model-service-replica=x; model-servicing=y") == b"a=1; model-servicing=y"

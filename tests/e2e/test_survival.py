@@ -232,7 +232,7 @@ def test_scaling_1_5_2_0_1_under_load_fails_no_call(client: Client, model: Model
 
     status, headers = asyncio.run(refused())
     assert status == 503
-    assert int(headers["retry-after"]) >= 1
+    assert "retry-after" not in headers, "nobody knows when its owner wants it again"
     client.scale("m", 1)
     eventually(ready(client, "m", 1), "one ready replica")
     status, _ = asyncio.run(refused())
