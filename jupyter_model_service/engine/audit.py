@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..core.audit import DENIED, AuditQuery, Entry, Folding, bounded
-from ..errors import Overloaded, StoreError
+from ..errors import NoSpace, Overloaded, StoreError
 from ..ports import Clock, Store
 from .ledger import Ledger
 from .tasks import Tasks, until
@@ -39,7 +39,7 @@ class Audit:
         self._retry = retry
         self._folding = Folding(PATIENCE)
         self._waiting: deque[Entry] = deque()
-        self._error: str | None = None
+        self._error: Exception | None = None
         self._work = asyncio.Event()
         self._turn = asyncio.Lock()
         self._forgotten_at: float | None = None
@@ -50,7 +50,10 @@ class Audit:
     async def check(self) -> None:
         """Before anything is changed: ``Overloaded`` while that could not be written down."""
         if self._error is not None and not await self._write():
-            raise Overloaded("Nothing is changed while the audit log cannot be written; try again later.", code="store")
+            why = ", because the disk is full" if isinstance(self._error, NoSpace) else ""
+            raise Overloaded(
+                f"Nothing is changed while the audit log cannot be written{why}; try again later.", code="store"
+            )
 
     async def note(self, entry: Entry) -> None:
         """On disk when this returns. ``Overloaded``: it is not yet; it is kept, and will be."""
@@ -94,7 +97,7 @@ class Audit:
             except Exception as error:  # whatever it is: nothing is changed until it is over
                 if self._error is None:
                     log.error("The audit log cannot be written, so nothing is changed: %s", error)
-                self._error = str(error).rstrip(".")
+                self._error = error.with_traceback(None)
                 self._work.set()
                 return False
             if self._error is not None:

@@ -74,6 +74,11 @@ def test_nothing_is_changed_while_it_cannot_be_written_and_what_was_done_is_writ
         with pytest.raises(Overloaded, match="Nothing is changed while") as refused:
             await bench.audit.check()
         assert (refused.value.status, refused.value.code) == (503, "store")
+        assert "full" not in str(refused.value)
+        bench.store.room = lambda: False
+        with pytest.raises(Overloaded, match="cannot be written, because the disk is full; try again later"):
+            await bench.audit.check()
+        bench.store.room = lambda: True
         bench.audit.denied(entry(2, status=403))
         bench.store.fail_writes = None
         await bench.audit.check()

@@ -175,7 +175,8 @@ def service(seat: Seat) -> Iterator[Seat]:
     image.fill("nowhere/x:1")
     deploy.click()
     expect(form.get_by_role("alert")).to_have_text(
-        f"The image nowhere/x:1 may not be used for replicas; allowed: jupyter-model-service/*, {OTHER_IMAGE}."
+        "The image nowhere/x:1 may not be used for replicas; "
+        f"allowed: jupyter-model-service/*, {OTHER_IMAGE} (set for all users)."
     )
     image.fill("")
     form.get_by_role("button", name="Dry Run").click()
@@ -239,7 +240,7 @@ def test_a_service_beyond_the_limit_of_all_is_refused_in_one_sentence(service: S
     form.get_by_label("Name", exact=True).fill("second")
     form.get_by_role("button", name="Deploy", exact=True).click()
     expect(form.get_by_role("alert")).to_have_text(
-        "That would be 3 replicas of carol, and 2 are the most that one user may run."
+        "That would be 3 replicas of carol, and 2 are the most that one user may run (set for all users)."
     )
     service.page.locator(".lm-DockPanel-tabBar").get_by_role("tab", name="mirror").click()
 

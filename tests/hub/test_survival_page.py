@@ -61,7 +61,8 @@ def test_the_users_limit_counts_her_own_servers_and_ours_replicas(site: Deployme
     assert (refused.status_code, "maximum" in refused.text) == (400, True)
     with pytest.raises(InvalidRequest) as told:
         stage.client.scale(stage.key, 4)
-    assert str(told.value) == "That would be 4 replicas of alice, and 3 are the most that one user may run."
+    sentence = "That would be 4 replicas of alice, and 3 are the most that one user may run (set for all users)."
+    assert str(told.value) == sentence
     stage.client.scale(stage.key, 3)
     stage.ready(3)
     stage.client.scale(stage.key, 2)
