@@ -299,7 +299,7 @@ def read_answer(
     connection.connection_made(_Transport())
     ears = Ears(connection, to_head=to_head, wants_upgrade=upgrade, version=version)
     connection.begin(ears)
-    loop = SimpleNamespace(call_later=lambda _seconds, end, sink: end(sink))
+    loop = SimpleNamespace(call_later=lambda _seconds, end, *of: end(*of))
     for piece in pieces(data, cut):
         connection.data_received(piece)
         if ears.over:

@@ -17,7 +17,7 @@ from jupyter_model_service.core.routing import Endpoint
 from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import FORWARDER, OTHER, SLOW, Site, Wire, site, until, within
+from .site import FORWARDER, OTHER, SLOW, TOKEN, Site, Wire, site, until, within
 from .upstreams import Replica, Seen, answer, body_of, reset
 
 Run = Callable[[Any], Any]
@@ -393,6 +393,12 @@ async def quiet_bridge(here: Site) -> None:
     await wire.head()
 
 
+async def is_revoked(here: Site) -> None:
+    wire = await here.send(here.request("/sse"))
+    await wire.head()
+    here.front.identity.over.add(TOKEN)  # looked at again each ``recheck_every``
+
+
 async def is_drained(here: Site) -> None:
     wire = await here.send(here.request("/sse"))
     await wire.head()
@@ -414,6 +420,7 @@ async def stops(here: Site) -> None:
         (dies, 502, "replica_died", True),
         (is_lost, 502, "replica_died", True),
         (is_drained, 502, "drained", True),
+        (is_revoked, 502, "revoked", True),
         (is_silent, 502, "idle_timeout", True),
         (says_no_http, 502, "bad_answer", True),
         (goes_on_wrong, 502, "bad_body", True),
@@ -430,7 +437,7 @@ def test_why_an_answer_was_broken_off(run: Run, end: Any, status: int, reason: s
     async def body() -> None:
         log = AccessLog()
         short = 0.4 if reason.endswith("_timeout") else 50.0
-        settings = FrontSettings(tick=0.02, reader_timeout=short, bridge_timeout=short)
+        settings = FrontSettings(tick=0.02, reader_timeout=short, bridge_timeout=short, recheck_every=0.05)
         replica = Replica(handlers={"/wrong": wrong_chunk, "/early": answers_early})
         serving = Serving(idle_timeout=short)
         async with site(replica, access_log=log, settings=settings, serving=serving) as here:
