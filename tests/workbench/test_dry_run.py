@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
 import json
 import os
 import re
@@ -85,14 +84,16 @@ def ask(path: str, **fields: Any) -> SampleRequest:
 def test_the_server_runs_as_a_replica_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On loopback, on a free port, in the folder, without the tokens of the program that tries it."""
     monkeypatch.setenv("JPY_API_TOKEN", "secret")
-    before = set(glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*"))
+    own = tmp_path.parent / f"{tmp_path.name}-temporary"
+    own.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(own))  # other tests try theirs at the same time
     outcome, told = tried(folder(tmp_path), ask("/where"))
     cwd, port, token = json.loads(answer_in(told).body)
     assert (outcome.outcome, cwd, token) == ("passed", str(tmp_path), None)
     assert port != "8000"
     phases = [each.phase for each in told if isinstance(each, DryRunPhase)]
     assert list(dict.fromkeys(phases)) == ["starting", "loading", "calling", "stopping"]
-    assert set(glob.glob(f"{tempfile.gettempdir()}/model-dry-run-*")) <= before
+    assert list(own.iterdir()) == []
 
 
 def test_a_body_is_sent_as_it_is_or_as_json(tmp_path: Path) -> None:
