@@ -140,7 +140,8 @@ def test_a_server_that_dies_of_the_call_is_told(tmp_path: Path) -> None:
 
 
 def test_a_pre_start_action_that_fails_is_told(tmp_path: Path) -> None:
-    actions = [{"action": "run_command", "args": {"command": ["false"]}}]
+    # Not at once: of what is over before it was looked at, only the end is told.
+    actions = [{"action": "run_command", "args": {"command": ["sh", "-c", "sleep 1; false"]}}]
     outcome, told = tried(folder(tmp_path, pre_start_actions=actions))
     assert outcome.outcome == "failed"
     assert "in pre-start action 1" in outcome.sentence
