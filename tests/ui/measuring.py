@@ -47,7 +47,7 @@ def many_services(count: int) -> list[dict[str, Any]]:
 def list_shown(page: Any, count: int) -> float:
     """Milliseconds from the click that opens the panel for the first time, its code not loaded yet, to the frame that
     shows so many services; -1 after 20 s. They are an answer of this process: it is the panel's time."""
-    body = json.dumps({"services": many_services(count)})
+    body = json.dumps({"services": many_services(count), "shared": []})
     page.route(
         "**/model-service/api/v1/services", lambda route: route.fulfill(body=body, content_type="application/json")
     )
