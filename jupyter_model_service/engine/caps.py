@@ -50,8 +50,8 @@ class Caps:
         kept = self._kept.get(key)
         if kept is None:
             day, calls = self._stored.setdefault(key, (0, 0))
+            self._bound()  # before it is one of them: with nobody else to forget it would be forgotten itself
             kept = self._kept[key] = Allowance(limits, day=day, calls=calls, counted=partial(self._note, key))
-            self._bound()
         elif kept.limits != limits:
             kept.change(limits, int(self._clock.monotonic() * 1_000_000_000))
         self._kept.move_to_end(key)
@@ -59,7 +59,7 @@ class Caps:
 
     def _bound(self) -> None:
         """Whose calls are stored and over is forgotten first; her count of today stays, which is two numbers."""
-        if len(self._kept) <= MOST:
+        if len(self._kept) < MOST:
             return
         for key, kept in self._kept.items():
             if kept.in_flight == 0 and key not in self._unsaved:

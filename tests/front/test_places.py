@@ -106,8 +106,9 @@ def test_idle_connections_to_replicas_give_way_too(run: Run) -> None:
 
 def test_connections_are_counted_and_gone(run: Run) -> None:
     async def body() -> None:
-        async with site(Replica(), settings=FrontSettings(pool_idle=0.1, tick=0.02)) as here:
+        async with site(Replica(), settings=FrontSettings(pool_idle=0.5, tick=0.02)) as here:
             await asyncio.gather(*(here.call() for _ in range(5)))
+            assert 1 <= here.front.places.outgoing <= 5
             await until(lambda: here.front.places.outgoing == 0)
 
     run(body())
