@@ -25,7 +25,7 @@ from typing import Any
 import front_load as load
 import front_table
 import psutil
-from front_proxies import STARTS, Missing, Place, Proxy, Target, behind_them, on_core, own_cpu, program, start
+from front_proxies import STARTS, Entrant, Missing, Place, Proxy, Target, behind_them, on_core, own_cpu, program, start
 from front_report import CLOSED, PACED, judged, markdown, notes, put_together
 from harness import pss, save
 
@@ -64,7 +64,7 @@ def busy(core: int | None = None) -> float:
 
 
 def calm(core: int) -> None:
-    """Wait until the one before has done with its work: Jupyter's proxy goes on for seconds after its calls."""
+    """Wait until what was asked before is done with: calls that were given up may go on behind a proxy."""
     end = time.monotonic() + CALM_WITHIN
     while time.monotonic() < end:
         before = busy(core)
@@ -166,25 +166,31 @@ def quietly(row: str, proxy: str, work: Callable[[], dict[str, Any]]) -> dict[st
 
 
 def compare(
-    place: Place, proxies: dict[str, Proxy], rows: list[str], seconds: int, rounds: int, count: int
+    place: Place, entrants: dict[str, Entrant], rows: list[str], seconds: int, rounds: int, count: int
 ) -> dict[str, Any]:
     """Row after row, each through one proxy after the other, so that a machine that drifts drifts for all."""
     found: dict[str, dict[str, Any]] = {}
     if "idle" in rows:  # first: what a busy hour leaves free would hide what connections take
-        found["idle"] = {
-            key: quietly("idle", key, partial(memory, proxy, count))
-            for key, proxy in proxies.items()
-            if key != "direct"
-        }
+        found["idle"] = {}
+        for key, entrant in entrants.items():
+            if key != "direct":
+                with entrant.turn() as proxy:
+                    found["idle"][key] = quietly("idle", key, partial(memory, proxy, count))
+    warm = partial(load.wrk, place.folder, connections=32, seconds=1, paths=["/json"])
     if set(rows) - {"idle", "table"}:
-        for proxy in proxies.values():
-            load.wrk(place.folder, proxy.calls, connections=32, seconds=1, paths=["/json"])
+        for entrant in entrants.values():
+            if not entrant.anew:
+                with entrant.turn() as proxy:
+                    warm(proxy.calls)
     taken: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for _ in range(rounds):
         for row in [row for row in rows if row in CLOSED or row in PACED]:
-            for key, proxy in proxies.items():
-                work = partial(measure, row, proxy, place, seconds)
-                taken.setdefault((row, key), []).append(quietly(row, key, work))
+            for key, entrant in entrants.items():
+                with entrant.turn() as proxy:
+                    if entrant.anew:
+                        warm(proxy.calls)
+                    work = partial(measure, row, proxy, place, seconds)
+                    taken.setdefault((row, key), []).append(quietly(row, key, work))
         for key, (services, replicas, called) in TABLES.items() if "table" in rows else ():
             work = partial(through_table, place, seconds, services, replicas, called)
             taken.setdefault(("table", key), []).append(quietly("table", key, work))
@@ -211,15 +217,15 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     with TemporaryDirectory(prefix="front-") as folder, ExitStack() as stack:
         place = stack.enter_context(behind_them(Path(folder), near, proxy))
         say("starting", ", ".join(given.proxies))
-        proxies, missing = start(stack, place, given.proxies)
+        entrants, missing = start(stack, place, given.proxies)
         for why in missing.values():
             say(f"Left out: {why}.")
-        rows = compare(place, proxies, given.rows, given.seconds, given.rounds, given.idle)
+        rows = compare(place, entrants, given.rows, given.seconds, given.rounds, given.idle)
     return {
         "seconds": given.seconds,
         "rounds": given.rounds,
         "idle": given.idle,
-        "versions": {key: proxy.version for key, proxy in proxies.items() if proxy.version},
+        "versions": {key: entrant.version for key, entrant in entrants.items() if entrant.version},
         "missing": missing,
         "notes": notes(rows, busy_before),
         "targets": judged(rows),

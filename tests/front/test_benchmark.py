@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import sys
 import threading
@@ -185,6 +186,33 @@ def test_a_proxy_that_is_not_here_is_left_out_by_name(benchmark: Any, tmp_path: 
         found, missing = benchmark.proxies.start(stack, place, ["direct", "haproxy"], starts)
     assert list(found) == ["direct"]
     assert missing == {"haproxy": "no-such-proxy is not installed (apt-get install no-such-proxy)"}
+
+
+def test_one_that_goes_on_after_its_turn_is_ended_with_it(benchmark: Any, tmp_path: Path) -> None:
+    """And the others are the same ones, turn after turn."""
+    running: list[str] = []
+
+    @contextlib.contextmanager
+    def begun(name: str, _place: object) -> Any:
+        running.append(name)
+        try:
+            yield benchmark.proxies.Proxy(name, "1", None, None, list)
+        finally:
+            running.remove(name)
+
+    starts = {key: functools.partial(begun, key) for key in ("nginx", "jsp")}
+    place = benchmark.proxies.Place(tmp_path, 1, 2, 0, 1)
+    with contextlib.ExitStack() as stack:
+        found, _ = benchmark.proxies.start(stack, place, ["nginx", "jsp"], starts)
+        assert running == ["nginx"]
+        with found["nginx"].turn() as first, found["nginx"].turn() as second:
+            assert first is second
+        with found["jsp"].turn() as third, found["nginx"].turn():
+            assert running == ["nginx", "jsp"]
+        with found["jsp"].turn() as fourth:
+            assert third is not fourth
+        assert running == ["nginx"]
+    assert running == []
 
 
 # --- figures ---------------------------------------------------------------------------------------------------
