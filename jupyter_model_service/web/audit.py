@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from ..core.audit import AuditQuery, Entry, differences, plain
@@ -21,10 +22,20 @@ from ..core.peer import ip_of
 from ..errors import ModelServiceError, NotFound
 from ..wire import ServiceInfo
 from ..wire.audit import AuditEntry, AuditList
-from .call import Answer, Call, Parts
+from .call import Answer, Call, Noted, Parts
 from .queries import AuditListQuery, ServiceAuditQuery
 
-__all__ = ["ADDRESS_HEADER", "Asked", "Deed", "address_in", "denial", "list_audit", "read_audit"]
+__all__ = [
+    "ADDRESS_HEADER",
+    "Asked",
+    "Deed",
+    "address_in",
+    "asked_by",
+    "denial",
+    "list_audit",
+    "read_audit",
+    "witnessed",
+]
 
 #: By which the front says where a request came from; nobody else can, since it takes away what callers send.
 ADDRESS_HEADER = "X-Model-Service-Address"
@@ -71,15 +82,31 @@ def address_in(value: str | None) -> str:
     return "" if ip is None else str(ip)
 
 
+class Handling(Protocol):
+    """A handler of Tornado's that has given its request an id."""
+
+    request: HTTPServerRequest
+    request_id: str | None
+
+
+def asked_by(handler: Handling, action: str, who: str, **path: str) -> Asked:
+    """What ``handler`` was asked for. ``path`` with ``owner`` and ``name`` is a service, which is then looked at before
+    and after."""
+    address = address_in(handler.request.headers.get(ADDRESS_HEADER))
+    return Asked(who, address, action, path, str(handler.request_id))
+
+
 def denial(asked: Asked, error: ModelServiceError) -> Entry:
     return asked.entry(error.status, error.code)
 
 
 class Deed:
-    """One action, from before it is done. ``call`` is set as soon as there is one."""
+    """One action, from before it is done. ``call`` is set as soon as there is one; what has none says in ``noted``
+    what there is to say."""
 
     def __init__(self, parts: Parts, asked: Asked) -> None:
         self.call: Call | None = None
+        self.noted = Noted()
         self._parts = parts
         self._asked = asked
         self._before = self._look()
@@ -91,14 +118,10 @@ class Deed:
             target = f"{answered.owner}/{answered.name}"
             after = picture(self._parts, answered.owner, answered.name)
         before, after = differences(before, after)
-        noted = self.call.noted if self.call is not None else None
-        if noted is not None:
-            before, after, target = (
-                {**(before or {}), **noted.before},
-                {**(after or {}), **noted.after},
-                (noted.target or target),
-            )
-        after = {**(after or {}), **self._given()}
+        noted = self.call.noted if self.call is not None else self.noted
+        before = {**(before or {}), **noted.before}
+        after = {**(after or {}), **noted.after, **self._given()}
+        target = noted.target or target
         code = "" if status < 400 else "caller_left"
         entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
         await self._parts.engine.audit.note(entry)
@@ -107,7 +130,8 @@ class Deed:
         """As :meth:`done`, but that the error is what the caller is told, also where it cannot be written yet."""
         status, code = _outcome(error, models)
         before, after = differences(self._before, self._look())
-        entry = self._asked.entry(status, code, before=before or None, after=after or None)
+        target = self.noted.target or self._asked.key
+        entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
         with contextlib.suppress(ModelServiceError):
             await self._parts.engine.audit.note(entry)
 
@@ -118,6 +142,27 @@ class Deed:
     def _given(self) -> dict[str, Any]:
         body = self.call.body if self.call is not None else None
         return {name: getattr(body, name) for name in _GIVEN.get(self._asked.action, ()) if body is not None}
+
+
+@contextlib.asynccontextmanager
+async def witnessed(parts: Parts, asked: Asked, status: int = 200) -> AsyncIterator[Deed]:
+    """What is done within is in the audit log afterwards, however it ends, for those who are not in the table of
+    operations: pages, and whoever signs in. Refused beforehand while that cannot be written. To be answered (with
+    ``status``) after the block::
+
+        async with witnessed(parts, asked_by(self, "stop_service", visitor.caller.name, owner=o, name=n), 303):
+            await parts.engine.stop_service(o, n)
+        self.redirect(...)
+
+    What is denied goes to ``parts.engine.audit.denied(denial(asked, error))``."""
+    await parts.engine.audit.check()
+    deed = Deed(parts, asked)
+    try:
+        yield deed
+    except Exception as error:
+        await deed.failed(error, ())
+        raise
+    await deed.done(None, status)
 
 
 def _outcome(error: Exception, models: Sequence[type[BaseModel]]) -> tuple[int, str]:
@@ -151,7 +196,12 @@ def picture(parts: Parts, owner: str, name: str) -> dict[str, Any] | None:
             for share in parts.engine.sharings.of(owner, name)
         },
         "tokens": {
-            token.id: {"name": token.name, "expires_at": token.expires_at, "limits": _plain(token.limits)}
+            token.id: {
+                "name": token.name,
+                "expires_at": token.expires_at,
+                "limits": _plain(token.limits),
+                "rules": [dataclasses.asdict(rule) for rule in token.rules],
+            }
             for token in parts.tokens.of(view.id)
         },
     }

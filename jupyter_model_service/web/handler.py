@@ -17,7 +17,7 @@ from ..core.access import Caller
 from ..core.read_request import REQUEST_ID
 from ..errors import Forbidden, NotFound, TooLarge, TooManyAttempts, Unauthenticated
 from . import auth
-from .audit import ADDRESS_HEADER, Asked, Deed, address_in, denial
+from .audit import ADDRESS_HEADER, Asked, Deed, asked_by, denial
 from .call import Answer, Call, Parts, Text
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
@@ -160,9 +160,7 @@ class RouteHandler(BaseHandler):
         return Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
 
     def _asked(self, route: Route, path: Mapping[str, str]) -> Asked:
-        headers = self.request.headers
-        who = self.caller.name if self.caller is not None else ""
-        return Asked(who, address_in(headers.get(ADDRESS_HEADER)), route.name, path, str(self.request_id))
+        return asked_by(self, route.name, self.caller.name if self.caller is not None else "", **path)
 
     def _address(self) -> bytes:
         """The caller's, as the front says."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from jupyter_model_service.core.audit import AuditQuery, Entry
+from jupyter_model_service.errors import Forbidden, Overloaded
+from jupyter_model_service.web.audit import asked_by, witnessed
 from jupyter_model_service.web.route import Route
 from jupyter_model_service.web.routes import ROUTES
 
@@ -102,7 +106,7 @@ def test_what_changed_is_told_before_and_after_and_nothing_secret(site: Any) -> 
     assert (shared.before, shared.after) == (
         {"shares": {}} if shared.before else None, {"shares": {"user:bob": {"role": "viewer", "limits": None}}},
     )  # fmt: skip
-    assert token.after == {"tokens": {"t1": {"name": "demo", "expires_at": None, "limits": None}}}
+    assert token.after == {"tokens": {"t1": {"name": "demo", "expires_at": None, "limits": None, "rules": []}}}
     assert revoked.before == token.after
     assert (wrong.status, wrong.code, wrong.after) == (400, "invalid_request", None)
     assert (made.target, made.before) == ("alice/new", None)
@@ -154,3 +158,40 @@ def test_the_log_is_read_by_parts(site: Any) -> None:
         assert [each["at"] for each in last["entries"]] == [201.0, 202.0]
 
     site.run(body)
+
+
+def test_what_is_done_elsewhere_than_in_the_table_is_witnessed_however_it_ends(site: Any) -> None:
+    """A page, or a sign-in. Not begun while that could not be written down."""
+    chat = site.engine.add("alice", "chat")
+    headers = {"X-Model-Service-Address": "10.1.2.3"}
+    handler: Any = SimpleNamespace(request=SimpleNamespace(headers=headers), request_id="req-7")
+    parts: Any = SimpleNamespace(engine=site.engine, tokens=site.tokens)
+    done: list[str] = []
+
+    async def signs_in(error: Exception | None) -> None:
+        async with witnessed(parts, asked_by(handler, "sign_in", "bob"), 303) as deed:
+            deed.noted.target = "alice/chat"
+            done.append("sign_in")
+            if error is not None:
+                raise error
+
+    async def body(client: httpx.AsyncClient) -> None:
+        async with witnessed(parts, asked_by(handler, "stop_service", "boss", owner="alice", name="chat"), 303):
+            site.engine.kept["alice", "chat"] = replace(chat, state="stopped")
+        with pytest.raises(Forbidden):
+            await signs_in(Forbidden("not yours"))
+        stopped, refused = await entries(site)
+        assert (stopped.who, stopped.action, stopped.target, stopped.status) == ("boss", *STOPPED, 303)
+        assert (stopped.before, stopped.after) == ({"stopped": False}, {"stopped": True})
+        assert (stopped.address, stopped.request_id) == ("10.1.2.3", "req-7")
+        assert (refused.who, refused.action, refused.target, refused.status) == ("bob", "sign_in", "alice/chat", 403)
+        site.engine.store.fail_writes = "no space left"
+        for _ in range(2):
+            with pytest.raises(Overloaded):
+                await signs_in(None)
+        assert done == ["sign_in", "sign_in"]  # the last one found out that it cannot be written
+
+    site.run(body)
+
+
+STOPPED = ("stop_service", "alice/chat")
