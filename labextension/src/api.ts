@@ -11,6 +11,7 @@ import { DOMAIN } from './tokens';
 import { Turns } from './turns';
 import type {
   Access,
+  AuditList,
   Autoscaling,
   AutoscalingChange,
   AutoscalingRequest,
@@ -78,7 +79,7 @@ const WORKBENCH = 'model-service/workbench/v1';
 const PATIENCE = 10000; // milliseconds for an answer to a question; a change may take its time
 const AT_ONCE = 2; // questions, of the six connections that a browser has to a server
 
-type Query = Record<string, string | number | null | undefined>;
+type Query = Record<string, string | number | boolean | null | undefined>;
 
 interface Asked {
   query?: Query;
@@ -287,6 +288,11 @@ export class ModelServiceApi {
 
   async unshare(key: Key, kind: ShareInfo['kind'], name: string): Promise<void> {
     await this._json('DELETE', of(key, `access/${kind}/${encodeURIComponent(name)}`));
+  }
+
+  /** Who did what with it. The first `limit` with an id greater than `after`, or the newest; oldest first. */
+  audit(key: Key, query: { limit?: number; after?: number; newest?: boolean } = {}): Promise<AuditList> {
+    return this._json('GET', of(key, 'audit'), { query });
   }
 
   // --- beside the notebook ---------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ export type Tab =
   | 'revisions'
   | 'tokens'
   | 'share'
+  | 'audit' // who did what
   | 'definition'
   | 'try';
 

@@ -3,6 +3,8 @@ import type * as wire from './generated';
 
 export type {
   AccessInfo as Access,
+  AuditEntry,
+  AuditList,
   AutoscalingInfo as Autoscaling,
   AutoscalingChange,
   AutoscalingRequest,

@@ -22,6 +22,7 @@ import {
 } from '../api';
 import { may } from '../roles';
 import { AccessModel } from './access';
+import { AuditModel } from './audit';
 import { Changes } from './changes';
 import { LogModel } from './logs';
 import type { ServicesModel } from './services';
@@ -44,6 +45,7 @@ export class ServiceModel implements IDisposable {
       () => this.service?.replica_list ?? []
     );
     this.access = new AccessModel(services, key);
+    this.audit = new AuditModel(services, key);
     services.changed.connect(this._onServices, this);
     services.happened.connect(this._onEvent, this);
     services.activeChanged.connect(this._wake, this);
@@ -51,6 +53,7 @@ export class ServiceModel implements IDisposable {
 
   readonly logs: LogModel;
   readonly access: AccessModel;
+  readonly audit: AuditModel;
 
   get changed(): ISignal<this, void> {
     return this._changes.signal;
@@ -141,6 +144,7 @@ export class ServiceModel implements IDisposable {
     this.services.activeChanged.disconnect(this._wake, this);
     this.logs.dispose();
     this.access.dispose();
+    this.audit.dispose();
     this._changes.dispose();
     Signal.clearData(this);
   }

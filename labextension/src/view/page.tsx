@@ -21,6 +21,7 @@ import type {
 } from '../types';
 import type { Tab } from '../parts';
 import type { AccessProps } from './access';
+import { Audit, AuditProps } from './audit';
 import { Decisions, Events } from './happened';
 import { Actions, Header } from './header';
 import { healthPath } from './health';
@@ -82,6 +83,7 @@ export interface PageProps {
   tokens: readonly Token[] | null;
   fresh: NewToken | null;
   access: AccessProps;
+  audit: AuditProps;
   log: LogState;
   /** Unix time. */
   now: number;
@@ -204,6 +206,9 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
           onTokens={() => actions.onTab('tokens')}
           onCopy={actions.onCopy}
         />
+      ))}
+      {panel('audit', () => (
+        <Audit {...props.audit} />
       ))}
       {panel('definition', () => (
         <Definition service={service} trans={trans} onCopy={actions.onCopy} />

@@ -22,6 +22,7 @@ export function tabsOf(trans: TranslationBundle): TabInfo[] {
     { id: 'revisions', text: trans.__('Revisions') },
     { id: 'tokens', text: trans.__('Tokens') },
     { id: 'share', text: trans.__('Share') },
+    { id: 'audit', text: trans.__('Audit') },
     { id: 'definition', text: trans.__('Definition') }
   ];
 }
@@ -34,6 +35,7 @@ const NEEDED: Partial<Record<Tab, Role>> = {
   scaling: 'operator',
   revisions: 'operator',
   tokens: 'owner',
+  audit: 'owner',
   definition: 'owner'
 };
 

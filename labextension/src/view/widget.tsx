@@ -15,6 +15,7 @@ import { CommandIDs, Tab, ViewOptions, ViewWidget } from '../parts';
 import { whileSeen } from '../watching';
 import { may } from '../roles';
 import type { AccessActions } from './access';
+import type { AuditActions } from './audit';
 import { Page, PageActions } from './page';
 import { confirmRollback } from './rollback';
 import { panelId, prefixOf, tabId, TABS } from './tabs';
@@ -35,6 +36,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service.changed.connect(this._onChanged, this);
     this._service.logs.changed.connect(this._onChanged, this);
     this._service.access.changed.connect(this._onChanged, this);
+    this._service.audit.changed.connect(this._onChanged, this);
     this._model.changed.connect(this._onConnection, this);
     this._model.activeChanged.connect(this._onActive, this);
     whileSeen(
@@ -74,7 +76,9 @@ export class ServiceView extends Panel implements ViewWidget {
     this._service.changed.disconnect(this._onChanged, this);
     this._service.logs.changed.disconnect(this._onChanged, this);
     this._service.access.changed.disconnect(this._onChanged, this);
+    this._service.audit.changed.disconnect(this._onChanged, this);
     this._service.access.shown = false;
+    this._service.audit.shown = false;
     this._model.changed.disconnect(this._onConnection, this);
     this._model.activeChanged.disconnect(this._onActive, this);
     this._service.logs.shown = false;
@@ -111,6 +115,7 @@ export class ServiceView extends Panel implements ViewWidget {
     this._watch = null;
     this._service.logs.shown = false;
     this._service.access.shown = false;
+    this._service.audit.shown = false;
     this._service.decisionsShown = false;
     clearTimeout(this._timer);
     this._timer = undefined;
@@ -180,10 +185,12 @@ export class ServiceView extends Panel implements ViewWidget {
     this._draw();
   }
 
-  /** Only the owner is told of it. */
+  /** Only the owner is told of these. */
   private _showAccess(): void {
-    const { service, access } = this._service;
-    access.shown = this._tab === 'share' && this._watch !== null && may(service, 'owner');
+    const { service, access, audit } = this._service;
+    const told = this._watch !== null && may(service, 'owner');
+    access.shown = told && this._tab === 'share';
+    audit.shown = told && this._tab === 'audit';
   }
 
   private async _makeConsole(): Promise<void> {
@@ -232,6 +239,14 @@ export class ServiceView extends Panel implements ViewWidget {
           access: service.access.access,
           people: service.access.people,
           problem: service.access.problem,
+          now: model.now,
+          trans: model.trans
+        }}
+        audit={{
+          ...this._audit,
+          entries: service.audit.entries,
+          more: service.audit.more,
+          problem: service.audit.problem,
           now: model.now,
           trans: model.trans
         }}
@@ -387,6 +402,15 @@ export class ServiceView extends Panel implements ViewWidget {
     onLook: () => void this._service.access.refresh()
   };
 
+  private readonly _audit: AuditActions = {
+    onLook: () => void this._service.audit.refresh(),
+    onOlder: () => this._do(() => this._service.audit.older()),
+    onSave: async () => {
+      const name = `${this._options.key.replace('/', '-')}-audit.jsonl`;
+      saveAs(name, await this._service.audit.lines());
+    }
+  };
+
   private get _model(): ServicesModel {
     return this._options.model;
   }
@@ -421,6 +445,16 @@ class PageWidget extends ReactWidget {
   protected render(): JSX.Element {
     return this._page();
   }
+}
+
+/** Hands the browser a file to keep. */
+function saveAs(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'application/jsonl' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
 }
 
 /** A view that is restored may have been left by another version. */
