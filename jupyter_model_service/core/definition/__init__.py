@@ -7,7 +7,7 @@ what editors get.
 
 from __future__ import annotations
 
-from ..document import where
+from ..spelling import where
 from .model import Action, Definition, HealthCheck, Serving
 from .parse import parse
 from .plain import definition_from_plain, definition_to_plain

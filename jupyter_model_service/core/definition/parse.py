@@ -10,9 +10,10 @@ from typing import Any
 from ...errors import DefinitionError, Problem
 from ..admission import is_of_probes
 from ..affinity import BOUND, CHARACTERS, NAME_PATTERN, Affinity, is_passed_on
-from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, near, shown
+from ..document import WRONG, Key, Reader, Wrong
 from ..scaling.policy import Autoscaling
 from ..scaling.reading import read_autoscaling
+from ..spelling import Path, alternatives, near, shown
 from .keys import (
     ACTION,
     ACTIONS,

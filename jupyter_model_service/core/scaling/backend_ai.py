@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..document import WRONG, Path, Reader, Wrong, shown
+from ..document import WRONG, Reader, Wrong
+from ..spelling import Path, shown
 from .keys import BACKEND_AI_RULE
 from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, is_metric
 

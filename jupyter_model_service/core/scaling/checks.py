@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
-from ..document import Path, alternatives, near, plain_key, shown
+from ..spelling import Path, alternatives, near, plain_key, shown
 from . import local_time
 from .metrics import BACKEND_AI_METRICS, METRICS, PROMETHEUS, REFUSED_METRICS, SLIPS, is_metric, query_name, unit_of
 from .policy import Autoscaling, Rule, Schedule

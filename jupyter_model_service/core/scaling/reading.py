@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ...errors import InvalidRequest, NotFound, Problem
-from ..document import WRONG, Key, Path, Reader, Wrong, alternatives, shown, where
+from ..document import WRONG, Key, Reader, Wrong
 from ..quantities import threshold
+from ..spelling import Path, alternatives, shown, where
 from .backend_ai import translate
 from .checks import about_metric, doubts_of, problems_of
 from .keys import AUTOSCALING, BACKEND_AI_RULE, MOST_REPLICAS, RULE, SCHEDULE

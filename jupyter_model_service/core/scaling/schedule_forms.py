@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 
-from ..document import alternatives, near, shown
+from ..spelling import alternatives, near, shown
 
 __all__ = ["LEAST_DURATION", "LONGEST_WHEN", "MOST_DURATION", "Windows", "WrongSchedule", "windows_of"]
 

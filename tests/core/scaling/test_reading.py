@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.document import UNKNOWN_TOLD, Reader, near
+from jupyter_model_service.core.document import UNKNOWN_TOLD, Reader
 from jupyter_model_service.core.scaling.keys import AUTOSCALING, RULE, SCHEDULE
 from jupyter_model_service.core.scaling.metrics import METRICS
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
@@ -26,6 +26,7 @@ from jupyter_model_service.core.scaling.reading import (
     without_rule,
     without_schedule,
 )
+from jupyter_model_service.core.spelling import near
 from jupyter_model_service.errors import InvalidRequest, NotFound
 
 from .policies import policies
