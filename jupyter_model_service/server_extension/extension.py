@@ -11,7 +11,8 @@ from traitlets import Bool, Unicode
 
 from ..client.address import Address
 from ..discovery import default_data_dir, explicit_gateway
-from .handlers import ControlHandler, EndpointHandler
+from .control import ControlHandler
+from .handlers import EndpointHandler
 from .link import GatewayLink, HubLink, Link
 from .named import NamedHandler
 from .workbench import WORKBENCH, Workbench

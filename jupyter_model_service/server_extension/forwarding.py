@@ -24,6 +24,8 @@ from .link import Link
 #: (it has the service's own limits); these only end what nobody watches any more.
 _TIMEOUT = httpx.Timeout(None, connect=5.0, pool=5.0)
 
+SIGN_IN = "Sign in to Jupyter first, or send a Jupyter token."
+
 
 class Upload:
     """The request body between Tornado (which pushes) and httpx (which pulls): one chunk at a time.

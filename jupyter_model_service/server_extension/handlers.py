@@ -1,7 +1,5 @@
-"""Tornado handlers that forward to the gateway with the user's rights, so that no second address or token is needed.
-
-The user was authenticated by Jupyter (``@web.authenticated``, XSRF included); from here on the gateway's own
-control token speaks for her, and nothing of her cookies or tokens goes further. Bodies stream both ways.
+"""The Tornado handler of endpoints: it forwards through the gateway with the rights of the user, who needs no second
+address and no token. Bodies stream both ways.
 """
 
 from __future__ import annotations
@@ -13,132 +11,18 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
-from jupyter_server.auth.decorator import authorized
 from tornado import web, websocket
 from tornado.http1connection import HTTP1Connection
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from ..client.calls import Key
-from ..errors import ModelServiceError, Problem
+from ..errors import Problem
 from . import isolation
-from .completing import complete, described, offered, service_of, takes_a_folder
-from .forwarding import ForwardHandler, Upload
+from .forwarding import SIGN_IN, ForwardHandler, Upload
 
 _MESSAGE_LIMIT = 64 << 20  # bytes of one WebSocket message; Tornado's 10 MiB is small for images
 _LET_IN = 64 << 10  # bytes of a body that are let in before a refusal goes out
 _LET_IN_SECONDS = 2.0
-_SIGN_IN = "Sign in to Jupyter first, or send a Jupyter token."
-
-
-class ProgramHandler(ForwardHandler):
-    """For programs, and for pages by their scripts: who may not is told so, in JSON."""
-
-    async def prepare(self) -> None:  # type: ignore[override]
-        # The answer to "who are you" is a status, not a login page.
-        if self.refuse_token_in_address():
-            return
-        await super().prepare(_redirect_to_login=False)
-        if self._finished or self.refuse_token_in_address():
-            return
-        if not self.current_user:
-            self.refuse(403, "jupyter", _SIGN_IN)
-        elif isolation.has_dot_segment(self.raw_target()):
-            self.refuse(400, "bad_path", "The path has a '.' or '..' segment: send the address that is meant.")
-
-
-class ControlHandler(ProgramHandler):
-    """``model-service/api/v1/…``, ``health``, ``metrics``: small bodies, the gateway's own answers."""
-
-    async def _handle(self, path: str) -> None:
-        if not path:
-            self.finish({"api": "api/v1/", "document": "api/v1/openapi.json", "endpoints": "endpoints/OWNER/NAME/"})
-            return
-        if path.startswith("api/v1/gateway"):
-            self.refuse(404, "not_found", "The gateway itself is run by the Jupyter server, not through it.")
-            return
-        if self.link.remote and (key := service_of(self.request.method or "", path)) is not None:
-            await self._describe(key)
-            return
-        if self.link.remote and self.request.method == "GET" and path == "api/v1/offer":
-            await self._offer()
-            return
-        body = self.request.body or None
-        if self.link.remote and takes_a_folder(self.request.method or "", path):
-            body = await self._completed(path, self.request.body)
-            if body is None:
-                return
-        await self.forward(body)
-
-    async def _describe(self, key: Key) -> None:
-        gateway = await self.gateway()
-        if gateway is None:
-            return
-        try:
-            service = await asyncio.to_thread(described, gateway.url, gateway.token, key)
-        except ModelServiceError as error:
-            self.refuse(error.status, error.code, error.message)
-            return
-        self.set_header("Cache-Control", "no-store")
-        self.finish(service)
-
-    async def _offer(self) -> None:
-        gateway = await self.gateway()
-        if gateway is None:
-            return
-        try:
-            offer = await asyncio.to_thread(offered, gateway.url, gateway.token)
-        except ModelServiceError as error:
-            self.refuse(error.status, error.code, error.message)
-            return
-        self.set_header("Cache-Control", "no-store")
-        self.finish(offer)
-
-    async def _completed(self, path: str, body: bytes) -> bytes | None:
-        """With what the gateway cannot read itself; ``None`` after an error was answered."""
-        gateway = await self.gateway()
-        if gateway is None:
-            return None
-        try:
-            return await asyncio.to_thread(complete, gateway.url, gateway.token, path, body)
-        except ModelServiceError as error:
-            self.refuse(error.status, error.code, error.message, error.problems)
-            return None
-
-    @web.authenticated
-    @authorized
-    async def get(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def head(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def post(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def put(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def patch(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def delete(self, path: str) -> None:
-        await self._handle(path)
-
-    @web.authenticated
-    @authorized
-    async def options(self, path: str) -> None:
-        await self._handle(path)
 
 
 _Method = Callable[["EndpointHandler", str], Awaitable[None]]
@@ -249,7 +133,7 @@ class EndpointHandler(websocket.WebSocketHandler, ForwardHandler):
 
     def _sign_in(self) -> str:
         if "Authorization" not in self.request.headers:
-            return _SIGN_IN
+            return SIGN_IN
         return (
             "Jupyter does not know this token: send a Jupyter token here. One of `generate-token` is for the gateway's "
             "own address, which `get-endpoint` tells."

@@ -24,7 +24,7 @@ from .._version import __version__
 from ..adapters.daemon_threads import in_thread
 from ..client.folders import USER_VARIABLE
 from ..errors import InvalidRequest, ModelServiceError, TooLarge
-from .handlers import ProgramHandler
+from .control import ProgramHandler
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
