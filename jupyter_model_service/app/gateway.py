@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 
 from .._version import __version__
 from ..adapters.access_writer import AccessWriter
+from ..adapters.audit_sink import AuditFile, AuditSink, AuditStream, AuditSyslog
 from ..adapters.clock import SystemClock
 from ..adapters.history_file import HistoryFile
 from ..adapters.line_file import LineFile, LineStream
@@ -23,6 +24,7 @@ from ..adapters.metrics import PrometheusMeter
 from ..adapters.probe import HttpProbe
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
+from ..core.audit import Entry
 from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
 from ..engine.caps import Caps
@@ -73,6 +75,7 @@ class Gateway:
             queries = self._queries(undo)
             log_of_calls, writer = self._access_log(undo)
             engine, meter = self._engine(store, parts, queries)
+            sinks = self._audit_sinks(store, engine, undo)
             if log_of_calls is not None and writer is not None:
                 meter.watch_access_log(lambda: log_of_calls.lost, lambda: writer.well)
             undo.push_async_callback(ended, "the engine", lambda: self._stop_engine(engine, parts), 30.0)
@@ -101,7 +104,7 @@ class Gateway:
                 prefix=parts.prefix,
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,
-                told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)])],
+                told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
                 guesses=guesses,
             )
             web_socket = self._serve_web(undo, application)
@@ -167,6 +170,28 @@ class Gateway:
         writer.start()
         undo.push_async_callback(ended, "the access log", writer.stop, 5.0)
         return noted, writer
+
+    def _audit_sinks(self, store: SqlStore, engine: Engine, undo: contextlib.AsyncExitStack) -> list[AuditSink]:
+        """They end after the engine, which writes the last entries."""
+        given, syslog, folder = self._settings.audit_log, self._settings.audit_syslog, self._files.path
+        found: list[AuditSink] = []
+        if given:
+            out = AuditStream() if given == "-" else AuditFile(Path(given))
+            book = folder / "audit-file.json"
+            found.append(AuditSink(out, store.audit.find, book=book, database=store.identity))
+        if syslog is not None:
+            book = folder / "audit-syslog.json"
+            found.append(AuditSink(AuditSyslog(syslog), store.audit.find, book=book, database=store.identity))
+        for sink in found:
+            sink.start()
+            undo.push_async_callback(ended, "the copy of the audit log", sink.stop, 5.0)
+
+        def tell(entry: Entry) -> None:
+            for sink in found:
+                sink.wake()
+
+        engine.audit.tell = tell
+        return found
 
     def _engine(self, store: SqlStore, parts: Assembly, queries: Queries) -> tuple[Engine, PrometheusMeter]:
         meter = PrometheusMeter(routing=self._routing, services=lambda: engine.services(), clock=self._clock)
@@ -244,6 +269,10 @@ class Gateway:
 def _of_log(writer: AccessWriter) -> str:
     """For ``health/ready``, which anyone may ask: without the path."""
     return f"access log: {'written' if writer.well else 'cannot be written'}"
+
+
+def _of_sinks(sinks: Sequence[AuditSink]) -> list[str]:
+    return [f"audit log: {'copied' if all(sink.well for sink in sinks) else 'cannot be copied'}"] if sinks else []
 
 
 async def ended(what: str, stop: Callable[[], Awaitable[None]], limit: float) -> None:

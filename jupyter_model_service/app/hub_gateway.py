@@ -94,6 +94,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             settings=EngineSettings(
                 max_replicas=settings.max_replicas,
                 revisions_kept=settings.revisions_kept,
+                audit_kept=settings.audit_kept,
                 launch_timeout=_LAUNCH_SECONDS,
                 first_look=_FIRST_LOOK_SECONDS,
                 contact_patience=_CONTACT_SECONDS,

@@ -62,6 +62,7 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             settings=EngineSettings(
                 max_replicas=settings.max_replicas,
                 revisions_kept=settings.revisions_kept,
+                audit_kept=settings.audit_kept,
                 hint_models=hint,
                 copies_beside_store=True,
             ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..client import audit
 from ..client.calls import Key
 from ..client.events import Reconnect
+from ..core.sentences import lasting
 from ..errors import GatewayUnavailable
 from .results import AuditResult, Json, Result
 
@@ -31,7 +32,10 @@ def of_all(session: Session, arguments: argparse.Namespace) -> Result:
 def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **query: Any) -> Result:
     found = _pages(session, key, query, arguments.tail)
     if not (arguments.follow or arguments.json):
-        return AuditResult([entry for answer in found for entry in answer["entries"]])
+        answers = list(found)
+        if answers and answers[-1].get("kept") is not None:
+            session.observer.notice(f"Entries are kept for {lasting(answers[-1]['kept'])}.")
+        return AuditResult([entry for answer in answers for entry in answer["entries"]])
     after = 0
     for answer in found:
         after = _tell(session, answer)

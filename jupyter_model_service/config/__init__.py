@@ -23,6 +23,7 @@ from ..core.names import owner_from
 from ..core.revision import SnapshotLimits
 from ..core.scaling.metrics import QUERY_NAME
 from ..core.scaling.promql import Query, query_from
+from ..core.syslog import Place, place_of
 from ..discovery import default_data_dir
 from ..errors import InvalidRequest
 from .hub import HUB_VARIABLE, HubService, hub_service
@@ -30,6 +31,7 @@ from .hub import HUB_VARIABLE, HubService, hub_service
 __all__ = ["HUB_VARIABLE", "GatewaySettings", "HubService", "ModelService", "PrometheusSettings", "hub_service"]
 
 _MIB = 1 << 20
+DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class PrometheusSettings:
 @dataclass(frozen=True)
 class GatewaySettings:
     """Checked and complete. Times in seconds; ``port`` 0 means the one used last, else any free one;
-    ``abandon_after`` ``None`` means never; ``access_log`` is a path, ``-`` for standard output, or empty."""
+    ``abandon_after`` ``None`` means never; ``access_log`` and
+    ``audit_log`` are paths, ``-`` for standard output, or empty; ``audit_kept`` ``None`` means for ever."""
 
     data_dir: Path
     host: str
@@ -64,6 +67,9 @@ class GatewaySettings:
     prometheus: PrometheusSettings | None = None
     access_log: str = ""
     access_log_bytes: int = 0
+    audit_kept: float | None = 365 * DAY
+    audit_log: str = ""
+    audit_syslog: Place | None = None
 
 
 class ModelService(Configurable):
@@ -149,6 +155,22 @@ class ModelService(Configurable):
         "those who move it away by other means.",
     ).tag(config=True)
 
+    audit_kept = Float(
+        365 * DAY,
+        min=0.0,
+        help="Seconds for which entries of the audit log are kept; from a day on. 0: for ever.",
+    ).tag(config=True)
+    audit_log = Unicode(
+        "",
+        help="File to which the audit log is copied, one line of JSON for each entry; a relative path is in data_dir. "
+        "'-': standard output. Empty: it is in state.db only.",
+    ).tag(config=True)
+    audit_syslog = Unicode(
+        "",
+        help="Where the audit log goes as messages of syslog: a socket such as /dev/log, or udp://HOST[:PORT]. Empty: "
+        "nowhere.",
+    ).tag(config=True)
+
     prometheus_url = Unicode(
         "",
         help="Address of a Prometheus server, such as http://127.0.0.1:9090, whose figures scaling rules may look at "
@@ -182,6 +204,9 @@ class ModelService(Configurable):
         where, most = self.access_log, self.access_log_bytes
         if hub is not None and hub.access_log:
             where, most = hub.access_log, hub.access_log_bytes
+        access_log = _file(data_dir, where)
+        audit_log = (hub.audit_log if hub is not None else "") or self.audit_log
+        audit_syslog = (hub.audit_syslog if hub is not None else "") or self.audit_syslog
         return GatewaySettings(
             data_dir=data_dir,
             host=_loopback(self.ip) if hub is None else hub.host,
@@ -197,9 +222,19 @@ class ModelService(Configurable):
             owner=owner_from(_user()),
             scratch=Path(os.environ.get("TMPDIR") or "/tmp"),  # tempfile would write there first: the disk may be full
             prometheus=self._prometheus(),
-            access_log=where if where in ("", "-") else str(data_dir / os.path.expanduser(where)),
+            access_log=access_log,
             access_log_bytes=most,
+            audit_kept=self._audit_kept() if hub is None or hub.audit_kept is None else hub.audit_kept or None,
+            audit_log=_audit_log(data_dir, audit_log, access_log),
+            audit_syslog=_syslog(audit_syslog),
         )
+
+    def _audit_kept(self) -> float | None:
+        if 0 < self.audit_kept < DAY:
+            raise InvalidRequest(
+                f"ModelService.audit_kept = {self.audit_kept:g} is refused: it must be 86400 (a day) or more, or 0."
+            )
+        return self.audit_kept or None
 
     def _prometheus(self) -> PrometheusSettings | None:
         if not self.prometheus_url:
@@ -220,6 +255,26 @@ class ModelService(Configurable):
             interval=self.prometheus_interval,
             token_file=token_file,
         )
+
+
+def _file(data_dir: Path, given: str) -> str:
+    return given if given in ("", "-") else str(data_dir / os.path.expanduser(given))
+
+
+def _audit_log(data_dir: Path, given: str, access_log: str) -> str:
+    path = _file(data_dir, given)
+    if path and path == access_log:
+        raise InvalidRequest(f"audit_log and access_log are both {given!r}: each needs a place of its own.")
+    return path
+
+
+def _syslog(given: str) -> Place | None:
+    if not given:
+        return None
+    try:
+        return place_of(given)
+    except ValueError as error:
+        raise InvalidRequest(f"ModelService.audit_syslog: {error}.") from None
 
 
 def _loopback(ip: str) -> str:

@@ -44,6 +44,9 @@ class HubService:
     share_per_service: float = 0.33  # of the callers who may be connected, the calls that one service may have open
     access_log: str = ""
     access_log_bytes: int = 0
+    audit_kept: float | None = None  # seconds; 0: for ever, None: as the gateway's own options say
+    audit_log: str = ""
+    audit_syslog: str = ""
 
 
 def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
@@ -80,6 +83,9 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         share_per_service=float(told.get("share_per_service") or 0.33),
         access_log=str(told.get("access_log") or ""),
         access_log_bytes=int(told.get("access_log_bytes") or 0),
+        audit_kept=None if told.get("audit_kept") is None else float(told["audit_kept"]),
+        audit_log=str(told.get("audit_log") or ""),
+        audit_syslog=str(told.get("audit_syslog") or ""),
     )
 
 

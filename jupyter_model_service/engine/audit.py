@@ -35,7 +35,7 @@ class Audit:
         self._store = store
         self._clock = clock
         self._ledger = ledger
-        self._kept = kept
+        self.kept = kept
         self._retry = retry
         self._folding = Folding(PATIENCE)
         self._waiting: deque[Entry] = deque()
@@ -127,11 +127,11 @@ class Audit:
 
     async def _forget(self) -> None:
         now = self._clock.now()
-        if self._kept is None or (self._forgotten_at is not None and now < self._forgotten_at + FORGOTTEN_EACH):
+        if self.kept is None or (self._forgotten_at is not None and now < self._forgotten_at + FORGOTTEN_EACH):
             return
         self._forgotten_at = now
         try:
-            gone = await self._store.audit.forget_before(now - self._kept)
+            gone = await self._store.audit.forget_before(now - self.kept)
         except StoreError as error:
             log.warning("What is too old for the audit log could not be removed: %s", error)
         else:

@@ -11,8 +11,11 @@ from typing import Any
 from ..core.hosts import Hosts
 from ..core.policy import LONGEST, VolumeRule
 from ..core.quantities import duration
+from ..core.syslog import place_of
 from .site_config import WrongSetting
 from .sizes import size_of
+
+_DAY = 86400.0
 
 
 def names_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
@@ -107,6 +110,29 @@ def access_log_of(where: str | Path | None, most: str | int | None) -> dict[str,
     if not isinstance(path, str) or not path or not path.isprintable():
         raise WrongSetting(f'access_log is {where!r}, and must be a path, "-" for standard output, or None.')
     return {"access_log": path, "access_log_bytes": size or 0}
+
+
+def audit_of(
+    kept: str | float | None, where: str | Path | None, syslog: str | None, access_log: Mapping[str, Any]
+) -> dict[str, Any]:
+    """For the gateway: how long it keeps its audit log, and whereto it copies it."""
+    seconds = time_of("audit_kept", kept)
+    if seconds is not None and seconds < _DAY:
+        raise WrongSetting(f"audit_kept is {kept!r}, and must be a day or more, or None for ever.")
+    told: dict[str, Any] = {"audit_kept": seconds or 0}
+    if where is not None:
+        path = str(where) if isinstance(where, Path) else where
+        if not isinstance(path, str) or not path or not path.isprintable():
+            raise WrongSetting(f'audit_log is {where!r}, and must be a path, "-" for standard output, or None.')
+        if path == access_log.get("access_log"):
+            raise WrongSetting(f"audit_log and access_log are both {path!r}: each needs a place of its own.")
+        told["audit_log"] = path
+    if syslog is not None:
+        try:
+            told["audit_syslog"] = str(place_of(syslog))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise WrongSetting(f"audit_syslog: {error}.") from None
+    return told
 
 
 def url_of(what: str, given: str | None) -> str | None:

@@ -70,6 +70,9 @@ def install(
     share_per_service: float = 0.33,
     access_log: str | Path | None = None,
     access_log_bytes: str | int | None = "64M",
+    audit_kept: str | float | None = "365d",
+    audit_log: str | Path | None = None,
+    audit_syslog: str | None = None,
 ) -> Installed:
     """Let the users of this Hub serve models. Call it at the end of ``jupyterhub_config.py``; ``c`` is its ``c``.
 
@@ -87,7 +90,9 @@ def install(
     ``data_dir``: of the gateway, with its key. ``trusted_proxies``: addresses or networks of proxies before the
     gateway that say truly who calls. ``share_per_service``: of the callers for whom there is room, those whom one
     service may have. ``access_log``: a file in ``data_dir``, or ``"-"``, for a line of each call; at
-    ``access_log_bytes`` it is begun anew.
+    ``access_log_bytes`` it is begun anew. ``audit_kept``: how long entries of the audit log are kept, ``None`` for
+    ever; ``audit_log``: a file to which it is copied; ``audit_syslog``: ``/dev/log`` or ``udp://HOST:PORT``, where it
+    goes, too.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
     """
@@ -113,6 +118,7 @@ def install(
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):
             raise WrongSetting(f"service_name {service_name!r} must be lower-case letters, digits and hyphens.")
         installation = _Installation(SiteConfig(c), network, service_name, managed, Path(data_dir).absolute())
+        of_calls = given.access_log_of(access_log, access_log_bytes)
         return installation.run(
             policy=policy,
             gpus=given.gpus_of(gpus),
@@ -122,7 +128,8 @@ def install(
             token_user=token_user or f"{service_name}-tokens",
             trusted_proxies=given.networks_of("trusted_proxies", trusted_proxies),
             share_per_service=given.share_of("share_per_service", share_per_service),
-            access_log=given.access_log_of(access_log, access_log_bytes),
+            access_log=of_calls,
+            audit=given.audit_of(audit_kept, audit_log, audit_syslog, of_calls),
         )
     except (WrongSetting, SealError) as error:
         raise SystemExit(f"The model service cannot be installed: {error}") from None
@@ -149,6 +156,7 @@ class _Installation:
         trusted_proxies: tuple[str, ...],
         share_per_service: float,
         access_log: Mapping[str, Any],
+        audit: Mapping[str, Any],
     ) -> Installed:
         spawner = checks.check_spawner(self._site, self._note)
         checks.check_hub(self._site, self._note)
@@ -190,6 +198,7 @@ class _Installation:
             "trusted_proxies": list(trusted_proxies),
             "share_per_service": share_per_service,
             **access_log,
+            **audit,
             **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),
         }
         steps.set_spawner(self._site, spawner, settings, self._note)

@@ -255,4 +255,5 @@ async def _found(
         )
     )
     last = entries[-1].id if entries else query.after
-    return AuditList(entries=[AuditEntry(**plain(entry)) for entry in entries], next=last)
+    found = [AuditEntry(**plain(entry)) for entry in entries]
+    return AuditList(entries=found, next=last, kept=call.parts.engine.audit.kept)

@@ -14,7 +14,9 @@ class AuditEntry(BaseModel):
     at: float
     who: str = Field(description="the caller's name; gateway for what it does by itself; empty where nobody is known")
     address: str
-    action: str = Field(description="the operation's name in this document")
+    action: str = Field(
+        description="the operation's name in this document; of the gateway also start_gateway, stop_gateway"
+    )
     target: str = Field(default="", description="owner/name, or what else it is about")
     status: int
     code: str = ""
@@ -29,3 +31,4 @@ class AuditList(BaseModel):
 
     entries: list[AuditEntry]
     next: int
+    kept: float | None = Field(default=None, description="seconds after which entries are removed; null: never")

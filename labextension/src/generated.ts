@@ -891,7 +891,7 @@ export interface components {
         AuditEntry: {
             /**
              * Action
-             * @description the operation's name in this document
+             * @description the operation's name in this document; of the gateway also start_gateway, stop_gateway
              */
             action: string;
             /** Address */
@@ -954,6 +954,12 @@ export interface components {
         AuditList: {
             /** Entries */
             entries: components["schemas"]["AuditEntry"][];
+            /**
+             * Kept
+             * @description seconds after which entries are removed; null: never
+             * @default null
+             */
+            kept: number | null;
             /** Next */
             next: number;
         };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from traitlets.config import Config
@@ -12,6 +13,7 @@ import jupyter_model_service
 from jupyter_model_service.app import main
 from jupyter_model_service.config import ModelService
 from jupyter_model_service.core.revision import SnapshotLimits
+from jupyter_model_service.core.syslog import Place
 from jupyter_model_service.errors import InvalidRequest
 
 ROOT = Path(jupyter_model_service.__file__).parent
@@ -80,6 +82,21 @@ def test_the_access_log_is_in_the_data_directory_unless_it_is_said_where(tmp_pat
     assert where("/var/log/calls.log") == "/var/log/calls.log"
     assert where("~/calls.log") == str(Path.home() / "calls.log")
     assert where("-") == "-"
+
+
+def test_the_audit_log_is_kept_for_a_day_or_longer_and_copied_where_it_is_said(tmp_path: Path) -> None:
+    usual: Any = settings(data_dir=str(tmp_path))
+    assert (usual.audit_kept, usual.audit_log, usual.audit_syslog) == (365 * 86400.0, "", None)
+    given: Any = settings(data_dir=str(tmp_path), audit_kept=0.0, audit_log="a.jsonl", audit_syslog="/dev/log")
+    assert (given.audit_kept, given.audit_log) == (None, str(tmp_path / "a.jsonl"))
+    assert given.audit_syslog == Place(path="/dev/log")
+    for options, why in (
+        ({"audit_kept": 3600.0}, "audit_kept = 3600 is refused: it must be 86400"),
+        ({"audit_syslog": "logs:514"}, "audit_syslog: 'logs:514' is neither a socket"),
+        ({"audit_log": "-", "access_log": "-"}, "audit_log and access_log are both '-'"),
+    ):
+        with pytest.raises(InvalidRequest, match=why):
+            settings(**options)
 
 
 @pytest.mark.parametrize(

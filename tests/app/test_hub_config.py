@@ -23,6 +23,7 @@ from jupyter_model_service.app.files import DataDirectory
 from jupyter_model_service.app.hub_gateway import hub_gateway
 from jupyter_model_service.config import HubService, ModelService, hub_service
 from jupyter_model_service.core.policy import Host, Policy, policy_to_plain
+from jupyter_model_service.core.syslog import Place
 from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.testing import Disk, MemoryStore
 
@@ -66,6 +67,19 @@ def test_the_access_log_is_where_install_says_else_where_the_options_do() -> Non
     given = own.settings(read({"access_log": "calls.log", "access_log_bytes": 0}))
     assert (given.access_log, given.access_log_bytes) == ("/srv/ms/calls.log", 0)
     assert own.settings(read({"access_log": "-", "access_log_bytes": 7})).access_log == "-"
+
+
+def test_the_audit_log_is_kept_and_copied_as_install_says_else_as_the_options_do() -> None:
+    own = ModelService(audit_kept=86400.0, audit_log="mine.jsonl", audit_syslog="udp://10.0.0.7")
+    usual = own.settings(read())
+    assert (usual.audit_kept, usual.audit_log) == (86400.0, "/srv/ms/mine.jsonl")
+    assert usual.audit_syslog == Place(host="10.0.0.7")
+    given = own.settings(read({"audit_kept": 2 * 86400.0, "audit_log": "a.jsonl", "audit_syslog": "/dev/log"}))
+    assert (given.audit_kept, given.audit_log) == (2 * 86400.0, "/srv/ms/a.jsonl")
+    assert given.audit_syslog == Place(path="/dev/log")
+    assert own.settings(read({"audit_kept": 0})).audit_kept is None
+    with pytest.raises(InvalidRequest, match=r"audit_log and access_log are both 'a\.jsonl'"):
+        own.settings(read({"audit_log": "a.jsonl", "access_log": "a.jsonl"}))
 
 
 def test_images_that_the_site_lists_are_known_where_install_told_them() -> None:

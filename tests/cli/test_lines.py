@@ -564,7 +564,9 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
         audited(2, who="mallory", status=404, code="not_found", action="get_service", target="ada/\x1b[2Jx\n", count=9),
         *(audited(n, who="eve", after={"tokens": {"t1": {"name": "ci"}}}) for n in range(3, 2100)),
     ]
-    first = line("audit", "demo", "--who", "ada").out
+    ran = line("audit", "demo", "--who", "ada")
+    assert ran.err == "Entries are kept for 90 days.\n"
+    first = ran.out
     assert re.fullmatch(
         r'2025-06-15 15:06:41  ada from 10.0.0.7  scale_service ada/demo  202  {"replicas": 1} -> {"replicas": 3}\n',
         first,

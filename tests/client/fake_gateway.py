@@ -315,7 +315,8 @@ class FakeGateway:
         found = [each for each in found if query.get("who") in (None, each["who"])]
         limit = int(query.get("limit", 100))
         found = found[-limit:] if query.get("newest") == "true" else found[:limit]
-        return 200, {"entries": found, "next": found[-1]["id"] if found else int(query.get("after", 0))}, {}
+        after = found[-1]["id"] if found else int(query.get("after", 0))
+        return 200, {"entries": found, "next": after, "kept": 90 * 86400.0}, {}
 
     def of_access(self, method: str, whom: list[str], query: dict[str, str], body: Any) -> Answer:
         """Shares by kind and name."""

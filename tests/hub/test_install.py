@@ -93,6 +93,17 @@ def test_the_gateway_is_told_of_the_access_log(
     assert (settings.get("access_log"), settings.get("access_log_bytes")) == told
 
 
+def test_the_gateway_is_told_how_long_it_keeps_its_audit_log_and_where_it_copies_it(do: Callable[..., Any]) -> None:
+    usual = do(a_site()).gateway_settings
+    assert usual["audit_kept"] == 365 * 86400
+    assert "audit_log" not in usual
+    assert "audit_syslog" not in usual
+    given = {"audit_kept": None, "audit_log": Path("/var/log/a.jsonl"), "audit_syslog": "udp://10.0.0.7"}
+    told = do(a_site(), **given).gateway_settings
+    assert (told["audit_kept"], told["audit_log"]) == (0, "/var/log/a.jsonl")
+    assert told["audit_syslog"] == "udp://10.0.0.7:514"
+
+
 # --- what it adds ------------------------------------------------------------------------------------
 
 
@@ -579,6 +590,13 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"access_log": True}, "access_log is True"),
         ({}, {"access_log": "a\nb"}, "access_log is"),
         ({}, {"access_log": "a", "access_log_bytes": "0"}, "access_log_bytes: '0' is no size"),
+        ({}, {"audit_kept": "5h"}, "audit_kept is '5h', and must be a day or more, or None for ever"),
+        ({}, {"audit_kept": "long"}, "audit_kept is 'long'"),
+        ({}, {"audit_log": ""}, "audit_log is ''"),
+        ({}, {"audit_log": 7}, "audit_log is 7"),
+        ({}, {"audit_log": "-", "access_log": "-"}, "audit_log and access_log are both '-'"),
+        ({}, {"audit_syslog": "logs:514"}, "audit_syslog: 'logs:514' is neither a socket such as /dev/log nor"),
+        ({}, {"audit_syslog": 5}, "audit_syslog"),
         ({}, {"data_dir": "/dev/null/x"}, "data_dir"),
         ({}, {"key_file": "/nowhere/at/all"}, "key file"),
     ],
