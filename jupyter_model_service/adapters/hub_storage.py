@@ -23,7 +23,6 @@ from ..core.hub_options import (
     VOLUME_PATTERN,
     CollectOptions,
     SnapshotOptions,
-    Summary,
     is_job_server,
     job_server,
     volume_name,
@@ -33,6 +32,7 @@ from ..core.revision import Kept
 from ..errors import HubRefused, InvalidRequest, LaunchError, StoreError
 from ..fingerprint import EXCLUDED
 from ..ports import KeptKey
+from .hub_jobs import HubJobs
 from .hub_servers import HubServers, ServerState
 from .hub_users import HubUsers
 from .private_file import read_book, write_book
@@ -52,15 +52,18 @@ _OF_THE_USER = frozenset({"folder", "limit", "policy"})  # stages of a failed co
 
 
 class HubStorage:
-    """Implements ``ports.Storage``. ``book`` is the file with the names of volumes and their users (JSON, 0600)."""
+    """Implements ``ports.Storage``. ``book`` is the file with the names of volumes and their users (JSON, 0600).
+    ``jobs`` are the gateway's: whatever else of that kind is there was a killed one's."""
 
-    def __init__(self, servers: HubServers, users: HubUsers, policy: Policy, book: Path) -> None:
+    def __init__(
+        self, servers: HubServers, users: HubUsers, policy: Policy, book: Path, jobs: HubJobs | None = None
+    ) -> None:
         self._servers = servers
         self._users = users
         self._policy = policy
         self._book = book
         self._writing = asyncio.Lock()  # the book
-        self._jobs: set[str] = set()  # servers that are being waited for
+        self._jobs = jobs or HubJobs(servers)
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     # --- ports.Storage ---
@@ -108,7 +111,7 @@ class HubStorage:
         async with self._waiting_turn(user, progress):  # no collection may run that does not know of it
             await self._note({options.volume: user}, ())
             try:
-                result = await self._job(
+                result = await self._jobs.run(
                     options, f"files of revision {number}", KEEP_SECONDS, tell, lambda: progress(0, 0)
                 )
             except LaunchError as error:
@@ -142,7 +145,7 @@ class HubStorage:
             return
         options = CollectOptions(user, job_server(secrets.token_hex(6)), tuple(sorted(wanted)))
         try:
-            await self._job(options, "former revisions", COLLECT_SECONDS)
+            await self._jobs.run(options, "former revisions", COLLECT_SECONDS)
         except (LaunchError, HubRefused) as error:
             if await self._is_gone(user):
                 log.info("The volumes of %s are left to the Hub: there is no such user any more", user)
@@ -157,39 +160,14 @@ class HubStorage:
         """What a killed gateway waited for. Ended first, so that no copy is under way that nobody wants."""
         for user in (await self._users.look()).values():
             for server in user.servers.values():
-                if is_job_server(server.name) and server.name not in self._jobs and self._servers.is_ours(server):
+                if (
+                    is_job_server(server.name)
+                    and server.name not in self._jobs.under_way
+                    and self._servers.is_ours(server)
+                ):
                     await self._servers.end(user.name, server.name)
 
-    # --- jobs ---
-
-    async def _job(
-        self,
-        options: SnapshotOptions | CollectOptions,
-        what: str,
-        limit: float,
-        tell: Callable[[ServerState], None] | None = None,
-        waits: Callable[[], None] = lambda: None,
-    ) -> Mapping[str, object]:
-        """What the job came to; its server is gone then."""
-        self._jobs.add(options.server)
-        settle = True
-        try:
-            state = await self._servers.start(
-                options,
-                Summary(what),
-                done=lambda state: state.result is not None,
-                limit=limit,
-                tell=tell,
-                waits=lambda reason: waits(),
-            )
-            settle = False
-            return state.result or {}
-        except LaunchError:
-            settle = False
-            raise
-        finally:
-            await self._servers.clean(options.user, options.server, settle=settle)
-            self._jobs.discard(options.server)
+    # --- turns ---
 
     def _turn(self, user: str) -> asyncio.Lock:
         turn = self._turns.get(user)

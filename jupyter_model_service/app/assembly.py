@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ..adapters.hub_looks import HubLooks
 from ..adapters.lease import TcpLeases
 from ..core.hosts import Hosts
 from ..engine.engine import Engine
@@ -65,6 +66,7 @@ class Assembly:
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs
     rules: Rules = field(default_factory=NoRules)  # of the administrator
     overrides: Overrides | None = None
+    looks: HubLooks | None = None  # at GPUs that others than replicas may have
     begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
     told: Callable[[], Sequence[str]] = tuple
 

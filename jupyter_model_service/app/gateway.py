@@ -106,6 +106,7 @@ class Gateway:
                 shared=parts.shared,
                 told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
                 guesses=guesses,
+                looks=parts.looks,
             )
             web_socket = self._serve_web(undo, application)
             front = Front(

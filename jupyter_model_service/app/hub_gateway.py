@@ -16,6 +16,8 @@ from ..adapters.definition_file import GivenDefinitions
 from ..adapters.host_gpus import HostGpus, LeasesWithHostGpus
 from ..adapters.hub_api import HubApi
 from ..adapters.hub_identity import HubIdentity
+from ..adapters.hub_jobs import HubJobs
+from ..adapters.hub_looks import HubLooks
 from ..adapters.hub_policies import HubPolicies
 from ..adapters.hub_servers import HubServers
 from ..adapters.hub_storage import HubStorage
@@ -78,6 +80,9 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         launcher = HubLauncher(api, servers, users, policies, site.clock, host=hub.host_has)
         gpus = HostGpus(site.clock)
         site.undo.push_async_callback(ended, "figures of GPUs", gpus.stop, 5.0)
+        jobs = HubJobs(servers)
+        looks = HubLooks(jobs, hub.token_user, site.clock, gpus)
+        site.undo.push_async_callback(ended, "the look at GPUs", looks.stop, 5.0)
         beside = _Beside(users, issuer, launcher, tokens, identity)
         return Assembly(
             mode="hub",
@@ -87,7 +92,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             prefix=hub.prefix,
             launcher=launcher,
             leases=LeasesWithHostGpus(TcpLeases(), gpus, launcher.gpus_of),
-            storage=HubStorage(servers, users, hub.policy, files.path / "volumes.json"),
+            storage=HubStorage(servers, users, hub.policy, files.path / "volumes.json", jobs),
             definitions=GivenDefinitions(),
             tokens=tokens,
             identity=identity,
@@ -109,6 +114,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             kept=lambda: True,
             rules=policies,
             overrides=overrides,
+            looks=looks,
             offer=hub_offer(policies, settings.max_replicas, hub.host_has, hub.site_images),
             shared=True,
             may_end=False,

@@ -59,25 +59,33 @@ def limits_page(owner: Json, paint: Paint) -> str:
 
 
 def gpus_page(told: Json, paint: Paint) -> str:
-    if not told["gpus"]:
-        return "No replica has a GPU."
+    """Of whoever has one, where the Hub says; of replicas, where it does not."""
+    everybody = told["gpus_at"] is not None
     rows = [
         [
             clean(gpu["id"]),
+            clean(gpu["name"] or "-"),
+            clean(gpu["label"]) if gpu["holder"] != "nobody" else "free",
             clean(gpu["user"] or "-"),
-            clean(gpu["service"] or "-"),
             clean(gpu["server"] or "-"),
             "-" if gpu["utilization"] is None else f"{gpu['utilization']:.0f} %",
             _memory(gpu),
         ]
-        for gpu in told["gpus"]
+        for gpu in told["gpus"] or ()
     ]
-    return columns(["GPU", "USER", "SERVICE", "REPLICA", "BUSY", "MEMORY"], rows, paint)
+    said = [clean(told["gpus_problem"])] if told["gpus_problem"] else []
+    if rows:
+        said.insert(0, columns(["GPU", "KIND", "HELD BY", "USER", "SERVER", "BUSY", "MEMORY"], rows, paint))
+    else:
+        said.insert(0, "The Hub's machine has no GPU." if everybody else "No replica has a GPU.")
+    return "\n".join(said)
 
 
 def _memory(gpu: Json) -> str:
     used, total = gpu["memory_used"], gpu["memory_total"]
-    return "-" if used is None or total is None else f"{in_bytes(used)} of {in_bytes(total)}"
+    if total is None:
+        return "-"
+    return in_bytes(total) if used is None else f"{in_bytes(used)} of {in_bytes(total)}"
 
 
 def _value(limit: Json) -> str:

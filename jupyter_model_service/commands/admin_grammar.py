@@ -69,7 +69,11 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         "On a hub, this is for its administrators, as are all verbs of admin.",
         _nothing,
     ),
-    "admin gpus": ("show which GPUs the replicas have", "", _nothing),
+    "admin gpus": (
+        "show which GPUs there are, and who has them",
+        "Notebooks and other containers of the Hub's machine count, too.",
+        _nothing,
+    ),
     "admin limits": (
         "show what a user has and may have, or take some of it from her",
         "What is set here holds at once, beside what the installation says, and only takes away: more than that "

@@ -44,7 +44,8 @@ class Gpu:
 @dataclass(frozen=True)
 class Holder:
     """One container that can use GPUs. ``label`` is how a sentence names it (``a notebook of alice``), ``replica`` is
-    set for one of ours. ``ids`` as asked for, ``first`` how many of the first ones (``-1``: all)."""
+    set for one of ours. ``ids`` as asked for, ``first`` how many of the first ones (``-1``: all). ``server``: the Hub's
+    name of it, ``hub`` of which Hub a replica is, both as far as the container says so."""
 
     container: str
     label: str
@@ -52,6 +53,8 @@ class Holder:
     user: str | None = None
     ids: tuple[str, ...] = ()
     first: int = 0
+    server: str | None = None
+    hub: str | None = None
 
 
 def holder_of(container: Mapping[str, Any]) -> Holder | None:
@@ -74,7 +77,16 @@ def holder_of(container: Mapping[str, Any]) -> Holder | None:
         return None
     labels = config.get("Labels") or {}
     label, user = _named(container, labels, environment)
-    return Holder(str(container.get("Id", "")), label, labels.get(f"{LABEL}replica"), user, tuple(ids), first)
+    return Holder(
+        str(container.get("Id", "")),
+        label,
+        labels.get(f"{LABEL}replica"),
+        user,
+        tuple(ids),
+        first,
+        labels.get(f"{LABEL}server") or environment.get("JUPYTERHUB_SERVER_NAME"),
+        labels.get(f"{LABEL}hub"),
+    )
 
 
 def held(gpus: Sequence[Gpu], holders: Iterable[Holder]) -> dict[str, list[Holder]]:
@@ -192,7 +204,7 @@ def _named(
     container: Mapping[str, Any], labels: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[str, str | None]:
     owner, service = (labels.get(LABEL + name) for name in ("owner", "service"))
-    user = environment.get("JUPYTERHUB_USER")
+    user = labels.get(f"{LABEL}user", environment.get("JUPYTERHUB_USER"))
     if owner and service:
         return f"{owner}/{service}", user
     if user:

@@ -249,11 +249,33 @@ class CollectOptions:
         return options
 
 
-Options = ReplicaOptions | SnapshotOptions | CollectOptions
+@dataclass(frozen=True)
+class LookOptions:
+    """Say who holds which GPU of the Docker host (``core/gpu_looks.py``). ``user`` is the one who holds the endpoints'
+    tokens: it is no person's."""
 
-_Any = TypeVar("_Any", ReplicaOptions, SnapshotOptions, CollectOptions)
-_KINDS: dict[str, type[ReplicaOptions | SnapshotOptions | CollectOptions]] = {
-    kind.do: kind for kind in (ReplicaOptions, SnapshotOptions, CollectOptions)
+    do: ClassVar[str] = "look"
+
+    user: str
+    server: str
+
+    def to_plain(self) -> dict[str, Any]:
+        return _plain(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> LookOptions:
+        fields = _fields(cls, plain)
+        options = cls(user=_user(fields), server=_job(fields))
+        fields.finish()
+        return options
+
+
+JobOptions = SnapshotOptions | CollectOptions | LookOptions
+Options = ReplicaOptions | JobOptions
+
+_Any = TypeVar("_Any", ReplicaOptions, SnapshotOptions, CollectOptions, LookOptions)
+_KINDS: dict[str, type[Options]] = {
+    kind.do: kind for kind in (ReplicaOptions, SnapshotOptions, CollectOptions, LookOptions)
 }
 
 
@@ -340,6 +362,8 @@ __all__: Sequence[str] = [
     "VERSION",
     "VOLUME_PATTERN",
     "CollectOptions",
+    "JobOptions",
+    "LookOptions",
     "Options",
     "ReplicaOptions",
     "ReplicaStorage",

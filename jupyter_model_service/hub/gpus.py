@@ -104,6 +104,14 @@ class GpuPool:
         """The replica is gone, or was never started. What its container still holds is seen there."""
         self._choices.pop(replica, None)
 
+    async def look(self, docker: DockerCalls) -> list[tuple[Gpu, list[Holder]]]:
+        """Every GPU of the machine, also those that replicas may not have, and who holds it. ``LaunchError`` where that
+        cannot be found out."""
+        async with self._lock:
+            await self._giveable()
+            found = held(self._gpus, await self._holders(docker))
+            return [(gpu, found.get(gpu.id, [])) for gpu in self._gpus]
+
     # --- what there is ---
 
     async def _giveable(self) -> list[Gpu]:

@@ -1,4 +1,4 @@
-"""What the spawner does for the gateway: a replica's container, a snapshot, a collection."""
+"""What the spawner does for the gateway: a replica's container, a snapshot, a collection, a look at the GPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from ..core import policy as rules
 from ..core.effective import Effective, effective
-from ..core.hub_options import Options, ReplicaOptions, SnapshotOptions
+from ..core.gpu_looks import look_to_plain
+from ..core.hub_options import LookOptions, Options, ReplicaOptions, SnapshotOptions
 from ..core.sentences import in_bytes
 from ..errors import LaunchError
 from . import container
@@ -36,6 +37,10 @@ class Work:
     async def do(self, options: Options) -> None:
         """Raises ``LaunchError``; cancelled, it leaves nothing behind."""
         try:
+            if isinstance(options, LookOptions):
+                found = await self._parts.gpus.look(self._parts.docker)
+                self._life.done(look_to_plain(found, self._settings.hub))
+                return
             notebooks = await notebooks_of(self._spawner, self._parts.docker)
             if isinstance(options, ReplicaOptions):
                 await self._start_replica(options, notebooks)

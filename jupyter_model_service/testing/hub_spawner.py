@@ -23,6 +23,7 @@ from typing import Any
 
 from jupyter_model_service.core.hub_options import (
     CONTROL_PORT,
+    LookOptions,
     Options,
     ReplicaOptions,
     SnapshotOptions,
@@ -70,6 +71,7 @@ class Engine:
     copy_seconds: float = 0.0
     left_out: dict[str, Any] = field(default_factory=dict)  # what copies tell beside their figures
     collect_seconds: float = 0.0
+    gpus: list[dict[str, Any]] = field(default_factory=list)  # what a look tells, as ``core/gpu_looks.py`` has it
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _hosts: set[str] = field(default_factory=set)
     _network: str = field(default_factory=lambda: f"127.{random.randint(20, 250)}.{random.randint(1, 250)}")
@@ -85,6 +87,8 @@ class Engine:
             await self._replica(options, state)
         elif isinstance(options, SnapshotOptions):
             await self._snapshot(options, state)
+        elif isinstance(options, LookOptions):
+            state["result"] = {"gpus": self.gpus}
         else:
             await asyncio.sleep(self.collect_seconds)
             kept = {n: v for n, v in self.volumes.items() if v.user != options.user or n in options.keep}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.effective import Effective
+from ..core.gpu_looks import GpuLook
 from ..core.names import owner_from
 from ..core.policy import RULED
 from ..core.replica import Phase
@@ -14,6 +15,7 @@ from ..errors import Conflict, InvalidRequest
 from ..wire import ServiceInfo, admin
 from .api import service_info
 from .call import Call, Overriding
+from .gpu_holders import gpu_holders
 
 __all__ = ["get_limits", "overview", "remove_limits", "remove_notice", "set_limits", "set_notice"]
 
@@ -23,11 +25,14 @@ _USED = {"max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
 async def overview(call: Call) -> admin.Overview:
     views = call.parts.engine.services()
     overriding = call.parts.overrides
+    seen = GpuLook() if call.parts.looks is None else await call.parts.looks.look()
     owners = {view.owner for view in views} | {owner_from(user) for user in (overriding.users if overriding else ())}
     return admin.Overview(
         services=[_service(view) for view in views],
         owners=[_owner(call, owner, views) for owner in sorted(owners)],
-        gpus=list(_gpus(call, views)),
+        gpus=gpu_holders(call, views, seen),
+        gpus_at=seen.at,
+        gpus_problem=seen.problem,
     )
 
 
@@ -137,20 +142,3 @@ def _limits(holds: Effective, used: dict[str, int]) -> Iterable[admin.LimitInfo]
             used=used.get(_USED.get(name, "")),
             set_by=holds.set_by.get(name, ""),
         )
-
-
-def _gpus(call: Call, views: Iterable[ServiceView]) -> Iterable[admin.GpuHolder]:
-    for view in views:
-        for replica in view.replica_list:
-            for gpu in replica.gpus or ():
-                if replica.phase != Phase.GONE.value:
-                    yield admin.GpuHolder(
-                        id=gpu.uuid,
-                        holder="replica",
-                        user=call.parts.rules.user(view.owner),
-                        server=replica.id,
-                        service=view.key,
-                        utilization=gpu.utilization,
-                        memory_used=gpu.memory_used,
-                        memory_total=gpu.memory_total,
-                    )

@@ -10,9 +10,11 @@ from pydantic import BaseModel
 
 from ..core.access import Caller, role_of
 from ..core.effective import Override
+from ..core.gpu_looks import GpuLook
 from ..core.grants import PathRule
 from ..core.guessing import Guesses
 from ..core.limits import Limits
+from ..core.reports import GpuSample
 from ..core.sharing import Role
 from ..errors import Forbidden
 from ..ports import Identity, NoRules, Rules, TokenRecord
@@ -55,6 +57,13 @@ class Overriding(Protocol):
     async def remove(self, user: str) -> None: ...
 
 
+class Looks(Protocol):
+    """At the GPUs of a hub's machine, as ``adapters.hub_looks.HubLooks`` has them."""
+
+    async def look(self) -> GpuLook: ...
+    def figure(self, gpu: str) -> GpuSample | None: ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the control API stands on. ``attach`` and ``shutdown`` belong to the program around it."""
@@ -72,6 +81,7 @@ class Parts:
     overrides: Overriding | None = None  # where there are users to set limits for
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
     guesses: Guesses = field(default_factory=Guesses)  # the front's, too
+    looks: Looks | None = None  # where others than replicas may have GPUs
 
 
 @dataclass(frozen=True)

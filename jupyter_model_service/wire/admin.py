@@ -49,11 +49,12 @@ class OwnerUse(BaseModel):
 
 
 class GpuHolder(BaseModel):
-    """One GPU, and what holds it."""
+    """One GPU, and what holds it: of one that two hold there are two."""
 
     id: str
     name: str = ""
     holder: Literal["replica", "notebook", "other", "nobody"] = "nobody"
+    label: str = Field(default="", description="the holder in words, such as: a notebook of alice")
     user: str | None = None
     server: str | None = Field(default=None, description="the named server, empty for the default one")
     service: str | None = Field(default=None, description="owner/name")
@@ -81,7 +82,8 @@ class Overview(BaseModel):
     services: list[OverviewService]
     owners: list[OwnerUse]
     gpus: list[GpuHolder] | None = Field(default=None, description="null: nobody knows")
-    gpus_at: float | None = None
+    gpus_at: float | None = Field(default=None, description="when it was so; null: only what replicas say is known")
+    gpus_problem: str = Field(default="", description="why it is not known, or not known anew, what others hold")
 
 
 class LimitsChange(Request):

@@ -1829,7 +1829,7 @@ export interface components {
         };
         /**
          * GpuHolder
-         * @description One GPU, and what holds it.
+         * @description One GPU, and what holds it: of one that two hold there are two.
          */
         GpuHolder: {
             /**
@@ -1840,6 +1840,12 @@ export interface components {
             holder: "replica" | "notebook" | "other" | "nobody";
             /** Id */
             id: string;
+            /**
+             * Label
+             * @description the holder in words, such as: a notebook of alice
+             * @default
+             */
+            label: string;
             /**
              * Memory Total
              * @default null
@@ -2252,9 +2258,16 @@ export interface components {
             gpus: components["schemas"]["GpuHolder"][] | null;
             /**
              * Gpus At
+             * @description when it was so; null: only what replicas say is known
              * @default null
              */
             gpus_at: number | null;
+            /**
+             * Gpus Problem
+             * @description why it is not known, or not known anew, what others hold
+             * @default
+             */
+            gpus_problem: string;
             /** Owners */
             owners: components["schemas"]["OwnerUse"][];
             /** Services */

@@ -584,7 +584,22 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
 
 def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Line, fake: FakeGateway) -> None:
     fake.services["bob/demo"] = service()
-    gpu = {"id": "GPU-1", "user": "bob", "service": "bob/demo", "server": "demo-aaaaaa", "utilization": 41.0}
+    free = {"name": "", "holder": "nobody", "label": "", "user": None, "server": None, "service": None}
+    free |= {"utilization": None, "memory_used": None, "memory_total": None}
+    replica = {
+        "holder": "replica",
+        "label": "bob/demo",
+        "user": "bob",
+        "service": "bob/demo",
+        "server": "ms-demo-aaaaaa",
+    }
+    notebook = {"holder": "notebook", "label": "a notebook of alice", "user": "alice", "server": ""}
+    figures = {"utilization": 41.0, "memory_used": 1 << 30, "memory_total": 1 << 32}
+    gpus = [
+        {**free, "id": "GPU-1", "name": "H200", **replica, **figures},
+        {**free, "id": "GPU-2", **notebook},
+        {**free, "id": "GPU-3", "memory_total": 1 << 33},
+    ]
     fake.overview = {
         "services": [
             {
@@ -601,7 +616,9 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
             }
         ],
         "owners": [used("bob", max_replicas_per_user=5, max_memory=1 << 33, allow_public=False, idle_limit=7 * 86400)],
-        "gpus": [{**gpu, "memory_used": 1 << 30, "memory_total": 1 << 32}],
+        "gpus": gpus,
+        "gpus_at": 1750000000.0,
+        "gpus_problem": "The Hub does not \x1b[2Janswer.",
     }
     shown = line("admin", "list").out
     assert "\x1b" not in shown
@@ -610,7 +627,12 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
         r"bob: 1 services, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown
     )
     assert re.search(r"memory of a replica +8 GiB .*\n +public services +not allowed .*\n +idle at most +7 days", shown)
-    assert re.search(r"GPU-1 +bob +bob/demo +demo-aaaaaa +41 % +1 GiB of 4 GiB", line("admin", "gpus").out)
+    held = line("admin", "gpus").out
+    assert re.search(r"GPU-1 +H200 +bob/demo +bob +ms-demo-aaaaaa +41 % +1 GiB of 4 GiB\n", held)
+    assert re.search(r"GPU-2 +- +a notebook of alice +alice +- +- +-\n", held)
+    assert re.search(r"GPU-3 +- +free +- +- +- +8 GiB\n", held)
+    assert "The Hub does not" in held
+    assert "\x1b" not in held
     assert json.loads(line("admin", "gpus", "--json").out)["gpus"][0]["id"] == "GPU-1"
     ran = line(
         *("admin", "limits", "bob@example.org", "--max-replicas", "none", "--max-memory", "4g", "--idle-limit", "2h"),

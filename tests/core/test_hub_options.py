@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.hub_options import (
     CollectOptions,
+    LookOptions,
     Options,
     ReplicaOptions,
     ReplicaStorage,
@@ -89,7 +90,8 @@ snapshots = st.builds(
     limit_files=st.integers(0, 1 << 30),
 )
 collects = st.builds(CollectOptions, user=words, server=jobs, keep=st.lists(volumes, max_size=4).map(tuple))
-options = st.one_of(replica_options(), snapshots, collects)
+looks = st.builds(LookOptions, user=words, server=jobs)
+options = st.one_of(replica_options(), snapshots, collects, looks)
 
 
 @given(options)

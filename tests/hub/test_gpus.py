@@ -136,6 +136,17 @@ def test_every_way_of_asking_counts(host: Host) -> None:
     assert asyncio.run(take(pool, host, 2, "r")) == [IDS[1], IDS[0]]
 
 
+def test_a_look_has_every_gpu_with_whoever_holds_it(host: Host) -> None:
+    """Also one that replicas may not have, one that was chosen and has no container yet, and one that nobody has."""
+    host.container(env={"JUPYTERHUB_USER": "alice", "JUPYTERHUB_SERVER_NAME": "big"}, device_ids=["0"])
+    pool = host.pool(["1", "2", "3"])
+    assert asyncio.run(take(pool, host, 1, "r1")) == [IDS[3]]
+    seen = asyncio.run(pool.look(host.docker))
+    assert [gpu for gpu, _ in seen] == GPUS
+    holders = [[(each.label, each.user, each.server) for each in holders] for _, holders in seen]
+    assert holders == [[("a notebook of alice", "alice", "big")], [], [], [("alice/r1", None, None)]]
+
+
 def test_a_choice_is_remembered_until_its_container_is_seen_and_gone(host: Host) -> None:
     """Asked again, it is the same; its container takes its place; when that is gone, or was never made, it is free."""
     pool = host.pool(["0"])

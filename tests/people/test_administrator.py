@@ -173,3 +173,39 @@ def test_a_notice_is_shown_with_who_says_it_until_it_is_taken_back(run: Run) -> 
         assert (await site.api("DELETE", NOTICE, token=admin)).status_code == 404
 
     run(body)
+
+
+def holder(**fields: Any) -> dict[str, Any]:
+    return {"kind": "other", "label": "x", "user": None, "server": None, "replica": None, "service": None, **fields}
+
+
+def test_the_overview_has_every_gpu_of_the_machine_with_whoever_holds_it(run: Run, hub: FakeHub) -> None:
+    """A notebook's, too, which only the Hub's process sees."""
+    notebook = holder(kind="notebook", label="a notebook of alice", user="alice", server="")
+    hub.engine.gpus = [
+        {"id": "GPU-0", "name": "H200", "memory": 1 << 37, "holders": [notebook, holder(label="the container x")]},
+        {"id": "GPU-1", "name": "H200", "memory": 1 << 37, "holders": []},
+    ]
+
+    async def body(site: HubSite) -> None:
+        told = (await site.api("GET", "admin/overview", token=site.administrator("carol"))).json()
+        assert [(gpu["id"], gpu["holder"], gpu["label"], gpu["user"], gpu["server"]) for gpu in told["gpus"]] == [
+            ("GPU-0", "notebook", "a notebook of alice", "alice", ""),
+            ("GPU-0", "other", "the container x", None, None),
+            ("GPU-1", "nobody", "", None, None),
+        ]
+        assert told["gpus_at"] is not None
+        assert told["gpus_problem"] == ""
+
+    run(body)
+
+
+def test_where_the_hub_does_not_say_who_holds_gpus_the_overview_says_why(run: Run, hub: FakeHub) -> None:
+    hub.engine.script.error = ("gpus", "NVIDIA's driver does not say which GPUs there are.")
+
+    async def body(site: HubSite) -> None:
+        told = (await site.api("GET", "admin/overview", token=site.administrator("carol"))).json()
+        assert (told["gpus"], told["gpus_at"]) == ([], None)
+        assert told["gpus_problem"] == "NVIDIA's driver does not say which GPUs there are."
+
+    run(body)
