@@ -1,0 +1,55 @@
+"""Visits as sealed cookies: all that there is of one is in the visitor's browser (``ports.Visits``)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import OrderedDict
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from ..ports import Clock, Visit
+from .sealing import Sealer, SealError
+
+__all__ = ["SealedVisits"]
+
+_MOST = 10_000
+_LONGEST = 4096  # characters: a browser keeps no longer cookie
+
+
+class SealedVisits:
+    """``key`` is the gateway's; what is sealed for visits is read with a key of its own that is made of it, so that
+    nothing else that the key seals can stand for a visit."""
+
+    def __init__(self, key: str, clock: Clock) -> None:
+        made = HKDF(SHA256(), 32, salt=None, info=b"visit").derive(key.encode("ascii"))
+        self._sealer = Sealer(base64.urlsafe_b64encode(made).decode("ascii"))
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[float, Visit]] = OrderedDict()
+
+    def seal(self, service_id: str, token: str, expires: float) -> str:
+        return self._sealer.seal({"s": service_id, "t": token, "e": expires})
+
+    def known(self, cookie: str) -> Visit | None:
+        until, visit = self._known.get(_digest(cookie), (0.0, None))
+        return visit if self._clock.time() < until else None
+
+    def resolve(self, cookie: str) -> Visit | None:
+        if len(cookie) > _LONGEST:
+            return None
+        try:
+            plain = self._sealer.open(cookie)
+            until, visit = float(plain["e"]), Visit(str(plain["s"]), str(plain["t"]))
+        except (SealError, KeyError, TypeError, ValueError):
+            return None
+        if self._clock.time() >= until:
+            return None
+        self._known[_digest(cookie)] = (until, visit)
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return visit
+
+
+def _digest(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,104 @@
+"""Signing in to the pages of a service that has a host of its own: what counts as a visit, and one-time codes. Pure.
+
+The Hub knows the person, the service's host does not: a code that is good once, soon, for that one service and for the
+browser that asked for it crosses from the one to the other, and becomes a cookie of that host alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hmac import compare_digest
+
+from .message import RequestHead
+
+__all__ = ["NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of", "wants_page"]
+
+VISIT_COOKIE = b"__Host-model-service-visit"
+NONCE_COOKIE = b"__Host-model-service-nonce"
+CODE_SECONDS = 30.0
+_MOST_CODES = 10_000
+_MOST_NEXT = 2048
+_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+def cookie(head: RequestHead, name: bytes) -> str | None:
+    """Its value. ``None`` for one that came twice: a page of a host beside this one may have set one (tossing)."""
+    found = [
+        value.strip()
+        for line in head.cookies
+        for key, equals, value in (each.partition(b"=") for each in line.split(b";"))
+        if equals and key.strip() == name
+    ]
+    return found[0].decode("ascii", "replace") if len(found) == 1 and found[0] else None
+
+
+def _said(head: RequestHead, name: bytes) -> bytes | None:
+    """``b""`` for what was said twice, which is as good as anything that does not count."""
+    values = [value.strip() for key, value in head.headers if key.lower() == name]
+    return None if not values else values[0] if len(values) == 1 else b""
+
+
+def wants_page(head: RequestHead) -> bool:
+    """Whether somebody opens a page by this, in a window of its own: no frame, no script, no form."""
+    if head.method != b"GET" or head.upgrade is not None:
+        return False
+    mode, to = _said(head, b"sec-fetch-mode"), _said(head, b"sec-fetch-dest")
+    if mode is None and to is None:  # a browser that does not say
+        return _said(head, b"origin") is None and b"text/html" in (_said(head, b"accept") or b"")
+    return mode == b"navigate" and to == b"document"
+
+
+def counts(head: RequestHead, own_origin: str) -> bool:
+    """Whether a cookie that came with this call is the visitor's wish: a page of ``own_origin`` made the call, or she
+    followed a link or typed the address. A page of a host beside it (the same site to browsers, so that ``SameSite``
+    is of no help) can do no more than link."""
+    origin, site = _said(head, b"origin"), _said(head, b"sec-fetch-site")
+    if origin is not None and origin != own_origin.encode():
+        return False
+    if head.upgrade is not None:
+        return origin is not None and site in (None, b"same-origin")
+    if site is None:
+        return origin is not None or wants_page(head)
+    return site in (b"same-origin", b"none") or wants_page(head)
+
+
+def safe_next(path: str) -> str:
+    """A path of the same host, or ``/``: nothing that a browser reads as another host (``//x``, ``/\\x``)."""
+    return path if len(path) <= _MOST_NEXT and _PATH.fullmatch(path) else "/"
+
+
+def state_of(nonce: str) -> str:
+    """What of a browser's nonce others may see."""
+    return hashlib.sha256(nonce.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """``state`` is of the browser that asked, ``token`` of the person who signed in there."""
+
+    service_id: str
+    state: str
+    token: str = field(repr=False)
+
+
+class Codes:
+    """Each is good once, within :data:`CODE_SECONDS`. ``now`` is monotonic seconds. Only digests are kept."""
+
+    def __init__(self) -> None:
+        self._given: OrderedDict[str, tuple[float, Grant]] = OrderedDict()
+
+    def give(self, code: str, grant: Grant, now: float) -> None:
+        """``code``: 32 random bytes as text. The oldest goes where there are too many."""
+        self._given[state_of(code)] = (now + CODE_SECONDS, grant)
+        while len(self._given) > _MOST_CODES:
+            self._given.popitem(last=False)
+
+    def take(self, code: str, *, service_id: str, nonce: str | None, now: float) -> str | None:
+        """The person's token. A code that was tried is gone, whoever tried it."""
+        until, grant = self._given.pop(state_of(code), (0.0, None))
+        if grant is None or now >= until or nonce is None or grant.service_id != service_id:
+            return None
+        return grant.token if compare_digest(grant.state, state_of(nonce)) else None
