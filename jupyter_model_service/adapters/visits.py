@@ -33,7 +33,7 @@ class SealedVisits:
 
     def known(self, cookie: str) -> Visit | None:
         until, visit = self._known.get(_digest(cookie), (0.0, None))
-        return visit if self._clock.time() < until else None
+        return visit if self._clock.now() < until else None
 
     def resolve(self, cookie: str) -> Visit | None:
         if len(cookie) > _LONGEST:
@@ -43,7 +43,7 @@ class SealedVisits:
             until, visit = float(plain["e"]), Visit(str(plain["s"]), str(plain["t"]))
         except (SealError, KeyError, TypeError, ValueError):
             return None
-        if self._clock.time() >= until:
+        if self._clock.now() >= until:
             return None
         self._known[_digest(cookie)] = (until, visit)
         while len(self._known) > _MOST:

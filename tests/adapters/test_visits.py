@@ -12,7 +12,7 @@ from jupyter_model_service.testing import ManualClock
 
 def test_a_visit_is_what_was_sealed_until_it_ends_and_over_a_restart() -> None:
     key, clock = new_key(), ManualClock()
-    sealed = SealedVisits(key, clock).seal("s1", "token", clock.time() + 10.0)
+    sealed = SealedVisits(key, clock).seal("s1", "token", clock.now() + 10.0)
     visits = SealedVisits(key, clock)
     assert visits.known(sealed) is None
     assert visits.resolve(sealed) == visits.known(sealed) == Visit("s1", "token")
@@ -27,7 +27,7 @@ def test_nothing_else_is_a_visit() -> None:
     """Not what the same key seals for another purpose, nor another gateway's, nor a changed one."""
     key, clock = new_key(), ManualClock()
     plain = {"s": "s1", "t": "token", "e": time.time() + 1e6}
-    good = SealedVisits(key, clock).seal("s1", "token", clock.time() + 10.0)
+    good = SealedVisits(key, clock).seal("s1", "token", clock.now() + 10.0)
     for cookie in (
         Sealer(key).seal(plain),
         SealedVisits(new_key(), clock).seal("s1", "t", 1e12),
