@@ -6,8 +6,8 @@ import builtins
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
-from ..wire import AccessInfo, ShareInfo
-from . import access
+from ..wire import AccessInfo, SharedInfo, ShareInfo
+from . import access, calls
 from .calls import Call, Key
 
 T = TypeVar("T")
@@ -50,6 +50,9 @@ class Access:
 
     async def allow_origins(self: HasAccess, name: str, origins: Iterable[str]) -> AccessInfo:
         return await _ask(self, access.open_to(await self._key(name), origins))
+
+    async def shared(self: HasAccess) -> builtins.list[SharedInfo]:
+        return await _ask(self, calls.shared())
 
     async def access(self: HasAccess, name: str, user: str | None = None) -> AccessInfo:
         return await _ask(self, access.show(await self._key(name), user))

@@ -6,8 +6,8 @@ import builtins
 from collections.abc import Iterable
 from typing import TypeVar
 
-from ..wire import AccessInfo, ShareInfo
-from . import access
+from ..wire import AccessInfo, SharedInfo, ShareInfo
+from . import access, calls
 from .calls import Call
 from .light import Connection
 
@@ -54,6 +54,10 @@ class Access:
         """Let pages of these origins, such as ``https://app.example.org``, call the endpoint from a browser; of no
         others any more."""
         return self._about_access(access.open_to(self._connection.key(name), origins))
+
+    def shared(self) -> builtins.list[SharedInfo]:
+        """What others share with the caller for calling alone. What she may also look into is in :meth:`list`."""
+        return self._about_access(calls.shared())
 
     def access(self, name: str, user: str | None = None) -> AccessInfo:
         """Who may do what with the service; with ``user`` also what this one may, and why."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ..errors import GatewayUnavailable, ModelServiceError, NotFound, Unauthenticated
-from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer, Visibility
 from . import calls, endpoint
 from .access_async import Access
 from .address import Address, Locator
@@ -94,7 +94,8 @@ class AsyncClient(Access, Audit, Scaling, Tokens):
         name: str | None = None,
         *,
         replicas: int = 1,
-        public: bool = False,
+        public: bool | None = None,
+        visibility: Visibility | None = None,
         image: str | None = None,
         environment: Mapping[str, str] | None = None,
         mounts: Sequence[str | Mapping[str, Any]] | None = None,
@@ -105,8 +106,8 @@ class AsyncClient(Access, Audit, Scaling, Tokens):
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         options = await self._complete(for_create(options))
-        call = calls.create({**options, "name": name, "replicas": replicas, "public": public})
-        return await self._send(call, on_copy)
+        options |= {"name": name, "replicas": replicas, "public": public, "visibility": visibility}
+        return await self._send(calls.create(options), on_copy)
 
     async def list(self) -> builtins.list[ServiceInfo]:
         return await self._send(calls.services())
@@ -124,6 +125,7 @@ class AsyncClient(Access, Audit, Scaling, Tokens):
         folder: str | Path | None = None,
         *,
         public: bool | None = None,
+        visibility: Visibility | None = None,
         image: str | None = None,
         environment: Mapping[str, str] | None = None,
         mounts: Sequence[str | Mapping[str, Any]] | None = None,
@@ -134,7 +136,7 @@ class AsyncClient(Access, Audit, Scaling, Tokens):
     ) -> ServiceInfo:
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         key = await self._key(name)
-        options = await self._complete(for_update(key, {**options, "public": public}))
+        options = await self._complete(for_update(key, {**options, "public": public, "visibility": visibility}))
         return await self._send(calls.update(key, options), on_copy)
 
     async def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:

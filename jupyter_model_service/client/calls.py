@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         LogAnswer,
         OfferInfo,
         ServiceInfo,
+        SharedInfo,
         ValidateAnswer,
     )
 
@@ -135,6 +136,11 @@ def read_service(data: Any) -> ServiceInfo:
     return service
 
 
+def read_shared(data: Any) -> SharedInfo:
+    shared: SharedInfo = reading_model("SharedInfo")(data)
+    return shared
+
+
 def read_copy(data: Any) -> CopyInfo:
     copy: CopyInfo = reading_model("CopyInfo")(data)
     return copy
@@ -171,6 +177,10 @@ def validate(folder: str, definition: Mapping[str, Any] | None = None) -> Call[V
 
 def services() -> Call[list[ServiceInfo]]:
     return Call("GET", "api/v1/services", reading_model("ServiceList", "services"))
+
+
+def shared() -> Call[list[SharedInfo]]:
+    return Call("GET", "api/v1/services", reading_model("ServiceList", "shared"))
 
 
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:

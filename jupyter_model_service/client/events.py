@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GatewayUnavailable
-from .calls import read_copy, read_event, read_service
+from .calls import read_copy, read_event, read_service, read_shared
 from .exchange import Broken
 
 if TYPE_CHECKING:
-    from ..wire import CopyInfo, EventInfo, ServiceInfo
+    from ..wire import CopyInfo, EventInfo, ServiceInfo, SharedInfo
 
 _EVENT_LIMIT = 16 << 20  # bytes of one event; a service with 100 replicas is about 100 KB
 #: How long connecting may fail in a row before a watcher is told: a gateway restart takes 2 s, a slow one 20.
@@ -20,8 +20,9 @@ GIVE_UP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RawChange:
-    """``kind`` is ``service``, ``removed``, ``event``, ``copying`` or ``resync`` (changes may have been missed: look
-    again; also the first thing on every new connection). ``data`` is the JSON as it came."""
+    """``kind`` is ``service``, ``shared`` (a service that one may call, and not look into), ``removed``, ``event``,
+    ``copying`` or ``resync`` (changes may have been missed: look again; also the first thing on every new connection).
+    ``data`` is the JSON as it came."""
 
     kind: str
     data: dict[str, Any]
@@ -29,7 +30,7 @@ class RawChange:
     @property
     def key(self) -> str | None:
         """``owner/name`` of what changed."""
-        if self.kind == "service":
+        if self.kind in ("service", "shared"):
             return f"{self.data.get('owner')}/{self.data.get('name')}"
         value = self.data.get("service")
         return None if value is None else str(value)
@@ -37,14 +38,15 @@ class RawChange:
 
 @dataclass(frozen=True)
 class Change:
-    """A :class:`RawChange` read into the wire models: ``service``, ``event`` or ``copy`` is set where the kind says
-    so."""
+    """A :class:`RawChange` read into the wire models: ``service``, ``shared``, ``event`` or ``copy`` is set where
+    the kind says so."""
 
     kind: str
     key: str | None
     service: ServiceInfo | None = None
     event: EventInfo | None = None
     copy: CopyInfo | None = None
+    shared: SharedInfo | None = None
 
 
 def read_change(raw: RawChange) -> Change:
@@ -54,6 +56,7 @@ def read_change(raw: RawChange) -> Change:
         service=read_service(raw.data) if raw.kind == "service" else None,
         event=read_event(raw.data) if raw.kind == "event" else None,
         copy=read_copy(raw.data) if raw.kind == "copying" else None,
+        shared=read_shared(raw.data) if raw.kind == "shared" else None,
     )
 
 
@@ -93,7 +96,7 @@ class StreamParser:
         self._kind, self._data, self._size = "", [], len(self._rest)
         if kind == "hello":
             kind = "resync"
-        if kind not in ("service", "removed", "event", "copying", "resync"):
+        if kind not in ("service", "shared", "removed", "event", "copying", "resync"):
             return None
         try:
             data = json.loads(text) if text else {}

@@ -101,7 +101,7 @@ def for_validate(options: Mapping[str, Any]) -> Steps:
 
 def for_update(key: Key, options: Mapping[str, Any]) -> Steps:
     """The fields of ``wire.UpdateRequest``, completed. Without a folder, that of the active revision is read again."""
-    if [name for name, value in options.items() if value is not None] == ["public"]:
+    if [name for name, value in options.items() if value is not None] in (["public"], ["visibility"]):
         return dict(options)  # no new revision
     folder = options.get("folder")
     if folder is None and (yield AskMode()) == "hub":

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer
+from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, ValidateAnswer, Visibility
 from . import calls, endpoint
 from .access_sync import Access
 from .address import Locator
@@ -95,7 +95,8 @@ class Client(Access, Audit, Scaling, Tokens):
         name: str | None = None,
         *,
         replicas: int = 1,
-        public: bool = False,
+        public: bool | None = None,
+        visibility: Visibility | None = None,
         image: str | None = None,
         environment: Mapping[str, str] | None = None,
         mounts: Sequence[str | Mapping[str, Any]] | None = None,
@@ -108,13 +109,17 @@ class Client(Access, Audit, Scaling, Tokens):
 
         ``mounts`` are ``SRC:DST[:ro]``; ``memory`` is bytes or a size such as ``"8g"``. The folder's files are copied
         first, however long that takes: ``on_copy`` is told how far it is, a few times a second. An exception meanwhile
-        (Ctrl-C, or one that ``on_copy`` raises) gives the copy up, and nothing is made.
+        (Ctrl-C, or one that ``on_copy`` raises) gives the copy up, and nothing is made. ``visibility`` is ``"private"``
+        (the default) or ``"public"``, which ``public=True`` says, too.
         """
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         options = self._connection.complete(for_create(options))
-        return self._send(calls.create({**options, "name": name, "replicas": replicas, "public": public}), on_copy)
+        options |= {"name": name, "replicas": replicas, "public": public, "visibility": visibility}
+        return self._send(calls.create(options), on_copy)
 
     def list(self) -> builtins.list[ServiceInfo]:
+        """The caller's own, and those of others that she may look into; those that she may only call are in
+        :meth:`shared`."""
         return self._send(calls.services())
 
     def get(self, name: str) -> ServiceInfo:
@@ -131,6 +136,7 @@ class Client(Access, Audit, Scaling, Tokens):
         folder: str | Path | None = None,
         *,
         public: bool | None = None,
+        visibility: Visibility | None = None,
         image: str | None = None,
         environment: Mapping[str, str] | None = None,
         mounts: Sequence[str | Mapping[str, Any]] | None = None,
@@ -140,10 +146,11 @@ class Client(Access, Audit, Scaling, Tokens):
         on_copy: OnCopy | None = None,
     ) -> ServiceInfo:
         """Make the next revision and roll over to it; what is left out stays. Without a folder the same one is read
-        again. ``environment`` and ``mounts`` replace the former ones; ``on_copy`` as in :meth:`create`."""
+        again. ``environment`` and ``mounts`` replace the former ones; ``on_copy`` as in :meth:`create`. With
+        ``visibility`` ``"private"`` all that was shared is taken back; ``public=False`` leaves that as it is."""
         options = calls.revision_options(folder, image, environment, mounts, cpus, memory, gpus)
         key = self._connection.key(name)
-        options = self._connection.complete(for_update(key, {**options, "public": public}))
+        options = self._connection.complete(for_update(key, {**options, "public": public, "visibility": visibility}))
         return self._send(calls.update(key, options), on_copy)
 
     def rollback(self, name: str, revision: int | None = None) -> ServiceInfo:
@@ -186,8 +193,8 @@ class Client(Access, Audit, Scaling, Tokens):
         return self._send(calls.events(self._connection.key(name), after, limit))
 
     def watch(self, timeout: float | None = None) -> Iterator[Change]:
-        """Changes of all services as they happen, for ``timeout`` seconds. Connects again by itself; a change of kind
-        ``resync`` comes after each connection and says: look at the present state."""
+        """Changes of all services as they happen, shared ones too, for ``timeout`` seconds. Connects again by itself; a
+        change of kind ``resync`` comes after each connection and says: look at the present state."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for raw in self._connection.watch(deadline):
             yield read_change(raw)

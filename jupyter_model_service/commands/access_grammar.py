@@ -61,6 +61,26 @@ def _access(parser: Parser) -> None:
     )
 
 
+def visibility_arguments(parser: Parser, *, new: bool = False) -> None:
+    """``visibility``, a word or None. What is made is shared with nobody yet."""
+    parser.set_defaults(public=None)  # programs' word for it, which no option says
+    words = ("private", "public") if new else ("private", "shared", "public")
+    private = "private: you and whoever has a token"
+    private += " (the default)" if new else ", and what was shared is taken back"
+    shared = "" if new else "shared: those, too, whom it is shared with; "
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--visibility",
+        metavar="WORD",
+        choices=words,
+        help=f"who may call it. {private}; {shared}public: anybody who reaches the endpoint",
+    )
+    for word in ("public",) if new else ("public", "private"):
+        either.add_argument(
+            f"--{word}", dest="visibility", action="store_const", const=word, help=f"short for --visibility {word}"
+        )
+
+
 #: verb → (summary, more for its --help, its arguments)
 VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
     "share": (

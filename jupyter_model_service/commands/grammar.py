@@ -77,7 +77,7 @@ def _create(parser: Parser) -> None:
         "--replicas", metavar="N", type=values.number(0, 100), default=1, help="copies of the model server (default: 1)"
     )
     _revision(parser)
-    parser.add_argument("--public", action="store_true", help="anybody who reaches the endpoint may call it")
+    access_grammar.visibility_arguments(parser, new=True)
     waiting_arguments(parser, copies=True)
 
 
@@ -124,11 +124,7 @@ def _update(parser: Parser) -> None:
         "--no-env", dest="environment", action="store_const", const=[], help="take all environment variables away"
     )
     parser.add_argument("--no-mounts", dest="mounts", action="store_const", const=[], help="take all mounts away")
-    access = parser.add_mutually_exclusive_group()
-    access.add_argument(
-        "--public", dest="public", action="store_true", default=None, help="open the endpoint to anybody"
-    )
-    access.add_argument("--private", dest="public", action="store_false", default=None, help="demand a token again")
+    access_grammar.visibility_arguments(parser)
     waiting_arguments(parser, copies=True)
 
 

@@ -146,7 +146,7 @@ def _create(session: Session, arguments: argparse.Namespace) -> Result:
     options = _options(arguments)
     _ensure_gateway(session, options["folder"], arguments.folder)
     options = session.complete(for_create(options))
-    options |= {"name": arguments.name, "replicas": arguments.replicas, "public": arguments.public}
+    options |= {"name": arguments.name, "replicas": arguments.replicas, **_who(arguments)}
     try:
         service = session.send_folder(calls.create(options))
     except Conflict as error:
@@ -190,6 +190,10 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def _who(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"public": arguments.public, "visibility": arguments.visibility}
+
+
 def _list(session: Session, arguments: argparse.Namespace) -> Result:
     answer = session.send(calls.services())
     services = answer["services"]
@@ -224,7 +228,7 @@ def _scale(session: Session, arguments: argparse.Namespace) -> Result:
 
 def _update(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
-    options = session.complete(for_update(key, {**_options(arguments), "public": arguments.public}))
+    options = session.complete(for_update(key, {**_options(arguments), **_who(arguments)}))
     service = session.send_folder(calls.update(key, options))
     return _follow(session, arguments, service, Goal(revision=service["revision"]))
 

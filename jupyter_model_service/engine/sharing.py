@@ -7,6 +7,7 @@ such a user or group is never said: an owner must not learn from us who has an a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -101,6 +102,13 @@ class Sharings:
             return share
 
         return await self._turns.in_turn(body())
+
+    async def clear(self, owner: str, name: str) -> None:
+        """Shared with nobody any more, from the next call on. ``NotFound``; ``StoreError``: then with some it still
+        is, whom :meth:`of` tells."""
+        for share in [*self.of(owner, name)]:
+            with contextlib.suppress(NotFound):  # somebody else was faster
+                await self.remove(owner, name, share.kind, share.name)
 
     def came(self, person: Person) -> None:
         """Somebody was asked for at the Hub: what was shared with her name while nobody knew of her is hers from now

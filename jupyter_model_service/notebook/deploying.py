@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..cli.text import clean
 from ..client import calls
@@ -27,6 +27,9 @@ from .following import observer_for
 from .masking import masked
 from .steps import Steps
 from .words import NAME, in_words
+
+if TYPE_CHECKING:
+    from ..wire import Visibility
 
 __all__ = ["Deployed", "deploy"]
 
@@ -51,6 +54,7 @@ def deploy(
     folder: str | Path | None = None,
     replicas: int | None = None,
     public: bool | None = None,
+    visibility: Visibility | None = None,
     allow_pickle: bool = False,
     trusted: Sequence[str] = (),
     method: str | None = None,
@@ -71,9 +75,10 @@ def deploy(
     or the one of that name is updated, and waited for, ``timeout`` seconds at most. What somebody else wrote is never
     written over, and a file of the folder that you changed stays as it is.
 
-    ``replicas`` (1) and ``public`` (no) stay as they are in an update unless given. For estimators: ``method`` to be
-    called (``predict``), types that are ``trusted`` besides those that skops knows as safe, ``allow_pickle`` where
-    skops cannot save the model. For modules: ``dynamic_batch=False`` keeps the batch of ``example``.
+    ``replicas`` (1) and ``visibility`` (``"private"``, or ``"public"``, which ``public=True`` says, too) stay as they
+    are in an update unless given. For estimators: ``method`` to be called (``predict``), types that are ``trusted``
+    besides those that skops knows as safe, ``allow_pickle`` where skops cannot save the model. For modules:
+    ``dynamic_batch=False`` keeps the batch of ``example``.
 
     Raises the errors of :mod:`jupyter_model_service.errors`: ``InvalidRequest`` where the model cannot be saved,
     ``Conflict`` where the folder is somebody else's, ``LaunchError`` with the end of the log where it does not come up,
@@ -84,7 +89,14 @@ def deploy(
     )
     options = {"image": image, "environment": environment, "cpus": cpus, "memory": memory, "gpus": gpus, "mounts": None}
     wanted = argparse.Namespace(
-        name=name, replicas=replicas, public=public, timeout=timeout, detach=False, json=False, **options
+        name=name,
+        replicas=replicas,
+        public=public,
+        visibility=visibility,
+        timeout=timeout,
+        detach=False,
+        json=False,
+        **options,
     )
     steps = Steps(observer_for(_shell()), str(name)[:80])
     session = Session(Connection(Locator(data_dir=data_dir)), cast(Observer, steps))
@@ -164,7 +176,6 @@ def _shown(folder: Path) -> str:
 def _served(session: Session, wanted: argparse.Namespace, there: Mapping[str, Any] | None) -> ServiceResult:
     if there is None:
         wanted.verb, wanted.replicas = "create", 1 if wanted.replicas is None else wanted.replicas
-        wanted.public = bool(wanted.public)
         return _run(session, wanted)
     wanted.verb = "update"
     result = _run(session, wanted)

@@ -17,6 +17,7 @@ from ..wire.access import SharedInfo
 from ..wire.offer import OfferInfo
 from .call import Call, Text
 from .queries import EventQuery, LogQuery
+from .visibility import may_become, public_of, taken_back
 
 
 def service_info(view: Any, role: Role = Role.OWNER) -> wire.ServiceInfo:
@@ -102,7 +103,7 @@ async def list_services(call: Call) -> wire.ServiceList:
 async def create_service(call: Call) -> wire.ServiceInfo:
     body = call.given(wire.CreateRequest)
     view = await call.parts.engine.create(
-        call.home(), change=_change(body), name=body.name, replicas=body.replicas, public=body.public
+        call.home(), change=_change(body), name=body.name, replicas=body.replicas, public=bool(public_of(body))
     )
     return service_info(view)
 
@@ -119,7 +120,11 @@ async def delete_service(call: Call) -> wire.ServiceInfo:
 
 async def update_service(call: Call) -> wire.ServiceInfo:
     body = call.given(wire.UpdateRequest)
-    return service_info(await call.parts.engine.update(*call.service, change=_change(body), public=body.public))
+    public = may_become(call, body)
+    view = await call.parts.engine.update(*call.service, change=_change(body), public=public)
+    if body.visibility == "private":
+        view = await taken_back(call, view)
+    return service_info(view)
 
 
 async def scale_service(call: Call) -> wire.ServiceInfo:

@@ -111,6 +111,7 @@ __all__ = [
     "UpdateRequest",
     "ValidateAnswer",
     "ValidateRequest",
+    "Visibility",
     "WishInfo",
 ]
 
@@ -148,11 +149,19 @@ class CreateRequest(RevisionOptions):
     folder: str
     name: str | None = Field(default=None, description="default: made from the definition's model name")
     replicas: int = Field(default=1, ge=0, le=100)
-    public: bool = False
+    public: bool = Field(default=False, description="callers need no token; as visibility in one word")
+    visibility: Literal["private", "public"] | None = Field(
+        default=None, description="public in one word; what is made is shared with nobody yet"
+    )
 
 
 class UpdateRequest(RevisionOptions):
-    public: bool | None = None
+    public: bool | None = Field(default=None, description="whether callers need no token; what is shared stays so")
+    visibility: Visibility | None = Field(
+        default=None,
+        description="private: for its owner and whoever has a token, and what was shared is taken back; shared: for "
+        "those, too, whom it is shared with; public: callers need no token, and what is shared stays so",
+    )
 
 
 class ScaleRequest(Request):

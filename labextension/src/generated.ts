@@ -1270,6 +1270,7 @@ export interface components {
             name?: string | null;
             /**
              * Public
+             * @description callers need no token; as visibility in one word
              * @default false
              */
             public?: boolean;
@@ -1278,6 +1279,12 @@ export interface components {
              * @default 1
              */
             replicas?: number;
+            /**
+             * Visibility
+             * @description public in one word; what is made is shared with nobody yet
+             * @default null
+             */
+            visibility?: ("private" | "public") | null;
         };
         /** DecisionInfo */
         DecisionInfo: {
@@ -3138,9 +3145,16 @@ export interface components {
             mounts?: components["schemas"]["MountSpec"][] | null;
             /**
              * Public
+             * @description whether callers need no token; what is shared stays so
              * @default null
              */
             public?: boolean | null;
+            /**
+             * Visibility
+             * @description private: for its owner and whoever has a token, and what was shared is taken back; shared: for those, too, whom it is shared with; public: callers need no token, and what is shared stays so
+             * @default null
+             */
+            visibility?: ("private" | "shared" | "public") | null;
         };
         /**
          * ValidateAnswer

@@ -66,6 +66,9 @@ def test_version_and_help(line: Line) -> None:
         (["limit-token", "x", "t0", "--in-flight", "None"], "'None' is not a number from 1 to 1000000"),
         (["logs", "x", "--tail", "-1"], "--tail"),
         (["update", "x", "--public", "--private"], "not allowed with"),
+        (["update", "x", "--public", "--visibility", "shared"], "not allowed with"),
+        (["update", "x", "--visibility", "open"], "private"),
+        (["create", "f", "--visibility", "shared"], "choose from"),
         (["create", ""], "'' is no folder"),
         (["update", "x", ""], "'' is no folder"),
         (["create", "x", "-n", "Demo"], 'name "Demo" must begin with a lower-case letter; "demo" would do'),
@@ -769,7 +772,7 @@ def test_create_sends_what_the_options_say(
     assert ran.status == 0
     assert "from the environment" not in ran.out + ran.err
     assert fake.requests[-1][3] == {
-        "folder": str(tmp_path / "model"), "name": "chat", "replicas": 2, "public": True, "image": "i", "cpus": 0.5,
+        "folder": str(tmp_path / "model"), "name": "chat", "replicas": 2, "visibility": "public", "image": "i", "cpus": 0.5,
         "environment": {"A": "b=c", "SECRET": "from the environment"}, "memory": 8 << 30, "gpus": 1,
         "mounts": [{"source": str(tmp_path / "data"), "target": "/d", "read_only": True}],
     }  # fmt: skip
@@ -793,8 +796,9 @@ def test_a_name_that_is_taken_is_told_with_the_lines_that_help(line: Line, fake:
 def test_update_sends_what_changes_only(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     sent = [
-        (["--private"], {"public": False}),
-        (["--public"], {"public": True}),
+        (["--private"], {"visibility": "private"}),
+        (["--public"], {"visibility": "public"}),
+        (["--visibility", "shared"], {"visibility": "shared"}),
         (["--env", "A=1"], {"environment": {"A": "1"}}),
         (["--no-env", "--no-mounts"], {"environment": {}, "mounts": []}),
         (["/m", "--gpus", "0"], {"folder": "/m", "gpus": 0}),

@@ -247,7 +247,8 @@ class FakeGateway:
         if words == ["services"]:
             if method == "GET":
                 return 200, {"services": list(self.services.values()), "shared": self.shared}, {}
-            made = service(body.get("name") or "demo", "starting", public=body["public"], want=body["replicas"])
+            public = bool(body.get("public") or body.get("visibility") == "public")
+            made = service(body.get("name") or "demo", "starting", public=public, want=body["replicas"])
             self.services[f"ada/{made['name']}"] = made
             return 201, made, {}
         if words == ["admin", "overview"]:

@@ -57,6 +57,11 @@ def until(happened: Any) -> None:
         time.sleep(0.01)
 
 
+SHARED = {
+    "owner": "bob", "name": "parrot", "state": "ready", "endpoint": "http://h/e/bob/parrot/", "page": None,
+    "role": "caller",
+}  # fmt: skip
+
 # --- the calls -------------------------------------------------------------------------------------------
 
 
@@ -72,7 +77,6 @@ def test_create_sends_what_was_given_and_nothing_else(face: Face, fake: FakeGate
                 "folder": str(tmp_path / "m"),
                 "name": "demo",
                 "replicas": 2,
-                "public": False,
                 "environment": {"K": "V"},
                 "mounts": [{"source": "/a", "target": "/b", "read_only": True}],
                 "memory": 1 << 30,
@@ -99,6 +103,7 @@ def test_every_verb_reaches_its_own_address(face: Face, fake: FakeGateway) -> No
     assert face.endpoint("demo") == "http://127.0.0.1:1/endpoints/ada/demo/"
     face.scale("demo", 3)
     face.update("demo", public=True, gpus=1)
+    face.update("demo", visibility="private")
     face.rollback("demo")
     face.rollback("demo", 2)
     face.restart("demo")
@@ -109,6 +114,7 @@ def test_every_verb_reaches_its_own_address(face: Face, fake: FakeGateway) -> No
     assert sent(fake)[3:] == [
         ("PUT", f"{base}/scale", {"replicas": 3}),
         ("POST", f"{base}/update", {"public": True, "gpus": 1}),
+        ("POST", f"{base}/update", {"visibility": "private"}),
         ("POST", f"{base}/rollback", {}),
         ("POST", f"{base}/rollback", {"revision": 2}),
         ("POST", f"{base}/restart", {}),
@@ -380,16 +386,28 @@ def test_changes_arrive_as_they_happen(face: Face, fake: FakeGateway) -> None:
         fake.stream_opened.wait(10)
         fake.publish("service", service(state="starting"))
         fake.publish("event", event(7))
+        fake.publish("shared", SHARED)
         fake.publish("removed", {"service": "ada/demo"})
 
     thread = later(0, publish)
-    changes = face.take(4, timeout=30)
+    changes = face.take(5, timeout=30)
     thread.join()
     assert [(change.kind, change.key) for change in changes] == [
-        ("resync", None), ("service", "ada/demo"), ("event", "ada/demo"), ("removed", "ada/demo"),
+        ("resync", None), ("service", "ada/demo"), ("event", "ada/demo"), ("shared", "bob/parrot"),
+        ("removed", "ada/demo"),
     ]  # fmt: skip
     assert changes[1].service.state == "starting"
     assert changes[2].event.id == 7
+    assert changes[3].shared == wire.SharedInfo(**SHARED)
+    assert changes[3].service is None
+
+
+def test_what_others_share_for_calling_alone_is_told_apart(face: Face, fake: FakeGateway) -> None:
+    """It has no replicas to be told of: whoever goes through her list meets nothing that somebody else put there."""
+    fake.services["ada/demo"] = service()
+    fake.shared = [SHARED]
+    assert [(each.owner, each.name) for each in face.list()] == [("ada", "demo")]
+    assert face.shared() == [wire.SharedInfo(**SHARED)]
 
 
 def test_a_watch_ends_at_its_time_limit(face: Face, fake: FakeGateway) -> None:

@@ -136,11 +136,12 @@ def test_a_folder_without_a_definition_is_said_before_anything_is_asked_for(
     assert not [path for method, path, _, _ in gateway.requests if method == "POST"]
 
 
-def test_making_a_service_public_reads_no_folder(gateway: FakeGateway) -> None:
+@pytest.mark.parametrize("word", [{"public": True}, {"visibility": "public"}, {"visibility": "private"}], ids=str)
+def test_making_a_service_public_reads_no_folder(gateway: FakeGateway, word: dict[str, Any]) -> None:
     gateway.services["ada/demo"] = service("demo")
     gateway.answers["POST", "api/v1/services/ada/demo/update"] = (202, service("demo", public=True), {})
-    do("sync", "update", "demo", public=True)
-    assert sent(gateway, "api/v1/services/ada/demo/update") == {"public": True}
+    do("sync", "update", "demo", **word)
+    assert sent(gateway, "api/v1/services/ada/demo/update") == word
 
 
 def test_a_gateway_that_reads_folders_itself_is_sent_none(way: str, gateway: FakeGateway, folder: Path) -> None:

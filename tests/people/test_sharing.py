@@ -131,6 +131,59 @@ def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former
     run(second)
 
 
+def test_one_word_says_who_may_call(run: Run) -> None:
+    """Private takes back all that was shared, and nothing less does; nothing is done where two words differ, or for
+    anybody but the owner."""
+
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.notebook("bob")
+
+        async def become(word: str, status: int = 200, token: str = alice, **more: Any) -> Any:
+            answer = await site.api("POST", f"{CHAT}/update", {"visibility": word, **more}, token=token)
+            assert answer.status_code == status, answer.text
+            return answer.json()
+
+        async def now() -> tuple[str, list[int]]:
+            """What it says of itself, and how bob and everybody are answered."""
+            told = (await site.api("GET", CHAT, token=alice)).json()
+            return told["visibility"], await status(site, bob, None)
+
+        made = await site.deploy("chat", alice, visibility="public")
+        assert (made["public"], made["visibility"]) == (True, "public")
+        refused = await become("shared", 409)
+        assert refused["error"]["code"] == "shared_with_nobody"
+        assert await now() == ("public", [503, 503])
+        for name in ("user/bob", "group/ds"):
+            await site.api("PUT", f"{CHAT}/access/{name}", {"role": "operator"}, token=alice)
+        told = await become("shared", status=202)
+        assert (told["visibility"], told["revision"]) == ("shared", made["revision"])
+        assert await now() == ("shared", [503, 401])
+        assert (await become("private", 400, public=True))["error"]["code"] == "invalid_request"
+        await become("private", 403, bob)
+        await become("public", 403, bob)
+        assert await now() == ("shared", [503, 401])
+        await become("public", status=202)
+        assert await now() == ("public", [503, 503])
+        assert (await become("private", status=202))["visibility"] == "private"
+        assert await now() == ("private", [404, 401])
+        assert (await site.api("GET", f"{CHAT}/access", token=alice)).json()["shares"] == []
+        entries = (await site.api("GET", f"{CHAT}/audit?newest=true&limit=1", token=alice)).json()["entries"]
+        assert sorted(entries[0]["before"]["shares"]) == ["group:ds", "user:bob"]
+
+    run(body)
+
+
+def test_an_update_that_only_ends_being_public_leaves_what_is_shared(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.notebook("bob")
+        await site.deploy("chat", alice, public=True)
+        await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+        assert (await site.api("POST", f"{CHAT}/update", {"public": False}, token=alice)).status_code == 202
+        assert await status(site, bob, None) == [503, 401]
+
+    run(body)
+
+
 def test_v1_knows_what_is_shared(run: Run) -> None:
     async def body(site: HubSite) -> None:
         alice, bob = site.notebook("alice"), site.visitor("bob")
