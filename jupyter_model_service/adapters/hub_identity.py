@@ -186,6 +186,7 @@ class HubIdentity:
             service_name=self._service_name,
             groups=user.groups,
             made=made,
+            admin=user.admin,
         )
 
 

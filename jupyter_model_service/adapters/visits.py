@@ -19,11 +19,11 @@ _LONGEST = 4096  # characters: a browser keeps no longer cookie
 
 
 class SealedVisits:
-    """``key`` is the gateway's; what is sealed for visits is read with a key of its own that is made of it, so that
-    nothing else that the key seals can stand for a visit."""
+    """``key`` is the gateway's; what is sealed for a ``purpose`` is read with a key of its own that is made of it, so
+    that nothing else that the key seals can stand for a visit."""
 
-    def __init__(self, key: str, clock: Clock) -> None:
-        made = HKDF(SHA256(), 32, salt=None, info=b"visit").derive(key.encode("ascii"))
+    def __init__(self, key: str, clock: Clock, purpose: str = "visit") -> None:
+        made = HKDF(SHA256(), 32, salt=None, info=purpose.encode("ascii")).derive(key.encode("ascii"))
         self._sealer = Sealer(base64.urlsafe_b64encode(made).decode("ascii"))
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Visit]] = OrderedDict()

@@ -11,13 +11,15 @@ from typing import Any, Literal, Protocol
 
 from ..adapters.hub_looks import HubLooks
 from ..adapters.lease import TcpLeases
+from ..core.guessing import Guesses
 from ..core.hosts import Hosts
 from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..front.settings import FrontSettings
-from ..ports import Clock, Definitions, Identity, Launcher, Leases, NoRules, Rules, Storage, Store
+from ..ports import Clock, Definitions, Identity, Launcher, Leases, NoRules, Rules, Storage, Store, Visits
+from ..web.page_session import PageSessions
 from .offers import Offer
 
 __all__ = ["Assemble", "Assembly", "Site"]
@@ -61,6 +63,8 @@ class Assembly:
     prefix: str = "/"
     front: FrontSettings = field(default_factory=FrontSettings)
     hosts: Hosts | None = None
+    sessions: Callable[[Guesses], PageSessions] | None = None  # of people at our own pages
+    visits: Visits | None = None  # of people at the hosts of services
     shared: bool = False
     may_end: bool = True  # on request, and with it the replicas
     announced: str | None = field(default=None, repr=False)  # the control token for the user's own programs

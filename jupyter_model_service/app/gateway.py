@@ -27,14 +27,16 @@ from ..config import GatewaySettings
 from ..core.audit import Entry
 from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
+from ..core.visits import Codes
 from ..engine.caps import Caps
 from ..engine.engine import Engine
 from ..errors import Forbidden
 from ..front.access_log import AccessLog
 from ..front.server import Front
 from ..ports import NoQueries, Queries
-from ..web.application import ControlApplication, make_application
+from ..web.application import ControlApplication, Shown, make_application
 from ..web.handler import MAX_DISCARDED
+from ..web.sign_in import Doors
 from ..wire import GatewayInfo
 from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
@@ -90,6 +92,7 @@ class Gateway:
             await caps.load()
             caps.start()
             undo.push_async_callback(ended, "the counts of people", caps.stop, 15.0)
+            codes = Codes()  # by which people get from our pages to the hosts of services
             application = make_application(
                 engine=engine,
                 tokens=parts.tokens,
@@ -107,6 +110,7 @@ class Gateway:
                 told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
                 guesses=guesses,
                 looks=parts.looks,
+                shown=self._shown(parts, guesses, codes),
             )
             web_socket = self._serve_web(undo, application)
             front = Front(
@@ -232,6 +236,12 @@ class Gateway:
 
         undo.push_async_callback(ended, "the control API", stop, 5.0)
         return path
+
+    def _shown(self, parts: Assembly, guesses: Guesses, codes: Codes) -> Shown | None:
+        if parts.sessions is None:
+            return None
+        doors = None if parts.hosts is None else Doors(self._routing, parts.hosts, codes, self._clock)
+        return Shown(parts.sessions(guesses), doors)
 
     def _obey_signals(self, undo: contextlib.AsyncExitStack) -> None:
         """SIGTERM and SIGINT end the gateway; so does a closed terminal, unless under nohup. The replicas of a user's

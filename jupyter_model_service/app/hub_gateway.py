@@ -18,6 +18,7 @@ from ..adapters.hub_api import HubApi
 from ..adapters.hub_identity import HubIdentity
 from ..adapters.hub_jobs import HubJobs
 from ..adapters.hub_looks import HubLooks
+from ..adapters.hub_oauth import HubOauth, OauthClient
 from ..adapters.hub_policies import HubPolicies
 from ..adapters.hub_servers import HubServers
 from ..adapters.hub_storage import HubStorage
@@ -26,8 +27,10 @@ from ..adapters.hub_users import HubUsers
 from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
 from ..adapters.sealing import Sealer, SealError, read_key
+from ..adapters.visits import SealedVisits
 from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
+from ..core.guessing import Guesses
 from ..core.hub_options import CONTROL_PORT
 from ..engine.engine import Engine
 from ..engine.overrides import Overrides
@@ -35,6 +38,7 @@ from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..errors import Forbidden, InvalidRequest, ModelServiceError
 from ..front.settings import FrontSettings
+from ..web.page_session import PageSessions
 from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
 from .gateway import ended
@@ -49,7 +53,8 @@ log = logging.getLogger(__name__)
 def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory) -> Assemble:
     async def assemble(site: Site) -> Assembly:
         try:
-            sealer = Sealer(await asyncio.to_thread(read_key, hub.key_file))
+            key = await asyncio.to_thread(read_key, hub.key_file)
+            sealer = Sealer(key)
         except SealError as error:
             raise InvalidRequest(str(error)) from error
         listener = inherited_listener()
@@ -73,6 +78,21 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
+        client = OauthClient(hub.oauth_client, hub.oauth_authorize, hub.oauth_callback)
+        oauth = HubOauth(hub.api_url, hub.api_token, client)
+        site.undo.push_async_callback(ended, "the connections of sign-ins", oauth.close, 5.0)
+
+        def sessions(guesses: Guesses) -> PageSessions:
+            return PageSessions(
+                oauth,
+                identity,
+                SealedVisits(key, site.clock, "page"),
+                site.clock,
+                prefix=hub.prefix,
+                secure=hub.base.startswith("https:"),
+                guesses=guesses,
+            )
+
         policies, overrides = HubPolicies(hub.policy, users), Overrides(site.store.access, site.clock)
         await overrides.load()
         policies.overrides = overrides.of
@@ -109,6 +129,8 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 trusted_proxies=hub.trusted_proxies, shared_origin=True, share_per_service=hub.share_per_service
             ),
             hosts=hub.hosts,
+            sessions=sessions,
+            visits=None if hub.hosts is None else SealedVisits(key, site.clock),
             attach=_attach,
             attached=lambda: 0,
             kept=lambda: True,

@@ -39,6 +39,10 @@ class HubService:
     token_user: str
     trusted_proxies: tuple[str, ...] = ()
     hosts: Hosts | None = None
+    # Of signing in: our name as an OAuth client, where browsers go to, and where they come back; as they see it.
+    oauth_client: str = ""
+    oauth_authorize: str = ""
+    oauth_callback: str = ""
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
     site_images: tuple[str, ...] = ()  # that the Hub lists for its users
     share_per_service: float = 0.33  # of the callers who may be connected, the calls that one service may have open
@@ -77,6 +81,9 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         policy=policy,
         token_user=_need(told.get("token_user"), f"token_user in {HUB_VARIABLE}"),
         hosts=_hosts(told.get("endpoints_url")),
+        oauth_client=environment.get("JUPYTERHUB_CLIENT_ID") or f"service-{name}",
+        oauth_authorize=_authorize(environment, prefix, name),
+        oauth_callback=environment.get("JUPYTERHUB_OAUTH_CALLBACK_URL") or f"{prefix}oauth_callback",
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
         site_images=tuple(map(str, told.get("site_images") or ())),
@@ -151,6 +158,12 @@ def _base(told: Mapping[str, Any], environment: Mapping[str, str], service_url: 
             path = parts.path.strip("/")
             return f"{parts.scheme}://{parts.netloc}" + (f"/{path}/" if path and name != "public_url" else prefix)
     return service_url.rstrip("/") + prefix
+
+
+def _authorize(environment: Mapping[str, str], prefix: str, name: str) -> str:
+    """Below the Hub's own path, beside which a service's is; where users have hosts of their own the Hub says its."""
+    path = prefix.removesuffix(f"services/{name}/")
+    return f"{environment.get('JUPYTERHUB_HOST', '').rstrip('/')}{path}hub/api/oauth2/authorize"
 
 
 def _is_wildcard(url: Any) -> bool:

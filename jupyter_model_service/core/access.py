@@ -13,7 +13,7 @@ from .tally import Tally
 if TYPE_CHECKING:
     from .routing import Endpoint
 
-__all__ = ["Caller", "knows", "may_call", "role_of"]
+__all__ = ["Caller", "knows", "may_call", "may_visit", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,9 @@ def knows(caller: Caller, endpoint: Endpoint) -> bool:
 
 def may_call(caller: Caller | None, endpoint: Endpoint) -> bool:
     return endpoint.public or (caller is not None and knows(caller, endpoint))
+
+
+def may_visit(caller: Caller, endpoint: Endpoint) -> bool:
+    """Whether somebody who has signed in may open the service's pages. Administrators of the Hub may, who get into
+    every notebook besides; what they signed in with manages nothing."""
+    return knows(caller, endpoint) or (caller.person is not None and caller.person.admin)

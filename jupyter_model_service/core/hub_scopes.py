@@ -78,9 +78,10 @@ def caller_from(
     service_name: str,
     groups: Collection[str] = (),
     made: str | None = None,
+    admin: bool = False,
 ) -> Caller:
     """The caller whose token the Hub describes so in ``GET /user``. ``service_name`` is ours at the Hub; ``made``: when
-    the Hub made this user.
+    the Hub made this user; ``admin``: she is one of its administrators, which makes nothing more of her token.
 
     Who may manage: hub administrators everybody's services; whoever holds the manage scope those that it covers; and
     a user her own with any token that opens her notebook server, since what runs there acts for her anyway. A
@@ -99,7 +100,7 @@ def caller_from(
     whom = None
     if person and name != system_user and not _of_a_replica(name, scopes) and (works or _visits(scopes, service_name)):
         most = Role.OPERATOR if works else Role.CALLER
-        whom = Person(name, owner_from(name), frozenset(groups), made, most)
+        whom = Person(name, owner_from(name), frozenset(groups), made, most, admin)
     return Caller(
         name=owner_from(name) if person else f"service:{name}",
         manages=manages,

@@ -44,13 +44,15 @@ def role_from(word: str) -> Role:
 class Person:
     """Whoever a token acts for. ``name`` is the Hub's, ``owner`` stands for it in addresses. ``made``: when the Hub
     made this user, in the Hub's words, ``None`` where it did not say. ``most`` is what this token can be worth at most,
-    whatever is shared with the person: one made for calling does not come to more by a share."""
+    whatever is shared with the person: one made for calling does not come to more by a share. ``admin``: she is an
+    administrator of the Hub, whatever this token may do."""
 
     name: str
     owner: str
     groups: frozenset[str] = frozenset()
     made: str | None = None
     most: Role = Role.CALLER
+    admin: bool = False
 
 
 @dataclass(frozen=True)

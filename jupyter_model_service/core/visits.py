@@ -14,8 +14,12 @@ from hmac import compare_digest
 
 from .message import RequestHead
 
-__all__ = ["NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of", "wants_page"]
+__all__ = [
+    "ENTER", "NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of",
+    "wants_page",
+]  # fmt: skip
 
+ENTER = b"/.model-service/enter"  # where a code is taken, at a service's own host
 VISIT_COOKIE = b"__Host-model-service-visit"
 NONCE_COOKIE = b"__Host-model-service-nonce"
 CODE_SECONDS = 30.0

@@ -38,6 +38,7 @@ from jupyter_model_service.core.hub_options import KEY, Options
 from jupyter_model_service.core.policy import Policy
 
 from .hub_handlers import application
+from .hub_sign_in import Granted
 from .hub_spawner import Engine
 
 T = TypeVar("T")
@@ -83,6 +84,7 @@ class Token:
     note: str = ""
     created: float = field(default_factory=time.time)
     expires_at: float | None = None
+    session: str = ""  # of the Hub, in which somebody signed in to a service
 
 
 @dataclass
@@ -125,6 +127,9 @@ class FakeHub:
         self.lag = 0.0  # seconds that a start lies about before the Hub hears of it
         self.calls: list[tuple[float, str, str]] = []  # monotonic time, method, path
         self.at_once = self.most_at_once = 0  # POSTs of servers
+        self.sessions: dict[str, str] = {}  # of people's browsers, and who is signed in there
+        self.codes: dict[str, Granted] = {}
+        self.kept_out: set[str] = set()  # of signing in at the service
         self.scopes: frozenset[str] = SERVICE_SCOPES
         self.activity: dict[tuple[str, str], str] = {}
         self.token = self.add_token("model-service", self.scopes, service=True)
@@ -197,6 +202,12 @@ class FakeHub:
         number = next(n for n in range(1, 10**6) if f"a{n}" not in {t.id for t in self.tokens.values()})
         self.tokens[text] = Token(f"a{number}", owner, frozenset(scopes), service, **fields)
         return text
+
+    def sign_out(self, session: str) -> None:
+        """The tokens of services that she signed in to go with it."""
+        self.sessions.pop(session, None)
+        for text in [text for text, token in self.tokens.items() if session and token.session == session]:
+            del self.tokens[text]
 
     def fail(self, status: int, *, method: str = "", path: str = "", times: int = 1, **fields: Any) -> None:
         """The next ``times`` calls whose method and path contain these are answered with this status."""

@@ -14,6 +14,8 @@ from jupyter_model_service.adapters.hub_models import hub_time
 from jupyter_model_service.adapters.sealing import SealError
 from jupyter_model_service.core.hub_options import Options, options_from_plain, sealed_in
 
+from .hub_sign_in import sign_in_rules
+
 if TYPE_CHECKING:
     from .hub import FakeHub, Fault, Server, Token, User
 
@@ -30,6 +32,7 @@ def application(hub: FakeHub) -> tornado.web.Application:
             (rf"{one}/activity", _Activity, given),
             (rf"{one}/tokens", _Tokens, given),
             (rf"{one}/tokens/([^/]*)", _TokenById, given),
+            *sign_in_rules(hub),
         ],
         log_function=lambda handler: None,
     )

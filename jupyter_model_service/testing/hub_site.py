@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.app.files import DataDirectory
 from jupyter_model_service.app.gateway import Gateway
 from jupyter_model_service.app.hub_gateway import hub_gateway
@@ -18,8 +21,11 @@ from jupyter_model_service.config import HubService, ModelService
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.hub_scopes import MANAGE
 from jupyter_model_service.core.policy import Policy, VolumeRule
+from jupyter_model_service.core.visits import state_of
+from jupyter_model_service.web.page_session import BROWSER_COOKIE, PAGE_COOKIE
 
 from .hub import FakeHub
+from .hub_sign_in import CALLBACK, CLIENT
 
 __all__ = ["PREFIX", "HubSite", "hub_site"]
 
@@ -54,6 +60,12 @@ class HubSite:
 
     def administrator(self, user: str = "admin") -> str:
         return self.hub.add_token(user, ["admin:servers", "servers", "access:servers", "access:services"])
+
+    def signed_in(self, token: str) -> str:
+        """The cookies of a browser whose owner has signed in to our pages and got this token of the Hub."""
+        browser = "b" * 43
+        sealed = SealedVisits(self.hub.key, SystemClock(), "page").seal(state_of(browser), token, time.time() + 3600.0)
+        return f"{PAGE_COOKIE}={sealed}; {BROWSER_COOKIE}={browser}"
 
     # --- the gateway ---
 
@@ -105,6 +117,9 @@ async def hub_site(
         policy=policy or Policy(model_volumes=(VolumeRule("models"),)),
         token_user=TOKEN_USER,
         hosts=hosts,
+        oauth_client=CLIENT,
+        oauth_authorize="/hub/api/oauth2/authorize",
+        oauth_callback=CALLBACK,
     )
     if TOKEN_USER not in hub.users:
         hub.add_user(TOKEN_USER)

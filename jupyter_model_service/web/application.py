@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
@@ -17,20 +17,34 @@ from ..wire.offer import OfferInfo
 from .call import Looks, Overriding, Parts, Tokens
 from .handler import NothingHere, RouteHandler
 from .openapi import document
+from .page import Page, PageHandler
+from .page_session import PageSessions
+from .pages import PAGES
 from .routes import ROUTES, Access, Route
 from .routes_admin import ADMIN_ROUTES
+from .sign_in import Doors
 from .stream import EventStreams
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
 
-__all__ = ["ControlApplication", "make_application"]
+__all__ = ["ControlApplication", "Shown", "make_application"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """``doors``: services have hosts of their own, with doors for who has signed in."""
+
+    sessions: PageSessions
+    doors: Doors | None = None
 
 
 class ControlApplication(Application):
     """Call :meth:`close_streams` before the server is stopped: an event stream has no end of its own."""
 
-    def __init__(self, parts: Parts, routes: Sequence[Route], prefix: str, streams: EventStreams) -> None:
+    def __init__(
+        self, parts: Parts, routes: Sequence[Route], prefix: str, streams: EventStreams, shown: Shown | None = None
+    ) -> None:
         self.routes = tuple(routes)
         self.streams = streams
         by_path: dict[str, dict[str, Route]] = {}
@@ -40,6 +54,8 @@ class ControlApplication(Application):
             (_pattern(prefix + path), RouteHandler, {"parts": parts, "routes": methods, "streams": streams})
             for path, methods in by_path.items()
         ]
+        if shown is not None:
+            rules += _pages(parts, shown, prefix)
         super().__init__(rules, default_handler_class=NothingHere, log_function=_logged_by_the_handler)
 
     def close_streams(self) -> None:
@@ -65,6 +81,7 @@ def make_application(
     streams: EventStreams | None = None,
     guesses: Guesses | None = None,
     looks: Looks | None = None,
+    shown: Shown | None = None,
 ) -> ControlApplication:
     """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
 
@@ -72,7 +89,8 @@ def make_application(
     ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
     has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
     adds, of what is no reason to send callers elsewhere. ``guesses`` counts wrong tokens, for the front, too;
-    ``looks`` sees the GPUs of the machine.
+    ``looks`` sees the GPUs of the machine; ``shown``: there are pages for people, who sign
+    in.
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
@@ -80,10 +98,18 @@ def make_application(
         engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
     )
     parts = replace(parts, looks=looks, guesses=parts.guesses if guesses is None else guesses)
-    return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams)
+    return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 
 _OF_THE_WHOLE = ("attach", "list_audit", "metrics", "shutdown", *(route.name for route in ADMIN_ROUTES))
+
+
+def _pages(parts: Parts, shown: Shown, prefix: str) -> list[Any]:
+    by_path: dict[str, dict[str, Page]] = {}
+    for page in PAGES:
+        by_path.setdefault(page.path, {})[page.method] = page
+    given = {"parts": parts, "sessions": shown.sessions, "doors": shown.doors, "prefix": prefix}
+    return [(_pattern(prefix + path), PageHandler, {**given, "pages": pages}) for path, pages in by_path.items()]
 
 
 def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:

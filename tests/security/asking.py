@@ -1,9 +1,11 @@
-"""One cell: a call of one way by somebody, and the status that it is answered with."""
+"""One cell: a call of one way, or a page, by somebody, and the status that it is answered with."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from jupyter_model_service.core.hosts import label_of
+from jupyter_model_service.testing.browser import NAVIGATION
 from jupyter_model_service.testing.hub_site import HubSite
 
 from .people import SHARED
@@ -43,3 +45,13 @@ async def status(site: HubSite, method: str, path: str, token: str | None) -> in
     if method == "WS":
         method, headers = "GET", {**headers, **WEB_SOCKET}
     return await site.status(method, target, headers, **more)
+
+
+#: What pages are asked for; a form without its proof is refused to all who may send it.
+ASKED = {"sign-in": f"?service={label_of('alice', SHARED)}&state={'0' * 64}"}
+
+
+async def page_status(site: HubSite, method: str, path: str, token: str | None) -> int:
+    """By somebody who has signed in to our pages with this token."""
+    headers = {**NAVIGATION, **({} if token is None else {"Cookie": site.signed_in(token)})}
+    return await site.status(method, path.format_map(_Filled(FILLED)) + ASKED.get(path, ""), headers)

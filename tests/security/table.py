@@ -86,6 +86,13 @@ POST v1/chat/completions#alice/open                            503 503 503 503 5
 WS v1/realtime?model=alice/open                                404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
 """
 
+# Pages, by people who have signed in with these tokens: 302 is the way to the Hub, for whom nobody knows. Whom a service
+# is shared with is sent to its host (303); 403 says that a form did not come from a page of ours.
+_PAGES = """
+GET oauth_callback                                             400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+GET sign-in                                                    302 303 303 303 303 303 303 404 303 302 302 302 302 302 302
+"""
+
 
 def _rows(text: str) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
@@ -100,6 +107,7 @@ def _rows(text: str) -> dict[str, dict[str, int]]:
 
 OPERATIONS = _rows(_OPERATIONS)
 ENDPOINTS = _rows(_ENDPOINTS)
+SHOWN = _rows(_PAGES)
 
 #: The ways by which each of the three services is reached.
 WAYS = (

@@ -1,0 +1,207 @@
+"""Our own pages, for people in browsers: one row of their table, and the one handler for all of them.
+
+They are the only place where a cookie says who somebody is, and so the only one where a browser may be made to ask for
+what its owner does not want: a page is shown in a window of its own alone, and takes no form but its own.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from ..core.plain_page import POLICY, plain_page
+from ..errors import Forbidden, ModelServiceError, NotFound, TooLarge, Unauthenticated
+from .audit import ADDRESS_HEADER, Asked, address_in, denial
+from .auth import refuse_token_in_query
+from .call import Parts
+from .errors import MethodNotAllowed, refusal
+from .handler import BaseHandler
+
+if TYPE_CHECKING:
+    from .page_session import PageSessions, PageVisitor
+    from .sign_in import Doors
+
+__all__ = ["Html", "Page", "PageCall", "PageHandler", "Redirect", "Who"]
+
+log = logging.getLogger(__name__)
+
+
+class Who(enum.Enum):
+    """Who is shown a page. Everybody else is sent to the Hub, or told that there is nothing."""
+
+    ANYONE = "anyone"
+    VISITOR = "visitor"  # somebody who has signed in
+    ADMIN = "admin"  # … and is an administrator of the Hub
+
+
+@dataclass(frozen=True)
+class Html:
+    """The whole page, in UTF-8 (or, with ``kind``, something else that belongs to one)."""
+
+    body: bytes
+    status: int = 200
+    kind: str = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Somewhere else, by ``GET``. ``url`` may hold what is nobody else's business: it is told no other page."""
+
+    url: str
+
+
+Answer = Html | Redirect | None
+
+
+@dataclass(frozen=True)
+class PageCall:
+    """One request for a page. ``visitor`` is there wherever the page's row asks for one. ``form``: the last value of
+    each field that was sent. ``handler`` is for cookies only."""
+
+    parts: Parts
+    sessions: PageSessions
+    doors: Doors | None
+    visitor: PageVisitor | None
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    asked: Asked
+    handler: BaseHandler
+
+    @property
+    def person(self) -> PageVisitor:
+        if self.visitor is None:
+            raise TypeError("this page is shown to anyone")
+        return self.visitor
+
+
+@dataclass(frozen=True)
+class Page:
+    """``path`` has no leading slash: it lies below the prefix that the gateway is served at. ``name`` is what the audit
+    log calls it. ``None`` as the answer: the handler's own cookies and redirect are it."""
+
+    method: str
+    path: str
+    name: str
+    handler: Callable[[PageCall], Awaitable[Answer]]
+    who: Who = Who.ADMIN
+
+
+class PageHandler(BaseHandler):
+    """All pages of one path; ``pages`` maps the method to its row."""
+
+    page: Page | None = None
+    visitor: PageVisitor | None = None
+
+    def initialize(
+        self, parts: Parts, pages: Mapping[str, Page], sessions: PageSessions, doors: Doors | None, prefix: str
+    ) -> None:
+        self.parts, self.pages, self.sessions, self.doors, self.prefix = parts, pages, sessions, doors, prefix
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("X-Frame-Options", "DENY")
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Referrer-Policy", "same-origin")
+
+    async def get(self, **path: str) -> None:
+        page = self.pages.get(self.request.method or "")
+        if page is None:
+            raise MethodNotAllowed(tuple(self.pages))
+        self.page = page
+        refuse_token_in_query(self.request.query_arguments)
+        form = self._form()
+        try:
+            if page.who is not Who.ANYONE and not await self._admitted(page, form):
+                return
+            call = self._call(path, form)
+            answer = await page.handler(call)
+        except (Unauthenticated, Forbidden, NotFound) as error:
+            self.parts.engine.audit.denied(denial(self._asked(path), error))
+            raise
+        if isinstance(answer, Redirect):
+            self.set_header("Referrer-Policy", "no-referrer")
+            self.redirect(answer.url, status=303)
+        elif answer is not None:
+            self.set_status(answer.status)
+            self.set_header("Content-Type", answer.kind)
+            self.finish(answer.body)
+
+    head = post = put = patch = delete = options = get
+
+    async def _admitted(self, page: Page, form: Mapping[str, str]) -> bool:
+        """``False``: she was sent to the Hub, to come back signed in."""
+        self._see_who_asks()
+        self.visitor = visitor = await self.sessions.visitor(self.request)
+        if visitor is None:
+            if page.method != "GET":
+                raise Unauthenticated("You are not signed in any more: open the page again.")
+            self.sessions.begin(self, self.request.uri or self.prefix)
+            return False
+        if page.method != "GET" and not visitor.sent(form.get("xsrf", "")):
+            raise Forbidden("This form did not come from a page of the model service that was shown to you.")
+        if page.who is Who.ADMIN and not visitor.administrator:
+            raise NotFound("There is no page here for you.")
+        return True
+
+    def _see_who_asks(self) -> None:
+        """No other page may read ours, frame it or send its forms, as far as the browser says who asks."""
+        said = self.request.headers.get
+        site, mode, to = said("Sec-Fetch-Site"), said("Sec-Fetch-Mode"), said("Sec-Fetch-Dest")
+        if mode not in (None, "navigate") or to not in (None, "document"):
+            raise Forbidden("This page is opened by people, in a window of its own.")
+        if self.request.method != "GET" and site not in (None, "same-origin"):
+            raise Forbidden("This form came from somewhere else than the page of the model service.")
+
+    def _form(self) -> dict[str, str]:
+        if self._overflow:
+            raise TooLarge("That is too much for a form.")
+        if not self._body:
+            return {}
+        try:
+            fields = parse_qs(bytes(self._body).decode("ascii"), max_num_fields=100, errors="replace")
+        except ValueError:
+            return {}
+        return {name: values[-1] for name, values in fields.items()}
+
+    def _call(self, path: Mapping[str, str], form: Mapping[str, str]) -> PageCall:
+        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        asked = self._asked(path)
+        return PageCall(self.parts, self.sessions, self.doors, self.visitor, path, query, form, asked, self)
+
+    def _asked(self, path: Mapping[str, str]) -> Asked:
+        address = address_in(self.request.headers.get(ADDRESS_HEADER))
+        who = self.visitor.caller.name if self.visitor is not None else ""
+        return Asked(who, address, self.page.name if self.page is not None else "", path, str(self.request_id))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else ModelServiceError("That failed.")
+        refused = refusal(error, str(self.request_id))
+        self.error_code = refused.answer.error.code
+        self.set_status(refused.status)
+        for name, value in refused.headers.items():
+            if name != "WWW-Authenticate":  # a browser would ask for a password
+                self.set_header(name, value)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        links = [(self.prefix, "To the models that you may use")] if status_code != 404 else []
+        self.finish(plain_page("Models", [refused.answer.error.message], links))
+
+    def on_finish(self) -> None:
+        """One line, without the query: codes are in it."""
+        log.info(
+            "%s %s %s %s by %s in %.0f ms request=%s",
+            self.request.method,
+            self.request.path,
+            self.get_status(),
+            self.error_code or "ok",
+            self.visitor.caller.name if self.visitor is not None else "-",
+            (time.time() - self.request._start_time) * 1000,
+            self.request_id,
+        )
