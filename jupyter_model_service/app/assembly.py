@@ -42,8 +42,8 @@ def _nothing(engine: Engine, undo: contextlib.AsyncExitStack) -> None:
 @dataclass(frozen=True)
 class Assembly:
     """``base`` is the gateway's address as callers know it, with a slash at the end; ``prefix`` the path of it that
-    reaches us; ``hosts``: services have hosts of their own besides. ``begin`` starts what runs beside the engine,
-    ``told`` are lines for ``health/ready``."""
+    reaches us; ``hosts``: services have hosts of their own besides. ``shared``: among people who sign in. ``begin``
+    starts what runs beside the engine, ``told`` are lines for ``health/ready``."""
 
     mode: Literal["embedded", "hub"]
     owner: str
@@ -73,6 +73,11 @@ class Assembly:
     looks: HubLooks | None = None  # at GPUs that others than replicas may have
     begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
     told: Callable[[], Sequence[str]] = tuple
+
+    def page_of(self, owner: str, name: str, public: bool) -> str | None:
+        """Where a browser opens a service, if it may: it has no token to send, and where nobody signs in, only what is
+        public answers one."""
+        return self.hosts.url_of(owner, name) if self.hosts is not None and (public or self.shared) else None
 
 
 class Assemble(Protocol):

@@ -211,7 +211,7 @@ class Gateway:
             routing=self._routing,
             storage=parts.storage,
             endpoint_url=lambda owner, name: f"{parts.base}endpoints/{owner}/{name}/",
-            page_url=None if parts.hosts is None else parts.hosts.url_of,
+            page_url=parts.page_of,
             settings=parts.settings,
             queries=queries,
             rules=parts.rules,

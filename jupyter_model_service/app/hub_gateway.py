@@ -126,7 +126,10 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 stopped_where="on the Hub's page or by its idle culler",
             ),
             front=FrontSettings(
-                trusted_proxies=hub.trusted_proxies, shared_origin=True, share_per_service=hub.share_per_service
+                trusted_proxies=hub.trusted_proxies,
+                shared_origin=True,
+                own_cookie=False,
+                share_per_service=hub.share_per_service,
             ),
             hosts=hub.hosts,
             sessions=sessions,

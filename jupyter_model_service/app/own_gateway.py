@@ -16,10 +16,12 @@ from ..adapters.launch_local import LocalLauncher
 from ..adapters.snapshots import LocalSnapshots
 from ..config import GatewaySettings
 from ..core.access import Caller
+from ..core.hosts import Hosts
 from ..core.words import FOLDER
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens, digest_of
+from ..front.settings import FrontSettings
 from .assembly import Assemble, Assembly, Site
 from .attachments import Attachments
 from .files import DataDirectory
@@ -70,6 +72,8 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             attached=attachments.__len__,
             kept=lambda: attachments.keep,
             offer=own_offer(settings.max_replicas),
+            front=FrontSettings(shared_origin=True),
+            hosts=_hosts(listener),
             announced=token,
             begin=lambda engine, undo: _watch(attachments, engine, undo),
         )
@@ -85,6 +89,12 @@ def _watch(attachments: Attachments, engine: Engine, undo: contextlib.AsyncExitS
         await asyncio.gather(task, return_exceptions=True)
 
     undo.push_async_callback(ended, "the watch over attachments", stop, 5.0)
+
+
+def _hosts(listener: socket.socket) -> Hosts | None:
+    """``*.localhost`` is 127.0.0.1 or ::1 to browsers (RFC 6761 §6.3), and no other address of the loopback."""
+    host, port = listener.getsockname()[:2]
+    return Hosts(f"http://*.localhost:{port}") if host in ("127.0.0.1", "::1") else None
 
 
 def _url(listener: socket.socket) -> str:

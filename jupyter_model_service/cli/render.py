@@ -335,11 +335,11 @@ def service_summary(result: ServiceResult, paint: Paint, *, call: bool = True) -
         again = f"{PROGRAM} start {name}" if counts["want"] else f"{PROGRAM} scale {name} 1"
         return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay. Start it again: {again}"
     if service["state"] == "idle":
-        return f"{name} is {paint.state('idle')}: the next call starts a replica.\nEndpoint: {service['endpoint']}"
+        return f"{name} is {paint.state('idle')}: the next call starts a replica.\n{_addresses(service)}"
     if result.outcome is None:
         return (
             f"{name} is {paint.state(service['state'])} ({counts['ready']} of {counts['want']} replicas ready).\n"
-            f"Endpoint: {service['endpoint']}\n"
+            f"{_addresses(service)}\n"
             f"See how it goes: {PROGRAM} info {name}{scaling.held_line(service)}"
         )
     took = show_duration(result.seconds)
@@ -347,7 +347,13 @@ def service_summary(result: ServiceResult, paint: Paint, *, call: bool = True) -
     more = scaling.held_line(service)
     if result.verb == "create":
         more = how_to_call(service) if call else ""
-    return f"{done}\nEndpoint: {service['endpoint']}{more}"
+    return f"{done}\n{_addresses(service)}{more}"
+
+
+def _addresses(service: Json) -> str:
+    """For programs, and for browsers where they have one."""
+    page = service.get("page")
+    return f"Endpoint: {service['endpoint']}" + (f"\nPage: {page}" if page else "")
 
 
 def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:

@@ -69,7 +69,7 @@ class Engine:
         routing: RoutingTable,
         storage: Storage,
         endpoint_url: Callable[[str, str], str],
-        page_url: Callable[[str, str], str] | None = None,
+        page_url: Callable[[str, str, bool], str | None] = lambda *_: None,
         settings: EngineSettings | None = None,
         queries: Queries | None = None,
         rules: Rules | None = None,

@@ -257,9 +257,9 @@ def service_view(
     service: Service,
     now: float,
     endpoint_url: Callable[[str, str], str],
-    page_url: Callable[[str, str], str] | None = None,
+    page_url: Callable[[str, str, bool], str | None] = lambda *_: None,
 ) -> ServiceView:
-    """``now`` is monotonic. ``page_url``: where services have hosts of their own."""
+    """``now`` is monotonic. ``page_url``: of owner, name and whether it is public."""
     record = service.record
     there = [r for r in service.replicas.values() if r.phase is not Phase.GONE]
     there.sort(key=lambda r: (r.phase not in LIVE, r.record.created_at, r.id))
@@ -282,7 +282,7 @@ def service_view(
         created_at=record.created_at,
         autoscaling=autoscaling_view(service),
         visibility="public" if record.public else "shared" if service.endpoint.sharing else "private",
-        page=None if page_url is None else page_url(record.owner, record.name),
+        page=page_url(record.owner, record.name, record.public),
         notice=record.notice,
         last_call_at=record.last_call_at,
         ends=None if service.end is None else EndView(service.end.at, service.end.why),

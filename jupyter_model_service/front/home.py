@@ -114,10 +114,10 @@ class Home:
         return backend
 
     def _give_cookie(self, backend: Backend) -> None:
-        """None where others are at the same address, a Hub's say: models' pages have no cookies there. None at ``v1/``,
-        which is many services' address."""
+        """None where the address is somebody else's, such as a Hub's. None at ``v1/``, which is many services'
+        address."""
         call = self._call
-        if (call.front.settings.shared_origin and not call.own_host) or call.named is not None:
+        if not (call.front.settings.own_cookie or call.own_host) or call.named is not None:
             return
         path, secure = seen_at(call.head, call.peer, call.prefix)
         line = affinity.sticky_cookie(self._key, backend, self._endpoint.backends, path=path, secure=secure)

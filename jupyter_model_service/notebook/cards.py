@@ -152,7 +152,8 @@ def service_card(
         ("Reason", service["reason"]),
         ("Note", service["note"]),
         ("Autoscaling", in_words(fact(service))),
-        ("Endpoint", address(service)),
+        ("Endpoint", tag("code", service["endpoint"])),
+        ("Page", page_link(service, service["page"]) if service.get("page") else ""),
         ("Access", access.fact(service)),
     ]
     known = {"State", *(label for label, _ in told)}
@@ -169,12 +170,12 @@ def _dated(when: str) -> Html:
     return tag("div", when, style=f"font-size:smaller;color:{html.FAINT};margin-top:4px") if when else Html("")
 
 
-def address(service: Json) -> Html:
-    """A link where anybody may follow it; a browser has no token."""
-    url = service["endpoint"]
-    if not service.get("public") or not url.startswith(("http://", "https://")):
-        return tag("code", url)
-    return tag("a", url, href=url, rel="noopener noreferrer", target="_blank", style=f"color:{html.ACCENT}")
+def page_link(service: Json, text: str) -> Html:
+    """To where a browser opens it: at the endpoint's own address it has no token, and the page no origin."""
+    url = service.get("page") or ""
+    if not url.startswith(("http://", "https://")):
+        return Html("")
+    return tag("a", text, href=url, rel="noopener noreferrer", target="_blank", style=f"color:{html.ACCENT}")
 
 
 def replica_table(replicas: Sequence[Json], at: float) -> Html:
@@ -212,7 +213,7 @@ class ServicesShown(Shown):
                 *([picture] if any(pictures) else []),
                 *([access.role(each)] if others else []),
                 access.visibility(each),
-                address(each),
+                html.join([tag("code", each["endpoint"]), " ", page_link(each, "page")]),
             ]
             for each, picture in zip((*services, *shared), pictures, strict=True)
         ]

@@ -309,7 +309,7 @@ class ServiceInfo(BaseModel):
     )
     role: AccessRole = Field(default="owner", description="what the caller may do with it")
     page: str | None = Field(
-        default=None, description="where a browser opens it, where it has a host of its own; null: it has none"
+        default=None, description="where a browser opens it, at a host of its own; null: no browser could"
     )
     notice: NoticeInfo | None = Field(default=None, description="what an administrator has to say about it")
     ends: EndInfo | None = Field(

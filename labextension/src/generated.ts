@@ -2854,7 +2854,7 @@ export interface components {
             owner: string;
             /**
              * Page
-             * @description where a browser opens it, where it has a host of its own; null: it has none
+             * @description where a browser opens it, at a host of its own; null: no browser could
              * @default null
              */
             page: string | null;

@@ -81,6 +81,16 @@ def test_a_public_service_is_called_without_a_token(line: Line, fake: FakeGatewa
     assert ran.out.endswith("Call it (add a path that the model has):\n  curl http://127.0.0.1:1/endpoints/ada/demo/\n")
 
 
+def test_a_service_that_browsers_open_is_told_with_its_page(line: Line, fake: FakeGateway) -> None:
+    page = "http://demo--ada.localhost:1/"
+    with meanwhile(fake, service(public=True, page=page)):
+        ran = line("create", ".", "--public")
+    assert f"Endpoint: http://127.0.0.1:1/endpoints/ada/demo/\nPage: {page}\nCall it" in ran.out
+    assert re.search(rf"^ +Page: +{page}$", line("info", "demo").out, re.MULTILINE)
+    fake.services["ada/demo"] = service()
+    assert "Page" not in line("info", "demo").out
+
+
 @pytest.mark.parametrize(
     ("check", "told"),
     [

@@ -65,6 +65,18 @@ def test_the_dot_of_a_state_is_a_letter(fake: FakeGateway, cell: Cell) -> None:
     assert re.search(r'<span style="color:[^"]+" aria-hidden="true">●</span>&nbsp;ready', shown)
 
 
+def test_a_card_leads_to_the_page_where_there_is_one(fake: FakeGateway, cell: Cell) -> None:
+    """And to no script, whatever the gateway says. At the endpoint's own address a page has no origin."""
+    link = '<a href="http://demo--ada.localhost:1/" rel="noopener noreferrer" target="_blank"'
+    for page, there in (("http://demo--ada.localhost:1/", True), (None, False), ("javascript:alert(1)", False)):
+        fake.services["ada/demo"] = service(public=True, page=page)
+        for line in ("info demo", "list"):
+            shown = bundle(cell(f"%model_service {line}").result)["text/html"]
+            assert (link in shown) is there, (line, page)
+            assert 'href="javascript' not in shown
+            assert 'href="http://127.0.0.1:1/endpoints' not in shown
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_folder_that_is_not_there_or_empty_is_one_line_that_says_what_to_do(
     fake: FakeGateway, cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool

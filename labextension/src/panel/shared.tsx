@@ -4,7 +4,7 @@ import React from 'react';
 
 import { keyOf, Shared, ServiceState } from '../types';
 import { roleSentence, roleWord } from '../roles';
-import { Copy } from '../view/pieces';
+import { Copy, PageLink } from '../view/pieces';
 import { stateWord, tone } from '../words';
 
 export interface SharedRowsProps {
@@ -37,6 +37,7 @@ export function SharedRows({ shared, trans, onCopy }: SharedRowsProps): JSX.Elem
                   trans={trans}
                   onCopy={onCopy}
                 />
+                <PageLink page={each.page} label={trans.__('Open the page of %1', key)} trans={trans} />
               </div>
               <div className="jp-ModelService-row-said">
                 <span className="jp-ModelService-state">{stateWord(state, trans)}</span>

@@ -7,7 +7,7 @@ import { Copy as CopyInfo, Key, keyOf, Service } from '../types';
 import { minusIcon } from '../panel/icons';
 import { may, roleSentence, roleWord } from '../roles';
 import { readyWords, remark, stateWord, tone } from '../words';
-import { Button, Copy } from './pieces';
+import { Button, Copy, PageLink } from './pieces';
 
 /** What is done to a service from here; each tells by itself what goes wrong. */
 export interface Actions {
@@ -140,6 +140,7 @@ export function Endpoint({ service, trans, onCopy }: EndpointProps): JSX.Element
       <span className="jp-ModelService-help">{trans.__('Endpoint')}</span>
       <code>{service.endpoint}</code>
       <Copy text={service.endpoint} label={trans.__('Copy the endpoint')} trans={trans} onCopy={onCopy} />
+      <PageLink page={service.page} label={trans.__('Open the page of %1', keyOf(service))} trans={trans} />
     </div>
   );
 }

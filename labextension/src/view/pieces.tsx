@@ -86,6 +86,32 @@ export function Copy({ text, label, trans, onCopy }: CopyProps): JSX.Element {
   );
 }
 
+export interface PageLinkProps {
+  /** Where a browser opens the service, if it may. */
+  page: string | null | undefined;
+  /** "Open the page of ann/chat" */
+  label: string;
+  trans: TranslationBundle;
+}
+
+export function PageLink({ page, label, trans }: PageLinkProps): JSX.Element | null {
+  if (!page || !/^https?:\/\//.test(page)) {
+    return null;
+  }
+  return (
+    <a
+      className="jp-ModelService-link"
+      href={page}
+      target="_blank"
+      rel="noopener noreferrer"
+      aria-label={label}
+      title={page}
+    >
+      {trans.__('Open page')}
+    </a>
+  );
+}
+
 export interface FieldProps {
   label: string;
   value: string;

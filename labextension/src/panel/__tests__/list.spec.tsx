@@ -43,7 +43,7 @@ describe('the list', () => {
       name: 'chat',
       state: 'ready',
       endpoint: 'http://127.0.0.1:1/endpoints/bob/chat/',
-      page: null,
+      page: 'https://chat--bob.models.example.org/',
       role: 'caller' as const
     };
     const services = [service('a', { role: 'viewer' }), service('b', { visibility: 'shared' })];
@@ -59,6 +59,8 @@ describe('the list', () => {
     expect(shared.textContent).toContain('caller');
     fireEvent.click(screen.getByRole('button', { name: 'Copy the endpoint of bob/chat' }));
     expect(given.onCopy).toHaveBeenCalledWith(chat.endpoint);
+    const link = screen.getByRole<HTMLAnchorElement>('link', { name: 'Open the page of bob/chat' });
+    expect(link.href).toBe(chat.page);
   });
 
   it('says what to do where there is nothing', () => {

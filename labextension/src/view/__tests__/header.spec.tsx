@@ -2,7 +2,7 @@ import { fireEvent, render, screen } from '@testing-library/react';
 import React from 'react';
 
 import { service } from '../../__tests__/fakes';
-import { Header, HeaderProps } from '../header';
+import { Endpoint, Header, HeaderProps } from '../header';
 import { none, trans } from './hands';
 
 describe('the header', () => {
@@ -60,5 +60,22 @@ describe('the header', () => {
     fireEvent.click(screen.getByRole('button', { name: 'Copy the endpoint' }));
     expect(onCopy).toHaveBeenCalledWith('http://127.0.0.1:1/endpoints/ann/words/');
     expect(screen.getByRole('button', { name: 'Copied' })).toBeTruthy();
+  });
+});
+
+describe('the endpoint', () => {
+  const shown = (page: string | null) =>
+    render(<Endpoint service={service('words', { page })} trans={trans} onCopy={none} />);
+
+  it('has a way to the page, which learns nothing of where one came from', () => {
+    shown('http://words--ann.localhost:8910/');
+    const link = screen.getByRole<HTMLAnchorElement>('link', { name: 'Open the page of ann/words' });
+    expect(link.href).toBe('http://words--ann.localhost:8910/');
+    expect([link.target, link.rel]).toEqual(['_blank', 'noopener noreferrer']);
+  });
+
+  it.each([null, '', 'javascript:alert(1)'])('has none where there is no page (%s)', page => {
+    shown(page);
+    expect(screen.queryByRole('link')).toBeNull();
   });
 });
