@@ -24,6 +24,10 @@ export interface CommandOptions {
 }
 
 type Args = ReadonlyPartialJSONObject;
+type Visibility = Service['visibility'];
+
+const WORDS: readonly Visibility[] = ['private', 'shared', 'public'];
+
 type Verb = {
   /** Null: of none in particular. */
   label: string | ((service: Service | null) => string);
@@ -200,8 +204,8 @@ function addVerb(options: CommandOptions, id: string, verb: Verb): void {
     label: typeof label === 'string' ? label : args => label(serviceOf(args)),
     caption: verb.caption,
     describedBy: ofService(
-      id === CommandIDs.setPublic
-        ? { public: { type: 'boolean', description: 'default: the other way than it is' } }
+      id === CommandIDs.setVisibility
+        ? { visibility: { enum: WORDS, description: 'default: private if it is public, else public' } }
         : id === CommandIDs.rollback
           ? { revision: { type: 'number', description: 'default: the former one' } }
           : {}
@@ -265,15 +269,15 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
         });
       }
     },
-    [CommandIDs.setPublic]: {
+    [CommandIDs.setVisibility]: {
       label: service => (service?.public === true ? trans.__('Make Private…') : trans.__('Make Public…')),
-      caption: trans.__('Say whether calls of this model service need a token'),
+      caption: trans.__('Say who may call this model service'),
       role: 'owner',
       fits: there,
       work: async (key, args) => {
-        const open = typeof args.public === 'boolean' ? args.public : !model.service(key)?.public;
-        if (await confirmPublic(key, open, trans)) {
-          await model.update(key, { public: open });
+        const word = WORDS.find(each => each === args.visibility) ?? other(model.service(key));
+        if (await confirmVisibility(key, word, trans)) {
+          await model.update(key, { visibility: word });
         }
       }
     },
@@ -291,20 +295,36 @@ function verbs({ model, trans }: CommandOptions): Record<string, Verb> {
   };
 }
 
-async function confirmPublic(key: Key, open: boolean, trans: TranslationBundle): Promise<boolean> {
+function other(service: Service | null): Visibility {
+  return service?.public === true ? 'private' : 'public';
+}
+
+async function confirmVisibility(key: Key, word: Visibility, trans: TranslationBundle): Promise<boolean> {
+  const said = {
+    private: {
+      title: trans.__('Make %1 private?', key),
+      body: trans.__(
+        'Calls without one of its tokens are refused from then on, and with whom it is shared, it is not any more.'
+      ),
+      button: Dialog.okButton({ label: trans.__('Make Private') })
+    },
+    shared: {
+      title: trans.__('Let only those call %1 whom it is shared with?', key),
+      body: trans.__('All others need one of its tokens from then on.'),
+      button: Dialog.okButton({ label: trans.__('Keep It Shared') })
+    },
+    public: {
+      title: trans.__('Make %1 public?', key),
+      body: trans.__(
+        'Everybody who can reach the address of its endpoint can call it then, without a token, and use what it runs on.'
+      ),
+      button: Dialog.warnButton({ label: trans.__('Make Public') })
+    }
+  }[word];
   const answer = await showDialog({
-    title: open ? trans.__('Make %1 public?', key) : trans.__('Make %1 private?', key),
-    body: open
-      ? trans.__(
-          'Everybody who can reach the address of its endpoint can call it then, without a token, and use what it runs on.'
-        )
-      : trans.__('Calls without one of its tokens are refused from then on.'),
-    buttons: [
-      Dialog.cancelButton(),
-      open
-        ? Dialog.warnButton({ label: trans.__('Make Public') })
-        : Dialog.okButton({ label: trans.__('Make Private') })
-    ]
+    title: said.title,
+    body: said.body,
+    buttons: [Dialog.cancelButton(), said.button]
   });
   return answer.button.accept;
 }

@@ -102,8 +102,8 @@ export const CommandIDs = {
   remove: 'jupyter-model-service:delete',
   /** {key} */
   copyEndpoint: 'jupyter-model-service:copy-endpoint',
-  /** {key, public}: asks first, saying what it means. */
-  setPublic: 'jupyter-model-service:set-public',
+  /** {key, visibility?}: asks first, saying what it means. */
+  setVisibility: 'jupyter-model-service:set-visibility',
   refresh: 'jupyter-model-service:refresh',
   showPanel: 'jupyter-model-service:show-panel'
 } as const;

@@ -71,12 +71,15 @@ it('deletes only what somebody says to delete', async () => {
 });
 
 it('makes public only what somebody says to, who was told what that means', async () => {
-  expect(await answered(CommandIDs.setPublic, 'Cancel')).toContain('without a token');
+  expect(await answered(CommandIDs.setVisibility, 'Cancel')).toContain('without a token');
   expect(update).not.toHaveBeenCalled();
-  await answered(CommandIDs.setPublic, 'Make Public');
-  expect(update).toHaveBeenCalledWith(key, { public: true });
-  await answered(CommandIDs.setPublic, 'Make Private', { key, public: false });
-  expect(update).toHaveBeenLastCalledWith(key, { public: false });
+  await answered(CommandIDs.setVisibility, 'Make Public');
+  expect(update).toHaveBeenCalledWith(key, { visibility: 'public' });
+  await answered(CommandIDs.setVisibility, 'Make Private', { key, visibility: 'private' });
+  expect(update).toHaveBeenLastCalledWith(key, { visibility: 'private' });
+  const question = await answered(CommandIDs.setVisibility, 'Keep It Shared', { key, visibility: 'shared' });
+  expect(question).toContain('All others need one of its tokens');
+  expect(update).toHaveBeenLastCalledWith(key, { visibility: 'shared' });
 });
 
 it('scales within what is possible', async () => {
@@ -126,7 +129,7 @@ it('shows the panel, and again when the palette has handed the focus to the main
 
 it('offers only what the role allows', async () => {
   const enabled = (id: string) => commands.isEnabled(id, { key });
-  const verbs = ['restart', 'stop', 'scale', 'update', 'setPublic', 'remove', 'copyEndpoint'] as const;
+  const verbs = ['restart', 'stop', 'scale', 'update', 'setVisibility', 'remove', 'copyEndpoint'] as const;
   const offered = async (role: 'viewer' | 'operator' | 'owner') => {
     fake.services = [service('words', { role })];
     await model.refresh();

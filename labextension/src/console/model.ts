@@ -2,7 +2,7 @@
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { ApiError, CallAnswer, Key, SampleRequest, Service } from '../api';
+import { ApiError, CallAnswer, Key, keyOf, SampleRequest, Service } from '../api';
 import { pathBelow } from '../deploy/values';
 import { Changes } from '../model/changes';
 import type { ServicesModel } from '../model/services';
@@ -43,6 +43,12 @@ export class ConsoleModel implements IDisposable {
 
   get service(): Service | null {
     return this.services.service(this.key) ?? this._found;
+  }
+
+  /** What can be said of it in code: the service, or what is shared for calling alone; null while neither is known. */
+  get called(): Pick<Service, 'endpoint' | 'public' | 'name'> | null {
+    const shared = this.services.shared.find(each => keyOf(each) === this.key);
+    return this.service ?? (shared === undefined ? null : { ...shared, public: false });
   }
 
   get typed(): Typed {

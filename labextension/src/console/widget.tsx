@@ -64,7 +64,7 @@ export class TryConsole extends ReactWidget {
   private _draw(): JSX.Element {
     const { model } = this;
     const { trans } = model.services;
-    const { service, samples, wrong } = model;
+    const { called, samples, wrong } = model;
     return (
       <>
         {samples !== null && (
@@ -95,11 +95,11 @@ export class TryConsole extends ReactWidget {
           trans={trans}
           onCopy={text => Clipboard.copyToSystem(text)}
         />
-        {service !== null && (
+        {called !== null && (
           <Snippets
             languages={LANGUAGES}
             write={language => snippet(language, this._call)}
-            isPublic={service.public}
+            isPublic={called.public}
             trans={trans}
             onCopy={text => Clipboard.copyToSystem(text)}
             onInsert={this._options.notebooks === null ? null : this._insert}
@@ -110,10 +110,10 @@ export class TryConsole extends ReactWidget {
   }
 
   private get _call(): Call {
-    const { service, services, key, typed } = this.model;
+    const { called, services, key, typed } = this.model;
     return {
-      service: service ?? { endpoint: services.api.endpointUrl(key), public: false },
-      name: services.site?.mode === 'hub' ? key : (service?.name ?? key),
+      service: called ?? { endpoint: services.api.endpointUrl(key), public: false },
+      name: services.site?.mode === 'hub' ? key : (called?.name ?? key),
       request: checked(typed, services.trans).request
     };
   }

@@ -107,6 +107,7 @@ export class ServicesPanel extends ReactWidget {
         onDeploy={this._deploy}
         onRetry={this._refresh}
         onCopy={this._copy}
+        onTry={this._try}
         onShown={this._shown}
         onDrawn={this._drawn}
       />
@@ -160,6 +161,7 @@ export class ServicesPanel extends ReactWidget {
   private readonly _calls = (key: Key) => this._panel.model.calls(key);
   private readonly _open = (key: Key) => this._run(CommandIDs.open, { key });
   private readonly _scale = (key: Key, by: number) => this._run(CommandIDs.scale, { key, by });
+  private readonly _try = (key: Key) => this._run(CommandIDs.tryIt, { key });
   private readonly _deploy = () => this._run(CommandIDs.deploy);
   private readonly _refresh = () => this._run(CommandIDs.refresh);
   private readonly _shown = (keys: readonly Key[]) =>

@@ -30,6 +30,7 @@ export interface ListProps {
   onDeploy: () => void;
   onRetry: () => void;
   onCopy: (text: string) => void;
+  onTry: (key: Key) => void;
   onShown: (keys: readonly Key[]) => void;
   /** Each time that it has been drawn. */
   onDrawn: () => void;
@@ -84,7 +85,7 @@ export function List(props: ListProps): JSX.Element {
       ) : (
         <Rows {...props} services={found} />
       )}
-      <SharedRows shared={foundShared} trans={trans} onCopy={props.onCopy} />
+      <SharedRows shared={foundShared} trans={trans} onCopy={props.onCopy} onTry={props.onTry} />
     </>
   );
 }

@@ -2,18 +2,20 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { keyOf, Shared, ServiceState } from '../types';
+import { Key, keyOf, Shared, ServiceState } from '../types';
 import { roleSentence, roleWord } from '../roles';
-import { Copy, PageLink } from '../view/pieces';
+import { Button, Copy, PageLink } from '../view/pieces';
 import { stateWord, tone } from '../words';
 
 export interface SharedRowsProps {
   shared: readonly Shared[];
   trans: TranslationBundle;
   onCopy: (text: string) => void;
+  /** Opens a console on it. */
+  onTry: (key: Key) => void;
 }
 
-export function SharedRows({ shared, trans, onCopy }: SharedRowsProps): JSX.Element | null {
+export function SharedRows({ shared, trans, onCopy, onTry }: SharedRowsProps): JSX.Element | null {
   if (shared.length === 0) {
     return null;
   }
@@ -44,6 +46,7 @@ export function SharedRows({ shared, trans, onCopy }: SharedRowsProps): JSX.Elem
                 <span className="jp-ModelService-auto" title={roleSentence(each.role, trans)}>
                   {roleWord(each.role, trans)}
                 </span>
+                <Button text={trans.__('Try')} label={trans.__('Try %1', key)} onClick={() => onTry(key)} />
               </div>
             </li>
           );

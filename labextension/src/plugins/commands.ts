@@ -90,7 +90,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
       CommandIDs.start,
       CommandIDs.stop,
       CommandIDs.copyEndpoint,
-      CommandIDs.setPublic,
+      CommandIDs.setVisibility,
       CommandIDs.remove
     ]) {
       palette?.addItem({ command, category });

@@ -60,7 +60,7 @@ export interface PageActions extends Actions {
   onForgetToken: () => void;
   onLimit: (token: Token, limits: LimitsSpec) => Promise<void>;
   onRevoke: (token: Token) => Promise<boolean>;
-  onPublic: (open: boolean) => void;
+  onVisibility: (word: Service['visibility']) => void;
 }
 
 export interface PageProps {
@@ -202,7 +202,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
           access={props.access}
           mayBePublic={props.offer?.public ?? true}
           trans={trans}
-          onPublic={actions.onPublic}
+          onVisibility={actions.onVisibility}
           onTokens={() => actions.onTab('tokens')}
           onCopy={actions.onCopy}
         />

@@ -9,6 +9,8 @@ import { Button, Copy } from './pieces';
 import { Endpoint } from './header';
 import { healthPath } from './health';
 
+type Word = Service['visibility'];
+
 export interface ShareProps {
   service: Service;
   access: AccessProps;
@@ -16,7 +18,7 @@ export interface ShareProps {
   mayBePublic: boolean;
   trans: TranslationBundle;
   /** Asks first. */
-  onPublic: (open: boolean) => void;
+  onVisibility: (word: Word) => void;
   onTokens: () => void;
   onCopy: (text: string) => void;
 }
@@ -58,6 +60,7 @@ export function curl(service: Service): string {
 
 function Visibility(props: ShareProps): JSX.Element {
   const { service, trans } = props;
+  const shared = (props.access.access?.shares.length ?? 0) > 0;
   return (
     <>
       <section aria-label={trans.__('Who can call it')}>
@@ -74,23 +77,25 @@ function Visibility(props: ShareProps): JSX.Element {
               : trans.__('Private: whoever calls it needs one of its tokens.')}
         </p>
         <div className="jp-ModelService-bar">
-          {service.public ? (
-            <Button text={trans.__('Make Private…')} onClick={() => props.onPublic(false)} />
-          ) : (
-            <>
-              <Button text={trans.__('Tokens')} look="accept" onClick={props.onTokens} />
-              <Button
-                text={trans.__('Make Public…')}
-                look="warn"
-                disabled={!props.mayBePublic}
-                title={
-                  props.mayBePublic
-                    ? undefined
-                    : trans.__('The administrator of this installation does not allow public services.')
-                }
-                onClick={() => props.onPublic(true)}
-              />
-            </>
+          {!service.public && <Button text={trans.__('Tokens')} look="accept" onClick={props.onTokens} />}
+          {service.visibility !== 'private' && (
+            <Button text={trans.__('Make Private…')} onClick={() => props.onVisibility('private')} />
+          )}
+          {service.public && shared && (
+            <Button text={trans.__('Keep It Shared Only…')} onClick={() => props.onVisibility('shared')} />
+          )}
+          {!service.public && (
+            <Button
+              text={trans.__('Make Public…')}
+              look="warn"
+              disabled={!props.mayBePublic}
+              title={
+                props.mayBePublic
+                  ? undefined
+                  : trans.__('The administrator of this installation does not allow public services.')
+              }
+              onClick={() => props.onVisibility('public')}
+            />
           )}
         </div>
       </section>

@@ -372,7 +372,7 @@ export class ServiceView extends Panel implements ViewWidget {
     onRestart: () => this._run(CommandIDs.restart),
     onUpdate: () => this._run(CommandIDs.update),
     onDelete: () => this._run(CommandIDs.remove),
-    onPublic: open => this._run(CommandIDs.setPublic, { public: open }),
+    onVisibility: word => this._run(CommandIDs.setVisibility, { visibility: word }),
     onSave: body => this._do(() => this._service.setAutoscaling(body)),
     onChange: body => this._do(() => this._service.changeAutoscaling(body)),
     onEnd: () => this._endScaling(),

@@ -15,6 +15,7 @@ const SAMPLE = { name: 'count', method: 'POST' as const, path: '/count', headers
 let fake: FakeWorkbench;
 let model: ServicesModel;
 let widget: Widget;
+let open: (key: string) => Promise<void>;
 /** An answer that comes when the test says so. */
 let said: CallRequest[];
 let say: (piece: string) => void;
@@ -72,20 +73,23 @@ beforeEach(async () => {
     insertCells: (at: number, made: any[]) => cells.splice(at, 0, ...made.map(each => each.source))
   };
   const notebooks = { currentWidget: { content: { activeCellIndex: 0, model: { sharedModel } } } };
-  widget = createConsole({
-    key: 'ann/words',
-    model,
-    translator: nullTranslator,
-    commands: new CommandRegistry(),
-    shell: {} as any,
-    documents: null,
-    editors: null,
-    notebooks: notebooks as any
-  });
-  await act(async () => {
-    Widget.attach(widget, document.body);
-    MessageLoop.flush();
-  });
+  open = async key => {
+    widget = createConsole({
+      key,
+      model,
+      translator: nullTranslator,
+      commands: new CommandRegistry(),
+      shell: {} as any,
+      documents: null,
+      editors: null,
+      notebooks: notebooks as any
+    });
+    await act(async () => {
+      Widget.attach(widget, document.body);
+      MessageLoop.flush();
+    });
+  };
+  await open('ann/words');
   await seen(() => path().value === '/count', 'the sample that is kept');
 });
 
@@ -196,6 +200,24 @@ it('puts the call into the notebook below the current cell, with what it needs',
     '%load_ext jupyter_model_service',
     '%%model_service words /count\n{\n  "n": 3\n}\n'
   ]);
+});
+
+it('calls what others share for calling alone, of which nothing else is known', async () => {
+  act(() => widget.dispose());
+  const endpoint = 'http://127.0.0.1:1/endpoints/bob/chat/';
+  fake.shared = [{ owner: 'bob', name: 'chat', state: 'ready', endpoint, page: null, role: 'caller' }];
+  await act(() => model.refresh());
+  await open('bob/chat');
+  await seen(() => has(endpoint), 'the call in code');
+  expect(screen.queryByText('Keep')).toBeNull();
+  fireEvent.change(path(), { target: { value: '/hello' } });
+  fireEvent.click(button('Send'));
+  await seen(() => said.length === 1, 'the call');
+  expect(said[0].path).toBe('/hello');
+  say('hi');
+  end();
+  await seen(() => has('whole after'), 'the end');
+  expect(screen.getByLabelText('Body of the answer').textContent).toBe('hi');
 });
 
 it('has nothing kept current while it is hidden', () => {

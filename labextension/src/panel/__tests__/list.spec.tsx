@@ -28,6 +28,7 @@ function props(more: Partial<ListProps> = {}): ListProps {
     onDeploy: jest.fn(),
     onRetry: jest.fn(),
     onCopy: jest.fn(),
+    onTry: jest.fn(),
     onShown: jest.fn(),
     onDrawn: jest.fn(),
     ...more
@@ -61,6 +62,8 @@ describe('the list', () => {
     expect(given.onCopy).toHaveBeenCalledWith(chat.endpoint);
     const link = screen.getByRole<HTMLAnchorElement>('link', { name: 'Open the page of bob/chat' });
     expect(link.href).toBe(chat.page);
+    fireEvent.click(screen.getByRole('button', { name: 'Try bob/chat' }));
+    expect(given.onTry).toHaveBeenCalledWith('bob/chat');
   });
 
   it('says what to do where there is nothing', () => {

@@ -20,18 +20,35 @@ const access: AccessProps = {
 
 describe('sharing', () => {
   it('says what private means, and asks for the other', async () => {
-    const onPublic = jest.fn();
-    const props = { access, mayBePublic: true, trans, onPublic, onTokens: none, onCopy: none };
+    const onVisibility = jest.fn();
+    const props = { access, mayBePublic: true, trans, onVisibility, onTokens: none, onCopy: none };
     const { rerender } = render(<Share {...props} service={service('words')} />);
     expect(screen.getByText('Private: whoever calls it needs one of its tokens.')).toBeTruthy();
     await click('Make Public…');
-    expect(onPublic).toHaveBeenCalledWith(true);
+    expect(onVisibility).toHaveBeenCalledWith('public');
+    expect(screen.queryByRole('button', { name: 'Make Private…' })).toBeNull();
     rerender(<Share {...props} mayBePublic={false} service={service('words')} />);
     expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Make Public…' }).disabled).toBe(true);
   });
 
+  it('goes back from public to what is shared, where anything is, or to private, and from shared to private', async () => {
+    const onVisibility = jest.fn();
+    const props = { mayBePublic: true, trans, onVisibility, onTokens: none, onCopy: none };
+    const shares = [{ kind: 'user', name: 'bob', role: 'caller' }];
+    const some = { ...access, access: { shares, always: [], person: null } as any };
+    const open = service('words', { public: true, visibility: 'public' });
+    const { rerender } = render(<Share {...props} access={access} service={open} />);
+    expect(screen.queryByRole('button', { name: 'Keep It Shared Only…' })).toBeNull();
+    rerender(<Share {...props} access={some} service={open} />);
+    await click('Keep It Shared Only…');
+    await click('Make Private…');
+    rerender(<Share {...props} access={some} service={service('words', { visibility: 'shared' })} />);
+    await click('Make Private…');
+    expect(onVisibility.mock.calls).toEqual([['shared'], ['private'], ['private']]);
+  });
+
   it('says to whom it is shared with what she may, and offers nothing else', () => {
-    const props = { access, mayBePublic: true, trans, onPublic: none, onTokens: none, onCopy: none };
+    const props = { access, mayBePublic: true, trans, onVisibility: none, onTokens: none, onCopy: none };
     render(<Share {...props} service={service('words', { role: 'operator', visibility: 'shared' })} />);
     expect(screen.getByText(/^ann shares it with you: you may also scale/)).toBeTruthy();
     expect(screen.queryByRole('button', { name: 'Make Public…' })).toBeNull();
