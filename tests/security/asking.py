@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_model_service.core.hosts import label_of
+from jupyter_model_service.core.hosts import Hosts, label_of
 from jupyter_model_service.testing.browser import NAVIGATION
 from jupyter_model_service.testing.hub_site import HubSite
 
@@ -12,6 +12,7 @@ from .people import SHARED
 
 #: What stands for the variables of a path; ``x`` for those of other names.
 FILLED = {"owner": "alice", "name": SHARED, "kind": "user", "whom": "carol", "user": "carol"}
+HOSTS = Hosts("http://*.models.localhost")
 REFUSED = "?what_no_operation_takes=1"
 #: The queries of what is only read, where none will not do. A service without replicas has no logs, and this one no
 #: policy: 404 would look as if it were not there.
@@ -34,7 +35,8 @@ class _Filled(dict[str, str]):
 
 
 async def status(site: HubSite, method: str, path: str, token: str | None) -> int:
-    """``WS`` as the method is the opening of a WebSocket; behind ``#`` stands the model that the body names. What would
+    """``WS`` as the method is the opening of a WebSocket; behind ``#`` stands the model that the body names, behind
+    ``@`` the label of a service's own host. What would
     change something is asked with a parameter that no operation takes, so that whoever may is told 400, by what comes
     after the question who may, and all goes on as it was."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -42,6 +44,9 @@ async def status(site: HubSite, method: str, path: str, token: str | None) -> in
     more: dict[str, Any] = {"json": {"model": model}} if model else {}
     if path.startswith(("api/", "health/", "metrics")):
         target = target.format_map(_Filled(FILLED)) + QUERIES.get(path, "" if method == "GET" else REFUSED)
+    if path.startswith("@"):
+        label, _, rest = path[1:].partition("/")
+        target, headers = f"{site.address}/{rest}", {**headers, "Host": f"{label}.models.localhost"}
     if method == "WS":
         method, headers = "GET", {**headers, **WEB_SOCKET}
     return await site.status(method, target, headers, **more)

@@ -2,7 +2,8 @@
 
 Written by hand, and not from what the code says of itself: a row is what was decided. In the rows of operations that
 change something, 400 says that the caller may (see ``asking``), and in those of endpoints 503 does: no replica is there.
-404 is for whom the service does not exist, 403 for who may know of it.
+404 is for whom the service does not exist, 403 for who may know of it. Behind ``@`` stands the label of a service's own
+host.
 """
 
 from __future__ import annotations
@@ -72,18 +73,30 @@ WS endpoints/alice/own/                                        401 503 503 404 4
 GET v1/models/alice/own                                        401 200 200 404 404 404 404 404 200 404 401 401 404 404 401
 POST v1/chat/completions#alice/own                             401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
 WS v1/realtime?model=alice/own                                 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET @own--alice/                                               401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+POST @own--alice/                                              401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+WS @own--alice/                                                401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
 GET endpoints/alice/chat/                                      401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 POST endpoints/alice/chat/                                     401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 WS endpoints/alice/chat/                                       401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 GET v1/models/alice/chat                                       401 200 200 200 200 200 200 404 200 404 401 401 404 200 401
 POST v1/chat/completions#alice/chat                            401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 WS v1/realtime?model=alice/chat                                404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET @chat--alice/                                              401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+POST @chat--alice/                                             401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+WS @chat--alice/                                               401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 GET endpoints/alice/open/                                      503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 POST endpoints/alice/open/                                     503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 WS endpoints/alice/open/                                       503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 GET v1/models/alice/open                                       200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 POST v1/chat/completions#alice/open                            503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 WS v1/realtime?model=alice/open                                404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET @open--alice/                                              503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+POST @open--alice/                                             503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+WS @open--alice/                                               503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+GET @none--alice/                                              401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+POST @none--alice/                                             401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+WS @none--alice/                                               401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
 """
 
 # Pages, by people who have signed in with these tokens: 302 is the way to the Hub, for whom nobody knows. Whom a service
@@ -117,7 +130,12 @@ WAYS = (
     "GET v1/models/alice/{}",
     "POST v1/chat/completions#alice/{}",
     "WS v1/realtime?model=alice/{}",
+    "GET @{}--alice/",
+    "POST @{}--alice/",
+    "WS @{}--alice/",
 )
+#: A host below the name for services, of none.
+NOWHERE = tuple(way.format("none") for way in WAYS if "@" in way)
 KINDS = (PRIVATE, SHARED, PUBLIC)
 
 _OF_A_SERVICE = {
