@@ -44,11 +44,14 @@ class SqlAccess:
         this = shares.c.service_id == service_id, shares.c.kind == kind, shares.c.name == name
         await self._database._execute(delete(shares).where(*this))
 
-    async def uses(self, service_id: str | None = None, since_day: int = 0) -> Sequence[UseRecord]:
-        query = select(uses).where(uses.c.day >= since_day).order_by(uses.c.day, uses.c.who, uses.c.made)
+    async def uses(
+        self, service_id: str | None = None, since_day: int = 0, limit: int | None = None
+    ) -> Sequence[UseRecord]:
+        order = uses.c.day.desc(), uses.c.who.desc(), uses.c.made.desc()
+        query = select(uses).where(uses.c.day >= since_day).order_by(*order).limit(limit)
         if service_id is not None:
             query = query.where(uses.c.service_id == service_id)
-        return await self._database._select(query, lambda row: UseRecord(**row._mapping))
+        return (await self._database._select(query, lambda row: UseRecord(**row._mapping)))[::-1]
 
     async def add_uses(self, records: Sequence[UseRecord]) -> None:
         if not records:

@@ -17,6 +17,7 @@ from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
+from ..engine.uses import Uses
 from ..front.settings import FrontSettings
 from ..ports import Clock, Definitions, Identity, Launcher, Leases, NoRules, Rules, Storage, Store, Visits
 from ..web.page_session import PageSessions
@@ -33,6 +34,7 @@ class Site:
     clock: Clock
     undo: contextlib.AsyncExitStack
     end: Callable[[str], None]
+    uses: Uses
 
 
 def _nothing(engine: Engine, undo: contextlib.AsyncExitStack) -> None:

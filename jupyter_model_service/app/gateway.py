@@ -28,8 +28,8 @@ from ..core.audit import Entry
 from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
 from ..core.visits import Codes
-from ..engine.caps import Caps
 from ..engine.engine import Engine
+from ..engine.uses import Uses
 from ..errors import Forbidden
 from ..front.access_log import AccessLog
 from ..front.server import Front
@@ -68,7 +68,11 @@ class Gateway:
             self._obey_signals(undo)
             store = await SqlStore.open(files.database)
             undo.push_async_callback(ended, "the store", store.close, 15.0)
-            parts = await self._assemble(Site(store, self._clock, undo, self.end))
+            uses = Uses(store, self._clock)
+            await uses.load()
+            uses.start()
+            undo.push_async_callback(ended, "the counts of calls", uses.stop, 15.0)
+            parts = await self._assemble(Site(store, self._clock, undo, self.end, uses))
             undo.callback(parts.listener.close)
             await parts.tokens.load()
             parts.tokens.start()
@@ -88,10 +92,7 @@ class Gateway:
             undo.push_async_callback(ended, "the figures over time", figures.stop, 5.0)
             parts.begin(engine, undo)
 
-            guesses, caps = Guesses(), Caps(store, self._clock)
-            await caps.load()
-            caps.start()
-            undo.push_async_callback(ended, "the counts of people", caps.stop, 15.0)
+            guesses = Guesses()
             codes = Codes()  # by which people get from our pages to the hosts of services
             application = make_application(
                 engine=engine,
@@ -111,6 +112,7 @@ class Gateway:
                 guesses=guesses,
                 looks=parts.looks,
                 shown=self._shown(parts, guesses, codes),
+                uses=uses,
             )
             web_socket = self._serve_web(undo, application)
             front = Front(
@@ -123,7 +125,7 @@ class Gateway:
                 access_log=log_of_calls,
                 guesses=guesses,
                 hosts=parts.hosts,
-                caps=caps,
+                uses=uses,
             )
             await front.start(parts.listener)
             grace = settings.stop_grace

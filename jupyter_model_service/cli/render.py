@@ -29,6 +29,7 @@ from ..commands.results import (
     ServicesResult,
     TokenResult,
     TokensResult,
+    UsesResult,
     ValidateResult,
 )
 from ..commands.workbench import DraftResult, DryRunResult
@@ -37,7 +38,7 @@ from .admin import admin_page
 from .audit import entry_line
 from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
-from .tokens import token_table, token_text
+from .tokens import token_table, token_text, uses_table
 
 Json = Mapping[str, Any]
 
@@ -79,6 +80,8 @@ def _of_others(result: Result, paint: Paint) -> str:
         return scaling.policy_page(result, paint)
     if isinstance(result, AccessResult):
         return access.access_page(result, paint)
+    if isinstance(result, UsesResult):
+        return uses_table(result, paint)
     if isinstance(result, AuditResult):
         return "\n".join(entry_line(entry, paint) for entry in result.entries or ())
     if isinstance(result, OverviewResult | LimitsResult):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..client.units import show_duration
 from ..commands.grammar import PROGRAM
-from ..commands.results import TokenResult
+from ..commands.results import TokenResult, UsesResult
 from .calling import call_line
 from .text import Paint, clean, columns, moment
 
@@ -23,7 +23,7 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     token = result.token
     if quiet:
         return "" if result.file is not None else str(token["token"])
-    told = f"{expiry(token)}{limited(token)}. Its id is {token['id']}."
+    told = f"{expiry(token)}{limited(token)}. Its id is {token['id']}.{_place(result)}"
     if result.file is not None:
         told = f"The token is in {clean(result.file)} (mode 0600); {told}"
         shown = f"$(cat {clean(shlex.quote(result.file))})"
@@ -33,6 +33,13 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     if result.service is None:
         return told
     return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
+
+
+def _place(result: TokenResult) -> str:
+    if result.former is None:
+        return ""
+    ends = f"still is good for {show_duration(result.overlap)}" if result.overlap else "is good no more"
+    return f" The former, {clean(result.former)}, {ends}."
 
 
 def token_table(tokens: Sequence[Json], paint: Paint) -> str:
@@ -55,6 +62,58 @@ def cells(token: Json) -> list[str]:
         _count(token, "calls_today"),
         _count(token, "in_flight"),
     ]
+
+
+def uses_table(result: UsesResult, paint: Paint) -> str:
+    rows = use_rows(result)
+    if not rows:
+        return f"Nobody called {clean(result.service)} {_when(result)}."
+    table = columns(
+        [each.upper() for each in use_columns(result)], [[clean(cell) for cell in row] for row in rows], paint
+    )
+    missing = "" if result.answer.get("complete", True) else "\nThere is more, of days before these: say --since DAY."
+    return f"{table}{missing}"
+
+
+def use_columns(result: UsesResult) -> tuple[str, ...]:
+    if result.by_day:
+        return "Day", "Who", "Calls", "Refused", "Last"
+    return "Who", "Today", "Since " + result.since if result.since else "30 days", "Refused", "Last"
+
+
+def use_rows(result: UsesResult) -> list[list[str]]:
+    """Those who called most first, or by day."""
+    uses: Sequence[Json] = result.answer["uses"]
+    if result.by_day:
+        return [[each["day"], caller(each), str(each["calls"]), str(each["refused"]), _last(each)] for each in uses]
+    found: dict[str, dict[str, Any]] = {}
+    for each in uses:
+        who = found.setdefault(caller(each), {"today": 0, "calls": 0, "refused": 0, "last_at": None})
+        who["today"] += each["calls"] if each["day"] == result.answer["today"] else 0
+        who["calls"] += each["calls"]
+        who["refused"] += each["refused"]
+        who["last_at"] = max(filter(None, (who["last_at"], each["last_at"])), default=None)
+    ranked = sorted(found.items(), key=lambda pair: (-pair[1]["calls"], pair[0]))
+    return [[who, str(n["today"]), str(n["calls"]), str(n["refused"]), _last(n)] for who, n in ranked]
+
+
+def caller(use: Json) -> str:
+    """``bob``, ``token laptop (id)``, ``anyone``."""
+    if use["kind"] == "token":
+        label = f"{use['label']} ({use['name']})" if use["label"] else f"({use['name']})"
+        return f"token {label}"
+    if use["kind"] == "service":
+        return f"service {use['name']}"
+    named = {"anyone": "anyone (while it was public)", "others": "others (beyond 10,000 on a day)"}
+    return named.get(use["kind"], use["name"])
+
+
+def _last(use: Json) -> str:
+    return moment(use["last_at"]) if use["last_at"] else "-"
+
+
+def _when(result: UsesResult) -> str:
+    return f"since {result.since}" if result.since else "in the last 30 days"
 
 
 def expiry(token: Json) -> str:

@@ -1,4 +1,5 @@
-"""The calls about tokens, as :mod:`.calls` has the others: what to send, and how to read the answer. Pure."""
+"""The calls about tokens, and about who called how often, as :mod:`.calls` has the others: what to send, and how to
+read the answer. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
-from .units import parse_expiry
+from .units import parse_duration, parse_expiry
 
 if TYPE_CHECKING:
-    from ..wire import NewToken, TokenInfo
+    from ..wire import NewToken, TokenInfo, UseList
 
-#: For a limit of :func:`limit`: as it is.
+#: For a limit or the rules of :func:`limit`: as they are; for the life of :func:`rotate`: that of the former token.
 KEEP: Any = type("Keep", (), {"__repr__": lambda self: "KEEP"})()
+
+DEFAULT_OVERLAP = 86400.0  # seconds
 
 
 def listing(key: Key) -> Call[list[TokenInfo]]:
@@ -37,14 +40,44 @@ def generate(
     if limits:  # a gateway of before there were any takes a token without them
         body["limits"] = limits
     if paths or methods:
-        body["rules"] = [{"path": path, "methods": list(methods) or None} for path in paths or ["/*"]]
+        body["rules"] = rules(paths, methods)
     return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
 
 
-def limit(key: Key, token_id: str, limits: Mapping[str, Any]) -> Call[TokenInfo]:
-    """``limits`` as above; those that are ``KEEP`` stay as they are, ``None`` takes one away."""
-    body = {"limits": {name: value for name, value in limits.items() if value is not KEEP}}
+def rules(paths: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """None at all where neither is given: the token is for everything."""
+    given_paths = paths or (["/*"] if methods else [])
+    return [{"path": path, "methods": list(methods) or None} for path in given_paths]
+
+
+def limit(
+    key: Key,
+    token_id: str,
+    limits: Mapping[str, Any],
+    paths: Sequence[str] = KEEP,
+    methods: Sequence[str] = KEEP,
+) -> Call[TokenInfo]:
+    """``limits``, ``paths`` and ``methods`` as above; limits that are ``KEEP`` stay as they are, ``None`` takes one
+    away. Paths and methods stay where both are ``KEEP``."""
+    changed = {name: value for name, value in limits.items() if value is not KEEP}
+    body: dict[str, Any] = {"limits": changed} if changed else {}
+    if paths is not KEEP or methods is not KEEP:
+        body["rules"] = rules([] if paths is KEEP else paths, [] if methods is KEEP else methods)
     return Call("PATCH", _one(key, token_id), reading_model("TokenInfo"), body=body)
+
+
+def rotate(
+    key: Key, token_id: str, overlap: float | str = DEFAULT_OVERLAP, expires_in: float | str | None = KEEP
+) -> Call[NewToken]:
+    body: dict[str, Any] = {"overlap": float(parse_duration(overlap) if isinstance(overlap, str) else overlap)}
+    if expires_in is not KEEP:
+        body["expires_in"] = parse_expiry(expires_in) if isinstance(expires_in, str) else expires_in
+    return Call("POST", f"{_one(key, token_id)}/rotate", reading_model("NewToken"), body=body)
+
+
+def uses(key: Key, since: str | None = None) -> Call[UseList]:
+    """``since``: a day of UTC, such as ``2026-11-30``."""
+    return Call("GET", service_path(key, "/uses"), reading_model("UseList"), query={"since": since})
 
 
 def revoke(key: Key, token_id: str) -> Call[None]:

@@ -6,10 +6,10 @@ import builtins
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..wire import NewToken, TokenInfo
+from ..wire import NewToken, TokenInfo, UseList
 from . import tokens
 from .calls import Call, Key
-from .tokens import KEEP
+from .tokens import DEFAULT_OVERLAP, KEEP
 from .units import DEFAULT_TOKEN_SECONDS
 
 T = TypeVar("T")
@@ -48,9 +48,24 @@ class Tokens:
         calls_per_second: float | None = KEEP,
         in_flight: int | None = KEEP,
         calls_per_day: int | None = KEEP,
+        paths: Sequence[str] = KEEP,
+        methods: Sequence[str] = KEEP,
     ) -> TokenInfo:
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return await _ask(self, tokens.limit(await self._key(name), token_id, limits))
+        return await _ask(self, tokens.limit(await self._key(name), token_id, limits, paths, methods))
+
+    async def rotate_token(
+        self: HasTokens,
+        name: str,
+        token_id: str,
+        *,
+        overlap: float | str = DEFAULT_OVERLAP,
+        expires_in: float | str | None = KEEP,
+    ) -> NewToken:
+        return await _ask(self, tokens.rotate(await self._key(name), token_id, overlap, expires_in))
+
+    async def uses(self: HasTokens, name: str, since: str | None = None) -> UseList:
+        return await _ask(self, tokens.uses(await self._key(name), since))
 
     async def tokens(self: HasTokens, name: str) -> builtins.list[TokenInfo]:
         return await _ask(self, tokens.listing(await self._key(name)))

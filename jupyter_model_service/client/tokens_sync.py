@@ -6,11 +6,11 @@ import builtins
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ..wire import NewToken, TokenInfo
+from ..wire import NewToken, TokenInfo, UseList
 from . import tokens
 from .calls import Call
 from .light import Connection
-from .tokens import KEEP
+from .tokens import DEFAULT_OVERLAP, KEEP
 from .units import DEFAULT_TOKEN_SECONDS
 
 T = TypeVar("T")
@@ -54,11 +54,32 @@ class Tokens:
         calls_per_second: float | None = KEEP,
         in_flight: int | None = KEEP,
         calls_per_day: int | None = KEEP,
+        paths: Sequence[str] = KEEP,
+        methods: Sequence[str] = KEEP,
     ) -> TokenInfo:
         """Change the limits that are given, from the next call on; ``None`` takes one away. What was counted stays
-        counted, and calls in flight go on."""
+        counted, and calls in flight go on. ``paths`` and ``methods`` take the place of those that it was for; empty
+        ones let it call everything."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits))
+        return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits, paths, methods))
+
+    def rotate_token(
+        self,
+        name: str,
+        token_id: str,
+        *,
+        overlap: float | str = DEFAULT_OVERLAP,
+        expires_in: float | str | None = KEEP,
+    ) -> NewToken:
+        """A token in the place of this one, shown this once: of the same name, limits and rules. The former still is
+        good for the ``overlap`` (seconds, or a text such as ``"2h"``; a day by default, 30 at most), and both have
+        their limits together. It lives as long as the former was to, unless ``expires_in`` says otherwise."""
+        return self._about_tokens(tokens.rotate(self._connection.key(name), token_id, overlap, expires_in))
+
+    def uses(self, name: str, since: str | None = None) -> UseList:
+        """How often each token and person called, by day of UTC: from the day ``since`` on, such as ``"2026-11-30"``,
+        or of the last 30 days."""
+        return self._about_tokens(tokens.uses(self._connection.key(name), since))
 
     def tokens(self, name: str) -> builtins.list[TokenInfo]:
         return self._about_tokens(tokens.listing(self._connection.key(name)))

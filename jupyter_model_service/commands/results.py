@@ -89,11 +89,14 @@ class EndpointResult(Result):
 @dataclass(frozen=True)
 class TokenResult(Result):
     """``service`` is what the token opens, where that is to be shown; ``file`` is where the token was written; then
-    ``to_json`` does not show it once more."""
+    ``to_json`` does not show it once more. ``former``: the id of the one in whose place it is, which still is good for
+    ``overlap`` seconds."""
 
     token: Json = field(repr=False)
     service: Json | None
     file: str | None = None
+    former: str | None = None
+    overlap: float = 0.0
 
     def to_json(self) -> Any:
         if self.file is None:
@@ -110,6 +113,19 @@ class TokensResult(Result):
 
     def to_json(self) -> Any:
         return self.tokens[0] if self.changed else {"tokens": list(self.tokens)}
+
+
+@dataclass(frozen=True)
+class UsesResult(Result):
+    """``service`` is ``owner/name``; ``by_day``: each day is to be told apart."""
+
+    service: str
+    answer: Json
+    since: str | None = None
+    by_day: bool = False
+
+    def to_json(self) -> Any:
+        return self.answer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..client.tokens import KEEP
+from ..client.tokens import DEFAULT_OVERLAP, KEEP
 from ..client.units import parse_expiry
 from . import values
 from .parser import Parser, name_argument
@@ -51,12 +51,17 @@ def _generate_token(parser: Parser) -> None:
         help="such as 2h, 3d or never (default: 30d)",
     )
     limit_arguments(parser, lambda read: read, None)
+    _rule_arguments(parser, [])
+    _output_arguments(parser)
+
+
+def _rule_arguments(parser: Parser, default: list[str] | None) -> None:
     parser.add_argument(
         "--path",
         metavar="PATH",
         dest="paths",
         action="append",
-        default=[],
+        default=default,
         help="only for this path of the model's, such as /v1/models, or with /* at its end all below (repeatable)",
     )
     parser.add_argument(
@@ -64,11 +69,42 @@ def _generate_token(parser: Parser) -> None:
         metavar="METHOD",
         dest="methods",
         action="append",
-        default=[],
+        default=default,
         help="only with this method, such as POST (repeatable)",
     )
+
+
+def _output_arguments(parser: Parser) -> None:
     parser.add_argument("--output", metavar="FILE", help="write the token there (mode 0600) instead of showing it")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the token only")
+
+
+def _rotate_token(parser: Parser) -> None:
+    name_argument(parser)
+    _token_argument(parser)
+    parser.add_argument(
+        "--overlap",
+        metavar="TIME",
+        type=values.span,
+        default=DEFAULT_OVERLAP,
+        help="for how long the former token still is good, such as 2h or 0 (default: 1d, at most 30d)",
+    )
+    parser.add_argument(
+        "--expires",
+        metavar="TIME",
+        type=values.checked(parse_expiry),
+        default=KEEP,
+        help="such as 2h, 3d or never (default: as long as the former was to live)",
+    )
+    _output_arguments(parser)
+
+
+def _uses(parser: Parser) -> None:
+    name_argument(parser)
+    parser.add_argument(
+        "--since", metavar="DAY", type=values.day, help="such as 2026-11-30, of UTC (default: the last 30 days)"
+    )
+    parser.add_argument("--by-day", action="store_true", help="tell each day apart")
 
 
 def _token_argument(parser: Parser) -> None:
@@ -80,6 +116,8 @@ def _limit_token(parser: Parser) -> None:
     _token_argument(parser)
     limit_arguments(parser, values.or_none, KEEP)
     parser.add_argument("--no-limits", action="store_true", help="take away those that are not named here")
+    _rule_arguments(parser, None)
+    parser.add_argument("--all-paths", action="store_true", help="let it call everything of the endpoint")
 
 
 def _revoke_token(parser: Parser) -> None:
@@ -97,9 +135,22 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
     ),
     "tokens": ("list a service's tokens, when each was last used, and what limits it has", "", name_argument),
     "limit-token": (
-        "change the limits of a token",
-        "They hold from the next call on; a limit that is not named stays as it is, and `none` takes one away.",
+        "change the limits of a token, or what it is for",
+        "They hold from the next call on; a limit that is not named stays as it is, and `none` takes one away. Paths "
+        "and methods take the place of those that it was for.",
         _limit_token,
+    ),
+    "rotate-token": (
+        "make a token in the place of another, which still is good for a while",
+        "It has the same label, limits and paths, and is shown this once. While both are good they have their limits "
+        "together.",
+        _rotate_token,
+    ),
+    "uses": (
+        "show how often each token and person called a service",
+        "Counted are calls by day of UTC, kept for 400 days; nothing else is kept of a call. Only a service's owner "
+        "sees them, and administrators.",
+        _uses,
     ),
     "revoke-token": ("make a token invalid at once", "", _revoke_token),
 }

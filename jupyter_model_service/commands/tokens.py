@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import calls, tokens
 from ..client.calls import Key
+from ..client.units import show_duration
 from ..errors import Conflict, InvalidRequest, NotFound
-from .results import DoneResult, Result, TokenResult, TokensResult
+from .results import DoneResult, Result, TokenResult, TokensResult, UsesResult
 from .token_file import check_target, write_token
 from .token_grammar import LIMITS
 
@@ -36,19 +37,50 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
     return TokenResult(token, service, arguments.output)
 
 
+def rotate(session: Session, arguments: argparse.Namespace) -> Result:
+    path = check_target(arguments.output) if arguments.output is not None else None
+    key = session.key(arguments)
+    former = _found(session, key, arguments.token)["id"]
+    token = session.send(tokens.rotate(key, former, arguments.overlap, arguments.expires))
+    if path is not None:
+        try:
+            write_token(path, token["token"])
+        except OSError as error:
+            session.send(tokens.revoke(key, token["id"]))
+            raise InvalidRequest(
+                f"{path} cannot be written ({error.strerror}); the new token was revoked again. The former, {former}, "
+                f"ends in {show_duration(arguments.overlap)} all the same: rotate it once more before."
+            ) from error
+    return TokenResult(token, None, arguments.output, former, arguments.overlap)
+
+
+def uses(session: Session, arguments: argparse.Namespace) -> Result:
+    key = session.key(arguments)
+    answer = session.send(tokens.uses(key, arguments.since))
+    return UsesResult("/".join(key), answer, arguments.since, arguments.by_day)
+
+
 def listing(session: Session, arguments: argparse.Namespace) -> Result:
     return TokensResult(session.send(tokens.listing(session.key(arguments)))["tokens"])
 
 
 def limit(session: Session, arguments: argparse.Namespace) -> Result:
     changes = {name: getattr(arguments, name) for name in LIMITS}
+    paths, methods = (tokens.KEEP if given is None else given for given in (arguments.paths, arguments.methods))
+    if arguments.all_paths:
+        if arguments.paths or arguments.methods:
+            raise InvalidRequest("Say either --all-paths, or with --path and --method what the token is for.")
+        paths = methods = ()
     if arguments.no_limits:
         changes = {name: None if value is tokens.KEEP else value for name, value in changes.items()}
-    elif all(value is tokens.KEEP for value in changes.values()):
+    elif all(value is tokens.KEEP for value in (*changes.values(), paths, methods)):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
-        raise InvalidRequest(f"Say which limit the token is to have: {options} or --no-limits.")
+        raise InvalidRequest(
+            f"Say which limit the token is to have: {options} or --no-limits; or what it is for: --path, --method or "
+            "--all-paths."
+        )
     key = session.key(arguments)
-    limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes))
+    limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes, paths, methods))
     return TokensResult([limited], changed=True)
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import TypeVar
 
 from ..client.calls import is_text, split_name
@@ -121,6 +122,14 @@ def tail(text: str) -> int | None:
 @checked
 def patience(text: str) -> float:
     return parse_duration(text, plain_seconds=True)
+
+
+@checked
+def day(text: str) -> str:
+    try:
+        return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII) else "").isoformat()
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is no day: write one such as 2026-11-30.") from None
 
 
 @checked

@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import math
-import secrets
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.grants import PathRule, check_rules
-from jupyter_model_service.core.limits import Limits, check_limits
-from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
+from jupyter_model_service.core.limits import Limits
+from jupyter_model_service.core.tally import Tally
+from jupyter_model_service.errors import NotFound
 from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, TokenRecord
 
 from .allowances import Allowances
+from .own_tokens import OwnTokens
+from .token_checks import check_expiry, check_name, check_overlap, kept_to, life_like
+from .write_behind import WriteBehind
 
-PREFIX = "jms_"
-NAME_LIMIT = 100  # characters
 MOST_TEXTS = 1024  # of tokens just used
-LONGEST = 10 * 365 * 86400.0  # seconds until a token expires, at most
 FLUSH_EVERY = 30.0  # seconds: what a kill of the gateway can lose of "last use"
 
-_log = logging.getLogger(__name__)
+KEEP: Any = object()  # for how long a token lives: as long as the one whose place it takes
 
 
 def digest_of(token: str) -> str:
@@ -64,29 +62,21 @@ class _Texts(dict[str, str]):
         return f"<{len(self)} texts>"
 
 
-class OwnTokens:
-    """Implements ``ports.TokenIssuer`` where nobody else has to know: a token is good as long as the table has it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    async def issue(self, key: str, name: str, expires_in: float | None) -> IssuedToken:
-        expires_at = None if expires_in is None else self._clock.now() + expires_in
-        return IssuedToken(secrets.token_hex(8), PREFIX + secrets.token_urlsafe(32), expires_at)
-
-    def withdraw(self, token_id: str) -> None:
-        pass
-
-
 class EndpointTokens:
     """Implements ``ports.Identity``. Everything is in memory, so ``known`` is also all that ``resolve`` knows.
 
     ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for. ``life``
     says how long a new token of an owner's service lives where so many seconds are asked for, or refuses.
+    ``tally`` gives what counts the calls of a token, by ids of its service and its own.
     """
 
     def __init__(
-        self, store: Store, clock: Clock, control: Mapping[str, Caller], issuer: TokenIssuer | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        control: Mapping[str, Caller],
+        issuer: TokenIssuer | None = None,
+        tally: Callable[[str, str], Tally] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -97,10 +87,12 @@ class EndpointTokens:
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
         self._allowances = Allowances(store, clock)
         self.life: Callable[[str, float | None], float | None] = lambda owner, asked: asked
-        self._limiting = asyncio.Lock()
+        self._tally = tally
+        self._changing = asyncio.Lock()
         self._used: dict[str, float] = {}  # by token id: last use, Unix time
         self._unsaved: set[str] = set()  # ids in ``_used`` that the store does not know yet
-        self._flushing: asyncio.Task[None] | None = None
+        self._over: set[str] = set()  # ids of those that have expired, and were withdrawn where they were made
+        self._writing = WriteBehind("last use of tokens", self._look_through, clock, FLUSH_EVERY, always=True)
 
     async def load(self) -> None:
         """Read what the store knows; before the first call."""
@@ -153,39 +145,85 @@ class EndpointTokens:
         expires_in: float | None,
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
+        by: str = "",
     ) -> tuple[TokenRecord, str]:
         """A new token for the service ``key`` (``owner/name``), and its text, which is not kept.
 
-        ``expires_in`` is in seconds, ``None`` for never; ``rules``: what of it the token is for.
+        ``expires_in`` is in seconds, ``None`` for never; ``rules``: what of it the token is for; ``by``: who makes it.
         ``InvalidRequest``, or ``StoreError`` if the store does not take it (the service is gone, the disk is full).
         """
-        _check_name(name)
+        check_name(name)
         expires_in = self.life(key.partition("/")[0], expires_in)
-        _check_expiry(expires_in)
-        limits, rules = _kept_to(limits), check_rules(rules)
+        check_expiry(expires_in)
+        limits, rules = kept_to(limits), check_rules(rules)
         issued = await self._issuer.issue(key, name, expires_in)
-        record = TokenRecord(
+        record = self._record(issued, service_id, name=name, limits=limits, rules=rules, created_by=by)
+        await self._keep(record, key, self._store.add_token(record))
+        return record, issued.text
+
+    async def rotate(
+        self,
+        service_id: str,
+        key: str,
+        token_id: str,
+        overlap: float,
+        expires_in: float | None = KEEP,
+        by: str = "",
+    ) -> tuple[TokenRecord, str]:
+        """A new token in the place of that one, which ends ``overlap`` seconds from now: the same name, rules, and
+        limits, which both have together. It lives as long as that one was to where nothing else is said, and no longer
+        than one may now. ``InvalidRequest``, ``NotFound``, ``StoreError``: then nothing has changed."""
+        check_overlap(overlap)
+        owner, former = key.partition("/")[0], self._listed(service_id, token_id)
+        family = [each for each in self._records[service_id].values() if each.kin == former.kin]
+        life = life_like(family, self.life(owner, None)) if expires_in is KEEP else self.life(owner, expires_in)
+        check_expiry(life)
+        issued = await self._issuer.issue(key, former.name, life)
+        async with self._changing:
+            try:
+                former = self._listed(service_id, token_id)
+            except NotFound:
+                self._issuer.withdraw(issued.id)
+                raise
+            ends = min(self._clock.now() + overlap, former.expires_at or math.inf)
+            record = self._record(
+                issued,
+                service_id,
+                name=former.name,
+                limits=former.limits,
+                rules=former.rules,
+                family=former.kin,
+                created_by=by,
+            )
+            if (counted := self._allowances.known(former)) is not None:
+                record = replace(record, day=counted.day, calls=counted.calls)
+            await self._keep(record, key, self._store.rotate_token(token_id, ends, record))
+            if token_id in self._records.get(service_id, {}):
+                self._renew(replace(self._listed(service_id, token_id), expires_at=ends))
+        return record, issued.text
+
+    def _record(self, issued: IssuedToken, service_id: str, **more: Any) -> TokenRecord:
+        return TokenRecord(
             id=issued.id,
             service_id=service_id,
-            name=name,
             digest=digest_of(issued.text),
             created_at=self._clock.now(),
             expires_at=issued.expires_at,
-            limits=limits,
-            rules=rules,
+            **more,
         )
+
+    async def _keep(self, record: TokenRecord, key: str, stored: Awaitable[None]) -> None:
         # In memory first: ``forget`` then also finds a token that is still being stored. Added after, it would
         # outlive its service and open the next one of the same name. Nobody knows its text before the return.
         self._add(record, key)
         try:
-            await self._store.add_token(record)
+            await stored
         except BaseException:
             self._drop(record)
             self._issuer.withdraw(record.id)
             raise
-        if record.id not in self._records.get(service_id, {}):
+        if record.id not in self._records.get(record.service_id, {}):
             raise NotFound(f"The service {key} was deleted meanwhile.")
-        return record, issued.text
 
     def of(self, service_id: str) -> list[TokenRecord]:
         """The tokens of a service, expired ones too, oldest first, with their last use up to now."""
@@ -196,25 +234,40 @@ class EndpointTokens:
         return replace(record, last_used_at=self._used.get(record.id, record.last_used_at))
 
     def use(self, record: TokenRecord) -> Use | None:
-        """``None`` for a token without limits: its calls are not counted."""
-        allowance = self._allowances.known(record.id) if record.limits is not None else None
+        """Of it and its kin together; ``None`` for a token without limits."""
+        allowance = self._allowances.known(record) if record.limits is not None else None
         return None if allowance is None else Use(allowance.today(self._clock.now()), allowance.in_flight)
 
     async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord:
         """Change those of the token's limits (fields of ``Limits``) that are named, ``None`` takes one away. They hold
         for the next call; what was counted stays counted. ``InvalidRequest``, ``NotFound``, or ``StoreError``: then
         they are as they were."""
-        async with self._limiting:  # two changes at once are one after the other: neither takes the other back
-            record = self._listed(service_id, token_id)
-            limits = _kept_to(replace(record.limits or Limits(), **changes))
-            await self._store.limit_token(token_id, limits)
-            record = replace(self._listed(service_id, token_id), limits=limits)
-            self._records[service_id][token_id] = record
-            key = self._keys.get(record.digest)
-            if key is not None:  # it is not just being revoked
-                caller = replace(key.caller, allowance=self._allowances.of(record))
-                self._keys[record.digest] = _Key(record, caller)
-        return self._as_used(record)
+        async with self._changing:  # two changes at once are one after the other: neither takes the other back
+            limits = kept_to(replace(self._listed(service_id, token_id).limits or Limits(), **changes))
+            kin = self._listed(service_id, token_id).kin
+            # Of one that was rotated, its kin's: they have them together.
+            for token in [each.id for each in self._records[service_id].values() if each.kin == kin]:
+                await self._store.limit_token(token, limits)
+                if token in self._records.get(service_id, {}):
+                    self._renew(replace(self._listed(service_id, token), limits=limits))
+        return self._as_used(self._listed(service_id, token_id))
+
+    async def rule(self, service_id: str, token_id: str, rules: Iterable[PathRule]) -> TokenRecord:
+        """What the token is for from the next call on, in the place of what it was for; none: for everything."""
+        rules = check_rules(rules)
+        async with self._changing:
+            self._listed(service_id, token_id)
+            await self._store.rule_token(token_id, rules)
+            self._renew(replace(self._listed(service_id, token_id), rules=rules))
+        return self._as_used(self._listed(service_id, token_id))
+
+    def _renew(self, record: TokenRecord) -> None:
+        """It is listed, and differs in limits, rules or expiry."""
+        self._records[record.service_id][record.id] = record
+        allowance = self._allowances.of(record)
+        key = self._keys.get(record.digest)
+        if key is not None:  # it is not just being revoked
+            self._keys[record.digest] = _Key(record, replace(key.caller, allowance=allowance, rules=record.rules))
 
     def _listed(self, service_id: str, token_id: str) -> TokenRecord:
         record = self._records.get(service_id, {}).get(token_id)
@@ -243,23 +296,23 @@ class EndpointTokens:
     # --- last use ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Store last uses every 30 seconds, and counts of limited tokens each second, until ``stop``."""
+        """Store last uses every 30 seconds, and counts of limited tokens each second, until ``stop``. Tokens that have
+        expired meanwhile are withdrawn where they were made: there some live on."""
         self._allowances.start()
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._keep_flushing())
+        self._writing.start()
 
     async def stop(self) -> None:
         """End what ``start`` began, and store what is not stored yet; what cannot be is logged."""
         await self._allowances.stop()
-        task, self._flushing = self._flushing, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        try:
-            await self.flush()
-        except StoreError as error:
-            _log.warning("The last use of tokens could not be stored: %s", error)
+        await self._writing.stop()
+
+    async def _look_through(self) -> None:
+        now = self._clock.now()
+        for record in [record for records in self._records.values() for record in records.values()]:
+            if record.expires_at is not None and record.expires_at <= now and record.id not in self._over:
+                self._over.add(record.id)
+                self._issuer.withdraw(record.id)
+        await self.flush()
 
     async def flush(self) -> None:
         """Store the last uses since the last time. They are kept for the next time if that fails."""
@@ -274,51 +327,25 @@ class EndpointTokens:
             self._unsaved |= used.keys() & self._used.keys()
             raise
 
-    async def _keep_flushing(self) -> None:
-        failed = False
-        while True:
-            await self._clock.sleep(FLUSH_EVERY)
-            try:
-                await self.flush()
-                failed = False
-            except StoreError as error:
-                if not failed:  # once, and not every 30 s while a disk is full
-                    _log.warning("The last use of tokens could not be stored, trying again: %s", error)
-                failed = True
-
     # --- the tables ----------------------------------------------------------------------------------
 
     def _add(self, record: TokenRecord, key: str) -> None:
-        allowance = self._allowances.of(record)
-        caller = Caller(name=f"token:{record.name}", invokes=frozenset({key}), allowance=allowance, rules=record.rules)
+        caller = Caller(
+            name=f"token:{record.name}",
+            invokes=frozenset({key}),
+            allowance=self._allowances.of(record),
+            rules=record.rules,
+            tally=None if self._tally is None else self._tally(record.service_id, record.id),
+        )
         self._keys[record.digest] = _Key(record, caller)
         self._records.setdefault(record.service_id, {})[record.id] = record
 
     def _drop(self, record: TokenRecord) -> None:
         self._keys.pop(record.digest, None)
         self._used.pop(record.id, None)
-        self._allowances.drop(record.id)
+        self._over.discard(record.id)
+        self._allowances.drop(record)
         listed = self._records.get(record.service_id, {})
         listed.pop(record.id, None)
         if not listed:
             self._records.pop(record.service_id, None)
-
-
-def _kept_to(limits: Limits | None) -> Limits | None:
-    """As they are kept to; none at all is ``None``."""
-    limits = check_limits(limits) if limits is not None else None
-    return limits if limits is not None and limits.any else None
-
-
-def _check_name(name: str) -> None:
-    if len(name) > NAME_LIMIT:
-        raise InvalidRequest(f"The name of a token has at most {NAME_LIMIT} characters, this one has {len(name)}.")
-    if not name.isprintable():
-        raise InvalidRequest("The name of a token has only printable characters: no line breaks or control codes.")
-
-
-def _check_expiry(expires_in: float | None) -> None:
-    if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= LONGEST):
-        raise InvalidRequest(
-            f"A token expires after more than 0 and at most {LONGEST:.0f} seconds, or never: {expires_in} is neither."
-        )

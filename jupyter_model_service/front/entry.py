@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..core.limits import Allowance
     from ..core.routing import Endpoint
     from ..core.sharing import Person
+    from ..ports import Uses
     from .call import Call
 
 __all__ = ["begin"]
@@ -54,6 +55,8 @@ def begin(call: Call, looked: bool = False) -> None:
     if endpoint is not None and endpoint.public:
         if token is not None and (head.forwarded or head.request_id):
             _believe(call, front.identity.known(token))
+        if front.uses is not None:
+            front.uses.anyone(endpoint.service_id).let_in()
         call.enter(endpoint)
         return
     if token is None:
@@ -85,27 +88,33 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     if endpoint is None or not (caller.may_invoke(call.owner, call.name) or knows(caller, endpoint)):
         call.refuse(call.not_found())
         return
+    tally = caller.tally
     if caller.rules and not may(caller.rules, call.head.method, call.target):
+        if tally is not None:
+            tally.refuse()
         call.refuse(NOT_WITHIN)
         return
     _believe(call, caller)
-    allowance = caller.allowance
-    if caller.person is not None:
-        allowance = _cap(call, caller, caller.person, endpoint)
-    if allowance is not None and not admitted(call, allowance):
+    allowance, uses = caller.allowance, call.front.uses
+    if tally is None and uses is not None:
+        if caller.person is not None:
+            allowance = _cap(caller, caller.person, endpoint, uses)
+        tally = uses.of(caller, endpoint.service_id)  # whoever is limited has one of her own by now
+    if allowance is not None and not admitted(call, allowance, tally):
         return
+    if tally is not None:
+        tally.let_in()
     call.enter(endpoint)
 
 
-def _cap(call: Call, caller: Caller, person: Person, endpoint: Endpoint) -> Allowance | None:
+def _cap(caller: Caller, person: Person, endpoint: Endpoint, uses: Uses) -> Allowance | None:
     """What the share allows to which she owes that she may call; nothing limits an owner."""
-    caps = call.front.caps
-    if caps is None or person.owner == endpoint.owner or caller.may_invoke(endpoint.owner, endpoint.name):
+    if person.owner == endpoint.owner or caller.may_invoke(endpoint.owner, endpoint.name):
         return None
     share = endpoint.sharing.share_for(person)
     if share is None or share.limits is None:
         return None
-    return caps.allowance(endpoint.service_id, person, share.limits)
+    return uses.allowance(endpoint.service_id, person, share.limits)
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

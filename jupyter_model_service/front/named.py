@@ -61,7 +61,8 @@ class Named:
         if caller is None and not front.routing.any_public:
             call.refuse(otherwise)
             return
-        if caller is not None and caller.allowance is not None and not admitted(call, caller.allowance):
+        allowance = None if caller is None else caller.allowance
+        if caller is not None and allowance is not None and not admitted(call, allowance, caller.tally):
             return
         path = call.target[len(front.named) :]
         model = openai.model_of_path(path)

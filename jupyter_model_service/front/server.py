@@ -23,7 +23,7 @@ from ..core.message import Refusal
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
-from ..ports import Caps, Identity, Meter
+from ..ports import Identity, Meter, Uses
 from .access_log import AccessLog
 from .backlog import Backlog
 from .call import Call
@@ -63,11 +63,11 @@ class Front:
         access_log: AccessLog | None = None,
         guesses: Guesses | None = None,
         hosts: Hosts | None = None,
-        caps: Caps | None = None,
+        uses: Uses | None = None,
     ) -> None:
         self.routing = routing
         self.identity = identity
-        self.caps = caps
+        self.uses = uses
         self.guesses = Guesses() if guesses is None else guesses
         self.meter = meter
         self.access_log = access_log

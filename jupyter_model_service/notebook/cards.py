@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..cli import access, render
-from ..cli import tokens as token_texts
 from ..cli.scaling import decision_block, explanation, fact, ready_cell
-from ..cli.text import Paint, clean, moment
+from ..cli.text import clean, moment
 from ..client.units import show_duration, show_size
 from ..commands.results import (
     AccessResult,
     DecisionsResult,
-    DoneResult,
-    EndpointResult,
     EventsResult,
     LogsResult,
     Result,
@@ -24,71 +20,23 @@ from ..commands.results import (
     ServicesResult,
     TokenResult,
     TokensResult,
+    UsesResult,
     ValidateResult,
 )
-from ..commands.token_file import check_target, write_token
-from ..commands.workbench import DraftResult, DryRunResult
+from ..commands.workbench import DryRunResult
 from ..errors import Problem
 from . import html
 from .charts import charts, sparkline
+from .face import PLAIN, Shown, dated
 from .html import Html, tag
-from .masking import HIDDEN, masked, masked_plain
+from .masking import masked
 from .suggesting import suggested_cell
+from .token_cards import TokenShown, TokensShown, UsesShown
 from .words import MAGIC, in_words
 
 __all__ = ["MAGIC", "Problems", "Shown", "TokenShown", "in_words", "service_card", "shown"]
 
-PLAIN = Paint(False)
 Json = Mapping[str, Any]
-_LASTING = (EndpointResult, DoneResult, DraftResult)  # true whenever they are read
-
-
-class Shown:
-    """The result of a verb. ``data`` is what the HTTP API answered (what ``--json`` gives), without tokens, since it
-    may be shown; ``ok`` is false for what did not go well. Shows itself as text and as HTML, with the time at which it
-    was so: outputs are kept."""
-
-    def __init__(self, result: Result, *, quiet: bool = False) -> None:
-        self.result = result
-        self._quiet = quiet
-        self._at = time.time()
-
-    @property
-    def ok(self) -> bool:
-        return self.result.ok
-
-    @property
-    def data(self) -> Any:
-        return masked_plain(self.result.to_json())
-
-    def text(self) -> str:
-        """As the command line prints it, without colours."""
-        result = self.result
-        if isinstance(result, ServiceResult) and result.outcome is not None and not result.ok:
-            return in_words(render.render_failure(result, result.outcome, PLAIN))
-        return in_words(render.render(result, PLAIN, quiet=self._quiet, terminal=True))
-
-    def html(self) -> Html:
-        return self.framed(self.text())
-
-    def framed(self, text: str) -> Html:
-        return self.card("", html.pre(text)) if text else Html("")
-
-    def card(self, title: object, *children: object) -> Html:
-        return html.card(title, *children, _dated(self.when))
-
-    @property
-    def when(self) -> str:
-        """``as of 2026-11-23 05:28:03``; nothing of what does not change."""
-        return "" if self._quiet or isinstance(self.result, _LASTING) else f"as of {moment(self._at)}"
-
-    def __repr__(self) -> str:
-        text = self.text()
-        when = f"\n({self.when})" if text and self.when else ""
-        return f"{text}{when}" or f"<{type(self).__name__}>"
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self.html()}
 
 
 def shown(result: Result, *, quiet: bool = False) -> Shown:
@@ -163,11 +111,7 @@ def service_card(
     if not brief and len(service["revisions"]) > 1:
         summary = tag("summary", f"{len(service['revisions'])} revisions")
         blocks.append(tag("details", summary, html.pre(render.revision_table(service, PLAIN))))
-    return html.card(head, *blocks, *more, _dated(when))
-
-
-def _dated(when: str) -> Html:
-    return tag("div", when, style=f"font-size:smaller;color:{html.FAINT};margin-top:4px") if when else Html("")
+    return html.card(head, *blocks, *more, dated(when))
 
 
 def page_link(service: Json, text: str) -> Html:
@@ -228,52 +172,7 @@ class ServicesShown(Shown):
         return sparkline(calls, f"calls of {key} in the last 30 minutes") if any(calls) else Html("")
 
 
-# --- tokens ----------------------------------------------------------------------------------------------
-
-
-class TokenShown(Shown):
-    """A new token, which shows itself nowhere: ``token`` is its text, ``copy_to`` writes it to a file."""
-
-    result: TokenResult
-
-    @property
-    def token(self) -> str:
-        return str(self.result.token["token"])
-
-    @property
-    def id(self) -> str:
-        return str(self.result.token["id"])
-
-    @property
-    def data(self) -> Any:
-        """Without the token itself."""
-        return {name: value for name, value in self.result.token.items() if name != "token"}
-
-    def copy_to(self, path: str | Path) -> Path:
-        """Write the token to a file that only you can read (mode 0600); another file than a token's is left alone."""
-        target = check_target(str(path))
-        write_token(target, self.token)
-        return target
-
-    def text(self) -> str:
-        if self.result.file is not None:
-            return super().text()
-        token = self.result.token
-        told = token_texts.expiry(token) + token_texts.limited(token)
-        return (
-            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {told}. Its id is {self.id}.\n"
-            f"In Python: .token is the token, .copy_to(FILE) writes it to a file that only you can read."
-        )
-
-
-class TokensShown(Shown):
-    result: TokensResult
-
-    def html(self) -> Html:
-        if not self.result.tokens:
-            return self.framed(self.text())
-        rows = [[tag("code", each["id"]), *token_texts.cells(each)[1:]] for each in self.result.tokens]
-        return self.card("Tokens", html.table(token_texts.COLUMNS, rows, "Tokens"))
+# --- who may call --------------------------------------------------------------------------------------------------
 
 
 class AccessShown(Shown):
@@ -389,6 +288,7 @@ _FACES: dict[type[Result], type[Shown]] = {
     ServicesResult: ServicesShown,
     TokenResult: TokenShown,
     TokensResult: TokensShown,
+    UsesResult: UsesShown,
     AccessResult: AccessShown,
     LogsResult: LogsShown,
     EventsResult: EventsShown,

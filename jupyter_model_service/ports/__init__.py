@@ -21,7 +21,6 @@ from ..errors import Problem
 from .access import (
     AccessStore,
     AuditStore,
-    Caps,
     Identity,
     IssuedToken,
     NoRules,
@@ -32,17 +31,18 @@ from .access import (
     TokenIssuer,
     TokenRecord,
     UseRecord,
+    Uses,
     Visit,
     Visits,
 )
 from .figures import AskedQuery, Meter, NoQueries, Queries
 
 __all__ = [
-    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Caps", "Clock", "Definitions", "EventRecord",
+    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Clock", "Definitions", "EventRecord",
     "GivenDefinition", "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries",
     "NoRules", "Notice", "Oauth", "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord",
     "Rules", "Seen", "ServiceRecord", "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord",
-    "UseRecord", "Visit", "Visits",
+    "UseRecord", "Uses", "Visit", "Visits",
 ]  # fmt: skip
 
 NOTHING_HELD = Held()

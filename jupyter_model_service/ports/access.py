@@ -17,6 +17,7 @@ from ..core.grants import PathRule
 from ..core.limits import Allowance, Limits
 from ..core.policy import Policy
 from ..core.sharing import Person, Share, ShareKind
+from ..core.tally import Tally
 
 # --- what is kept ------------------------------------------------------------------------------------
 
@@ -97,8 +98,10 @@ class AccessStore(Protocol):
     async def remove_share(self, service_id: str, kind: ShareKind, name: str) -> None:
         """One that is not there is fine."""
 
-    async def uses(self, service_id: str | None = None, since_day: int = 0) -> Sequence[UseRecord]:
-        """Of that day and later, by day, then by ``who``."""
+    async def uses(
+        self, service_id: str | None = None, since_day: int = 0, limit: int | None = None
+    ) -> Sequence[UseRecord]:
+        """Of that day and later, by day, then by ``who``; of more than ``limit`` the newest."""
 
     async def add_uses(self, uses: Sequence[UseRecord]) -> None:
         """Added to what is there for the same service, ``who``, ``made`` and day; the later ``last_at`` stays. Those of
@@ -126,8 +129,14 @@ class AuditStore(Protocol):
         """Remove what is older than ``at`` (Unix time); how much that was. An earlier time than before does nothing."""
 
 
-class Caps(Protocol):
-    """How much each person may call whom a share limits."""
+class Uses(Protocol):
+    """Who calls which service how often, and how much whoever a share limits may call. Asked for each call."""
+
+    def of(self, caller: Caller, service_id: str) -> Tally:
+        """Of a caller that has none of its own (``Caller.tally``)."""
+
+    def anyone(self, service_id: str) -> Tally:
+        """Of those who call a public service: nobody asks who they are."""
 
     def allowance(self, service_id: str, person: Person, limits: Limits) -> Allowance:
         """The same one for all of her calls to this service, whatever her tokens."""

@@ -34,10 +34,13 @@ class MemoryAccess:
     async def remove_share(self, service_id: str, kind: ShareKind, name: str) -> None:
         (await self._store._write()).shares.pop((service_id, kind, name), None)
 
-    async def uses(self, service_id: str | None = None, since_day: int = 0) -> Sequence[UseRecord]:
+    async def uses(
+        self, service_id: str | None = None, since_day: int = 0, limit: int | None = None
+    ) -> Sequence[UseRecord]:
         kept = (await self._store._read()).uses.values()
         found = [use for use in kept if use.day >= since_day and service_id in (None, use.service_id)]
-        return sorted(found, key=lambda use: (use.day, use.who, use.made))
+        found.sort(key=lambda use: (use.day, use.who, use.made))
+        return found if limit is None else found[max(0, len(found) - limit) :]
 
     async def add_uses(self, uses: Sequence[UseRecord]) -> None:
         disk = await self._store._write()

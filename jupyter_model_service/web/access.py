@@ -29,7 +29,7 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
         visibility=cast(access.Visibility, view.visibility),
         public_allowed=holds.policy.allow_public,
         set_by=None if holds.policy.allow_public else _administrator(holds.set_by.get("allow_public")),
-        shares=[_info(share) for share in sharing],
+        shares=[_counted(call, view.id, _info(share), share.made) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
         person=None if user is None else _person(user, owner, name, sharing, public=view.public),
@@ -48,7 +48,7 @@ async def share_service(call: Call) -> access.ShareInfo:
         whom,
         role=role_from(body.role),
         limits=None if body.limits is None else Limits(**body.limits.model_dump()),
-        by=call.caller.name if call.caller is not None else "",
+        by=call.by,
     )
     return _info(share)
 
@@ -86,6 +86,14 @@ def _info(share: Share) -> access.ShareInfo:
         created_at=share.created_at,
         created_by=share.created_by,
     )
+
+
+def _counted(call: Call, service_id: str, info: access.ShareInfo, made: str | None) -> access.ShareInfo:
+    """Of one user. Of a group it would tell who is in it: ``list_uses`` says who called."""
+    if call.parts.uses is None or info.kind != "user":
+        return info
+    calls, last = call.parts.uses.person_today(service_id, info.name, made)
+    return info.model_copy(update={"calls_today": calls, "last_call_at": last})
 
 
 def _always(owner: str, name: str, *, people: bool, tokens: bool) -> list[str]:

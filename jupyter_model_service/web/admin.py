@@ -24,11 +24,12 @@ _USED = {"max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
 
 async def overview(call: Call) -> admin.Overview:
     views = call.parts.engine.services()
-    overriding = call.parts.overrides
+    overriding, uses = call.parts.overrides, call.parts.uses
     seen = GpuLook() if call.parts.looks is None else await call.parts.looks.look()
+    today = None if uses is None else uses.today()
     owners = {view.owner for view in views} | {owner_from(user) for user in (overriding.users if overriding else ())}
     return admin.Overview(
-        services=[_service(view) for view in views],
+        services=[_service(view, None if today is None else today.get(view.id, 0)) for view in views],
         owners=[_owner(call, owner, views) for owner in sorted(owners)],
         gpus=gpu_holders(call, views, seen),
         gpus_at=seen.at,
@@ -45,7 +46,7 @@ async def set_limits(call: Call) -> admin.OwnerUse:
     overriding, user = _overriding(call), _user(call)
     before = overriding.of(user)
     try:
-        await overriding.change(user, changes, _by(call))
+        await overriding.change(user, changes, call.by)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     _noted(call, user, before)
@@ -61,7 +62,7 @@ async def remove_limits(call: Call) -> admin.OwnerUse:
 
 
 async def set_notice(call: Call) -> ServiceInfo:
-    await call.parts.engine.notices.set(*call.service, call.given(admin.NoticeRequest).text, _by(call))
+    await call.parts.engine.notices.set(*call.service, call.given(admin.NoticeRequest).text, call.by)
     return service_info(call.parts.engine.service(*call.service))
 
 
@@ -82,10 +83,6 @@ def _overriding(call: Call) -> Overriding:
     return call.parts.overrides
 
 
-def _by(call: Call) -> str:
-    return call.caller.name if call.caller is not None else ""
-
-
 def _noted(call: Call, user: str, before: Any) -> None:
     """For the audit log."""
     after = _overriding(call).of(user)
@@ -94,7 +91,7 @@ def _noted(call: Call, user: str, before: Any) -> None:
     call.noted.after["limits"] = dict(after.changes) if after is not None else {}
 
 
-def _service(view: ServiceView) -> admin.OverviewService:
+def _service(view: ServiceView, calls_today: int | None) -> admin.OverviewService:
     gpus = sum(len(replica.gpus or ()) for replica in view.replica_list if replica.phase != Phase.GONE.value)
     return admin.OverviewService(
         owner=view.owner,
@@ -105,6 +102,7 @@ def _service(view: ServiceView) -> admin.OverviewService:
         replicas=view.replicas.want,
         ready=view.replicas.ready,
         gpus=max(gpus, _wanted_gpus(view)),
+        calls_today=calls_today,
         last_call_at=view.last_call_at,
         created_at=view.created_at,
         notice=None if view.notice is None else admin.NoticeInfo(**vars(view.notice)),

@@ -14,7 +14,7 @@ from ..core.guessing import Guesses
 from ..ports import Identity, NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
-from .call import Looks, Overriding, Parts, Tokens
+from .call import Counts, Looks, Overriding, Parts, Tokens
 from .handler import NothingHere, RouteHandler
 from .openapi import document
 from .page import Page, PageHandler
@@ -82,6 +82,7 @@ def make_application(
     guesses: Guesses | None = None,
     looks: Looks | None = None,
     shown: Shown | None = None,
+    uses: Counts | None = None,
 ) -> ControlApplication:
     """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
 
@@ -89,15 +90,15 @@ def make_application(
     ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
     has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
     adds, of what is no reason to send callers elsewhere. ``guesses`` counts wrong tokens, for the front, too;
-    ``looks`` sees the GPUs of the machine; ``shown``: there are pages for people, who sign
-    in.
+    ``looks`` sees the GPUs of the machine; ``shown``: there are pages for people, who sign in; ``uses`` knows who
+    called how often.
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
     parts = Parts(
         engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
     )
-    parts = replace(parts, looks=looks, guesses=parts.guesses if guesses is None else guesses)
+    parts = replace(parts, looks=looks, uses=uses, guesses=parts.guesses if guesses is None else guesses)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 

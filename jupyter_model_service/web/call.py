@@ -17,7 +17,7 @@ from ..core.limits import Limits
 from ..core.reports import GpuSample
 from ..core.sharing import Role
 from ..errors import Forbidden
-from ..ports import Identity, NoRules, Rules, TokenRecord
+from ..ports import Identity, NoRules, Rules, TokenRecord, UseRecord
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 
@@ -39,12 +39,32 @@ class Tokens(Protocol):
         expires_in: float | None,
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
+        by: str = "",
+    ) -> tuple[TokenRecord, str]: ...
+    async def rotate(
+        self,
+        service_id: str,
+        key: str,
+        token_id: str,
+        overlap: float,
+        expires_in: float | None = ...,
+        by: str = "",
     ) -> tuple[TokenRecord, str]: ...
     def of(self, service_id: str) -> Sequence[TokenRecord]: ...
     def use(self, record: TokenRecord) -> Use | None: ...
     async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord: ...
+    async def rule(self, service_id: str, token_id: str, rules: Iterable[PathRule]) -> TokenRecord: ...
     async def revoke(self, service_id: str, token_id: str) -> None: ...
     def forget(self, service_id: str) -> None: ...
+
+
+class Counts(Protocol):
+    """Who called what how often, as ``engine.uses.Uses`` keeps it."""
+
+    def today(self) -> Mapping[str, int]: ...
+    def token_today(self, service_id: str, token_id: str) -> int: ...
+    def person_today(self, service_id: str, name: str, made: str | None) -> tuple[int, float | None]: ...
+    async def since(self, service_id: str, day: int, limit: int) -> Sequence[UseRecord]: ...
 
 
 class Overriding(Protocol):
@@ -82,6 +102,7 @@ class Parts:
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
     guesses: Guesses = field(default_factory=Guesses)  # the front's, too
     looks: Looks | None = None  # where others than replicas may have GPUs
+    uses: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +147,11 @@ class Call:
             if isinstance(value, model):
                 return value
         raise TypeError(f"the route of this call does not take a {model.__name__}")
+
+    @property
+    def by(self) -> str:
+        """Who does it, for what keeps that."""
+        return self.caller.name if self.caller is not None else ""
 
     def role(self, owner: str, name: str) -> Role | None:
         """What the caller may do with that service; ``None``: it is not there for her."""

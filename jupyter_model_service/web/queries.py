@@ -46,6 +46,15 @@ class LogQuery(_Query):
     limit: int = Field(default=1000, ge=1, le=10_000, description="at most so many lines")
 
 
+class UseQuery(_Query):
+    since: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="a day of UTC, such as 2026-11-30: from then on; default: of the last 30 days",
+    )
+    limit: int = Field(default=10_000, ge=1, le=10_000, description="at most so many, the newest")
+
+
 class DecisionQuery(_Query):
     limit: int = Field(default=20, ge=1, le=100, description="the last so many, oldest first")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import wire
 from . import tokens
+from .queries import UseQuery
 from .route import Route, change_of, of_service
 
 __all__ = ["TOKEN_ROUTES"]
@@ -23,9 +24,26 @@ TOKEN_ROUTES: tuple[Route, ...] = (
         "PATCH",
         "/tokens/{id}",
         tokens.change_token,
-        "Change the limits that are given, from the next call on; those left out stay as they are",
+        "Change the limits that are given, or what the token is for, from the next call on",
         wire.TokenInfo,
         request=wire.TokenChange,
     ),
+    change_of(
+        "POST",
+        "/tokens/{id}/rotate",
+        tokens.rotate_token,
+        "Make a token in the place of this one, which ends after an overlap; the new one is shown this once",
+        wire.NewToken,
+        request=wire.RotateRequest,
+        status=201,
+    ),
     of_service("DELETE", "/tokens/{id}", tokens.revoke_token, "Revoke a token at once", None, status=204),
+    of_service(
+        "GET",
+        "/uses",
+        tokens.list_uses,
+        "How often each token and person called the endpoint, by day",
+        wire.UseList,
+        query=UseQuery,
+    ),
 )

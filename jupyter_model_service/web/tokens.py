@@ -1,24 +1,31 @@
-"""The operations on the tokens of endpoints: parsed request → engine call → wire model."""
+"""The operations on the tokens of endpoints, and on how often who called: parsed request → engine call → wire model."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import time
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any, cast
 
 from .. import wire
 from ..core.grants import PathRule
-from ..core.limits import Limits
-from ..engine.tokens import Use
-from ..ports import TokenRecord
+from ..core.limits import DAY, Limits
+from ..errors import InvalidRequest
+from ..ports import TokenRecord, UseRecord
+from ..wire.tokens import PathRuleSpec
 from .call import Call
+from .queries import UseQuery
 
-__all__ = ["change_token", "create_token", "list_tokens", "revoke_token"]
+__all__ = ["change_token", "create_token", "list_tokens", "list_uses", "revoke_token", "rotate_token"]
+
+_EPOCH = date(1970, 1, 1)
+_SHOWN = 30  # days of uses, where nobody says since when
 
 
 async def list_tokens(call: Call) -> wire.TokenList:
     view = call.parts.engine.service(*call.service)
-    tokens = call.parts.tokens
-    return wire.TokenList(tokens=[wire.TokenInfo(**_token(t, tokens.use(t))) for t in tokens.of(view.id)])
+    return wire.TokenList(tokens=[wire.TokenInfo(**_token(call, token)) for token in call.parts.tokens.of(view.id)])
 
 
 async def create_token(call: Call) -> wire.NewToken:
@@ -26,18 +33,35 @@ async def create_token(call: Call) -> wire.NewToken:
     owner, name = call.service
     view = call.parts.engine.service(owner, name)
     limits = None if body.limits is None else Limits(**body.limits.model_dump())
-    tokens = call.parts.tokens
-    rules = [PathRule(rule.path, None if rule.methods is None else tuple(rule.methods)) for rule in body.rules]
-    record, text = await tokens.generate(view.id, f"{owner}/{name}", body.name, body.expires_in, limits, rules)
-    return wire.NewToken(token=text, **_token(record, tokens.use(record)))
+    record, text = await call.parts.tokens.generate(
+        view.id, f"{owner}/{name}", body.name, body.expires_in, limits, _rules(body.rules), call.by
+    )
+    return wire.NewToken(token=text, **_token(call, record))
+
+
+async def rotate_token(call: Call) -> wire.NewToken:
+    body = call.given(wire.RotateRequest)
+    owner, name = call.service
+    view = call.parts.engine.service(owner, name)
+    life = {"expires_in": body.expires_in} if "expires_in" in body.model_fields_set else {}
+    record, text = await call.parts.tokens.rotate(
+        view.id, f"{owner}/{name}", call.path["id"], body.overlap, by=call.by, **life
+    )
+    return wire.NewToken(token=text, **_token(call, record))
 
 
 async def change_token(call: Call) -> wire.TokenInfo:
-    changes = call.given(wire.TokenChange).limits.model_dump(exclude_unset=True)
+    body, token_id = call.given(wire.TokenChange), call.path["id"]
     view = call.parts.engine.service(*call.service)
     tokens = call.parts.tokens
-    record = await tokens.limit(view.id, call.path["id"], changes)
-    return wire.TokenInfo(**_token(record, tokens.use(record)))
+    if body.limits is None and body.rules is None:
+        raise InvalidRequest("Say what of the token is to change: its limits, or its rules.")
+    record: TokenRecord | None = None
+    if body.rules is not None:
+        record = await tokens.rule(view.id, token_id, _rules(body.rules))
+    if body.limits is not None:
+        record = await tokens.limit(view.id, token_id, body.limits.model_dump(exclude_unset=True))
+    return wire.TokenInfo(**_token(call, cast(TokenRecord, record)))
 
 
 async def revoke_token(call: Call) -> None:
@@ -45,7 +69,50 @@ async def revoke_token(call: Call) -> None:
     await call.parts.tokens.revoke(view.id, call.path["id"])
 
 
-def _token(record: TokenRecord, use: Use | None) -> dict[str, Any]:
+async def list_uses(call: Call) -> wire.UseList:
+    query, uses = call.given(UseQuery), call.parts.uses
+    view = call.parts.engine.service(*call.service)
+    today = int(time.time() // DAY)
+    since = today - _SHOWN + 1 if query.since is None else _day(query.since)
+    found = [] if uses is None else await uses.since(view.id, since, query.limit + 1)
+    complete = len(found) <= query.limit
+    labels = {token.id: token.name for token in call.parts.tokens.of(view.id)}
+    return wire.UseList(
+        uses=[_use(record, labels) for record in found[-query.limit :]], today=_text(today), complete=complete
+    )
+
+
+def _day(text: str) -> int:
+    try:
+        return (date.fromisoformat(text) - _EPOCH).days
+    except ValueError as error:
+        raise InvalidRequest(f"{text} is no day: write one such as 2026-11-30.") from error
+
+
+def _text(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def _use(record: UseRecord, labels: dict[str, str]) -> wire.UseInfo:
+    kind, _, name = record.who.partition(":")
+    return wire.UseInfo(
+        kind=cast(Any, kind),
+        name=name,
+        label=labels.get(name, "") if kind == "token" else "",
+        day=_text(record.day),
+        calls=record.calls,
+        refused=record.refused,
+        last_at=record.last_at,
+    )
+
+
+def _rules(given: Iterable[PathRuleSpec]) -> list[PathRule]:
+    return [PathRule(rule.path, None if rule.methods is None else tuple(rule.methods)) for rule in given]
+
+
+def _token(call: Call, record: TokenRecord) -> dict[str, Any]:
+    use, uses = call.parts.tokens.use(record), call.parts.uses
+    calls = uses.token_today(record.service_id, record.id) if use is None and uses is not None else None
     return {
         "id": record.id,
         "name": record.name,
@@ -54,6 +121,8 @@ def _token(record: TokenRecord, use: Use | None) -> dict[str, Any]:
         "last_used_at": record.last_used_at,
         "limits": None if record.limits is None else dataclasses.asdict(record.limits),
         "rules": [dataclasses.asdict(rule) for rule in record.rules],
-        "calls_today": None if use is None else use.calls_today,
+        "family": record.kin,
+        "created_by": record.created_by,
+        "calls_today": calls if use is None else use.calls_today,
         "in_flight": None if use is None else use.in_flight,
     }

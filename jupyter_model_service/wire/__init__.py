@@ -42,11 +42,13 @@ from .tokens import (
     NewToken,
     PathRuleInfo,
     PathRuleSpec,
+    RotateRequest,
     TokenChange,
     TokenInfo,
     TokenList,
     TokenRequest,
 )
+from .uses import UseInfo, UseList
 
 __all__ = [
     "AccessInfo",
@@ -91,6 +93,7 @@ __all__ = [
     "RevisionInfo",
     "RevisionOptions",
     "RollbackRequest",
+    "RotateRequest",
     "RuleInfo",
     "RuleSpec",
     "ScaleRequest",
@@ -109,6 +112,8 @@ __all__ = [
     "TokenList",
     "TokenRequest",
     "UpdateRequest",
+    "UseInfo",
+    "UseList",
     "ValidateAnswer",
     "ValidateRequest",
     "Visibility",

@@ -37,8 +37,8 @@ class ShareInfo(BaseModel):
     limits: LimitsInfo | None = None
     created_at: float
     created_by: str = ""
-    calls_today: int | None = Field(default=None, description="on this day of UTC; null: not counted")
-    last_call_at: float | None = None
+    calls_today: int | None = Field(default=None, description="on this day of UTC; of a user alone")
+    last_call_at: float | None = Field(default=None, description="of today, if there was one; of a user alone")
 
 
 class PersonAccess(BaseModel):

@@ -36,7 +36,24 @@ class TokenRequest(Request):
 
 
 class TokenChange(Request):
-    limits: LimitsSpec
+    """What is left out stays as it is. All of a token's rules are changed together."""
+
+    limits: LimitsSpec | None = None
+    rules: list[PathRuleSpec] | None = Field(
+        default=None, max_length=20, description="what it is for from now on; empty: for everything"
+    )
+
+
+class RotateRequest(Request):
+    overlap: float = Field(
+        default=86400.0, ge=0, le=30 * 86400, description="seconds for which the former token still is good"
+    )
+    expires_in: float | None = Field(
+        default=None,
+        gt=0,
+        le=10 * 365 * 86400,
+        description="seconds; null: never; left out: as long as the former was to live",
+    )
 
 
 class LimitsInfo(BaseModel):
@@ -58,8 +75,16 @@ class TokenInfo(BaseModel):
     last_used_at: float | None = None
     limits: LimitsInfo | None = None
     rules: list[PathRuleInfo] = Field(default=[], description="what of the endpoint it is for; empty: all of it")
-    calls_today: int | None = Field(default=None, description="on this day of UTC; only a token with limits is counted")
-    in_flight: int | None = Field(default=None, description="calls that have not ended; as above")
+    family: str = Field(
+        default="", description="the same for all that came from one by rotation; they have their limits together"
+    )
+    created_by: str = Field(default="", description="who made it; empty for one of before that was kept")
+    calls_today: int | None = Field(
+        default=None, description="that were let in on this day of UTC; with limits: of all of its family"
+    )
+    in_flight: int | None = Field(
+        default=None, description="calls that have not ended, of all of its family; null without limits"
+    )
 
 
 class NewToken(TokenInfo):

@@ -606,8 +606,25 @@ export interface paths {
         delete: operations["revoke_token"];
         options?: never;
         head?: never;
-        /** Change the limits that are given, from the next call on; those left out stay as they are */
+        /** Change the limits that are given, or what the token is for, from the next call on */
         patch: operations["change_token"];
+        trace?: never;
+    };
+    "/api/v1/services/{owner}/{name}/tokens/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a token in the place of this one, which ends after an overlap; the new one is shown this once */
+        post: operations["rotate_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/services/{owner}/{name}/update": {
@@ -621,6 +638,23 @@ export interface paths {
         put?: never;
         /** Make the next revision and roll over to it */
         post: operations["update_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{owner}/{name}/uses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How often each token and person called the endpoint, by day */
+        get: operations["list_uses"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2118,22 +2152,34 @@ export interface components {
         NewToken: {
             /**
              * Calls Today
-             * @description on this day of UTC; only a token with limits is counted
+             * @description that were let in on this day of UTC; with limits: of all of its family
              * @default null
              */
             calls_today: number | null;
             /** Created At */
             created_at: number;
             /**
+             * Created By
+             * @description who made it; empty for one of before that was kept
+             * @default
+             */
+            created_by: string;
+            /**
              * Expires At
              * @default null
              */
             expires_at: number | null;
+            /**
+             * Family
+             * @description the same for all that came from one by rotation; they have their limits together
+             * @default
+             */
+            family: string;
             /** Id */
             id: string;
             /**
              * In Flight
-             * @description calls that have not ended; as above
+             * @description calls that have not ended, of all of its family; null without limits
              * @default null
              */
             in_flight: number | null;
@@ -2556,6 +2602,21 @@ export interface components {
              */
             revision?: number | null;
         };
+        /** RotateRequest */
+        RotateRequest: {
+            /**
+             * Expires In
+             * @description seconds; null: never; left out: as long as the former was to live
+             * @default null
+             */
+            expires_in?: number | null;
+            /**
+             * Overlap
+             * @description seconds for which the former token still is good
+             * @default 86400
+             */
+            overlap?: number;
+        };
         /** RuleInfo */
         RuleInfo: {
             /**
@@ -2924,7 +2985,7 @@ export interface components {
         ShareInfo: {
             /**
              * Calls Today
-             * @description on this day of UTC; null: not counted
+             * @description on this day of UTC; of a user alone
              * @default null
              */
             calls_today: number | null;
@@ -2942,6 +3003,7 @@ export interface components {
             kind: "user" | "group";
             /**
              * Last Call At
+             * @description of today, if there was one; of a user alone
              * @default null
              */
             last_call_at: number | null;
@@ -3031,30 +3093,52 @@ export interface components {
             /** Version */
             version: string;
         };
-        /** TokenChange */
+        /**
+         * TokenChange
+         * @description What is left out stays as it is. All of a token's rules are changed together.
+         */
         TokenChange: {
-            limits: components["schemas"]["LimitsSpec"];
+            /** @default null */
+            limits?: components["schemas"]["LimitsSpec"] | null;
+            /**
+             * Rules
+             * @description what it is for from now on; empty: for everything
+             * @default null
+             */
+            rules?: components["schemas"]["PathRuleSpec"][] | null;
         };
         /** TokenInfo */
         TokenInfo: {
             /**
              * Calls Today
-             * @description on this day of UTC; only a token with limits is counted
+             * @description that were let in on this day of UTC; with limits: of all of its family
              * @default null
              */
             calls_today: number | null;
             /** Created At */
             created_at: number;
             /**
+             * Created By
+             * @description who made it; empty for one of before that was kept
+             * @default
+             */
+            created_by: string;
+            /**
              * Expires At
              * @default null
              */
             expires_at: number | null;
+            /**
+             * Family
+             * @description the same for all that came from one by rotation; they have their limits together
+             * @default
+             */
+            family: string;
             /** Id */
             id: string;
             /**
              * In Flight
-             * @description calls that have not ended; as above
+             * @description calls that have not ended, of all of its family; null without limits
              * @default null
              */
             in_flight: number | null;
@@ -3155,6 +3239,71 @@ export interface components {
              * @default null
              */
             visibility?: ("private" | "shared" | "public") | null;
+        };
+        /**
+         * UseInfo
+         * @description Of one token or person on one day.
+         */
+        UseInfo: {
+            /**
+             * Calls
+             * @description that were let in
+             */
+            calls: number;
+            /**
+             * Day
+             * @description of UTC, as 2026-11-30
+             */
+            day: string;
+            /**
+             * Kind
+             * @description anyone: who called while it was public; others: all beyond 10,000 people on one day, together
+             * @enum {string}
+             */
+            kind: "token" | "user" | "service" | "anyone" | "others";
+            /**
+             * Label
+             * @description the name of a token that there still is
+             * @default
+             */
+            label: string;
+            /**
+             * Last At
+             * @description when the last of them came, within a second
+             * @default null
+             */
+            last_at: number | null;
+            /**
+             * Name
+             * @description a token's id, or the Hub's name of a user or service
+             * @default
+             */
+            name: string;
+            /**
+             * Refused
+             * @description for their limits, or the paths that a token is for
+             * @default 0
+             */
+            refused: number;
+        };
+        /**
+         * UseList
+         * @description Oldest first.
+         */
+        UseList: {
+            /**
+             * Complete
+             * @description false: there is more, of days before these
+             * @default true
+             */
+            complete: boolean;
+            /**
+             * Today
+             * @description the day that it is, of UTC
+             */
+            today: string;
+            /** Uses */
+            uses: components["schemas"]["UseInfo"][];
         };
         /**
          * ValidateAnswer
@@ -3405,6 +3554,7 @@ export type ReplicaInfo = components['schemas']['ReplicaInfo'];
 export type ResourcesInfo = components['schemas']['ResourcesInfo'];
 export type RevisionInfo = components['schemas']['RevisionInfo'];
 export type RollbackRequest = components['schemas']['RollbackRequest'];
+export type RotateRequest = components['schemas']['RotateRequest'];
 export type RuleInfo = components['schemas']['RuleInfo'];
 export type RuleSpec = components['schemas']['RuleSpec'];
 export type SampleRequest = components['schemas']['SampleRequest'];
@@ -3426,6 +3576,8 @@ export type TokenInfo = components['schemas']['TokenInfo'];
 export type TokenList = components['schemas']['TokenList'];
 export type TokenRequest = components['schemas']['TokenRequest'];
 export type UpdateRequest = components['schemas']['UpdateRequest'];
+export type UseInfo = components['schemas']['UseInfo'];
+export type UseList = components['schemas']['UseList'];
 export type ValidateAnswer = components['schemas']['ValidateAnswer'];
 export type ValidateRequest = components['schemas']['ValidateRequest'];
 export type WishInfo = components['schemas']['WishInfo'];
@@ -4932,7 +5084,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["TokenChange"];
             };
@@ -4951,6 +5103,44 @@ export interface operations {
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
             404: components["responses"]["Error404"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    rotate_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
@@ -4991,6 +5181,41 @@ export interface operations {
             413: components["responses"]["Error413"];
             415: components["responses"]["Error415"];
             422: components["responses"]["Error422"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    list_uses: {
+        parameters: {
+            query?: {
+                /** @description a day of UTC, such as 2026-11-30: from then on; default: of the last 30 days */
+                since?: string | null;
+                /** @description at most so many, the newest */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UseList"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];

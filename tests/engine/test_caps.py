@@ -6,7 +6,8 @@ import asyncio
 
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.sharing import Person
-from jupyter_model_service.engine.caps import MOST, Caps
+from jupyter_model_service.engine.caps import MOST
+from jupyter_model_service.engine.uses import Uses
 from jupyter_model_service.testing.clock import ManualClock
 from jupyter_model_service.testing.store import MemoryStore
 
@@ -17,7 +18,7 @@ def test_whoever_comes_beside_ten_thousand_who_are_calling_is_let_in_and_remembe
     """None of them can be forgotten, nor can she."""
 
     async def body() -> None:
-        caps = Caps(MemoryStore(), ManualClock())
+        caps = Uses(MemoryStore(), ManualClock())
         for number in range(MOST):
             person = Person(f"p{number}", f"p{number}")
             assert caps.allowance("s", person, LIMITS).admit(0, 0.0) is None

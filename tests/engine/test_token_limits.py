@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from jupyter_model_service.core.limits import DAY, Allowance, Limits
-from jupyter_model_service.engine.allowances import COUNTS_EVERY
 from jupyter_model_service.engine.tokens import EndpointTokens, Use
+from jupyter_model_service.engine.write_behind import COUNTS_EVERY
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import ServiceRecord, TokenRecord
 from jupyter_model_service.testing import ManualClock, MemoryStore

@@ -46,7 +46,9 @@ DELETE api/v1/services/{owner}/{name}/access/{kind}/{whom}     401 400 403 403 4
 GET api/v1/services/{owner}/{name}/tokens                      401 200 403 403 403 403 403 404 200 404 401 401 404 403 401
 POST api/v1/services/{owner}/{name}/tokens                     401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 PATCH api/v1/services/{owner}/{name}/tokens/{id}               401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
+POST api/v1/services/{owner}/{name}/tokens/{id}/rotate         401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
 DELETE api/v1/services/{owner}/{name}/tokens/{id}              401 400 403 403 403 403 403 404 400 404 401 401 404 403 401
+GET api/v1/services/{owner}/{name}/uses                        401 200 403 403 403 403 403 404 200 404 401 401 404 403 401
 GET api/v1/series                                              401 200 200 200 200 200 200 200 200 403 401 401 403 403 401
 GET api/v1/admin/overview                                      401 403 403 403 403 403 403 403 200 403 401 401 403 403 401
 GET api/v1/admin/users/{user}/limits                           401 403 403 403 403 403 403 403 200 403 401 401 403 403 401
