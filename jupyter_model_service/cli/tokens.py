@@ -105,7 +105,7 @@ def caller(use: Json) -> str:
     if use["kind"] == "service":
         return f"service {use['name']}"
     named = {"anyone": "anyone (while it was public)", "others": "others (beyond 10,000 on a day)"}
-    return named.get(use["kind"], use["name"])
+    return named.get(use["kind"]) or str(use["name"])
 
 
 def _last(use: Json) -> str:

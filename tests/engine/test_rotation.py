@@ -4,13 +4,14 @@ ends at its time, also where it was made, over restarts as well."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.engine.own_tokens import OwnTokens
-from jupyter_model_service.engine.tokens import EndpointTokens, Use
+from jupyter_model_service.engine.tokens import KEEP, EndpointTokens, Use
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import IssuedToken, TokenRecord
 from jupyter_model_service.testing import ManualClock
@@ -43,8 +44,8 @@ def admit(at: Setting, *texts: str) -> list[bool]:
     return found
 
 
-async def rotate(at: Setting, token: str, overlap: float = HOUR, **more: object) -> tuple[TokenRecord, str]:
-    return await at.tokens.rotate("s1", "u/chat", token, overlap, **more)  # type: ignore[arg-type]
+async def rotate(at: Setting, token: str, overlap: float = HOUR, **more: Any) -> tuple[TokenRecord, str]:
+    return await at.tokens.rotate("s1", "u/chat", token, overlap, **more)
 
 
 def test_both_open_until_the_former_ends_at_its_time_which_a_restart_does_not_change() -> None:
@@ -156,8 +157,8 @@ def test_the_new_one_lives_as_long_as_the_former_was_to_and_no_longer_than_one_m
         forever, _ = await rotate(at, other.id)
         assert forever.expires_at is None
         at.tokens.life = lambda owner, asked: 3 * DAY if asked is None else min(asked, 3 * DAY)
-        for more in ({}, {"expires_in": None}):
-            least, _ = await rotate(at, other.id, **more)
+        for asked in (KEEP, None):
+            least, _ = await rotate(at, other.id, expires_in=asked)
             assert least.expires_at == at.clock.now() + 3 * DAY
 
     run(body)
@@ -167,9 +168,9 @@ def test_a_life_that_is_refused_changes_nothing() -> None:
     async def body(at: Setting) -> None:
         former, _ = await at.generate("laptop", 10 * DAY)
         before = at.tokens.of("s1")
-        for overlap, more in ((-1.0, {}), (31 * DAY, {}), (math.nan, {}), (HOUR, {"expires_in": 0.0})):
+        for overlap, life in ((-1.0, KEEP), (31 * DAY, KEEP), (math.nan, KEEP), (HOUR, 0.0)):
             with pytest.raises(InvalidRequest):
-                await rotate(at, former.id, overlap, **more)
+                await rotate(at, former.id, overlap, expires_in=life)
         with pytest.raises(NotFound):
             await at.tokens.rotate("s2", "u/draw", former.id, HOUR)
         assert at.tokens.of("s1") == before == await at.store.tokens()
@@ -196,28 +197,26 @@ def test_a_rotation_that_is_not_stored_leaves_the_former_as_it_was() -> None:
 def test_a_token_that_is_revoked_while_its_place_is_taken_stays_revoked() -> None:
     """Whoever revokes it means all that comes of it."""
 
-    class Slow(Remembering):
+    class Revoking(Remembering):
+        tokens: EndpointTokens
+        former: str | None = None
+
         async def issue(self, key: str, name: str, expires_in: float | None) -> IssuedToken:
-            for revoked in self.revoking:
-                await at_.tokens.revoke("s1", revoked)
+            if self.former is not None:
+                await self.tokens.revoke("s1", self.former)
             return await super().issue(key, name, expires_in)
 
-        revoking: tuple[str, ...] = ()
-
     async def body(at: Setting) -> None:
-        nonlocal at_
-        at_ = at
-        issuer = Slow(at.clock)
-        at.tokens = EndpointTokens(at.store, at.clock, CONTROL, issuer)
+        issuer = Revoking(at.clock)
+        issuer.tokens = at.tokens = EndpointTokens(at.store, at.clock, CONTROL, issuer)
         former, old = await at.generate("laptop")
-        issuer.revoking = (former.id,)
+        issuer.former = former.id
         with pytest.raises(NotFound):
             await rotate(at, former.id)
         assert at.tokens.known(old) is None
         assert at.tokens.of("s1") == [] == await at.store.tokens()
         assert len(issuer.withdrawn) == 2
 
-    at_: Setting
     run(body)
 
 

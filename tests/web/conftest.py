@@ -324,6 +324,7 @@ class FakeTokens:
         }
         self.records: dict[str, list[TokenRecord]] = {}
         self.resolved: list[str] = []
+        self.rotated: list[tuple[Any, ...]] = []
         self.hangs = False
 
     def known(self, token: str) -> Caller | None:
@@ -346,9 +347,11 @@ class FakeTokens:
         expires_in: float | None,
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
+        by: str = "",
     ) -> Any:
         expires_at = None if expires_in is None else 5.0 + expires_in
-        record = TokenRecord("t1", service_id, name, "digest", 5.0, expires_at, limits=limits, rules=check_rules(rules))
+        more: dict[str, Any] = {"limits": limits, "rules": check_rules(rules), "created_by": by}
+        record = TokenRecord("t1", service_id, name, "digest", 5.0, expires_at, **more)
         self.records.setdefault(service_id, []).append(record)
         return record, "jms_secret"
 
@@ -365,6 +368,27 @@ class FakeTokens:
                 self.records[service_id][n] = dataclasses.replace(record, limits=limits)
                 return self.records[service_id][n]
         raise NotFound(f"There is no token {token_id}.")
+
+    async def rule(self, service_id: str, token_id: str, rules: Iterable[PathRule]) -> TokenRecord:
+        self._listed(service_id, token_id)
+        found = [dataclasses.replace(r, rules=check_rules(rules)) for r in self.of(service_id) if r.id == token_id]
+        self.records[service_id] = [*(r for r in self.of(service_id) if r.id != token_id), *found]
+        return found[0]
+
+    def _listed(self, service_id: str, token_id: str) -> TokenRecord:
+        for record in self.of(service_id):
+            if record.id == token_id:
+                return record
+        raise NotFound(f"There is no token {token_id}.")
+
+    async def rotate(
+        self, service_id: str, key: str, token_id: str, overlap: float, expires_in: Any = "as before", by: str = ""
+    ) -> Any:
+        former = self._listed(service_id, token_id)
+        self.rotated.append((token_id, overlap, expires_in))
+        record = dataclasses.replace(former, id="t2", family=former.kin, created_by=by)
+        self.records[service_id].append(record)
+        return record, "jms_secret2"
 
     async def revoke(self, service_id: str, token_id: str) -> None:
         kept = [r for r in self.of(service_id) if r.id != token_id]

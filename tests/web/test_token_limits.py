@@ -54,6 +54,44 @@ def test_what_a_token_is_for_is_taken_and_shown(site: Any) -> None:
     site.run(body)
 
 
+def test_rules_change_with_and_without_limits_and_none_lets_it_call_everything(site: Any) -> None:
+    site.engine.add("alice", "chat")
+    rules = [{"path": "/v1/*", "methods": ["GET"]}]
+
+    async def body(client: httpx.AsyncClient) -> None:
+        await client.post(TOKENS, json={"limits": {"in_flight": 2}})
+        for change, limit, ruled in (
+            ({"rules": rules}, 2, rules),
+            ({"limits": {"in_flight": 3}}, 3, rules),
+            ({"limits": {"in_flight": 4}, "rules": []}, 4, []),
+        ):
+            changed = await client.patch(f"{TOKENS}/t1", json=change)
+            assert changed.status_code == 200
+            assert (changed.json()["limits"]["in_flight"], changed.json()["rules"]) == (limit, ruled)
+        for wrong in ({"rules": [{"path": "v1"}]}, {"rules": None}, {"rules": rules * 21}):
+            assert (await client.patch(f"{TOKENS}/t1", json=wrong)).status_code == 400
+        assert (await client.patch(f"{TOKENS}/t9", json={"rules": []})).status_code == 404
+
+    site.run(body)
+
+
+def test_a_rotation_says_its_overlap_and_its_life_only_where_they_are_said(site: Any) -> None:
+    """A life that is left out is that of the former, ``null`` is for ever."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        await client.post(TOKENS, json={"name": "laptop"})
+        for request in ({}, {"overlap": 0, "expires_in": None}, {"overlap": 60.5, "expires_in": 3600}):
+            made = await client.post(f"{TOKENS}/t1/rotate", json=request)
+            assert (made.status_code, made.json()["token"], made.json()["created_by"]) == (201, "jms_secret2", "alice")
+        for wrong in ({"overlap": -1}, {"overlap": 30 * 86400 + 1}, {"expires_in": 0}, {"overlap": None}):
+            assert (await client.post(f"{TOKENS}/t1/rotate", json=wrong)).status_code == 400
+        assert (await client.post(f"{TOKENS}/t9/rotate", json={})).status_code == 404
+
+    site.run(body)
+    assert site.tokens.rotated == [("t1", 86400.0, "as before"), ("t1", 0.0, None), ("t1", 60.5, 3600.0)]
+
+
 def test_a_token_without_limits_has_no_counts(site: Any) -> None:
     site.engine.add("alice", "chat")
 
