@@ -12,6 +12,8 @@ const TOKEN: Token = {
   expires_at: 30 * 86400,
   last_used_at: null,
   limits: null,
+  family: 'a7',
+  created_by: 'alice',
   calls_today: null,
   in_flight: null,
   rules: []
