@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -45,7 +45,8 @@ def _nothing(engine: Engine, undo: contextlib.AsyncExitStack) -> None:
 class Assembly:
     """``base`` is the gateway's address as callers know it, with a slash at the end; ``prefix`` the path of it that
     reaches us; ``hosts``: services have hosts of their own besides. ``shared``: among people who sign in. ``begin``
-    starts what runs beside the engine, ``told`` are lines for ``health/ready``."""
+    starts what runs beside the engine, ``told`` are lines for ``health/ready``, ``configured`` what the audit log says
+    of how it was set up: no secret."""
 
     mode: Literal["embedded", "hub"]
     owner: str
@@ -75,6 +76,7 @@ class Assembly:
     looks: HubLooks | None = None  # at GPUs that others than replicas may have
     begin: Callable[[Engine, contextlib.AsyncExitStack], Any] = _nothing
     told: Callable[[], Sequence[str]] = tuple
+    configured: Mapping[str, Any] = field(default_factory=dict)
 
     def page_of(self, owner: str, name: str, public: bool) -> str | None:
         """Where a browser opens a service, if it may: it has no token to send, and where nobody signs in, only what is

@@ -17,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from .._version import __version__
 from ..adapters.access_writer import AccessWriter
 from ..adapters.audit_sink import AuditFile, AuditSink, AuditStream, AuditSyslog
+from ..adapters.begun_files import BegunFiles
 from ..adapters.clock import SystemClock
 from ..adapters.history_file import HistoryFile
 from ..adapters.line_file import LineFile, LineStream
@@ -42,6 +43,7 @@ from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
 from .history import KeptHistories
 from .limits import raise_descriptor_limit
+from .own_deeds import Looked, ends, starts
 
 __all__ = ["Gateway"]
 
@@ -58,6 +60,7 @@ class Gateway:
         self._clock = SystemClock()
         self._routing = RoutingTable()
         self._ending = asyncio.Event()
+        self._why = ""
         self._end_replicas = False  # a start that fails leaves the replicas of the former gateway alone
         self._started_at = time.time()
 
@@ -86,6 +89,9 @@ class Gateway:
                 meter.watch_access_log(lambda: log_of_calls.lost, lambda: writer.well)
             undo.push_async_callback(ended, "the engine", lambda: self._stop_engine(engine, parts), 30.0)
             await engine.start()
+            looked = Looked(engine, parts.tokens)
+            await starts(looked, parts.base, parts.configured)
+            undo.callback(self._note_end, looked, parts)
             figures = KeptHistories(engine.histories, HistoryFile(files.history))
             await figures.load({view.id for view in engine.services()})
             figures.start()
@@ -144,7 +150,7 @@ class Gateway:
         """Stop in order, soon. The first reason counts."""
         if not self._ending.is_set():
             log.info("ending: %s", reason)
-            self._end_replicas = not leave_replicas
+            self._why, self._end_replicas = reason, not leave_replicas
             self._ending.set()
 
     # --- parts ---------------------------------------------------------------------------------------
@@ -217,8 +223,13 @@ class Gateway:
             settings=parts.settings,
             queries=queries,
             rules=parts.rules,
+            begun=BegunFiles(self._files.path / "begun"),
         )
         return engine, meter
+
+    def _note_end(self, looked: Looked, parts: Assembly) -> None:
+        if self._why:
+            ends(looked, self._why, replicas_end=self._end_replicas and parts.may_end)
 
     async def _stop_engine(self, engine: Engine, parts: Assembly) -> None:
         end_replicas = self._end_replicas and parts.may_end

@@ -32,17 +32,20 @@ from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
 from ..core.guessing import Guesses
 from ..core.hub_options import CONTROL_PORT
+from ..core.policy import policy_to_plain
 from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
 from ..errors import Forbidden, InvalidRequest, ModelServiceError
 from ..front.settings import FrontSettings
+from ..web.audit import picture
 from ..web.page_session import PageSessions
 from .assembly import Assemble, Assembly, Site
 from .files import DataDirectory
 from .gateway import ended
 from .offers import hub_offer
+from .own_deeds import Looked
 from .supervisor import bind, inherited_listener
 
 __all__ = ["hub_gateway"]
@@ -144,6 +147,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             shared=True,
             may_end=False,
             begin=beside.begin,
+            configured=_configured(hub),
             told=lambda: [f"hub: {'does not answer' if users.problem else 'answers'}"],
         )
 
@@ -164,6 +168,16 @@ def who_reaches_whom(hub: HubService) -> str:
         f"at {hub.api_url}, and each replica at its own address, TCP port {CONTROL_PORT} (the next one where the model "
         "has that one) and the model's; replicas need to reach none of these (docs/admin.md, networks and firewall)"
     )
+
+
+def _configured(hub: HubService) -> dict[str, Any]:
+    """By install(), as far as it says what people may do."""
+    return {
+        "policy": policy_to_plain(hub.policy),
+        "trusted_proxies": list(hub.trusted_proxies),
+        "share_per_service": hub.share_per_service,
+        "audit_kept": hub.audit_kept,
+    }
 
 
 def _attach(pid: int, create_time: float, keep: bool) -> NoReturn:
@@ -191,6 +205,8 @@ class _Beside:
         async def gone(owner: str, why: str) -> None:
             for view in engine.services(owner):
                 log.warning("removing service %s/%s: %s", owner, view.name, why)
+                was = picture(Looked(engine, self._tokens), owner, view.name)
+                engine.audit.own("delete_service", f"{owner}/{view.name}", before=was, after={"why": why})
                 with contextlib.suppress(ModelServiceError):  # it is being deleted already
                     await engine.delete(owner, view.name)
                 self._tokens.forget(view.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ..core.routing import RoutingTable
 from ..core.scaling.policy import Autoscaling
 from ..errors import NotFound, Overloaded, Problem
 from ..ports import (
+    Begun,
     Clock,
     Definitions,
     EventRecord,
@@ -73,6 +75,7 @@ class Engine:
         settings: EngineSettings | None = None,
         queries: Queries | None = None,
         rules: Rules | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self._settings = settings or EngineSettings()
         self._parts = Parts(store, launcher, leases, probe, clock, meter, routing, self._settings)
@@ -84,8 +87,9 @@ class Engine:
         self._bus = Bus(self._view_of)
         self._ledger = Ledger(store, clock, self._settings.store_retry, self._all_changed)
         kept, retry = self._settings.audit_kept, self._settings.store_retry
-        self.audit = Audit(store, clock, self._ledger, kept=kept, retry=retry)
+        self.audit = Audit(store, clock, self._ledger, kept=kept, retry=retry, begun=begun)
         self._journal = Journal(store, clock, self._bus, self._ledger)
+        self._journal.own = lambda action, key, why: self.audit.own(action, key, after={"why": why})
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
         self._controller.on_removed = self._removed
@@ -137,6 +141,8 @@ class Engine:
         self._controller.acting = False
         if end_replicas:
             await self._end_all()
+        with contextlib.suppress(TimeoutError):  # a write that is broken off may have been done, and is done again
+            await within(self._clock, self.audit.flush(), self._settings.store_retry)
         await self._tasks.close()
         leases = [r.lease for s in self._services() for r in s.replicas.values() if r.lease is not None]
         await asyncio.gather(

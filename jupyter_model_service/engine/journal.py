@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,11 +14,20 @@ from .bus import Bus
 from .ledger import Ledger
 from .state import Replica, Service
 
+#: What the gateway decides by itself, and is in the audit log, too: the event's kind, the action there.
+DEEDS = {
+    "service.ended_by_policy": "stop_service",
+    "service.taken_back": "take_back_revision",
+    "service.failed": "give_up_service",
+}
 KEPT = 300  # events per service in memory, for when the store cannot be read
 
 
 class Journal:
+    """``own`` is told what the gateway does by itself: the action, the service, and why."""
+
     def __init__(self, store: Store, clock: Clock, bus: Bus, ledger: Ledger) -> None:
+        self.own: Callable[[str, str, str], None] = lambda action, key, why: None
         self._store = store
         self._clock = clock
         self._bus = bus
@@ -54,6 +63,8 @@ class Journal:
             self._recent.setdefault(service.id, deque(maxlen=KEPT)).append(record)
             self._ledger.add_event(record)
         self._bus.event(service.key, record)
+        if kind in DEEDS:
+            self.own(DEEDS[kind], service.key, message)
 
     def forget(self, service_id: str) -> None:
         self._recent.pop(service_id, None)

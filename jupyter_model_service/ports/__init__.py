@@ -21,6 +21,7 @@ from ..errors import Problem
 from .access import (
     AccessStore,
     AuditStore,
+    Begun,
     Identity,
     IssuedToken,
     NoRules,
@@ -38,7 +39,7 @@ from .access import (
 from .figures import AskedQuery, Meter, NoQueries, Queries
 
 __all__ = [
-    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Clock", "Definitions", "EventRecord",
+    "NOTHING_HELD", "AccessStore", "AskedQuery", "AuditStore", "Begun", "Clock", "Definitions", "EventRecord",
     "GivenDefinition", "Identity", "IssuedToken", "KeptKey", "Launcher", "Lease", "Leases", "Meter", "NoQueries",
     "NoRules", "Notice", "Oauth", "OverrideRecord", "Placement", "Probe", "ProbeResult", "Queries", "ReplicaRecord",
     "Rules", "Seen", "ServiceRecord", "StartRequest", "Storage", "Store", "TokenIssuer", "TokenRecord",

@@ -129,6 +129,19 @@ class AuditStore(Protocol):
         """Remove what is older than ``at`` (Unix time); how much that was. An earlier time than before does nothing."""
 
 
+class Begun(Protocol):
+    """What is being done, so that it is in the audit log even if the gateway ends in the midst of it."""
+
+    async def add(self, entry: Entry) -> str:
+        """Kept when this returns: a key. ``StoreError``: it is not."""
+
+    async def remove(self, key: str) -> None:
+        """Its entry is written. One that is not there is fine."""
+
+    async def left(self) -> Sequence[tuple[str, Entry]]:
+        """Those of former lives, oldest first."""
+
+
 class Uses(Protocol):
     """Who calls which service how often, and how much whoever a share limits may call. Asked for each call."""
 

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from tornado.httputil import HTTPServerRequest
@@ -22,17 +22,23 @@ from ..core.peer import ip_of
 from ..errors import ModelServiceError, NotFound
 from ..wire import ServiceInfo
 from ..wire.audit import AuditEntry, AuditList
-from .call import Answer, Call, Noted, Parts
+from .call import Answer, Call, Noted, Parts, Tokens
 from .queries import AuditListQuery, ServiceAuditQuery
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
 
 __all__ = [
     "ADDRESS_HEADER",
+    "MAKES_ROOM",
     "Asked",
     "Deed",
     "address_in",
     "asked_by",
+    "became",
     "denial",
     "list_audit",
+    "picture",
     "read_audit",
     "witnessed",
 ]
@@ -42,6 +48,7 @@ ADDRESS_HEADER = "X-Model-Service-Address"
 
 # Of requests that concern no service: what of their bodies is worth a note.
 _GIVEN = {"attach": ("pid", "keep"), "shutdown": ("leave_replicas",), "validate": ("folder",)}
+MAKES_ROOM = ("delete_service",)  # on a disk that is full
 _OF_THE_MOMENT = {"aim", "bounds", "last", "last_at"}  # of an autoscaling: what it comes to just now
 
 
@@ -82,6 +89,15 @@ def address_in(value: str | None) -> str:
     return "" if ip is None else str(ip)
 
 
+class Engaged(Protocol):
+    """What of :class:`.call.Parts` a look at a service needs."""
+
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def tokens(self) -> Tokens: ...
+
+
 class Handling(Protocol):
     """A handler of Tornado's that has given its request an id."""
 
@@ -108,8 +124,15 @@ class Deed:
         self.call: Call | None = None
         self.noted = Noted()
         self._parts = parts
+        self._begun = ""
         self._asked = asked
         self._before = self._look()
+
+    async def begin(self) -> None:
+        """Right before it is done. ``Overloaded``: it must not be."""
+        entry = self._asked.entry(0, target=self._aim(), before=self._before, after=self._given() or None)
+        makes_room = self._asked.action in MAKES_ROOM
+        self._begun = await self._parts.engine.audit.begin(entry, makes_room=makes_room)
 
     async def done(self, answered: Answer, status: int) -> None:
         """Written when this returns; ``Overloaded`` where that is not possible."""
@@ -124,7 +147,7 @@ class Deed:
         target = noted.target or target
         code = "" if status < 400 else "caller_left"
         entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
-        await self._parts.engine.audit.note(entry)
+        await self._parts.engine.audit.note(entry, self._begun)
 
     async def failed(self, error: Exception, models: Sequence[type[BaseModel]]) -> None:
         """As :meth:`done`, but that the error is what the caller is told, also where it cannot be written yet."""
@@ -133,7 +156,14 @@ class Deed:
         target = self.noted.target or self._asked.key
         entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
         with contextlib.suppress(ModelServiceError):
-            await self._parts.engine.audit.note(entry)
+            await self._parts.engine.audit.note(entry, self._begun)
+
+    def _aim(self) -> str:
+        """The service, also of one that is to be made, where that is said."""
+        name = getattr(self.call.body, "name", None) if self.call is not None else None
+        if self._asked.action == "create_service" and name and self.call is not None:
+            return f"{self.call.home()}/{name}"
+        return self.noted.target or self._asked.key
 
     def _look(self) -> dict[str, Any] | None:
         path = self._asked.path
@@ -155,8 +185,8 @@ async def witnessed(parts: Parts, asked: Asked, status: int = 200) -> AsyncItera
         self.redirect(...)
 
     What is denied goes to ``parts.engine.audit.denied(denial(asked, error))``."""
-    await parts.engine.audit.check()
     deed = Deed(parts, asked)
+    await deed.begin()
     try:
         yield deed
     except Exception as error:
@@ -176,7 +206,7 @@ def _outcome(error: Exception, models: Sequence[type[BaseModel]]) -> tuple[int, 
     return 500, "internal"
 
 
-def picture(parts: Parts, owner: str, name: str) -> dict[str, Any] | None:
+def picture(parts: Engaged, owner: str, name: str) -> dict[str, Any] | None:
     """What of a service is for its owner to change; ``None`` where there is none."""
     try:
         view = ServiceInfo.model_validate(dataclasses.asdict(parts.engine.service(owner, name)))
@@ -215,6 +245,16 @@ def picture(parts: Parts, owner: str, name: str) -> dict[str, Any] | None:
             "resources": active.resources.model_dump(),
         }
     return found
+
+
+def became(parts: Engaged, entry: Entry) -> Entry:
+    """Of what was begun and not noted: what there is of it now."""
+    owner, _, name = entry.target.partition("/")
+    after = picture(parts, owner, name) if owner and name and "/" not in name else None
+    if entry.before is None and entry.action != "create_service":
+        return entry
+    before, now = differences(entry.before, after)
+    return dataclasses.replace(entry, before=before or None, after=now or None)
 
 
 def _plain(value: Any) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from ..core.access import Caller
 from ..core.read_request import REQUEST_ID
 from ..errors import Forbidden, NotFound, TooLarge, TooManyAttempts, Unauthenticated
 from . import auth
-from .audit import ADDRESS_HEADER, Asked, Deed, asked_by, denial
+from .audit import ADDRESS_HEADER, MAKES_ROOM, Asked, Deed, asked_by, denial
 from .call import Answer, Call, Parts, Text
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
@@ -139,10 +139,11 @@ class RouteHandler(BaseHandler):
 
     async def _do(self, route: Route, path: Mapping[str, str]) -> None:
         """Written down before it is answered, however it ends."""
-        await self.parts.engine.audit.check()
+        await self.parts.engine.audit.check(makes_room=route.name in MAKES_ROOM)
         deed = Deed(self.parts, self._asked(route, path))
         try:
             call = deed.call = self._call(route, path)
+            await deed.begin()
             answered = await self._result(route, call)
         except Exception as error:
             await deed.failed(error, self.parsed_with())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.core.audit import AuditQuery, Entry
-from jupyter_model_service.engine.audit import KEPT, PATIENCE, Audit
+from jupyter_model_service.engine.audit import GATEWAY, INTERRUPTED, KEPT, PATIENCE, Audit
 from jupyter_model_service.engine.ledger import Ledger
 from jupyter_model_service.engine.tasks import Tasks
-from jupyter_model_service.errors import Overloaded
+from jupyter_model_service.errors import NoSpace, Overloaded, StoreError
 from jupyter_model_service.testing.clock import EPOCH, ManualClock
 from jupyter_model_service.testing.store import MemoryStore
 
@@ -28,12 +29,33 @@ def entry(n: int = 0, **given: Any) -> Entry:
     return Entry(**{**usual, "target": f"ann/s{n}", **given})
 
 
+class Begun:
+    """Implements ``ports.Begun``; outlives a gateway."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Entry] = {}
+        self.fails: StoreError | None = None
+
+    async def add(self, entry: Entry) -> str:
+        if self.fails is not None:
+            raise self.fails
+        self.kept[f"k{len(self.kept)}"] = entry
+        return f"k{len(self.kept) - 1}"
+
+    async def remove(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+    async def left(self) -> Sequence[tuple[str, Entry]]:
+        return list(self.kept.items())
+
+
 class Bench:
     def __init__(self, kept: float | None = None) -> None:
         self.store = MemoryStore()
+        self.begun = Begun()
         self.clock = ManualClock()
         ledger = Ledger(self.store, self.clock, 5.0, lambda: None)
-        self.audit = Audit(self.store, self.clock, ledger, kept=kept, retry=5.0)
+        self.audit = Audit(self.store, self.clock, ledger, kept=kept, retry=5.0, begun=self.begun)
         self.tasks = Tasks()
 
     async def found(self) -> list[Entry]:
@@ -85,6 +107,65 @@ def test_nothing_is_changed_while_it_cannot_be_written_and_what_was_done_is_writ
         assert [each.target for each in await bench.found()] == ["ann/s1"]
         assert await bench.audit.flush()
         assert [each.target for each in await bench.found()] == ["ann/s1", "ann/s2"]
+
+    play(scene)
+
+
+def test_what_is_begun_is_noted_until_its_entry_is_written() -> None:
+    """Where that cannot be noted, it is not begun."""
+
+    async def scene(bench: Bench) -> None:
+        key = await bench.audit.begin(entry(1, status=0))
+        assert [each.target for each in bench.begun.kept.values()] == ["ann/s1"]
+        bench.store.fail_writes = "no space left"
+        with pytest.raises(Overloaded):
+            await bench.audit.note(entry(1), key)
+        assert len(bench.begun.kept) == 1
+        bench.store.fail_writes = None
+        await bench.clock.pass_time(10.0)
+        assert bench.begun.kept == {}
+        bench.begun.fails = NoSpace("no space left")
+        with pytest.raises(Overloaded, match=r"Nothing is changed while .* because the disk is full") as refused:
+            await bench.audit.begin(entry(2, status=0))
+        assert (refused.value.status, refused.value.code) == (503, "store")
+        assert await bench.audit.begin(entry(3, status=0), makes_room=True) == ""
+        bench.begun.fails = StoreError("something else")
+        with pytest.raises(Overloaded):
+            await bench.audit.begin(entry(3, status=0), makes_room=True)
+
+    play(scene)
+
+
+def test_what_a_gateway_had_begun_that_was_killed_is_written_down_by_the_next_one() -> None:
+    """Once, and not what it had come to note. ``became`` says what there is of it."""
+
+    async def scene(bench: Bench) -> None:
+        first = await bench.audit.begin(entry(1, status=0, request_id="r1"))
+        noted = await bench.audit.begin(entry(2, status=0, request_id="r2"))
+        await bench.audit.note(entry(2, request_id="r2"))
+        assert {first, noted} == set(bench.begun.kept)  # killed before the second was removed
+        bench.clock.advance(60.0)
+        for _ in range(2):
+            ledger = Ledger(bench.store, bench.clock, 5.0, lambda: None)
+            following = Audit(bench.store, bench.clock, ledger, kept=None, retry=5.0, begun=bench.begun)
+            await following.settle(lambda begun: replace(begun, after={"replicas": 7}))
+            assert bench.begun.kept == {}
+        found = await bench.found()
+        assert [(each.target, each.status, each.code, each.at) for each in found] == [
+            ("ann/s2", 200, "", EPOCH),
+            ("ann/s1", 500, INTERRUPTED, EPOCH),
+        ]
+        assert found[1].after == {"replicas": 7}
+
+    play(scene)
+
+
+def test_what_the_gateway_does_by_itself_is_written_soon() -> None:
+    async def scene(bench: Bench) -> None:
+        bench.audit.own("stop_service", "ann/s1", after={"why": "idle"})
+        await bench.clock.pass_time(0.0)
+        (found,) = await bench.found()
+        assert (found.who, found.action, found.target, found.status) == (GATEWAY, "stop_service", "ann/s1", 200)
 
     play(scene)
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
 
 CHAT = "services/alice/chat"
-Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]
+Run = Callable[..., None]
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def hub() -> Iterator[FakeHub]:
 def run(hub: FakeHub, tmp_path: Path) -> Run:
     """May be called again: that is the next life of the gateway."""
 
-    def whole(body: Callable[[HubSite], Coroutine[Any, Any, None]]) -> None:
+    def whole(body: Callable[[HubSite], Coroutine[Any, Any, None]], policy: Policy | None = None) -> None:
         async def main() -> None:
-            async with hub_site(hub, tmp_path / "gateway") as site:
+            async with hub_site(hub, tmp_path / "gateway", policy) as site:
                 await body(site)
 
         asyncio.run(main())
@@ -68,9 +69,53 @@ def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Ru
         assert own[0]["after"]["environment"] == ["KEY"]
         assert own[1]["after"] == {"shares": {"user:bob": {"role": "caller", "limits": None}}}
         whole = await site.api("GET", "admin/audit", token=admin)
-        assert [each["action"] for each in whole.json()["entries"]][-2:] == ["delete_service", "list_audit"]
+        done = [each["action"] for each in whole.json()["entries"] if each["who"] != "gateway"]
+        assert done[-2:] == ["delete_service", "list_audit"]
         for secret in ("s3cret-value", *tokens):
             assert secret not in whole.text
 
     run(first)
+    run(second)
+
+
+async def own_deeds(site: HubSite) -> list[dict[str, Any]]:
+    whole = await site.api("GET", "admin/audit?who=gateway", token=site.administrator())
+    found: list[dict[str, Any]] = whole.json()["entries"]
+    return found
+
+
+def test_the_gateway_says_when_it_began_and_ended_and_how_its_policy_changed(run: Run) -> None:
+    async def nothing(site: HubSite) -> None:
+        pass
+
+    async def look(site: HubSite) -> None:
+        first, end, second = await own_deeds(site)
+        assert [each["action"] for each in (first, end, second)] == ["start_gateway", "stop_gateway", "start_gateway"]
+        assert end["after"] == {"why": "the test is over", "replicas_end": False}
+        assert first["before"] is None
+        assert first["after"]["policy"]["max_replicas_per_user"] == 10
+        assert second["before"]["policy"] == {"max_replicas_per_user": 10}
+        assert second["after"]["policy"]["max_replicas_per_user"] == 3
+
+    volumes = (VolumeRule("models"),)
+    run(nothing, Policy(model_volumes=volumes, max_replicas_per_user=10))
+    run(look, Policy(model_volumes=volumes, max_replicas_per_user=3))
+
+
+def test_services_of_a_user_who_is_gone_are_removed_by_the_gateway(run: Run, hub: FakeHub) -> None:
+    async def first(site: HubSite) -> None:
+        await site.deploy("chat", site.notebook("alice"))
+
+    async def second(site: HubSite) -> None:
+        end = asyncio.get_running_loop().time() + 60
+        while (deed := (await own_deeds(site))[-1])["action"] != "delete_service":
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.05)
+        assert (deed["target"], deed["status"]) == ("alice/chat", 200)
+        assert deed["before"]["revision"] == 1
+        assert deed["after"] == {"why": "the user alice was deleted in the Hub and made anew"}
+
+    run(first)
+    before = hub.users.pop("alice").created
+    hub.add_user("alice").created = before + 3600.0
     run(second)
