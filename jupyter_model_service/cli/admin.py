@@ -6,24 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..commands.results import LimitsResult, OverviewResult
-from ..core.sentences import in_bytes, lasting
+from ..core.limit_words import LIMIT_WORDS, limit_told
+from ..core.sentences import in_bytes
 from .text import Paint, clean, columns, moment
 
 Json = Mapping[str, Any]
-
-_WORDS = {
-    "allowed_images": "images",
-    "max_replicas_per_user": "replicas",
-    "max_gpus_per_user": "GPUs",
-    "max_gpus_per_replica": "GPUs of a replica",
-    "max_cpus": "CPUs of a replica",
-    "max_memory": "memory of a replica",
-    "allow_public": "public services",
-    "longest_token": "life of a token",
-    "idle_limit": "idle at most",
-    "longest_life": "life of a service",
-}
-_TIMES = ("longest_token", "idle_limit", "longest_life")
 
 
 def admin_page(result: OverviewResult | LimitsResult, paint: Paint) -> str:
@@ -54,7 +41,7 @@ def overview_page(told: Json, paint: Paint) -> str:
 
 def limits_page(owner: Json, paint: Paint) -> str:
     counts = f"{owner['services']} services, {owner['replicas']} replicas, {owner['gpus']} GPUs"
-    rows = [[_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
+    rows = [[LIMIT_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
     return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(columns(["LIMIT", "", "SET"], rows, paint))])
 
 
@@ -89,13 +76,7 @@ def _memory(gpu: Json) -> str:
 
 
 def _value(limit: Json) -> str:
-    name, value, used = limit["name"], limit["value"], limit["used"]
-    if name == "allow_public":
-        return "not allowed"
-    if isinstance(value, list):
-        return clean(", ".join(value) or "none")
-    said = lasting(value) if name in _TIMES else in_bytes(int(value)) if name == "max_memory" else f"{value:g}"
-    return said if used is None else f"{used:g} of {said}"
+    return clean(limit_told(limit["name"], limit["value"], limit["used"]))
 
 
 def _set_by(limit: Json) -> str:

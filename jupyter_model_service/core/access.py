@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .grants import PathRule
@@ -13,7 +13,7 @@ from .tally import Tally
 if TYPE_CHECKING:
     from .routing import Endpoint
 
-__all__ = ["Caller", "knows", "may_call", "may_visit", "role_of"]
+__all__ = ["Caller", "at_our_pages", "knows", "may_call", "may_visit", "role_of"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,16 @@ def may_visit(caller: Caller, endpoint: Endpoint) -> bool:
     """Whether somebody who has signed in may open the service's pages. Administrators of the Hub may, who get into
     every notebook besides; what they signed in with manages nothing."""
     return knows(caller, endpoint) or (caller.person is not None and caller.person.admin)
+
+
+def at_our_pages(person: Person) -> Caller:
+    """Who has signed in herself may do there what is hers to do: manage her own services, those of everybody as an
+    administrator of the Hub, and what is shared with her. The token that she signed in with is worth less, and so is
+    whoever gets hold of it."""
+    return Caller(
+        name=person.owner,
+        manages=frozenset({person.owner}),
+        manages_all=person.admin,
+        home=person.owner,
+        person=replace(person, most=Role.OPERATOR),
+    )

@@ -43,8 +43,8 @@ def add_service(
 ) -> Path | None:
     """The file with the service's token, where the Hub does not run the gateway."""
     name = settings.service_name
-    # Everybody may access it, and there is no page yet to which the Hub's menu could lead.
-    service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": False}
+    # The Hub's menu leads to its page, which is everybody's: each sees hers there, administrators all.
+    service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": True}
     if managed:
         service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
         # Which process the gateway is to end with: it may be killed before that one can look.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.effective import Effective
@@ -17,28 +17,62 @@ from .api import service_info
 from .call import Call, Overriding
 from .gpu_holders import gpu_holders
 
-__all__ = ["get_limits", "overview", "remove_limits", "remove_notice", "set_limits", "set_notice"]
+__all__ = [
+    "calls_today",
+    "get_limits",
+    "gpus_of",
+    "look",
+    "overview",
+    "owner",
+    "owners",
+    "remove_limits",
+    "remove_notice",
+    "set_limits",
+    "set_notice",
+]
 
 _USED = {"max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
 
 
 async def overview(call: Call) -> admin.Overview:
+    seen = await look(call)
     views = call.parts.engine.services()
-    overriding, uses = call.parts.overrides, call.parts.uses
-    seen = GpuLook() if call.parts.looks is None else await call.parts.looks.look()
-    today = None if uses is None else uses.today()
-    owners = {view.owner for view in views} | {owner_from(user) for user in (overriding.users if overriding else ())}
+    today = calls_today(call)
     return admin.Overview(
         services=[_service(view, None if today is None else today.get(view.id, 0)) for view in views],
-        owners=[_owner(call, owner, views) for owner in sorted(owners)],
+        owners=owners(call, views),
         gpus=gpu_holders(call, views, seen),
         gpus_at=seen.at,
         gpus_problem=seen.problem,
     )
 
 
+def calls_today(call: Call) -> Mapping[str, int] | None:
+    """Of each service, by its id; ``None`` where nobody counts them."""
+    return None if call.parts.uses is None else call.parts.uses.today()
+
+
+async def look(call: Call) -> GpuLook:
+    """At the GPUs of the machine, as far as somebody sees them."""
+    return GpuLook() if call.parts.looks is None else await call.parts.looks.look()
+
+
+def owners(call: Call, views: Iterable[ServiceView]) -> list[admin.OwnerUse]:
+    """Who has services, which ``views`` are, or less than others may have."""
+    hers: dict[str, list[ServiceView]] = {}
+    for user in call.parts.overrides.users if call.parts.overrides is not None else ():
+        hers[owner_from(user)] = []
+    for view in views:
+        hers.setdefault(view.owner, []).append(view)
+    return [_owner(call, name, its) for name, its in sorted(hers.items())]
+
+
+def owner(call: Call, name: str) -> admin.OwnerUse:
+    return _owner(call, name, call.parts.engine.services(name))
+
+
 async def get_limits(call: Call) -> admin.OwnerUse:
-    return _owner(call, owner_from(_user(call)), call.parts.engine.services())
+    return owner(call, owner_from(_user(call)))
 
 
 async def set_limits(call: Call) -> admin.OwnerUse:
@@ -92,7 +126,6 @@ def _noted(call: Call, user: str, before: Any) -> None:
 
 
 def _service(view: ServiceView, calls_today: int | None) -> admin.OverviewService:
-    gpus = sum(len(replica.gpus or ()) for replica in view.replica_list if replica.phase != Phase.GONE.value)
     return admin.OverviewService(
         owner=view.owner,
         name=view.name,
@@ -101,12 +134,18 @@ def _service(view: ServiceView, calls_today: int | None) -> admin.OverviewServic
         visibility=view.visibility,  # type: ignore[arg-type]
         replicas=view.replicas.want,
         ready=view.replicas.ready,
-        gpus=max(gpus, _wanted_gpus(view)),
+        gpus=gpus_of(view),
         calls_today=calls_today,
         last_call_at=view.last_call_at,
         created_at=view.created_at,
         notice=None if view.notice is None else admin.NoticeInfo(**vars(view.notice)),
     )
+
+
+def gpus_of(view: ServiceView) -> int:
+    """That its replicas have, or will have when they are up."""
+    held = sum(len(replica.gpus or ()) for replica in view.replica_list if replica.phase != Phase.GONE.value)
+    return max(held, _wanted_gpus(view))
 
 
 def _wanted_gpus(view: ServiceView) -> int:
@@ -115,14 +154,13 @@ def _wanted_gpus(view: ServiceView) -> int:
     return sum(each.get(r.revision, 0) for r in view.replica_list if r.phase != Phase.GONE.value)
 
 
-def _owner(call: Call, owner: str, views: Iterable[ServiceView]) -> admin.OwnerUse:
-    hers = [view for view in views if view.owner == owner]
+def _owner(call: Call, name: str, hers: Sequence[ServiceView]) -> admin.OwnerUse:
     replicas = sum(r.phase != Phase.GONE.value for view in hers for r in view.replica_list)
     used = {"replicas": replicas, "gpus": sum(map(_wanted_gpus, hers))}
-    holds = call.parts.rules.of(owner)
+    holds = call.parts.rules.of(name)
     return admin.OwnerUse(
-        owner=owner,
-        user=call.parts.rules.user(owner),
+        owner=name,
+        user=call.parts.rules.user(name),
         services=len(hers),
         limits=list(_limits(holds, used)),
         **used,

@@ -61,7 +61,7 @@ Answer = Html | Redirect | None
 @dataclass(frozen=True)
 class PageCall:
     """One request for a page. ``visitor`` is there wherever the page's row asks for one. ``form``: the last value of
-    each field that was sent. ``handler`` is for cookies only."""
+    each field that was sent. ``handler`` is for cookies only, ``prefix`` the path of all pages."""
 
     parts: Parts
     sessions: PageSessions
@@ -72,6 +72,7 @@ class PageCall:
     form: Mapping[str, str]
     asked: Asked
     handler: BaseHandler
+    prefix: str
 
     @property
     def person(self) -> PageVisitor:
@@ -122,10 +123,10 @@ class PageHandler(BaseHandler):
             if page.who is not Who.ANYONE and not await self._admitted(page, form):
                 return
             call = self._call(path, form)
-            answer = await page.handler(call)
         except (Unauthenticated, Forbidden, NotFound) as error:
             self.parts.engine.audit.denied(denial(self._asked(path), error))
             raise
+        answer = await self._answer(page, call)
         if isinstance(answer, Redirect):
             self.set_header("Referrer-Policy", "no-referrer")
             self.redirect(answer.url, status=303)
@@ -135,6 +136,15 @@ class PageHandler(BaseHandler):
             self.finish(answer.body)
 
     head = post = put = patch = delete = options = get
+
+    async def _answer(self, page: Page, call: PageCall) -> Answer:
+        """What a form did, or was not let do, ``page_deeds.py`` writes down."""
+        try:
+            return await page.handler(call)
+        except (Unauthenticated, Forbidden, NotFound) as error:
+            if page.method == "GET":
+                self.parts.engine.audit.denied(denial(call.asked, error))
+            raise
 
     async def _admitted(self, page: Page, form: Mapping[str, str]) -> bool:
         """``False``: she was sent to the Hub, to come back signed in."""
@@ -174,7 +184,9 @@ class PageHandler(BaseHandler):
     def _call(self, path: Mapping[str, str], form: Mapping[str, str]) -> PageCall:
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         asked = self._asked(path)
-        return PageCall(self.parts, self.sessions, self.doors, self.visitor, path, query, form, asked, self)
+        return PageCall(
+            self.parts, self.sessions, self.doors, self.visitor, path, query, form, asked, self, self.prefix
+        )
 
     def _asked(self, path: Mapping[str, str]) -> Asked:
         address = address_in(self.request.headers.get(ADDRESS_HEADER))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from . import page_deeds
 from .page import Answer, Page, PageCall, Who
+from .page_index import index, styles
 from .sign_in import sign_in
 
 __all__ = ["PAGES"]
@@ -17,4 +19,11 @@ async def oauth_callback(call: PageCall) -> Answer:
 PAGES: tuple[Page, ...] = (
     Page("GET", "oauth_callback", "oauth_callback", oauth_callback, Who.ANYONE),
     Page("GET", "sign-in", "sign_in", sign_in, Who.VISITOR),
+    Page("GET", "", "index", index, Who.VISITOR),
+    Page("GET", "page.css", "styles", styles, Who.ANYONE),
+    Page("POST", "services/{owner}/{name}/stop", "stop_service", page_deeds.stop, Who.VISITOR),
+    Page("POST", "services/{owner}/{name}/start", "start_service", page_deeds.start, Who.VISITOR),
+    Page("POST", "services/{owner}/{name}/notice", "set_notice", page_deeds.notice),
+    Page("POST", "limits", "set_limits", page_deeds.limits),
+    Page("POST", "sign-out", "sign_out", page_deeds.sign_out, Who.VISITOR),
 )

@@ -58,5 +58,6 @@ ASKED = {"sign-in": f"?service={label_of('alice', SHARED)}&state={'0' * 64}"}
 
 async def page_status(site: HubSite, method: str, path: str, token: str | None) -> int:
     """By somebody who has signed in to our pages with this token."""
-    headers = {**NAVIGATION, **({} if token is None else {"Cookie": site.signed_in(token)})}
+    site_of = {} if method == "GET" else {"Sec-Fetch-Site": "same-origin"}
+    headers = {**NAVIGATION, **site_of, **({} if token is None else {"Cookie": site.signed_in(token)})}
     return await site.status(method, path.format_map(_Filled(FILLED)) + ASKED.get(path, ""), headers)

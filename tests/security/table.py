@@ -102,10 +102,18 @@ WS @none--alice/                                               401 404 404 404 4
 """
 
 # Pages, by people who have signed in with these tokens: 302 is the way to the Hub, for whom nobody knows. Whom a service
-# is shared with is sent to its host (303); 403 says that a form did not come from a page of ours.
+# is shared with is sent to its host (303); 403 says that a form did not come from a page of ours, and what it would have done for whom,
+# ``people/test_pages.py`` tries. The page at "." shows to each what is hers.
 _PAGES = """
 GET oauth_callback                                             400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
 GET sign-in                                                    302 303 303 303 303 303 303 404 303 302 302 302 302 302 302
+GET .                                                          302 200 200 200 200 200 200 200 200 302 302 302 302 302 302
+GET page.css                                                   200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+POST services/{owner}/{name}/stop                              401 403 403 403 403 403 403 403 403 401 401 401 401 401 401
+POST services/{owner}/{name}/start                             401 403 403 403 403 403 403 403 403 401 401 401 401 401 401
+POST services/{owner}/{name}/notice                            401 403 403 403 403 403 403 403 403 401 401 401 401 401 401
+POST limits                                                    401 403 403 403 403 403 403 403 403 401 401 401 401 401 401
+POST sign-out                                                  401 403 403 403 403 403 403 403 403 401 401 401 401 401 401
 """
 
 
@@ -113,7 +121,7 @@ def _rows(text: str) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for line in filter(None, text.splitlines()):
         method, path, *cells = line.split()
-        way = f"{method} {path}"
+        way = f"{method} {'' if path == '.' else path}"
         assert way not in found, f"two rows of {way}"
         assert len(cells) == len(COLUMNS), f"{way} has {len(cells)} cells for {len(COLUMNS)} columns"
         found[way] = dict(zip(COLUMNS, map(int, cells), strict=True))
