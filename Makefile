@@ -6,11 +6,14 @@ WORKERS ?= 5
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# LOCKED=1, as in .ci/run: what the package needs is there already, by .ci/requirements*.txt, and nothing else is fetched.
+LOCKED ?=
+ALONE := $(if $(LOCKED),--no-deps --no-build-isolation)
 PANEL := labextension/package.json labextension/yarn.lock $(shell find labextension/src labextension/schema labextension/style -type f -not -path '*/__tests__/*')
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check docs clean
+.PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check audit docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -79,6 +82,9 @@ bench-panel: $(VENV)/.installed-test ## the panel in JupyterLab: list, start, a 
 gpu-check: $(VENV)/.installed-test ## on a machine with an NVIDIA GPU: a model on it, scaled by its use (needs torch with CUDA, transformers)
 	$(BIN)/python benchmarks/gpu_check.py --write docs/gpu-check.md
 
+audit: .audit/.installed ## ask the advisory database for each version that is locked in .ci/ (needs PyPI's own API; what it has no answer for fails)
+	for lock in .ci/requirements*.txt; do .audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || exit 1; done
+
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate_definition.py
 	$(BIN)/python docs/generate_autoscaling.py
@@ -90,7 +96,7 @@ docs: $(VENV)/.installed-test ## write the generated parts of docs/ again
 
 clean: ## remove what the other targets made
 	rm -rf jupyter_model_service/labextension labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo
-	rm -rf $(VENV) .venv-hub5 .hub .bench .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-hub5 .hub .bench .fuzz .audit .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -109,7 +115,8 @@ $(BIN)/python:
 # The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
 .venv-hub5/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv .venv-hub5
-	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[hub]' 'jupyterhub>=5.5,<5.6' 'jsonschema<4.25'
+	@$(if $(LOCKED),$(ALIVE) "JupyterHub 5.5 into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement .ci/requirements-hub5.txt)
+	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install $(ALONE) --editable '.[hub]' 'jupyterhub>=5.5,<5.6' 'jsonschema<4.25'
 	@touch $@
 
 # What the benchmark of the front compares with, apart from $(VENV), which it would change.
@@ -123,8 +130,13 @@ $(BIN)/python:
 	@$(ALIVE) "atheris into .fuzz" $(PIP) install --target .fuzz/atheris 'atheris>=2.3'
 	@touch $@
 
+.audit/.installed: | $(BIN)/python
+	$(BIN)/python -m venv .audit
+	@$(ALIVE) "pip-audit into .audit" .audit/bin/python -m pip --disable-pip-version-check --quiet install 'pip-audit>=2.7,<3'
+	@touch $@
+
 # The panel is built on the way, unless it is there as its sources are now.
 $(VENV)/.installed-%: pyproject.toml $(PANEL) | $(BIN)/python
-	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(PIP) install --editable '.[$*]'
+	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(PIP) install $(ALONE) --editable '.[$*]'
 	@[ -e jupyter_model_service/labextension/package.json ] || echo "There is no JupyterLab panel: it was not built, as that needs Node.js 20.19 or newer and npm's registry. Everything else is there."
 	@touch $@
