@@ -34,6 +34,7 @@ from ..engine.uses import Uses
 from ..errors import Forbidden
 from ..front.access_log import AccessLog
 from ..front.server import Front
+from ..front.visiting import Visiting
 from ..ports import NoQueries, Queries
 from ..web.application import ControlApplication, Shown, make_application
 from ..web.handler import MAX_DISCARDED
@@ -132,6 +133,7 @@ class Gateway:
                 guesses=guesses,
                 hosts=parts.hosts,
                 uses=uses,
+                visiting=self._visiting(parts, codes),
             )
             await front.start(parts.listener)
             grace = settings.stop_grace
@@ -255,6 +257,11 @@ class Gateway:
             return None
         doors = None if parts.hosts is None else Doors(self._routing, parts.hosts, codes, self._clock)
         return Shown(parts.sessions(guesses), doors)
+
+    def _visiting(self, parts: Assembly, codes: Codes) -> Visiting | None:
+        if parts.hosts is None or parts.visits is None:
+            return None
+        return Visiting(parts.visits, codes, parts.hosts, self._clock, f"{parts.base}sign-in")
 
     def _obey_signals(self, undo: contextlib.AsyncExitStack) -> None:
         """SIGTERM and SIGINT end the gateway; so does a closed terminal, unless under nohup. The replicas of a user's

@@ -132,6 +132,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 trusted_proxies=hub.trusted_proxies,
                 shared_origin=True,
                 own_cookie=False,
+                page_help=_PAGE_HELP,
                 share_per_service=hub.share_per_service,
             ),
             hosts=hub.hosts,
@@ -154,6 +155,11 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
     return assemble
 
 
+_PAGE_HELP = (
+    "This service is private. Programs call it with a token, as 'Authorization: Bearer TOKEN'. For its pages to be "
+    "opened in a browser, services need hosts of their own, where people sign in: an administrator of this Hub gives "
+    'them one with endpoints_url="https://*.models.example.org" (docs/admin.md, "Pages of services").'
+)
 # A killed container may answer nothing at all, not even a refusal, and its replacement must be asked for within 3 s.
 _CONTACT_SECONDS = 1.5
 _FIRST_LOOK_SECONDS = 2.0  # for a Hub that is away; a gateway that was killed keeps callers waiting meanwhile

@@ -35,6 +35,11 @@ NO_MODELS = (
     "relative to the model folder"
 )
 
+_PAGE_HELP = (
+    "This service is private. Programs call it with a token, as 'Authorization: Bearer TOKEN'; you can try it in the "
+    "panel in JupyterLab, and open its pages here when it is public (`update NAME --visibility public`)."
+)
+
 
 def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
     hint = "" if os.path.isdir(FOLDER) else NO_MODELS
@@ -72,7 +77,7 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             attached=attachments.__len__,
             kept=lambda: attachments.keep,
             offer=own_offer(settings.max_replicas),
-            front=FrontSettings(shared_origin=True),
+            front=FrontSettings(shared_origin=True, page_help=_PAGE_HELP),
             hosts=_hosts(listener),
             announced=token,
             begin=lambda engine, undo: _watch(attachments, engine, undo),

@@ -40,6 +40,11 @@ def check_service_name(name: str) -> None:
     raise InvalidRequest(f'The service name "{_short(name)}" {problem}; "{service_name_from(name)}" would do.')
 
 
+def is_service_name(name: str) -> bool:
+    """Whether it has the form of one; reserved ones have, too."""
+    return re.fullmatch(SERVICE_NAME_PATTERN, name) is not None
+
+
 def service_name_from(model_name: str) -> str:
     """The default name of a service for a model: always valid, ``model`` when nothing of the name can be kept."""
     slug = _slug(model_name)

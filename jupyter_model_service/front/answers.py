@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ..core.message import Refusal
+from ..core.message import Refusal, RequestHead
 from ..core.openai import error_fields
+from ..core.plain_page import POLICY, plain_page
+from ..core.visits import wants_page
 
 __all__ = ["CONTINUE", "To", "error", "found", "redirect"]
 
@@ -32,9 +35,14 @@ def _reason(status: int) -> str:
         return ""
 
 
-def error(refusal: Refusal, to: To, *, applied: bytes = b"", openai: bool = False) -> bytes:
+def error(
+    refusal: Refusal, to: To, *, applied: bytes = b"", openai: bool = False, head: RequestHead | None = None
+) -> bytes:
     """The whole answer. Its shape is that of the control API's errors (``wire.ErrorAnswer``), and with ``openai`` that
-    of OpenAI's, too; ``applied`` is one more line of its head, or empty."""
+    of OpenAI's, too; ``applied`` is one more line of its head, or empty. Who opened a page by
+    ``head`` is told on a page."""
+    if head is not None and not openai and refusal.status in _TITLES and wants_page(head):
+        return _page(refusal, to)
     more = error_fields(refusal) if openai else {}
     body = json.dumps({"error": {"code": refusal.code, "message": refusal.message, **more}}).encode() + b"\n"
     lines = [
@@ -71,12 +79,34 @@ def found(body: bytes, to: To, *, allow: bytes | None = None, applied: bytes = b
     return _finish(lines, body, to)
 
 
-def redirect(location: bytes, to: To) -> bytes:
-    """308 keeps method and body. Its own body is for clients that do not follow it, and show nothing else."""
-    body = b"The address of an endpoint ends with a slash: see the header Location.\n"
+_TITLES = {400: "This cannot be opened", 401: "This is private", 404: "There is nothing here"}
+_LINKS = {400: [("/", "Begin again")]}
+
+
+def _page(refusal: Refusal, to: To) -> bytes:
+    body = plain_page(_TITLES[refusal.status], [refusal.message], _LINKS.get(refusal.status, ()))
     lines = [
-        "HTTP/1.1 308 Permanent Redirect",
+        f"HTTP/1.1 {refusal.status} {_reason(refusal.status)}",
+        "Content-Type: text/html; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        f"Content-Security-Policy: {POLICY}",
+        "X-Content-Type-Options: nosniff",
+        "Referrer-Policy: no-referrer",
+        "Cache-Control: no-store",
+        f"X-Model-Service-Error: {refusal.code}",
+    ]
+    return _finish(lines, body, to)
+
+
+def redirect(location: bytes, to: To, status: int = 308, cookies: Iterable[bytes] = ()) -> bytes:
+    """308 keeps method and body, 303 is to be opened with ``GET``, and told no other page where it came from. Its own
+    body is for clients that do not follow it, and show nothing else."""
+    body = b"The address of an endpoint ends with a slash: see the header Location.\n" if status == 308 else b""
+    lines = [
+        f"HTTP/1.1 {status} {_reason(status)}",
         f"Location: {location.decode('latin-1')}",
+        *(f"Set-Cookie: {each.decode('latin-1')}" for each in cookies),
+        *(() if status == 308 else ("Referrer-Policy: no-referrer",)),
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",

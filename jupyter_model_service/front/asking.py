@@ -28,13 +28,17 @@ UNKNOWN_TOKEN = Refusal(
 )
 
 
-def ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal], None]) -> None:
-    """``answered`` gets the caller, and what the call is told for which nobody would do. Not if the call ends first."""
-    call.asks = call.front.spawn(_ask(call, token, answered))
+_Answered = Callable[["Call", "Caller | None", Refusal], None]
 
 
-async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, Refusal], None]) -> None:
-    caller, otherwise = await who_is(call, token)
+def ask(call: Call, token: str, answered: _Answered, *, vetted: bool = False) -> None:
+    """``answered`` gets the caller, and what the call is told for which nobody would do. Not if the call ends first.
+    ``vetted``: it was good before, and nobody guesses it."""
+    call.asks = call.front.spawn(_ask(call, token, answered, vetted))
+
+
+async def _ask(call: Call, token: str, answered: _Answered, vetted: bool) -> None:
+    caller, otherwise = await who_is(call, token, vetted=vetted)
     if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
         return
     call.asks = None
@@ -42,10 +46,10 @@ async def _ask(call: Call, token: str, answered: Callable[[Call, Caller | None, 
     answered(call, caller, otherwise)
 
 
-async def who_is(call: Call, token: str) -> tuple[Caller | None, Refusal]:
+async def who_is(call: Call, token: str, *, vetted: bool = False) -> tuple[Caller | None, Refusal]:
     """Whose it is, or why that is not said: nobody's, or it was not looked up."""
     front = call.front
-    met = front.identity.met(token)
+    met = vetted or front.identity.met(token)
     address = b"" if met else sender(call.peer, call.head.forwarded)
     if not met and (wait := front.guesses.may_ask(address, token, monotonic())) is not None:
         return None, too_many(wait)

@@ -31,6 +31,7 @@ from .turn import Turn
 
 if TYPE_CHECKING:
     from ..core.limits import Allowance
+    from ..ports import Visit
     from .downstream import Downstream
     from .named import Named
     from .server import Front
@@ -58,7 +59,7 @@ class Call:
         "_continued", "allowance", "answered", "applied", "asks", "attempt", "began", "body", "bridged", "chunked",
         "counted", "desk", "done", "down", "endpoint", "first_byte", "front", "head", "heart", "is_call",
         "keep", "known_as", "name", "named", "own_host", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
-        "serving", "target", "to_head", "touched", "tries", "turn", "wants_upgrade",
+        "serving", "target", "to_head", "touched", "tries", "turn", "visit", "wants_upgrade",
     )  # fmt: skip
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
@@ -84,6 +85,7 @@ class Call:
         self.allowance: Allowance | None = None
         self.asks: asyncio.Task[None] | None = None  # who calls
         self.named: Named | None = None
+        self.visit: Visit | None = None  # that its caller is on, if she signed in to its service's pages
         self.revision = 0
         self.tries = UNTRIED
         self.touched: float = 0.0
@@ -163,16 +165,14 @@ class Call:
     @property
     def credential(self) -> str | None:
         """By which it was let in, where its service is not public."""
-        return self.head.token
+        return self.head.token if self.visit is None else self.visit.token
 
     @property
     def who(self) -> str | bytes:
         return self.known_as or line_of(sender(self.peer, self.head.forwarded))
 
     def not_found(self) -> Refusal:
-        if self.own_host:
-            return own_host.NOT_FOUND
-        return Refusal(404, "not_found", f"There is no service {self.owner}/{self.name} that you may call.")
+        return own_host.not_found(self)
 
     # --- on a replica ------------------------------------------------------------------------------------
 
@@ -294,7 +294,7 @@ class Call:
             self.heart.refuse(refusal)
             return
         to = self._to()
-        answer = answers.error(refusal, to, applied=self.applied, openai=self.named is not None)
+        answer = answers.error(refusal, to, applied=self.applied, openai=self.named is not None, head=self.head)
         self._reply(answer, refusal.status, to.keep_alive, refusal.code)
 
     def answer(self, body: bytes, *, allow: bytes | None = None) -> None:
@@ -302,9 +302,9 @@ class Call:
         to = self._to()
         self._reply(answers.found(body, to, allow=allow, applied=self.applied), 204 if allow else 200, to.keep_alive)
 
-    def redirect(self, location: bytes) -> None:
+    def redirect(self, location: bytes, status: int = 308, cookies: tuple[bytes, ...] = ()) -> None:
         to = self._to()
-        self._reply(answers.redirect(location, to), 308, to.keep_alive)
+        self._reply(answers.redirect(location, to, status, cookies), status, to.keep_alive)
 
     def _to(self) -> answers.To:
         return answers.To(self.head.version, self.may_keep(), self.to_head, self.request_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller, knows
+from ..core.access import Caller, knows, may_visit
 from ..core.forwarding import bearer_token, route
 from ..core.grants import NOT_WITHIN, may
 from ..core.message import Refusal
-from . import addressed, cors, named, own_host
-from .asking import UNAUTHENTICATED, ask
+from ..core.visits import ENTER
+from . import addressed, cors, named, own_host, visiting
+from .asking import ask
 from .limiting import admitted
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ def begin(call: Call, looked: bool = False) -> None:
             return
         call.target, call.prefix = place.path, place.prefix
         call.owner, call.name = place.owner, place.name
-    elif not looked and b"?" in call.target and addressed.held(call, _go_on):
-        return
+    else:
+        if front.visiting is not None and call.target.startswith(ENTER) and visiting.entered(call, front.visiting):
+            return
+        if not looked and b"?" in call.target and addressed.held(call, _go_on):
+            return
     endpoint = front.routing.get(call.owner, call.name)
     if endpoint is not None and endpoint.origins and cors.answered(call, endpoint):
         return
@@ -60,7 +64,10 @@ def begin(call: Call, looked: bool = False) -> None:
         call.enter(endpoint)
         return
     if token is None:
-        call.refuse(UNAUTHENTICATED)
+        if call.own_host and front.visiting is not None:
+            visiting.admit(call, endpoint, front.visiting, _asked)
+        else:
+            visiting.without_token(call)
         return
     caller = front.identity.known(token)
     if caller is None and call.named is not None:
@@ -85,7 +92,10 @@ def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:
 def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     call.known_as = caller.name
     # Who may not call learns nothing of what exists: the answer is the same.
-    if endpoint is None or not (caller.may_invoke(call.owner, call.name) or knows(caller, endpoint)):
+    if endpoint is None or not (
+        caller.may_invoke(call.owner, call.name)
+        or (knows(caller, endpoint) if call.visit is None else may_visit(caller, endpoint))
+    ):
         call.refuse(call.not_found())
         return
     tally = caller.tally

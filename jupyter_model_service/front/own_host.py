@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..core.hosts import Hosts
     from .call import Call
 
-__all__ = ["NOT_FOUND", "came"]
+__all__ = ["NOT_FOUND", "called", "came", "not_found"]
 
 #: The same for a host that is no service's as for that of one that the caller may not call.
 NOT_FOUND = Refusal(404, "not_found", "There is no service at this address that you may call.")
@@ -22,7 +22,7 @@ def came(call: Call, hosts: Hosts) -> bool:
     A host of which no service is known is treated as that of a private one: who may not call learns nothing of what
     exists.
     """
-    label = hosts.label(_called(call))
+    label = hosts.label(called(call))
     if label is None:
         return False
     call.own_host = True
@@ -33,10 +33,17 @@ def came(call: Call, hosts: Hosts) -> bool:
     return True
 
 
-def _called(call: Call) -> bytes:
+def called(call: Call) -> bytes:
     """The host that the caller called: a proxy that is believed may say it, where it calls us by another name."""
     if call.peer.trusted:
         for name, value in call.head.forwarded:
             if name == b"x-forwarded-host" and value:
                 return value.partition(b",")[0].strip()
     return call.head.host
+
+
+def not_found(call: Call) -> Refusal:
+    """To whom the service that it came for is not there."""
+    if call.own_host:
+        return NOT_FOUND
+    return Refusal(404, "not_found", f"There is no service {call.owner}/{call.name} that you may call.")

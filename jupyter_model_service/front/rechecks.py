@@ -7,7 +7,7 @@ import logging
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller, knows
+from ..core.access import Caller, knows, may_visit
 from ..core.ending import Broken
 from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
 
@@ -81,7 +81,8 @@ class Rechecks:
 
 def _judge(call: Call, caller: Caller) -> None:
     endpoint = call.endpoint
-    if endpoint is not None and not endpoint.public and not knows(caller, endpoint):
+    may = knows if call.visit is None else may_visit
+    if endpoint is not None and not endpoint.public and not may(caller, endpoint):
         _end(call, call.not_found())
 
 

@@ -33,6 +33,7 @@ from .places import Places
 from .pool import Pool
 from .rechecks import Rechecks
 from .settings import FrontSettings
+from .visiting import Visiting
 from .waiting import Desk
 
 __all__ = ["Front", "FrontSettings"]
@@ -64,6 +65,7 @@ class Front:
         guesses: Guesses | None = None,
         hosts: Hosts | None = None,
         uses: Uses | None = None,
+        visiting: Visiting | None = None,
     ) -> None:
         self.routing = routing
         self.identity = identity
@@ -72,6 +74,7 @@ class Front:
         self.meter = meter
         self.access_log = access_log
         self.hosts = hosts
+        self.visiting = visiting
         self.settings = settings or FrontSettings()
         self.stopping = False
         self.connections: set[Downstream] = set()

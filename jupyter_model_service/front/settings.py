@@ -16,11 +16,12 @@ class FrontSettings:
     ``X-Request-Id`` are believed, such as ``127.0.0.1`` or ``10.0.0.0/8``. ``shared_origin``: the endpoints by path
     share their address, with each other or with something that knows its visitors by cookies (a Hub): models' pages are
     sandboxed, and set nothing for the whole address. ``own_cookie``: callers get ours there, by which they come back to
-    a replica; not where the address is a Hub's."""
+    a replica; not where the address is a Hub's. ``page_help``: what whoever opens a private service's page is told."""
 
     trusted_proxies: tuple[str, ...] = ()
     shared_origin: bool = False
     own_cookie: bool = True
+    page_help: str = ""
     max_connections: int | None = None  # of callers; as many as the process's limit of descriptors lets be
     share_per_service: float = 1.0  # of them, the calls that one service may have open; 1: no limit
     max_target: int = 16 << 10  # 414 beyond it

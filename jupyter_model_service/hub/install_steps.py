@@ -43,8 +43,9 @@ def add_service(
 ) -> Path | None:
     """The file with the service's token, where the Hub does not run the gateway."""
     name = settings.service_name
-    # The Hub's menu leads to its page, which is everybody's: each sees hers there, administrators all.
-    service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": True}
+    # The Hub's menu leads to its page, which is everybody's: each sees hers there, administrators all. Whoever signs in
+    # to it gives away nothing by that but who she is.
+    service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": True, "oauth_no_confirm": True}
     if managed:
         service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
         # Which process the gateway is to end with: it may be killed before that one can look.

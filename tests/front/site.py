@@ -19,6 +19,7 @@ from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
 from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import Front, FrontSettings
+from jupyter_model_service.front.visiting import Visiting
 
 from .upstreams import Replica
 
@@ -326,6 +327,7 @@ async def site(
     prefix: str = "/",
     access_log: AccessLog | None = None,
     hosts: Hosts | None = None,
+    visiting: Visiting | None = None,
 ) -> AsyncIterator[Site]:
     """Starts everything, ends everything, and checks that the counters are back at 0."""
     started = [await replica.start() for replica in replicas]
@@ -345,6 +347,7 @@ async def site(
             settings=settings,
             access_log=access_log,
             hosts=hosts,
+            visiting=visiting,
         )
         sock = socket.create_server(("127.0.0.1", 0))
         here = Site(started, web, front, sock.getsockname()[1])

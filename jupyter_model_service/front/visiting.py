@@ -1,0 +1,168 @@
+"""People who open a private service's pages: they sign in with the Hub and come back to the service's host with a code,
+which becomes a cookie of that host alone. It signs its owner in there for whatever the page itself calls.
+
+A program that sends a token has nothing to do with any of this.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode
+
+from ..core.guessing import too_many
+from ..core.hosts import Hosts, label_of
+from ..core.message import Refusal
+from ..core.names import is_service_name
+from ..core.peer import sender
+from ..core.visits import (
+    ENTER,
+    NONCE_COOKIE,
+    VISIT_COOKIE,
+    Codes,
+    cookie,
+    counts,
+    safe_next,
+    state_of,
+    wants_page,
+)
+from ..ports import Clock, Visit, Visits
+from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN, ask
+from .own_host import called
+
+if TYPE_CHECKING:
+    from ..core.access import Caller
+    from ..core.routing import Endpoint
+    from .call import Call
+
+__all__ = ["Visiting", "admit", "entered", "without_token"]
+
+LIFE = 12 * 3600.0  # seconds of a visit, and less where its owner signs out at the Hub
+_NONCE_LIFE = 600  # seconds in which somebody signs in
+_NONCE = re.compile(r"[\w-]{43}", re.ASCII)
+_FLAGS = "Path=/; Secure; HttpOnly; SameSite=Lax"
+
+_Answered = Callable[["Call", "Caller | None", Refusal], None]
+_OVER = Refusal(
+    400,
+    "sign_in_expired",
+    "This sign-in is good no more, or did not begin in this browser: open the service's page again.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visiting:
+    """``sign_in`` is the address of our page at the Hub by which people come here, ``codes`` what it gives them."""
+
+    visits: Visits
+    codes: Codes
+    hosts: Hosts
+    clock: Clock
+    sign_in: str
+
+
+def without_token(call: Call) -> None:
+    """At the address by path, where a page has no origin of its own: whoever opens one there is sent to where it has,
+    or told what that takes. It is the same whether there is such a service or not."""
+    front = call.front
+    if call.named is not None or not wants_page(call.head):
+        call.refuse(UNAUTHENTICATED)
+    elif front.visiting is not None and not call.own_host and is_service_name(call.name):
+        origin = front.visiting.hosts.origin(label_of(call.owner, call.name))
+        call.redirect(f"{origin}{_place(call)}".encode(), 303)
+    else:
+        call.refuse(Refusal(401, "unauthenticated", front.settings.page_help or UNAUTHENTICATED.message))
+
+
+def entered(call: Call, visiting: Visiting) -> bool:
+    """Whether it came with a code, or what looks like one: that is no business of the model's."""
+    path, _, query = call.target.partition(b"?")
+    if path != ENTER:
+        return False
+    endpoint, head = call.front.routing.get(call.owner, call.name), call.head
+    said = parse_qs(query.decode("latin-1"), max_num_fields=10) if query.count(b"&") < 10 else {}
+    code, place = said.get("code", [""])[-1], safe_next(said.get("next", ["/"])[-1])
+    if endpoint is None or not wants_page(head):
+        call.refuse(_OVER)
+        return True
+    now, address = monotonic(), sender(call.peer, head.forwarded)
+    if (wait := call.front.guesses.may_ask(address, code, now)) is not None:
+        call.refuse(too_many(wait))
+        return True
+    token = visiting.codes.take(
+        code, service_id=endpoint.service_id, nonce=cookie(head, NONCE_COOKIE), now=visiting.clock.monotonic()
+    )
+    if token is not None:
+        until = visiting.clock.now() + LIFE
+        sealed = visiting.visits.seal(endpoint.service_id, token, until)
+        call.redirect(
+            place.encode(),
+            303,
+            (_set(VISIT_COOKIE, sealed, int(LIFE)), _set(NONCE_COOKIE, "", 0)),
+        )
+    elif _visit(call, endpoint, visiting) is not None:  # two windows of hers came back, and the other was first
+        call.redirect(place.encode(), 303)
+    else:
+        call.front.guesses.failed(address, code, now)
+        call.refuse(_OVER)
+    return True
+
+
+def admit(call: Call, endpoint: Endpoint | None, visiting: Visiting, answered: _Answered) -> None:
+    """It came to a service's own host and not with a token: as a visitor's, or it begins to be one's. ``answered`` is
+    told who she is."""
+    visit = None if endpoint is None else _visit(call, endpoint, visiting)
+    if visit is None:
+        _sign_in(call, visiting, UNAUTHENTICATED)
+        return
+    call.visit = visit
+
+    def told(call: Call, caller: Caller | None, refusal: Refusal) -> None:
+        now = call.front.routing.get(call.owner, call.name)
+        if caller is None and refusal is UNKNOWN_TOKEN:  # she has signed out
+            _sign_in(call, visiting, UNAUTHENTICATED)
+        elif caller is not None and (now is None or now.service_id != visit.service_id):
+            call.refuse(call.not_found())
+        else:
+            answered(call, caller, refusal)
+
+    caller = call.front.identity.known(visit.token)
+    if caller is None:
+        ask(call, visit.token, told, vetted=True)
+    else:
+        told(call, caller, UNKNOWN_TOKEN)
+
+
+def _visit(call: Call, endpoint: Endpoint, visiting: Visiting) -> Visit | None:
+    """Of this service, by somebody who wants what is called: nobody else's page makes her browser call it."""
+    sealed = cookie(call.head, VISIT_COOKIE)
+    if sealed is None or not counts(call.head, visiting.hosts.origin(endpoint.label)):
+        return None
+    visit = visiting.visits.known(sealed) or visiting.visits.resolve(sealed)
+    return visit if visit is not None and visit.service_id == endpoint.service_id else None
+
+
+def _sign_in(call: Call, visiting: Visiting, refusal: Refusal) -> None:
+    """Only who opens a page, in a window of its own, can sign in; a page's own calls are told that she is not."""
+    label = visiting.hosts.label(called(call))
+    if not wants_page(call.head) or not label:
+        call.refuse(refusal)
+        return
+    # Two windows that begin at once have one browser's state.
+    nonce = cookie(call.head, NONCE_COOKIE)
+    if nonce is None or not _NONCE.fullmatch(nonce):
+        nonce = secrets.token_urlsafe(32)
+    query = urlencode({"service": label, "next": _place(call), "state": state_of(nonce)})
+    call.redirect(f"{visiting.sign_in}?{query}".encode(), 303, (_set(NONCE_COOKIE, nonce, _NONCE_LIFE),))
+
+
+def _place(call: Call) -> str:
+    return safe_next(call.target.decode("latin-1"))
+
+
+def _set(name: bytes, value: str, seconds: int) -> bytes:
+    return f"{name.decode()}={value}; Max-Age={seconds}; {_FLAGS}".encode()
