@@ -6,23 +6,25 @@ what its owner does not want: a page is shown in a window of its own alone, and 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..core.plain_page import POLICY, plain_page
 from ..errors import Forbidden, ModelServiceError, NotFound, TooLarge, Unauthenticated
-from .audit import ADDRESS_HEADER, Asked, address_in, denial
+from .audit import Asked, asked_by, denial
 from .auth import refuse_token_in_query
 from .call import Parts
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
 
 if TYPE_CHECKING:
+    from ..core.access import Caller
     from .page_session import PageSessions, PageVisitor
     from .sign_in import Doors
 
@@ -74,6 +76,11 @@ class PageCall:
     handler: BaseHandler
     prefix: str
 
+    async def note(self, who: Caller, target: str) -> None:
+        """In the audit log, also where that cannot be written yet."""
+        with contextlib.suppress(ModelServiceError):
+            await self.parts.engine.audit.note(replace(self.asked, who=who.name).entry(303, target=target))
+
     @property
     def person(self) -> PageVisitor:
         if self.visitor is None:
@@ -84,13 +91,15 @@ class PageCall:
 @dataclass(frozen=True)
 class Page:
     """``path`` has no leading slash: it lies below the prefix that the gateway is served at. ``name`` is what the audit
-    log calls it. ``None`` as the answer: the handler's own cookies and redirect are it."""
+    log calls it, and ``about`` what of the query it is about there. ``None`` as the answer: the handler's own cookies
+    and redirect are it."""
 
     method: str
     path: str
     name: str
     handler: Callable[[PageCall], Awaitable[Answer]]
     who: Who = Who.ADMIN
+    about: str = ""
 
 
 class PageHandler(BaseHandler):
@@ -130,7 +139,9 @@ class PageHandler(BaseHandler):
         if isinstance(answer, Redirect):
             self.set_header("Referrer-Policy", "no-referrer")
             self.redirect(answer.url, status=303)
-        elif answer is not None:
+        elif answer is None:
+            self.finish()
+        else:
             self.set_status(answer.status)
             self.set_header("Content-Type", answer.kind)
             self.finish(answer.body)
@@ -189,9 +200,9 @@ class PageHandler(BaseHandler):
         )
 
     def _asked(self, path: Mapping[str, str]) -> Asked:
-        address = address_in(self.request.headers.get(ADDRESS_HEADER))
-        who = self.visitor.caller.name if self.visitor is not None else ""
-        return Asked(who, address, self.page.name if self.page is not None else "", path, str(self.request_id))
+        who, page = self.visitor.caller.name if self.visitor is not None else "", self.page
+        about = {page.about: self.get_query_argument(page.about, "")} if page is not None and page.about else {}
+        return asked_by(self, page.name if page is not None else "", who, **path, **about)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else ModelServiceError("That failed.")

@@ -105,11 +105,13 @@ class PageSessions:
         # Two windows may sign in at once: the state says where each goes on, and holds for this browser alone.
         state = f"{place}.{_hmac(browser, 'state', place)}"
         challenge = _plain(hashlib.sha256(self._verifier(browser).encode()).digest())
-        self._go(handler, self._oauth.authorize_url(state, challenge))
+        self._lead(handler, self._oauth.authorize_url(state, challenge))
+        handler.finish()
 
-    async def finish(self, handler: RequestHandler) -> None:
+    async def finish(self, handler: RequestHandler) -> Caller:
         """The Hub has sent her back: she is signed in, and goes on to where she wanted to. ``InvalidRequest`` for what
-        did not begin in this browser; ``Forbidden`` where she, or the Hub, did not want to."""
+        did not begin in this browser; ``Forbidden`` where she, or the Hub, did not want to. Headers only: the
+        answer is the handler's to end."""
         said, browser = handler.get_query_argument, self._name(handler.request)
         state, code = said("state", ""), said("code", "")
         place, _, proof = state.partition(".")
@@ -123,7 +125,8 @@ class PageSessions:
             raise Forbidden("You are nobody whom the model service of this Hub knows.")
         sealed = self._cookies.seal(state_of(browser), token, self._clock.now() + LIFE)
         self._set(handler, PAGE_COOKIE, sealed)
-        self._go(handler, self._place(base64.urlsafe_b64decode(place).decode()))
+        self._lead(handler, self._place(base64.urlsafe_b64decode(place).decode()))
+        return caller
 
     def end(self, handler: RequestHandler) -> None:
         """She is signed out here, not at the Hub."""
@@ -167,9 +170,10 @@ class PageSessions:
             name, value, path=path, max_age=int(LIFE), httponly=True, samesite="Lax", secure=self._secure
         )
 
-    def _go(self, handler: RequestHandler, url: str) -> None:
+    def _lead(self, handler: RequestHandler, url: str) -> None:
         handler.set_header("Referrer-Policy", "no-referrer")
-        handler.redirect(url, status=302)
+        handler.set_status(302)
+        handler.set_header("Location", url)
 
 
 def _cookie(request: HTTPServerRequest, name: str) -> str | None:

@@ -12,13 +12,13 @@ __all__ = ["PAGES"]
 
 async def oauth_callback(call: PageCall) -> Answer:
     """The Hub sends people back here, and they go on to where they came from."""
-    await call.sessions.finish(call.handler)
+    await call.note(await call.sessions.finish(call.handler), "")
     return None
 
 
 PAGES: tuple[Page, ...] = (
     Page("GET", "oauth_callback", "oauth_callback", oauth_callback, Who.ANYONE),
-    Page("GET", "sign-in", "sign_in", sign_in, Who.VISITOR),
+    Page("GET", "sign-in", "sign_in", sign_in, Who.VISITOR, about="service"),
     Page("GET", "", "index", index, Who.VISITOR),
     Page("GET", "page.css", "styles", styles, Who.ANYONE),
     Page("POST", "services/{owner}/{name}/stop", "stop_service", page_deeds.stop, Who.VISITOR),

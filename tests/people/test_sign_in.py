@@ -63,6 +63,10 @@ def test_who_may_call_a_service_gets_to_its_page_by_signing_in(tmp_path: Path, w
         secrets = [text for text, token in site.hub.tokens.items() if token.session]
         assert secrets
         assert not [each for each in (*browser.went, visit.value) for text in secrets if text in each]
+        entries = (await site.api("GET", "admin/audit?action=sign_in", token=site.administrator("root"))).json()[
+            "entries"
+        ]
+        assert [(each["who"], each["target"], each["status"]) for each in entries] == [(who, "ann/chat", 303)]
         again = next(url for url in browser.went if "/.model-service/enter" in url)
         browser.cookies.pop((HOST, VISIT))
         assert (await browser.open(again, follow=False)).status_code == 400
