@@ -12,7 +12,7 @@ __all__ = ["PAGES"]
 
 async def oauth_callback(call: PageCall) -> Answer:
     """The Hub sends people back here, and they go on to where they came from."""
-    await call.note(await call.sessions.finish(call.handler), "")
+    await call.sessions.finish(call.handler)
     return None
 
 
