@@ -31,7 +31,6 @@ import type {
   Key,
   Listed,
   LogAnswer,
-  LimitsSpec,
   NewToken,
   Offer,
   Problem,
@@ -46,8 +45,10 @@ import type {
   Site,
   StreamMessage,
   Token,
+  TokenChange,
   TokenRequest,
   UpdateRequest,
+  UseList,
   ValidateAnswer
 } from './types';
 import { failure } from './words';
@@ -267,12 +268,22 @@ export class ModelServiceApi {
     return this._json('POST', of(key, 'tokens'), { body });
   }
 
-  limitToken(key: Key, id: string, limits: LimitsSpec): Promise<Token> {
-    return this._json('PATCH', of(key, `tokens/${encodeURIComponent(id)}`), { body: { limits } });
+  changeToken(key: Key, id: string, body: TokenChange): Promise<Token> {
+    return this._json('PATCH', of(key, `tokens/${encodeURIComponent(id)}`), { body });
+  }
+
+  /** The former one goes on for `overlap` seconds. */
+  rotateToken(key: Key, id: string, overlap: number): Promise<NewToken> {
+    return this._json('POST', of(key, `tokens/${encodeURIComponent(id)}/rotate`), { body: { overlap } });
   }
 
   async revokeToken(key: Key, id: string): Promise<void> {
     await this._json('DELETE', of(key, `tokens/${encodeURIComponent(id)}`));
+  }
+
+  /** Who called how often, by day. */
+  uses(key: Key): Promise<UseList> {
+    return this._json('GET', of(key, 'uses'));
   }
 
   // --- who may -----------------------------------------------------------------------------------------------

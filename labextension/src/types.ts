@@ -39,9 +39,12 @@ export type {
   NewToken,
   NoteInfo as Note,
   OfferInfo as Offer,
+  PathRuleInfo,
+  PathRuleSpec,
   ProblemInfo as Problem,
   ReplicaInfo as Replica,
   RevisionInfo as Revision,
+  RotateRequest,
   RuleInfo as Rule,
   RuleSpec,
   SampleRequest,
@@ -53,9 +56,12 @@ export type {
   ShareInfo,
   ShareRequest,
   SiteInfo as Site,
+  TokenChange,
   TokenInfo as Token,
   TokenRequest,
   UpdateRequest,
+  UseInfo,
+  UseList,
   ValidateAnswer
 } from './generated';
 

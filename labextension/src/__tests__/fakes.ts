@@ -167,6 +167,8 @@ export class FakeApi {
       answered: this.answered,
       events: (key: Key) => this._answer(`events ${key}`, () => []),
       tokens: (key: Key) => this._answer(`tokens ${key}`, () => []),
+      uses: (key: Key) =>
+        this._answer(`uses ${key}`, () => ({ uses: [], today: '2026-11-30', complete: true })),
       access: (key: Key) =>
         this._answer(`access ${key}`, () => ({
           visibility: 'private',

@@ -2,7 +2,7 @@
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Access, ApiError, Key, ServiceEvent, ShareInfo, ShareRequest } from '../api';
+import { Access, ApiError, Key, ServiceEvent, ShareInfo, ShareRequest, UseList } from '../api';
 import { Changes } from './changes';
 import type { ServicesModel } from './services';
 
@@ -21,6 +21,11 @@ export class AccessModel implements IDisposable {
   /** Null until it is known. Its `person` is the one that was asked about. */
   get access(): Access | null {
     return this._access;
+  }
+
+  /** Null until it is known. */
+  get uses(): UseList | null {
+    return this._uses;
   }
 
   /** Whether there is anybody to share with; null until it is known. */
@@ -95,10 +100,15 @@ export class AccessModel implements IDisposable {
   private async _look(user: string | null): Promise<void> {
     const turn = ++this._turn;
     const { api } = this._services;
-    const [access, { people }] = await Promise.all([api.access(this._key, user), api.gateway()]);
+    const [access, { people }, uses] = await Promise.all([
+      api.access(this._key, user),
+      api.gateway(),
+      api.uses(this._key)
+    ]);
     if (turn === this._turn) {
       this._access = access;
       this._people = people;
+      this._uses = uses;
       this._problem = null;
     }
   }
@@ -112,6 +122,7 @@ export class AccessModel implements IDisposable {
 
   private readonly _changes = new Changes<this>(this);
   private _access: Access | null = null;
+  private _uses: UseList | null = null;
   private _people: boolean | null = null;
   private _problem: string | null = null;
   private _user: string | null = null;

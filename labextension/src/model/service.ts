@@ -9,7 +9,6 @@ import {
   AutoscalingRequest,
   Decision,
   Key,
-  LimitsSpec,
   NewToken,
   RuleSpec,
   ScheduleSpec,
@@ -17,6 +16,7 @@ import {
   Service,
   ServiceEvent,
   Token,
+  TokenChange,
   TokenRequest,
   UpdateRequest
 } from '../api';
@@ -254,8 +254,15 @@ export class ServiceModel implements IDisposable {
     return made;
   }
 
-  async limitToken(id: string, limits: LimitsSpec): Promise<void> {
-    await this.services.api.limitToken(this.key, id, limits);
+  /** As `generateToken`. */
+  async rotateToken(id: string, overlap: number): Promise<NewToken> {
+    const made = await this.services.api.rotateToken(this.key, id, overlap);
+    await this._refreshTokens();
+    return made;
+  }
+
+  async changeToken(id: string, change: TokenChange): Promise<void> {
+    await this.services.api.changeToken(this.key, id, change);
     await this._refreshTokens();
   }
 

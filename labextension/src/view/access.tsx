@@ -4,9 +4,10 @@ import React, { useState } from 'react';
 
 import { moment } from '../format';
 import { roleSentence, roleWord, SHARED_ROLES } from '../roles';
-import type { Access as AccessInfo, ShareInfo, ShareRequest } from '../types';
-import { labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
+import type { Access as AccessInfo, ShareInfo, ShareRequest, UseList } from '../types';
+import { formOf, labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
 import { Button, Field, Notice, Table, useWork } from './pieces';
+import { Uses } from './uses';
 
 type SharedRole = (typeof SHARED_ROLES)[number];
 
@@ -23,6 +24,8 @@ export interface AccessActions {
 export interface AccessProps extends AccessActions {
   /** Null until it is known. */
   access: AccessInfo | null;
+  /** Null until it is known. */
+  uses: UseList | null;
   /** Whether there is anybody to share with. */
   people: boolean | null;
   problem: string | null;
@@ -51,6 +54,7 @@ export function Access(props: AccessProps): JSX.Element {
           <Add {...props} />
         </section>
       )}
+      {props.uses !== null && <Uses uses={props.uses} now={props.now} trans={trans} onLook={props.onLook} />}
       <section aria-label={trans.__('Who may do what, and why')}>
         <h3>{trans.__('Who may do what, and why')}</h3>
         <ul>
@@ -67,6 +71,8 @@ export function Access(props: AccessProps): JSX.Element {
 function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Element {
   const { shares, now, trans, onShare, onUnshare } = props;
   const { busy, refused, run } = useWork();
+  const [limiting, setLimiting] = useState<string | null>(null);
+  const limited = shares.find(each => `${each.kind}/${each.name}` === limiting);
   if (shares.length === 0) {
     return <Notice text={trans.__('It is shared with nobody.')} />;
   }
@@ -105,6 +111,11 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
             <td>{each.created_by || '–'}</td>
             <td>
               <Button
+                text={trans.__('Limits…')}
+                label={trans.__('Limits for %1', each.name)}
+                onClick={() => setLimiting(`${each.kind}/${each.name}`)}
+              />
+              <Button
                 text={trans.__('Unshare…')}
                 label={trans.__('Share it with %1 no more', each.name)}
                 disabled={busy}
@@ -114,8 +125,66 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
           </tr>
         ))}
       </Table>
+      {limited !== undefined && (
+        <ShareLimits
+          key={limiting}
+          share={limited}
+          trans={trans}
+          onShare={onShare}
+          onDone={() => setLimiting(null)}
+        />
+      )}
       {refused !== null && <Notice text={refused} kind="bad" />}
     </>
+  );
+}
+
+/** Of a share that there is: for each person whom it lets in. */
+function ShareLimits({
+  share,
+  trans,
+  onShare,
+  onDone
+}: Pick<AccessProps, 'trans' | 'onShare'> & { share: ShareInfo; onDone: () => void }): JSX.Element {
+  const [form, setForm] = useState(formOf(share.limits));
+  const { busy, refused, run } = useWork();
+  const labels = labelsOf(trans);
+  const wrong = LIMITS.some(each => problemOf(each, form[each], trans) !== null);
+  const submit = async (event: React.FormEvent) => {
+    event.preventDefault();
+    const given = LIMITS.some(each => form[each].trim() !== '');
+    const body = { role: share.role, limits: given ? limitsFrom(form) : null };
+    if (!wrong && (await run(() => onShare(share.kind, share.name, body)))) {
+      onDone();
+    }
+  };
+  const title =
+    share.kind === 'group'
+      ? trans.__('Limits for each in %1', share.name)
+      : trans.__('Limits of %1', share.name);
+  return (
+    <form className="jp-ModelService-form" aria-label={title} onSubmit={event => void submit(event)}>
+      <strong>{title}</strong>
+      {LIMITS.map(each => (
+        <Field
+          key={each}
+          label={labels[each]}
+          value={form[each]}
+          placeholder={trans.__('no limit')}
+          problem={problemOf(each, form[each], trans) ?? undefined}
+          onChange={text => setForm({ ...form, [each]: text })}
+        />
+      ))}
+      <button
+        type="submit"
+        className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
+        disabled={busy || wrong}
+      >
+        {trans.__('Set Limits')}
+      </button>
+      <Button text={trans.__('Cancel')} onClick={onDone} />
+      {refused !== null && <Notice text={refused} kind="bad" />}
+    </form>
   );
 }
 

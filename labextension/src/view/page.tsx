@@ -8,7 +8,6 @@ import type {
   Copy as CopyInfo,
   Decision,
   Key,
-  LimitsSpec,
   NewToken,
   Offer,
   RuleSpec,
@@ -17,6 +16,7 @@ import type {
   Service,
   ServiceEvent,
   Token,
+  TokenChange,
   TokenRequest
 } from '../types';
 import type { Tab } from '../parts';
@@ -58,7 +58,8 @@ export interface PageActions extends Actions {
   onRollback: (revision: number) => Promise<void>;
   onMakeToken: (body: TokenRequest) => Promise<void>;
   onForgetToken: () => void;
-  onLimit: (token: Token, limits: LimitsSpec) => Promise<void>;
+  onTokenChange: (token: Token, change: TokenChange) => Promise<void>;
+  onRotate: (token: Token, overlap: number) => Promise<void>;
   onRevoke: (token: Token) => Promise<boolean>;
   onVisibility: (word: Service['visibility']) => void;
 }
@@ -191,7 +192,8 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
           trans={trans}
           onMake={actions.onMakeToken}
           onForget={actions.onForgetToken}
-          onLimit={actions.onLimit}
+          onChange={actions.onTokenChange}
+          onRotate={actions.onRotate}
           onRevoke={actions.onRevoke}
           onCopy={actions.onCopy}
         />

@@ -3,10 +3,12 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useRef, useState } from 'react';
 
 import { duration, moment } from '../format';
-import type { LimitsSpec, NewToken, Token, TokenRequest } from '../types';
+import type { NewToken, Token, TokenChange, TokenRequest } from '../types';
 import { formOf, labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
 import type { LimitsForm } from './limits';
+import { rulesFrom, rulesProblem, rulesText } from './paths';
 import { Button, Copy, Field, Notice, Table, useWork } from './pieces';
+import { Rotate } from './rotate';
 
 export interface TokensProps {
   /** Null until they are known. */
@@ -18,7 +20,9 @@ export interface TokensProps {
   trans: TranslationBundle;
   onMake: (body: TokenRequest) => Promise<void>;
   onForget: () => void;
-  onLimit: (token: Token, limits: LimitsSpec) => Promise<void>;
+  onChange: (token: Token, change: TokenChange) => Promise<void>;
+  /** The new one is `fresh` then. */
+  onRotate: (token: Token, overlap: number) => Promise<void>;
   /** Asks first; resolves to false where it was not wanted after all. */
   onRevoke: (token: Token) => Promise<boolean>;
   onCopy: (text: string) => void;
@@ -90,18 +94,26 @@ function Make({
   const [name, setName] = useState('');
   const [days, setDays] = useState('30');
   const [limits, setLimits] = useState(NO_LIMITS);
+  const [paths, setPaths] = useState('');
   const { busy, refused, run } = useWork();
   const submit = async (event: React.FormEvent) => {
     event.preventDefault();
-    if (wrong(limits, trans)) {
+    const rules = rulesFrom(paths);
+    if (wrong(limits, trans) || rules === null) {
       return;
     }
     const expires_in = days === '' ? null : Number(days) * DAY;
     const given = LIMITS.some(each => limits[each].trim() !== '');
-    const body = { name: name.trim(), expires_in, ...(given && { limits: limitsFrom(limits) }) };
+    const body = {
+      name: name.trim(),
+      expires_in,
+      ...(given && { limits: limitsFrom(limits) }),
+      ...(rules.length > 0 && { rules })
+    };
     if (await run(() => onMake(body))) {
       setName('');
       setLimits(NO_LIMITS);
+      setPaths('');
     }
   };
   return (
@@ -125,6 +137,7 @@ function Make({
         </select>
       </label>
       <LimitFields form={limits} trans={trans} onChange={setLimits} />
+      <PathField typed={paths} trans={trans} onChange={setPaths} />
       <button
         type="submit"
         className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
@@ -167,20 +180,47 @@ function LimitFields({
   );
 }
 
-/** Of a token that there is. */
+function PathField({
+  typed,
+  trans,
+  onChange
+}: {
+  typed: string;
+  trans: TranslationBundle;
+  onChange: (typed: string) => void;
+}): JSX.Element {
+  return (
+    <Field
+      label={trans.__('Only for')}
+      value={typed}
+      width={24}
+      placeholder={trans.__('everything, or: POST /v1/chat/*')}
+      problem={rulesProblem(typed, trans) ?? undefined}
+      onChange={onChange}
+    />
+  );
+}
+
+/** Of a token that there is. Only what was changed here is sent. */
 function Limit({
   token,
   trans,
-  onLimit,
+  onChange,
   onDone
-}: Pick<TokensProps, 'trans' | 'onLimit'> & { token: Token; onDone: () => void }): JSX.Element {
+}: Pick<TokensProps, 'trans' | 'onChange'> & { token: Token; onDone: () => void }): JSX.Element {
   const [form, setForm] = useState(formOf(token.limits));
+  const [paths, setPaths] = useState(rulesText(token.rules));
   const { busy, refused, run } = useWork();
   const fields = useRef<HTMLFormElement>(null);
   useEffect(() => fields.current?.querySelector('input')?.focus(), []);
   const submit = async (event: React.FormEvent) => {
     event.preventDefault();
-    if (!wrong(form, trans) && (await run(() => onLimit(token, limitsFrom(form))))) {
+    const rules = rulesFrom(paths);
+    if (wrong(form, trans) || rules === null) {
+      return;
+    }
+    const change = { limits: limitsFrom(form), ...(paths !== rulesText(token.rules) && { rules }) };
+    if (await run(() => onChange(token, change))) {
       onDone();
     }
   };
@@ -194,6 +234,7 @@ function Limit({
     >
       <strong>{title}</strong>
       <LimitFields form={form} trans={trans} onChange={setForm} />
+      <PathField typed={paths} trans={trans} onChange={setPaths} />
       <button
         type="submit"
         className="jp-ModelService-button jp-Button jp-mod-styled jp-mod-accept"
@@ -208,11 +249,13 @@ function Limit({
 }
 
 function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
-  const { tokens, now, trans, onLimit, onRevoke } = props;
+  const { tokens, now, trans, onChange, onRotate, onRevoke } = props;
   const { busy, refused, run } = useWork();
   const [limiting, setLimiting] = useState<string | null>(null);
+  const [rotating, setRotating] = useState<string | null>(null);
   const table = useRef<HTMLDivElement>(null);
   const limited = tokens.find(each => each.id === limiting);
+  const rotated = tokens.find(each => each.id === rotating);
   // The form that had the focus is gone then: it goes back to the button that opened it.
   const done = () => {
     const row = [...(table.current?.querySelectorAll('tr') ?? [])].find(
@@ -232,6 +275,7 @@ function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
           trans.__('Expires'),
           trans.__('Last used'),
           trans.__('Limits'),
+          trans.__('Only for'),
           trans.__('Calls today'),
           trans.__('In flight'),
           ''
@@ -249,13 +293,25 @@ function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
               {each.last_used_at === null ? trans.__('never') : moment(each.last_used_at, now)}
             </td>
             <td>{limitsWords(each.limits, trans)}</td>
+            <td>{rulesText(each.rules) || '–'}</td>
             <td>{each.calls_today ?? '–'}</td>
             <td>{each.in_flight ?? '–'}</td>
             <td>
               <Button
                 text={trans.__('Limits…')}
                 label={trans.__('Limits of %1', each.name || each.id)}
-                onClick={() => setLimiting(each.id)}
+                onClick={() => {
+                  setRotating(null);
+                  setLimiting(each.id);
+                }}
+              />
+              <Button
+                text={trans.__('Rotate…')}
+                label={trans.__('Rotate %1', each.name || each.id)}
+                onClick={() => {
+                  setLimiting(null);
+                  setRotating(each.id);
+                }}
               />
               <Button
                 text={trans.__('Revoke…')}
@@ -268,7 +324,16 @@ function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
         ))}
       </Table>
       {limited !== undefined && (
-        <Limit key={limited.id} token={limited} trans={trans} onLimit={onLimit} onDone={done} />
+        <Limit key={limited.id} token={limited} trans={trans} onChange={onChange} onDone={done} />
+      )}
+      {rotated !== undefined && (
+        <Rotate
+          key={rotated.id}
+          token={rotated}
+          trans={trans}
+          onRotate={onRotate}
+          onDone={() => setRotating(null)}
+        />
       )}
       {refused !== null && <Notice text={refused} kind="bad" />}
     </div>

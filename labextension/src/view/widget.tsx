@@ -237,6 +237,7 @@ export class ServiceView extends Panel implements ViewWidget {
         access={{
           ...this._access,
           access: service.access.access,
+          uses: service.access.uses,
           people: service.access.people,
           problem: service.access.problem,
           now: model.now,
@@ -391,7 +392,11 @@ export class ServiceView extends Panel implements ViewWidget {
       this._fresh = null;
       this._draw();
     },
-    onLimit: (token, limits) => this._do(() => this._service.limitToken(token.id, limits)),
+    onTokenChange: (token, change) => this._do(() => this._service.changeToken(token.id, change)),
+    onRotate: (token, overlap) =>
+      this._do(async () => {
+        this._fresh = await this._service.rotateToken(token.id, overlap);
+      }),
     onRevoke: token => this._revoke(token)
   };
 

@@ -28,6 +28,7 @@ beforeEach(() => {
     }
     return { shares: [...shares], person: user && { name: user, role: null, why: [] } };
   };
+  api.uses = async () => ({ uses: [], today: '2026-11-30', complete: true });
   api.share = async (_: string, kind: string, name: string) => void shares.push(`${kind}/${name}`);
   api.unshare = async (_: string, kind: string, name: string) =>
     void (shares = shares.filter(each => each !== `${kind}/${name}`));

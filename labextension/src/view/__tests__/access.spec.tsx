@@ -26,6 +26,7 @@ const ACCESS: AccessInfo = {
 };
 const PROPS: AccessProps = {
   access: ACCESS,
+  uses: null,
   people: true,
   problem: null,
   now: 1,
@@ -72,6 +73,50 @@ describe('who may do what', () => {
     render(<Access {...PROPS} onShare={onShare} />);
     write('Role of bob', 'operator');
     expect(onShare).toHaveBeenCalledWith('user', 'bob', { role: 'operator', limits: BOB.limits });
+  });
+
+  it('changes the limits of a share, and leaves the role as it is', async () => {
+    const onShare = jest.fn(nothing);
+    render(<Access {...PROPS} onShare={onShare} />);
+    await click('Limits for bob');
+    const form = within(screen.getByRole('form', { name: 'Limits of bob' }));
+    const field = form.getByLabelText('Calls per day') as HTMLInputElement;
+    expect(field.value).toBe('9');
+    fireEvent.change(field, { target: { value: '20' } });
+    await click('Set Limits');
+    expect(onShare).toHaveBeenCalledWith('user', 'bob', {
+      role: 'viewer',
+      limits: { calls_per_second: null, in_flight: null, calls_per_day: 20 }
+    });
+    expect(screen.queryByRole('form', { name: 'Limits of bob' })).toBeNull();
+    await click('Limits for class');
+    await click('Set Limits');
+    expect(onShare).toHaveBeenLastCalledWith('group', 'class', { role: 'caller', limits: null });
+  });
+
+  it('says who called how often, those first who called most', () => {
+    const use = { label: '', refused: 0, last_at: 1 };
+    const uses = [
+      { ...use, kind: 'user' as const, name: 'bob', day: '2026-11-29', calls: 2, refused: 1 },
+      { ...use, kind: 'user' as const, name: 'bob', day: '2026-11-30', calls: 1 },
+      { ...use, kind: 'token' as const, name: 't1', label: 'ci', day: '2026-11-30', calls: 9, last_at: null }
+    ];
+    const onLook = jest.fn();
+    const { rerender } = render(
+      <Access {...PROPS} uses={{ uses, today: '2026-11-30', complete: false }} onLook={onLook} />
+    );
+    const rows = [...document.querySelectorAll('[data-caller]')].map(row =>
+      [...row.children].slice(0, 4).map(each => each.textContent)
+    );
+    expect(rows).toEqual([
+      ['token ci (t1)', '9', '9', '0'],
+      ['bob', '1', '3', '1']
+    ]);
+    expect(screen.getByText('There is more, of days before these.')).toBeTruthy();
+    fireEvent.click(screen.getByRole('button', { name: 'Look again who called it' }));
+    expect(onLook).toHaveBeenCalled();
+    rerender(<Access {...PROPS} uses={{ uses: [], today: '2026-11-30', complete: true }} />);
+    expect(screen.getByText('Nobody called it in the last 30 days.')).toBeTruthy();
   });
 
   it('shares no more, and says why that was refused', async () => {

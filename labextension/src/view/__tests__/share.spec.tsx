@@ -8,6 +8,7 @@ import { click, none, nothing, trans } from './hands';
 
 const access: AccessProps = {
   access: null,
+  uses: null,
   people: null,
   problem: null,
   now: 1,

@@ -28,7 +28,8 @@ describe('the tokens', () => {
     trans,
     onMake: nothing,
     onForget: none,
-    onLimit: nothing,
+    onChange: nothing,
+    onRotate: nothing,
     onRevoke: async () => true,
     onCopy: none
   };
@@ -68,14 +69,14 @@ describe('the tokens', () => {
     const limits = { calls_per_second: 10, in_flight: null, calls_per_day: 1000 };
     const tokens = [
       { ...TOKEN, limits, calls_today: 12, in_flight: 3 },
-      { ...TOKEN, id: 't2', name: 'free' }
+      { ...TOKEN, id: 't2', name: 'free', rules: [{ path: '/v1/*', methods: ['GET'] }] }
     ];
-    const onLimit = jest.fn(nothing);
-    render(<Tokens {...props} tokens={tokens} onLimit={onLimit} />);
+    const onChange = jest.fn(nothing);
+    render(<Tokens {...props} tokens={tokens} onChange={onChange} />);
     const cells = (id: string) =>
-      [...document.querySelectorAll(`[data-token=${id}] td`)].map(each => each.textContent).slice(4, 7);
-    expect(cells('t1')).toEqual(['10/s, 1000/day', '12', '3']);
-    expect(cells('t2')).toEqual(['–', '–', '–']);
+      [...document.querySelectorAll(`[data-token=${id}] td`)].map(each => each.textContent).slice(4, 8);
+    expect(cells('t1')).toEqual(['10/s, 1000/day', '–', '12', '3']);
+    expect(cells('t2')).toEqual(['–', 'GET /v1/*', '–', '–']);
     await click('Limits of ci');
     const form = within(screen.getByRole('form', { name: 'Limits of ci' }));
     const field = (label: string) => form.getByLabelText(label) as HTMLInputElement;
@@ -84,16 +85,64 @@ describe('the tokens', () => {
     fireEvent.change(field('Calls at once'), { target: { value: '4' } });
     fireEvent.change(field('Calls per second'), { target: { value: '0' } });
     await click('Set Limits');
-    expect(onLimit).not.toHaveBeenCalled();
+    expect(onChange).not.toHaveBeenCalled();
     fireEvent.change(field('Calls per second'), { target: { value: '' } });
     await click('Set Limits');
-    expect(onLimit).toHaveBeenCalledWith(tokens[0], {
-      calls_per_second: null,
-      in_flight: 4,
-      calls_per_day: 1000
+    expect(onChange).toHaveBeenCalledWith(tokens[0], {
+      limits: { calls_per_second: null, in_flight: 4, calls_per_day: 1000 }
     });
     expect(screen.queryByRole('form', { name: 'Limits of ci' })).toBeNull();
     expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Limits of ci' }));
+  });
+
+  it('are for some paths alone, when they are made and later', async () => {
+    const onMake = jest.fn(nothing);
+    const onChange = jest.fn(nothing);
+    const ruled = { ...TOKEN, rules: [{ path: '/v1/*', methods: ['GET'] }] };
+    render(<Tokens {...props} tokens={[ruled]} onMake={onMake} onChange={onChange} />);
+    write('Only for', 'v1/chat');
+    await click('Make Token');
+    expect(onMake).not.toHaveBeenCalled();
+    expect(screen.getByRole('alert').textContent).toContain('Paths such as /v1/models');
+    write('Only for', 'post /v1/chat/*, /v1/models');
+    await click('Make Token');
+    expect(onMake.mock.calls).toEqual([
+      [
+        expect.objectContaining({
+          rules: [
+            { path: '/v1/chat/*', methods: ['POST'] },
+            { path: '/v1/models', methods: null }
+          ]
+        })
+      ]
+    ]);
+    await click('Limits of ci');
+    const field = within(screen.getByRole('form', { name: 'Limits of ci' })).getByLabelText('Only for');
+    expect((field as HTMLInputElement).value).toBe('GET /v1/*');
+    fireEvent.change(field, { target: { value: '' } });
+    await click('Set Limits');
+    expect(onChange).toHaveBeenCalledWith(ruled, expect.objectContaining({ rules: [] }));
+  });
+
+  it('are rotated with an overlap, and say why one was not', async () => {
+    const onRotate = jest.fn(nothing);
+    const { rerender } = render(<Tokens {...props} onRotate={onRotate} />);
+    await click('Rotate ci');
+    const name = 'Another token in the place of ci';
+    expect(document.activeElement).toBe(screen.getByLabelText(/The former one ends/));
+    write(/The former one ends/, '3600');
+    await click('Rotate');
+    expect(onRotate).toHaveBeenCalledWith(TOKEN, 3600);
+    expect(screen.queryByRole('form', { name })).toBeNull();
+    const refuse = async () => {
+      throw new Error('A token of ann may live for 7 d.');
+    };
+    rerender(<Tokens {...props} onRotate={refuse} />);
+    await click('Rotate ci');
+    await click('Rotate');
+    expect(screen.getByRole('alert').textContent).toBe('A token of ann may live for 7 d.');
+    await click('Cancel');
+    expect(screen.queryByRole('form', { name })).toBeNull();
   });
 
   it('are shown once: the new one until it is dismissed', async () => {

@@ -12,7 +12,7 @@ let fake: FakeApi;
 let model: ServicesModel;
 let view: ServiceView;
 
-const TOKEN = { id: 't1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null };
+const TOKEN = { id: 't1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null, rules: [] };
 
 beforeEach(() => {
   fake = new FakeApi();
@@ -162,7 +162,7 @@ it('goes back to a former revision only when that is confirmed', async () => {
 
 it('shows a token no longer that was revoked', async () => {
   const api = model.api as any;
-  const listed = { id: 't-1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null };
+  const listed = { id: 't-1', name: 'ci', created_at: 1, expires_at: null, last_used_at: null, rules: [] };
   let tokens: any[] = [];
   api.tokens = async () => tokens;
   api.generateToken = async () => {
