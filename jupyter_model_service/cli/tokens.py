@@ -23,7 +23,7 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     token = result.token
     if quiet:
         return "" if result.file is not None else str(token["token"])
-    told = f"{expiry(token)}{limited(token)}. Its id is {token['id']}.{_place(result)}"
+    told = f"{expiry(token)}{limited(token)}. Its id is {token['id']}.{former(result)}"
     if result.file is not None:
         told = f"The token is in {clean(result.file)} (mode 0600); {told}"
         shown = f"$(cat {clean(shlex.quote(result.file))})"
@@ -35,7 +35,8 @@ def token_text(result: TokenResult, quiet: bool) -> str:
     return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
 
 
-def _place(result: TokenResult) -> str:
+def former(result: TokenResult) -> str:
+    """A sentence, with a space before it, of the one in whose place it is."""
     if result.former is None:
         return ""
     ends = f"still is good for {show_duration(result.overlap)}" if result.overlap else "is good no more"

@@ -46,7 +46,8 @@ class TokenShown(Shown):
         token = self.result.token
         told = token_texts.expiry(token) + token_texts.limited(token)
         return (
-            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {told}. Its id is {self.id}.\n"
+            f"{HIDDEN}\nNot shown, since outputs are kept in the notebook; {told}. Its id is {self.id}."
+            f"{token_texts.former(self.result)}\n"
             f"In Python: .token is the token, .copy_to(FILE) writes it to a file that only you can read."
         )
 

@@ -17,7 +17,7 @@ from jupyter_model_service import __version__, wire
 from jupyter_model_service.cli.text import clean, clean_log, json_text
 from jupyter_model_service.commands.grammar import VERBS
 
-from ..client.fake_gateway import FakeGateway, audited, autoscaling, event, refusal, replica, service
+from ..client.fake_gateway import FakeGateway, audited, autoscaling, event, refusal, replica, service, use
 from .conftest import Ran
 
 Line = Callable[..., Ran]
@@ -749,6 +749,92 @@ def test_limits_of_a_token_are_changed_by_its_id_or_label(line: Line, fake: Fake
     assert (ran.status, len(fake.requests)) == (1, requests)
     assert "--calls-per-second, --in-flight, --calls-per-day or --no-limits" in ran.err
     assert line("limit-token", "demo", "t7", "--in-flight", "1").status == 1
+
+
+def test_paths_of_a_token_are_changed_or_taken_away(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo", "--name", "ci", "--path", "/x")
+    assert "POST /v1/*" in line("limit-token", "demo", "ci", "--path", "/v1/*", "--method", "POST").out
+    assert fake.requests[-1][3] == {"rules": [{"path": "/v1/*", "methods": ["POST"]}]}
+    assert line("limit-token", "demo", "ci", "--all-paths", "--in-flight", "2").status == 0
+    assert fake.requests[-1][3] == {"limits": {"in_flight": 2}, "rules": []}
+    requests = len(fake.requests)
+    ran = line("limit-token", "demo", "ci", "--all-paths", "--path", "/x")
+    assert (ran.status, len(fake.requests)) == (1, requests)
+    assert ran.err.startswith("Say either --all-paths, or")
+
+
+def test_a_token_is_rotated_by_its_label_and_the_former_is_told(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo", "--name", "ci", "--in-flight", "2")
+    out = line("rotate-token", "demo", "ci").out
+    assert out.startswith("jms_secret2\nShown this once; ")
+    assert out.endswith("; limited to 2 at once. Its id is t1. The former, t0, still is good for 1 d 0 h.\n")
+    assert fake.requests[-1][3] == {"overlap": 86400.0}
+    file = tmp_path / "token"
+    rotate = ["rotate-token", "demo", "t0", "--overlap", "0", "--expires", "never", "--output", str(file)]
+    ran = line(*rotate)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("jms_secret3\n", 0o600)
+    assert ran.out.endswith("Its id is t2. The former, t0, is good no more.\n")
+    assert "jms_secret3" not in ran.out
+    assert fake.requests[-1][3] == {"overlap": 0.0, "expires_in": None}
+    assert line("rotate-token", "demo", "t0", "-q").out == "jms_secret4\n"
+    ran = line("rotate-token", "demo", "ci")
+    assert (ran.status, "tokens are called 'ci': name it by its id" in ran.err) == (1, True)
+    assert line("rotate-token", "demo", "t0", "--overlap", "soon").status == 2
+
+
+def test_a_rotated_token_that_could_not_be_written_is_revoked_and_the_former_named(
+    line: Line, fake: FakeGateway, tmp_path: Path
+) -> None:
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo")
+    folder, path = tmp_path / "folder", "api/v1/services/ada/demo/tokens/t0/rotate"
+    folder.mkdir()
+
+    def made(body: Any) -> Any:
+        folder.rmdir()
+        return fake.usual("POST", path, {}, body)
+
+    fake.answers["POST", path] = made
+    ran = line("rotate-token", "demo", "t0", "--output", str(folder / "token"))
+    assert ran.status == 1
+    assert "the new token was revoked again. The former, t0, ends in 1 d 0 h all the same" in ran.err
+    assert [token["id"] for token in fake.tokens] == ["t0"]
+
+
+def test_who_called_how_often_is_summed_up_or_told_by_day(line: Line, fake: FakeGateway) -> None:
+    """Those first who called most; names of others' choice steer no terminal."""
+    fake.services["ada/demo"] = service()
+    fake.uses = [
+        use("user", "bob", 28, 2, refused=1),
+        use("user", "bob", 30, 3),
+        use("token", "t0", 30, 9, label="ci"),
+        use("token", "t1", 30, 1, last_at=None),
+        use("anyone", "", 30, 1),
+        use("others", "", 30, 1),
+        use("service", "gra\x1b[31mder", 30, 1),
+    ]
+    rows = [re.split(r"  +", row)[:4] for row in line("uses", "demo").out.splitlines()]
+    assert rows == [
+        ["WHO", "TODAY", "30 DAYS", "REFUSED"],
+        ["token ci (t0)", "9", "9", "0"],
+        ["bob", "3", "5", "1"],
+        ["anyone (while it was public)", "1", "1", "0"],
+        ["others (beyond 10,000 on a day)", "1", "1", "0"],
+        ["service grader", "1", "1", "0"],
+        ["token (t1)", "1", "1", "0"],
+    ]
+    out = line("uses", "demo", "--since", "2026-11-30", "--by-day").out
+    assert re.search(r"^2026-11-30 +bob +3 +0 +\S", out, re.MULTILINE)
+    assert "2026-11-28" not in out
+    assert out.endswith("There is more, of days before these: say --since DAY.\n")
+    assert fake.requests[-1][2] == {"since": "2026-11-30"}
+    assert json.loads(line("uses", "demo", "--json").out)["today"] == "2026-11-30"
+    fake.uses = []
+    assert line("uses", "demo").out == "Nobody called ada/demo in the last 30 days.\n"
+    for wrong in ("yesterday", "2026-02-30", "20261130", "7d"):
+        assert line("uses", "demo", "--since", wrong).status == 2
 
 
 def test_tokens_of_a_gateway_that_knows_no_limits_are_listed(line: Line, fake: FakeGateway) -> None:

@@ -56,6 +56,12 @@ def audited(number: int, **fields: Any) -> dict[str, Any]:
     return {**usual, **more, "count": 1, **fields}
 
 
+def use(kind: str, name: str, day: int, calls: int, **fields: Any) -> dict[str, Any]:
+    """Of one caller on one day of November 2026."""
+    usual = {"label": "", "refused": 0, "last_at": 1_750_000_000.0}
+    return {"kind": kind, "name": name, "day": f"2026-11-{day:02d}", "calls": calls, **usual, **fields}
+
+
 def event(number: int, name: str = "demo", message: str = "something happened") -> dict[str, Any]:
     content = {"id": number, "at": 1750000000.0, "service": f"ada/{name}", "kind": "replica.ready", "message": message}
     return wire.EventInfo.model_validate(content).model_dump(mode="json")
@@ -106,6 +112,7 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.uses: list[dict[str, Any]] = []
         self.shared: list[dict[str, Any]] = []  # by others, to call them
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
         self.origins: list[str] = []
@@ -287,8 +294,20 @@ class FakeGateway:
             return 201, {**token, "token": f"jms_secret{len(self.tokens)}"}, {}
         if rest[:1] == ["tokens"] and method == "PATCH":
             (token,) = (each for each in self.tokens if each["id"] == rest[1])
-            token |= counted({**(token["limits"] or {}), **body["limits"]})
+            if "limits" in body:
+                token |= counted({**(token["limits"] or {}), **body["limits"]})
+            token["rules"] = body.get("rules", token["rules"])
             return 200, token, {}
+        if rest[:1] == ["tokens"] and rest[2:] == ["rotate"]:
+            (token,) = (each for each in self.tokens if each["id"] == rest[1])
+            new = {**token, "id": f"t{len(self.tokens)}", "family": token["id"]}
+            new["expires_at"] = body.get("expires_in", token["expires_at"])
+            self.tokens.append(new)
+            return 201, {**new, "token": f"jms_secret{len(self.tokens)}"}, {}
+        if rest == ["uses"]:
+            since = query.get("since", "")
+            uses = [use for use in self.uses if use["day"] >= since]
+            return 200, {"uses": uses, "today": "2026-11-30", "complete": not since}, {}
         if rest[:1] == ["tokens"]:
             self.tokens = [token for token in self.tokens if token["id"] != rest[1]]
             return 204, None, {}

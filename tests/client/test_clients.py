@@ -31,7 +31,7 @@ from jupyter_model_service.errors import (
 )
 
 from .conftest import Face
-from .fake_gateway import FakeGateway, audited, event, refusal, replica, service
+from .fake_gateway import FakeGateway, audited, event, refusal, replica, service, use
 
 
 def sent(fake: FakeGateway) -> list[tuple[str, str, Any]]:
@@ -209,6 +209,46 @@ def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:
     assert changed.limits is not None
     assert (changed.limits.calls_per_second, changed.limits.in_flight, changed.limits.calls_per_day) == (0.5, 4, None)
     assert (changed.calls_today, changed.in_flight) == (12, 3)
+
+
+def test_paths_of_a_token_change_with_and_without_its_limits(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    made = face.generate_token("demo", in_flight=4)
+    changed = face.limit_token("demo", made.id, paths=["/v1/*"], methods=["GET"])
+    assert fake.requests[-1][3] == {"rules": [{"path": "/v1/*", "methods": ["GET"]}]}
+    assert [(rule.path, rule.methods) for rule in changed.rules] == [("/v1/*", ["GET"])]
+    assert changed.limits is not None
+    face.limit_token("demo", made.id, paths=[], in_flight=None)
+    assert fake.requests[-1][3] == {"limits": {"in_flight": None}, "rules": []}
+
+
+def test_a_token_is_rotated_for_as_long_as_is_said(face: Face, fake: FakeGateway) -> None:
+    """A day, and as long as the former was to live, where nothing is."""
+    fake.services["ada/demo"] = service()
+    made = face.generate_token("demo", "laptop")
+    new = face.rotate_token("demo", made.id)
+    assert (new.name, new.family, new.token) == ("laptop", made.id, "jms_secret2")
+    assert fake.requests[-1][1::2] == (f"api/v1/services/ada/demo/tokens/{made.id}/rotate", {"overlap": 86400.0})
+    face.rotate_token("demo", made.id, overlap="2h", expires_in=None)
+    assert fake.requests[-1][3] == {"overlap": 7200.0, "expires_in": None}
+    face.rotate_token("demo", made.id, overlap=0, expires_in="7d")
+    assert fake.requests[-1][3] == {"overlap": 0.0, "expires_in": 7 * 86400}
+    requests = len(fake.requests)
+    with pytest.raises(InvalidRequest, match="'soon' is no duration"):
+        face.rotate_token("demo", made.id, overlap="soon")
+    assert len(fake.requests) == requests
+
+
+def test_who_called_how_often(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.uses = [use("user", "bob", 1, 3), use("token", "t0", 30, 4, refused=1, label="ci")]
+    told = face.uses("demo")
+    assert [(each.kind, each.name, each.calls, each.refused) for each in told.uses] == [
+        ("user", "bob", 3, 0),
+        ("token", "t0", 4, 1),
+    ]
+    assert told.complete
+    assert [each.name for each in face.uses("demo", since="2026-11-02").uses] == ["t0"]
 
 
 def test_logs_by_cursor_and_from_the_end(face: Face, fake: FakeGateway) -> None:

@@ -15,7 +15,7 @@ import pytest
 from jupyter_model_service.notebook.suggesting import cell_for, suggested_cell
 from jupyter_model_service.notebook.words import in_words
 
-from ..client.fake_gateway import FakeGateway, event, replica, service
+from ..client.fake_gateway import FakeGateway, event, replica, service, use
 from .conftest import Ran
 
 Cell = Callable[[str], Ran]
@@ -220,3 +220,24 @@ def test_create_suggests_a_call_with_a_body_of_the_folder(fake: FakeGateway, cel
     assert "Call it:\n%%model_service demo health" in repr(made)
     file.unlink()
     assert "Call it:\n%%model_service demo health" in repr(made)
+
+
+def test_a_rotated_token_is_not_shown_and_the_former_is_named(fake: FakeGateway, cell: Cell) -> None:
+    fake.services["ada/demo"] = service()
+    cell("%model_service generate-token demo")
+    face = cell("%model_service rotate-token demo t0 --overlap 2h").result
+    assert face.token == "jms_secret2"
+    for told in (*bundle(face).values(), str(face.data)):
+        assert "jms_secret2" not in told
+    assert "The former, t0, still is good for 2 h 00 min." in bundle(face)["text/plain"]
+
+
+def test_who_called_how_often_is_a_table(fake: FakeGateway, cell: Cell) -> None:
+    fake.services["ada/demo"] = service()
+    fake.uses = [use("user", "<b>", 30, 3)]
+    shown = bundle(cell("%model_service uses demo").result)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", shown["text/html"])
+    assert cells[:4] == ["&lt;b&gt;", "3", "3", "0"]
+    assert "WHO" in shown["text/plain"]
+    fake.uses = []
+    assert "Nobody called ada/demo" in bundle(cell("%model_service uses demo").result)["text/html"]
