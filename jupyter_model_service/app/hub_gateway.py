@@ -134,6 +134,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 own_cookie=False,
                 page_help=_PAGE_HELP,
                 share_per_service=hub.share_per_service,
+                share_per_owner=hub.share_per_owner,
             ),
             hosts=hub.hosts,
             sessions=sessions,
@@ -182,6 +183,7 @@ def _configured(hub: HubService) -> dict[str, Any]:
         "policy": policy_to_plain(hub.policy),
         "trusted_proxies": list(hub.trusted_proxies),
         "share_per_service": hub.share_per_service,
+        "share_per_owner": hub.share_per_owner,
         "audit_kept": hub.audit_kept,
     }
 

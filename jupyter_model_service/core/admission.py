@@ -72,6 +72,12 @@ def service_busy(key: str, most: int) -> Refusal:
     return Refusal(503, "service_busy", message, 1.0)
 
 
+def owner_busy(owner: str, most: int) -> Refusal:
+    """All services of its owner have theirs."""
+    message = f"The services of {owner} have {most:,} calls open, which is the most that one owner's may have here"
+    return Refusal(503, "service_busy", f"{message}; try again.", 1.0)
+
+
 def opens_page(target: bytes, headers: Headers) -> bool:
     """Whether what has the form of a look is a browser that opens a page: the front page of a model, whose health path
     is ``/``, would never wake it."""

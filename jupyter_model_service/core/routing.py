@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
+from weakref import WeakValueDictionary
 
 from .definition import Serving
 from .hosts import label_of
@@ -40,6 +41,13 @@ class Backend:
     on_lost: Callable[[], None] | None = None  # set by the front: it is lost, or doubtful no more and lost for good
     on_drained: Callable[[], None] | None = None  # set by the front: the same for one that leaves, whose grace is over
     on_refused: Callable[[], None] | None = None  # set by the engine: a connection to it failed
+
+
+@dataclass(eq=False)
+class Owned:
+    """What all services of one owner have together."""
+
+    open: int = 0  # calls, counted by the front where there is a limit for them
 
 
 @dataclass(eq=False)
@@ -91,6 +99,7 @@ class Endpoint:
     label: str = ""
     listed: bytes = b""
     table: RoutingTable | None = field(default=None, repr=False)
+    owned: Owned = field(default_factory=Owned)  # the same one for all of an owner's in the table
 
     def publish(self, public: bool) -> None:
         """Whether it may be called without a token, from now on."""
@@ -116,6 +125,7 @@ class RoutingTable:
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._called: dict[str, dict[str, Endpoint]] = {}  # by name, then owner
         self._labels: dict[str, Endpoint] = {}
+        self._owned: WeakValueDictionary[str, Owned] = WeakValueDictionary()
         self._public: set[tuple[str, str]] = set()
         self._in_order: list[Endpoint] | None = None
 
@@ -148,6 +158,7 @@ class RoutingTable:
         self._labels[endpoint.label] = endpoint
         self._in_order = None
         endpoint.table = self
+        endpoint.owned = self._owned.setdefault(endpoint.owner, endpoint.owned)
         self.published(endpoint)
 
     def published(self, endpoint: Endpoint) -> None:

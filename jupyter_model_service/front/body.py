@@ -5,11 +5,12 @@ from __future__ import annotations
 from ..core.admission import too_large
 from ..core.message import Refusal
 
-__all__ = ["END_OF_CHUNKS", "Body", "chunk", "gather"]
+__all__ = ["END_OF_CHUNKS", "Body", "Kept", "chunk", "gather"]
 
 END_OF_CHUNKS = b"0\r\n\r\n"
 # Bytes are counted, pieces are kept: 1 MiB in pieces of two bytes took 28 MB. Each object beside its bytes is some 50.
 _BLOCK = 1024
+_FREE = 64 << 10  # bytes of a body that are not counted: as many as the front takes of each caller anyway
 
 
 def chunk(piece: bytes) -> bytes:
@@ -24,13 +25,23 @@ def gather(pieces: list[bytes], piece: bytes) -> None:
         pieces.append(piece)
 
 
+class Kept:
+    """Bytes that the open calls of one service keep so that they can be sent again: ``most`` of them together."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+
 class Body:
     """Pieces are passed on as they came, but small ones that wait are joined. ``pending_size`` is what the caller's
-    reading depends on, ``size`` how many bytes came."""
+    reading depends on, ``size`` how many bytes came, ``counted`` how many of those are in the room of its service."""
 
     __slots__ = (
-        "_consumed", "_dropped", "_ended", "_kept", "_limit", "_most", "_pending", "done", "end", "pending_size",
-        "size",
+        "_consumed", "_dropped", "_ended", "_kept", "_limit", "_most", "_pending", "_room", "counted", "done", "end",
+        "pending_size", "size",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,6 +49,8 @@ class Body:
         self.size = self.pending_size = 0
         self._pending: list[bytes] = []
         self._kept: list[bytes] | None = []
+        self._room: Kept | None = None
+        self.counted = 0  # bytes of it in there
         self._limit: int | None = None
         self._most: int | None = None
         self.end: bytes | None = None  # with the trailers of a chunked one; b"": they are not wanted
@@ -53,11 +66,29 @@ class Body:
     def replayable(self) -> bool:
         return self._kept is not None or not self._consumed
 
-    def limit(self, size: int) -> None:
-        """Keep at most ``size`` bytes for a replay."""
-        self._limit = size
-        if self.size > size:
-            self._kept = None
+    def limit(self, size: int, room: Kept | None = None) -> None:
+        """Keep at most ``size`` bytes for a replay, and none where the ``room`` for them all is taken."""
+        self._limit, self._room = size, room
+        if self._kept is not None and not self._may_keep(size):
+            self._let_go()
+
+    def _may_keep(self, limit: int) -> bool:
+        room = self._room
+        if self.size > limit or self.size <= _FREE or room is None:
+            return self.size <= limit
+        more = self.size - self.counted
+        if room.taken + more > room.most:
+            return False
+        room.taken += more
+        self.counted = self.size
+        return True
+
+    def _let_go(self) -> None:
+        """It is kept no more."""
+        self._kept = None
+        if self.counted and self._room is not None:
+            self._room.taken -= self.counted
+            self.counted = 0
 
     def bound(self, most: int) -> Refusal | None:
         """Take at most ``most`` bytes: the refusal, if more came already."""
@@ -66,7 +97,7 @@ class Body:
 
     def forget(self) -> None:
         """The answer has begun: no replay any more."""
-        self._kept = None
+        self._let_go()
 
     def drop(self) -> None:
         """Nobody wants it any more: what came goes, and what still comes is not kept.
@@ -74,7 +105,7 @@ class Body:
         60 KB of each of 2,500 refused uploads stayed in memory while their connections lingered.
         """
         self._dropped = True
-        self._kept = None
+        self._let_go()
         self._pending = []
         self.pending_size = 0
 
@@ -88,8 +119,9 @@ class Body:
             return too_large(self._most, self.size)
         self.pending_size += size
         pending, kept = self._pending, self._kept
-        if kept is not None and self._limit is not None and self.size > self._limit:
-            kept = self._kept = None
+        if kept is not None and self._limit is not None and not self._may_keep(self._limit):
+            self._let_go()
+            kept = None
         if pending and len(pending[-1]) + size <= _BLOCK:
             last, joined = pending[-1], pending[-1] + piece
             pending[-1] = joined

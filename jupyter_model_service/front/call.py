@@ -49,10 +49,8 @@ class Call:
     something last moved (monotonic). The clock is looked at once in what one read sets off. ``own_host``: it came to a
     host that is its service's alone. ``counted``: a replica got it; ``is_call``: it is in the figures by which the
     service is scaled, from ``endpoint.traffic.begun`` to the end of the call. ``answered``: some of a final answer went
-    out, so that it can be sent to no other replica any more;
-    ``chunked`` and ``keep`` are how the caller gets it. ``applied`` is a line of the answer's head: which preference of
-    the caller's was kept to. ``allowance`` is that of its token, which counts it until its end. ``connects`` and
-    ``deaths`` count its failures.
+    out, so that it can be sent to no other replica any more; ``chunked`` and ``keep`` are how the caller gets it.
+    ``applied`` is a line of the answer's head: which preference was kept to. ``allowance`` is that of its token.
     """
 
     __slots__ = (
@@ -134,12 +132,14 @@ class Call:
             self.refuse(refusal)
             return
         desk = self.front.desk(endpoint)
-        if self.front.crowded and (refusal := self.front.too_busy(endpoint, desk)) is not None:
+        if self.front.crowded and (refusal := self.front.too_busy(endpoint, desk, comes=True)) is not None:
             self.refuse(refusal)
             return
         self.endpoint, self.serving, self.desk = endpoint, serving, desk
+        if self.front.most_of_owner is not None:
+            endpoint.owned.open += 1
         desk.budget.call(now)
-        self.body.limit(self.serving.replay_limit)
+        self.body.limit(self.serving.replay_limit, desk.kept)
         look = is_look(self.head.method, self.target, endpoint.health_path)
         if not look or opens_page(self.target, self.head.headers):
             self.is_call = True

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
-from ..core.admission import service_busy
+from ..core.admission import owner_busy, service_busy
 from ..core.crowding import most_of_one
 from ..core.definition import Serving
 from ..core.ending import OVERLOADED
@@ -89,7 +89,9 @@ class Front:
         self.places = Places(self.settings.max_connections)
         self.places.release = self._release
         self.most_of_one = most_of_one(self.places.most, self.settings.share_per_service)
-        self.crowded = False  # so many are connected that one service may have more calls than it should
+        self.most_of_owner = most_of_one(self.places.most, self.settings.share_per_owner)
+        self._crowd = min((most for most in (self.most_of_one, self.most_of_owner) if most is not None), default=None)
+        self.crowded = False  # so many are connected that one service, or owner, may have more calls than it should
         self.backlog = Backlog()
         self._rechecks = Rechecks(self)
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket, self.places)
@@ -161,15 +163,18 @@ class Front:
                 connection.abort()
 
     def _see_crowd(self) -> None:
-        """Each call has a connection: while there are no more of these, no service has too many of those."""
-        self.crowded = self.most_of_one is not None and len(self.connections) > self.most_of_one
+        """Each call has a connection: while there are no more of these, nobody has too many of those."""
+        self.crowded = self._crowd is not None and len(self.connections) > self._crowd
 
-    def too_busy(self, endpoint: Endpoint, desk: Desk) -> Refusal | None:
-        """Whether this service has its share of calls, those of all kinds. Asked only while it is crowded."""
-        most = self.most_of_one
-        if most is None or desk.held + sum(backend.in_flight for backend in endpoint.backends) < most:
-            return None
-        return service_busy(endpoint.key, most)
+    def too_busy(self, endpoint: Endpoint, desk: Desk, *, comes: bool = False) -> Refusal | None:
+        """Whether this service has its share of calls, those of all kinds, or, of one that just ``comes``, its owner's
+        services together. Asked only while it is crowded."""
+        most, of_owner = self.most_of_one, self.most_of_owner
+        if most is not None and desk.held + sum(backend.in_flight for backend in endpoint.backends) >= most:
+            return service_busy(endpoint.key, most)
+        if comes and of_owner is not None and endpoint.owned.open >= of_owner:
+            return owner_busy(endpoint.owner, of_owner)
+        return None
 
     def _release(self) -> None:
         for pool in (*self._pools.values(), self.web):
@@ -184,7 +189,7 @@ class Front:
     def desk(self, endpoint: Endpoint) -> Desk:
         desk = self._desks.get(endpoint)
         if desk is None:
-            desk = self._desks[endpoint] = Desk(endpoint)
+            desk = self._desks[endpoint] = Desk(endpoint, self.settings.kept_per_service)
             endpoint.wake = lambda: desk.wake(monotonic())
         return desk
 
@@ -196,6 +201,10 @@ class Front:
 
     def call_ended(self, call: Call) -> None:
         self.calls.discard(call)
+        if call.body.counted:
+            call.body.forget()
+        if self.most_of_owner is not None and call.endpoint is not None:
+            call.endpoint.owned.open -= 1
         if self._quiet is not None:
             self.see_quiet()
 

@@ -24,6 +24,8 @@ class FrontSettings:
     page_help: str = ""
     max_connections: int | None = None  # of callers; as many as the process's limit of descriptors lets be
     share_per_service: float = 1.0  # of them, the calls that one service may have open; 1: no limit
+    share_per_owner: float = 1.0  # the same of all services of one owner
+    kept_per_service: int = 64 << 20  # of the bodies of its open calls, so that they can be sent again
     max_target: int = 16 << 10  # 414 beyond it
     max_head: int = 64 << 10  # 431 beyond it
     max_headers: int = 128  # 431 beyond it

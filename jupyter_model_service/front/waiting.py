@@ -9,6 +9,7 @@ from ..core.message import Refusal
 from ..core.pace import Pace, turn_in
 from ..core.retrying import Budget
 from ..core.routing import Endpoint
+from .body import Kept
 
 __all__ = ["Desk", "Waiter"]
 
@@ -36,10 +37,11 @@ class Desk:
     is one.
     """
 
-    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "held", "missing_since", "pace")
+    __slots__ = ("_again", "_busy", "_queue", "budget", "endpoint", "held", "kept", "missing_since", "pace")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, most_kept: int) -> None:
         self.endpoint = endpoint
+        self.kept = Kept(most_kept)
         self.budget = Budget()
         self._queue: Turns[str | bytes, Waiter] = Turns()
         self._busy = False

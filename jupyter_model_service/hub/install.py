@@ -68,6 +68,7 @@ def install(
     token_user: str | None = None,
     trusted_proxies: Iterable[str] = (),
     share_per_service: float = 0.33,
+    share_per_owner: float = 0.5,
     access_log: str | Path | None = None,
     access_log_bytes: str | int | None = "64M",
     audit_kept: str | float | None = "365d",
@@ -89,10 +90,10 @@ def install(
     ``https://*.models.example.org`` for a host of its own for each service. ``managed``: the Hub runs the gateway.
     ``data_dir``: of the gateway, with its key. ``trusted_proxies``: addresses or networks of proxies before the
     gateway that say truly who calls. ``share_per_service``: of the callers for whom there is room, those whom one
-    service may have. ``access_log``: a file in ``data_dir``, or ``"-"``, for a line of each call; at
-    ``access_log_bytes`` it is begun anew. ``audit_kept``: how long entries of the audit log are kept, ``None`` for
-    ever; ``audit_log``: a file to which it is copied; ``audit_syslog``: ``/dev/log`` or ``udp://HOST:PORT``, where it
-    goes, too.
+    service may have, ``share_per_owner`` those of all of one owner's services together. ``access_log``: a file in
+    ``data_dir``, or ``"-"``, for a line of each call; at ``access_log_bytes`` it is begun anew. ``audit_kept``: how
+    long entries of the audit log are kept, ``None`` for ever; ``audit_log``: a file to which it is copied;
+    ``audit_syslog``: ``/dev/log`` or ``udp://HOST:PORT``, where it goes, too.
 
     Raises ``SystemExit`` with one sentence, which ends the Hub's start.
     """
@@ -128,6 +129,7 @@ def install(
             token_user=token_user or f"{service_name}-tokens",
             trusted_proxies=given.networks_of("trusted_proxies", trusted_proxies),
             share_per_service=given.share_of("share_per_service", share_per_service),
+            share_per_owner=given.share_of("share_per_owner", share_per_owner),
             access_log=of_calls,
             audit=given.audit_of(audit_kept, audit_log, audit_syslog, of_calls),
         )
@@ -155,6 +157,7 @@ class _Installation:
         token_user: str,
         trusted_proxies: tuple[str, ...],
         share_per_service: float,
+        share_per_owner: float,
         access_log: Mapping[str, Any],
         audit: Mapping[str, Any],
     ) -> Installed:
@@ -197,6 +200,7 @@ class _Installation:
             "hub": settings.hub,
             "trusted_proxies": list(trusted_proxies),
             "share_per_service": share_per_service,
+            "share_per_owner": share_per_owner,
             **access_log,
             **audit,
             **({} if self._managed else {"api_token_file": str(self._data_dir / "api-token")}),

@@ -586,6 +586,7 @@ def test_a_spawner_class_that_was_set_again_is_said() -> None:
         ({}, {"trusted_proxies": ["proxy"]}, "trusted_proxies has 'proxy'"),
         ({}, {"share_per_service": 0}, "share_per_service is 0, and must be a share: more than 0, and 1 at most"),
         ({}, {"share_per_service": True}, "share_per_service is True"),
+        ({}, {"share_per_owner": 1.5}, "share_per_owner is 1.5, and must be a share: more than 0, and 1 at most"),
         ({}, {"access_log": ""}, "access_log is ''"),
         ({}, {"access_log": True}, "access_log is True"),
         ({}, {"access_log": "a\nb"}, "access_log is"),
