@@ -31,7 +31,9 @@ _WITH_STOPPED = {"include_stopped_servers": "1"}
 
 class HubApi:
     """``url`` is the Hub's API (``http://hub:8081/hub/api``), ``token`` the service's own. ``patience``: how many
-    seconds a call is repeated while the Hub is not there or says "later", unless the call is given its own.
+    seconds a call is repeated while the Hub is not there or says "later", unless the call is given its own. ``starts``
+    and ``quick``: so many calls of a kind at once. A Hub does one thing at a time, and httpx looks at all connections
+    for each call: with 16 of each kind, a thousand first calls of a class took it half as long again as with 8.
 
     All methods raise ``HubUnavailable`` when the Hub cannot be asked, ``HubRefused`` when it says no. User and server
     names are given as they are, and quoted here. Belongs to one event loop; ``close`` gives the connections back.
@@ -44,7 +46,7 @@ class HubApi:
         *,
         patience: float = 5.0,
         starts: int = 8,
-        quick: int = 16,
+        quick: int = 8,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:

@@ -199,7 +199,8 @@ class FakeHub:
 
     def add_token(self, owner: str, scopes: Iterable[str], *, service: bool = False, **fields: Any) -> str:
         text = secrets.token_hex(16)
-        number = next(n for n in range(1, 10**6) if f"a{n}" not in {t.id for t in self.tokens.values()})
+        taken = {token.id for token in self.tokens.values()}
+        number = next(n for n in range(1, 10**6) if f"a{n}" not in taken)
         self.tokens[text] = Token(f"a{number}", owner, frozenset(scopes), service, **fields)
         return text
 

@@ -48,6 +48,28 @@ def test_a_thousand_first_calls_with_one_token_ask_the_hub_once(tmp_path: Path) 
     assert (asked, later) == (1, 0)
 
 
+def test_a_thousand_first_calls_with_a_thousand_tokens_ask_the_hub_once_for_each(tmp_path: Path) -> None:
+    """A class begins. Whoever cannot be told in time whether she may comes back after a second, as she is told to, and
+    by then it is known: the Hub is not asked again."""
+
+    async def comes(site: HubSite, token: str) -> str:
+        while (said := await call(site, token)) == "identity_unavailable":
+            await asyncio.sleep(1.0)
+        return said
+
+    async def main(hub: FakeHub) -> tuple[Counter[str], int]:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            await site.deploy("chat", site.notebook("alice"))
+            tokens, before = [site.visitor("alice") for _ in range(MANY)], len(hub.calls)
+            answered = Counter(await asyncio.gather(*(comes(site, token) for token in tokens)))
+            return answered, [path for _, _, path in hub.calls[before:]].count("/hub/api/user")
+
+    with FakeHub(users=["alice"], interrupt=0.02) as hub:
+        answered, asked = asyncio.run(main(hub))
+    assert answered == {"no_replica": MANY}
+    assert asked == MANY
+
+
 class Counting:
     """A Hub that answers when it is told to, and counts."""
 
