@@ -44,7 +44,7 @@ UNPROVEN = 8  # connections that may be in their handshake at once
 HANDSHAKE_SECONDS = 5.0
 HTTP_REQUEST = re.compile(rb"[A-Z]{3,16} \S+ HTTP/1\.[01]\r?\Z")
 NOTHING_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-DEAF_SECONDS = 10.0  # a gateway that says nothing for so long has gone without closing
+DEAF_BEATS = 10  # so many heartbeats (one a second) that nothing is said to: the gateway has gone without closing
 PENDING_LOG_REQUESTS = 32
 MOST_PORTS = 32  # that an answer names
 TAIL_LINES = 50
@@ -259,7 +259,7 @@ class Connection:
         self.expected: Optional[str] = None  # the proof that the other side owes us
         self.refused = False  # it spoke HTTP and has its answer
         self.since = now
-        self.heard = now
+        self.unheard = 0  # heartbeats since the gateway last said something
         self.incoming = bytearray()
         self.outgoing = b""  # of a message that was only partly sent
         self.owes_state = False
@@ -376,9 +376,11 @@ class Control:
         lease = self.lease
         if lease is None:
             return
-        if time.monotonic() - lease.heard > DEAF_SECONDS:
+        # Not by the clock: while we ourselves stood still (a machine that slept), nobody could answer.
+        if lease.unheard >= DEAF_BEATS:
             self._drop(lease)
             return
+        lease.unheard += 1
         lease.owes_beat = True
         self._send(lease)
 
@@ -398,7 +400,7 @@ class Control:
         if not data:
             self._drop(connection)
             return
-        connection.heard = time.monotonic()
+        connection.unheard = 0
         if connection.refused:
             return
         connection.incoming += data
@@ -478,8 +480,10 @@ class Control:
 
     def _request(self, connection: Connection, message: Dict[str, Any]) -> None:
         if message.get("t") == "ports":
+            # Looked at when this answer's turn comes, once for all who ask until then: 200 looks at a busy machine's
+            # processes took 10 s, without a heartbeat.
             connection.owes_ports = True
-            self._send(connection)
+            self._watch(connection)
             return
         if message.get("t") != "logs":
             self.on_request(message)
@@ -521,6 +525,9 @@ class Control:
                 self._drop(connection)
                 return
             connection.outgoing = connection.outgoing[sent:]
+        self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
         owed = connection.owes_state or connection.owes_beat or connection.owes_ports
         waiting = connection.outgoing or owed or connection.requests
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)

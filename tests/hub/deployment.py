@@ -412,7 +412,7 @@ class Deployment:
         """Every container of this deployment, replicas and jobs included; ``all``: ended ones too."""
         return [
             c
-            for c in self.engine.containers.list(all=all, filters={"name": f"^/{self.prefix}"})
+            for c in self.engine.containers.list(all=all, filters={"name": f"^/{self.prefix}"}, ignore_removed=True)
             if c.name.startswith(self.prefix)
         ]
 
@@ -451,7 +451,10 @@ class Deployment:
         if self.docker_host is not None:
             return  # its containers and volumes go with that engine, which may not answer now
         ours = {"label": f"{HUB_LABEL}={self.hub_label()}"}
-        for container in [*self.containers(), *self.engine.containers.list(all=True, filters=ours)]:
+        for container in [
+            *self.containers(),
+            *self.engine.containers.list(all=True, filters=ours, ignore_removed=True),
+        ]:
             remove_container(container)
         remove_volumes(self.engine, self.prefix)
         for volume in self.engine.volumes.list(filters=ours):
@@ -517,7 +520,7 @@ def remove_session(engine: Any, network: Network) -> None:
         {"name": f"^/{PREFIX}{network.session}"},
     )
     for wanted in filters:
-        for container in engine.containers.list(all=True, filters=wanted):
+        for container in engine.containers.list(all=True, filters=wanted, ignore_removed=True):
             remove_container(container)
     for volume in engine.volumes.list(filters={"label": f"{TEST_LABEL}={network.session}"}):
         volume.remove(force=True)

@@ -110,7 +110,9 @@ class Desk:
         """Whatever there is of ours: volumes and containers, by name."""
         wanted = {"label": f"{LABEL}hub={self.hub}"}
         found = [volume.name for volume in self.engine.volumes.list(filters=wanted)]
-        return sorted(found + [each.name for each in self.engine.containers.list(all=True, filters=wanted)])
+        return sorted(
+            found + [each.name for each in self.engine.containers.list(all=True, filters=wanted, ignore_removed=True)]
+        )
 
     def kept_volumes(self, user: str | None = "alice") -> list[volumes.KeptVolume]:
         return asyncio.run(volumes.volumes_of(self.docker, self.hub, user))
@@ -136,7 +138,7 @@ class Desk:
     def close(self) -> None:
         own = [f"{LABEL}hub={self.hub}", f"{TEST_LABEL}={self.hub}"]
         for label in own:
-            for container in self.engine.containers.list(all=True, filters={"label": label}):
+            for container in self.engine.containers.list(all=True, filters={"label": label}, ignore_removed=True):
                 container.remove(force=True, v=True)
         for label in own:
             for volume in self.engine.volumes.list(filters={"label": label}):

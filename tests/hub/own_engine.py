@@ -125,7 +125,7 @@ class OwnEngine:
     def close(self) -> None:
         """End it with everything in it, and remove its data."""
         if self.process is not None and self.process.poll() is None:
-            for container in self.client.containers.list(all=True):
+            for container in self.client.containers.list(all=True, ignore_removed=True):
                 container.remove(force=True)
             self.stop()
         for process in self.processes():

@@ -83,7 +83,7 @@ class Stage:
     def containers(self) -> dict[str, Any]:
         """replica id → docker's container, of those that run."""
         filters = {"label": [f"{LABEL}service={self.name}", f"{LABEL}kind=replica"]}
-        found = self.hub.engine.containers.list(filters=filters)
+        found = self.hub.engine.containers.list(filters=filters, ignore_removed=True)
         return {c.labels[f"{LABEL}replica"]: c for c in found if c.name.startswith(self.hub.prefix)}
 
     def ids(self) -> set[str]:

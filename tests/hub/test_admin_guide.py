@@ -164,7 +164,9 @@ def machine(docker_engine: Any, network: Network) -> Iterator[Machine]:
     yield made
     made.clear()
     for left in docker_engine.networks.list(names=[f"^{made.network}$"]):
-        for container in docker_engine.containers.list(all=True, filters={"network": made.network}):
+        for container in docker_engine.containers.list(
+            all=True, filters={"network": made.network}, ignore_removed=True
+        ):
             container.remove(force=True)
         left.remove()
 
@@ -250,7 +252,7 @@ def test_the_commands_of_the_page_work_as_written(
 
     def left() -> list[Any]:
         return [
-            *docker_engine.containers.list(all=True, filters=labelled),
+            *docker_engine.containers.list(all=True, filters=labelled, ignore_removed=True),
             *docker_engine.volumes.list(filters=labelled),
         ]
 

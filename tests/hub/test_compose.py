@@ -152,11 +152,18 @@ class Site:
 
     def containers(self) -> list[Any]:
         networks = [f"{self.name}-{network}" for network in ("notebooks", "replicas", "control")]
-        found = [self.engine.containers.list(all=True, filters={"network": network}) for network in networks]
+        found = [
+            self.engine.containers.list(all=True, filters={"network": network}, ignore_removed=True)
+            for network in networks
+        ]
         return list({container.id: container for some in found for container in some}.values())
 
     def left(self) -> list[str]:
-        there = [*self.engine.containers.list(all=True), *self.engine.networks.list(), *self.engine.volumes.list()]
+        there = [
+            *self.engine.containers.list(all=True, ignore_removed=True),
+            *self.engine.networks.list(),
+            *self.engine.volumes.list(),
+        ]
         return sorted(each.name for each in there if each.name.startswith(self.name))
 
     def deploy(self, user: str) -> tuple[str, str]:

@@ -77,7 +77,9 @@ class Host:
         return self.container(env={"JUPYTERHUB_USER": user}, **request)
 
     def close(self) -> None:
-        for container in self.engine.containers.list(all=True, filters={"label": f"{TEST_LABEL}={self.session}"}):
+        for container in self.engine.containers.list(
+            all=True, filters={"label": f"{TEST_LABEL}={self.session}"}, ignore_removed=True
+        ):
             container.remove(force=True)
 
 

@@ -89,7 +89,7 @@ class RealBench:
     def container(self, replica: str) -> Any:
         # Of this Hub: another on the same engine may run the same tests, with replicas of the same names.
         labels = [f"{LABEL}={replica}", f"{HUB_LABEL}={self.hub.hub_label()}"]
-        found = self.hub.engine.containers.list(all=True, filters={"label": labels})
+        found = self.hub.engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return found[0] if found else None
 
     def traces(self, replica: str) -> bool:

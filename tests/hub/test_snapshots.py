@@ -650,7 +650,7 @@ def test_collecting_removes_what_no_revision_needs(desk: Desk) -> None:
         assert told == {"removed": [desk.volume(1)], "in_use": [desk.volume(2)]}
         assert [v.name for v in desk.kept_volumes()] == [desk.volume(2), desk.volume(3)]
         assert not desk.engine.containers.list(
-            all=True, filters={"label": [f"{LABEL}hub={desk.hub}", f"{LABEL}kind=copier"]}
+            all=True, filters={"label": [f"{LABEL}hub={desk.hub}", f"{LABEL}kind=copier"]}, ignore_removed=True
         )
         replica.remove(force=True)
         desk.containers.remove(replica)

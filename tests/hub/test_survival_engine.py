@@ -158,7 +158,9 @@ def test_nothing_is_left_of_all_that(stage: Stage, engine: OwnEngine, docker_eng
     stage.client.delete(stage.key)
     eventually(lambda: not traces(hub), "nothing left of the service", 60)
     stage.client.close()
-    assert stage.alice.container.name not in [c.name for c in docker_engine.containers.list(all=True)]
+    assert stage.alice.container.name not in [
+        c.name for c in docker_engine.containers.list(all=True, ignore_removed=True)
+    ]
     assert "docker0" in psutil.net_if_addrs()  # which another engine may remove at its start
     links = [name for name in psutil.net_if_addrs() if name.startswith("br-")]
     processes = engine.processes()

@@ -61,7 +61,7 @@ def test_docker_kill_of_one_of_three_fails_no_call(stage: Stage) -> None:
     (why,) = [event.message for event in stage.events(victim) if event.kind == "replica.failed"]
     assert "exit code 137" in why
     eventually(lambda: f"ms-{victim}" not in stage.hub.servers("alice"), "its server record gone")
-    assert stage.hub.engine.containers.list(all=True, filters={"id": container.id}) == []
+    assert stage.hub.engine.containers.list(all=True, filters={"id": container.id}, ignore_removed=True) == []
 
 
 OUT = 4.0  # seconds until no new call goes to a replica that has gone silent

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import socket
 import time
 
@@ -89,6 +91,30 @@ def test_a_silent_stranger_is_dropped_after_five_seconds(start_runner):
     began = time.monotonic()
     assert stranger.read() is None
     assert time.monotonic() - began > 4.0
+
+
+def test_a_gateway_that_says_nothing_for_ten_heartbeats_has_gone(start_runner):
+    runner = start_runner(["sleep", "60"])
+    lease = runner.lease()
+    lease.answers_beats = False
+    beats = 0
+    while (message := lease.read()) is not None:
+        beats += message["t"] == "beat"
+    assert 10 <= beats <= 11
+    assert runner.lease().until("beat")
+
+
+def test_a_runner_that_stood_still_keeps_its_lease(start_runner):
+    """On a machine that slept nobody could answer: that the gateway was silent for so long says nothing about it."""
+    runner = start_runner(["sleep", "60"])
+    lease = runner.lease()
+    lease.until("beat")
+    time.sleep(0.5)  # it has read the answer to that
+    os.kill(runner.process.pid, signal.SIGSTOP)
+    time.sleep(10.5)
+    os.kill(runner.process.pid, signal.SIGCONT)
+    for _ in range(3):
+        assert lease.until("beat")
 
 
 def test_strangers_cannot_keep_the_gateway_out(start_runner):

@@ -48,10 +48,12 @@ def test_a_replica_that_listens_nowhere_says_so(start_runner: Any) -> None:
 def test_many_questions_at_once_are_answered_and_no_heartbeat_is_lost(start_runner: Any) -> None:
     runner = start_runner(["sleep", "60"])
     lease = runner.lease()
-    for _ in range(200):
-        lease.send({"t": "ports"})
-    assert lease.until("ports")["ports"] == []
-    assert lease.until("beat")
+    lease.socket.sendall(b'{"t": "ports"}\n' * 200)
+    answers = 0
+    while (message := lease.read()) is not None and message["t"] != "beat":
+        answers += message == {"t": "ports", "ports": []}
+    assert message is not None
+    assert 1 <= answers <= 5, "one look is for all that are asked for before it"
 
 
 def test_what_cannot_be_seen_is_unknown(run_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,16 +13,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
 
+Seen = TypeVar("Seen")
 
-def eventually(look: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+
+def eventually(look: Callable[[], Seen], what: str, seconds: float = 30.0) -> Seen:
     deadline = time.monotonic() + seconds
-    while not look():
+    while not (seen := look()):
         assert time.monotonic() < deadline, f"not seen within {seconds} s: {what}"
         time.sleep(0.02)
+    return seen
+
+
+def port_of(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> int:
+    """That a Jupyter server has chosen by itself (``--ServerApp.port=0``): one that is chosen for it may be somebody
+    else's before it listens."""
+    told = runtime / f"jpserver-{process.pid}.json"
+
+    def look() -> int:
+        assert process.poll() is None, log.read_text()[-3000:]
+        try:
+            return int(json.loads(told.read_text())["port"])
+        except (OSError, ValueError):  # it is not there yet, or being written
+            return 0
+
+    return eventually(look, "the port of a Jupyter server", 60)
 
 
 class FakeGateway:
@@ -90,8 +109,6 @@ class Lab:
         content = {"url": gateway.url, "token": "jmc_x", "pid": os.getpid(), "version": "0"}
         (data / "gateway.json").write_text(json.dumps({**content, "create_time": psutil.Process().create_time()}))
         (data / "gateway.json").chmod(0o600)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
         (folder / "denying.py").write_text(
             "from jupyter_server.auth import Authorizer\n"
             "class Denying(Authorizer):\n"
@@ -102,12 +119,13 @@ class Lab:
         for kind in ("data", "runtime", "config"):
             environment[f"JUPYTER_{kind.upper()}_DIR"] = str(folder / ("jupyter" if kind == "data" else kind))
         command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--ServerApp.ip=127.0.0.1", "--allow-root"]
-        command += [f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", "--ServerApp.base_url=/user/ann/"]
+        command += ["--ServerApp.port=0", "--ServerApp.base_url=/user/ann/"]
         command += [f"--ServerApp.root_dir={folder}", "--ServerApp.authorizer_class=denying.Denying"]
         command += ["--ServerApp.jpserver_extensions=jupyter_model_service=True"]
         self.log = folder / "jupyter.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.port = port_of(self.process, folder / "runtime", self.log)
         eventually(self._up, "a Jupyter server that answers", 60)
 
     def _up(self) -> bool:

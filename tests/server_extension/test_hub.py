@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from jupyter_model_service.fingerprint import fingerprint
 from jupyter_model_service.server_extension.completing import complete
 
 from ..client.fake_gateway import FakeGateway, service
-from .conftest import eventually
+from .conftest import eventually, port_of
 
 TEXT = "models:\n  - name: demo\n    service: {start_command: [python, serve.py], port: 8000}\n"
 #: Jupyter signs a visitor in by what she says that she is: the Hub's own way in a test's clothes.
@@ -40,8 +39,6 @@ class Lab:
     def __init__(self, folder: Path, gateway: FakeGateway) -> None:
         self.folder, self.gateway = folder, gateway
         (folder / "visitors.py").write_text(VISITORS)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
         environment = {
             **os.environ,
             "PYTHONPATH": str(folder),
@@ -54,12 +51,13 @@ class Lab:
         for kind in ("data", "runtime", "config"):
             environment[f"JUPYTER_{kind.upper()}_DIR"] = str(folder / kind)
         command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--ServerApp.ip=127.0.0.1", "--allow-root"]
-        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
+        command += ["--ServerApp.port=0", f"--ServerApp.root_dir={folder}"]
         command += ["--ServerApp.identity_provider_class=visitors.Visitors", "--ServerApp.disable_check_xsrf=True"]
         command += ["--ServerApp.jpserver_extensions=jupyter_model_service=True"]
         self.log = folder / "jupyter.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        port = port_of(self.process, folder / "runtime", self.log)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         eventually(self._up, "a Jupyter server that answers", 60)
 

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from tornado import web
 from jupyter_model_service.server_extension.openapi import WORKBENCH_ROUTES, openapi_document
 from jupyter_model_service.server_extension.workbench import WORKBENCH, WorkbenchHandler
 
-from .conftest import eventually
+from .conftest import eventually, port_of
 
 SERVER = """
 import http.server, sys
@@ -59,15 +58,14 @@ class Server:
         environment = {**os.environ, "JUPYTER_TOKEN": self.token}
         for kind in ("data", "runtime", "config"):
             environment[f"JUPYTER_{kind.upper()}_DIR"] = str(base / kind)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
         command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--ServerApp.ip=127.0.0.1", "--allow-root"]
-        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.root}"]
+        command += ["--ServerApp.port=0", f"--ServerApp.root_dir={self.root}"]
         command += ["--ServerApp.base_url=/user/ann/", "--ServerApp.allow_unauthenticated_access=False"]
         command += ["--ServerApp.jpserver_extensions=jupyter_model_service=True"]
         self.log = base / "jupyter.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        port = port_of(self.process, base / "runtime", self.log)
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/user/ann/model-service/workbench/v1/",
             headers={"Authorization": f"token {self.token}"},
