@@ -21,6 +21,7 @@ from . import install_checks as checks
 from . import install_steps as steps
 from .addresses import Addresses
 from .host_facts import as_notebooks_have, host_of, offered_images
+from .own_hosts import notes_on_hosts
 from .settings import HubSettings
 from .site_config import SiteConfig, WrongSetting
 from .token_user import missing_account
@@ -211,6 +212,9 @@ class _Installation:
             self._site, settings, told, self._note, managed=self._managed, data_dir=self._data_dir
         )
         steps.add_scopes(self._site, self._name, token_user, self._note)
+        public = bool(self._site.of_hub("public_url"))
+        for sentence in notes_on_hosts(endpoints_url, addresses.public_url, given=public):
+            self._note(sentence)
         for note in self._notes:
             log.warning("Model service: %s", note)
         return Installed(settings, told, token_file, tuple(self._notes))

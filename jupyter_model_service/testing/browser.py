@@ -82,12 +82,18 @@ class Browser:
             if of == host and (path == kept.path or path.startswith(kept.path.rstrip("/") + "/"))
         ]
         headers = {**headers, "Host": parts.netloc, **({"Cookie": "; ".join(cookies)} if cookies else {})}
-        to = self.site.hub.url.removesuffix("/hub/api") if path.startswith("/hub/") else self.site.address
+        to = self.reached(host, path)
         query = f"?{parts.query}" if parts.query else ""
         answer = await self._http.request(method, f"{to}{parts.path or '/'}{query}", headers=headers, **more)
         for line in answer.headers.get_list("Set-Cookie"):
             self._keep(host, line)
         return answer
+
+    def reached(self, host: str, path: str) -> str:
+        """Where what is at that host and path is in fact."""
+        if path.startswith("/hub/"):
+            return self.site.hub.url.removesuffix("/hub/api")
+        return self.site.address
 
     def cookie(self, name: str, host: str = "127.0.0.1") -> Kept | None:
         return self.cookies.get((host, name))

@@ -46,6 +46,13 @@ class _Page(tornado.web.RequestHandler):
     def initialize(self, hub: FakeHub) -> None:
         self.hub = hub
 
+    def prepare(self) -> None:
+        for fault in self.hub.faults:
+            if fault.matches(self.request.method or "", self.request.path):
+                self.set_status(fault.status)
+                self.finish("as the test says")
+                return
+
     @property
     def session(self) -> str:
         return self.get_cookie(_SESSION) or ""

@@ -55,6 +55,9 @@ def test_what_the_hub_and_install_say_together() -> None:
     hub = read()
     assert (hub.host, hub.port, hub.prefix) == ("10.0.0.1", 8910, "/lab/services/model-service/")
     assert hub.policy.max_replicas_per_user == 3
+    assert hub.oauth_client == "service-model-service"
+    assert hub.oauth_authorize == "/lab/hub/api/oauth2/authorize"
+    assert hub.oauth_callback == "/lab/services/model-service/oauth_callback"
     assert "secret-of-the-service" not in repr(hub)
     settings = ModelService().settings(hub)
     assert (settings.data_dir, settings.host, settings.port, settings.keep) == (Path("/srv/ms"), "10.0.0.1", 8910, True)
@@ -191,3 +194,14 @@ def test_the_program_ends_with_that_sentence_and_status_2() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("MODEL_SERVICE_HUB is not set")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_hub_with_hosts_for_its_users_says_where_people_sign_in() -> None:
+    hub = read(
+        JUPYTERHUB_HOST="https://hub.example.org",
+        JUPYTERHUB_CLIENT_ID="service-models",
+        JUPYTERHUB_OAUTH_CALLBACK_URL="https://services.example.org/lab/services/model-service/oauth_callback",
+    )
+    assert hub.oauth_client == "service-models"
+    assert hub.oauth_authorize == "https://hub.example.org/lab/hub/api/oauth2/authorize"
+    assert hub.oauth_callback == "https://services.example.org/lab/services/model-service/oauth_callback"

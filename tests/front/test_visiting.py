@@ -21,7 +21,7 @@ from jupyter_model_service.core.visits import Codes, Grant, state_of
 from jupyter_model_service.front.server import FrontSettings
 from jupyter_model_service.front.visiting import Visiting
 
-from .site import TOKEN, Answer, Site, site, until, within
+from .site import SLOW, TOKEN, Answer, Site, site, until, within
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
@@ -346,8 +346,36 @@ def test_without_hosts_a_page_says_what_the_administrator_can_set(run: Run) -> N
     run(body())
 
 
-def test_a_visitor_is_counted_as_who_she_is(run: Run) -> None:
-    """And holds nobody up while the Hub is asked who that is."""
+def test_a_service_that_is_made_anew_meanwhile_is_not_the_one(run: Run) -> None:
+    """While the Hub is asked who the visitor is."""
+
+    async def body() -> None:
+        async with own_hosts() as here:
+            here.site.tokens.answer = asyncio.Event()
+            asking = asyncio.ensure_future(here.get("/echo", here.visit(SLOW), *FETCHES))
+            await until(lambda: here.site.tokens.asked == [SLOW], "asked")
+            here.site.endpoint.service_id = "s2"
+            here.site.tokens.answer.set()
+            assert (await asking).status == 404
+            assert not here.site.replicas[0].seen
+
+    run(body())
+
+
+def test_who_guesses_beside_her_keeps_no_visitor_out(run: Run) -> None:
+    """Her cookie is none that somebody could have guessed."""
+
+    async def body() -> None:
+        async with own_hosts() as here:
+            statuses = [(await here.get("/echo", f"Authorization: Bearer guess{n:08}")).status for n in range(30)]
+            assert statuses[-1] == 429
+            assert (await here.get("/echo", f"Authorization: Bearer {SLOW}")).status == 429
+            assert (await here.get("/echo", here.visit(SLOW), *FETCHES)).status == 200
+
+    run(body())
+
+
+def test_a_visitor_holds_nobody_up_while_the_hub_is_asked(run: Run) -> None:
 
     async def body() -> None:
         async with own_hosts() as here:

@@ -100,9 +100,10 @@ async def _signed_in(browser: Browser) -> None:
     assert browser.cookie("model-service-page") is not None
 
 
-def test_a_sign_in_that_began_elsewhere_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [5, 6])
+def test_a_sign_in_that_began_elsewhere_is_none(tmp_path: Path, line: int) -> None:
     """Somebody else's code and state, in a browser that has begun nothing or something else: she would be signed in as
-    somebody else."""
+    somebody else. A Hub of line 5 does not hold to the verifier."""
 
     async def body(site: HubSite, browser: Browser) -> None:
         async with Browser(site) as other:
@@ -115,7 +116,7 @@ def test_a_sign_in_that_began_elsewhere_is_none(tmp_path: Path) -> None:
             assert browser.cookie("model-service-page") is None
             await browser.open(DOOR, follow=False)  # now it has begun one of its own
 
-    in_browser(tmp_path, body)
+    in_browser(tmp_path, body, line=line)
 
 
 def test_a_code_is_good_with_its_verifier_alone_and_once(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Signing in at a service's own host, with real Hubs of both lines and their own sign-in: what a browser is told, step by
+step. A browser itself is in ``test_sign_in``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from jupyter_model_service.testing.browser import Browser
+from jupyter_model_service.testing.hub_site import DEFINITION
+
+from .deployment import Deployment, Setup
+
+OWN = (("endpoints_url", "http://*.models.localhost:8000"), ("model_volumes", ("models",)))
+LINES = [Setup(install=OWN), Setup(line=5, install=OWN)]
+HOST = "chat--alice.models.localhost"
+PAGE = f"http://{HOST}:8000/a?b=1"
+VISIT = "__Host-model-service-visit"
+FETCH = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+LET_IN = 503  # it has no replica
+
+pytestmark = pytest.mark.parametrize("hub", LINES, indirect=True, ids=str)
+
+
+class AtHub(Browser):
+    """The Hub's proxy is a real one; what brings the services' hosts to the gateway is not."""
+
+    def __init__(self, hub: Deployment) -> None:
+        self.hub = hub
+        super().__init__(Site(hub.url.rstrip("/")))  # type: ignore[arg-type]
+
+    def reached(self, host: str, path: str) -> str:
+        if host.endswith(".models.localhost"):
+            return f"http://{self.hub.network.address}:{self.hub.gateway_port}"
+        return self.hub.url.rstrip("/")
+
+    async def sign_in(self, user: str) -> None:
+        """As people do, by the Hub's form."""
+        form = await self.open("/hub/login")
+        xsrf = re.search(r'name="_xsrf" value="([^"]+)"', form.text)
+        assert xsrf is not None, form.text
+        fields = {"username": user, "password": "any", "_xsrf": xsrf[1]}
+        answer = await self.submit("/hub/login?next=%2Fhub%2Ftoken", fields)
+        assert answer.status_code == 302, answer.text
+
+
+class Site:
+    """What a browser has to know of it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+
+def asked(hub: Deployment, method: str, path: str, body: Any = None, *, user: str = "alice") -> httpx.Response:
+    """Of the control API."""
+    headers = {"Authorization": f"Bearer {hub.token(user)}"}
+    return httpx.request(
+        method, f"{hub.service_url}api/v1/{path}", json=body, headers=headers, timeout=30, trust_env=False
+    )
+
+
+@pytest.fixture
+def chat(hub: Deployment) -> Any:
+    """``alice/chat``, private, without a replica."""
+    definition = {"file": "model-definition.yaml", "text": DEFINITION}
+    wish = {"folder": "volume:models", "definition": definition, "name": "chat", "replicas": 0}
+    made = asked(hub, "POST", "services", wish)
+    assert made.status_code == 201, made.text
+    yield made.json()
+    asked(hub, "DELETE", "services/alice/chat")
+    end = time.monotonic() + 30
+    while asked(hub, "GET", "services/alice/chat").status_code != 404 and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def running(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(work())
+
+
+def test_people_sign_in_and_are_out_again_when_the_hub_says_so(hub: Deployment, chat: dict[str, Any]) -> None:
+    """The owner at once, bob when it is shared with his group; without a word to agree to on the way. He is out within
+    30 s of leaving it, and she of signing out."""
+    assert chat["page"] == f"http://{HOST}:8000/"
+    hub.api("POST", "/groups/class")
+
+    async def body() -> None:
+        async with AtHub(hub) as alice, AtHub(hub) as bob:
+            assert "/hub/login" in (await alice.open(PAGE)).url.path
+            await alice.sign_in("alice")
+            answer = await alice.open(PAGE)
+            assert (answer.status_code, alice.went[-1]) == (LET_IN, PAGE), answer.text
+            hosts = [urlsplit(url).path for url in alice.went]
+            assert "/hub/api/oauth2/authorize" in hosts
+            again = next(url for url in alice.went if "/.model-service/enter" in url)
+            async with AtHub(hub) as thief:
+                assert (await thief.open(again, follow=False)).status_code == 400
+
+            await bob.sign_in("bob")
+            hers, nobodys = await bob.open(PAGE), await bob.open(PAGE.replace("chat", "none"))
+            assert (hers.status_code, hers.text) == (404, nobodys.text)
+            assert asked(hub, "PUT", "services/alice/chat/access/group/class", {"role": "caller"}).status_code == 200
+            hub.api("POST", "/groups/class/users", {"users": ["bob"]})
+            await _until(bob, LET_IN, opens=True)
+            assert (await bob.request("GET", PAGE, FETCH)).status_code == LET_IN
+            hub.api("DELETE", "/groups/class/users", {"users": ["bob"]})
+            await _until(bob, 404)
+
+            assert (await alice.request("GET", PAGE, FETCH)).status_code == LET_IN
+            await alice.open("/hub/logout")
+            await _until(alice, 401)
+            assert "/hub/login" in (await alice.open(PAGE)).url.path
+
+    running(body)
+
+
+async def _until(browser: Browser, status: int, *, opens: bool = False) -> None:
+    """Within 30 s, and a little for the machine."""
+    end = time.monotonic() + 36
+    while True:
+        answer = await (browser.open(PAGE) if opens else browser.request("GET", PAGE, FETCH))
+        if answer.status_code == status:
+            return
+        assert time.monotonic() < end, f"{answer.status_code}, not {status}"
+        await asyncio.sleep(0.5)
+
+
+def test_a_code_of_the_hub_is_good_with_its_verifier_and_once(hub: Deployment, chat: dict[str, Any]) -> None:
+    """Line 5 does not hold to the verifier (PKCE): there it is the state that is of one browser alone."""
+
+    async def body() -> None:
+        async with AtHub(hub) as alice, AtHub(hub) as bob:
+            backs = []
+            for browser, user in ((alice, "alice"), (bob, "bob")):
+                await browser.sign_in(user)
+                begun = await browser.open(f"{hub.service_url}sign-in?service=chat--alice", follow=False)
+                back = await browser.open(begun.headers["Location"], follow=False)
+                assert back.status_code == 302, back.text
+                backs.append(back.headers["Location"])
+            assert (await alice.open(backs[1], follow=False)).status_code == 400, "bob's, in her browser"
+            code = re.search(r"code=([^&]+)", backs[1])
+            assert code is not None
+            if hub.setup.line == 6:
+                mixed = re.sub(r"code=[^&]+", code[0], backs[0])
+                assert (await alice.open(mixed, follow=False)).status_code == 400, "his code, in what she has begun"
+            assert alice.cookie("model-service-page", hub.network.address) is None
+            assert (await alice.open(backs[0], follow=False)).status_code == 302
+            assert alice.cookie("model-service-page", hub.network.address) is not None
+            assert (await alice.open(backs[0], follow=False)).status_code == 400
+
+    running(body)
