@@ -24,6 +24,7 @@ from jupyter_model_service.app.hub_gateway import hub_gateway
 from jupyter_model_service.config import HubService, ModelService, hub_service
 from jupyter_model_service.core.policy import Host, Policy, policy_to_plain
 from jupyter_model_service.core.syslog import Place
+from jupyter_model_service.engine.uses import Uses
 from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.testing import Disk, MemoryStore
 
@@ -104,7 +105,8 @@ def test_the_gateway_says_in_its_log_who_must_reach_whom(tmp_path: Path, caplog:
 
     async def body() -> None:
         async with contextlib.AsyncExitStack() as undo:
-            site = Site(MemoryStore(Disk()), SystemClock(), undo, lambda reason: None)
+            store, clock = MemoryStore(Disk()), SystemClock()
+            site = Site(store, clock, undo, lambda reason: None, Uses(store, clock))
             with caplog.at_level(logging.INFO):
                 await hub_gateway(ModelService().settings(hub), hub, DataDirectory(tmp_path, tmp_path))(site)
 
