@@ -143,19 +143,30 @@ _OWN_ID = b"x-client-request-id"
 
 
 def request_head(
-    head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, request_id: bytes, via: bytes | None
+    head: RequestHead,
+    *,
+    target: bytes,
+    prefix: bytes,
+    peer: Peer,
+    request_id: bytes,
+    via: bytes | None,
+    shared_origin: bool = False,
 ) -> bytes:
     """The head that goes upstream. To a replica it carries neither the caller's token nor Jupyter's cookies. ``via`` is
-    what the gateway is called on the way to one; ``None``: it is for the control API, which is the gateway."""
-    whom = (target, prefix, peer, via)
+    what the gateway is called on the way to one; ``None``: it is for the control API, which is the gateway.
+    ``shared_origin``: as of :func:`answer_head`; no model sets cookies there, so that none of those that come is its.
+    """
+    whom = (target, prefix, peer, via, shared_origin)
     written = head.written
     if written is None or written[0] != whom:
-        fixed = _fixed_head(head, target=target, prefix=prefix, peer=peer, via=via)
+        fixed = _fixed_head(head, target=target, prefix=prefix, peer=peer, via=via, shared_origin=shared_origin)
         head.written = written = (whom, fixed)
     return b"%bX-Request-Id: %b\r\n\r\n" % (written[1], request_id)
 
 
-def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, via: bytes | None) -> bytes:
+def _fixed_head(
+    head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, via: bytes | None, shared_origin: bool
+) -> bytes:
     """What is the same of it for each such call. An HTTP/1.0 caller may leave out Host, but HTTP/1.1 must have it."""
     to_replica = via is not None
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, head.host or b"localhost")]
@@ -172,7 +183,7 @@ def _fixed_head(head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer, 
     if not to_replica:
         parts += [b"Authorization: %b\r\n" % value for value in head.authorization]
         parts.append(b"X-Model-Service-Address: %b\r\n" % sender(peer, head.forwarded))  # for the audit log
-    for value in head.cookies:
+    for value in () if to_replica and shared_origin else head.cookies:
         cookies = clean_cookies(value) if to_replica else value
         if cookies:
             parts.append(b"Cookie: %b\r\n" % cookies)

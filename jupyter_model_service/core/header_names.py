@@ -44,6 +44,26 @@ CLAIMS = (
     b"remote-user",
     b"x-remote-user",
     b"x-scheme",
+    # Proxies that sign people in say so to what is behind them, a Hub for one: some of it opens things in their name.
+    b"x-auth-request-access-token",
+    b"x-auth-request-email",
+    b"x-auth-request-groups",
+    b"x-auth-request-preferred-username",
+    b"x-auth-request-user",
+    b"x-amzn-oidc-accesstoken",
+    b"x-amzn-oidc-data",
+    b"x-amzn-oidc-identity",
+    b"x-goog-iap-jwt-assertion",
+    b"x-goog-authenticated-user-email",
+    b"x-goog-authenticated-user-id",
+    b"cf-access-jwt-assertion",
+    b"cf-access-authenticated-user-email",
+    b"x-ms-token-aad-access-token",
+    b"x-ms-token-aad-id-token",
+    b"x-ms-token-aad-refresh-token",
+    b"x-ms-client-principal",
+    b"x-ms-client-principal-id",
+    b"x-ms-client-principal-name",
 )
 # Others than those in the rules are of no proxy that we know; some (-Access-Token, -Email, -User of oauth2-proxy) are
 # its callers' secrets.

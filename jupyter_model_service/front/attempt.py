@@ -115,6 +115,7 @@ class Attempt:
             peer=call.peer,
             request_id=call.request_id,
             via=None if call.endpoint is None else call.front.via,
+            shared_origin=call.front.settings.shared_origin and not call.own_host,
         )
         self._began = call.touched = now
         pieces = call.body.take(chunked=head.chunked)

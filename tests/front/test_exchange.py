@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import Answer, site, until, within
+from .site import TOKEN, Answer, site, until, within
 from .upstreams import Handler, Replica, Seen, answer
 
 Run = Callable[[Any], Any]
@@ -393,6 +394,33 @@ def test_at_the_address_of_a_hub_a_models_pages_are_sandboxed(run: Run) -> None:
             assert got.all("Set-Cookie") == []
             assert (got.one("Content-Security-Policy") or "").startswith("sandbox ")
             assert got.one("Location") == "/endpoints/o/n/elsewhere"
+
+    run(body())
+
+
+def test_at_an_address_that_models_share_no_cookie_is_theirs(run: Run) -> None:
+    """No model sets any there: what a browser sends is a site's sign-in, or of whatever else is at 127.0.0.1. What came
+    by one that is at a host of its own is its own."""
+
+    async def body() -> None:
+        hosts = Hosts("http://*.localhost:8000")
+        async with site(Replica(), settings=FrontSettings(shared_origin=True), hosts=hosts) as here:
+            for _ in range(2):  # the second head is known
+                got = await here.call("/x", "Cookie: _oauth2_proxy=secret; grafana_session=secret", "Cookie: a=secret")
+                assert "secret" not in str(got.json()["headers"])
+            own = f"Host: n--o.localhost:8000\r\nAuthorization: Bearer {TOKEN}\r\nCookie: a=1"
+            await (await here.send(f"GET /x HTTP/1.1\r\n{own}\r\n\r\n")).answer()
+            assert here.replicas[0].seen[-1].one("Cookie") == "a=1"
+
+    run(body())
+
+
+def test_what_a_proxy_says_of_whom_it_signed_in_is_no_models(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica()) as here:
+            said = ("X-Auth-Request-Access-Token: secret", "x-amzn-oidc-data: secret", "Cf-Access-Jwt-Assertion: secret",
+                    "X_MS_Token_AAD_Id_Token: secret", "X-Goog-IAP-JWT-Assertion: secret")  # fmt: skip
+            assert "secret" not in str((await here.call("/x", *said)).json()["headers"])
 
     run(body())
 
