@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -61,7 +62,13 @@ async def child(log: bool) -> None:
     clock, routing, noted = SystemClock(), RoutingTable(), AccessLog() if log else None
     backends = [Backend(f"s-{number}", 1, "127.0.0.1", 9) for number in range(4)]
     routing.put(Endpoint("o", "s", False, Serving(), backends, wanted=True))
-    tokens = EndpointTokens(MemoryStore(), clock, {})
+    counting: dict[str, Any] = {}
+    store = MemoryStore()
+    with contextlib.suppress(ImportError):  # a checkout of before calls were counted
+        from jupyter_model_service.engine.uses import Uses
+
+        counting["tally"] = Uses(store, clock).token
+    tokens = EndpointTokens(store, clock, {}, **counting)
     tokens._add(TokenRecord("t", "s", "benchmark", digest_of(TOKEN)), "o/s")
     front = Front(
         routing=routing,

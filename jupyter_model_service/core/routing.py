@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from .definition import Serving
 from .hosts import label_of
 from .sharing import NOBODY, Sharing
+from .tally import Tally
 from .traffic import Traffic
 
 
@@ -96,6 +97,7 @@ class Endpoint:
     service_id: str = ""
     sharing: Sharing = NOBODY
     origins: tuple[str, ...] = ()
+    anyone: Tally | None = None  # set by the front, of those who call it while it is public
     label: str = ""
     listed: bytes = b""
     table: RoutingTable | None = field(default=None, repr=False)

@@ -78,8 +78,7 @@ class Uses:
 
     def anyone(self, service_id: str) -> Tally:
         """Whoever calls a public service."""
-        use = self._together.get((service_id, ANYONE))
-        return self._common(service_id, ANYONE).tally if use is None else use.tally
+        return self._common(service_id, ANYONE).tally
 
     def token(self, service_id: str, token_id: str) -> Tally:
         return self._common(service_id, f"token:{token_id}").tally
@@ -216,9 +215,9 @@ class Uses:
         return use
 
     def _note(self, use: _Use) -> None:
-        """A token keeps its tally for longer than this keeps those that nobody uses."""
+        """Tokens and public services keep their tallies for longer than this keeps those that nobody uses."""
         record = use.record
-        if record.who.startswith("token:"):
+        if not record.who.startswith(("user:", "service:")):
             self._together[record.service_id, record.who] = use
         self._unsaved.add(use)
         self._writing.counted()

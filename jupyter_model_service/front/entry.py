@@ -59,8 +59,11 @@ def begin(call: Call, looked: bool = False) -> None:
     if endpoint is not None and endpoint.public:
         if token is not None and (head.forwarded or head.request_id):
             _believe(call, front.identity.known(token))
-        if front.uses is not None:
-            front.uses.anyone(endpoint.service_id).let_in()
+        if endpoint.anyone is not None:
+            endpoint.anyone.let_in()
+        elif front.uses is not None:
+            endpoint.anyone = front.uses.anyone(endpoint.service_id)
+            endpoint.anyone.let_in()
         call.enter(endpoint)
         return
     if token is None:

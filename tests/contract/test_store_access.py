@@ -102,6 +102,8 @@ def test_uses_add_up_by_service_person_and_day(opener: Opener) -> None:
         ]
         assert [use.day for use in await again.access.uses(since_day=7)] == [7, 7, 8]
         assert [use.day for use in await again.access.uses()] == [6, 7, 7, 8]
+        assert [use.day for use in await again.access.uses(limit=2)] == [7, 8], "the newest"
+        assert [use.day for use in await again.access.uses("s1", 8, 5)] == [8]
         await again.access.forget_uses(7)
         assert [use.day for use in await again.access.uses()] == [7, 7, 8]
         await again.close()
