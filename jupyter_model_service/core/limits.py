@@ -68,8 +68,9 @@ def check_limits(limits: Limits) -> Limits:
 
 
 class Allowance:
-    """What is left to one token. ``calls`` is how many were let in on ``day`` (days since 1970), ``in_flight`` how many
-    of them have not ended. ``counted`` is called when ``calls`` changes after :meth:`saved`, once."""
+    """What is left to one token or person: ``who`` it is in what a refused call is told. ``calls`` is how many were let
+    in on ``day`` (days since 1970), ``in_flight`` how many of them have not ended. ``counted`` is called when ``calls``
+    changes after :meth:`saved`, once."""
 
     __slots__ = (
         "_at",
@@ -83,11 +84,19 @@ class Allowance:
         "day",
         "in_flight",
         "limits",
+        "who",
     )
 
     def __init__(
-        self, limits: Limits, *, day: int = 0, calls: int = 0, counted: Callable[[], None] = lambda: None
+        self,
+        limits: Limits,
+        *,
+        day: int = 0,
+        calls: int = 0,
+        counted: Callable[[], None] = lambda: None,
+        who: str = "This token",
     ) -> None:
+        self.who = who
         self.day, self.calls = day, calls
         self.in_flight = 0
         self._counted = counted
@@ -124,16 +133,16 @@ class Allowance:
             self.day, self.calls = day, 0
         if limits.calls_per_day is not None and self.calls >= limits.calls_per_day:
             left = (self.day + 1) * DAY - unix
-            message = f"This token may make {_calls(limits.calls_per_day)} a day; the next day begins at 00:00 UTC."
+            message = f"{self.who} may make {_calls(limits.calls_per_day)} a day; the next day begins at 00:00 UTC."
             return Refusal(429, "daily_limit", message, left)
         if limits.in_flight is not None and self.in_flight >= limits.in_flight:
-            message = f"This token may have {_calls(limits.in_flight)} in flight at once, and has; wait for one to end."
+            message = f"{self.who} may have {_calls(limits.in_flight)} in flight at once, no more: wait for one to end."
             return Refusal(429, "too_many_in_flight", message, self._next_end())
         if limits.calls_per_second is not None:
             level = self._left_over(now) + _CALL
             if level > self._burst:
                 wait = -((self._burst - level) // self._rate)  # nanoseconds, rounded up: after it a call gets in
-                message = f"This token may make {_calls(limits.calls_per_second)} per second, and made them."
+                message = f"{self.who} may make {_calls(limits.calls_per_second)} per second, and made them."
                 return Refusal(429, "rate_limited", message, wait / 1_000_000_000)
             self._level, self._at = level, now
         self.in_flight += 1

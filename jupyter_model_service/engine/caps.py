@@ -30,7 +30,7 @@ class Caps:
         if kept is None:
             day, calls = self._called(key)
             self._bound()  # before it is one of them: with nobody else to forget it would be forgotten itself
-            kept = self._kept[key] = Allowance(limits, day=day, calls=calls)
+            kept = self._kept[key] = Allowance(limits, day=day, calls=calls, who="You")
         elif kept.limits != limits:
             kept.change(limits, int(self._clock.monotonic() * 1_000_000_000))
         self._kept.move_to_end(key)

@@ -1,4 +1,4 @@
-"""Limits of tokens over the death of a gateway process."""
+"""Limits, rotation and counts of tokens over the death of a gateway process."""
 
 from __future__ import annotations
 
@@ -63,3 +63,35 @@ def test_a_killed_gateway_forgets_a_second_of_counting_at_most(gateways: Any, mo
     assert (token["calls_today"], token["limits"]["in_flight"]) == (counted + 2, None)
     second.call("DELETE", f"{where}/{token['id']}", status=204)
     assert second.call("GET", where)["tokens"] == []
+
+
+def test_a_rotated_token_ends_at_its_time_and_counts_are_kept_over_a_kill(gateways: Any, model: Path) -> None:
+    """Both open until then. What was called is told by the next gateway, by token."""
+    first = gateways.start("--keep")
+    view = first.deploy(model, name="echo")
+    where = f"api/v1/services/{view['owner']}/echo"
+    former = first.call("POST", f"{where}/tokens", {"name": "laptop"})
+    new = first.call("POST", f"{where}/tokens/{former['id']}/rotate", {"overlap": 5.0})
+    ends = time.time() + 5.0
+
+    def status(endpoint: str, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.get(endpoint, headers=headers, timeout=30, trust_env=False).status_code
+
+    called = [status(view["endpoint"], token["token"]) for token in (former, new, new)]
+    if time.time() < ends - 1.0:
+        assert called == [200, 200, 200]
+    gateways.until(lambda: sum(use["calls"] for use in first.call("GET", f"{where}/uses")["uses"]) == called.count(200))
+    first.process.kill()
+    first.process.wait(30)
+
+    second = gateways.start("--keep")
+    endpoint = second.ready("echo", view["owner"])["endpoint"]
+    gateways.until(lambda: time.time() > ends + 0.1)
+    assert [status(endpoint, token["token"]) for token in (former, new)] == [401, 200]
+    gateways.until(lambda: _counted(second, where) == {former["id"]: called[:1].count(200), new["id"]: 3})
+    assert [token["family"] for token in second.call("GET", f"{where}/tokens")["tokens"]] == [former["id"]] * 2
+
+
+def _counted(gateway: Any, where: str) -> dict[str, int]:
+    return {use["name"]: use["calls"] for use in gateway.call("GET", f"{where}/uses")["uses"]}

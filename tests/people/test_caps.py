@@ -40,6 +40,7 @@ def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restar
             assert await status(site, bob, again, bob, again, bob) == [503, 503, 503, 429, 429]
             refused = await site.call("alice/chat", bob)
             assert refused.json()["error"]["code"] == "daily_limit"
+            assert refused.json()["error"]["message"].startswith("You may make 3 calls a day;"), "whatever her token"
             assert await status(site, site.notebook("carol"), *[alice] * 5) == [503] * 6
 
     async def second() -> None:
