@@ -22,12 +22,16 @@ from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_identity import HubIdentity
 from jupyter_model_service.adapters.hub_models import HubUser
 from jupyter_model_service.adapters.hub_users import Met
-from jupyter_model_service.core.access import may_call
+from jupyter_model_service.adapters.sealing import new_key
+from jupyter_model_service.adapters.visits import SealedVisits
+from jupyter_model_service.core.access import may_call, may_visit
 from jupyter_model_service.core.definition import Definition, Serving
 from jupyter_model_service.core.forwarding import bearer_token
+from jupyter_model_service.core.message import RequestHead
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.routing import Endpoint
 from jupyter_model_service.core.sharing import Share, Sharing
+from jupyter_model_service.core.visits import visit_said
 from jupyter_model_service.engine.tokens import EndpointTokens
 from jupyter_model_service.ports import Identity, ServiceRecord
 from jupyter_model_service.testing import MemoryStore
@@ -36,6 +40,7 @@ LIMIT = 5.0  # µs
 MANY = 1_000
 CALLS, RUNS = 1_000, 200
 SYSTEM = "model-service-tokens"
+FETCH = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 VISITS = frozenset({"access:services!service=model-service"})
 
 
@@ -69,6 +74,27 @@ async def endpoint_tokens() -> tuple[EndpointTokens, list[str]]:
     tokens = EndpointTokens(store, SystemClock(), {})
     made = [(await tokens.generate("s", "alice/chat", f"t{n}", None))[1] for n in range(MANY)]
     return tokens, made
+
+
+def visited(visits: SealedVisits, identity: Identity, head: RequestHead, endpoint: Endpoint) -> bool:
+    """As the front does for each call of somebody who has signed in to a service's pages, whose head is a new one."""
+    head.visit = None
+    sealed = visit_said(head, "https://chat--alice.models.example.org")
+    visit = None if sealed is None else visits.known(sealed)
+    caller = None if visit is None else identity.known(visit.token)
+    return caller is not None and may_visit(caller, endpoint)
+
+
+def visitor() -> tuple[SealedVisits, RequestHead]:
+    """One of a thousand, who has signed in to the page of a service that is shared with her, and its script calls."""
+    visits = SealedVisits(new_key(), SystemClock())
+    sealed = [visits.seal("s", f"token-{n}", time.time() + 3600.0) for n in range(MANY)]
+    for each in sealed:
+        visits.resolve(each)
+    said = {"Accept": "*/*", "Accept-Language": "en", "Referer": "https://chat--alice.models.example.org/", **FETCH}
+    headers = [(name.encode(), value.encode()) for name, value in said.items()]
+    cookies = [f"theme=dark; __Host-model-service-visit={sealed[500]}".encode()]
+    return visits, RequestHead(b"POST", 11, b"/ask", headers=headers, cookies=cookies)
 
 
 async def cases() -> dict[str, tuple[Identity, str, Endpoint, bool]]:
@@ -107,8 +133,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=float, default=LIMIT, help="µs that a decision may take")
     limit = parser.parse_args(argv).limit
-    over = 0
-    for name, (identity, token, endpoint, wanted) in asyncio.run(cases()).items():
+    over, found = 0, asyncio.run(cases())
+    hub, _, shared, _ = found["shared with the user"]
+    visits, head = visitor()
+    if not visited(visits, hub, head, shared):
+        raise SystemExit("a visitor's decision is wrong, so that its cost says nothing")
+    cost = microseconds(lambda: visited(visits, hub, head, shared))
+    over += cost > limit
+    print(f"{'signed in to its page':42} {cost:6.2f} µs{'  more than ' + format(limit, 'g') if cost > limit else ''}")
+    for name, (identity, token, endpoint, wanted) in found.items():
         header = [f"Bearer {token}".encode()]
         if decide(identity, header, endpoint) is not wanted:
             raise SystemExit(f"{name}: the decision is wrong, so that its cost says nothing")

@@ -65,6 +65,8 @@ class RequestHead:
     trailer: tuple[bytes, ...] = ()  # values of Trailer
     named: frozenset[bytes] = frozenset()  # by Connection: what must not travel on, behind the body either
     token: str | None = field(default=None, init=False, compare=False, repr=False)  # said by it, once that was read
+    # The same of a visitor's cookie (``visits.visit_said``): for which origin, and what.
+    visit: tuple[str, str | None] | None = field(default=None, init=False, compare=False, repr=False)
     # What was written of it last, and for whom: a caller who repeats its head is judged, and rewritten, once.
     written: tuple[tuple[object, ...], bytes] | None = field(default=None, init=False, compare=False, repr=False)
 

@@ -16,7 +16,7 @@ from .message import RequestHead
 
 __all__ = [
     "ENTER", "NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of",
-    "wants_page",
+    "visit_said", "wants_page",
 ]  # fmt: skip
 
 ENTER = b"/.model-service/enter"  # where a code is taken, at a service's own host
@@ -30,13 +30,17 @@ _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 def cookie(head: RequestHead, name: bytes) -> str | None:
     """Its value. ``None`` for one that came twice: a page of a host beside this one may have set one (tossing)."""
-    found = [
-        value.strip()
-        for line in head.cookies
-        for key, equals, value in (each.partition(b"=") for each in line.split(b";"))
-        if equals and key.strip() == name
-    ]
-    return found[0].decode("ascii", "replace") if len(found) == 1 and found[0] else None
+    found = None
+    for line in head.cookies:
+        if name not in line:
+            continue
+        for each in line.split(b";"):
+            key, equals, value = each.partition(b"=")
+            if equals and key.strip() == name:
+                if found is not None:
+                    return None
+                found = value.strip()
+    return found.decode("ascii", "replace") if found else None
 
 
 def _said(head: RequestHead, name: bytes) -> bytes | None:
@@ -67,6 +71,15 @@ def counts(head: RequestHead, own_origin: str) -> bool:
     if site is None:
         return origin is not None or wants_page(head)
     return site in (b"same-origin", b"none") or wants_page(head)
+
+
+def visit_said(head: RequestHead, own_origin: str) -> str | None:
+    """The cookie of a visit, where it counts. A head is looked at once, however often it comes on its connection."""
+    said = head.visit
+    if said is None or said[0] != own_origin:
+        sealed = cookie(head, VISIT_COOKIE)
+        head.visit = said = own_origin, sealed if sealed is not None and counts(head, own_origin) else None
+    return said[1]
 
 
 def safe_next(path: str) -> str:

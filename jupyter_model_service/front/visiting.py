@@ -25,9 +25,9 @@ from ..core.visits import (
     VISIT_COOKIE,
     Codes,
     cookie,
-    counts,
     safe_next,
     state_of,
+    visit_said,
     wants_page,
 )
 from ..ports import Clock, Visit, Visits
@@ -139,8 +139,8 @@ def admit(call: Call, endpoint: Endpoint | None, visiting: Visiting, answered: _
 
 def _visit(call: Call, endpoint: Endpoint, visiting: Visiting) -> Visit | None:
     """Of this service, by somebody who wants what is called: nobody else's page makes her browser call it."""
-    sealed = cookie(call.head, VISIT_COOKIE)
-    if sealed is None or not counts(call.head, visiting.hosts.origin(endpoint.label)):
+    sealed = visit_said(call.head, visiting.hosts.origin(endpoint.label))
+    if sealed is None:
         return None
     visit = visiting.visits.known(sealed) or visiting.visits.resolve(sealed)
     return visit if visit is not None and visit.service_id == endpoint.service_id else None
