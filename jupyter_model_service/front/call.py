@@ -90,7 +90,8 @@ class Call:
         self.sent_at = self.began = 0.0
         self.first_byte: float | None = None
         self.applied = b""
-        self.is_call = self.counted = self.answered = self.bridged = self.done = self.own_host = False
+        self.is_call = self.counted = self.answered = self.bridged = self.done = False
+        self.own_host: bool = False
         self.chunked = self.keep = self._continued = False
 
     # --- who and what for ------------------------------------------------------------------------------
