@@ -95,6 +95,7 @@ async def _done(
     deed = Deed(call.parts, asked)
     try:
         inner = deed.call = Call(call.parts, caller, path, body)
+        await deed.begin()
         answered = await handler(inner)
     except Exception as error:
         await deed.failed(error, ())

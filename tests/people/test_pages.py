@@ -356,3 +356,29 @@ def test_many_services_are_found_by_their_names(tmp_path: Path) -> None:
             module.MOST = former
 
     at_the_pages(tmp_path, body)
+
+
+async def state_of(site: HubSite) -> str:
+    found: str = (await site.api("GET", "services/alice/chat", token=site.notebook("alice"))).json()["state"]
+    return found
+
+
+def test_nothing_is_done_that_could_not_be_noted_beforehand(tmp_path: Path) -> None:
+    """Neither by a form nor by the control API: a gateway that was killed in the midst of it could not tell of it."""
+
+    async def body(site: HubSite, browser_of: Callable[[str], Awaitable[Browser]]) -> None:
+        alice, token = await browser_of("alice"), site.notebook("alice")
+        await site.api("PUT", "services/alice/chat/scale", {"replicas": 1}, token=token)
+        text, before = await page(alice), await state_of(site)
+        begun = tmp_path / "gateway" / "begun"
+        begun.rmdir()
+        begun.touch()
+        by_form = await send(alice, "services/alice/chat/stop", text)
+        assert (by_form.status_code, "Nothing is changed while" in by_form.text) == (503, True)
+        by_api = await site.api("POST", "services/alice/chat/stop", {}, token=token)
+        assert (by_api.status_code, by_api.json()["error"]["code"]) == (503, "store")
+        assert await state_of(site) == before
+        begun.unlink()
+        assert (await send(alice, "services/alice/chat/stop", text)).status_code == 303
+
+    at_the_pages(tmp_path, body)
