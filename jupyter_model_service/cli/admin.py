@@ -29,12 +29,13 @@ def overview_page(told: Json, paint: Paint) -> str:
             f"{service['ready']}/{service['replicas']}",
             str(service["gpus"] or "-"),
             service["visibility"],
+            "-" if service.get("calls_today") is None else str(service["calls_today"]),
             moment(service["last_call_at"]) if service["last_call_at"] else "-",
             clean(service["notice"]["text"] if service["notice"] else service["reason"] or ""),
         ]
         for service in told["services"]
     ]
-    header = ["SERVICE", "STATE", "READY", "GPUS", "ACCESS", "LAST CALL", "NOTICE OR REASON"]
+    header = ["SERVICE", "STATE", "READY", "GPUS", "ACCESS", "CALLS TODAY", "LAST CALL", "NOTICE OR REASON"]
     pages = [columns(header, rows, paint)] if rows else []
     return "\n\n".join([*pages, *(limits_page(owner, paint) for owner in told["owners"])])
 

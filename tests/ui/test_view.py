@@ -123,6 +123,47 @@ def test_a_death_is_seen_where_there_is_little_room(page: Any, view: Any, client
     assert "listening" in page.evaluate("navigator.clipboard.readText()")
 
 
+def test_a_token_is_rotated_and_its_owner_sees_who_called(
+    page: Any, view: Any, client: Client, expected_errors: list[str]
+) -> None:
+    """The new one is shown once, the former one ends as it was chosen; paths that a token is for are changed."""
+    tokens = tab(view, "Tokens")
+    tokens.get_by_label("Label").fill("ci")
+    tokens.get_by_role("button", name="Make Token").click()
+    secret = tokens.get_by_text(re.compile("^jms_"))
+    former = secret.inner_text()
+    tokens.get_by_role("button", name="Done").click()
+    endpoint = client.endpoint("words")
+
+    def status(token: str) -> int:
+        return httpx.get(f"{endpoint}pid", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert status(former) == 200
+    tokens.get_by_role("button", name="Rotate ci").click()
+    form = tokens.get_by_role("form", name="Another token in the place of ci")
+    form.get_by_role("combobox").select_option("at once")
+    form.get_by_role("button", name="Rotate").click()
+    expect(form).to_have_count(0)
+    new = secret.inner_text()
+    tokens.get_by_role("button", name="Done").click()
+    assert (status(former), status(new), status(new)) == (401, 200, 200)
+    token = next(each for each in client.tokens("words") if each.name == "ci" and each.id != each.family)
+    row = tokens.locator(f"[data-token={token.id}]")
+    row.get_by_role("button", name="Limits of ci").click()
+    limits = tokens.get_by_role("form", name="Limits of ci")
+    limits.get_by_label("Only for").fill("POST /v1/*")
+    limits.get_by_role("button", name="Set Limits").click()
+    expect(row).to_contain_text("POST /v1/*")
+    assert status(new) == 403
+    share = tab(view, "Share")
+    called = share.locator(f"[data-caller='token:{token.id}']")
+    expect(called).to_contain_text(f"token ci ({token.id})")
+    share.get_by_role("button", name="Look again who called it").click()
+    expect(called.locator("td")).to_have_text(["2", "2", "1", re.compile(".+")])
+    for each in client.tokens("words"):
+        client.revoke_token("words", each.id)
+
+
 def test_a_service_is_changed(
     page: Any, view: Any, client: Client, laboratory: Laboratory, expected_errors: list[str]
 ) -> None:
