@@ -614,6 +614,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
                 "replicas": 2,
                 "ready": 1,
                 "gpus": 2,
+                "calls_today": 12,
                 "last_call_at": 1750000000.0,
                 "notice": None,
             }
@@ -625,7 +626,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     }
     shown = line("admin", "list").out
     assert "\x1b" not in shown
-    assert re.search(r"ready +1/2 +2 +shared +2025-06-15 15:06:40", shown)
+    assert re.search(r"ready +1/2 +2 +shared +12 +2025-06-15 15:06:40", shown)
     assert re.search(
         r"bob: 1 services, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown
     )
