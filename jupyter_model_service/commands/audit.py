@@ -40,6 +40,8 @@ def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **qu
     for answer in found:
         after = _tell(session, answer)
     if arguments.follow:
+        if arguments.tail == 0:
+            after = int(session.send(audit.read(key, limit=1, newest=True, **query))["next"])
         _follow(session, key, query, after)
     return AuditResult(None)
 

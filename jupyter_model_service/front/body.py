@@ -119,7 +119,8 @@ class Body:
             return too_large(self._most, self.size)
         self.pending_size += size
         pending, kept = self._pending, self._kept
-        if kept is not None and self._limit is not None and not self._may_keep(self._limit):
+        limit, came = self._limit, self.size
+        if kept is not None and limit is not None and (came > _FREE or came > limit) and not self._may_keep(limit):
             self._let_go()
             kept = None
         if pending and len(pending[-1]) + size <= _BLOCK:

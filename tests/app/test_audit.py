@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
@@ -91,6 +93,20 @@ def test_what_was_answered_is_in_the_log_after_a_kill_and_so_is_what_was_begun(g
     lines = [json.loads(line) for line in (gateways.data / "audit.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == list(range(1, len(lines) + 1))
     assert [line["action"] for line in lines[-2:]] == ["start_gateway", "stop_gateway"]
+
+
+def test_syslog_hears_of_the_gateways_start_and_health_says_whether_it_does(gateways: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        there.bind(f"{folder}/log")
+        there.settimeout(40)
+        gateway = gateways.start("--keep", f"--ModelService.audit_syslog={folder}/log")
+        said = there.recv(1 << 16)
+        assert said.startswith(b"<85>")
+        assert json.loads(said[said.index(b"{") :])["action"] == "start_gateway"
+        assert gateway.control.get("health/ready").text == "ok\naudit log: copied\n"
+        there.close()
+        gateway.call("POST", "api/v1/validate", {"folder": folder}, status=422)
+        gateways.until(lambda: gateway.control.get("health/ready").text == "ok\naudit log: cannot be copied\n")
 
 
 SMALL = """

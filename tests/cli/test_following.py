@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ..client.fake_gateway import FakeGateway, event, replica, service
+from ..client.fake_gateway import FakeGateway, audited, event, replica, service
 from .conftest import COMMAND, Ran
 
 Line = Callable[..., Ran]
@@ -340,6 +340,26 @@ def test_events_go_on_over_a_lost_connection_and_none_comes_twice(fake: FakeGate
     fake.publish("removed", {"service": "ada/demo"})
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("tail", ["0", "2"])
+def test_the_audit_log_goes_on_over_a_restart_and_no_entry_comes_twice(fake: FakeGateway, tail: str) -> None:
+    """One line of JSON for each, as whatever reads on wants them."""
+    fake.audit = [audited(n) for n in range(1, 6)]
+    process = start("admin", "audit", "-f", "--tail", tail, "--json")
+    stream = process.stdout
+    assert stream is not None
+    assert [json.loads(stream.readline())["id"] for _ in range(int(tail))] == [4, 5][: int(tail)]
+    if tail == "0":
+        until(lambda: [path for _, path, *_ in fake.requests].count("api/v1/admin/audit") >= 2)
+    fake.audit += [audited(n) for n in range(6, 1500)]
+    assert [json.loads(stream.readline())["id"] for _ in range(6, 1500)] == list(range(6, 1500))
+    fake.restarted("another")
+    fake.audit.append(audited(1500))
+    assert json.loads(stream.readline())["id"] == 1500
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (130, False)
 
 
 def test_logs_go_on_with_the_next_replica(fake: FakeGateway) -> None:

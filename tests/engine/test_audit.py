@@ -217,13 +217,13 @@ def test_what_is_too_old_is_forgotten_and_nothing_else() -> None:
 
 
 def test_one_entry_that_no_database_takes_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    """Half a character in a name would be refused by SQLite, for ever. And what is written, SQLite itself keeps."""
+    """What is no JSON would be refused, for ever. And what is written, SQLite itself keeps."""
 
     async def main() -> None:
         store = await SqlStore.open(tmp_path / "state.db")
         clock = ManualClock()
         audit = Audit(store, clock, Ledger(store, clock, 5.0, lambda: None), kept=None, retry=5.0)
-        await audit.note(entry(who="\ud800", after={"x": "\udc00"}))
+        await audit.note(entry(who="\ud800", after={"x": {1, 2}}))
         await audit.note(entry(2))
         assert len(await store.audit.find(ALL)) == 2
         await store.close()
