@@ -28,7 +28,7 @@ def begin(call: Call, looked: bool = False) -> None:
     """It goes to the control API, to its service, or is refused; at once where its token is known already. ``looked``:
     its address holds no token."""
     front, head = call.front, call.head
-    if front.hosts is None or not own_host.came(call, front.hosts):
+    if front.hosts is None or (head.host == front.bare and not head.forwarded) or not own_host.came(call, front.hosts):
         place = route(call.target, front.base)
         if place is None:
             if call.target.startswith(front.named):

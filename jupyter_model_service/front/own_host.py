@@ -24,6 +24,8 @@ def came(call: Call, hosts: Hosts) -> bool:
     """
     label = hosts.label(called(call))
     if label is None:
+        if not call.head.forwarded:
+            call.front.bare = call.head.host
         return False
     call.own_host = True
     call.prefix = b""

@@ -74,6 +74,7 @@ class Front:
         self.meter = meter
         self.access_log = access_log
         self.hosts = hosts
+        self.bare = b""  # the host of the last call that came to none of them: the next one's is likely the same
         self.visiting = visiting
         self.settings = settings or FrontSettings()
         self.stopping = False

@@ -134,6 +134,13 @@ def test_a_proxy_that_is_believed_may_say_which_host_was_called(run: Run, truste
             assert (len(here.replicas[0].seen), len(here.web.seen)) == ((1, 0) if trusted else (0, 1))
             await at(here, OWN, "/health/x", "X-Forwarded-Host: hub.example.org")
             assert (len(here.replicas[0].seen), len(here.web.seen)) == (1, 1)
+            # Neither is remembered of the host that the call itself was for.
+            await at(here, OWN, "/health/x")
+            assert (len(here.replicas[0].seen), len(here.web.seen)) == (2, 1)
+            await at(here, "10.0.0.1:8910", "/health/x")
+            assert (len(here.replicas[0].seen), len(here.web.seen)) == (2, 2)
+            await at(here, "10.0.0.1:8910", "/health/x", f"X-Forwarded-Host: {OWN}")
+            assert (len(here.replicas[0].seen), len(here.web.seen)) == ((3, 2) if trusted else (2, 3))
 
     run(body())
 
