@@ -47,6 +47,8 @@ async def status(site: HubSite, method: str, path: str, token: str | None) -> in
     if path.startswith("@"):
         label, _, rest = path[1:].partition("/")
         target, headers = f"{site.address}/{rest}", {**headers, "Host": f"{label}.models.localhost"}
+    if method == "NAV":
+        method, headers = "GET", {**headers, **NAVIGATION}
     if method == "WS":
         method, headers = "GET", {**headers, **WEB_SOCKET}
     return await site.status(method, target, headers, **more)

@@ -3,7 +3,7 @@
 Written by hand, and not from what the code says of itself: a row is what was decided. In the rows of operations that
 change something, 400 says that the caller may (see ``asking``), and in those of endpoints 503 does: no replica is there.
 404 is for whom the service does not exist, 403 for who may know of it. Behind ``@`` stands the label of a service's own
-host.
+host. ``NAV``: a browser opens it, and 303 is the way to sign in.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ WS v1/realtime?model=alice/own                                 404 404 404 404 4
 GET @own--alice/                                               401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
 POST @own--alice/                                              401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
 WS @own--alice/                                                401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+NAV @own--alice/                                               303 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+NAV endpoints/alice/own/                                       303 503 503 404 404 404 404 404 503 404 401 401 404 404 401
 GET endpoints/alice/chat/                                      401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 POST endpoints/alice/chat/                                     401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 WS endpoints/alice/chat/                                       401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
@@ -87,6 +89,8 @@ WS v1/realtime?model=alice/chat                                404 404 404 404 4
 GET @chat--alice/                                              401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 POST @chat--alice/                                             401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 WS @chat--alice/                                               401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+NAV @chat--alice/                                              303 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+NAV endpoints/alice/chat/                                      303 503 503 503 503 503 503 404 503 404 401 401 404 503 401
 GET endpoints/alice/open/                                      503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 POST endpoints/alice/open/                                     503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 WS endpoints/alice/open/                                       503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
@@ -96,9 +100,12 @@ WS v1/realtime?model=alice/open                                404 404 404 404 4
 GET @open--alice/                                              503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 POST @open--alice/                                             503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 WS @open--alice/                                               503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+NAV @open--alice/                                              503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+NAV endpoints/alice/open/                                      503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
 GET @none--alice/                                              401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
 POST @none--alice/                                             401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
 WS @none--alice/                                               401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+NAV @none--alice/                                              303 404 404 404 404 404 404 404 404 404 401 401 404 404 401
 """
 
 # Pages, by people who have signed in with these tokens: 302 is the way to the Hub, for whom nobody knows. Whom a service
@@ -143,6 +150,8 @@ WAYS = (
     "GET @{}--alice/",
     "POST @{}--alice/",
     "WS @{}--alice/",
+    "NAV @{}--alice/",
+    "NAV endpoints/alice/{}/",
 )
 #: A host below the name for services, of none.
 NOWHERE = tuple(way.format("none") for way in WAYS if "@" in way)
