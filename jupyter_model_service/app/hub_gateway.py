@@ -159,7 +159,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
 _PAGE_HELP = (
     "This service is private. Programs call it with a token, as 'Authorization: Bearer TOKEN'. For its pages to be "
     "opened in a browser, services need hosts of their own, where people sign in: an administrator of this Hub gives "
-    'them one with endpoints_url="https://*.models.example.org" (docs/admin.md, "Pages of services").'
+    'them one with endpoints_url="https://*.models.example.org" (docs/admin.md, "A host for each service").'
 )
 # A killed container may answer nothing at all, not even a refusal, and its replacement must be asked for within 3 s.
 _CONTACT_SECONDS = 1.5
