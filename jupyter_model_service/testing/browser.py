@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
 from .hub_site import HubSite
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["NAVIGATION", "Browser", "Kept"]
 
@@ -40,7 +43,7 @@ class Browser:
         self.went: list[str] = []
         self._http = httpx.AsyncClient(trust_env=False, timeout=30.0)
 
-    async def __aenter__(self) -> Browser:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -209,3 +209,18 @@ def test_nothing_is_shared_with_services_and_with_the_system_user() -> None:
 
 def test_a_persons_name_in_addresses_is_not_the_hubs() -> None:
     assert user("jo e", "access:services").person == person("jo e", Role.CALLER)
+
+
+def test_an_administrators_token_is_worth_its_scopes_and_no_more() -> None:
+    """She is one at our pages, where she has signed in; what she signed in with administers nothing."""
+    caller = caller_from(
+        "root",
+        "user",
+        ["access:services!service=model-service"],
+        lambda group: (),
+        service_name="model-service",
+        admin=True,
+    )
+    assert caller.person is not None
+    assert caller.person.admin
+    assert (caller.manages_any, caller.invokes_all, caller.person.most) == (False, False, Role.CALLER)
