@@ -53,6 +53,21 @@ def test_a_model_lets_no_page_in(run: Run, public: bool, origins: tuple[str, ...
     run(body())
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_what_only_looks_like_a_question_is_a_call(run: Run, method: str) -> None:
+    """It needs a token, and goes to the model."""
+
+    async def body() -> None:
+        async with site(Replica("r1")) as here:
+            here.endpoint.origins = (APP,)
+            got = await here.call("/x", f"Origin: {APP}", *ASK, method=method, token=None)
+            assert got.status == 401
+            got = await here.call("/x", f"Origin: {APP}", *ASK, method=method)
+            assert (got.status, got.one("X-Model-Service-Replica")) == (200, "r1")
+
+    run(body())
+
+
 def test_a_page_of_the_list_asks_and_calls_with_a_token(run: Run) -> None:
     """Its question has no token, and is answered without the model; every answer says that the page may read it, also
     why it is refused."""
