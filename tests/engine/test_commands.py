@@ -322,6 +322,8 @@ def test_an_update_that_crashes_leaves_the_old_revision_serving_and_says_why() -
         assert stage.there() == before
         record = stage.disk.services[view.id]
         assert (record.active, record.note) == (1, view.note)
+        (deed,) = stage.disk.audit
+        assert (deed.who, deed.action, deed.after) == ("gateway", "take_back_revision", {"why": view.note})
         assert len([r for r in stage.world.requests if r.revision.number == 2]) == 5
         await asyncio.sleep(1000)
         assert stage.there() == before

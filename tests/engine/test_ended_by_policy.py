@@ -71,6 +71,8 @@ def test_a_service_that_nobody_calls_is_stopped_with_a_warning_and_can_be_starte
         why = "stopped by the administrator's policy: nobody has called it for 40 min (set for the group ds)"
         assert [event.message for event in await stage.told("service.ended_by_policy")] == [why]
         assert len(await stage.told("service.ends_soon")) == 1
+        (deed,) = [each for each in stage.disk.audit if each.action == "stop_service"]
+        assert (deed.who, deed.target, deed.after) == ("gateway", f"{OWNER}/{NAME}", {"why": why})
         assert stage.view.note == f"{why}; start it to go on"
         assert stage.view.ends is None
         await stage.engine.start_service(OWNER, NAME)
