@@ -18,7 +18,7 @@ CHAT = "services/alice/chat"
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
     with FakeHub(users=["alice", "bob", "carol"], interrupt=0.02) as hub:
-        for name in ("bob", "carol"):
+        for name in ("alice", "bob", "carol"):
             hub.users[name].groups = ("class",)
         yield hub
 
