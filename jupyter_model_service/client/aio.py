@@ -19,6 +19,7 @@ from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, Va
 from . import calls, endpoint
 from .access_async import Access
 from .address import Address, Locator
+from .admin_async import Admin
 from .audit_async import Audit
 from .calls import Call, Copied, Key
 from .events import Change, RawChange, Reconnect, StreamParser, read_change
@@ -43,7 +44,7 @@ from .waiting import WAIT_SECONDS, Following, Goal, failure
 T = TypeVar("T")
 
 
-class AsyncClient(Access, Audit, Scaling, Tokens):
+class AsyncClient(Access, Admin, Audit, Scaling, Tokens):
     """:class:`~.sync.Client` for asyncio. Belongs to one event loop; ``async with`` gives its connections back."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, data_dir: str | Path | None = None) -> None:

@@ -16,6 +16,7 @@ from ..wire import EventInfo, GatewayInfo, LogAnswer, OfferInfo, ServiceInfo, Va
 from . import calls, endpoint
 from .access_sync import Access
 from .address import Locator
+from .admin_sync import Admin
 from .audit_sync import Audit
 from .calls import Call
 from .events import Change, read_change
@@ -29,7 +30,7 @@ from .waiting import WAIT_SECONDS, Following, Goal, failure
 T = TypeVar("T")
 
 
-class Client(Access, Audit, Scaling, Tokens):
+class Client(Access, Admin, Audit, Scaling, Tokens):
     """Talks to this user's own gateway, to the one that ``MODEL_SERVICE_URL`` and ``MODEL_SERVICE_TOKEN`` name, or to
     ``url`` and ``token``.
 

@@ -98,10 +98,10 @@ class HubSite:
 
 @contextlib.asynccontextmanager
 async def hub_site(
-    hub: FakeHub, folder: Path, policy: Policy | None = None, *, hosts: Hosts | None = None
+    hub: FakeHub, folder: Path, policy: Policy | None = None, *, hosts: Hosts | None = None, base: str | None = None
 ) -> AsyncIterator[HubSite]:
     """The gateway runs until the end of the block; a second one in the same ``folder`` is its next life. In the main
-    thread, since it obeys signals."""
+    thread, since it obeys signals. ``base``: the address by which people come, where it is another."""
     key, port = _with_key(folder, hub.key), _free_port()
     address = f"http://127.0.0.1:{port}"
     told = HubService(
@@ -111,7 +111,7 @@ async def hub_site(
         prefix=PREFIX,
         host="127.0.0.1",
         port=port,
-        base=f"{address}{PREFIX}",
+        base=f"{base or address}{PREFIX}",
         data_dir=folder,
         key_file=key,
         policy=policy or Policy(model_volumes=(VolumeRule("models"),)),

@@ -176,6 +176,9 @@ class PageHandler(BaseHandler):
         """No other page may read ours, frame it or send its forms, as far as the browser says who asks."""
         said = self.request.headers.get
         site, mode, to = said("Sec-Fetch-Site"), said("Sec-Fetch-Mode"), said("Sec-Fetch-Dest")
+        if mode is None and self.sessions.secure:
+            # Where people come by https every browser says it; a script of the same address could not leave it out.
+            raise Forbidden("This page needs a browser that says who asks: one that is not older than 2023.")
         if mode not in (None, "navigate") or to not in (None, "document"):
             raise Forbidden("This page is opened by people, in a window of its own.")
         if self.request.method != "GET" and site not in (None, "same-origin"):

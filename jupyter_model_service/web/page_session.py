@@ -81,6 +81,10 @@ class PageSessions:
         # No host beside ours can set one of that name, so that nobody is signed in as somebody else by it.
         self._browser = f"__Host-{BROWSER_COOKIE}" if secure else BROWSER_COOKIE
 
+    @property
+    def secure(self) -> bool:
+        return self._secure
+
     async def visitor(self, request: HTTPServerRequest) -> PageVisitor | None:
         """``None``: nobody is signed in; ``HubUnavailable``: it cannot be found out who."""
         sealed, browser = _cookie(request, PAGE_COOKIE), self._name(request)

@@ -169,6 +169,26 @@ def test_origins_of_pages_take_the_place_of_the_former_ones(face: Face, fake: Fa
     assert face.allow_origins("demo", []).origins == []
 
 
+def test_an_administrator_sees_all_limits_users_and_leaves_notices(face: Face, fake: FakeGateway) -> None:
+    fake.services["bob/demo"] = service()
+    told = {"owner": "bob", "user": "bob", "services": 1, "replicas": 2, "gpus": 0, "limits": []}
+    fake.overview = {"services": [], "owners": [told], "gpus": [{"id": "GPU-1", "holder": "notebook", "user": "bob"}]}
+    assert [gpu.user for gpu in face.overview().gpus] == ["bob"]
+    assert face.limits("bob").replicas == 2
+    face.limit("a/b", max_replicas_per_user=2, max_cpus=None)
+    face.unlimit("a/b")
+    face.notice("bob/demo", "Please stop it.")
+    face.notice("bob/demo", None)
+    asked = [(method, path, body) for method, path, _, body in fake.requests if "/admin/" in path][2:]
+    notice = "api/v1/admin/services/bob/demo/notice"
+    assert asked == [
+        ("PUT", "api/v1/admin/users/a%2Fb/limits", {"max_replicas_per_user": 2, "max_cpus": None}),
+        ("DELETE", "api/v1/admin/users/a%2Fb/limits", None),
+        ("PUT", notice, {"text": "Please stop it."}),
+        ("DELETE", notice, None),
+    ]
+
+
 def test_the_audit_log_is_read_of_a_service_or_of_all(face: Face, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     fake.audit = [audited(1), audited(2, target="bob/other"), audited(3)]

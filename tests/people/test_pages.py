@@ -382,3 +382,21 @@ def test_nothing_is_done_that_could_not_be_noted_beforehand(tmp_path: Path) -> N
         assert (await send(alice, "services/alice/chat/stop", text)).status_code == 303
 
     at_the_pages(tmp_path, body)
+
+
+def test_where_people_come_by_https_a_browser_has_to_say_who_asks(tmp_path: Path) -> None:
+    """There every one does, so that a script of the same address could only be let by where it is said."""
+
+    async def main() -> None:
+        with FakeHub(users=["alice"], interrupt=0.02) as hub:
+            async with (
+                hub_site(hub, tmp_path / "gateway", POLICY, base="https://hub.example.org") as site,
+                Browser(site) as browser,
+            ):
+                await browser.login("alice")
+                assert (await browser.open(PREFIX)).status_code == 200
+                silent = {"Cookie": "; ".join(f"{name}={kept.value}" for (_, name), kept in browser.cookies.items())}
+                for said, status in (({}, 403), ({"Sec-Fetch-Mode": "navigate"}, 200)):
+                    assert await site.status("GET", "", {**silent, **said}) == status
+
+    asyncio.run(main())

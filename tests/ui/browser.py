@@ -37,14 +37,16 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def open_browser(folder: Path) -> Iterator[Any]:
+def open_browser(folder: Path, *flags: str) -> Iterator[Any]:
     """While it runs, nothing else in this process can run an event loop of its own."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=20_000)  # milliseconds, as of all that a page is waited for: the machine may be busy
     with sync_playwright() as running:
         environment = {**os.environ, **quiet_network(folder)}
-        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS, env=environment)
+        browser = running.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=[*FLAGS, *flags], env=environment
+        )
         yield browser
         browser.close()
 
