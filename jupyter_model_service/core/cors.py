@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import InvalidRequest
 from .message import Headers
 
-__all__ = ["MOST_ORIGINS", "Preflight", "check_origins", "lines_for", "preflight"]
+__all__ = ["MOST_ORIGINS", "VARY", "Preflight", "check_origins", "lines_for", "preflight"]
 
 MOST_ORIGINS = 100
 _PORTS = {"http": 80, "https": 443}
@@ -26,7 +26,7 @@ _SECONDS = 600  # for which a browser need not ask again; so long a page may go 
 
 # Beside what a script may always see: by which it knows what went wrong, and when to come again.
 _EXPOSED = b"Retry-After, X-Model-Service-Error, X-Model-Service-Replica, X-Request-Id"
-_VARY = b"Vary: Origin\r\n"
+VARY = b"Vary: Origin\r\n"
 
 
 def check_origins(origins: Iterable[str]) -> tuple[str, ...]:
@@ -69,8 +69,8 @@ def lines_for(origins: tuple[str, ...], headers: Headers) -> bytes:
     """Lines for each answer of a service that has ``origins``; ``headers`` are the request's."""
     origin = _allowed(origins, headers)
     if origin is None:
-        return _VARY
-    return b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: %b\r\n%b" % (origin, _EXPOSED, _VARY)
+        return VARY
+    return b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: %b\r\n%b" % (origin, _EXPOSED, VARY)
 
 
 class Preflight(NamedTuple):
@@ -95,4 +95,4 @@ def preflight(origins: tuple[str, ...], headers: Headers) -> Preflight | None:
         lines += b"Access-Control-Allow-Headers: %b\r\n" % b", ".join(names)
     if _value(headers, b"access-control-request-private-network") == b"true":
         lines += b"Access-Control-Allow-Private-Network: true\r\n"
-    return Preflight(method, lines + b"Access-Control-Max-Age: %d\r\n" % _SECONDS + _VARY)
+    return Preflight(method, lines + b"Access-Control-Max-Age: %d\r\n" % _SECONDS + VARY)

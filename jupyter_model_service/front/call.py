@@ -22,7 +22,7 @@ from ..core.patience import heartbeat_seconds
 from ..core.peer import Peer, sender
 from ..core.retrying import UNTRIED, Retry, Verdict
 from ..core.routing import Backend, Endpoint
-from . import answers, entry, own_host, time_limits
+from . import answers, cors, entry, own_host, time_limits
 from .attempt import Attempt
 from .body import Body
 from .heart import Heart
@@ -295,7 +295,9 @@ class Call:
             self.heart.refuse(refusal)
             return
         to = self._to()
-        answer = answers.error(refusal, to, applied=self.applied, openai=self.named is not None, head=self.head)
+        answer = answers.error(
+            refusal, to, applied=cors.of_refusal(self), openai=self.named is not None, head=self.head
+        )
         self._reply(answer, refusal.status, to.keep_alive, refusal.code)
 
     def answer(self, body: bytes, *, allow: bytes | None = None) -> None:

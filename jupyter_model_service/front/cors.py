@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.cors import lines_for, preflight
+from ..core.cors import VARY, lines_for, preflight
 
 if TYPE_CHECKING:
     from ..core.routing import Endpoint
     from .call import Call
 
-__all__ = ["answered"]
+__all__ = ["answered", "of_refusal"]
 
 
 def answered(call: Call, endpoint: Endpoint) -> bool:
@@ -23,3 +23,8 @@ def answered(call: Call, endpoint: Endpoint) -> bool:
         return True
     call.applied = lines_for(endpoint.origins, head.headers)
     return False
+
+
+def of_refusal(call: Call) -> bytes:
+    """What a refusal says of it. That there is a service with a list is not for somebody to know who may not call."""
+    return b"" if call.endpoint is None and call.applied == VARY else call.applied

@@ -73,8 +73,6 @@ def begin(call: Call, looked: bool = False) -> None:
             visiting.without_token(call)
         return
     caller = front.identity.known(token)
-    if caller is None and call.named is not None:
-        caller = call.named.caller  # it was asked for already
     if caller is None:
         ask(call, token, _asked)
     else:

@@ -86,17 +86,18 @@ def entered(call: Call, visiting: Visiting) -> bool:
     endpoint, head = call.front.routing.get(call.owner, call.name), call.head
     said = parse_qs(query.decode("latin-1"), max_num_fields=10) if query.count(b"&") < 10 else {}
     code, place = said.get("code", [""])[-1], safe_next(said.get("next", ["/"])[-1])
-    if endpoint is None or not wants_page(head):
+    if not wants_page(head):
         call.refuse(_OVER)
         return True
     now, address = monotonic(), sender(call.peer, head.forwarded)
     if (wait := call.front.guesses.may_ask(address, code, now)) is not None:
         call.refuse(too_many(wait))
         return True
-    token = visiting.codes.take(
-        code, service_id=endpoint.service_id, nonce=cookie(head, NONCE_COOKIE), now=visiting.clock.monotonic()
-    )
-    if token is not None:
+    token = None
+    if endpoint is not None:  # guesses count where there is none, too: that would tell
+        nonce = cookie(head, NONCE_COOKIE)
+        token = visiting.codes.take(code, service_id=endpoint.service_id, nonce=nonce, now=visiting.clock.monotonic())
+    if endpoint is not None and token is not None:
         until = visiting.clock.now() + LIFE
         sealed = visiting.visits.seal(endpoint.service_id, token, until)
         call.redirect(
@@ -104,7 +105,9 @@ def entered(call: Call, visiting: Visiting) -> bool:
             303,
             (_set(VISIT_COOKIE, sealed, int(LIFE)), _set(NONCE_COOKIE, "", 0)),
         )
-    elif _visit(call, endpoint, visiting) is not None:  # two windows of hers came back, and the other was first
+    elif (
+        endpoint is not None and _visit(call, endpoint, visiting) is not None
+    ):  # two windows of hers came back, and the other was first
         call.redirect(place.encode(), 303)
     else:
         call.front.guesses.failed(address, code, now)

@@ -26,11 +26,13 @@ __all__ = ["EventStreams"]
 class EventStreams:
     """All open streams of one application; ``close`` ends them, so that a stop does not wait for its readers."""
 
-    def __init__(self, *, heartbeat: float = 10.0, stalled: float = 30.0, limit: int = 200) -> None:
+    def __init__(self, *, heartbeat: float = 10.0, stalled: float = 30.0, limit: int = 200, of_one: int = 40) -> None:
+        """``limit``: how many there may be; ``of_one``: of one caller, who shall not take them all."""
         self._heartbeat = heartbeat
         self._stalled = stalled
         self._limit = limit
-        self._open: set[asyncio.Event] = set()
+        self._of_one = of_one
+        self._open: dict[asyncio.Event, str] = {}  # and whose it is
 
     def __len__(self) -> int:
         return len(self._open)
@@ -44,11 +46,14 @@ class EventStreams:
         looks who the caller is, as was done for ``call``: when it raises, the stream ends."""
         if len(self._open) >= self._limit:
             raise Overloaded(f"There are {self._limit} open event streams already; close one first.")
+        whose = call.by
+        if list(self._open.values()).count(whose) >= self._of_one:
+            raise Overloaded(f"{whose} has {self._of_one} open event streams already; close one first.")
         ended = asyncio.Event()
         connection: Any = handler.request.connection
         connection.set_close_callback(ended.set)
         subscription = call.parts.engine.subscribe()
-        self._open.add(ended)
+        self._open[ended] = whose
         try:
             handler.set_header("Content-Type", "text/event-stream; charset=utf-8")
             handler.set_header("X-Accel-Buffering", "no")
@@ -62,7 +67,7 @@ class EventStreams:
         except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
             handler.detach().close()  # it takes nothing any more: what waits for it goes, too
         finally:
-            self._open.discard(ended)
+            self._open.pop(ended, None)
             subscription.close()
 
     async def _forward(

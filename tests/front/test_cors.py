@@ -95,13 +95,18 @@ def test_a_page_of_the_list_asks_and_calls_with_a_token(run: Run) -> None:
 
 
 def test_a_page_that_is_not_on_the_list_learns_nothing(run: Run) -> None:
-    """Its question is a call like any other: without a token it is refused, as where there is no such service."""
+    """Its question is a call like any other: without a token it is refused, as where there is no such service, or none
+    with a list. Whoever may call is told that another page would be answered otherwise."""
 
     async def body() -> None:
         async with site(Replica()) as here:
             here.endpoint.origins = (APP,)
             asked = await here.call("/x", f"Origin: {EVIL}", *ASK, method="OPTIONS", token=None)
-            assert (asked.status, asked.one("Vary"), told(asked)) == (401, "Origin", {})
+            assert (asked.status, asked.one("Vary"), told(asked)) == (401, None, {})
+            stranger = await here.call("/x", f"Origin: {EVIL}", token=OTHER)
+            assert (stranger.status, stranger.one("Vary"), told(stranger)) == (404, None, {})
+            let_in = await here.call("/x", f"Origin: {EVIL}")
+            assert (let_in.status, let_in.one("Vary"), told(let_in)) == (200, "Origin", {})
             here.endpoint.origins = ()
             closed = await here.call("/x", f"Origin: {APP}", *ASK, method="OPTIONS", token=None)
             assert (closed.status, closed.one("Vary"), told(closed)) == (401, None, {})

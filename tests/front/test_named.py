@@ -270,7 +270,24 @@ def test_a_large_body_that_comes_while_its_caller_is_asked_for(run: Run) -> None
             here.tokens.answer.set()
             await sending
             assert (await wire.answer()).status == 200
-            assert here.tokens.asked == [SLOW]
+            assert here.tokens.asked == [SLOW, SLOW], "and again when its model is known"
+
+    run(body())
+
+
+def test_a_token_that_ends_while_a_body_names_its_model_lets_nobody_in(run: Run) -> None:
+    """A body takes a minute, if its sender likes."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.wire()
+            sent = named("v1/x", body=b'{"model":"o/n"}', token=TOKEN)
+            await wire.send(sent[:-5])
+            await until(lambda: any(call.named is not None and call.named.reading for call in here.front.calls))
+            here.tokens.over.add(TOKEN)
+            await wire.send(sent[-5:])
+            assert (await wire.answer()).status == 401
+            assert not here.replicas[0].seen
 
     run(body())
 

@@ -311,6 +311,18 @@ def test_codes_are_not_guessed(run: Run) -> None:
     run(body())
 
 
+def test_guessed_codes_do_not_tell_which_services_there_are(run: Run) -> None:
+    async def body() -> None:
+        statuses = []
+        for host in (OWN, "none--o.models.example.org"):
+            async with own_hosts() as here:
+                where = "/.model-service/enter?code=guess"
+                statuses.append([(await here.get(f"{where}{n}", *OPENS, host=host)).status for n in range(25)])
+        assert statuses[0] == statuses[1]
+
+    run(body())
+
+
 def test_a_page_at_the_address_by_path_leads_to_its_own_host(run: Run) -> None:
     """Programs are answered as ever; and whether there is such a service is not said."""
 

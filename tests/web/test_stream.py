@@ -14,6 +14,8 @@ from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.ports import EventRecord
 from jupyter_model_service.web.stream import EventStreams
 
+from .conftest import BOB, CONTROL
+
 
 async def blocks(answer: httpx.Response) -> AsyncIterator[str]:
     """The stream's blocks, comments included."""
@@ -182,6 +184,27 @@ def test_there_is_a_bound_on_open_streams(site: Any) -> None:
     answer = site.run(body)
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "overloaded"
+
+
+def test_one_caller_does_not_take_the_streams_of_all(site: Any) -> None:
+    """Of the 200 that there are for all one has 40 at most, however many tokens she has; one that ends makes room."""
+    site.streams = EventStreams(of_one=1)
+
+    async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, tuple[str, Any], tuple[str, Any]]:
+        async with listening(client) as stream:
+            await next_event(stream)
+            second = await client.get("/api/v1/events")
+            client.headers["Authorization"] = f"Bearer {BOB}"
+            async with listening(client) as another:
+                bobs = await next_event(another)
+            client.headers["Authorization"] = f"Bearer {CONTROL}"
+        await eventually(lambda: not len(site.streams))
+        async with listening(client) as stream:
+            return second, bobs, await next_event(stream)
+
+    second, bobs, after = site.run(body)
+    assert (second.status_code, second.json()["error"]["code"]) == (503, "overloaded")
+    assert bobs == after == ("hello", {})
 
 
 def test_how_far_a_copy_is_goes_to_its_owner(site: Any, change: Any) -> None:
