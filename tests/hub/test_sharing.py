@@ -106,7 +106,7 @@ def test_who_was_deleted_and_made_again_has_nothing_of_what_was_shared_with_the_
 
 
 def test_each_of_a_class_of_three_has_five_calls_a_day_with_whichever_token(hub: Deployment, mirror: Mirror) -> None:
-    """Their tokens are their own; the teacher and who is not of the class are none of it."""
+    """Their tokens are their own; the teacher and who is not of the class are none of it. She sees what each called."""
     pupils = ("hana", "igor", "juno")
     with members(hub, "class", *pupils):
         mirror.alice.cli("share", "mirror", "--group", "class", "--calls-per-day", "5")
@@ -117,6 +117,26 @@ def test_each_of_a_class_of_three_has_five_calls_a_day_with_whichever_token(hub:
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "daily_limit")
             assert mirror.statuses(one) == [429]
         assert mirror.statuses(mirror.visitor(pupils[2]), mirror.visitor("bob"), hub.token("alice")) == [200, 404, 200]
+        used = {use.name: (use.calls, use.refused) for use in mirror.owner.uses(mirror.key).uses if use.kind == "user"}
+        assert [used[pupil] for pupil in pupils] == [(5, 2), (5, 2), (1, 0)]
+        rows = mirror.alice.cli("uses", "mirror").stdout.splitlines()
+        assert [row.split()[:4] for row in rows if row.startswith("hana")] == [["hana", "5", "5", "2"]]
+        assert hub.notebook("bob").cli("uses", "alice/mirror", check=False).returncode == 1
+
+
+def test_a_token_is_rotated_and_the_former_ends_here_and_at_the_hub(hub: Deployment, mirror: Mirror) -> None:
+    """Both open meanwhile, and have the limit of one."""
+    former = mirror.owner.generate_token(mirror.key, "laptop", calls_per_day=3)
+    new = mirror.owner.rotate_token(mirror.key, former.id, overlap=20)
+    assert mirror.statuses(former.token, new.token, former.token, new.token) == [200, 200, 200, 429]
+    eventually(lambda: mirror.statuses(former.token) == [401], "its end", 20 + SLACK)
+
+    def known(token: str) -> bool:
+        return hub.api("GET", "/user", token=token).status_code == 200
+
+    eventually(lambda: not known(former.token), "a token that the Hub has forgotten", KNOWN + SLACK)
+    assert known(new.token)
+    mirror.owner.revoke_token(mirror.key, new.id)
 
 
 def test_so_it_is_on_the_older_line(make_older: Mirror) -> None:
