@@ -67,14 +67,16 @@ def begin(call: Call, looked: bool = False) -> None:
         call.enter(endpoint)
         return
     if token is None:
-        if call.own_host and front.visiting is not None:
-            visiting.admit(call, endpoint, front.visiting, _asked)
-        else:
+        if not call.own_host or front.visiting is None:
             visiting.without_token(call)
-        return
+            return
+        call.visit = visiting.admit(call, endpoint, front.visiting)
+        if call.visit is None:
+            return
+        token = call.visit.token
     caller = front.identity.known(token)
     if caller is None:
-        ask(call, token, _asked)
+        ask(call, token, _asked, vetted=call.visit is not None)
     else:
         _authorise(call, caller, endpoint)
 
@@ -84,6 +86,8 @@ def _go_on(call: Call) -> None:
 
 
 def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:
+    if call.visit is not None and visiting.over(call, call.visit, caller, refusal):
+        return
     if caller is None:
         call.refuse(refusal)
     else:

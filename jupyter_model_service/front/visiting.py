@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from ..core.visits import (
     wants_page,
 )
 from ..ports import Clock, Visit, Visits
-from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN, ask
+from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
 from .own_host import called
 
 if TYPE_CHECKING:
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
     from ..core.routing import Endpoint
     from .call import Call
 
-__all__ = ["Visiting", "admit", "entered", "without_token"]
+__all__ = ["Visiting", "admit", "entered", "over", "without_token"]
 
 LIFE = 12 * 3600.0  # seconds of a visit, and less where its owner signs out at the Hub
 _NONCE_LIFE = 600  # seconds in which somebody signs in
+_MOST_FIELDS = 10  # of the query that comes with a code
 _NONCE = re.compile(r"[\w-]{43}", re.ASCII)
 _FLAGS = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
-_Answered = Callable[["Call", "Caller | None", Refusal], None]
 _OVER = Refusal(
     400,
     "sign_in_expired",
@@ -79,65 +78,55 @@ def without_token(call: Call) -> None:
 
 
 def entered(call: Call, visiting: Visiting) -> bool:
-    """Whether it came with a code, or what looks like one: that is no business of the model's."""
+    """Whether it came with a code, or what looks like one: that is no business of the model's. Where there is no
+    service it is as where a code is none."""
     path, _, query = call.target.partition(b"?")
     if path != ENTER:
         return False
-    endpoint, head = call.front.routing.get(call.owner, call.name), call.head
-    said = parse_qs(query.decode("latin-1"), max_num_fields=10) if query.count(b"&") < 10 else {}
+    endpoint, head, now = call.front.routing.get(call.owner, call.name), call.head, monotonic()
+    said = parse_qs(query.decode("latin-1")) if query.count(b"&") < _MOST_FIELDS else {}
     code, place = said.get("code", [""])[-1], safe_next(said.get("next", ["/"])[-1])
+    address, guesses = sender(call.peer, head.forwarded), call.front.guesses
     if not wants_page(head):
         call.refuse(_OVER)
         return True
-    now, address = monotonic(), sender(call.peer, head.forwarded)
-    if (wait := call.front.guesses.may_ask(address, code, now)) is not None:
+    if (wait := guesses.may_ask(address, code, now)) is not None:
         call.refuse(too_many(wait))
         return True
     token = None
-    if endpoint is not None:  # guesses count where there is none, too: that would tell
-        nonce = cookie(head, NONCE_COOKIE)
-        token = visiting.codes.take(code, service_id=endpoint.service_id, nonce=nonce, now=visiting.clock.monotonic())
-    if endpoint is not None and token is not None:
-        until = visiting.clock.now() + LIFE
-        sealed = visiting.visits.seal(endpoint.service_id, token, until)
-        call.redirect(
-            place.encode(),
-            303,
-            (_set(VISIT_COOKIE, sealed, int(LIFE)), _set(NONCE_COOKIE, "", 0)),
-        )
-    elif (
-        endpoint is not None and _visit(call, endpoint, visiting) is not None
-    ):  # two windows of hers came back, and the other was first
-        call.redirect(place.encode(), 303)
+    if endpoint is not None:
+        nonce, at = cookie(head, NONCE_COOKIE), visiting.clock.monotonic()
+        token = visiting.codes.take(code, service_id=endpoint.service_id, nonce=nonce, now=at)
+    if token is not None and endpoint is not None:
+        sealed = visiting.visits.seal(endpoint.service_id, token, visiting.clock.now() + LIFE)
+        call.redirect(place.encode(), 303, (_set(VISIT_COOKIE, sealed, int(LIFE)), _set(NONCE_COOKIE, "", 0)))
+    elif endpoint is not None and _visit(call, endpoint, visiting) is not None:
+        call.redirect(place.encode(), 303)  # two windows of hers came back, and the other was first
     else:
-        call.front.guesses.failed(address, code, now)
+        guesses.failed(address, code, now)
         call.refuse(_OVER)
     return True
 
 
-def admit(call: Call, endpoint: Endpoint | None, visiting: Visiting, answered: _Answered) -> None:
-    """It came to a service's own host and not with a token: as a visitor's, or it begins to be one's. ``answered`` is
-    told who she is."""
+def admit(call: Call, endpoint: Endpoint | None, visiting: Visiting) -> Visit | None:
+    """It came to a service's own host and not with a token: as a visitor's, or it begins to be one's, and that is its
+    answer. Whose token the visit's is has to be found out as of any other."""
     visit = None if endpoint is None else _visit(call, endpoint, visiting)
     if visit is None:
-        _sign_in(call, visiting, UNAUTHENTICATED)
-        return
-    call.visit = visit
+        _sign_in(call, visiting)
+    return visit
 
-    def told(call: Call, caller: Caller | None, refusal: Refusal) -> None:
-        now = call.front.routing.get(call.owner, call.name)
-        if caller is None and refusal is UNKNOWN_TOKEN:  # she has signed out
-            _sign_in(call, visiting, UNAUTHENTICATED)
-        elif caller is not None and (now is None or now.service_id != visit.service_id):
-            call.refuse(call.not_found())
-        else:
-            answered(call, caller, refusal)
 
-    caller = call.front.identity.known(visit.token)
-    if caller is None:
-        ask(call, visit.token, told, vetted=True)
+def over(call: Call, visit: Visit, caller: Caller | None, otherwise: Refusal) -> bool:
+    """Whether its visit was over when it was known who she is, which took a moment."""
+    endpoint, visiting = call.front.routing.get(call.owner, call.name), call.front.visiting
+    if caller is None and otherwise is UNKNOWN_TOKEN and visiting is not None:  # she has signed out
+        _sign_in(call, visiting)
+    elif caller is not None and (endpoint is None or endpoint.service_id != visit.service_id):
+        call.refuse(call.not_found())
     else:
-        told(call, caller, UNKNOWN_TOKEN)
+        return False
+    return True
 
 
 def _visit(call: Call, endpoint: Endpoint, visiting: Visiting) -> Visit | None:
@@ -149,11 +138,11 @@ def _visit(call: Call, endpoint: Endpoint, visiting: Visiting) -> Visit | None:
     return visit if visit is not None and visit.service_id == endpoint.service_id else None
 
 
-def _sign_in(call: Call, visiting: Visiting, refusal: Refusal) -> None:
+def _sign_in(call: Call, visiting: Visiting) -> None:
     """Only who opens a page, in a window of its own, can sign in; a page's own calls are told that she is not."""
     label = visiting.hosts.label(called(call))
     if not wants_page(call.head) or not label:
-        call.refuse(refusal)
+        call.refuse(UNAUTHENTICATED)
         return
     # Two windows that begin at once have one browser's state.
     nonce = cookie(call.head, NONCE_COOKIE)

@@ -307,6 +307,9 @@ def test_codes_are_not_guessed(run: Run) -> None:
             statuses = [(await here.enter(f"guess{number}")).status for number in range(30)]
             assert statuses[0] == 400
             assert statuses[-1] == 429
+        async with own_hosts() as here:  # … nor is it found out by them which services there are
+            nowhere = [(await here.enter(f"guess{n}", host="none--o.models.example.org")).status for n in range(30)]
+            assert nowhere == statuses
 
     run(body())
 
