@@ -32,6 +32,7 @@ __all__ = ["PREFIX", "HubSite", "hub_site"]
 PREFIX = "/services/model-service/"
 TOKEN_USER = "model-service-tokens"
 DEFINITION = "models:\n- name: m\n  model_path: /models\n  service:\n    start_command: [serve]\n    port: 8000\n"
+AUDIT_KEPT = 90 * 86400.0  # seconds; another time than the usual one
 _SECONDS = 30.0  # for a start, or an end, on a busy machine
 
 
@@ -120,6 +121,8 @@ async def hub_site(
         oauth_client=CLIENT,
         oauth_authorize="/hub/api/oauth2/authorize",
         oauth_callback=CALLBACK,
+        audit_kept=AUDIT_KEPT,
+        audit_log="audit.jsonl",
     )
     if TOKEN_USER not in hub.users:
         hub.add_user(TOKEN_USER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.testing.hub import FakeHub
-from jupyter_model_service.testing.hub_site import HubSite, hub_site
+from jupyter_model_service.testing.hub_site import AUDIT_KEPT, HubSite, hub_site
 
 CHAT = "services/alice/chat"
 Run = Callable[..., None]
@@ -37,7 +38,7 @@ def run(hub: FakeHub, tmp_path: Path) -> Run:
     return whole
 
 
-def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Run) -> None:
+def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Run, tmp_path: Path) -> None:
     """The address is what the front saw, not what somebody says it is. An owner reads what was done to her services, an
     administrator everything; nobody's token is in it."""
     tokens: list[str] = []
@@ -69,6 +70,7 @@ def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Ru
         assert own[0]["after"]["environment"] == ["KEY"]
         assert own[1]["after"] == {"shares": {"user:bob": {"role": "caller", "limits": None}}}
         whole = await site.api("GET", "admin/audit", token=admin)
+        assert whole.json()["kept"] == AUDIT_KEPT
         done = [each["action"] for each in whole.json()["entries"] if each["who"] != "gateway"]
         assert done[-2:] == ["delete_service", "list_audit"]
         for secret in ("s3cret-value", *tokens):
@@ -76,6 +78,9 @@ def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Ru
 
     run(first)
     run(second)
+    copied = (tmp_path / "gateway" / "audit.jsonl").read_text()
+    assert [json.loads(line)["id"] for line in copied.splitlines()] == list(range(1, copied.count("\n") + 1))
+    assert not [secret for secret in ("s3cret-value", *tokens) if secret in copied]
 
 
 async def own_deeds(site: HubSite) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ def test_nobodys_secret_is_left_anywhere(tmp_path: Path, caplog: pytest.LogCaptu
     )
     files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     names = {Path(name).name for name in files}
-    assert {"state.db", "access.log"} <= names, "what should be looked through is there"
+    assert {"state.db", "access.log", "audit.jsonl"} <= names, "what should be looked through is there"
     assert b"endpoints/alice" in next(data for name, data in files.items() if name.endswith("access.log"))
     found = [f"{who} in {place}" for place, text in told.items() for who, secret in secrets.items() if secret in text]
     found += [f"the value in {place}" for place, text in told.items() if VALUE in text]
