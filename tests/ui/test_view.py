@@ -148,7 +148,7 @@ def test_a_token_is_rotated_and_its_owner_sees_who_called(
     tokens.get_by_role("button", name="Done").click()
     assert (status(former), status(new), status(new)) == (401, 200, 200)
     token = next(each for each in client.tokens("words") if each.name == "ci" and each.id != each.family)
-    row = tokens.locator(f"[data-token={token.id}]")
+    row = tokens.locator(f"[data-token='{token.id}']")
     row.get_by_role("button", name="Limits of ci").click()
     limits = tokens.get_by_role("form", name="Limits of ci")
     limits.get_by_label("Only for").fill("POST /v1/*")
