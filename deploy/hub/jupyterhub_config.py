@@ -46,6 +46,8 @@ installed = install(
     # This machine's pip settings and certificates, so that a replica can install packages at its start.
     model_volumes=[os.environ["DEMO_PIP_VOLUME"]],
     gateway_address=f"{address}:{os.environ['DEMO_GATEWAY_PORT']}",
+    # A host for each service, where its pages have an origin of their own and people sign in.
+    endpoints_url=os.environ["DEMO_PAGES"],
     data_dir=f"{folder}/model-service",
 )
 # Labels what the service makes on this engine, so that the tour can remove it at its end.

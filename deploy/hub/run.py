@@ -8,6 +8,7 @@ named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +67,43 @@ def wait_for(look: Callable[[], Any], what: str, seconds: float) -> Any:
     return seen
 
 
+class Ingress(threading.Thread):
+    """What stands before a site's endpoints: it passes connections at ``port`` of this machine on to the gateway.
+
+    Browsers take every name below ``localhost`` for this machine, so that no DNS and no TLS is needed to show what a
+    site has at ``https://*.models.example.org``: a host for each service, where its pages have an origin of their own.
+    """
+
+    def __init__(self, port: int, address: str, gateway: int) -> None:
+        super().__init__(name="ingress", daemon=True)
+        self.gateway = address, gateway
+        self.bound = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.port = int(self.bound.getsockname()[1])
+
+    def run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with await asyncio.start_server(self._pass_on, sock=self.bound) as server:
+            await server.serve_forever()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection(*self.gateway)
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except OSError:
+            writer.close()  # the gateway is not up, or one of the two has gone
+
+    @staticmethod
+    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
+
+
 class Site:
     """Owns the Hub's process, the networks and everything in them; ``close`` ends and removes all of it.
 
@@ -86,6 +125,8 @@ class Site:
         self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
         self.port = free_port("127.0.0.1", 8000)
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.gateway_port = free_port(self.address)
+        self.ingress = Ingress(free_port("127.0.0.1", 8001), self.address, self.gateway_port)
         self.token, self.password = secrets.token_hex(24), secrets.token_hex(6)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +156,8 @@ class Site:
             "DEMO_IMAGE": self.image,
             "DEMO_PORT": str(self.port),
             "DEMO_HUB_PORT": str(free_port(self.address)),
-            "DEMO_GATEWAY_PORT": str(free_port(self.address)),
+            "DEMO_GATEWAY_PORT": str(self.gateway_port),
+            "DEMO_PAGES": f"http://*.models.localhost:{self.ingress.port}",
             "DEMO_PROXY": str(PROXY),
             "DEMO_PROXY_API_PORT": str(free_port("127.0.0.1")),
             "DEMO_PASSWORD": self.password,
@@ -135,6 +177,7 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self.ingress.start()
         began = time.monotonic()
         wait_for(self._up, f"The Hub (its log is {self.log})", 90)
         say(f"   It is up ({time.monotonic() - began:.1f} s)")
@@ -271,15 +314,27 @@ def tour(site: Site, *, once: bool) -> None:
     for who, hers, wanted in (("nobody", None, 401), ("bob", site.user_token("bob"), 404)):
         if (got := status(endpoint, hers)) != wanted:
             raise SystemExit(f"To {who} the endpoint answered {got}, not {wanted}.")
-    say("   (without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)\n")
-    show(site, endpoint, token)
+    say("   (without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)")
+    page = str(json.loads(alice.cli("info", SERVICE, "--json"))["page"])
+    if (got := opened(site, page)) != "/services/model-service/sign-in":
+        raise SystemExit(f"A browser that opens {page} is sent to {got}, and not to sign in.")
+    say(f"4. Its page is at {page}, where a browser signs in with the Hub.\n")
+    show(site, endpoint, token, page)
     if not once:
         say("\nThis stays until Ctrl-C.")
         signal.pause()
     alice.cli("delete", SERVICE, "--yes")
 
 
-def show(site: Site, endpoint: str, token: str) -> None:
+def opened(site: Site, page: str) -> str:
+    """Where a browser without a cookie is sent from there: the path."""
+    headers = {"Host": httpx.URL(page).netloc.decode(), "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    # Only browsers take every name below localhost for this machine.
+    answer = httpx.get(f"http://127.0.0.1:{site.ingress.port}/", headers=headers, timeout=30, trust_env=False)
+    return httpx.URL(answer.headers.get("Location", "")).path
+
+
+def show(site: Site, endpoint: str, token: str, page: str) -> None:
     token_file = site.folder / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(token + "\n")
@@ -290,6 +345,7 @@ def show(site: Site, endpoint: str, token: str) -> None:
         "               -H 'Content-Type: application/json' \\\n"
         f"               -d '{json.dumps({'messages': [{'role': 'user', 'content': QUESTION}]})}'"
     )
+    say(f"Open it   {page}  (sign in as alice; as bob, too, after: jupyter model-service share {SERVICE} --user bob)")
     say(f"Hub       {site.url}hub/home  (users alice and bob, password {site.password}; replicas are listed there)")
     say("Type      in a terminal of alice's JupyterLab: jupyter model-service info tiny-chat")
 

@@ -1,110 +1,160 @@
-"""A hostile model page in a real browser, served through the Jupyter server with the visitor signed in.
+"""A hostile model's page in a real browser, on each way that a user's own gateway and her Jupyter server have to it.
 
-It tries everything that would act with her rights; each attempt must fail. Needs Chromium and playwright.
+She is signed in to Jupyter, and another model has what is none of the page's business. Needs Chromium and playwright.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.hostile import Aims, page, succeeded
+from tests.ui.browser import CHROMIUM, open_browser
+
+from .conftest import eventually
 from .test_jupyter_server import Jupyter, jupyters  # noqa: F401 - the fixture
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
-PAGE = """<!doctype html><title>hostile</title><body><script>
-const report = {};
-const attempt = async (name, what) => {
-  const late = new Promise((_, reject) => setTimeout(() => reject('no answer'), 5000));
-  try { report[name] = await Promise.race([what(), late]); } catch (error) { report[name] = 'failed: ' + error; }
-};
-const root = ROOT;
-(async () => {
-  await attempt('cookies', async () => document.cookie);
-  await attempt('storage', async () => { localStorage.setItem('x', '1'); return 'stored'; });
-  await attempt('terminals', async () => (await fetch(root + 'api/terminals', {credentials: 'include'})).status);
-  await attempt('new terminal', async () =>
-    (await fetch(root + 'api/terminals', {method: 'POST', credentials: 'include'})).status);
-  await attempt('form', async () => {
-    const form = document.createElement('form');
-    form.method = 'POST'; form.action = root + 'api/terminals'; form.target = '_blank';
-    document.body.append(form);
-    form.submit(); return 'sent';
-  });
-  await attempt('control api', async () =>
-    (await fetch(root + 'model-service/api/v1/services', {credentials: 'include'})).status);
-  await attempt('kernel socket', () => new Promise((resolve) => {
-    const socket = new WebSocket(root.replace('http', 'ws') + 'terminals/websocket/1');
-    socket.onopen = () => resolve('open'); socket.onerror = () => resolve('failed: socket');
-  }));
-  await attempt('service worker', async () => { await navigator.serviceWorker.register('sw.js'); return 'registered'; });
-  await attempt('opener', async () => { window.top.location.href; return window.parent === window ? 'alone' : 'framed'; });
-  const shown = document.createElement('pre');
-  shown.id = 'report';
-  shown.textContent = JSON.stringify(report);
-  document.body.append(shown);
-})();
-</script>"""
+#: At a host of its own a page may do what any page may, with its own model.
+ITS_OWN = {"own cookies", "own storage", "own worker", "own model", "own root"}
 
-MODEL = """
-import http.server, sys
 
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        data = open('/models/page.html'.replace('/models', sys.argv[2]), 'rb').read()
-        self.send_response(200)
-        self.send_header('Content-Type', 'text/html')
-        self.send_header('Content-Length', str(len(data)))
-        self.send_header('Content-Security-Policy', "default-src * 'unsafe-inline'")
-        self.end_headers()
-        self.wfile.write(data)
+class Desk:
+    """A Jupyter server, and by it the hostile model, one that is open to everybody, and one that is private."""
 
-http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Page).serve_forever()
-"""
+    def __init__(self, server: Jupyter) -> None:
+        self.server = server
+        self.hostile = self._deploy("hostile", public=True)
+        self.victim = self._deploy("victim", public=True)
+        self.secret = self._deploy("secret", public=False)
+        self.gateway = self.hostile.endpoint.split("endpoints/")[0]
+        self.through = f"{server.base}model-service/"
 
-DEFINITION = """\
-models:
-- name: hostile
-  service: {start_command: [python, /models/page.py, "8000", /models], port: 8000}
-"""
+    def _deploy(self, name: str, *, public: bool) -> Any:
+        folder = self.server.folder / name
+        folder.mkdir()
+        self._write(folder, Aims())
+        with self.server.client() as client:
+            client.create(str(folder), name=name, public=public)
+            return client.wait_ready(name, timeout=60)
+
+    def _write(self, folder: Path, aims: Aims) -> None:
+        for name, text in page(aims).items():
+            (folder / name).write_text(text)
+
+    def arm(self) -> None:
+        """The model reads its page from the folder of its revision, so a revision it is."""
+        owner, port = self.hostile.owner, urlsplit(self.gateway).port
+        label = re.escape(f"hostile--{owner}")
+        assert re.match(rf"http://({label}|h--hostile--\w+)\.localhost:{port}/", self.hostile.page)
+        hidden = f"http://secret--{owner}.localhost:{port}/"
+        stop = f"api/v1/services/{owner}/victim/stop"
+        aims = Aims(
+            read={
+                "terminals": f"{self.server.base}api/terminals",
+                "files": f"{self.server.base}api/contents",
+                "services of Jupyter": f"{self.through}api/v1/services",
+                "services": f"{self.gateway}api/v1/services",
+                "metrics": f"{self.gateway}metrics",
+                "victim": f"{self.victim.endpoint}seen",
+                "page of the victim": f"{self.victim.page}seen",
+                "secret": f"{self.secret.endpoint}seen",
+                "secret through Jupyter": f"{self.through}endpoints/{owner}/secret/seen",
+                "page of the secret": f"{hidden}seen",
+            },
+            change={
+                "terminals": f"{self.server.base}api/terminals",
+                "stop": f"{self.gateway}{stop}",
+                "stop through Jupyter": f"{self.through}{stop}",
+                "secret": f"{hidden}x",
+            },
+            sockets={
+                "terminal": f"{self.server.base}terminals/websocket/1".replace("http", "ws", 1),
+                "secret": f"{self.secret.endpoint}x".replace("http", "ws", 1),
+                "secret through Jupyter": f"{self.through}endpoints/{owner}/secret/x".replace("http", "ws", 1),
+            },
+            cookies=("tossed=1; Domain=localhost; Path=/", "_xsrf=tossed; Path=/", "username-127-0-0-1-8888=x; Path=/"),
+        )
+        self._write(self.server.folder / "hostile", aims)
+        with self.server.client() as client:
+            client.update("hostile", str(self.server.folder / "hostile"))
+            self.hostile = client.wait_ready("hostile", timeout=60)
+
+    def seen(self, service: Any) -> list[tuple[str, str, dict[str, str], str]]:
+        path = f"model-service/endpoints/{service.owner}/{service.name}/seen"
+        return [tuple(each) for each in json.loads(self.server.fetch(path)[2])]
 
 
 @pytest.fixture
-def browser() -> Iterator[object]:
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-        flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = running.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
-        yield browser
-        browser.close()
-
-
-def test_a_hostile_page_acts_with_nobodys_rights(
-    jupyters: Callable[..., Jupyter],  # noqa: F811
-    browser: object,
-) -> None:
-    server = jupyters()
-    folder = server.folder / "hostile"
+def browser(tmp_path: Path) -> Iterator[Any]:
+    folder = tmp_path / "chromium"
     folder.mkdir()
-    (folder / "page.py").write_text(MODEL)
-    (folder / "page.html").write_text(PAGE.replace("ROOT", json.dumps(server.base)))
-    (folder / "model-definition.yaml").write_text(DEFINITION)
-    with server.client() as client:
-        client.create(str(folder), name="hostile")
-        owner = client.wait_ready("hostile", timeout=60).owner
-    page = browser.new_page()  # type: ignore[attr-defined]
-    page.goto(f"{server.base}no-such-page?token={server.token}")  # signs in; API answers forbid all scripts
-    signed_in = page.evaluate("async () => (await fetch('/api/terminals', {credentials: 'include'})).status")
+    with open_browser(folder) as browser:
+        yield browser
+
+
+def report_of(context: Any, address: str) -> dict[str, str]:
+    shown = context.new_page()
+    shown.goto(address)
+    shown.wait_for_selector("#report", timeout=60_000)
+    told: dict[str, str] = json.loads(shown.inner_text("#report"))
+    for each in context.pages:
+        with contextlib.suppress(Exception):  # it closes by itself
+            each.close()
+    return told
+
+
+def test_a_hostile_page_acts_with_nobodys_rights_on_any_way(
+    jupyters: Callable[..., Jupyter],  # noqa: F811
+    browser: Any,
+) -> None:
+    """Through the Jupyter server, at the address that all models share, and at its own host."""
+    desk = Desk(jupyters())
+    desk.arm()
+    server = desk.server
+    context = browser.new_context()
+    mine = context.new_page()
+    mine.goto(f"{server.base}no-such-page?token={server.token}")  # signs in; API answers forbid all scripts
+    signed_in = mine.evaluate("async () => (await fetch('/api/terminals', {credentials: 'include'})).status")
     assert signed_in == 200, "the visitor herself may"
-    page.goto(f"{server.base}model-service/endpoints/{owner}/hostile/")
-    page.wait_for_selector("#report", timeout=60_000)
-    report = json.loads(page.inner_text("#report"))
-    for name in ("cookies", "storage", "terminals", "new terminal", "control api", "kernel socket", "service worker"):
-        assert str(report[name]).startswith("failed"), (name, report)
-    status, _, body = server.fetch("api/terminals")
-    assert (status, json.loads(body)) == (200, []), "no terminal came to be, by the form neither"
+
+    ways = {
+        "through Jupyter": f"{desk.through}endpoints/{desk.hostile.owner}/hostile/",
+        "at the shared address": desk.hostile.endpoint,
+        "at its own host": desk.hostile.page,
+    }
+    for way, address in ways.items():
+        report = report_of(context, address)
+        assert len(report) > 40, (way, report)
+        may = ITS_OWN if address == desk.hostile.page else set()
+        assert succeeded(report, may) == {}, way
+        if may:
+            assert {name: report[name] for name in ITS_OWN - {"own cookies"}} == {
+                "own storage": "1", "own worker": "registered", "own model": "200", "own root": "200",
+            }  # fmt: skip
+            assert "mine=1" in report["own cookies"]
+            assert "username" not in report["own cookies"]
+
+    assert json.loads(server.fetch("api/terminals")[2]) == [], "no terminal came to be, by a form neither"
+    assert desk.seen(desk.secret) == [], "nothing of it reached a model that is private"
+    for service in (desk.victim, desk.hostile):
+        for method, path, headers, _ in eventually(lambda s=service: desk.seen(s), "calls"):
+            names = {name.lower() for name in headers}
+            assert "authorization" not in names, (method, path)
+            cookies = set(re.findall(r"([^=; ]+)=", headers.get("Cookie", "")))
+            assert cookies <= ({"planted", "mine"} if service is desk.hostile else {"planted"}), (method, path)
+    with server.client() as client:
+        assert [each.state for each in client.list()] == ["ready"] * 3, "nothing was stopped"
+    hosts = {each["domain"] for each in context.cookies() if each["value"] in ("planted", "tossed", "1", "x")}
+    assert hosts <= {urlsplit(each.page).hostname for each in (desk.hostile, desk.victim)}, (
+        "each for its own host alone"
+    )

@@ -43,6 +43,7 @@ def test_the_tour_ends_well_and_leaves_nothing(
     assert tour.returncode == 0, told + (log.read_text()[-8000:] if log.exists() else "")
     assert "Hello, and welcome! 👋" in told  # the sign is from the package that its requirements.txt adds
     assert "(without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)" in told
+    assert re.search(r"Its page is at http://tiny-chat--alice\.models\.localhost:\d+/, where a browser signs in", told)
     assert "Model service: " in at_its_start
     assert "reach each other" not in at_its_start
     for kind in (docker_engine.containers, docker_engine.volumes, docker_engine.networks):
