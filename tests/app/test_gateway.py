@@ -69,6 +69,7 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
     assert gateway.end() == 0
     assert gateways.leftovers() == []
     assert sorted(p.name for p in gateways.data.iterdir()) == [
+        "begun",
         "gateway.lock",
         "gateway.port",
         "history",
@@ -76,7 +77,7 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
         "revisions",
         "state.db",
     ]
-    assert [each for name in ("replicas", "revisions") for each in (gateways.data / name).iterdir()] == []
+    assert [each for name in ("begun", "replicas", "revisions") for each in (gateways.data / name).iterdir()] == []
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])
