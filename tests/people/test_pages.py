@@ -109,8 +109,13 @@ def test_a_user_sees_hers_and_what_is_shared_with_her_and_nothing_else(tmp_path:
         assert "alice/chat shared with you: caller" in said(text)
         assert "services/alice/chat/stop" not in text
         assert "services/alice/chat/start" not in text
+        (row,) = re.findall(r'<tr id="alice/chat">.*?</tr>', text, re.S)
+        assert "0 of 0" not in said(row), "how it is, is for viewers"
         await site.api("PUT", "services/alice/chat/access/user/bob", {"role": "operator"}, token=token)
-        assert "services/alice/chat/start" in await page(bob)
+        text = await page(bob)
+        assert "services/alice/chat/start" in text
+        (row,) = re.findall(r'<tr id="alice/chat">.*?</tr>', text, re.S)
+        assert "0 of 0" in said(row)
 
     at_the_pages(tmp_path, body)
 
