@@ -16,7 +16,7 @@ from ..adapters.launch_local import LocalLauncher
 from ..adapters.snapshots import LocalSnapshots
 from ..config import GatewaySettings
 from ..core.access import Caller
-from ..core.hosts import Hosts
+from ..core.hosts import Hosts, is_of_this_machine
 from ..core.words import FOLDER
 from ..engine.engine import Engine
 from ..engine.settings import EngineSettings
@@ -77,7 +77,9 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
             attached=attachments.__len__,
             kept=lambda: attachments.keep,
             offer=own_offer(settings.max_replicas),
-            front=FrontSettings(shared_origin=True, page_help=_PAGE_HELP),
+            front=FrontSettings(
+                shared_origin=True, page_help=_PAGE_HELP, of_this_machine=is_of_this_machine(_host(listener))
+            ),
             hosts=_hosts(listener),
             announced=token,
             begin=lambda engine, undo: _watch(attachments, engine, undo),
@@ -100,6 +102,11 @@ def _hosts(listener: socket.socket) -> Hosts | None:
     """``*.localhost`` is 127.0.0.1 or ::1 to browsers (RFC 6761 §6.3), and no other address of the loopback."""
     host, port = listener.getsockname()[:2]
     return Hosts(f"http://*.localhost:{port}") if host in ("127.0.0.1", "::1") else None
+
+
+def _host(listener: socket.socket) -> bytes:
+    host = str(listener.getsockname()[0])
+    return f"[{host}]".encode() if ":" in host else host.encode()
 
 
 def _url(listener: socket.socket) -> str:

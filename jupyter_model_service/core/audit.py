@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .fairness import line_of
+
 __all__ = ["DENIED", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain"]
 
 #: Statuses of what somebody may not do, or may not even know of.
@@ -65,6 +67,7 @@ def json_line(entry: Entry) -> bytes:
 
 LONGEST = 300  # characters of a name; who asks for what is not there may write anything
 LARGEST = 32 << 10  # characters of what changed
+_SHORTENED = 100  # characters of a value that cannot be made shorter by saying how long it is
 
 
 def bounded(entry: Entry) -> Entry:
@@ -91,9 +94,15 @@ def _state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not state:
         return None
     text = json.dumps(state, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
-    if len(text) > LARGEST:
-        return {"too_long": len(text), "keys": [_text(key) for key in list(state)[:50]]}
     found: dict[str, Any] = json.loads(text)
+    # Nobody hides what she changed behind something long: what is too long goes alone, the longest first.
+    while len(text) > LARGEST:
+        sizes = {key: len(json.dumps(value, ensure_ascii=False)) for key, value in found.items()}
+        longest = max(sizes, key=sizes.__getitem__)
+        if sizes[longest] <= _SHORTENED:
+            return {"too_long": len(text), "keys": [_text(key) for key in list(found)[:50]]}
+        found[longest] = {"too_long": sizes[longest]}
+        text = json.dumps(found, ensure_ascii=False)
     return found
 
 
@@ -118,7 +127,7 @@ def differences(
     return was, became
 
 
-MOST_TARGETS = 20  # of one caller's denials of one action that are told apart; a search has thousands
+MOST_TARGETS = 20  # of one caller's denials that are told apart in a minute; a search has thousands
 MOST_FOLDED = 5_000  # entries that wait at once; whoever has a network of addresses does not fill a disk
 OTHERS = "others"
 
@@ -129,36 +138,42 @@ class Folding:
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds = seconds
-        self._folded: dict[tuple[Any, ...], Entry] = {}
-        self._targets: dict[tuple[Any, ...], int] = {}
+        self._folded: dict[tuple[str, ...], Entry] = {}
+        self._targets: dict[tuple[str, ...], int] = {}  # by address and name
 
     def __len__(self) -> int:
         return len(self._folded)
 
     def add(self, entry: Entry) -> None:
-        kind = (entry.address, entry.who, entry.action, entry.status, entry.code)
-        if (*kind, entry.target) not in self._folded:
-            if self._targets.get(kind, 0) >= MOST_TARGETS:
+        key = self._key(entry)
+        if key not in self._folded:
+            if self._targets.get(key[:2], 0) >= MOST_TARGETS:
                 entry = dataclasses.replace(entry, target="")
             if len(self._folded) >= MOST_FOLDED:
                 entry = dataclasses.replace(entry, target="", address=OTHERS, who="")
-            kind = (entry.address, entry.who, entry.action, entry.status, entry.code)
-        key = (*kind, entry.target)
+            key = self._key(entry)
         there = self._folded.get(key)
         if there is not None:
             self._folded[key] = dataclasses.replace(there, count=there.count + entry.count)
             return
         self._folded[key] = entry
-        self._targets[kind] = self._targets.get(kind, 0) + 1
+        if entry.target:
+            self._targets[key[:2]] = self._targets.get(key[:2], 0) + 1
+
+    def _key(self, entry: Entry) -> tuple[str, ...]:
+        """By whom first. Of IPv6 a network is one caller, of whom the first address is told (``fairness.line_of``)."""
+        line = line_of(entry.address.encode("utf-8", "replace")).decode("utf-8", "replace") if entry.address else ""
+        return line, entry.who, entry.action, str(entry.status), entry.code, entry.target
 
     def due(self, now: float | None = None) -> list[Entry]:
         """Those that began long enough ago (``now``: Unix time), or all of them; they are not kept any more."""
         found = {key: entry for key, entry in self._folded.items() if now is None or now >= entry.at + self._seconds}
-        for key in found:
+        for key, entry in found.items():
             del self._folded[key]
-            self._targets[key[:-1]] -= 1
-            if not self._targets[key[:-1]]:
-                del self._targets[key[:-1]]
+            if entry.target:
+                self._targets[key[:2]] -= 1
+                if not self._targets[key[:2]]:
+                    del self._targets[key[:2]]
         return list(found.values())
 
     def next_at(self) -> float | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
+from ipaddress import ip_address
 
-__all__ = ["Hosts", "label_of"]
+__all__ = ["Hosts", "is_of_this_machine", "label_of"]
 
 _PLAIN_OWNER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST = 63  # RFC 1035 §2.3.4: of a label
@@ -30,6 +31,21 @@ def label_of(owner: str, name: str) -> str:
         return label
     digest = hashlib.sha256(f"{owner}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"h--{name}--{digest}"
+
+
+@lru_cache(1024)
+def is_of_this_machine(host: bytes) -> bool:
+    """Whether a ``Host`` names this machine to itself alone: an address of the loopback, ``localhost``, or a name below
+    that. Any other name leads here when whoever owns it says so: a page of ``evil.example`` that does (DNS rebinding)
+    is of the same origin as what answers, and reads all of it."""
+    name = host.lower()
+    name = name[1 : name.find(b"]")] if name[:1] == b"[" else name.partition(b":")[0]
+    if not name or name == b"localhost" or name.endswith(b".localhost"):
+        return True
+    try:
+        return ip_address(name.decode("ascii")).is_loopback
+    except ValueError:
+        return False
 
 
 class Hosts:

@@ -57,6 +57,9 @@ def begin(call: Call, looked: bool = False) -> None:
     if token is None:
         token = head.token = bearer_token(head.authorization)
     if endpoint is not None and endpoint.public:
+        if front.settings.of_this_machine and own_host.is_foreign(call, token):
+            call.refuse(own_host.FOREIGN_HOST)
+            return
         if token is not None and (head.forwarded or head.request_id):
             _believe(call, front.identity.known(token))
         if endpoint.anyone is not None:

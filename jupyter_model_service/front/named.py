@@ -15,6 +15,7 @@ from ..core.forwarding import bearer_token
 from ..core.message import Refusal
 from ..core.model_field import Found, scanner
 from ..core.routing import Endpoint
+from . import own_host
 from .asking import UNAUTHENTICATED, ask
 from .limiting import admitted
 
@@ -60,6 +61,9 @@ class Named:
         call.known_as = "" if caller is None else caller.name
         if caller is None and not front.routing.any_public:
             call.refuse(otherwise)
+            return
+        if caller is None and front.settings.of_this_machine and own_host.is_foreign(call, None):
+            call.refuse(own_host.FOREIGN_HOST)
             return
         allowance = None if caller is None else caller.allowance
         if caller is not None and allowance is not None and not admitted(call, allowance, caller.tally):

@@ -16,11 +16,14 @@ class FrontSettings:
     ``X-Request-Id`` are believed, such as ``127.0.0.1`` or ``10.0.0.0/8``. ``shared_origin``: the endpoints by path
     share their address, with each other or with something that knows its visitors by cookies (a Hub): models' pages are
     sandboxed, and set nothing for the whole address. ``own_cookie``: callers get ours there, by which they come back to
-    a replica; not where the address is a Hub's. ``page_help``: what whoever opens a private service's page is told."""
+    a replica; not where the address is a Hub's. ``page_help``: what whoever opens a private service's page is told.
+    ``of_this_machine``: nobody calls from elsewhere, so that whoever has no token has to call the gateway by a name
+    that is this machine's alone (``front/own_host.py``)."""
 
     trusted_proxies: tuple[str, ...] = ()
     shared_origin: bool = False
     own_cookie: bool = True
+    of_this_machine: bool = False
     page_help: str = ""
     max_connections: int | None = None  # of callers; as many as the process's limit of descriptors lets be
     share_per_service: float = 1.0  # of them, the calls that one service may have open; 1: no limit

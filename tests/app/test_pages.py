@@ -86,3 +86,12 @@ def test_where_browsers_would_look_elsewhere_there_are_no_hosts(gateways: Any, p
     view = gateway.call("POST", "api/v1/services", {"folder": str(page_model), "name": "pages", "public": True})
     assert view["page"] is None
     assert gateway.call("GET", "api/v1/")["own_hosts"] is False
+
+
+def test_no_name_that_others_decide_about_leads_to_a_public_service(gateways: Any, page_model: Path) -> None:
+    gateway = gateways.start("--keep")
+    view = gateway.deploy(page_model, name="pages", public=True)
+    with httpx.Client(trust_env=False) as http:
+        assert http.get(view["endpoint"]).status_code == 200
+        refused = http.get(view["endpoint"], headers={"Host": "evil.example"})
+        assert (refused.status_code, refused.headers["X-Model-Service-Error"]) == (403, "foreign_host")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_model_service.core.audit import LARGEST, MOST_FOLDED, Entry, Folding, bounded, differences, json_line
+from jupyter_model_service.core.audit import MOST_FOLDED, Entry, Folding, bounded, differences, json_line
 
 
 def entry(**given: Any) -> Entry:
@@ -49,8 +49,18 @@ def test_what_no_database_takes_is_made_such_that_it_does() -> None:
     assert kept.after is not None
     assert kept.after["emoji"] == "😀"
     kept.who.encode()
-    huge = bounded(entry(after={"replicas": 1, "x": "y" * LARGEST}))
-    assert huge.after == {"too_long": LARGEST + 24, "keys": ["replicas", "x"]}
+
+
+def test_nothing_is_hidden_behind_something_long() -> None:
+    """An owner who changes the image and thirty thousand characters of names at once is told to have changed the
+    image."""
+    names = [f"NAME_{number:04}" for number in range(4000)]
+    kept = bounded(entry(after={"environment": names, "image": "evil/image", "replicas": 3}))
+    assert kept.after == {"environment": {"too_long": 52_000}, "image": "evil/image", "replicas": 3}
+    many = bounded(entry(after={f"key{number}": "v" * 90 for number in range(1000)}))
+    assert many.after is not None
+    assert set(many.after) == {"too_long", "keys"}
+    assert len(many.after["keys"]) == 50
 
 
 def test_denials_of_one_kind_are_one_entry_with_their_number() -> None:
@@ -72,8 +82,26 @@ def test_a_hundred_thousand_denials_stay_few_and_none_is_missing() -> None:
     for n in range(50_000):
         folding.add(entry(target=f"bob/s{n}", status=404))
     assert len(folding) == 21
-    for n in range(50_000):
-        folding.add(entry(address=f"2001:db8::{n:x}", who=f"u{n}"))
+    for n in range(49_000):
+        folding.add(entry(address=f"2001:db8:{n:x}::1", who=f"u{n}"))
     assert len(folding) <= MOST_FOLDED + 1
+    before = len(folding)
+    for n in range(1_000):
+        folding.add(entry(address=f"10.0.0.{n % 4}", action="delete_service"))
+    assert len(folding) <= before + 5
     assert sum(each.count for each in folding.due()) == 100_000
     assert not folding._targets
+
+
+def test_one_caller_makes_few_entries_whatever_she_tries_and_from_how_many_addresses_of_a_network() -> None:
+    """Each operation with each name, from 2^16 of the 2^64 addresses that everybody with IPv6 has: she would push all
+    others' denials into the entry of "others", and the log to the end of the disk."""
+    folding = Folding()
+    for n in range(20_000):
+        folding.add(entry(address=f"2001:db8::{n:x}", action=f"operation{n % 45}", target=f"bob/s{n}"))
+    assert len(folding) <= 20 + 45
+    folding.add(entry(address="10.0.0.9", who="eva", target="bob/chat"))
+    found = folding.due()
+    assert found[-1] == entry(address="10.0.0.9", who="eva", target="bob/chat")
+    assert sum(each.count for each in found) == 20_001
+    assert found[0].address == "2001:db8::0"

@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "http.md").read_text("utf-8")
 RULES, _, LIMITS = PAGE.partition("\n## Limits of the gateway itself\n")
 ROWS = [row for row in re.findall(r"^\| (.+) \|$", RULES, re.MULTILINE) if not re.match(r"rule \||-", row)]
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "h": 3600}
-NO_LIMITS = {"trusted_proxies", "shared_origin", "own_cookie", "page_help"}
+NO_LIMITS = {"page_help", "of_this_machine", "trusted_proxies", "shared_origin", "own_cookie"}
 TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 
 

@@ -165,3 +165,23 @@ def test_a_token_in_an_address_there_is_refused_as_elsewhere(run: Run) -> None:
             assert len(here.replicas[0].seen) == 1
 
     run(body())
+
+
+@pytest.mark.parametrize("host", ["evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"])
+def test_at_a_name_of_its_own_a_page_reads_nothing_of_this_machine(run: Run, host: str) -> None:
+    """Whoever owns a name makes it lead here; a page there can send whatever it likes, but no token that is good."""
+
+    async def body() -> None:
+        settings = FrontSettings(of_this_machine=True)
+        async with site(Replica(), hosts=HOSTS, settings=settings) as here:
+            here.endpoint.publish(True)
+            for path in ("/endpoints/o/n/x", "/v1/models"):
+                for more in ((), ("Authorization: Bearer wrong",), ("X-Forwarded-Host: localhost",)):
+                    got = await at(here, host, path, *more, token=None)
+                    assert got.status in (401, 403), (path, more)
+                    assert "o/n" not in got.body.decode()
+                assert (await at(here, host, path)).status == 200, "a token is no page's"
+                for own in ("127.0.0.1:8000", "LOCALHOST", "[::1]:8000", "a.localhost:1"):
+                    assert (await at(here, own, path, token=None)).status == 200, own
+
+    run(body())
