@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..commands.grammar import PROGRAM
@@ -23,16 +23,26 @@ def access_page(result: AccessResult, paint: Paint) -> str:
         lines.append(f"It may not be made public: so says {clean(told['set_by'] or 'the administrator')}.")
     lines += [clean(sentence) for sentence in told["always"]]
     if told["origins"]:
-        lines.append(f"Pages of {clean(', '.join(told['origins']))} may call it from a browser, with a token.")
+        lines.append(clean(origins(told["origins"])))
     if (person := told.get("person")) is not None:
-        lines += ["", f"{clean(person['name'])}: {person['role'] or 'nothing'}"]
+        lines += ["", f"{clean(person['name'])}: {person_role(person)}"]
         lines += [f"  {clean(why)}" for why in person["why"]]
     if told["shares"]:
         rows = [[clean(cell) for cell in cells(share)] for share in told["shares"]]
         lines += ["", columns([each.upper() for each in COLUMNS], rows, paint)]
     else:
-        lines += ["", f"It is shared with nobody: {PROGRAM} share NAME --user USER does that."]
+        lines += ["", f"It is shared with nobody: {PROGRAM} share {clean(result.service)} --user USER does that."]
     return "\n".join(lines)
+
+
+def origins(listed: Iterable[str]) -> str:
+    return f"Pages of {', '.join(listed)} may call it from a browser, with a token."
+
+
+def person_role(person: Json) -> str:
+    role = str(person["role"] or "nothing")
+    # A gateway of before that told it tells none.
+    return f"{role}, and {perhaps} if in such a group" if (perhaps := person.get("perhaps")) else role
 
 
 def cells(share: Json) -> list[str]:

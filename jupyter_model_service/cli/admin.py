@@ -1,4 +1,4 @@
-"""What administrators see, as text for people."""
+"""What administrators see, and what everybody sees of what they say and set, as text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..commands.results import LimitsResult, OverviewResult
 from ..core.limit_words import LIMIT_WORDS, limit_told
-from ..core.sentences import in_bytes
+from ..core.sentences import counted, in_bytes
 from .text import Paint, clean, columns, moment
 
 Json = Mapping[str, Any]
@@ -41,7 +41,7 @@ def overview_page(told: Json, paint: Paint) -> str:
 
 
 def limits_page(owner: Json, paint: Paint) -> str:
-    counts = f"{owner['services']} services, {owner['replicas']} replicas, {owner['gpus']} GPUs"
+    counts = ", ".join(counted(owner[f"{what}s".lower()], what) for what in ("service", "replica", "GPU"))
     rows = [[LIMIT_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
     return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(columns(["LIMIT", "", "SET"], rows, paint))])
 
@@ -86,3 +86,21 @@ def _set_by(limit: Json) -> str:
 
 def _indented(text: str) -> Iterable[str]:
     return (f"  {line}" for line in text.splitlines())
+
+
+def notice_fact(service: Json) -> str:
+    notice = service.get("notice")
+    return f"{clean(notice['text'])} (from {clean(notice['by'])}, {moment(notice['at'])})" if notice else ""
+
+
+def ends_fact(service: Json) -> str:
+    ends = service.get("ends")
+    return f"will be stopped on {moment(ends['at'])}: by then {clean(ends['why'])}" if ends else ""
+
+
+def said_of(services: Iterable[tuple[str, Json]]) -> Iterable[str]:
+    """Below a list of services, by what they are called there."""
+    for name, service in services:
+        for fact in (notice_fact(service), ends_fact(service)):
+            if fact:
+                yield f"{name}: {fact}"

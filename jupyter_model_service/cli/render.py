@@ -34,7 +34,7 @@ from ..commands.results import (
 )
 from ..commands.workbench import DraftResult, DryRunResult
 from . import access, scaling, workbench
-from .admin import admin_page
+from .admin import admin_page, ends_fact, notice_fact, said_of
 from .audit import entry_line
 from .calling import how_to_call
 from .text import Paint, clean, clean_log, columns, moment
@@ -98,7 +98,8 @@ def _of_others(result: Result, paint: Paint) -> str:
 
 def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
     services = [*result.services, *result.shared]
-    several = len({service["owner"] for service in services}) > 1 or bool(result.shared)
+    others = any(access.role(service) != "owner" for service in services)
+    several = others or len({service["owner"] for service in services}) > 1  # a name alone means one's own
     names = [f"{s['owner']}/{s['name']}" if several else s["name"] for s in services]
     if quiet:
         return "\n".join(names)
@@ -106,7 +107,6 @@ def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
         return f"No services yet: {PROGRAM} create FOLDER makes one."
     calls = [scaling.calls_picture(result.series.get(f"{s['owner']}/{s['name']}")) for s in services]
     roles = [access.role(service) for service in services]
-    others = any(role != "owner" for role in roles)
     rows = [
         [
             name,
@@ -122,7 +122,7 @@ def service_table(result: ServicesResult, paint: Paint, quiet: bool) -> str:
     ]
     header = ["NAME", "STATE", "READY", *(["CALLS"] if any(calls) else []), "REVISION"]
     header += [*(["ROLE"] if others else []), "ACCESS", "ENDPOINT"]
-    return columns(header, rows, paint)
+    return "\n".join([columns(header, rows, paint), *said_of(zip(names, services, strict=True))])
 
 
 def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[str, str]]:
@@ -133,8 +133,8 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("State", f"{paint.state(service['state'])}, {counts['ready']} of {counts['want']} replicas ready"),
         ("Reason", clean(service["reason"] or "")),
         ("Note", clean(service["note"] or "")),
-        ("Notice", _notice_fact(service)),
-        ("Ends", _ends_fact(service)),
+        ("Notice", notice_fact(service)),
+        ("Ends", ends_fact(service)),
         ("Autoscaling", scaling.fact(service)),
         ("Calls", f"{calls} (30 min)" if calls else ""),
         ("Endpoint", service["endpoint"]),
@@ -175,16 +175,6 @@ def replicas_shown(service: Json) -> Sequence[Json]:
         return replicas
     last = max(gone, key=lambda each: each["since"])
     return [each for each in replicas if each["phase"] != "gone" or each is last]
-
-
-def _notice_fact(service: Json) -> str:
-    notice = service.get("notice")
-    return f"{clean(notice['text'])} (from {clean(notice['by'])}, {moment(notice['at'])})" if notice else ""
-
-
-def _ends_fact(service: Json) -> str:
-    ends = service.get("ends")
-    return f"will be stopped on {moment(ends['at'])}: by then {clean(ends['why'])}" if ends else ""
 
 
 def _revision_fact(service: Json) -> str:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
-from .units import parse_duration, parse_expiry
+from .units import DEFAULT_TOKEN_SECONDS, parse_duration, parse_expiry
 
 if TYPE_CHECKING:
     from ..wire import NewToken, TokenInfo, UseList
 
 #: For a limit or the rules of :func:`limit`: as they are; for the life of :func:`rotate`: that of the former token.
 KEEP: Any = type("Keep", (), {"__repr__": lambda self: "KEEP"})()
+
+#: For the life of :func:`generate`: nobody said how long.
+DEFAULT: Any = type("Default", (), {"__repr__": lambda self: "30 days, or less where less is allowed"})()
 
 DEFAULT_OVERLAP = 86400.0  # seconds
 
@@ -26,15 +29,18 @@ def listing(key: Key) -> Call[list[TokenInfo]]:
 def generate(
     key: Key,
     name: str = "",
-    expires_in: float | str | None = None,
+    expires_in: float | str | None = DEFAULT,
     limits: Mapping[str, Any] | None = None,
     paths: Sequence[str] = (),
     methods: Sequence[str] = (),
 ) -> Call[NewToken]:
-    """``limits`` are the fields of ``wire.LimitsSpec``; those that are ``None`` are none. ``methods`` are for each of
-    ``paths``, and for all paths where there are none."""
+    """``expires_in``: where it is ``DEFAULT``, 30 days, or less where less is allowed. ``limits`` are the fields of
+    ``wire.LimitsSpec``; those that are ``None`` are none. ``methods`` are for each of ``paths``, and for all paths
+    where there are none."""
     body: dict[str, Any] = {"name": name, "expires_in": expires_in}
-    if isinstance(expires_in, str):
+    if expires_in is DEFAULT:
+        body |= {"expires_in": DEFAULT_TOKEN_SECONDS, "shorten": True}
+    elif isinstance(expires_in, str):
         body["expires_in"] = parse_expiry(expires_in)
     limits = given(limits or {})
     if limits:  # a gateway of before there were any takes a token without them

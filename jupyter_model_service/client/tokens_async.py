@@ -9,8 +9,7 @@ from typing import Any, Protocol, TypeVar
 from ..wire import NewToken, TokenInfo, UseList
 from . import tokens
 from .calls import Call, Key
-from .tokens import DEFAULT_OVERLAP, KEEP
-from .units import DEFAULT_TOKEN_SECONDS
+from .tokens import DEFAULT, DEFAULT_OVERLAP, KEEP
 
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ class Tokens:
         name: str,
         token_name: str = "",
         *,
-        expires_in: float | str | None = DEFAULT_TOKEN_SECONDS,
+        expires_in: float | str | None = DEFAULT,
         calls_per_second: float | None = None,
         in_flight: int | None = None,
         calls_per_day: int | None = None,

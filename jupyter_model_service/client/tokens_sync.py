@@ -10,8 +10,7 @@ from ..wire import NewToken, TokenInfo, UseList
 from . import tokens
 from .calls import Call
 from .light import Connection
-from .tokens import DEFAULT_OVERLAP, KEEP
-from .units import DEFAULT_TOKEN_SECONDS
+from .tokens import DEFAULT, DEFAULT_OVERLAP, KEEP
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ class Tokens:
         name: str,
         token_name: str = "",
         *,
-        expires_in: float | str | None = DEFAULT_TOKEN_SECONDS,
+        expires_in: float | str | None = DEFAULT,
         calls_per_second: float | None = None,
         in_flight: int | None = None,
         calls_per_day: int | None = None,
@@ -37,10 +36,11 @@ class Tokens:
         methods: Sequence[str] = (),
     ) -> NewToken:
         """A token that may call this endpoint and nothing else, shown this once. ``expires_in`` is seconds or a
-        text such as ``"7d"`` (30 days by default), ``None`` for never. Its calls are limited where a limit is given:
-        ``calls_per_second`` (rounded up, also how many may come at once), ``in_flight`` (how many at a time, those that
-        wait for a replica included), ``calls_per_day`` (of UTC). It is for those ``paths`` and ``methods`` alone
-        that are given: ``/v1/chat/*`` is all below ``/v1/chat/``."""
+        text such as ``"7d"`` (by default 30 days, or less where the administrator allows less), ``None`` for never, or
+        for as long as she allows. Its calls are limited where a limit is given: ``calls_per_second`` (rounded up, also
+        how many may come at once), ``in_flight`` (how many at a time, those that wait for a replica included),
+        ``calls_per_day`` (of UTC). It is for those ``paths`` and ``methods`` alone that are given: ``/v1/chat/*`` is
+        all below ``/v1/chat/``."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return self._about_tokens(
             tokens.generate(self._connection.key(name), token_name, expires_in, limits, paths, methods)

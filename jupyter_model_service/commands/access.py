@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..client import access
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, NotFound
 from .results import AccessResult, DoneResult, Result
 from .token_grammar import LIMITS
 
@@ -19,22 +20,33 @@ def share(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     limits = {name: getattr(arguments, name) for name in LIMITS}
     made = [session.send(access.share(key, kind, name, arguments.role, limits)) for kind, name in whom]
-    return DoneResult(f"Shared {'/'.join(key)} with {_said(whom)} as {arguments.role}.", {"shares": made})
+    each = _limits_said(limits)
+    return DoneResult(f"Shared {'/'.join(key)} with {_said(whom)} as {arguments.role}{each}.", {"shares": made})
 
 
 def unshare(session: Session, arguments: argparse.Namespace) -> Result:
+    """All of them, or, where it is not shared with one of them, none."""
     whom = _whom(arguments)
     key = session.key(arguments)
+    shared = [(share["kind"], share["name"], share["role"]) for share in session.send(access.show(key))["shares"]]
+    strangers = [each for each in whom if each not in {(kind, name) for kind, name, _ in shared}]
+    if strangers:
+        others = "" if len(whom) == len(strangers) else " Nothing was changed."
+        raise NotFound(f"{'/'.join(key)} is not shared with {_said(strangers)}.{others}")
     for kind, name in whom:
         session.send(access.unshare(key, kind, name))
     ended = [{"kind": kind, "name": name} for kind, name in whom]
-    return DoneResult(f"{'/'.join(key)} is not shared with {_said(whom)} any more.", {"unshared": ended})
+    left = [(kind, name) for kind, name, _ in shared if kind == "group" and (kind, name) not in whom]
+    still = f" Whoever is in {_said(left, 'or')} may still use it." if left else ""
+    return DoneResult(f"{'/'.join(key)} is not shared with {_said(whom)} any more.{still}", {"unshared": ended})
 
 
 def show(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
-    if arguments.origins is not None:
-        session.send(access.open_to(key, arguments.origins))
+    if arguments.no_origins and arguments.origins is not None:
+        raise InvalidRequest("Say either --no-origins, or with --origin whose pages may call it.")
+    if arguments.no_origins or arguments.origins is not None:
+        session.send(access.open_to(key, arguments.origins or []))
     return AccessResult("/".join(key), session.send(access.show(key, arguments.user)))
 
 
@@ -45,6 +57,12 @@ def _whom(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     return found
 
 
-def _said(whom: list[tuple[str, str]]) -> str:
+def _said(whom: list[tuple[str, str]], word: str = "and") -> str:
     names = [name if kind == "user" else f"the group {name}" for kind, name in whom]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def _limits_said(limits: Mapping[str, Any]) -> str:
+    words = {"calls_per_second": "per second", "in_flight": "at once", "calls_per_day": "a day"}
+    said = [f"{limits[name]:,.10g} calls {word}" for name, word in words.items() if limits[name] is not None]
+    return f", each person with at most {' and '.join(said)}" if said else ""

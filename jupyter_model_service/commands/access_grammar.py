@@ -56,9 +56,7 @@ def _access(parser: Parser) -> None:
         help="let pages of this origin, such as https://app.example.org, call the endpoint from a browser, and of no "
         "others but those that are given with it; may be repeated",
     )
-    parser.add_argument(
-        "--no-origins", dest="origins", action="store_const", const=[], help="let no pages of other origins call it"
-    )
+    parser.add_argument("--no-origins", action="store_true", help="let no pages of other origins call it")
 
 
 def visibility_arguments(parser: Parser, *, new: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..client.tokens import DEFAULT_OVERLAP, KEEP
+from ..client.tokens import DEFAULT, DEFAULT_OVERLAP, KEEP
 from ..client.units import parse_expiry
 from . import values
 from .parser import Parser, name_argument
@@ -47,8 +47,8 @@ def _generate_token(parser: Parser) -> None:
         "--expires",
         metavar="TIME",
         type=values.checked(parse_expiry),
-        default="30d",
-        help="such as 2h, 3d or never (default: 30d)",
+        default=DEFAULT,
+        help="such as 2h, 3d or never (default: 30d, or what the administrator allows, where that is less)",
     )
     limit_arguments(parser, lambda read: read, None)
     _rule_arguments(parser, [])

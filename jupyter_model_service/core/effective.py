@@ -73,7 +73,7 @@ def token_life(holds: Effective, owner: str, asked: float | None) -> float | Non
         return asked
     if asked is not None and asked > longest:
         raise InvalidRequest(
-            f"A token of {owner}'s services lives for at most {lasting(longest)}, and {lasting(asked)} are asked for "
+            f"{lasting(asked)} are asked for, and a token of {owner}'s services lives for at most {lasting(longest)} "
             f"({whose(holds.set_by, 'longest_token')})."
         )
     return longest if asked is None else asked

@@ -168,7 +168,7 @@ def check(
         add(
             "max_replicas_per_user",
             f"That would be {counted(held.replicas + wish.replicas, 'replica')} of {user}, "
-            f"and {limit} are the most that one user may run",
+            f"and {limit} {_be(limit)} the most that one user may run",
         )
     for field, sentence in _check_gpus(policy, user, wish, held):
         add(field, sentence)
@@ -185,6 +185,10 @@ def check(
     if wish.public and not policy.allow_public:
         add("allow_public", "Public services are not allowed here, so callers need a token")
     return said
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def room(policy: Policy, host: Host, gpus: int, held: Held) -> int | None:
@@ -220,7 +224,7 @@ def _check_gpus(policy: Policy, user: str, wish: Wish, held: Held) -> Iterator[t
         yield (
             "max_gpus_per_user",
             f"That would be {counted(wanted, 'GPU')} for the replicas of {user}, "
-            f"and {most} are the most that one user may have",
+            f"and {most} {_be(most)} the most that one user may have",
         )
 
 

@@ -146,14 +146,19 @@ class EndpointTokens:
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
         by: str = "",
+        shorten: bool = False,
     ) -> tuple[TokenRecord, str]:
         """A new token for the service ``key`` (``owner/name``), and its text, which is not kept.
 
-        ``expires_in`` is in seconds, ``None`` for never; ``rules``: what of it the token is for; ``by``: who makes it.
+        ``expires_in`` is in seconds, ``None`` for never, ``shorten``: or less, where less is allowed; ``rules``: what
+        of it the token is for; ``by``: who makes it.
         ``InvalidRequest``, or ``StoreError`` if the store does not take it (the service is gone, the disk is full).
         """
         check_name(name)
-        expires_in = self.life(key.partition("/")[0], expires_in)
+        owner = key.partition("/")[0]
+        if shorten and expires_in is not None and (longest := self.life(owner, None)) is not None:
+            expires_in = min(expires_in, longest)
+        expires_in = self.life(owner, expires_in)
         check_expiry(expires_in)
         limits, rules = kept_to(limits), check_rules(rules)
         issued = await self._issuer.issue(key, name, expires_in)

@@ -181,8 +181,10 @@ class AccessShown(Shown):
     def html(self) -> Html:
         told, service = self.result.access, self.result.service
         sentences = [html.facts([("Access", told["visibility"])]), *(tag("div", each) for each in told["always"])]
+        if told["origins"]:
+            sentences.append(tag("div", access.origins(told["origins"])))
         if (person := told.get("person")) is not None:
-            sentences.append(tag("div", f"{person['name']}: {person['role'] or 'nothing'}. {' '.join(person['why'])}"))
+            sentences.append(tag("div", f"{person['name']}: {access.person_role(person)}. {' '.join(person['why'])}"))
         rows = [access.cells(each) for each in told["shares"]]
         table = html.table(access.COLUMNS, rows, "Shared with") if rows else Html("")
         return self.card(f"Who may call {service}", *sentences, table)

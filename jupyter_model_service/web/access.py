@@ -8,7 +8,7 @@ from typing import Any, cast
 from .. import wire
 from ..core.limits import Limits
 from ..core.names import owner_from
-from ..core.sharing import Share, ShareKind, Sharing, role_from
+from ..core.sharing import Role, Share, ShareKind, Sharing, role_from
 from ..errors import Conflict, NotFound
 from ..wire import access
 from .call import Call
@@ -117,5 +117,8 @@ def _person(user: str, owner: str, name: str, sharing: Sharing, *, public: bool)
             sharing.groups.values()]  # fmt: skip
     if public:
         why.append("It is public: anybody may call it.")
-    role: Any = share.role.word if share is not None else "caller" if public else None
-    return access.PersonAccess(name=user, role=role, why=why or [f"Nothing of it is shared with {user}."])
+    role = share.role if share is not None else Role.CALLER if public else None
+    by_group = max((each.role for each in sharing.groups.values()), default=None)
+    more = by_group if by_group is not None and (role is None or by_group > role) else None
+    words: dict[str, Any] = {"role": role and role.word, "perhaps": more and more.word}
+    return access.PersonAccess(name=user, **words, why=why or [f"Nothing of it is shared with {user}."])

@@ -49,13 +49,30 @@ def copy_info(view: Any) -> wire.CopyInfo:
     return wire.CopyInfo.model_validate(dataclasses.asdict(view))
 
 
-def event_info(key: str, event: EventRecord) -> wire.EventInfo:
+_WHO_MAY_CALL = ("service.shared", "service.unshared", "service.origins")
+_NAMES_FOLDER = {  # what of such an event is for all who may look
+    "service.created": "created",
+    "service.copying": "its files are being copied",
+}
+
+
+def event_info(key: str, event: EventRecord, role: Role = Role.OWNER) -> wire.EventInfo:
+    """``role`` is that of who looks: with whom else a service is shared, and what its folder is, its owner is told
+    alone. No event is left out for the others, since pages of events are counted."""
+    message = event.message
+    if role is not Role.OWNER:
+        if event.kind in _WHO_MAY_CALL:
+            message = "its owner changed who may call it"
+        elif event.kind in ("service.updated", "service.rolled_back"):
+            message = message.split(";", 1)[0]
+        else:
+            message = _NAMES_FOLDER.get(event.kind, message)
     return wire.EventInfo(
         id=event.id,
         at=event.at,
         service=key,
         kind=event.kind,
-        message=event.message,
+        message=message,
         replica=event.replica,
         details=dict(event.details),
     )
@@ -150,7 +167,8 @@ async def start_service(call: Call) -> wire.ServiceInfo:
 async def list_events(call: Call) -> wire.EventList:
     query = call.given(EventQuery)
     found = await call.parts.engine.events(*call.service, query.after, query.limit)
-    return wire.EventList(events=[event_info(key, event) for key, event in found])
+    role = call.role(*call.service) or Role.VIEWER
+    return wire.EventList(events=[event_info(key, event, role) for key, event in found])
 
 
 async def read_logs(call: Call) -> wire.LogAnswer:

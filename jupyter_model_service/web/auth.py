@@ -75,11 +75,17 @@ def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: 
         if role >= needed:
             return
         if role > Role.CALLER:
-            raise Forbidden(f"For this one has to be {needed.word} of {owner}/{name}, and you are its {role.word}.")
+            who = "its owner" if needed is Role.OWNER else f"its owner or its {needed.word}s"
+            raise Forbidden(f"This is for {who} alone, and of {owner}/{name} you are a {role.word}: ask {owner}.")
     elif access is Access.ADMIN:
         if caller.manages_all:
             return
         if caller.manages_any:
+            if caller.person is not None and caller.person.admin:
+                raise Forbidden(
+                    "You are an administrator of the hub, but this token, as that of a notebook, is for what is yours: "
+                    "make one on the Hub's page Token, with the scope admin:servers, and set MODEL_SERVICE_TOKEN to it."
+                )
             raise Forbidden("This concerns the gateway as a whole: only an administrator of the hub may.")
     elif caller.manages_any or (access is Access.PERSON and caller.person is not None):
         return

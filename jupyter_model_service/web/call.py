@@ -40,6 +40,7 @@ class Tokens(Protocol):
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
         by: str = "",
+        shorten: bool = False,
     ) -> tuple[TokenRecord, str]: ...
     async def rotate(
         self,

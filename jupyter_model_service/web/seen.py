@@ -84,7 +84,7 @@ def _viewer_sees(change: Any, role: Role) -> list[str]:
     if change.kind == "service":
         return [event_text("service", service_info(change.view, role).model_dump(mode="json"))]
     if change.kind == "event":
-        return [event_text("event", event_info(change.key, change.event).model_dump(mode="json"))]
+        return [event_text("event", event_info(change.key, change.event, role).model_dump(mode="json"))]
     if change.kind == "copying" and role is Role.OWNER:  # it names her folder
         return [event_text("copying", copy_info(change.copy).model_dump(mode="json"))]
     return []

@@ -34,7 +34,7 @@ async def create_token(call: Call) -> wire.NewToken:
     view = call.parts.engine.service(owner, name)
     limits = None if body.limits is None else Limits(**body.limits.model_dump())
     record, text = await call.parts.tokens.generate(
-        view.id, f"{owner}/{name}", body.name, body.expires_in, limits, _rules(body.rules), call.by
+        view.id, f"{owner}/{name}", body.name, body.expires_in, limits, _rules(body.rules), call.by, body.shorten
     )
     return wire.NewToken(token=text, **_token(call, record))
 

@@ -43,7 +43,11 @@ class ShareInfo(BaseModel):
 
 class PersonAccess(BaseModel):
     name: str
-    role: AccessRole | None = Field(default=None, description="null: for this person there is no such service")
+    role: AccessRole | None = Field(default=None, description="by this person's own name; null: nothing")
+    perhaps: AccessRole | None = Field(
+        default=None,
+        description="what she is if she is in one of the groups that `why` tells, where that is more",
+    )
     why: list[str] = Field(default=[], description="one sentence each")
 
 

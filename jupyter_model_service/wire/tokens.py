@@ -31,6 +31,9 @@ class PathRuleSpec(Request):
 class TokenRequest(Request):
     name: str = Field(default="", max_length=100)
     expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
+    shorten: bool = Field(
+        default=False, description="whether the longest life that is allowed will do, where that is shorter"
+    )
     limits: LimitsSpec | None = None
     rules: list[PathRuleSpec] = Field(default=[], max_length=20, description="what it is for; empty: for everything")
 

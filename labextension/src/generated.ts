@@ -2418,8 +2418,14 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Perhaps
+             * @description what she is if she is in one of the groups that `why` tells, where that is more
+             * @default null
+             */
+            perhaps: ("caller" | "viewer" | "operator" | "owner") | null;
+            /**
              * Role
-             * @description null: for this person there is no such service
+             * @description by this person's own name; null: nothing
              * @default null
              */
             role: ("caller" | "viewer" | "operator" | "owner") | null;
@@ -3184,6 +3190,12 @@ export interface components {
              * @default []
              */
             rules?: components["schemas"]["PathRuleSpec"][];
+            /**
+             * Shorten
+             * @description whether the longest life that is allowed will do, where that is shorter
+             * @default false
+             */
+            shorten?: boolean;
         };
         /** UpdateRequest */
         UpdateRequest: {

@@ -423,7 +423,7 @@ def test_a_token_goes_to_the_person_to_a_program_or_to_a_file(line: Line, fake: 
     assert line("generate-token", "demo").out.startswith("jms_secret1\nShown this once; expires in 30 d 0 h.")
     assert line("generate-token", "demo", "-q").out == "jms_secret2\n"
     assert json.loads(line("generate-token", "demo", "--json", "--name", "ci").out)["token"] == "jms_secret3"
-    assert fake.requests[-1][3] == {"name": "ci", "expires_in": 30 * 86400}
+    assert fake.requests[-1][3] == {"name": "ci", "expires_in": 30 * 86400, "shorten": True}
     file = tmp_path / "demo.token"
     before = os.umask(0)
     try:
@@ -627,9 +627,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     shown = line("admin", "list").out
     assert "\x1b" not in shown
     assert re.search(r"ready +1/2 +2 +shared +12 +2025-06-15 15:06:40", shown)
-    assert re.search(
-        r"bob: 1 services, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown
-    )
+    assert re.search(r"bob: 1 service, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown)
     assert re.search(r"memory of a replica +8 GiB .*\n +public services +not allowed .*\n +idle at most +7 days", shown)
     held = line("admin", "gpus").out
     assert re.search(r"GPU-1 +H200 +bob/demo +bob +ms-demo-aaaaaa +41 % +1 GiB of 4 GiB\n", held)
@@ -642,7 +640,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
         *("admin", "limits", "bob@example.org", "--max-replicas", "none", "--max-memory", "4g", "--idle-limit", "2h"),
         "--no-public",
     )
-    assert "bob: 1 services" in ran.out
+    assert "bob: 1 service, " in ran.out
     given = {"max_replicas_per_user": None, "max_memory": 4 << 30, "idle_limit": 7200.0, "allow_public": False}
     where = "api/v1/admin/users/bob%40example.org/limits"
     assert [body for method, path, _, body in fake.requests if (method, path) == ("PUT", where)] == [given]
@@ -679,20 +677,50 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     fake.services["ada/demo"] = service()
     ran = line("share", "demo", "--user", "bob", "--group", "ds", "--user", "eve", "--role", "operator")
     assert ran.out == "Shared ada/demo with bob, eve and the group ds as operator.\n"
-    assert line("share", "demo", "--user", "bob", "--calls-per-day", "5").out == "Shared ada/demo with bob as caller.\n"
+    assert line("share", "demo", "--user", "bob", "--calls-per-day", "5").out == (
+        "Shared ada/demo with bob as caller, each person with at most 5 calls a day.\n"
+    )
     shown = line("access", "demo", "--user", "carol").out
     assert shown.startswith(
         "ada/demo is shared.\nIt may not be made public: so says the administrator.\nada owns it.\n\n"
-        "carol: nothing\n  Nothing of it is shared with her.\n\n"
+        "carol: nothing, and operator if in such a group\n  Nothing of it is shared with her.\n\n"
     )
     assert re.search(r"user +bob +caller +5/day +2025-06-15 15:06:40 +ada\n", shown)
     assert re.search(r"group +ds +operator +- ", shown)
     assert json.loads(line("access", "demo", "--json").out)["visibility"] == "shared"
-    ran = line("unshare", "demo", "--user", "bob", "--user", "eve", "--group", "ds")
-    assert ran.out == "ada/demo is not shared with bob, eve and the group ds any more.\n"
-    assert "It is shared with nobody" in line("access", "demo").out
+    ran = line("unshare", "demo", "--user", "bob", "--user", "carol")
+    assert (ran.status, ran.err) == (1, "ada/demo is not shared with carol. Nothing was changed.\n")
+    assert line("unshare", "demo", "--user", "bob").out == (
+        "ada/demo is not shared with bob any more. Whoever is in the group ds may still use it.\n"
+    )
+    ran = line("unshare", "demo", "--user", "eve", "--group", "ds")
+    assert ran.out == "ada/demo is not shared with eve and the group ds any more.\n"
+    assert (
+        "It is shared with nobody: jupyter model-service share ada/demo --user USER does" in line("access", "demo").out
+    )
     ran = line("unshare", "demo", "--user", "bob")
     assert (ran.status, ran.err) == (1, "ada/demo is not shared with bob.\n")
+
+
+def test_whose_pages_may_call_is_said_in_one_way(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    ran = line("access", "demo", "--origin", "https://a.example.org", "--no-origins")
+    assert (ran.status, ran.err) == (1, "Say either --no-origins, or with --origin whose pages may call it.\n")
+    assert fake.origins == []
+    assert "Pages of https://a.example.org may call" in line("access", "demo", "--origin", "https://a.example.org").out
+    assert "Pages of" not in line("access", "demo", "--no-origins").out
+
+
+def test_a_list_calls_what_is_others_as_every_verb_takes_it_and_says_what_administrators_say(
+    line: Line, fake: FakeGateway
+) -> None:
+    """By its name alone it would be looked for among one's own."""
+    notice = {"text": "Please scale it down.", "by": "root", "at": 1750000000.0}
+    fake.services["bob/demo"] = {**service(), "owner": "bob", "role": "viewer", "notice": notice}
+    _, row, said = line("list").out.splitlines()
+    assert row.startswith("bob/demo ")
+    assert said.startswith("bob/demo: Please scale it down. (from root, 2025-06-15")
+    assert line("list", "-q").out == "bob/demo\n"
 
 
 def test_whom_a_service_is_shared_with_has_to_be_said(line: Line, fake: FakeGateway) -> None:

@@ -353,6 +353,8 @@ class FakeGateway:
             return 204, None, {}
         asked = query.get("user")
         person = None if asked is None else {"name": asked, "role": None, "why": ["Nothing of it is shared with her."]}
+        if person is not None and any(kind == "group" for kind, _ in self.shares):
+            person["perhaps"] = "operator"
         told = {"visibility": "shared" if self.shares else "private", "public_allowed": False, "set_by": None}
         shares = list(self.shares.values())
         return (

@@ -215,7 +215,7 @@ def test_limits_of_tokens(face: Face, fake: FakeGateway) -> None:
     """Only what is given is sent: a gateway of before there were any makes tokens, too."""
     fake.services["ada/demo"] = service()
     plain = face.generate_token("demo")
-    assert sorted(fake.requests[-1][3]) == ["expires_in", "name"]
+    assert sorted(fake.requests[-1][3]) == ["expires_in", "name", "shorten"]
     assert (plain.limits, plain.calls_today, plain.in_flight) == (None, None, None)
     made = face.generate_token("demo", calls_per_second=0.5, calls_per_day=1000)
     assert fake.requests[-1][3]["limits"] == {"calls_per_second": 0.5, "calls_per_day": 1000}

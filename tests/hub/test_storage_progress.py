@@ -125,7 +125,7 @@ def too_many(alice: Notebook) -> None:
     refused = alice.cli("create", FOLDER, "-n", "second", "--replicas", "2", check=False)
     assert time.monotonic() - began < 20
     assert refused.returncode == 1
-    sentence = "That would be 3 replicas of alice, and 1 are the most that one user may run (set for all users)."
+    sentence = "That would be 3 replicas of alice, and 1 is the most that one user may run (set for all users)."
     assert refused.stderr.strip() == sentence
     refused = alice.cli("scale", "parrot", "3", check=False)
     assert sentence in refused.stderr

@@ -82,7 +82,7 @@ def test_what_an_administrator_takes_away_holds_at_once_and_over_a_restart_until
         }
         status, message = await scaled(site, 2, alice)
         assert status == 400
-        assert message.endswith("1 are the most that one user may run (set by carol for alice).")
+        assert message.endswith("1 is the most that one user may run (set by carol for alice).")
         assert (await site.api("GET", "offer", token=alice)).json()["max_replicas"] == 1
 
     async def second(site: HubSite) -> None:
@@ -207,5 +207,19 @@ def test_where_the_hub_does_not_say_who_holds_gpus_the_overview_says_why(run: Ru
         told = (await site.api("GET", "admin/overview", token=site.administrator("carol"))).json()
         assert (told["gpus"], told["gpus_at"]) == ([], None)
         assert told["gpus_problem"] == "NVIDIA's driver does not say which GPUs there are."
+
+    run(body)
+
+
+def test_an_administrator_with_a_token_of_her_notebook_is_told_which_one_it_takes(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        site.hub.users["carol"].admin = True
+        sentences = [
+            (await site.api("GET", "admin/overview", token=site.notebook(user))).json()["error"]["message"]
+            for user in ("carol", "bob")
+        ]
+        assert sentences[0].startswith("You are an administrator of the hub, but this token")
+        assert "scope admin:servers, and set MODEL_SERVICE_TOKEN" in sentences[0]
+        assert sentences[1] == "This concerns the gateway as a whole: only an administrator of the hub may."
 
     run(body)

@@ -57,7 +57,7 @@ def test_a_user_is_held_to_the_rule_of_her_group_and_told_whose_it_is(run: Run) 
         await site.deploy("chat", bob)
         for token, owner, count, end in (
             (bob, "bob", 1, "0 are the most that one user may run (set for the group ds)."),
-            (alice, "alice", 2, "1 are the most that one user may run (set for all users)."),
+            (alice, "alice", 2, "1 is the most that one user may run (set for all users)."),
         ):
             if owner == "alice":
                 await site.deploy("chat", alice)
@@ -76,6 +76,12 @@ def test_the_longest_life_of_a_token_holds_on_every_way_to_one(run: Run) -> None
             await site.deploy("chat", token)
             made = (await site.api("POST", f"services/{user}/chat/tokens", {"name": "t"}, token=token)).json()
             assert made["expires_at"] - made["created_at"] == pytest.approx(days * DAY, abs=5)
+            body = {"name": "t", "expires_in": 90 * DAY, "shorten": True}
+            made = (await site.api("POST", f"services/{user}/chat/tokens", body, token=token)).json()
+            assert made["expires_at"] - made["created_at"] == pytest.approx(days * DAY, abs=5)
+            body = {"name": "t", "expires_in": 60.0, "shorten": True}
+            made = (await site.api("POST", f"services/{user}/chat/tokens", body, token=token)).json()
+            assert made["expires_at"] - made["created_at"] == pytest.approx(60.0, abs=5)
             asked = {"name": "t", "expires_in": days * DAY + 1}
             status, message = await said(site, "POST", f"services/{user}/chat/tokens", asked, token)
             assert status == 400

@@ -83,6 +83,59 @@ def test_nobody_but_the_owner_shares_and_a_caller_manages_nothing(run: Run) -> N
     run(body)
 
 
+def test_with_whom_else_it_is_shared_and_its_folder_are_her_owners_to_know(run: Run) -> None:
+    """Events have their places all the same, so that nobody's reading on from one of them goes wrong."""
+
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.notebook("bob")
+        await site.deploy("chat", alice)
+        for whom in ("user/bob", "user/carol", "group/ds"):
+            await site.api("PUT", f"{CHAT}/access/{whom}", {"role": "operator"}, token=alice)
+        await site.api("DELETE", f"{CHAT}/access/user/carol", token=alice)
+        await site.api("PUT", f"{CHAT}/access/origins", {"origins": ["https://app.example.org"]}, token=alice)
+        owner, operator = [
+            (await site.api("GET", f"{CHAT}/events", token=token)).json()["events"] for token in (alice, bob)
+        ]
+        assert [(each["id"], each["kind"]) for each in operator] == [(each["id"], each["kind"]) for each in owner]
+        told = " ".join(each["message"] for each in owner)
+        assert all(word in told for word in ("volume:models", "carol", "the group ds", "app.example.org"))
+        assert [each["message"] for each in operator] == ["created", *["its owner changed who may call it"] * 5]
+
+    run(body)
+
+
+def test_who_may_not_do_something_is_told_who_may(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, bob = site.notebook("alice"), site.notebook("bob")
+        await site.deploy("chat", alice)
+        await site.api("PUT", f"{CHAT}/access/user/bob", {"role": "viewer"}, token=alice)
+        for method, path, who in (("POST", "stop", "its owner or its operators"), ("GET", "access", "its owner")):
+            refused = await site.api(method, f"{CHAT}/{path}", token=bob)
+            sentence = f"This is for {who} alone, and of alice/chat you are a viewer: ask alice."
+            assert (refused.status_code, refused.json()["error"]["message"]) == (403, sentence)
+
+    run(body)
+
+
+def test_what_somebody_is_by_a_group_is_told_apart_from_what_she_is_by_name(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice = site.notebook("alice")
+        await site.deploy("chat", alice)
+        await site.api("PUT", f"{CHAT}/access/user/bob", {"role": "viewer"}, token=alice)
+        for group, role in (("ds", "viewer"), ("class", "caller")):
+            await site.api("PUT", f"{CHAT}/access/group/{group}", {"role": role}, token=alice)
+        people: list[tuple[str, str | None, str | None]] = [
+            ("bob", "viewer", None),
+            ("carol", None, "viewer"),
+            ("alice", "owner", None),
+        ]
+        for user, role, perhaps in people:
+            person = (await site.api("GET", f"{CHAT}/access?user={user}", token=alice)).json()["person"]
+            assert (person["role"], person["perhaps"]) == (role, perhaps)
+
+    run(body)
+
+
 def test_a_group_is_whoever_is_in_it_when_the_hub_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who leaves has left within the time for which an answer of the Hub is good, here none."""
     monkeypatch.setattr(hub_identity, "FRESH", 0.0)

@@ -348,6 +348,7 @@ class FakeTokens:
         limits: Limits | None = None,
         rules: Iterable[PathRule] = (),
         by: str = "",
+        shorten: bool = False,
     ) -> Any:
         expires_at = None if expires_in is None else 5.0 + expires_in
         more: dict[str, Any] = {"limits": limits, "rules": check_rules(rules), "created_by": by}

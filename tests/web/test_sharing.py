@@ -74,9 +74,10 @@ def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_
 
     alice, bob, carol = site.run(body)
     in_group = "It is shared as operator with the group ds: so it is if {} is in it."
-    assert alice == {"name": "alice", "role": "owner", "why": ["alice owns alice/chat."]}
-    assert bob == {"name": "bob", "role": "viewer", "why": ["It is shared with bob as viewer.", in_group.format("bob")]}
-    assert carol == {"name": "carol", "role": None, "why": [in_group.format("carol")]}
+    assert alice == {"name": "alice", "role": "owner", "perhaps": None, "why": ["alice owns alice/chat."]}
+    why = ["It is shared with bob as viewer.", in_group.format("bob")]
+    assert bob == {"name": "bob", "role": "viewer", "perhaps": "operator", "why": why}
+    assert carol == {"name": "carol", "role": None, "perhaps": "operator", "why": [in_group.format("carol")]}
 
 
 def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> None:

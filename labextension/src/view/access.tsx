@@ -311,10 +311,18 @@ function Ask({ access, trans, onAsk }: AccessProps & { access: AccessInfo }): JS
         <div role="status">
           <p>
             <strong>{person.name}</strong>{' '}
-            {person.role === null
-              ? trans.__('may do nothing with it, and is told that there is no such service')
-              : roleSentence(person.role, trans)}
+            {person.role !== null
+              ? roleSentence(person.role, trans)
+              : person.perhaps !== null
+                ? trans.__('may do nothing with it by name')
+                : trans.__('may do nothing with it, and is told that there is no such service')}
           </p>
+          {person.perhaps !== null && (
+            <p>
+              {trans.__('In such a group as is told below:')} <strong>{person.name}</strong>{' '}
+              {roleSentence(person.perhaps, trans)}
+            </p>
+          )}
           <ul>
             {person.why.map(sentence => (
               <li key={sentence}>{sentence}</li>

@@ -28,6 +28,7 @@ export interface TokensProps {
   onCopy: (text: string) => void;
 }
 
+const DEFAULT_DAYS = '30';
 const DAY = 86400;
 
 export function Tokens(props: TokensProps): JSX.Element {
@@ -92,7 +93,7 @@ function Make({
   form
 }: TokensProps & { form: React.RefObject<HTMLFormElement> }): JSX.Element {
   const [name, setName] = useState('');
-  const [days, setDays] = useState('30');
+  const [days, setDays] = useState(DEFAULT_DAYS);
   const [limits, setLimits] = useState(NO_LIMITS);
   const [paths, setPaths] = useState('');
   const { busy, refused, run } = useWork();
@@ -107,6 +108,8 @@ function Make({
     const body = {
       name: name.trim(),
       expires_in,
+      // What nobody chose may be less, where less is allowed.
+      ...(days === DEFAULT_DAYS && { shorten: true }),
       ...(given && { limits: limitsFrom(limits) }),
       ...(rules.length > 0 && { rules })
     };

@@ -26,7 +26,7 @@ beforeEach(() => {
     if (fake.refusals.access) {
       throw fake.refusals.access;
     }
-    return { shares: [...shares], person: user && { name: user, role: null, why: [] } };
+    return { shares: [...shares], person: user && { name: user, role: null, perhaps: null, why: [] } };
   };
   api.uses = async () => ({ uses: [], today: '2026-11-30', complete: true });
   api.share = async (_: string, kind: string, name: string) => void shares.push(`${kind}/${name}`);

@@ -135,14 +135,22 @@ describe('who may do what', () => {
     write('What may this user do?', 'bob');
     await click('Tell');
     expect(onAsk).toHaveBeenCalledWith('bob');
-    const told = (role: 'viewer' | null, why: string) => {
-      rerender(<Access {...PROPS} access={{ ...ACCESS, person: { name: 'bob', role, why: [why] } }} />);
+    const told = (role: 'viewer' | null, why: string, perhaps: 'viewer' | null = null) => {
+      rerender(
+        <Access {...PROPS} access={{ ...ACCESS, person: { name: 'bob', role, perhaps, why: [why] } }} />
+      );
       return screen.getAllByRole('status').find(each => each.textContent!.startsWith('bob'))!.textContent;
     };
     expect(told('viewer', 'It is shared with bob as viewer.')).toBe(
       'bob may call it, and see its state, events, logs and figuresIt is shared with bob as viewer.'
     );
-    expect(told(null, 'Nothing of it is shared with bob.')).toContain('may do nothing with it');
+    expect(told(null, 'Nothing of it is shared with bob.')).toContain(
+      'is told that there is no such service'
+    );
+    expect(told(null, 'It is shared as viewer with the group ds.', 'viewer')).toBe(
+      'bob may do nothing with it by nameIn such a group as is told below: bob may call it, and see its state, ' +
+        'events, logs and figuresIt is shared as viewer with the group ds.'
+    );
   });
 
   it('offers nothing to share where there is nobody, and says what is wrong', async () => {

@@ -60,6 +60,7 @@ describe('the tokens', () => {
     expect(onMake).toHaveBeenCalledWith({
       name: '',
       expires_in: 30 * 86400,
+      shorten: true,
       limits: { calls_per_second: 0.5, in_flight: null, calls_per_day: 1000 }
     });
     expect((screen.getByLabelText('Calls per day') as HTMLInputElement).value).toBe('');
