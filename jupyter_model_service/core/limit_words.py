@@ -42,7 +42,7 @@ def limit_written(name: str, value: Any) -> str:
     for unit, size in units:
         if value and value % size == 0:
             return f"{value // size:.0f}{unit}"
-    return f"{value:.15g}{rest}"
+    return (str(int(value)) if value == int(value) else f"{value:.15g}") + rest
 
 
 def limit_read(name: str, text: str) -> float | int | None:
