@@ -49,6 +49,14 @@ def _limits(parser: Parser) -> None:
         default=argparse.SUPPRESS,
         help="her services may not be made public",
     )
+    parser.add_argument(
+        "--public",
+        dest="allow_public",
+        action="store_const",
+        const=None,
+        default=argparse.SUPPRESS,
+        help="take --no-public back",
+    )
     parser.add_argument("--clear", action="store_true", help="give back everything that was taken here")
 
 

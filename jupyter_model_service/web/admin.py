@@ -96,13 +96,22 @@ async def remove_limits(call: Call) -> admin.OwnerUse:
 
 
 async def set_notice(call: Call) -> ServiceInfo:
+    before = _notice(call)
     await call.parts.engine.notices.set(*call.service, call.given(admin.NoticeRequest).text, call.by)
+    call.noted.before["notice"], call.noted.after["notice"] = before, _notice(call)
     return service_info(call.parts.engine.service(*call.service))
 
 
 async def remove_notice(call: Call) -> ServiceInfo:
+    before = _notice(call)
     await call.parts.engine.notices.remove(*call.service)
+    call.noted.before["notice"], call.noted.after["notice"] = before, None
     return service_info(call.parts.engine.service(*call.service))
+
+
+def _notice(call: Call) -> str | None:
+    notice = call.parts.engine.service(*call.service).notice
+    return None if notice is None else notice.text
 
 
 def _user(call: Call) -> str:

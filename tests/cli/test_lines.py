@@ -648,6 +648,8 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     line("admin", "limits", "bob@example.org", "--clear")
     assert [request[0] for request in fake.requests if request[1].endswith("/limits")] == ["PUT", "GET", "DELETE"]
     assert line("admin", "limits", "bob", "--clear", "--max-cpus", "1").status == 1
+    line("admin", "limits", "bob", "--public")
+    assert fake.requests[-1][3] == {"allow_public": None}
 
 
 def test_an_administrator_leaves_a_notice_and_stops_a_service(line: Line, fake: FakeGateway) -> None:

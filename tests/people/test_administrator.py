@@ -223,3 +223,20 @@ def test_an_administrator_with_a_token_of_her_notebook_is_told_which_one_it_take
         assert sentences[1] == "This concerns the gateway as a whole: only an administrator of the hub may."
 
     run(body)
+
+
+def test_the_audit_log_has_what_a_notice_said(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        await site.deploy("chat", site.notebook("alice"))
+        for text in ("Down on Friday.", "Down on Monday."):
+            await site.api("PUT", NOTICE, {"text": text}, token=admin)
+        await site.api("DELETE", NOTICE, token=admin)
+        entries = (await site.api("GET", "admin/audit", token=admin)).json()["entries"]
+        assert [(each["before"], each["after"]) for each in entries if "notice" in each["action"]] == [
+            ({"notice": None}, {"notice": "Down on Friday."}),
+            ({"notice": "Down on Friday."}, {"notice": "Down on Monday."}),
+            ({"notice": "Down on Monday."}, {"notice": None}),
+        ]
+
+    run(body)
