@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..errors import InvalidRequest
-from .message import Refusal
+from .message import Headers, Refusal
 
 __all__ = ["NOT_WITHIN", "PathRule", "check_rules", "may"]
 
@@ -42,10 +42,14 @@ class PathRule:
     methods: tuple[str, ...] | None = None
 
 
-def may(rules: tuple[PathRule, ...], method: bytes, target: bytes) -> bool:
+#: By which some servers take a call for one with another method than its own.
+_OTHER_METHOD = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+
+
+def may(rules: tuple[PathRule, ...], method: bytes, target: bytes, headers: Headers | None = None) -> bool:
     """Whether a call is within one of the rules. ``target`` is path and query as they were sent."""
     path = target.partition(b"?")[0]
-    if _AMBIGUOUS.search(path):
+    if _AMBIGUOUS.search(path) or any(name.lower().replace(b"_", b"-") in _OTHER_METHOD for name, _ in headers or ()):
         return False
     return any(_of_method(rule, method) and _of_path(rule, path) for rule in rules)
 

@@ -10,6 +10,7 @@ from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.ports import TokenRecord
 
 NAME_LIMIT = 100  # characters
+MOST_TOKENS = 2_000  # of one service, with those that have expired and were not revoked
 LONGEST = 10 * 365 * 86400.0  # seconds until a token expires, at most
 LONGEST_OVERLAP = 30 * 86400.0  # seconds for which a token goes on beside the one that takes its place, at most
 
@@ -25,6 +26,15 @@ def check_name(name: str) -> None:
         raise InvalidRequest(f"The name of a token has at most {NAME_LIMIT} characters, this one has {len(name)}.")
     if not name.isprintable():
         raise InvalidRequest("The name of a token has only printable characters: no line breaks or control codes.")
+
+
+def check_room(there: int) -> None:
+    """All of them are looked at with each change of the service, and in each list of its tokens."""
+    if there >= MOST_TOKENS:
+        raise InvalidRequest(
+            f"The service has {there:,} tokens, which is the most: revoke those that have expired or that nobody "
+            "needs, and share it with a group where many people are to call it."
+        )
 
 
 def check_expiry(expires_in: float | None) -> None:

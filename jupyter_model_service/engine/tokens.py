@@ -27,7 +27,7 @@ from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, 
 
 from .allowances import Allowances
 from .own_tokens import OwnTokens
-from .token_checks import check_expiry, check_name, check_overlap, kept_to, life_like
+from .token_checks import check_expiry, check_name, check_overlap, check_room, kept_to, life_like
 from .write_behind import WriteBehind
 
 MOST_TEXTS = 1024  # of tokens just used
@@ -155,6 +155,7 @@ class EndpointTokens:
         ``InvalidRequest``, or ``StoreError`` if the store does not take it (the service is gone, the disk is full).
         """
         check_name(name)
+        check_room(len(self._records.get(service_id, {})))
         owner = key.partition("/")[0]
         if shorten and expires_in is not None and (longest := self.life(owner, None)) is not None:
             expires_in = min(expires_in, longest)
@@ -179,6 +180,7 @@ class EndpointTokens:
         limits, which both have together. It lives as long as that one was to where nothing else is said, and no longer
         than one may now. ``InvalidRequest``, ``NotFound``, ``StoreError``: then nothing has changed."""
         check_overlap(overlap)
+        check_room(len(self._records.get(service_id, {})))
         owner, former = key.partition("/")[0], self._listed(service_id, token_id)
         family = [each for each in self._records[service_id].values() if each.kin == former.kin]
         life = life_like(family, self.life(owner, None)) if expires_in is KEEP else self.life(owner, expires_in)

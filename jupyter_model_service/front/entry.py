@@ -107,7 +107,7 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
         call.refuse(call.not_found())
         return
     tally = caller.tally
-    if caller.rules and not may(caller.rules, call.head.method, call.target):
+    if caller.rules and not may(caller.rules, call.head.method, call.target, call.head.headers):
         if tally is not None:
             tally.refuse()
         call.refuse(NOT_WITHIN)

@@ -100,3 +100,10 @@ def test_methods_are_kept_in_capitals_and_rules_are_few() -> None:
     assert check_rules([PathRule("/", ("get", "GET", "post"))]) == (PathRule("/", ("GET", "POST")),)
     with pytest.raises(InvalidRequest):
         check_rules([PathRule("/")] * 21)
+
+
+@pytest.mark.parametrize("name", [b"X-HTTP-Method-Override", b"x-http-method", b"X_Method_Override"])
+def test_a_call_that_says_to_be_of_another_method_is_within_no_rule(name: bytes) -> None:
+    rules = (PathRule("/v1/*", ("POST",)),)
+    assert may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*")])
+    assert not may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*"), (name, b"DELETE")])

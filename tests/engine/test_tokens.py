@@ -19,6 +19,7 @@ from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.engine.token_checks import MOST_TOKENS
 from jupyter_model_service.engine.tokens import MOST_TEXTS, EndpointTokens, digest_of
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import ServiceRecord, TokenRecord
@@ -241,6 +242,21 @@ def test_a_wrong_name_is_refused_and_nothing_is_made(name: str) -> None:
 def test_a_printable_name_is_taken(name: str) -> None:
     async def body(at: Setting) -> None:
         assert (await at.generate(name))[0].name == name
+
+    run(body)
+
+
+def test_there_is_an_end_to_the_tokens_of_a_service() -> None:
+    """Rotated ones among them; one that is revoked makes room."""
+
+    async def body(at: Setting) -> None:
+        made = [await at.generate() for _ in range(MOST_TOKENS)]
+        with pytest.raises(InvalidRequest, match="2,000 tokens"):
+            await at.generate()
+        with pytest.raises(InvalidRequest, match="2,000 tokens"):
+            await at.tokens.rotate("s1", "u/chat", made[0][0].id, 60.0)
+        await at.tokens.revoke("s1", made[1][0].id)
+        await at.generate()
 
     run(body)
 
