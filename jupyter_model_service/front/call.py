@@ -59,6 +59,7 @@ class Call:
         "keep", "known_as", "name", "named", "own_host", "owner", "peer", "prefix", "request_id", "revision", "sent_at",
         "serving", "target", "to_head", "touched", "tries", "turn", "visit", "wants_upgrade",
     )  # fmt: skip
+    not_found = own_host.not_found
 
     def __init__(self, down: Downstream, head: RequestHead) -> None:
         self.down = down
@@ -171,9 +172,6 @@ class Call:
     @property
     def who(self) -> str | bytes:
         return self.known_as or line_of(sender(self.peer, self.head.forwarded))
-
-    def not_found(self) -> Refusal:
-        return own_host.not_found(self)
 
     # --- on a replica ------------------------------------------------------------------------------------
 
