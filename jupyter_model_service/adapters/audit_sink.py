@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Find = Callable[[AuditQuery], Awaitable[Sequence[Entry]]]
 
 _BATCH = 200  # entries that are copied at once
-_IDLE = 10.0  # seconds after which it is looked for entries that nobody told of
+_IDLE = 60.0  # seconds after which it is looked for entries that nobody told of
 _RETRY = 1.0
 _HANGS = 5.0  # seconds in which a batch should be written
 _LAST = 1 << 20  # bytes of the end of a file, in which its last entry is

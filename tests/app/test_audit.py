@@ -103,6 +103,10 @@ def test_syslog_hears_of_the_gateways_start_and_health_says_whether_it_does(gate
         said = there.recv(1 << 16)
         assert said.startswith(b"<85>")
         assert json.loads(said[said.index(b"{") :])["action"] == "start_gateway"
+        gateway.call("POST", "api/v1/validate", {"folder": folder}, status=422)
+        said = there.recv(1 << 16)  # soon: nobody looks for what was not told for a minute
+        assert said.startswith(b"<84>")
+        assert json.loads(said[said.index(b"{") :])["action"] == "validate"
         assert gateway.control.get("health/ready").text == "ok\naudit log: copied\n"
         there.close()
         gateway.call("POST", "api/v1/validate", {"folder": folder}, status=422)
