@@ -135,9 +135,9 @@ def test_what_somebody_is_by_a_group_is_told_apart_from_what_she_is_by_name(run:
             ("carol", None, "viewer"),
             ("alice", "owner", None),
         ]
-        for user, role, perhaps in people:
+        for user, by_name, perhaps in people:
             person = (await site.api("GET", f"{CHAT}/access?user={user}", token=alice)).json()["person"]
-            assert (person["role"], person["perhaps"]) == (role, perhaps)
+            assert (person["role"], person["perhaps"]) == (by_name, perhaps)
 
     run(body)
 
