@@ -183,7 +183,7 @@ def check(
     for name, writable in wish.volumes.items():
         said += _check_volume(policy, user, groups, name, writable)
     if wish.public and not policy.allow_public:
-        add("allow_public", "Public services are not allowed here, so callers need a token")
+        add("allow_public", "Public services are not allowed here: make it private, so that callers need a token")
     return said
 
 

@@ -100,6 +100,6 @@ def test_who_may_open_a_service_is_said_in_the_offer_in_access_and_at_the_update
             assert (told["public_allowed"], told["set_by"]) == (may, None if may else "the administrator")
             status, message = await said(site, "POST", f"services/{user}/chat/update", {"public": True}, token)
             assert status == (202 if may else 400), message
-            assert may or message.endswith("callers need a token (set for all users).")
+            assert may or message.endswith("make it private, so that callers need a token (set for all users).")
 
     run(body)
