@@ -1,5 +1,5 @@
-"""Signing in to the pages of a service, on a real Hub in a real browser: who comes in and how, what works there, and what
-ends it."""
+"""Signing in to the pages of a service, on a real Hub in a real browser: who comes in and how, what works there, what ends
+it; and a hostile model's page on every way to it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 
 from deploy.hub.run import Ingress
 from jupyter_model_service.client import Client
+from tests.hostile import Aims, page, succeeded
 from tests.ports import free_port
 from tests.ui.browser import missing, open_browser
 
@@ -239,3 +240,96 @@ def test_who_leaves_the_group_is_out_within_half_a_minute(site: Site) -> None:
     report(shown)
     site.hub.api("DELETE", "/groups/class/users", {"users": ["carol"]})
     eventually(lambda: status(shown) == 404, "a refusal", 35)
+
+
+def asked_for(hub: Deployment) -> set[str]:
+    """alice's tokens, but for those by which the Hub signs her in."""
+    told = hub.api("GET", "/users/alice/tokens").json()
+    return {
+        each["id"]
+        for each in told["api_tokens"]
+        if not each.get("oauth_client") or "JupyterHub" in each["oauth_client"]
+    }
+
+
+# --- a hostile page ----------------------------------------------------------------------------------
+
+
+def test_a_hostile_page_acts_with_nobodys_rights_on_any_way(site: Site) -> None:
+    """alice, signed in to the Hub, to her notebook and to her chat, looks at bob's page: at the Hub's address, at its own
+    host, beside her chat's, and through the proxy of her notebook."""
+    hub = site.hub
+    through = f"{hub.url}user/alice/model-service/"
+    chat = site.address("chat--alice")
+    stop = "api/v1/services/alice/chat/stop"
+    aims = Aims(
+        read={
+            "Hub": f"{hub.url}hub/api/user",
+            "home": f"{hub.url}hub/home",
+            "services": f"{hub.service_url}api/v1/services",
+            "services through Jupyter": f"{through}api/v1/services",
+            "files": f"{hub.url}user/alice/api/contents",
+            "terminals": f"{hub.url}user/alice/api/terminals",
+            "page": f"{hub.service_url}",
+            "chat": f"{hub.service_url}endpoints/alice/chat/echo?hostile",
+            "chat through Jupyter": f"{through}endpoints/alice/chat/echo?hostile",
+            "page of the chat": f"{chat}echo?hostile",
+        },
+        change={
+            "terminals": f"{hub.url}user/alice/api/terminals",
+            "token": f"{hub.url}hub/api/users/alice/tokens",
+            "stop": f"{hub.service_url}{stop}",
+            "stop through Jupyter": f"{through}{stop}",
+            "chat": f"{chat}post?hostile",
+            "sign in": f"{hub.service_url}sign-in?service=chat--alice&state={'0' * 64}",
+            "enter": f"{chat}.model-service/enter?code=x",
+        },
+        sockets={
+            "terminal": f"{hub.url}user/alice/terminals/websocket/1".replace("http", "ws", 1),
+            "chat": f"{chat}socket?hostile".replace("http", "ws", 1),
+            "chat through Jupyter": f"{through}endpoints/alice/chat/socket?hostile".replace("http", "ws", 1),
+        },
+        cookies=(
+            "__Host-model-service-visit=tossed; Path=/; Secure",
+            "model-service-visit=tossed; Domain=models.localhost; Path=/",
+            "mine=tossed; Domain=models.localhost; Path=/",
+        ),
+    )
+    site.deploy("bob", "hostile", page(aims, "0.0.0.0"), public=True)
+    alice = site.person()
+    mine = site.open(alice, "alice", chat)
+    report(mine)
+    desk = alice.new_page()
+    desk.goto(f"{hub.url}user/alice/lab", wait_until="commit")  # where the Hub signs her in to her notebook
+    desk.goto(f"{hub.url}user/alice/no-such-page")
+    terminals = "async () => { const told = await fetch('/user/alice/api/terminals'); return await told.json(); }"
+    assert desk.evaluate(terminals) == [], "she herself may ask"
+    before = asked_for(hub)
+
+    own = site.address("hostile--bob")
+    ways = {
+        "at the Hub's address": f"{hub.service_url}endpoints/bob/hostile/",
+        "through the notebook's proxy": f"{through}endpoints/bob/hostile/",
+        "at its own host": own,
+    }
+    may = {"own cookies", "own storage", "own worker", "own model", "own root"}
+    for way, address in ways.items():
+        shown = alice.new_page()
+        shown.goto(address)
+        shown.wait_for_selector("#report", timeout=90_000)
+        told = json.loads(shown.inner_text("#report"))
+        assert len(told) > 40, (way, told)
+        assert succeeded(told, may if address == own else set()) == {}, way
+        for each in alice.pages:
+            if each not in (mine, desk):
+                each.close()
+
+    assert site.clients["alice"].get("chat").state == "ready", "nothing was stopped"
+    calls = [each for each in site.seen() if "hostile" in each[1]]
+    # A link may lead her there: her own doing, as far as a server can tell; what it answers the page cannot read.
+    assert {(method, headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")) for method, _, headers in calls} <= {
+        ("GET", "navigate", "document")
+    }
+    assert status(mine) == 200, "and she is as signed in as before"
+    assert desk.evaluate(terminals) == []
+    assert asked_for(hub) == before, "no token of hers came to be"
