@@ -74,7 +74,7 @@ _WORKER = "self.addEventListener('fetch', () => {});"
 @dataclass(frozen=True)
 class Aims:
     """Addresses of others, by what one would call them: ``read`` is read, ``change`` is sent a POST, ``sockets`` are
-    opened, ``cookies`` are set by a script."""
+    opened, ``cookies`` are set by a script. An address with a query is told there by what it was read: ``&by=…``."""
 
     read: Mapping[str, str] = field(default_factory=dict)
     change: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +117,7 @@ const opened = async url => {
   await new Promise(resolve => setTimeout(resolve, 3000));
   try { return 'read ' + other.document.body.innerText.slice(0, 80); } finally { try { other.close(); } catch (_) {} }
 };
+const by = (url, how) => url.includes('?') ? `${url}&by=${how}` : url;
 const form = (url, how) => {
   const made = document.createElement('form');
   made.method = how; made.action = url; made.target = '_blank';
@@ -141,11 +142,11 @@ const socket = url => new Promise((resolve, reject) => {
   for (const cookie of aims.cookies) try { document.cookie = cookie; } catch (_) {}
   const tries = [];
   for (const [name, url] of Object.entries(aims.read)) {
-    tries.push(attempt(`read ${name}`, async () => (await fetch(url, {credentials: 'include'})).status));
-    tries.push(attempt(`frame ${name}`, () => frame(url)));
-    tries.push(attempt(`import ${name}`, async () => { await import(url); return 'run'; }));
-    fetch(url + '#no-cors', {mode: 'no-cors', credentials: 'include'}).catch(() => {});
-    const image = new Image(); image.src = url;
+    tries.push(attempt(`read ${name}`, async () => (await fetch(by(url, 'fetch'), {credentials: 'include'})).status));
+    tries.push(attempt(`frame ${name}`, () => frame(by(url, 'frame'))));
+    tries.push(attempt(`import ${name}`, async () => { await import(by(url, 'import')); return 'run'; }));
+    fetch(by(url, 'no-cors'), {mode: 'no-cors', credentials: 'include'}).catch(() => {});
+    const image = new Image(); image.src = by(url, 'image');
   }
   for (const [name, url] of Object.entries(aims.change)) {
     const how = {method: 'POST', credentials: 'include', body: '{}'};
@@ -160,7 +161,7 @@ const socket = url => new Promise((resolve, reject) => {
   for (const [name, url] of Object.entries(aims.sockets)) tries.push(attempt(`socket ${name}`, () => socket(url)));
   await Promise.all(tries);
   const reads = Object.entries(aims.read);
-  await Promise.all(reads.map(([name, url]) => attempt(`window ${name}`, () => opened(url))));
+  await Promise.all(reads.map(([name, url]) => attempt(`window ${name}`, () => opened(by(url, 'window')))));
   await attempt('the window that it is in', async () => window.parent === window ? Promise.reject('alone') : 'framed');
   const shown = document.createElement('pre');
   shown.id = 'report';
