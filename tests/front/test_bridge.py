@@ -44,13 +44,17 @@ def test_raw_bytes_are_bridged_both_ways(run: Run) -> None:
     run(body())
 
 
-def test_a_refused_upgrade_is_a_plain_answer(run: Run) -> None:
+def test_a_refused_upgrade_is_a_plain_answer_and_the_last_on_its_connection(run: Run) -> None:
+    """Whoever refuses it. The Hub's proxy keeps such a connection when its caller has gone, and the next caller's request
+    waits on it in vain."""
+
     async def body() -> None:
         async with site(Replica()) as here:
-            wire = await here.send(here.request("/x", *SHOUT))
-            assert (await wire.answer()).status == 200
-            await wire.send(here.request("/y"))
-            assert (await wire.answer()).json()["target"] == "/y"
+            for token, status in ((TOKEN, 200), (None, 401)):
+                wire = await here.send(here.request("/x", *SHOUT, token=token))
+                got = await wire.answer()
+                assert (got.status, got.one("Connection")) == (status, "close")
+                assert await wire.closed()
             wire = await here.send(here.request("/x", *SHOUT) + here.request("/smuggled"))
             assert (await wire.answer()).status == 200
             assert await wire.closed()
