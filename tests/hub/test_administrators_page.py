@@ -20,11 +20,20 @@ from .test_gpus import NVML
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = api.expect
 
+
+class _Rules(tuple[Any, ...]):
+    """That can be hashed, as what a Hub is set up as has to be."""
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+RULES = _Rules([{"users": ["alice"], "max_memory": "4G", "max_replicas_per_user": 5}])
 SITE = Setup(
-    install=(("max_replicas_per_user", 3), ("rules", ({"users": ["alice"], "max_memory": "4G", "max_replicas_per_user": 5},))),
+    install=(("max_replicas_per_user", 3), ("rules", RULES)),
     # NVML's stand-in is put there once the Hub runs.
     config="import os; os.environ['LD_LIBRARY_PATH'] = FOLDER",
-)  # fmt: skip
+)
 WHY = missing()
 pytestmark = [
     pytest.mark.skipif(bool(WHY), reason=WHY),
@@ -143,11 +152,10 @@ def test_an_administrator_stops_a_service_and_limits_its_owner(desk: Desk) -> No
     form.get_by_label("replicas", exact=True).fill("1")
     form.get_by_role("button", name="Set").click()
     expect(page.get_by_role("row").filter(has_text="by admin for alice")).to_contain_text("of 1by admin")
-    refused = desk.stage.alice.cli("scale", "chat", "2", check=False)
-    assert "(set by admin for alice)" in refused.stdout + refused.stderr
-
     desk.row(page).get_by_role("button", name="Start").click()
     desk.stage.ready(1)
+    refused = desk.stage.alice.cli("scale", "chat", "2", check=False)
+    assert "(set by admin for alice)" in refused.stdout + refused.stderr
     audit = desk.stage.alice.cli("audit", "chat").stdout
     assert "stop_service" in audit
 
