@@ -311,11 +311,9 @@ class Call:
         return answers.To(self.head.version, self.may_keep(), self.to_head, self.request_id)
 
     def may_keep(self) -> bool:
-        """Whether the connection may serve again after an answer that begins now. Not after an upgrade that is refused: a
-        proxy may have kept it for others (configurable-http-proxy does) although that answer was never read to its end."""
-        if not self.head.keep_alive or self.wants_upgrade:
-            return False
-        return self.body.done and (not self.front.stopping or self.down.behind)
+        """Whether the connection may serve again. Not after a refused upgrade: proxies would give it to others."""
+        kept = self.head.keep_alive and not self.wants_upgrade and self.body.done
+        return kept and (not self.front.stopping or self.down.behind)
 
     def _reply(self, answer: bytes, status: int, keep: bool, code: str = "") -> None:
         self.drop()
