@@ -115,6 +115,8 @@ $(BIN)/python:
 # The older of the two lines of JupyterHub that are supported, beside the one in $(VENV).
 .venv-hub5/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv .venv-hub5
+	@# The pip that comes with Python 3.10 and 3.11 takes `jsonschema[…]` for something else than the `jsonschema` that is locked.
+	@.venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip
 	@$(if $(LOCKED),$(ALIVE) "JupyterHub 5.5 into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement .ci/requirements-hub5.txt)
 	@$(ALIVE) "JupyterHub 5.5 and this package into .venv-hub5" .venv-hub5/bin/python -m pip --disable-pip-version-check --quiet install $(ALONE) --editable '.[hub]' 'jupyterhub>=5.5,<5.6' 'jsonschema<4.25'
 	@touch $@
