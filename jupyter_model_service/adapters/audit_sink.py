@@ -20,7 +20,6 @@ from typing import Protocol
 
 from ..core.audit import AuditQuery, Entry, json_line
 from ..core.syslog import Place, message
-from ..errors import StoreError
 from .daemon_threads import in_thread
 from .line_file import LineFile, LineStream
 from .private_file import read_book, write_book
@@ -181,7 +180,9 @@ class AuditSink:
     def well(self) -> bool:
         """Whether entries are taken, as far as is known."""
         since = self._writing_since
-        return not self._in_trouble and (since is None or time.monotonic() - since < _HANGS)
+        if self._in_trouble or (self._task is not None and self._task.done()):
+            return False
+        return since is None or time.monotonic() - since < _HANGS
 
     def wake(self) -> None:
         """There are more entries."""
@@ -229,7 +230,7 @@ class AuditSink:
                 return False
             self._writing_since = time.monotonic()
             self._after = await in_thread("audit log's copy", self._put, entries)
-        except (OSError, StoreError) as error:
+        except Exception as error:  # whatever is wrong there, the copy is nobody's end: it is tried again, and told
             self._failed(error)
             return False
         finally:

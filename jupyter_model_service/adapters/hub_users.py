@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..core.names import owner_from
-from ..errors import HubRefused, HubUnavailable, NotFound
+from ..errors import HubRefused, HubUnavailable, ModelServiceError, NotFound
 from ..ports import Clock
 from .hub_models import HubUser, unix_time
 from .private_file import read_book, write_book
@@ -189,7 +189,9 @@ class HubUsers:
 
     async def check(self, owners: Collection[str], gone: Callable[[str, str], Awaitable[None]]) -> None:
         """One look. Somebody is gone when two looks in a row and the Hub's answer about that one user say so: a list
-        may be short for a moment, and what is removed on its account does not come back."""
+        may be short for a moment, and what is removed on its account does not come back. Whose services ``gone`` could
+        not remove (it raises ``ModelServiceError``) stays noted as before: the next look tries again, and the next user
+        of that name has nothing until then."""
         users = await self.look()
         book = await asyncio.to_thread(_read, self._path)
         new = {owner: kept for owner, kept in book.items() if owner in owners}
@@ -199,14 +201,16 @@ class HubUsers:
             if user is None:
                 missing.add(owner)
                 name = book.get(owner, {}).get("name", owner)
-                if owner in self._missing and await self._api.user(name) is None:
-                    await gone(owner, f"the Hub has no user {name} any more")
+                if owner not in self._missing or await self._api.user(name) is not None:
+                    continue
+                if await _removed(gone, owner, f"the Hub has no user {name} any more"):
                     new.pop(owner, None)
                     missing.discard(owner)
                 continue
             known = book.get(owner, {}).get("created")
-            if self._another(owner, known, user):
-                await gone(owner, f"the user {user.name} was deleted in the Hub and made anew")
+            why = f"the user {user.name} was deleted in the Hub and made anew"
+            if self._another(owner, known, user) and not await _removed(gone, owner, why):
+                continue
             new[owner] = {"name": user.name, "created": user.created or known or ""}
         self._missing = missing
         async with self._writing:
@@ -222,6 +226,15 @@ class HubUsers:
             return bool(user.created) and user.created != known
         oldest, made = self._oldest(owner), unix_time(user.created)
         return oldest is not None and made is not None and made > oldest + CLOCKS
+
+
+async def _removed(gone: Callable[[str, str], Awaitable[None]], owner: str, why: str) -> bool:
+    try:
+        await gone(owner, why)
+    except ModelServiceError as error:
+        log.warning("the services of %s could not be removed, trying again: %s", owner, error)
+        return False
+    return True
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -37,7 +37,7 @@ from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
 from ..engine.tokens import EndpointTokens
-from ..errors import Forbidden, InvalidRequest, ModelServiceError
+from ..errors import Conflict, Forbidden, InvalidRequest, NotFound
 from ..front.settings import FrontSettings
 from ..web.audit import picture
 from ..web.page_session import PageSessions
@@ -214,14 +214,16 @@ class _Beside:
             for view in engine.services(owner):
                 log.warning("removing service %s/%s: %s", owner, view.name, why)
                 was = picture(Looked(engine, self._tokens), owner, view.name)
-                engine.audit.own("delete_service", f"{owner}/{view.name}", before=was, after={"why": why})
-                with contextlib.suppress(ModelServiceError):  # it is being deleted already
+                with contextlib.suppress(NotFound, Conflict):  # it is being deleted already
                     await engine.delete(owner, view.name)
+                engine.audit.own("delete_service", f"{owner}/{view.name}", before=was, after={"why": why})
                 self._tokens.forget(view.id)
             # Until then the next user of that name manages nothing: she would see what is just being removed.
             end = time.monotonic() + _REMOVAL_SECONDS
             while engine.services(owner) and time.monotonic() < end:
                 await asyncio.sleep(0.1)
+            if left := engine.services(owner):
+                raise Conflict(f"{len(left)} services of {owner} are still being removed.")
 
         def oldest(owner: str) -> float | None:
             return min((view.created_at for view in engine.services(owner)), default=None)

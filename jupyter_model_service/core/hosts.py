@@ -14,6 +14,7 @@ __all__ = ["Hosts", "is_of_this_machine", "label_of"]
 
 _PLAIN_OWNER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST = 63  # RFC 1035 §2.3.4: of a label
+_LONGEST_HOST = 300  # of a name (255, RFC 1035 §2.3.4) and a port; nothing longer is kept, as anybody can send 64 KiB
 _WILDCARD = re.compile(
     r"(https?)://\*\.([a-z0-9]([a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)(:\d{1,5})?/?"
 )
@@ -33,11 +34,15 @@ def label_of(owner: str, name: str) -> str:
     return f"h--{name}--{digest}"
 
 
-@lru_cache(1024)
 def is_of_this_machine(host: bytes) -> bool:
     """Whether a ``Host`` names this machine to itself alone: an address of the loopback, ``localhost``, or a name below
     that. Any other name leads here when whoever owns it says so: a page of ``evil.example`` that does (DNS rebinding)
     is of the same origin as what answers, and reads all of it."""
+    return len(host) <= _LONGEST_HOST and _is_of_this_machine(host)
+
+
+@lru_cache(1024)
+def _is_of_this_machine(host: bytes) -> bool:
     name = host.lower()
     name = name[1 : name.find(b"]")] if name[:1] == b"[" else name.partition(b":")[0]
     if not name or name == b"localhost" or name.endswith(b".localhost"):
@@ -73,7 +78,12 @@ class Hosts:
             first = plain[: -len(end)]
             return "" if plain != name or b"." in first else first.decode("ascii", "replace")
 
-        self.label = lru_cache(4096)(label)
+        known = lru_cache(4096)(label)
+
+        def bounded(host: bytes) -> str | None:
+            return known(host) if len(host) <= _LONGEST_HOST else label(host)
+
+        self.label = bounded
 
     def __repr__(self) -> str:
         return f"<Hosts *.{self._suffix}>"

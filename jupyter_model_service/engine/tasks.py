@@ -1,4 +1,5 @@
-"""Owned tasks and bounded waits. Nothing else in the engine creates a task; every wait goes by ``ports.Clock``."""
+"""Owned tasks and bounded waits of services; every wait goes by ``ports.Clock``. What runs for as long as the engine
+does (the ledger's turns, what is kept and counted) has a task of its own, which ``stop`` ends."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from jupyter_model_service.errors import StoreError
 from jupyter_model_service.ports import Clock
 
 COUNTS_EVERY = 0.75  # seconds between two writes of counts: with the time that one takes, less than a second
@@ -17,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 class WriteBehind:
     """Calls ``write`` at most every ``every`` seconds: after :meth:`counted`, or each time where it is to be done
-    ``always``. ``write`` keeps what it could not store for the next time, and raises ``StoreError``; ``what`` stands
+    ``always``. ``write`` keeps what it could not store for the next time, and raises what was wrong; ``what`` stands
     for it in the log. Nobody wakes up while nothing is counted. Belongs to one event loop."""
 
     def __init__(
@@ -47,7 +46,7 @@ class WriteBehind:
                 await task
         try:
             await self._write()
-        except StoreError as error:
+        except Exception as error:  # an end that fails here would leave others unended
             _log.warning("The %s could not be stored: %s", self._what, error)
 
     async def _keep_writing(self) -> None:
@@ -60,7 +59,7 @@ class WriteBehind:
             try:
                 await self._write()
                 failed = False
-            except StoreError as error:
+            except Exception as error:  # whatever it is, what is counted from now on is to be stored, too
                 if not failed:  # once, and not each second while a disk is full
                     _log.warning("The %s could not be stored, trying again: %s", self._what, error)
                 failed = True

@@ -215,6 +215,12 @@ class _Installation:
         public = bool(self._site.of_hub("public_url"))
         for sentence in notes_on_hosts(endpoints_url, addresses.public_url, given=public):
             self._note(sentence)
+        if not trusted_proxies:
+            self._note(
+                "trusted_proxies is empty: all who come through the Hub's proxy have its one address, in the logs and "
+                "in the limit on wrong tokens, so that one who guesses holds up whoever is new there. Name the address "
+                "from which that proxy calls, where nobody else can call from it (docs/admin.md)."
+            )
         for note in self._notes:
             log.warning("Model service: %s", note)
         return Installed(settings, told, token_file, tuple(self._notes))

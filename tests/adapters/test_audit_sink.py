@@ -132,6 +132,30 @@ def test_what_comes_while_a_place_is_away_is_made_up_for(tmp_path: Path, caplog:
     assert "No such file or directory" in said[0]
 
 
+def test_what_nobody_thought_of_is_tried_again_too(tmp_path: Path) -> None:
+    """A host that no resolver takes, say, or no thread to be had: it is no OSError, and no end of the copy."""
+
+    class Odd(AuditFile):
+        odd = True
+
+        def put(self, entries: Sequence[Entry]) -> int:
+            if self.odd:
+                raise UnicodeError("label empty or too long")
+            return super().put(entries)
+
+    async def scene() -> None:
+        log, out = Log(tmp_path), Odd(tmp_path / "audit.jsonl")
+        await log.add("ann")
+        sink = log.copy_to(out)
+        await until(lambda: not sink.well)
+        out.odd = False
+        await until(lambda: names(tmp_path / "audit.jsonl") == ["ann"])
+        await until(lambda: sink.well)
+        await sink.stop()
+
+    play(scene)
+
+
 def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(b"SQLite format 3\0")

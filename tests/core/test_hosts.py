@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_model_service.core.definition import Serving
-from jupyter_model_service.core.hosts import Hosts, label_of
+from jupyter_model_service.core.hosts import Hosts, is_of_this_machine, label_of
 from jupyter_model_service.core.names import SERVICE_NAME_PATTERN, owner_from
 from jupyter_model_service.core.origin import on_own_origin
 from jupyter_model_service.core.routing import Endpoint, RoutingTable
@@ -132,3 +133,17 @@ def test_the_table_knows_services_by_their_labels_as_long_as_they_are_there() ->
 )
 def test_what_a_model_may_say_at_a_host_of_its_own(name: bytes, value: bytes, may: bool) -> None:
     assert on_own_origin(name, value) is may
+
+
+def test_a_host_that_is_longer_than_any_is_not_kept() -> None:
+    """Anybody may send one of 64 KiB, and another one each time: 4,096 that are kept are 260 MB."""
+    hosts = Hosts("https://*.models.example.org")
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert hosts.label(b"%d" % number + b"a" * 60_000 + b".models.example.org") is not None
+            assert not is_of_this_machine(b"%d" % number + b"a" * 60_000)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert hosts.label(b"chat--ann.models.example.org") == "chat--ann"

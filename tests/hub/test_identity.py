@@ -22,7 +22,7 @@ from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.sharing import NOBODY, Person, Role
 from jupyter_model_service.engine.tokens import EndpointTokens
-from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, NotFound
+from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import ServiceRecord
 from jupyter_model_service.testing import ManualClock, MemoryStore
 
@@ -441,6 +441,31 @@ def test_a_user_is_gone_after_two_looks_and_an_answer_about_that_one(run: Run) -
         assert gone.seen == []
         await s.users.check({"alice", "bob"}, gone)
         assert gone.seen == [("alice", "the Hub has no user alice any more")]
+
+    run(body)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_what_could_not_be_removed_is_tried_again_and_nobody_elses_meanwhile(run: Run, anew: bool) -> None:
+    """A disk that is full, say. What is another's is looked at all the same."""
+
+    class Full(Gone):
+        async def __call__(self, owner: str, why: str) -> None:
+            await super().__call__(owner, why)
+            if len(self.seen) < 3:
+                raise StoreError("The disk is full.")
+
+    async def body(s: Setting) -> None:
+        gone = Full()
+        await s.users.check({"alice", "bob"}, gone)
+        for name in ("alice", "bob"):
+            if anew:
+                s.hub.users_there[name] = HubUser(name, created="2027-01-01")
+            else:
+                del s.hub.users_there[name]
+        for _ in range(3 if anew else 4):  # that somebody is not there is believed at the second look
+            await s.users.check({"alice", "bob"}, gone)
+        assert sorted(owner for owner, _ in gone.seen) == ["alice", "alice", "bob", "bob"]
 
     run(body)
 

@@ -159,6 +159,14 @@ def test_it_says_what_it_changed(do: Callable[..., Any], caplog: pytest.LogCaptu
     assert not any("allow_named_servers" in note or "cleanup_servers" in note for note in quiet)
 
 
+@pytest.mark.parametrize(("given", "told"), [((), True), (("10.0.0.9",), False)])
+def test_who_stands_behind_the_proxy_is_told_apart_or_that_they_are_not_is_noted(
+    do: Callable[..., Any], given: tuple[str, ...], told: bool
+) -> None:
+    notes = do(a_site(), trusted_proxies=given).notes
+    assert any("trusted_proxies is empty" in note and "docs/admin.md" in note for note in notes) is told
+
+
 def hers(handler: Any) -> int:
     return 2
 

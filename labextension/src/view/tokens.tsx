@@ -204,7 +204,7 @@ function PathField({
   );
 }
 
-/** Of a token that there is. Only what was changed here is sent. */
+/** Of a token that there is. All limits are sent, as they stand here; paths only where they were changed. */
 function Limit({
   token,
   trans,
