@@ -107,7 +107,7 @@ def test_a_rule_for_a_group_holds_for_who_is_in_it_and_no_longer(hub: Deployment
 
             eventually(lambda: not mirror.owner.access(mirror.key).public_allowed, "that her groups are known", 90, 1)
             said = refused("scale", "mirror", "2")
-            assert "1 are the most that one user may run (set for the group students)" in said
+            assert "1 is the most that one user may run (set for the group students)" in said
             assert "(set for the group students)" in refused("update", "mirror", "--visibility", "public")
             assert "(set for the group students)" in refused("generate-token", "mirror", "--expires", "2h", "--quiet")
             told = mirror.owner.access(mirror.key)
