@@ -59,7 +59,8 @@ def test_docker_kill_of_one_of_three_fails_no_call(stage: Stage) -> None:
     assert created_at(fresh) - at < 3
     assert fresh.id[:12] in tally.versions, "the replacement got calls, too"
     (why,) = [event.message for event in stage.events(victim) if event.kind == "replica.failed"]
-    assert "exit code 137" in why
+    # Which it is depends on whether the engine says that it ended before its gateway, which sees that at once, has asked.
+    assert "exit code 137" in why or "as after SIGKILL" in why
     eventually(lambda: f"ms-{victim}" not in stage.hub.servers("alice"), "its server record gone")
     assert stage.hub.engine.containers.list(all=True, filters={"id": container.id}, ignore_removed=True) == []
 

@@ -73,8 +73,15 @@ def test_the_gpu_helper_survives_the_models_end_and_not_the_runners(start_runner
     runner.run_to_the_end()
     helpers = psutil.Process(runner.process.pid).children()
     assert len(helpers) == 1
-    files = [os.readlink(f) for f in Path(f"/proc/{helpers[0].pid}/fd").iterdir()]
-    assert not [name for name in files if name.startswith("socket:")]  # the runner's port dies with the runner
+
+    def has_no_socket() -> bool:
+        try:
+            files = [os.readlink(f) for f in Path(f"/proc/{helpers[0].pid}/fd").iterdir()]
+        except FileNotFoundError:  # it closes one just now
+            return False
+        return not [name for name in files if name.startswith("socket:")]
+
+    wait_for(has_no_socket, "a helper that has closed what it was born with")  # the runner's port dies with the runner
     assert runner.lease().until("beat", lambda m: m["gpus"] is not None)
     runner.process.kill()
     runner.process.wait(30)
