@@ -7,9 +7,8 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..adapters.hub_looks import HubLooks
 from ..adapters.lease import TcpLeases
 from ..core.guessing import Guesses
 from ..core.hosts import Hosts
@@ -22,6 +21,9 @@ from ..front.settings import FrontSettings
 from ..ports import Clock, Definitions, Identity, Launcher, Leases, NoRules, Rules, Storage, Store, Visits
 from ..web.page_session import PageSessions
 from .offers import Offer
+
+if TYPE_CHECKING:  # what it imports is installed with the extra `hub` alone
+    from ..adapters.hub_looks import HubLooks
 
 __all__ = ["Assemble", "Assembly", "Site"]
 
