@@ -1,9 +1,11 @@
 """Who a bearer token belongs to, asked of the JupyterHub and remembered for a while.
 
 A token that the Hub confirmed is good for 30 s without asking again, and for 300 s while the Hub does not answer: a
-Hub that restarts takes no endpoint down. As soon as the Hub says no, it is over. Only digests are kept, and a bounded
-number of them. Tokens of endpoints belong to a user of the Hub who owns nothing else: of those our own table has to
-know each one besides, so that one that was revoked here is dead at once, whatever the Hub still says.
+Hub that restarts takes no endpoint down. As soon as the Hub says no, it is over. What the Hub says of a token's user
+is kept for as long, for all of her tokens together; neither answer is used for longer, so that their ages never add up.
+Only digests are kept, and a bounded number of them. Tokens of endpoints belong to a user of the Hub who owns nothing
+else: of those our own table has to know each one besides, so that one that was revoked here is dead at once, whatever
+the Hub still says.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ __all__ = ["HubIdentity"]
 FRESH = 30.0  # seconds for which a confirmed token is not asked for again
 STALE = 300.0  # seconds for which it stays good while the Hub does not answer
 REFUSED = 5.0  # seconds for which a token that the Hub does not know is not asked for again
-ANOTHER = 1.0  # seconds until a user is asked for again who was made anew, until the former one's services are gone
+NEWLY = 1.0  # seconds for which what is known of a user counts for a token that manages and that nobody has seen before
 PAUSE = 5.0  # seconds between two questions about one token to a Hub that does not answer
 PATIENCE = 3.0  # seconds that a Hub which is just coming up is waited for, when nothing is known of a token
 SLOW = 2.0  # seconds after which a Hub counts as silent where there is a former answer to go by
@@ -44,13 +46,27 @@ class Asked(Protocol):
     async def user_of(self, token: str, *, patience: float = 0.0) -> HubUser | None: ...
 
 
+class Meet(Protocol):
+    """:meth:`.hub_users.HubUsers.meet`."""
+
+    def __call__(self, name: str, *, within: float = ...) -> Awaitable[Met]: ...
+
+
 @dataclass
 class _Known:
-    """``caller`` is ``None`` for a token of an endpoint: the table says, each time."""
+    """``user`` is what the Hub said of the token when it ``confirmed`` it, ``met`` what it said of its user, where that
+    was asked. ``caller`` is ``None`` for a token of an endpoint: the table says, each time."""
 
-    caller: Caller | None
+    user: HubUser
     confirmed: float
+    met: Met | None
+    caller: Caller | None
     ask_again: float
+
+    @property
+    def oldest(self) -> float:
+        """When the older of the two was said."""
+        return self.confirmed if self.met is None else min(self.confirmed, self.met.at)
 
 
 def _key(token: str) -> bytes:
@@ -61,7 +77,7 @@ class HubIdentity:
     """Implements ``ports.Identity``. ``endpoints`` is the table of endpoint tokens, ``system_user`` the Hub's user that
     they belong to, ``members`` the groups of the Hub, ``service_name`` ours there; ``meet`` says when a user was made,
     and whether the services of her name are hers: a former one's are not hers to manage; ``came`` is told of everybody
-    who comes. Belongs to one event loop."""
+    who comes, ``doubt`` of a user one of whose tokens is good no more. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -70,10 +86,11 @@ class HubIdentity:
         *,
         endpoints: Identity,
         system_user: str,
-        meet: Callable[[str], Awaitable[Met]],
+        meet: Meet,
         members: Members = lambda group: (),
         service_name: str = "model-service",
         came: Callable[[Person], None] = lambda person: None,
+        doubt: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._api = api
         self._clock = clock
@@ -82,6 +99,7 @@ class HubIdentity:
         self._members = members
         self._meet = meet
         self._service_name = service_name
+        self._doubt = doubt
         self.came = came
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()  # until when
@@ -113,7 +131,7 @@ class HubIdentity:
             task = asyncio.get_running_loop().create_task(self._ask(key, token), name="who is that")
             task.add_done_callback(lambda done: self._asked(key, done))
             self._asking[key] = task
-        if found is None or now >= found.confirmed + STALE:
+        if found is None or now >= found.oldest + STALE:
             return await asyncio.shield(task)
         await asyncio.wait({task}, timeout=0.0 if self._silent else SLOW)
         if task.done() and not task.cancelled():
@@ -122,7 +140,7 @@ class HubIdentity:
 
     def met(self, token: str) -> bool:
         found = self._known.get(_key(token))
-        return found is not None and self._clock.monotonic() < found.confirmed + STALE
+        return found is not None and self._clock.monotonic() < found.oldest + STALE
 
     def _asked(self, key: bytes, done: asyncio.Task[Caller | None]) -> None:
         self._asking.pop(key, None)
@@ -130,51 +148,70 @@ class HubIdentity:
             done.exception()  # whoever waits is told; nobody may be left
 
     async def _ask(self, key: bytes, token: str) -> Caller | None:
-        before, caller, fresh = self._known.get(key), None, FRESH
+        """Only what is not known from less than 30 s ago is asked: a token that came 29 s after its user was met is
+        good for 30 s, and its user for 1 s more."""
+        before = self._known.get(key)
+        user, confirmed = (None, 0.0) if before is None else (before.user, before.confirmed)
         try:
-            user = await self._api.user_of(token, patience=PATIENCE if before is None else 0.0)
-            if user is not None:
-                caller, fresh = await self._caller(user)
+            if user is None or self._clock.monotonic() >= confirmed + FRESH:
+                user = await self._api.user_of(token, patience=PATIENCE if before is None else 0.0)
+                confirmed = self._clock.monotonic()
+            if user is None:
+                self._silent = False
+                self._known.pop(key, None)
+                if before is not None:
+                    self._doubt(before.user.name)
+                _remember(self._refused, key, confirmed + REFUSED)
+                return None
+            met, caller = None, self._as_caller(user, None)
+            if caller.person is not None:
+                # A class comes with a token each, for one question about each of them. The first notebook of a user
+                # who was made anew is not to manage what the former had for half a minute.
+                newly = before is None and caller.manages_any
+                met = await self._meet(user.name, within=NEWLY if newly else FRESH)
         except (
             HubUnavailable,
             HubRefused,
         ) as error:  # refused: an error inside the Hub, which says nothing of the token
-            now = self._clock.monotonic()
-            if not self._silent:
-                log.warning("the Hub does not say whose a token is (%s); known ones stay good for %g s", error, STALE)
-            self._silent = True
-            if before is None or now >= before.confirmed + STALE:
-                self._known.pop(key, None)
-                if isinstance(error, HubUnavailable):
-                    raise
-                raise HubUnavailable(error.message) from error
-            before.ask_again = min(now + PAUSE, before.confirmed + STALE)
-            return before.caller or self._endpoints.known(token)
-        self._silent = False
-        now = self._clock.monotonic()
-        if user is None:
-            self._known.pop(key, None)
-            _remember(self._refused, key, now + REFUSED)
-            return None
-        self._refused.pop(key, None)
-        _remember(self._known, key, _Known(caller, now, now + fresh))
-        return caller or self._endpoints.known(token)
+            known = self._unanswered(key, user, confirmed, error)
+        else:
+            self._silent = False
+            self._refused.pop(key, None)
+            until = confirmed + FRESH if met is None else min(confirmed + FRESH, met.until)
+            known = self._remembered(key, user, confirmed, met, until)
+            if known is not None and known.person is not None:
+                self.came(known.person)
+        return known or self._endpoints.known(token)
 
-    async def _caller(self, user: HubUser) -> tuple[Caller | None, float]:
-        """And for how many seconds that is good."""
-        if user.kind == "user" and user.name == self._system_user:
-            return None, FRESH
-        caller = self._as_caller(user, None)
-        person = caller.person
-        if person is None:  # then nothing is hers, and nothing is shared with her
-            return caller, FRESH
-        met = await self._meet(user.name)
-        if met.hers:
-            caller = self._as_caller(user, met.made)
-            if caller.person is not None:
-                self.came(caller.person)
-            return caller, FRESH
-        return replace(caller, manages=caller.manages - {person.owner}, home=None, person=None), ANOTHER
+    def _unanswered(
+        self, key: bytes, user: HubUser | None, confirmed: float, error: HubUnavailable | HubRefused
+    ) -> Caller | None:
+        """What was known before holds on. ``user``: what the Hub still said of the token, if it did."""
+        before, now = self._known.get(key), self._clock.monotonic()
+        if not self._silent:
+            log.warning("the Hub does not say whose a token is (%s); known ones stay good for %g s", error, STALE)
+        self._silent = True
+        if before is None or now >= before.oldest + STALE:
+            self._known.pop(key, None)
+            if isinstance(error, HubUnavailable):
+                raise error
+            raise HubUnavailable(error.message) from error
+        if user is None:
+            user, confirmed = before.user, before.confirmed
+        met = before.met if user.name == before.user.name else None
+        return self._remembered(key, user, confirmed, met, min(now + PAUSE, before.oldest + STALE))
+
+    def _remembered(self, key: bytes, user: HubUser, confirmed: float, met: Met | None, until: float) -> Caller | None:
+        """Whoever is not known to be whom the services of her name were made for manages none of them, and nothing is
+        shared with her."""
+        caller = None
+        if user.kind != "user" or user.name != self._system_user:
+            caller = self._as_caller(user, None if met is None or not met.hers else met.made)
+            person = caller.person
+            if person is not None and (met is None or not met.hers):
+                caller = replace(caller, manages=caller.manages - {person.owner}, home=None, person=None)
+        _remember(self._known, key, _Known(user, confirmed, met, caller, until))
+        return caller
 
     def _as_caller(self, user: HubUser, made: str | None) -> Caller:
         return caller_from(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,6 +25,9 @@ __all__ = ["HubUsers", "Met"]
 INTERVAL = 60.0  # seconds between two looks
 SOON = 10.0  # seconds until the next look after one that failed
 AGAIN = 5.0  # seconds until the next look for a user that a look did not find
+MET = 30.0  # seconds for which nobody asks for a user again who was met, whatever her tokens
+ANOTHER = 1.0  # seconds of one whose services are a former user's, until these are gone, or who is just being deleted
+MOST = 10_000  # users remembered so
 CLOCKS = (
     600.0  # seconds that the clock of the Hub's machine and that of this one may differ by; no service goes for that
 )
@@ -39,10 +43,17 @@ class UserApi(Protocol):
 
 
 class Met(NamedTuple):
-    """``hers``: whether the services of her name are hers. ``made``: when the Hub made her, in its words."""
+    """``hers``: whether the services of her name are hers. ``made``: when the Hub made her, in its words. ``at``: when
+    the Hub said so (the clock's monotonic time)."""
 
     hers: bool
-    made: str | None = None
+    made: str | None
+    at: float
+
+    @property
+    def until(self) -> float:
+        """When the Hub is to be asked again."""
+        return self.at + (MET if self.hers else ANOTHER)
 
 
 class HubUsers:
@@ -54,6 +65,8 @@ class HubUsers:
         self._path = path
         self._users: dict[str, HubUser] = {}  # by owner
         self._groups: dict[str, frozenset[str]] = {}
+        self._met: OrderedDict[str, Met] = OrderedDict()  # by the Hub's name
+        self._meeting: dict[str, asyncio.Task[Met]] = {}
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
         self._check_now = asyncio.Event()  # somebody came who is not whom the services of that name were made for
@@ -87,19 +100,49 @@ class HubUsers:
         """Whether the users have been read at all."""
         return self._looked_at is not None
 
-    async def meet(self, name: str) -> Met:
-        """The user ``name``, who is known afterwards. Where she was made anew since the services of that name were
-        made, these are not hers, and are removed now. Raises ``HubUnavailable`` or ``HubRefused``."""
+    async def meet(self, name: str, *, within: float = MET) -> Met:
+        """The user ``name``, who is known afterwards, as the Hub said at most ``within`` seconds ago. Where she was
+        made anew since the services of that name were made, these are not hers, and are removed now. Raises
+        ``HubUnavailable`` or ``HubRefused``.
+
+        A class of 1,000 with a token each, or one user with 1,000 of them, is one question for each user and 30 s:
+        whoever asks while one is under way waits for its answer.
+        """
+        found = self._met.get(name)
+        if found is not None and self._clock.monotonic() < min(found.until, found.at + within):
+            return found
+        task = self._meeting.get(name)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._meet(name), name="who is of that name")
+            task.add_done_callback(lambda done: self._asked(name, done))
+            self._meeting[name] = task
+        return await asyncio.shield(task)
+
+    def doubt(self, name: str) -> None:
+        """A token of hers is good no more: she may have been deleted, and the next one of her name be another."""
+        self._met.pop(name, None)
+
+    def _asked(self, name: str, done: asyncio.Task[Met]) -> None:
+        self._meeting.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # whoever waits is told; nobody may be left
+
+    async def _meet(self, name: str) -> Met:
         user = await self._api.user(name)  # what a token's own model holds depends on its scopes: no ``created`` there
-        if user is None:
-            return Met(False)
-        owner = owner_from(name)
-        self._users = {**self._users, owner: user}
-        book = await asyncio.to_thread(_read, self._path)
-        if not self._another(owner, book.get(owner, {}).get("created"), user):
-            return Met(True, user.created)
-        self._check_now.set()
-        return Met(False, user.created)
+        met = Met(False, None, self._clock.monotonic())
+        if user is not None:
+            owner = owner_from(name)
+            self._users = {**self._users, owner: user}
+            book = await asyncio.to_thread(_read, self._path)
+            hers = not self._another(owner, book.get(owner, {}).get("created"), user)
+            met = Met(hers, user.created, met.at)
+            if not hers:
+                self._check_now.set()
+        self._met[name] = met
+        self._met.move_to_end(name)
+        while len(self._met) > MOST:
+            self._met.popitem(last=False)
+        return met
 
     async def name_of(self, owner: str) -> str:
         """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""
@@ -146,6 +189,10 @@ class HubUsers:
                 groups.setdefault(group, set()).add(user.name)
         self._users = {owner_from(user.name): user for user in users}
         self._groups = {group: frozenset(names) for group, names in groups.items()}
+        for name, met in list(self._met.items()):
+            now = self._users.get(owner_from(name))
+            if now is None or now.created != met.made:
+                del self._met[name]
         self._looked_at = self._clock.monotonic()
         return self._users
 
@@ -166,9 +213,10 @@ class HubUsers:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        tasks = [*self._meeting.values(), *([] if task is None else [task])]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, owners: Callable[[], Collection[str]], gone: Callable[[str, str], Awaitable[None]]) -> None:
         while True:
@@ -219,6 +267,8 @@ class HubUsers:
             self._noted = set(new)
             if new != now:
                 await asyncio.to_thread(write_book, self._path, new)
+        for name in [name for name, met in self._met.items() if not met.hers]:  # what she makes from now on is hers
+            del self._met[name]
 
     def _another(self, owner: str, known: str | None, user: HubUser) -> bool:
         """Whether the services of ``owner`` were made for another user of that name, made at the time ``known``."""

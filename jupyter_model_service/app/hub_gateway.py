@@ -77,6 +77,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             endpoints=tokens,
             system_user=hub.token_user,
             meet=users.meet,
+            doubt=users.doubt,
             members=users.members,
             service_name=hub.service_name,
         )

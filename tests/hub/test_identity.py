@@ -14,6 +14,7 @@ import pytest
 from jupyter_model_service.adapters.hub_identity import MOST, HubIdentity
 from jupyter_model_service.adapters.hub_models import HubToken, HubUser
 from jupyter_model_service.adapters.hub_tokens import HubTokens
+from jupyter_model_service.adapters.hub_users import MOST as USERS
 from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.core.access import Caller, role_of
 from jupyter_model_service.core.definition import Definition
@@ -40,6 +41,7 @@ class SmallHub:
         self.endpoint_tokens: dict[str, tuple[HubToken, str]] = {}
         self.silent: Exception | None = None
         self.asked = 0
+        self.asked_of: list[str] = []  # users
         self.hold: asyncio.Event | None = None
 
     async def _answer(self, counted: bool = True) -> None:
@@ -58,6 +60,7 @@ class SmallHub:
         return list(self.users_there.values())
 
     async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
+        self.asked_of.append(name)
         await self._answer(counted=False)
         return self.users_there.get(name)
 
@@ -100,6 +103,7 @@ class Setting:
             endpoints=self.tokens,
             system_user=SYSTEM,
             meet=self.users.meet,
+            doubt=self.users.doubt,
             members=self.users.members,
         )
 
@@ -230,6 +234,128 @@ def test_many_callers_at_once_are_one_question(run: Run) -> None:
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert [a.name for a in answers[1:] if isinstance(a, Caller)] == ["bob"] * 49
         assert s.hub.asked == 1
+
+    run(body)
+
+
+def test_a_user_is_asked_for_once_in_thirty_seconds_whatever_her_tokens(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        visits = frozenset({"access:services!service=model-service"})
+        s.hub.by_token |= {f"bobs {number}": HubUser("bob", scopes=visits) for number in range(20)}
+        s.hub.hold = asyncio.Event()
+        calls = [asyncio.ensure_future(s.identity.resolve(f"bobs {number}")) for number in range(10)]
+        await asyncio.sleep(0)
+        s.hub.hold.set()
+        for each in await asyncio.gather(*calls):
+            assert each is not None
+            assert each.person is not None
+        s.clock.advance(29)
+        for number in range(10, 20):  # these come later
+            assert await s.identity.resolve(f"bobs {number}") is not None
+        assert (s.hub.asked, s.hub.asked_of) == (20, ["bob"])
+        s.clock.advance(1.5)
+        for number in range(20):
+            assert s.identity.known(f"bobs {number}") is None
+            assert await s.identity.resolve(f"bobs {number}") is not None
+        assert s.hub.asked_of == ["bob", "bob"]
+        assert s.hub.asked == 30, "those of the last second are good for 30 s themselves"
+
+    run(body)
+
+
+def test_what_is_known_of_a_token_and_of_its_user_do_not_add_up(run: Run) -> None:
+    """bob is deleted and made anew just after he was asked for; the token that comes 29 s later is his, and nothing of
+    the former's for longer than that."""
+
+    async def body(s: Setting) -> None:
+        visits = frozenset({"access:services!service=model-service"})
+        s.hub.by_token |= {"first": HubUser("bob", scopes=visits), "later": HubUser("bob", scopes=visits)}
+        await s.identity.resolve("first")
+        s.hub.users_there["bob"] = HubUser("bob", created="2027-01-01")
+        s.clock.advance(29)
+        later = await s.identity.resolve("later")
+        s.clock.advance(0.9)
+        assert later is not None
+        assert s.identity.known("later") == later
+        s.clock.advance(0.2)
+        assert s.identity.known("later") is None
+        anew = await s.identity.resolve("later")
+        assert anew is not None
+        assert anew.person is not None
+        assert anew.person.made == "2027-01-01"
+
+    run(body)
+
+
+def test_where_a_token_of_hers_is_good_no_more_a_user_is_asked_for_anew(run: Run) -> None:
+    """She was deleted, and her tokens with her."""
+
+    async def body(s: Setting) -> None:
+        visits = frozenset({"access:services!service=model-service"})
+        s.hub.by_token |= {"first": HubUser("bob", scopes=visits), "second": HubUser("bob", scopes=visits)}
+        await s.identity.resolve("first")
+        s.clock.advance(29)
+        await s.users.meet("bob", within=1.0)
+        s.clock.advance(1.5)
+        s.hub.by_token.pop("first")
+        s.hub.users_there["bob"] = HubUser("bob", created="2027-01-01")
+        assert await s.identity.resolve("first") is None
+        second = await s.identity.resolve("second")
+        assert second is not None
+        assert second.person is not None
+        assert second.person.made == "2027-01-01"
+
+    run(body)
+
+
+def test_while_the_hub_is_down_the_older_of_both_counts(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        visits = frozenset({"access:services!service=model-service"})
+        s.hub.by_token |= {"first": HubUser("bob", scopes=visits), "later": HubUser("bob", scopes=visits)}
+        await s.identity.resolve("first")
+        s.clock.advance(29)
+        await s.identity.resolve("later")
+        s.hub.silent = DOWN
+        s.clock.advance(270.5)  # 299.5 s after bob was asked for
+        assert await s.identity.resolve("later") is not None
+        assert s.identity.met("later")
+        s.clock.advance(1)
+        assert not s.identity.met("later")
+        with pytest.raises(HubUnavailable):
+            await s.identity.resolve("later")
+
+    run(body)
+
+
+def test_what_the_hub_said_of_a_token_counts_also_where_it_says_nothing_of_its_user(run: Run) -> None:
+    """It answers one question and not the other: who has left a group is out of it."""
+
+    async def body(s: Setting) -> None:
+        visits = frozenset({"access:services!service=model-service"})
+        s.hub.by_token["bobs"] = HubUser("bob", scopes=visits, groups=("ds",))
+        before = await s.identity.resolve("bobs")
+        s.hub.by_token["bobs"] = HubUser("bob", scopes=visits)
+        s.clock.advance(31)
+
+        async def user(name: str, *, patience: float | None = None) -> HubUser | None:
+            raise DOWN
+
+        s.hub.user = user  # type: ignore[method-assign]
+        after = await s.identity.resolve("bobs")
+        assert before is not None
+        assert after is not None
+        assert before.person is not None
+        assert after.person is not None
+        assert (before.person.groups, after.person.groups) == (frozenset({"ds"}), frozenset())
+
+    run(body)
+
+
+def test_users_that_are_remembered_are_bounded(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        for number in range(USERS + 50):
+            await s.users.meet(f"user {number}")
+        assert len(s.users._met) == USERS
 
     run(body)
 
@@ -491,6 +617,7 @@ def test_a_new_user_manages_nothing_until_the_former_ones_services_are_gone(run:
         del s.hub.by_token["first"]
         s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
         s.hub.by_token["second"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
+        s.clock.advance(1.1)
         for _ in range(2):
             second = await s.identity.resolve("second")
             assert second is not None

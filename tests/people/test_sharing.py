@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,9 @@ def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former
         if came:
             assert await status(site, site.notebook("bob")) == [503]
         remade(site.hub)
+        end = time.monotonic() + hub_identity.NEWLY + 5.0
+        while await status(site, site.notebook("bob")) == [503] and time.monotonic() < end:
+            await asyncio.sleep(0.1)
         assert await status(site, site.notebook("bob")) == [404]
 
     async def second(site: HubSite) -> None:
