@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..core.access import Caller, knows, may_visit
 from ..core.forwarding import bearer_token, route
@@ -21,35 +22,87 @@ if TYPE_CHECKING:
     from ..ports import Uses
     from .call import Call
 
-__all__ = ["begin"]
+__all__ = ["BEGINS", "Way", "begin"]
+
+
+#: How a call comes in; each has its row in :data:`BEGINS`, and there is no other way.
+Way = Literal[
+    "door",  # a code that signs somebody in, at a service's own host
+    "host",  # everything else at a service's own host
+    "path",  # endpoints/OWNER/NAME/…
+    "models",  # v1/models, and v1/models/ID
+    "named",  # v1/…: the body names the service
+    "web",  # the control API, our pages, and whatever is not there
+]
 
 
 def begin(call: Call, looked: bool = False) -> None:
     """It goes to the control API, to its service, or is refused; at once where its token is known already. ``looked``:
     its address holds no token."""
     front, head = call.front, call.head
+    way: Way
     if front.hosts is None or (head.host == front.bare and not head.forwarded) or not own_host.came(call, front.hosts):
-        place = route(call.target, front.base)
-        if place is None:
-            if call.target.startswith(front.named):
-                if looked or b"?" not in call.target or not addressed.held(call, _go_on):
-                    named.begin(call)
-            else:
-                call.to_web()
-            return
-        # What came to v1/ was looked at there.
-        if not looked and b"?" in call.target and call.named is None and addressed.held(call, _go_on):
-            return
-        if place.redirect is not None:
-            call.redirect(place.redirect)
-            return
-        call.target, call.prefix = place.path, place.prefix
-        call.owner, call.name = place.owner, place.name
+        if call.target.startswith(front.base):
+            way = "path"
+        elif call.target.startswith(front.named):
+            way = "named" if named.model_asked(call) is None else "models"
+        else:
+            way = "web"
     else:
-        if front.visiting is not None and call.target.startswith(ENTER) and visiting.entered(call, front.visiting):
-            return
-        if not looked and b"?" in call.target and addressed.held(call, _go_on):
-            return
+        way = "door" if front.visiting is not None and call.target.startswith(ENTER) else "host"
+    BEGINS[way](call, looked)
+
+
+def _at_door(call: Call, looked: bool) -> None:
+    visiting_ = call.front.visiting
+    if visiting_ is None or not visiting.entered(call, visiting_):
+        _at_host(call, looked)
+
+
+def _at_host(call: Call, looked: bool) -> None:
+    if looked or b"?" not in call.target or not addressed.held(call, _go_on):
+        _to_service(call)
+
+
+def _by_path(call: Call, looked: bool) -> None:
+    place = route(call.target, call.front.base)
+    if place is None:  # not all of one
+        call.to_web()
+        return
+    # What came to v1/ was looked at there.
+    if not looked and b"?" in call.target and call.named is None and addressed.held(call, _go_on):
+        return
+    if place.redirect is not None:
+        call.redirect(place.redirect)
+        return
+    call.target, call.prefix = place.path, place.prefix
+    call.owner, call.name = place.owner, place.name
+    _to_service(call)
+
+
+def _by_name(call: Call, looked: bool) -> None:
+    if looked or b"?" not in call.target or not addressed.held(call, _go_on):
+        named.begin(call)
+
+
+def _to_web(call: Call, looked: bool) -> None:
+    call.to_web()
+
+
+#: Who begins what came this way. ``tests/security`` asks everybody on each of them.
+BEGINS: dict[Way, Callable[[Call, bool], None]] = {
+    "door": _at_door,
+    "host": _at_host,
+    "path": _by_path,
+    "models": _by_name,
+    "named": _by_name,
+    "web": _to_web,
+}
+
+
+def _to_service(call: Call) -> None:
+    """Its service is known, if there is one."""
+    front, head = call.front, call.head
     endpoint = front.routing.get(call.owner, call.name)
     if endpoint is not None and endpoint.origins and cors.answered(call, endpoint):
         return

@@ -22,11 +22,16 @@ from .limiting import admitted
 if TYPE_CHECKING:
     from .call import Call
 
-__all__ = ["Named", "begin"]
+__all__ = ["Named", "begin", "model_asked"]
 
 _LOOKS = (b"GET", b"HEAD")
 _ANYWHERE = b"OPTIONS, POST, PUT, PATCH, DELETE"
 _AT_MODELS = b"OPTIONS, GET, HEAD"
+
+
+def model_asked(call: Call) -> str | None:
+    """The model that its address asks about, ``""`` for all of them; ``None``: its body is to name one."""
+    return openai.model_of_path(call.target[len(call.front.named) :])
 
 
 def begin(call: Call) -> None:
@@ -68,8 +73,7 @@ class Named:
         allowance = None if caller is None else caller.allowance
         if caller is not None and allowance is not None and not admitted(call, allowance, caller.tally):
             return
-        path = call.target[len(front.named) :]
-        model = openai.model_of_path(path)
+        path, model = call.target[len(front.named) :], model_asked(call)
         if head.method == b"OPTIONS":
             call.answer(b"", allow=_ANYWHERE if model is None else _AT_MODELS)
         elif head.method in _LOOKS and model is not None:

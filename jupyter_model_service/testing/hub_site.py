@@ -21,7 +21,7 @@ from jupyter_model_service.config import HubService, ModelService
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.hub_scopes import MANAGE
 from jupyter_model_service.core.policy import Policy, VolumeRule
-from jupyter_model_service.core.visits import state_of
+from jupyter_model_service.core.visits import VISIT_COOKIE, state_of
 from jupyter_model_service.web.page_session import BROWSER_COOKIE, PAGE_COOKIE
 
 from .hub import FakeHub
@@ -68,6 +68,11 @@ class HubSite:
         sealed = SealedVisits(self.hub.key, SystemClock(), "page").seal(state_of(browser), token, time.time() + 3600.0)
         return f"{PAGE_COOKIE}={sealed}; {BROWSER_COOKIE}={browser}"
 
+    def visit(self, service_id: str, token: str, *, seconds: float = 3600.0, key: str | None = None) -> str:
+        """The cookie of somebody with this token of the Hub who has signed in to the pages of that service."""
+        sealed = SealedVisits(key or self.hub.key, SystemClock()).seal(service_id, token, time.time() + seconds)
+        return f"{VISIT_COOKIE.decode()}={sealed}"
+
     # --- the gateway ---
 
     async def api(self, method: str, path: str, body: Any = None, *, token: str | None) -> httpx.Response:
@@ -83,9 +88,12 @@ class HubSite:
         return await self._http.request(method, path, headers=headers, **more)
 
     async def status(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> int:
+        return (await self.head(method, path, headers, **more)).status_code
+
+    async def head(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response:
         """Without the body: an event stream has no end."""
         async with self._http.stream(method, path, headers=headers, **more) as answer:
-            return answer.status_code
+            return answer
 
     async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]:
         """A service without replicas: a call that is let in finds none (503), and nothing has to be started."""

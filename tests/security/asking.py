@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
 from jupyter_model_service.core.hosts import Hosts, label_of
 from jupyter_model_service.testing.browser import NAVIGATION
 from jupyter_model_service.testing.hub_site import HubSite
 
 from .people import SHARED
+from .table import ORIGIN
 
 #: What stands for the variables of a path; ``x`` for those of other names.
 FILLED = {"owner": "alice", "name": SHARED, "kind": "user", "whom": "carol", "user": "carol"}
@@ -29,21 +32,31 @@ WEB_SOCKET = {
 }
 
 
+#: Whose page asks before it calls.
+ORIGINS = {"PRE": ORIGIN, "PRE!": "https://evil.example"}
+
+
 class _Filled(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return "x"
 
 
 async def status(site: HubSite, method: str, path: str, token: str | None) -> int:
+    return (await answer(site, method, path, token)).status_code
+
+
+async def answer(site: HubSite, method: str, path: str, token: str | None, **more: Any) -> httpx.Response:
     """``WS`` as the method is the opening of a WebSocket; behind ``#`` stands the model that the body names, behind
     ``@`` the label of a service's own host. What would
     change something is asked with a parameter that no operation takes, so that whoever may is told 400, by what comes
-    after the question who may, and all goes on as it was."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    after the question who may, and all goes on as it was. ``more`` are headers."""
+    headers = {**more} if token is None else {**more, "Authorization": f"Bearer {token}"}
     target, _, model = path.partition("#")
-    more: dict[str, Any] = {"json": {"model": model}} if model else {}
+    body: dict[str, Any] = {"json": {"model": model}} if model else {}
     if path.startswith(("api/", "health/", "metrics")):
         target = target.format_map(_Filled(FILLED)) + QUERIES.get(path, "" if method == "GET" else REFUSED)
+    elif "{" in path:
+        target = target.format_map(_Filled(FILLED))
     if path.startswith("@"):
         label, _, rest = path[1:].partition("/")
         target, headers = f"{site.address}/{rest}", {**headers, "Host": f"{label}.models.localhost"}
@@ -51,7 +64,28 @@ async def status(site: HubSite, method: str, path: str, token: str | None) -> in
         method, headers = "GET", {**headers, **NAVIGATION}
     if method == "WS":
         method, headers = "GET", {**headers, **WEB_SOCKET}
-    return await site.status(method, target, headers, **more)
+    if method in ORIGINS:
+        headers |= {"Origin": ORIGINS[method], "Access-Control-Request-Method": "POST"}
+        method = "OPTIONS"
+    return await site.head(method, target, headers, **body)
+
+
+async def visit_status(site: HubSite, method: str, path: str, cookie: str) -> int:
+    """``method`` with who asks, as ``table._VISITS`` has it: what a browser says of that."""
+    method, _, who = method.partition("/")
+    host = f"{path[1:].partition('/')[0]}.models.localhost" if path.startswith("@") else ""
+    own = f"http://{host}" if host else site.address
+    origin = {"own": own, "beside": "http://evil--bob.models.localhost", "other": "https://evil.example"}.get(who)
+    said = {"own": "same-origin", "beside": "same-site", "other": "cross-site", "nobody": "none"}
+    kind = {"NAV": ("navigate", "document"), "FORM": ("navigate", "document"), "FRAME": ("navigate", "iframe")}
+    headers = {"Cookie": cookie}
+    if who != "unsaid":
+        mode, to = ("websocket", "websocket") if method == "WS" else kind.get(method, ("cors", "empty"))
+        headers |= {"Sec-Fetch-Site": said[who], "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": to}
+    if origin is not None and method not in ("GET", "HEAD", "NAV", "FRAME"):
+        headers["Origin"] = origin
+    real = {"NAV": "GET", "FRAME": "GET", "FORM": "POST"}.get(method, method)
+    return (await answer(site, real, path, None, **headers)).status_code
 
 
 #: What pages are asked for; a form without its proof is refused to all who may send it.

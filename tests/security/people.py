@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jupyter_model_service.adapters.sealing import new_key
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite
 
@@ -22,6 +23,17 @@ COLUMNS = (
     "foreign",  # an endpoint token of a service of mallory's
     "token",  # an endpoint token of alice/chat
     "unknown",  # no token of anybody's
+)
+#: Who comes with the cookie of a visit, all of alice/chat but for ``elsewhere``.
+VISITORS = (
+    "visitor",  # carol, with whom it is shared
+    "owner",
+    "stranger",  # mallory, with whom it is not
+    "elsewhere",  # carol's visit of alice/open
+    "ended",  # carol's, who has signed out at the Hub
+    "late",  # … of yesterday
+    "forged",  # sealed with another key
+    "session",  # of our own pages, by another name
 )
 #: alice/own is private, alice/chat is shared, alice/open is public; mallory/hers is there for its token.
 PRIVATE, SHARED, PUBLIC = "own", "chat", "open"
@@ -59,6 +71,26 @@ async def everybody(site: HubSite) -> dict[str, str | None]:
         "foreign": (await _token(site, mallory, "mallory/hers"))["token"],
         "token": (await _token(site, alice, f"alice/{SHARED}"))["token"],
         "unknown": "0123456789abcdef0123456789abcdef",
+    }
+
+
+async def visitors(site: HubSite) -> dict[str, str]:
+    """The cookie of each, after :func:`everybody`."""
+    found = (await site.api("GET", "services", token=site.administrator())).json()["services"]
+    ids = {f"{each['owner']}/{each['name']}": each["id"] for each in found}
+    chat, carol, gone = ids[f"alice/{SHARED}"], site.visitor("carol"), site.visitor("carol")
+    del site.hub.tokens[gone]
+    session = site.signed_in(carol).partition(";")[0].partition("=")[2]
+    visit = site.visit(chat, carol)
+    return {
+        "visitor": visit,
+        "owner": site.visit(chat, site.visitor("alice")),
+        "stranger": site.visit(chat, site.visitor("mallory")),
+        "elsewhere": site.visit(ids[f"alice/{PUBLIC}"], carol),
+        "ended": site.visit(chat, gone),
+        "late": site.visit(chat, carol, seconds=-1.0),
+        "forged": site.visit(chat, carol, key=new_key()),
+        "session": f"{visit.partition('=')[0]}={session}",
     }
 
 

@@ -3,14 +3,14 @@
 Written by hand, and not from what the code says of itself: a row is what was decided. In the rows of operations that
 change something, 400 says that the caller may (see ``asking``), and in those of endpoints 503 does: no replica is there.
 404 is for whom the service does not exist, 403 for who may know of it. Behind ``@`` stands the label of a service's own
-host. ``NAV``: a browser opens it, and 303 is the way to sign in.
+host. ``NAV``: a browser opens it, and 303 is the way to sign in. Several methods of one row are answered the same.
 """
 
 from __future__ import annotations
 
 from jupyter_model_service.web.route import Access
 
-from .people import COLUMNS, PRIVATE, PUBLIC, SHARED
+from .people import COLUMNS, PRIVATE, PUBLIC, SHARED, VISITORS
 
 _OPERATIONS = """
 GET api/v1/                                                    401 200 200 200 200 200 200 200 200 403 401 401 403 403 401
@@ -108,6 +108,88 @@ WS @none--alice/                                               401 404 404 404 4
 NAV @none--alice/                                              303 404 404 404 404 404 404 404 404 404 401 401 404 404 401
 """
 
+# Other methods than those above; as far as it goes, whoever may call may call by any. 400: what no server here understands.
+# PRE is what a browser asks before it lets a page at ORIGIN call, PRE! the same for a page of another origin; alice/chat
+# lists ORIGIN. Its answer (204) is for the browser, and says no more than that.
+_METHODS = """
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND endpoints/alice/own/    401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND @own--alice/            401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND endpoints/alice/chat/   401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND @chat--alice/           401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND endpoints/alice/open/   503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND @open--alice/           503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND endpoints/alice/none/   401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+HEAD,PUT,PATCH,DELETE,OPTIONS,PROPFIND @none--alice/           401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+BREW,TRACE,CONNECT endpoints/alice/own/                        400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+BREW,TRACE,CONNECT @own--alice/                                400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+BREW,TRACE,CONNECT v1/models                                   400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+BREW,TRACE,CONNECT api/v1/services                             400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+PRE,PRE! endpoints/alice/own/                                  401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+PRE,PRE! @own--alice/                                          401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+PRE endpoints/alice/chat/                                      204 204 204 204 204 204 204 204 204 204 204 204 204 204 204
+PRE @chat--alice/                                              204 204 204 204 204 204 204 204 204 204 204 204 204 204 204
+PRE! endpoints/alice/chat/                                     401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+PRE! @chat--alice/                                             401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+PRE,PRE! endpoints/alice/none/                                 401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+PRE,PRE!,OPTIONS v1/models                                     204 204 204 204 204 204 204 204 204 204 204 204 204 204 204
+PRE,PRE!,OPTIONS v1/chat/completions                           204 204 204 204 204 204 204 204 204 204 204 204 204 204 204
+PUT,PATCH,DELETE v1/models                                     404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+HEAD v1/models/alice/own                                       401 200 200 404 404 404 404 404 200 404 401 401 404 404 401
+PUT,PATCH,DELETE v1/models/alice/own                           404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+PUT,PATCH,DELETE v1/chat/completions#alice/own                 401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+PUT,PATCH,DELETE v1/chat/completions#alice/chat                401 503 503 503 503 503 503 404 503 404 401 401 404 503 401
+"""
+
+# Whatever else is at the address: the list of models (``LISTED`` has what is in it), what is not there, and where a code
+# is taken that signs somebody in, which is no matter of tokens.
+_ELSEWHERE = """
+GET,HEAD v1/models                                             200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET v1/models/alice/none                                       401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+GET v1/models/own                                              401 200 200 404 404 404 404 404 200 404 401 401 404 404 401
+POST v1/chat/completions#alice/none                            401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+GET v1/chat/completions                                        404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET,POST,WS endpoints/alice/none/                              401 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+NAV endpoints/alice/none/                                      303 404 404 404 404 404 404 404 404 404 401 401 404 404 401
+GET,POST endpoints/alice/own                                   308 308 308 308 308 308 308 308 308 308 308 308 308 308 308
+GET,POST endpoints/alice/none                                  308 308 308 308 308 308 308 308 308 308 308 308 308 308 308
+GET,POST endpoints/alice                                       404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET,POST nothing/here                                          404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET,POST @own--alice/api/v1/services                           401 503 503 404 404 404 404 404 503 404 401 401 404 404 401
+GET,POST,NAV @own--alice/.model-service/enter?code=x           400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+GET,POST,NAV @none--alice/.model-service/enter?code=x          400 400 400 400 400 400 400 400 400 400 400 400 400 400 400
+GET,NAV .model-service/enter?code=x                            404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+"""
+
+# Which services each finds in a list, by their first letters: own, chat, open of alice's, and hers of mallory's.
+_LISTED = """
+GET v1/models                                                  p ocp ocp cp cp cp cp hp ocph p p p hp cp p
+GET api/v1/services                                            - ocp ocp c c c c h ocph - - - - - -
+"""
+
+# By who comes with the cookie of a visit (``people.VISITORS``). Behind the method stands who asks: a page of the service's
+# ``own`` host, of the host ``beside`` it, of an ``other`` site, ``nobody`` but the visitor, or what does not say it
+# (``unsaid``). NAV: a window is opened, FRAME: a frame, FORM: a form is sent into a window of its own.
+_VISITS = """
+GET/own @chat--alice/                                          503 503 404 401 401 401 401 401
+HEAD/own,POST/own,DELETE/own @chat--alice/                     503 503 404 401 401 401 401 401
+WS/own,FRAME/own @chat--alice/                                 503 503 404 401 401 401 401 401
+NAV/nobody,NAV/own,NAV/beside,NAV/other @chat--alice/          503 503 404 303 303 303 303 303
+GET/beside,GET/other,GET/unsaid @chat--alice/                  401 401 401 401 401 401 401 401
+POST/beside,POST/other,POST/unsaid,FORM/beside,FORM/other @chat--alice/ 401 401 401 401 401 401 401 401
+WS/beside,WS/other,WS/unsaid,FRAME/beside,FRAME/other @chat--alice/ 401 401 401 401 401 401 401 401
+PUT/other,DELETE/other,HEAD/other,OPTIONS/other @chat--alice/  401 401 401 401 401 401 401 401
+NAV/nobody @own--alice/                                        303 303 303 303 303 303 303 303
+GET/own,POST/own @own--alice/                                  401 401 401 401 401 401 401 401
+GET/own,NAV/nobody @open--alice/                               503 503 503 503 503 503 503 503
+NAV/other @chat--alice/.model-service/enter?code=x             303 303 303 400 303 400 400 400
+GET/own,FRAME/own @chat--alice/.model-service/enter?code=x     400 400 400 400 400 400 400 400
+GET/own,POST/own,WS/own endpoints/alice/chat/                  401 401 401 401 401 401 401 401
+NAV/nobody endpoints/alice/chat/                               303 303 303 303 303 303 303 303
+GET/own v1/models/alice/chat                                   401 401 401 401 401 401 401 401
+GET/own,POST/own api/v1/services                               401 401 401 401 401 401 401 401
+NAV/nobody .                                                   302 302 302 302 302 302 302 302
+"""
+
 # Pages, by people who have signed in with these tokens: 302 is the way to the Hub, for whom nobody knows. Whom a service
 # is shared with is sent to its host (303); 403 says that a form did not come from a page of ours, and what it would have done for whom,
 # ``people/test_pages.py`` tries. The page at "." shows to each what is hers.
@@ -124,20 +206,31 @@ POST sign-out                                                  401 403 403 403 4
 """
 
 
-def _rows(text: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _cells(text: str, columns: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     for line in filter(None, text.splitlines()):
-        method, path, *cells = line.split()
-        way = f"{method} {'' if path == '.' else path}"
-        assert way not in found, f"two rows of {way}"
-        assert len(cells) == len(COLUMNS), f"{way} has {len(cells)} cells for {len(COLUMNS)} columns"
-        found[way] = dict(zip(COLUMNS, map(int, cells), strict=True))
+        methods, path, *cells = line.split()
+        for method in methods.split(","):
+            way = f"{method} {'' if path == '.' else path}"
+            assert way not in found, f"two rows of {way}"
+            assert len(cells) == len(columns), f"{way} has {len(cells)} cells for {len(columns)} columns"
+            found[way] = dict(zip(columns, cells, strict=True))
     return found
+
+
+def _rows(text: str, columns: tuple[str, ...] = COLUMNS) -> dict[str, dict[str, int]]:
+    return {way: {who: int(cell) for who, cell in row.items()} for way, row in _cells(text, columns).items()}
 
 
 OPERATIONS = _rows(_OPERATIONS)
 ENDPOINTS = _rows(_ENDPOINTS)
+METHODS = _rows(_METHODS)
+ELSEWHERE = _rows(_ELSEWHERE)
+VISITS = _rows(_VISITS, VISITORS)
+LISTED = _cells(_LISTED, COLUMNS)
 SHOWN = _rows(_PAGES)
+#: Whose pages alice/chat may be called by.
+ORIGIN = "https://app.example.org"
 
 #: The ways by which each of the three services is reached.
 WAYS = (

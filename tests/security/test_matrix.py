@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import httpx
+import pytest
 from tornado.routing import PathMatches
 
+from jupyter_model_service.front import entry
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
 from jupyter_model_service.web.application import Shown, make_application
 from jupyter_model_service.web.handler import RouteHandler
 from jupyter_model_service.web.page import Page, PageHandler
 from jupyter_model_service.web.route import Route
 
-from .asking import HOSTS, page_status, status
-from .people import COLUMNS, everybody, people
-from .table import ENDPOINTS, KINDS, NOWHERE, OPERATIONS, SHOWN, WAYS, row_for
+from .asking import HOSTS, ORIGINS, answer, page_status, status, visit_status
+from .people import COLUMNS, SHARED, everybody, people, visitors
+from .table import (
+    ELSEWHERE,
+    ENDPOINTS,
+    KINDS,
+    LISTED,
+    METHODS,
+    NOWHERE,
+    OPERATIONS,
+    ORIGIN,
+    SHOWN,
+    VISITS,
+    WAYS,
+    row_for,
+)
 
-OPEN = {"GET api/v1/openapi.json", "GET health/live", "GET health/ready"}
+OPEN = {"GET api/v1/openapi.json", "GET health/live", "GET health/ready", "GET v1/models", "HEAD v1/models"}
+#: Answers that nobody is asked for who she is: what is malformed, not there, elsewhere, or a browser's question (CORS).
+NO_MATTER_WHO = {204, 308, 400, 404}
+ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 
 
 _ANY: Any = None
@@ -65,35 +85,135 @@ def test_every_kind_of_endpoint_has_its_row() -> None:
 
 def test_nobody_without_a_good_token_is_let_in_but_where_everybody_is() -> None:
     """Of the table itself: a slip in it would be a hole that is tested for."""
-    for way, row in {**OPERATIONS, **ENDPOINTS}.items():
+    for way, row in {**OPERATIONS, **ENDPOINTS, **METHODS, **ELSEWHERE}.items():
         if way in OPEN or "alice/open" in way or "@open--" in way or way.startswith("WS v1/"):
+            continue
+        if len(set(row.values())) == 1 and row["owner"] in NO_MATTER_WHO:
             continue
         refused = {row[each] for each in ("anonymous", "expired", "revoked", "unknown")}
         assert refused == ({401, 303} if way.startswith("NAV ") else {401}), way
         assert {row[each] for each in ("replica", "foreign")} <= {403, 404}, way
 
 
-def test_everybody_is_answered_as_the_table_says(tmp_path: Path) -> None:
-    async def differing(site: HubSite) -> list[str]:
-        tokens, found = await everybody(site), []
-        for way, row in {**OPERATIONS, **ENDPOINTS}.items():
-            method, path = way.split(" ", 1)
-            for who, wanted in row.items():
-                answered = await status(site, method, path, tokens[who])
-                if answered != wanted:
-                    found.append(f"{way} by {who}: {answered}, not {wanted}")
-        return found
+@contextlib.contextmanager
+def ways_taken() -> Iterator[set[str]]:
+    """By which ways calls come in at the front meanwhile (``entry.BEGINS``)."""
+    taken: set[str] = set()
+
+    def noting(way: entry.Way, begins: Any) -> Any:
+        return lambda call, looked: (taken.add(way), begins(call, looked))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for way, begins in list(entry.BEGINS.items()):
+            patch.setitem(entry.BEGINS, way, noting(way, begins))
+        yield taken
+
+
+def at_a_hub(folder: Path, body: Callable[[HubSite], Awaitable[list[str]]]) -> None:
+    """What ``body`` finds differing is nothing, and the questions themselves changed nothing."""
 
     async def main() -> None:
         with people() as hub:
-            async with hub_site(hub, tmp_path / "gateway", hosts=HOSTS) as site:
-                found = await differing(site)
+            async with hub_site(hub, folder / "gateway", hosts=HOSTS) as site:
+                found = await body(site)
                 after = await site.api("GET", "services", token=site.administrator())
         assert not found, "\n".join(found)
         names = sorted(service["name"] for service in after.json()["services"])
         assert names == ["chat", "hers", "open", "own"], "the questions themselves changed something"
 
     asyncio.run(main())
+
+
+def read_by(answered: httpx.Response) -> str | None:
+    """Whose pages a browser would let read it; never with what it keeps for the address."""
+    assert "access-control-allow-credentials" not in answered.headers
+    return answered.headers.get("access-control-allow-origin")
+
+
+def test_everybody_is_answered_as_the_table_says(tmp_path: Path) -> None:
+    """On every way by which the front lets calls in: a new one without a row fails."""
+
+    async def differing(site: HubSite) -> list[str]:
+        tokens, found = await everybody(site), []
+        origins = {"origins": [ORIGIN]}
+        await site.api("PUT", f"services/alice/{SHARED}/access/origins", origins, token=tokens["owner"])
+        for way, row in {**OPERATIONS, **ENDPOINTS, **METHODS, **ELSEWHERE}.items():
+            method, path = way.split(" ", 1)
+            for who, wanted in row.items():
+                answered = await answer(site, method, path, tokens[who])
+                if answered.status_code != wanted:
+                    found.append(f"{way} by {who}: {answered.status_code}, not {wanted}")
+                may_read = ORIGIN if method == "PRE" and wanted == 204 and "v1/" not in path else None
+                if read_by(answered) != may_read:
+                    found.append(f"{way} by {who}: {read_by(answered)} may read it, not {may_read}")
+        return found
+
+    with ways_taken() as taken:
+        at_a_hub(tmp_path, differing)
+    assert taken == set(entry.BEGINS) == set(get_args(entry.Way)), "a way into the front without a row"
+
+
+def test_everybody_finds_in_lists_what_the_table_says(tmp_path: Path) -> None:
+    async def differing(site: HubSite) -> list[str]:
+        tokens, found = await everybody(site), []
+        letters = {"alice/own": "o", "alice/chat": "c", "alice/open": "p", "mallory/hers": "h"}
+        for way, row in LISTED.items():
+            method, path = way.split(" ", 1)
+            for who, wanted in row.items():
+                said = (await site.request(method, path, token=tokens[who])).text
+                listed = {letter for key, letter in letters.items() if f'"{key}"' in said.replace('": "', '":"')}
+                listed |= {letters[key] for key in letters if f'/endpoints/{key}/"' in said}
+                if listed != set(wanted.strip("-")):
+                    found.append(f"{way} for {who}: {''.join(sorted(listed))}, not {wanted}")
+        return found
+
+    at_a_hub(tmp_path, differing)
+
+
+def test_a_visit_is_good_for_its_own_pages_and_whoever_opens_them(tmp_path: Path) -> None:
+    """By nobody else's page, at no other host, for no other service, and not at the address of all."""
+
+    async def differing(site: HubSite) -> list[str]:
+        await everybody(site)
+        cookies, found = await visitors(site), []
+        for way, row in VISITS.items():
+            method, path = way.split(" ", 1)
+            for who, wanted in row.items():
+                answered = await visit_status(site, method, path, cookies[who])
+                if answered != wanted:
+                    found.append(f"{way} by {who}: {answered}, not {wanted}")
+        return found
+
+    at_a_hub(tmp_path, differing)
+
+
+def test_what_a_page_of_elsewhere_asks_with_a_visit_opens_nothing() -> None:
+    """Of the table itself: a slip in it would be a hole that is tested for."""
+    for way, row in VISITS.items():
+        method, _, who = way.partition(" ")[0].partition("/")
+        if who in ("beside", "other", "unsaid") and method != "NAV":
+            assert set(row.values()) == {401}, way
+
+
+def test_a_method_that_a_path_has_not_is_there_for_nobody(tmp_path: Path) -> None:
+    """Of the control API and of our pages: 405, before anybody is asked who she is. So is a browser's question whether a
+    page of elsewhere may call, of which the answer lets none."""
+    there: dict[str, set[str]] = {}
+    for each in served():
+        assert not isinstance(each, str)
+        there.setdefault(each.path, set()).add(each.method)
+
+    async def differing(site: HubSite) -> list[str]:
+        tokens, found = await everybody(site), []
+        for path, methods in there.items():
+            for method in (*ALL_METHODS, *ORIGINS):
+                for who in ("anonymous", "owner", "admin") if method not in methods else ():
+                    answered = await answer(site, method, path, tokens[who])
+                    if answered.status_code != 405 or read_by(answered) is not None:
+                        found.append(f"{method} {path} by {who}: {answered.status_code} {read_by(answered)}")
+        return found
+
+    at_a_hub(tmp_path, differing)
 
 
 def test_everybody_is_shown_the_pages_that_the_table_says(tmp_path: Path) -> None:
@@ -111,9 +231,4 @@ def test_everybody_is_shown_the_pages_that_the_table_says(tmp_path: Path) -> Non
                 found.append(f"{way} takes a token")
         return found
 
-    async def main() -> None:
-        with people() as hub:
-            async with hub_site(hub, tmp_path / "gateway", hosts=HOSTS) as site:
-                assert not (found := await differing(site)), "\n".join(found)
-
-    asyncio.run(main())
+    at_a_hub(tmp_path, differing)
