@@ -1,4 +1,5 @@
-"""Whether callers whose calls go on for long may still call: their tokens end, and what was shared is taken back."""
+"""Whether callers whose calls go on for long may still call: their tokens end, or are for other paths from now on, and
+what was shared is taken back. Limits are for new calls: lowered ones end none."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..core.access import Caller, knows, may_visit
 from ..core.ending import Broken
+from ..core.grants import NOT_WITHIN
+from ..core.grants import may as within
 from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ def _judge(call: Call, caller: Caller) -> None:
     may = knows if call.visit is None else may_visit
     if endpoint is not None and not endpoint.public and not may(caller, endpoint):
         _end(call, call.not_found())
+    elif caller.rules and not within(caller.rules, call.head.method, call.target, call.head.headers):
+        _end(call, NOT_WITHIN)
 
 
 def _end(call: Call, refusal: Refusal) -> None:

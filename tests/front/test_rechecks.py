@@ -11,6 +11,8 @@ import pytest
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
+from jupyter_model_service.core.grants import PathRule
+from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.sharing import NOBODY, Person, Share
 from jupyter_model_service.front.server import FrontSettings
 
@@ -112,6 +114,65 @@ def test_a_stream_ends_when_what_was_shared_is_taken_back(run: Run, how: str) ->
                 now = replace(person, made="2027") if by_user else replace(person, groups=frozenset())
                 here.front.identity.people[GROUP] = Caller("bob", person=now)
             await ends(here, wire, got)
+
+    run(body())
+
+
+@pytest.mark.parametrize("rule", [PathRule("/v1/chat/*"), PathRule("/sse", ("POST",))])
+def test_a_stream_ends_when_its_token_is_for_other_paths_or_methods_from_now_on(run: Run, rule: PathRule) -> None:
+    """One that is still within the new rules goes on."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=SOON) as here:
+            may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/sse", ("GET",)),))
+            here.front.identity.people[GROUP] = may_call
+            wire, got = await open_stream(here, GROUP)
+            assert got.status == 200
+            here.front.identity.people[GROUP] = replace(may_call, rules=(PathRule("/*", ("GET",)),))
+            await rounds(here)
+            assert len(here.front.calls) == 1
+            here.front.identity.people[GROUP] = replace(may_call, rules=(rule,))
+            await ends(here, wire, got)
+
+    run(body())
+
+
+def test_what_waits_is_refused_when_its_token_is_for_other_paths_from_now_on(run: Run) -> None:
+    async def body() -> None:
+        async with site(Replica(), settings=SOON) as here:
+            may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/hang"),))
+            here.front.identity.people[GROUP] = may_call
+            wire = await here.send(here.request("/hang", token=GROUP))
+            await until(lambda: here.backends[0].in_flight == 1, "on the replica")
+            here.front.identity.people[GROUP] = replace(may_call, rules=(PathRule("/v1/*"),))
+            got = await wire.answer()
+            assert (got.status, got.code) == (403, "path_not_allowed")
+
+    run(body())
+
+
+def test_limits_that_are_lowered_end_no_stream(run: Run) -> None:
+    """They are for new calls: of three that are open none ends, and a fourth has to wait until one is left."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=SOON) as here:
+            allowance = Allowance(Limits(in_flight=3))
+            caller = Caller("token:chat", invokes=frozenset({"o/n"}), allowance=allowance)
+            here.front.identity.people[GROUP] = caller
+            wires = [(await open_stream(here, GROUP))[0] for _ in range(3)]
+            allowance.change(Limits(in_flight=1), 0)
+            await rounds(here)
+            assert len(here.front.calls) == 3
+            for left in (2, 1):
+                assert (await open_stream(here, GROUP))[1].status == 429
+                wires.pop().close()
+                await until(lambda left=left: len(here.front.calls) == left, "one has left")
+            assert (await open_stream(here, GROUP))[1].status == 429
+            wires.pop().close()
+            await until(lambda: not here.front.calls, "all have left")
+            last, got = await open_stream(here, GROUP)
+            assert got.status == 200
+            last.close()
 
     run(body())
 
