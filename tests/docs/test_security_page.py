@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.security.without_defence import NEEDS, Defence, defences, rows
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
 ROWS = [row for row in re.findall(r"^\| (.+) \|$", PAGE, re.MULTILINE) if not re.match(r"threat \||-", row)]
@@ -46,3 +48,25 @@ def test_every_way_into_the_matrix_is_told() -> None:
     files = [f"security/{path.name}" for path in (ROOT / "tests" / "security").glob("test_*.py")]
     there = {f"{file}::{name}" for file in files for name in names_in(file) if name.startswith("test_")}
     assert there - {f"{file}::{name}" for file, name in TEST.findall(PAGE)} == set()
+
+
+def test_it_is_written_down_of_each_test_without_which_defence_it_fails() -> None:
+    """Whoever names one more adds what it holds to ``tests/security/defences.yaml``, and runs ``without_defence.py``."""
+    named = {test for row in rows() for test in row.tests}
+    written = {test for defence in defences() for test in defence.tests}
+    assert len(rows()) == len(ROWS)
+    assert sorted(named - written) == [], "no entry in tests/security/defences.yaml says what these hold"
+    assert sorted(written - named) == [], "entries whose tests are on no row of docs/security.md any more"
+
+
+@pytest.mark.parametrize("defence", defences(), ids=str)
+def test_what_is_written_down_can_still_be_taken_out(defence: Defence) -> None:
+    """Each text is in its file, once, and the module without it can still be loaded."""
+    left: dict[str, str] = {}
+    for each in defence.changes:
+        left[each.file] = each.made(left.get(each.file) or (ROOT / each.file).read_text("utf-8"))
+    assert all(left[file] != (ROOT / file).read_text("utf-8") for file in left)
+    assert defence.needs in NEEDS
+    for test in (*defence.tests, *defence.after):
+        file, name = test.split("::")
+        assert name in names_in(file), test
