@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from .message import RequestHead
+from .who_asks import Asker, Said, opens_page, said_in, who_asks
 
 __all__ = [
     "ENTER", "NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of",
@@ -43,34 +44,21 @@ def cookie(head: RequestHead, name: bytes) -> str | None:
     return found.decode("ascii", "replace") if found else None
 
 
-def _said(head: RequestHead, name: bytes) -> bytes | None:
-    """``b""`` for what was said twice, which is as good as anything that does not count."""
-    values = [value.strip() for key, value in head.headers if key.lower() == name]
-    return None if not values else values[0] if len(values) == 1 else b""
+def _said(head: RequestHead) -> Said:
+    headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
+    return said_in(head.method.decode("latin-1"), headers, upgrade=head.upgrade is not None)
 
 
 def wants_page(head: RequestHead) -> bool:
     """Whether somebody opens a page by this, in a window of its own: no frame, no script, no form."""
-    if head.method != b"GET" or head.upgrade is not None:
-        return False
-    mode, to = _said(head, b"sec-fetch-mode"), _said(head, b"sec-fetch-dest")
-    if mode is None and to is None:  # a browser that does not say
-        return _said(head, b"origin") is None and b"text/html" in (_said(head, b"accept") or b"")
-    return mode == b"navigate" and to == b"document"
+    return opens_page(_said(head))
 
 
 def counts(head: RequestHead, own_origin: str) -> bool:
     """Whether a cookie that came with this call is the visitor's wish: a page of ``own_origin`` made the call, or she
     followed a link or typed the address. A page of a host beside it (the same site to browsers, so that ``SameSite``
     is of no help) can do no more than link."""
-    origin, site = _said(head, b"origin"), _said(head, b"sec-fetch-site")
-    if origin is not None and origin != own_origin.encode():
-        return False
-    if head.upgrade is not None:
-        return origin is not None and site in (None, b"same-origin")
-    if site is None:
-        return origin is not None or wants_page(head)
-    return site in (b"same-origin", b"none") or wants_page(head)
+    return who_asks(_said(head), own_origin.__eq__).asker in (Asker.PAGE, Asker.PERSON)
 
 
 def visit_said(head: RequestHead, own_origin: str) -> str | None:

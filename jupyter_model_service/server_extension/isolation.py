@@ -13,9 +13,10 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..core import header_names, location, origin
+from ..core.who_asks import Asker, Said, Verdict, at_authority, said_in, who_asks
 
 SANDBOX = origin.SANDBOX.decode()
 
@@ -153,23 +154,20 @@ def holds_token(values: Iterable[bytes], token: str) -> bool:
 
 
 def foreign_origin(headers: Mapping[str, str]) -> bool:
-    """Whether ``Origin`` names another origin than ``Host``; ``null`` (a sandboxed page) is another one.
+    """Whether a page of another origin than ``Host`` opens a WebSocket; ``null`` (a sandboxed page) is another one.
 
     Only host and port are compared: behind a proxy that ends TLS the scheme is not known here.
     """
-    origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+    return _who(said_in("GET", headers.items(), upgrade=True), headers).asker is Asker.FOREIGN
 
 
 def cross_site(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether another site's page made this request with the visitor's cookies, other than by sending her here.
+    """Whether another site's page made this request with the visitor's cookies, other than by sending her here."""
+    return _who(said_in(method, headers.items()), headers).asker is Asker.FOREIGN
 
-    ``Sec-Fetch-Site`` decides where the browser sends it (every current one does), ``Origin`` elsewhere.
-    """
-    site = headers.get("Sec-Fetch-Site")
-    foreign = foreign_origin(headers) if site is None else site not in ("same-origin", "none")
-    arrival = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
-    return foreign and not (method == "GET" and arrival)
+
+def _who(said: Said, headers: Mapping[str, str]) -> Verdict:
+    return who_asks(said, at_authority(headers.get("Host", "")))
 
 
 def _own_location(value: str, place: Place) -> str | None:

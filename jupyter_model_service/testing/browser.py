@@ -72,8 +72,10 @@ class Browser:
 
     async def submit(self, url: str, fields: dict[str, str], **said: str) -> httpx.Response:
         """The form of a page of the same origin; redirects are not followed."""
-        headers = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", **{n.replace("_", "-"): v for n, v in said.items()}}
-        return await self.request("POST", urljoin(self.site.address, url), headers, data=fields)
+        to = urlsplit(urljoin(self.site.address, url))
+        own = {"Sec-Fetch-Site": "same-origin", "Origin": f"{to.scheme}://{to.netloc}"}
+        headers = {**NAVIGATION, **own, **{n.replace("_", "-"): v for n, v in said.items()}}
+        return await self.request("POST", to.geturl(), headers, data=fields)
 
     async def request(self, method: str, url: str, headers: dict[str, str], **more: Any) -> httpx.Response:
         """One request, with the cookies that a browser would send."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..core.plain_page import POLICY, plain_page
+from ..core.who_asks import Asker, at_authority, said_in, who_asks
 from ..errors import Forbidden, ModelServiceError, NotFound, TooLarge, Unauthenticated
 from .audit import Asked, asked_by, denial
 from .auth import refuse_token_in_query
@@ -174,15 +175,19 @@ class PageHandler(BaseHandler):
 
     def _see_who_asks(self) -> None:
         """No other page may read ours, frame it or send its forms, as far as the browser says who asks."""
-        said = self.request.headers.get
-        site, mode, to = said("Sec-Fetch-Site"), said("Sec-Fetch-Mode"), said("Sec-Fetch-Dest")
-        if mode is None and self.sessions.secure:
+        request = self.request
+        said = said_in(request.method or "", request.headers.get_all())
+        if said.mode is None and self.sessions.secure:
             # Where people come by https every browser says it; a script of the same address could not leave it out.
             raise Forbidden("This page needs a browser that says who asks: one that is not older than 2023.")
-        if mode not in (None, "navigate") or to not in (None, "document"):
+        if said.mode not in (None, "navigate") or said.to not in (None, "document"):
             raise Forbidden("This page is opened by people, in a window of its own.")
-        if self.request.method != "GET" and site not in (None, "same-origin"):
-            raise Forbidden("This form came from somewhere else than the page of the model service.")
+        asked_as = request.headers.get("X-Forwarded-Host") or request.headers.get("Host", "")  # as the front says
+        asker, why = who_asks(said, at_authority(asked_as))
+        if said.method != "GET" and asker not in (Asker.PAGE, Asker.UNSAID):
+            raise Forbidden(f"This form came from somewhere else than the page of the model service: {why}.")
+        if asker is Asker.FOREIGN:
+            raise Forbidden(f"This page is opened by people, and not by other pages: {why}.")
 
     def _form(self) -> dict[str, str]:
         if self._overflow:

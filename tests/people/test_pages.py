@@ -24,6 +24,7 @@ POLICY = Policy(
     max_memory=8 << 30,
     rules=(PolicyRule({"max_replicas_per_user": 5}, groups=("ds",)),),
 )
+EVIL = "http://evil.example"
 Body = Callable[[HubSite, Callable[[str], Awaitable[Browser]]], Awaitable[None]]
 
 
@@ -279,6 +280,9 @@ def test_a_form_that_is_none_of_ours_does_nothing(tmp_path: Path) -> None:
             await carol.submit(where, {**fields, "xsrf": good}, Sec_Fetch_Site="same-site"),
             await carol.submit(where, {**fields, "xsrf": good}, Sec_Fetch_Mode="cors", Sec_Fetch_Dest="empty"),
             await carol.submit(where, {**fields, "xsrf": good}, Sec_Fetch_Dest="iframe"),
+            await carol.submit(where, {**fields, "xsrf": good}, Origin="null"),
+            # An address without TLS is told no more than this.
+            await carol.request("POST", f"{site.address}{where}", {"Origin": EVIL}, data={**fields, "xsrf": good}),
         ]
         assert {answer.status_code for answer in sent} == {403}
         token = site.administrator("carol")
@@ -290,6 +294,7 @@ def test_a_form_that_is_none_of_ours_does_nothing(tmp_path: Path) -> None:
         read = await carol.open(PREFIX, Sec_Fetch_Mode="cors", Sec_Fetch_Dest="empty", Sec_Fetch_Site="same-origin")
         assert read.status_code == 403
         assert "xsrf" not in read.text
+        assert (await carol.request("GET", f"{site.address}{PREFIX}", {"Origin": EVIL})).status_code == 403
 
     at_the_pages(tmp_path, body)
 
