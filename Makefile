@@ -13,7 +13,7 @@ PANEL := labextension/package.json labextension/yarn.lock $(shell find labextens
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
 
-.PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-hub bench-panel gpu-check audit docs clean
+.PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-access bench-hub bench-panel gpu-check audit docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -72,6 +72,9 @@ bench-scaling: $(VENV)/.installed-test ## the autoscaler: waking, a step of load
 	$(BIN)/python benchmarks/autoscale_live.py --save
 	$(BIN)/python benchmarks/autoscale.py --cost
 	$(if $(TRACE),$(BIN)/python benchmarks/autoscale.py --check --trace $(TRACE))
+
+bench-access: $(VENV)/.installed-test ## what it costs to decide about a call whose token is known (seconds; nothing else beside it; fails above 5 µs)
+	$(BIN)/python benchmarks/access.py
 
 bench-hub: $(VENV)/.installed-hub hub-images ## start-up on a real JupyterHub, beside docker run, and waking from zero (needs a Docker engine)
 	$(BIN)/python benchmarks/startup.py --hub

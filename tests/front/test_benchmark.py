@@ -1,10 +1,12 @@
-"""What ``make bench-front`` says is what was measured: its reading of generators, its figures, its judgement."""
+"""What ``make bench-front`` says is what was measured: its reading of generators, its figures, its judgement. And what
+``make bench-access`` measures is what it says."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import re
 import socket
 import sys
 import threading
@@ -23,6 +25,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def benchmark() -> Any:
     sys.path.insert(0, str(BENCHMARKS))
     try:
+        import access
         import front_load
         import front_proxies
         import front_report
@@ -31,7 +34,12 @@ def benchmark() -> Any:
     finally:
         sys.path.remove(str(BENCHMARKS))
     return SimpleNamespace(
-        load=front_load, proxies=front_proxies, report=front_report, upstream=front_upstream, tables=tables
+        access=access,
+        load=front_load,
+        proxies=front_proxies,
+        report=front_report,
+        upstream=front_upstream,
+        tables=tables,
     )
 
 
@@ -324,3 +332,31 @@ def test_the_page_gets_all_of_it_in_its_place(benchmark: Any) -> None:
     lines = [line for line in page.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines if "**ours**" in line} == {3, 4}, "no cell is missing"
     assert benchmark.tables.front(page, results) == page
+
+
+# --- the cost of a decision -----------------------------------------------------------------------------------
+
+
+def test_the_cost_of_a_decision_is_of_each_kind_that_the_page_tells(
+    benchmark: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its short form, which judges nothing: that every decision is the right one. It ends by itself where one is not."""
+    assert benchmark.access.main(["--runs", "1", "--limit", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kinds = [re.sub(r" +[0-9.]+ µs$", "", line) for line in lines]
+    page = (BENCHMARKS.parent / "docs" / "performance.md").read_text("utf-8")
+    told = page.split("\n## Who may call\n")[1].split("\n## ")[0]
+    assert len(kinds) == 7
+    assert [kind for kind in kinds if f"| {kind} |" not in told] == []
+
+
+def test_a_decision_that_is_wrong_is_not_measured(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark.access, "decide", lambda *given: True)
+    with pytest.raises(SystemExit, match="the decision is wrong"):
+        benchmark.access.main(["--runs", "1"])
+
+
+def test_a_decision_that_costs_too_much_is_told_by_the_status(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark.access, "microseconds", lambda work, runs: 5.1)
+    assert benchmark.access.main([]) == 1
+    assert benchmark.access.main(["--limit", "6"]) == 0
