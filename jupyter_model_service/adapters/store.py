@@ -199,11 +199,18 @@ class SqlStore:
         statement = update(tokens).where(tokens.c.id == bindparam("token")).values(last_used_at=bindparam("at"))
         await self._execute(statement, [{"token": token, "at": at} for token, at in used.items()])
 
-    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
-        await self._execute(update(tokens).where(tokens.c.id == token_id).values(limits=rows.limits_plain(limits)))
+    async def change_tokens(
+        self, limits: Mapping[str, Limits | None], rules: Mapping[str, tuple[PathRule, ...]]
+    ) -> None:
+        changes: list[tuple[str, dict[str, Any]]]
+        changes = [(token, {"limits": rows.limits_plain(value)}) for token, value in limits.items()]
+        changes += [(token, {"rules": rows.rules_plain(value)}) for token, value in rules.items()]
 
-    async def rule_token(self, token_id: str, rules: tuple[PathRule, ...]) -> None:
-        await self._execute(update(tokens).where(tokens.c.id == token_id).values(rules=rows.rules_plain(rules)))
+        def change(connection: Connection) -> None:
+            for token, values in changes:
+                connection.execute(update(tokens).where(tokens.c.id == token).values(values))
+
+        await self._call(change)
 
     async def rotate_token(self, old: str, ends: float, new: TokenRecord) -> None:
         row = rows.token_row(new)

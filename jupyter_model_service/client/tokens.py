@@ -13,7 +13,8 @@ from .units import DEFAULT_TOKEN_SECONDS, parse_duration, parse_expiry
 if TYPE_CHECKING:
     from ..wire import NewToken, TokenInfo, UseList
 
-#: For a limit or the rules of :func:`limit`: as they are; for the life of :func:`rotate`: that of the former token.
+#: For a limit, the paths or the methods of :func:`limit`: as they are; for the life of :func:`rotate`: that of the
+#: former token.
 KEEP: Any = type("Keep", (), {"__repr__": lambda self: "KEEP"})()
 
 #: For the life of :func:`generate`: nobody said how long.
@@ -60,15 +61,16 @@ def limit(
     key: Key,
     token_id: str,
     limits: Mapping[str, Any],
-    paths: Sequence[str] = KEEP,
-    methods: Sequence[str] = KEEP,
+    paths: Sequence[str] | None = KEEP,
+    methods: Sequence[str] | None = KEEP,
 ) -> Call[TokenInfo]:
-    """``limits``, ``paths`` and ``methods`` as above; limits that are ``KEEP`` stay as they are, ``None`` takes one
-    away. Paths and methods stay where both are ``KEEP``."""
+    """``limits``, ``paths`` and ``methods`` as above; those that are ``KEEP`` stay as they are, ``None`` takes a limit
+    away, or lets it call all paths or with all methods, as do empty ones."""
     changed = {name: value for name, value in limits.items() if value is not KEEP}
     body: dict[str, Any] = {"limits": changed} if changed else {}
-    if paths is not KEEP or methods is not KEEP:
-        body["rules"] = rules([] if paths is KEEP else paths, [] if methods is KEEP else methods)
+    for half, given_half in (("paths", paths), ("methods", methods)):
+        if given_half is not KEEP:
+            body[half] = list(given_half or ()) or None
     return Call("PATCH", _one(key, token_id), reading_model("TokenInfo"), body=body)
 
 

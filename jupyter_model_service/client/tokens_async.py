@@ -47,8 +47,8 @@ class Tokens:
         calls_per_second: float | None = KEEP,
         in_flight: int | None = KEEP,
         calls_per_day: int | None = KEEP,
-        paths: Sequence[str] = KEEP,
-        methods: Sequence[str] = KEEP,
+        paths: Sequence[str] | None = KEEP,
+        methods: Sequence[str] | None = KEEP,
     ) -> TokenInfo:
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return await _ask(self, tokens.limit(await self._key(name), token_id, limits, paths, methods))

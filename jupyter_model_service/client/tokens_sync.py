@@ -54,12 +54,13 @@ class Tokens:
         calls_per_second: float | None = KEEP,
         in_flight: int | None = KEEP,
         calls_per_day: int | None = KEEP,
-        paths: Sequence[str] = KEEP,
-        methods: Sequence[str] = KEEP,
+        paths: Sequence[str] | None = KEEP,
+        methods: Sequence[str] | None = KEEP,
     ) -> TokenInfo:
         """Change the limits that are given, from the next call on; ``None`` takes one away. What was counted stays
-        counted, and calls in flight go on. ``paths`` and ``methods`` take the place of those that it was for; empty
-        ones let it call everything."""
+        counted, and calls in flight go on. ``paths`` and ``methods`` take the place of those that it was for; where one
+        of both is given the other stays, and ``None`` is all paths, or all methods. Open calls that they do not allow
+        any more end within half a minute."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits, paths, methods))
 

@@ -117,7 +117,8 @@ def _limit_token(parser: Parser) -> None:
     limit_arguments(parser, values.or_none, KEEP)
     parser.add_argument("--no-limits", action="store_true", help="take away those that are not named here")
     _rule_arguments(parser, None)
-    parser.add_argument("--all-paths", action="store_true", help="let it call everything of the endpoint")
+    parser.add_argument("--all-paths", action="store_true", help="for all paths; its methods stay")
+    parser.add_argument("--all-methods", action="store_true", help="with all methods; its paths stay")
 
 
 def _revoke_token(parser: Parser) -> None:
@@ -136,8 +137,9 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
     "tokens": ("list a service's tokens, when each was last used, and what limits it has", "", name_argument),
     "limit-token": (
         "change the limits of a token, or what it is for",
-        "They hold from the next call on; a limit that is not named stays as it is, and `none` takes one away. Paths "
-        "and methods take the place of those that it was for.",
+        "They hold from the next call on; what is not named stays as it is, limits, paths and methods alike, and "
+        "`none` takes a limit away. Paths and methods take the place of those that it was for. Open calls that these "
+        "do not allow any more end within half a minute; lowered limits end none.",
         _limit_token,
     ),
     "rotate-token": (

@@ -68,16 +68,20 @@ def limit(session: Session, arguments: argparse.Namespace) -> Result:
     changes = {name: getattr(arguments, name) for name in LIMITS}
     paths, methods = (tokens.KEEP if given is None else given for given in (arguments.paths, arguments.methods))
     if arguments.all_paths:
-        if arguments.paths or arguments.methods:
-            raise InvalidRequest("Say either --all-paths, or with --path and --method what the token is for.")
-        paths = methods = ()
+        if arguments.paths:
+            raise InvalidRequest("Say either --all-paths, or with --path for which paths the token is.")
+        paths = None
+    if arguments.all_methods:
+        if arguments.methods:
+            raise InvalidRequest("Say either --all-methods, or with --method for which methods the token is.")
+        methods = None
     if arguments.no_limits:
         changes = {name: None if value is tokens.KEEP else value for name, value in changes.items()}
     elif all(value is tokens.KEEP for value in (*changes.values(), paths, methods)):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in LIMITS)
         raise InvalidRequest(
-            f"Say which limit the token is to have: {options} or --no-limits; or what it is for: --path, --method or "
-            "--all-paths."
+            f"Say which limit the token is to have: {options} or --no-limits; or what it is for: --path, --method, "
+            "--all-paths or --all-methods."
         )
     key = session.key(arguments)
     limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes, paths, methods))

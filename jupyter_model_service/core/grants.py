@@ -7,17 +7,18 @@ A model may read an address in its own way: decode it once more, take ``\\`` for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..errors import InvalidRequest
 from .message import Headers, Refusal
 
-__all__ = ["NOT_WITHIN", "PathRule", "check_rules", "may"]
+__all__ = ["NOT_WITHIN", "PathRule", "changed_half", "check_rules", "may"]
 
 MOST_RULES = 20
 LONGEST_PATH = 200  # characters
+EVERYWHERE = "/*"
 MOST_METHODS = 10
 
 NOT_WITHIN = Refusal(
@@ -71,6 +72,29 @@ def check_rules(rules: Iterable[PathRule]) -> tuple[PathRule, ...]:
     if len(found) > MOST_RULES:
         raise InvalidRequest(f"A token has at most {MOST_RULES} rules for paths, not {len(found)}.")
     return tuple(PathRule(_path(rule.path), _methods(rule.methods)) for rule in found)
+
+
+def changed_half(rules: tuple[PathRule, ...], halves: Mapping[str, Sequence[str] | None]) -> tuple[PathRule, ...]:
+    """``rules`` with those of ``halves`` changed that are named, ``paths`` and ``methods``, and the other as it was:
+    whoever narrows the one must not widen the other unseen. ``None`` or nothing: all of them; none of both is no rule.
+    ``InvalidRequest`` where paths change and those that there were have different methods."""
+    if not halves:
+        return rules
+    kept = {rule.methods for rule in rules} or {None}
+    if "methods" in halves:
+        methods = tuple(halves["methods"] or ()) or None
+    elif len(kept) == 1:
+        (methods,) = kept
+    else:
+        raise InvalidRequest(
+            "The paths of this token have different methods: say with which ones it may call the new paths, or give "
+            "all its rules anew."
+        )
+    paths: Iterable[str] = halves["paths"] or () if "paths" in halves else [rule.path for rule in rules]
+    found = list(dict.fromkeys(paths))
+    if methods is None and ("paths" not in halves and EVERYWHERE in found):
+        return ()  # it was for these methods alone, and is for everything now
+    return tuple(PathRule(path, methods) for path in found or ([] if methods is None else [EVERYWHERE]))
 
 
 def _path(path: str) -> str:

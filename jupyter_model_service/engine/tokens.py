@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_model_service.core.access import Caller
-from jupyter_model_service.core.grants import PathRule, check_rules
+from jupyter_model_service.core.grants import PathRule, changed_half, check_rules
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.tally import Tally
 from jupyter_model_service.errors import NotFound
@@ -245,27 +245,36 @@ class EndpointTokens:
         allowance = self._allowances.known(record) if record.limits is not None else None
         return None if allowance is None else Use(allowance.today(self._clock.now()), allowance.in_flight)
 
-    async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord:
-        """Change those of the token's limits (fields of ``Limits``) that are named, ``None`` takes one away. They hold
-        for the next call; what was counted stays counted. ``InvalidRequest``, ``NotFound``, or ``StoreError``: then
-        they are as they were."""
+    async def change(
+        self,
+        service_id: str,
+        token_id: str,
+        limits: Mapping[str, Any] | None = None,
+        rules: Iterable[PathRule] | None = None,
+        halves: Mapping[str, Sequence[str] | None] | None = None,
+    ) -> TokenRecord:
+        """Change those of the token's ``limits`` (fields of ``Limits``) that are named, ``None`` takes one away; and
+        what it is for: all of its ``rules``, none for everything, or the ``halves`` that are named
+        (:func:`.core.grants.changed_half`). They hold for the next call; what was counted stays counted. Of one that
+        was rotated, limits are its kin's, who have them together. ``InvalidRequest``, ``NotFound``, or ``StoreError``:
+        then all is as it was."""
+        rules = None if rules is None else check_rules(rules)
         async with self._changing:  # two changes at once are one after the other: neither takes the other back
-            limits = kept_to(replace(self._listed(service_id, token_id).limits or Limits(), **changes))
-            kin = self._listed(service_id, token_id).kin
-            # Of one that was rotated, its kin's: they have them together.
-            for token in [each.id for each in self._records[service_id].values() if each.kin == kin]:
-                await self._store.limit_token(token, limits)
-                if token in self._records.get(service_id, {}):
-                    self._renew(replace(self._listed(service_id, token), limits=limits))
-        return self._as_used(self._listed(service_id, token_id))
-
-    async def rule(self, service_id: str, token_id: str, rules: Iterable[PathRule]) -> TokenRecord:
-        """What the token is for from the next call on, in the place of what it was for; none: for everything."""
-        rules = check_rules(rules)
-        async with self._changing:
-            self._listed(service_id, token_id)
-            await self._store.rule_token(token_id, rules)
-            self._renew(replace(self._listed(service_id, token_id), rules=rules))
+            record = self._listed(service_id, token_id)
+            limited: dict[str, Limits | None] = {}
+            ruled: dict[str, tuple[PathRule, ...]] = {}
+            if limits is not None:
+                kept = kept_to(replace(record.limits or Limits(), **limits))
+                limited = {each.id: kept for each in self._records[service_id].values() if each.kin == record.kin}
+            if halves:
+                rules = check_rules(changed_half(record.rules, halves))
+            if rules is not None:
+                ruled = {token_id: rules}
+            await self._store.change_tokens(limited, ruled)
+            for each in {**limited, **ruled}:
+                if each in self._records.get(service_id, {}):
+                    now = self._listed(service_id, each)
+                    self._renew(replace(now, limits=limited.get(each, now.limits), rules=ruled.get(each, now.rules)))
         return self._as_used(self._listed(service_id, token_id))
 
     def _renew(self, record: TokenRecord) -> None:

@@ -162,15 +162,14 @@ class MemoryStore:
             if token_id in disk.tokens:
                 disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], last_used_at=at)
 
-    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
-        disk = await self._write()
-        if token_id in disk.tokens:
-            disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], limits=limits)
-
-    async def rule_token(self, token_id: str, rules: tuple[PathRule, ...]) -> None:
-        disk = await self._write()
-        if token_id in disk.tokens:
-            disk.tokens[token_id] = dataclasses.replace(disk.tokens[token_id], rules=rules)
+    async def change_tokens(
+        self, limits: Mapping[str, Limits | None], rules: Mapping[str, tuple[PathRule, ...]]
+    ) -> None:
+        tokens = (await self._write()).tokens
+        for token_id in limits.keys() & tokens.keys():
+            tokens[token_id] = dataclasses.replace(tokens[token_id], limits=limits[token_id])
+        for token_id in rules.keys() & tokens.keys():
+            tokens[token_id] = dataclasses.replace(tokens[token_id], rules=rules[token_id])
 
     async def rotate_token(self, old: str, ends: float, new: TokenRecord) -> None:
         disk = await self._write()

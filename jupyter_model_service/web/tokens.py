@@ -53,15 +53,19 @@ async def rotate_token(call: Call) -> wire.NewToken:
 async def change_token(call: Call) -> wire.TokenInfo:
     body, token_id = call.given(wire.TokenChange), call.path["id"]
     view = call.parts.engine.service(*call.service)
-    tokens = call.parts.tokens
-    if body.limits is None and body.rules is None:
-        raise InvalidRequest("Say what of the token is to change: its limits, or its rules.")
-    record: TokenRecord | None = None
-    if body.rules is not None:
-        record = await tokens.rule(view.id, token_id, _rules(body.rules))
-    if body.limits is not None:
-        record = await tokens.limit(view.id, token_id, body.limits.model_dump(exclude_unset=True))
-    return wire.TokenInfo(**_token(call, cast(TokenRecord, record)))
+    halves = body.model_dump(include={"paths", "methods"} & body.model_fields_set)
+    if body.limits is None and body.rules is None and not halves:
+        raise InvalidRequest("Say what of the token is to change: its limits, its rules, or its paths or methods.")
+    if body.rules is not None and halves:
+        raise InvalidRequest("Rules say for which paths and methods the token is: give them, or its paths and methods.")
+    record = await call.parts.tokens.change(
+        view.id,
+        token_id,
+        None if body.limits is None else body.limits.model_dump(exclude_unset=True),
+        None if body.rules is None else _rules(body.rules),
+        halves,
+    )
+    return wire.TokenInfo(**_token(call, record))
 
 
 async def revoke_token(call: Call) -> None:

@@ -39,11 +39,17 @@ class TokenRequest(Request):
 
 
 class TokenChange(Request):
-    """What is left out stays as it is. All of a token's rules are changed together."""
+    """What is left out stays as it is. All of a token's rules are changed together, or their paths or methods alone."""
 
     limits: LimitsSpec | None = None
     rules: list[PathRuleSpec] | None = Field(
         default=None, max_length=20, description="what it is for from now on; empty: for everything"
+    )
+    paths: list[str] | None = Field(
+        default=None, min_length=1, max_length=20, description="in place of its paths, with its methods; null: all"
+    )
+    methods: list[str] | None = Field(
+        default=None, min_length=1, max_length=10, description="in place of its methods, of each path; null: all"
     )
 
 

@@ -3101,11 +3101,23 @@ export interface components {
         };
         /**
          * TokenChange
-         * @description What is left out stays as it is. All of a token's rules are changed together.
+         * @description What is left out stays as it is. All of a token's rules are changed together, or their paths or methods alone.
          */
         TokenChange: {
             /** @default null */
             limits?: components["schemas"]["LimitsSpec"] | null;
+            /**
+             * Methods
+             * @description in place of its methods, of each path; null: all
+             * @default null
+             */
+            methods?: string[] | null;
+            /**
+             * Paths
+             * @description in place of its paths, with its methods; null: all
+             * @default null
+             */
+            paths?: string[] | null;
             /**
              * Rules
              * @description what it is for from now on; empty: for everything

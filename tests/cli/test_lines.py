@@ -786,13 +786,21 @@ def test_paths_of_a_token_are_changed_or_taken_away(line: Line, fake: FakeGatewa
     fake.services["ada/demo"] = service()
     line("generate-token", "demo", "--name", "ci", "--path", "/x")
     assert "POST /v1/*" in line("limit-token", "demo", "ci", "--path", "/v1/*", "--method", "POST").out
-    assert fake.requests[-1][3] == {"rules": [{"path": "/v1/*", "methods": ["POST"]}]}
-    assert line("limit-token", "demo", "ci", "--all-paths", "--in-flight", "2").status == 0
-    assert fake.requests[-1][3] == {"limits": {"in_flight": 2}, "rules": []}
+    assert fake.requests[-1][3] == {"paths": ["/v1/*"], "methods": ["POST"]}
+    assert "GET /v1/*" in line("limit-token", "demo", "ci", "--method", "GET").out
+    assert fake.requests[-1][3] == {"methods": ["GET"]}
+    assert "GET /x" in line("limit-token", "demo", "ci", "--path", "/x").out
+    assert fake.requests[-1][3] == {"paths": ["/x"]}
+    assert "GET /*" in line("limit-token", "demo", "ci", "--all-paths", "--in-flight", "2").out
+    assert fake.requests[-1][3] == {"limits": {"in_flight": 2}, "paths": None}
+    assert line("limit-token", "demo", "ci", "--all-methods").status == 0
+    assert fake.requests[-1][3] == {"methods": None}
+    assert fake.tokens[0]["rules"] == []
     requests = len(fake.requests)
-    ran = line("limit-token", "demo", "ci", "--all-paths", "--path", "/x")
-    assert (ran.status, len(fake.requests)) == (1, requests)
-    assert ran.err.startswith("Say either --all-paths, or")
+    for both in (("--all-paths", "--path", "/x"), ("--all-methods", "--method", "GET")):
+        ran = line("limit-token", "demo", "ci", *both)
+        assert (ran.status, len(fake.requests)) == (1, requests)
+        assert ran.err.startswith(f"Say either {both[0]}, or")
 
 
 def test_a_token_is_rotated_by_its_label_and_the_former_is_told(line: Line, fake: FakeGateway, tmp_path: Path) -> None:

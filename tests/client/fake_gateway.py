@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import queue
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psutil
 
 from jupyter_model_service import wire
+from jupyter_model_service.core.grants import PathRule, changed_half
 from jupyter_model_service.core.quantities import threshold
 from jupyter_model_service.core.scaling.metrics import unit_of
 
@@ -296,7 +298,9 @@ class FakeGateway:
             (token,) = (each for each in self.tokens if each["id"] == rest[1])
             if "limits" in body:
                 token |= counted({**(token["limits"] or {}), **body["limits"]})
-            token["rules"] = body.get("rules", token["rules"])
+            if halves := {half: body[half] for half in ("paths", "methods") if half in body}:
+                former = tuple(PathRule(each["path"], each["methods"]) for each in token["rules"])
+                token["rules"] = [dataclasses.asdict(each) for each in changed_half(former, halves)]
             return 200, token, {}
         if rest[:1] == ["tokens"] and rest[2:] == ["rotate"]:
             (token,) = (each for each in self.tokens if each["id"] == rest[1])

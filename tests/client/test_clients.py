@@ -235,11 +235,16 @@ def test_paths_of_a_token_change_with_and_without_its_limits(face: Face, fake: F
     fake.services["ada/demo"] = service()
     made = face.generate_token("demo", in_flight=4)
     changed = face.limit_token("demo", made.id, paths=["/v1/*"], methods=["GET"])
-    assert fake.requests[-1][3] == {"rules": [{"path": "/v1/*", "methods": ["GET"]}]}
+    assert fake.requests[-1][3] == {"paths": ["/v1/*"], "methods": ["GET"]}
     assert [(rule.path, rule.methods) for rule in changed.rules] == [("/v1/*", ["GET"])]
     assert changed.limits is not None
-    face.limit_token("demo", made.id, paths=[], in_flight=None)
-    assert fake.requests[-1][3] == {"limits": {"in_flight": None}, "rules": []}
+    changed = face.limit_token("demo", made.id, methods=["POST"])
+    assert fake.requests[-1][3] == {"methods": ["POST"]}
+    assert [(rule.path, rule.methods) for rule in changed.rules] == [("/v1/*", ["POST"])]
+    changed = face.limit_token("demo", made.id, paths=[], in_flight=None)
+    assert fake.requests[-1][3] == {"limits": {"in_flight": None}, "paths": None}
+    assert [(rule.path, rule.methods) for rule in changed.rules] == [("/*", ["POST"])]
+    assert face.limit_token("demo", made.id, methods=None).rules == []
 
 
 def test_a_token_is_rotated_for_as_long_as_is_said(face: Face, fake: FakeGateway) -> None:

@@ -266,9 +266,7 @@ def test_limits_and_counts_of_a_token_come_back_as_they_were(opener: Opener, lim
         await store.add_token(token("t2"))
         again = await opener.reopen(store)
         assert await again.tokens() == [limited, token("t2")]
-        await again.limit_token("t2", limits)
-        await again.limit_token("t1", None)
-        await again.limit_token("gone", limits)
+        await again.change_tokens({"t2": limits, "t1": None, "gone": limits}, {})
         await again.count_tokens({"t2": (20_000, 7), "gone": (20_000, 8)})
         await again.count_tokens({})
         counted = dataclasses.replace(token("t2"), limits=limits, day=20_000, calls=7)

@@ -161,9 +161,7 @@ def test_rules_of_a_token_come_back_as_they_were(opener: Opener) -> None:
         await store.add_service(service(), revision())
         await store.add_token(dataclasses.replace(token(), rules=RULES, created_by="alice"))
         await store.add_token(token("t2"))
-        await store.rule_token("t2", RULES)
-        await store.rule_token("t1", ())
-        await store.rule_token("gone", RULES)
+        await store.change_tokens({}, {"t2": RULES, "t1": (), "gone": RULES})
         again = await opener.reopen(store)
         found = {each.id: (each.rules, each.created_by) for each in await again.tokens()}
         assert found == {"t1": ((), "alice"), "t2": (RULES, "")}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.grants import PathRule, check_rules, may
+from jupyter_model_service.core.grants import PathRule, changed_half, check_rules, may
 from jupyter_model_service.errors import InvalidRequest
 
 CHAT = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("GET",)))
@@ -107,3 +108,41 @@ def test_a_call_that_says_to_be_of_another_method_is_within_no_rule(name: bytes)
     rules = (PathRule("/v1/*", ("POST",)),)
     assert may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*")])
     assert not may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*"), (name, b"DELETE")])
+
+
+GET_AND_POST = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("POST",)))
+MIXED = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("GET",)))
+
+
+@pytest.mark.parametrize(
+    ("rules", "halves", "now"),
+    [
+        (GET_AND_POST, {"methods": ["GET"]}, [("/v1/chat/*", ("GET",)), ("/v1/models", ("GET",))]),
+        (GET_AND_POST, {"paths": ["/x"]}, [("/x", ("POST",))]),
+        (GET_AND_POST, {"paths": ["/x"], "methods": ["GET"]}, [("/x", ("GET",))]),
+        (GET_AND_POST, {"methods": None}, [("/v1/chat/*", None), ("/v1/models", None)]),
+        (GET_AND_POST, {"paths": None}, [("/*", ("POST",))]),
+        (GET_AND_POST, {"paths": [], "methods": []}, []),
+        (GET_AND_POST, {"paths": None, "methods": None}, []),
+        (GET_AND_POST, {}, [("/v1/chat/*", ("POST",)), ("/v1/models", ("POST",))]),
+        (MIXED, {"methods": ["GET"]}, [("/v1/chat/*", ("GET",)), ("/v1/models", ("GET",))]),
+        (MIXED, {}, [("/v1/chat/*", ("POST",)), ("/v1/models", ("GET",))]),
+        (MIXED, {"paths": ["/x"], "methods": None}, [("/x", None)]),
+        ((), {"methods": ["GET"]}, [("/*", ("GET",))]),
+        ((), {"paths": ["/x", "/y", "/x"]}, [("/x", None), ("/y", None)]),
+        ((), {"paths": None}, []),
+        ((PathRule("/*", ("GET",)),), {"methods": None}, []),
+        ((PathRule("/*", ("GET",)),), {"paths": ["/*"], "methods": None}, [("/*", None)]),
+    ],
+)
+def test_who_changes_one_half_leaves_the_other(
+    rules: tuple[PathRule, ...], halves: dict[str, Any], now: list[tuple[str, Any]]
+) -> None:
+    assert [(rule.path, rule.methods) for rule in changed_half(rules, halves)] == now
+
+
+@pytest.mark.parametrize("paths", [["/x"], None])
+def test_new_paths_of_a_token_with_different_methods_need_methods(paths: Any) -> None:
+    """Which of the two they would have nobody can tell; with both of them more would be open than was."""
+    with pytest.raises(InvalidRequest, match="different methods"):
+        changed_half(MIXED, {"paths": paths})

@@ -125,12 +125,12 @@ def test_a_change_of_limits_is_of_all_that_came_from_one_and_of_rules_of_that_on
     async def body(at: Setting) -> None:
         former, old = await at.tokens.generate("s1", "u/chat", "laptop", None, LIMITS)
         record, new = await rotate(at, former.id)
-        await at.tokens.limit("s1", former.id, {"in_flight": 1, "calls_per_second": None})
+        await at.tokens.change("s1", former.id, {"in_flight": 1, "calls_per_second": None})
         changed = Limits(in_flight=1, calls_per_day=4)
         assert [token.limits for token in at.tokens.of("s1")] == [changed] * 2
         assert admit(at, new, old) == [True, False]
         rules = (PathRule("/v1/*"),)
-        assert (await at.tokens.rule("s1", record.id, rules)).rules == rules
+        assert (await at.tokens.change("s1", record.id, rules=rules)).rules == rules
         after = await at.next_process()
         for here in (at, after):
             assert [token.limits for token in here.tokens.of("s1")] == [changed] * 2
@@ -138,7 +138,7 @@ def test_a_change_of_limits_is_of_all_that_came_from_one_and_of_rules_of_that_on
             caller = here.tokens.known(new)
             assert caller is not None
             assert caller.rules == rules
-        assert (await after.tokens.rule("s1", record.id, ())).rules == ()
+        assert (await after.tokens.change("s1", record.id, rules=())).rules == ()
 
     run(body)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import DAY, Allowance, Limits
 from jupyter_model_service.engine.tokens import EndpointTokens, Use
 from jupyter_model_service.engine.write_behind import COUNTS_EVERY
@@ -96,7 +97,7 @@ def test_a_wrong_limit_is_refused_and_nothing_is_made_or_changed(limits: Limits)
         assert await at.store.tokens() == []
         record, calls = await limited(at, LIMITS)
         with pytest.raises(InvalidRequest):
-            await at.tokens.limit("s1", record.id, {"calls_per_second": limits.calls_per_second, "in_flight": 0})
+            await at.tokens.change("s1", record.id, {"calls_per_second": limits.calls_per_second, "in_flight": 0})
         assert await at.store.tokens() == at.tokens.of("s1") == [record]
         assert calls.allowance is not None
         assert calls.allowance.limits == LIMITS
@@ -110,7 +111,7 @@ def test_a_change_holds_for_the_next_call_and_names_only_what_it_changes() -> No
         allowance = calls.allowance
         assert allowance is not None
         assert [calls.begin(allowance) for _ in range(3)] == [True, True, False]
-        changed = await at.tokens.limit("s1", record.id, {"in_flight": 3, "calls_per_day": None})
+        changed = await at.tokens.change("s1", record.id, {"in_flight": 3, "calls_per_day": None})
         assert changed.limits == Limits(10.0, 3, None)
         assert [t.limits for t in at.tokens.of("s1")] == [t.limits for t in await at.store.tokens()] == [changed.limits]
         assert calls.allowance is allowance  # the calls in flight are still counted
@@ -127,14 +128,14 @@ def test_limits_can_be_taken_away_and_given_again_with_what_was_counted() -> Non
         allowance = calls.allowance
         assert allowance is not None
         assert calls.begin(allowance)
-        free = await at.tokens.limit(
+        free = await at.tokens.change(
             "s1", record.id, {"calls_per_second": None, "in_flight": None, "calls_per_day": None}
         )
         assert free.limits is None
         assert calls.allowance is None
         assert at.tokens.use(free) is None
         allowance.release(1.0)  # of the call that was let in under the limits
-        again = await at.tokens.limit("s1", record.id, {"calls_per_day": 2})
+        again = await at.tokens.change("s1", record.id, {"calls_per_day": 2})
         assert at.tokens.use(again) == Use(1, 0)
         assert calls.call(3) == 1
 
@@ -145,7 +146,7 @@ def test_a_token_that_gets_its_first_limit_is_counted_from_then_on() -> None:
     async def body(at: Setting) -> None:
         record, calls = await limited(at, None)
         assert calls.call(7) == 7
-        await at.tokens.limit("s1", record.id, {"calls_per_day": 2})
+        await at.tokens.change("s1", record.id, {"calls_per_day": 2})
         assert calls.call(7) == 2
 
     run(body)
@@ -155,7 +156,7 @@ def test_a_change_shows_the_last_use_as_the_list_does() -> None:
     async def body(at: Setting) -> None:
         record, calls = await limited(at, LIMITS)
         assert calls.call() == 1
-        changed = await at.tokens.limit("s1", record.id, {"in_flight": 3})
+        changed = await at.tokens.change("s1", record.id, {"in_flight": 3})
         assert changed.last_used_at == at.clock.now()
         assert at.tokens.of("s1") == [changed]
 
@@ -166,7 +167,7 @@ def test_two_changes_at_once_do_not_take_each_other_back() -> None:
     async def body(at: Setting) -> None:
         record, calls = await limited(at, None)
         await asyncio.gather(
-            at.tokens.limit("s1", record.id, {"in_flight": 3}), at.tokens.limit("s1", record.id, {"calls_per_day": 4})
+            at.tokens.change("s1", record.id, {"in_flight": 3}), at.tokens.change("s1", record.id, {"calls_per_day": 4})
         )
         expected = Limits(in_flight=3, calls_per_day=4)
         assert [t.limits for t in at.tokens.of("s1")] == [t.limits for t in await at.store.tokens()] == [expected]
@@ -181,9 +182,51 @@ def test_a_change_that_is_not_stored_is_none() -> None:
         record, calls = await limited(at, LIMITS)
         at.store.fail_writes = "disk full"
         with pytest.raises(StoreError):
-            await at.tokens.limit("s1", record.id, {"calls_per_day": None})
+            await at.tokens.change("s1", record.id, {"calls_per_day": None})
         assert at.tokens.of("s1") == [record]
         assert calls.call(9) == 5
+
+    run(body)
+
+
+def test_limits_and_rules_of_a_whole_family_are_one_write() -> None:
+    """All of it is there after it, and a write that fails leaves nothing of it, neither here nor in the store."""
+
+    async def body(at: Setting) -> None:
+        former, _ = await at.tokens.generate("s1", "u/chat", "laptop", None, LIMITS)
+        record, _ = await at.tokens.rotate("s1", "u/chat", former.id, 3600.0)
+        before, rules = await at.store.tokens(), (PathRule("/v1/*", ("GET",)),)
+        at.store.fail_writes = "disk full"
+        with pytest.raises(StoreError):
+            await at.tokens.change("s1", record.id, {"in_flight": 1}, rules)
+        assert await at.store.tokens() == before
+        assert at.tokens.of("s1") == before
+        at.store.writes_left = 1
+        await at.tokens.change("s1", record.id, {"in_flight": 1}, rules)
+        assert at.store.writes_left == 0
+        found = [(token.limits and token.limits.in_flight, token.rules) for token in await at.store.tokens()]
+        assert found == [(1, ()), (1, rules)]
+        at.store.fail_writes = None
+        await at.tokens.change("s1", record.id, halves={"methods": ["POST"]})
+        assert at.tokens.of("s1")[1].rules == (PathRule("/v1/*", ("POST",)),)
+
+    run(body)
+
+
+def test_two_halves_that_change_at_once_do_not_take_each_other_back() -> None:
+    async def body(at: Setting) -> None:
+        record, _ = await limited(at, None)
+        await asyncio.gather(
+            at.tokens.change("s1", record.id, halves={"methods": ["get"]}),
+            at.tokens.change("s1", record.id, halves={"paths": ["/v1/*"]}),
+        )
+        expected = (PathRule("/v1/*", ("GET",)),)
+        assert [t.rules for t in at.tokens.of("s1")] == [t.rules for t in await at.store.tokens()] == [expected]
+        for wrong in ({"paths": ["v1"]}, {"methods": ["G T"]}):
+            with pytest.raises(InvalidRequest):
+                await at.tokens.change("s1", record.id, {"in_flight": 1}, halves=wrong)
+        (kept,) = await at.store.tokens()
+        assert (kept.limits, kept.rules) == (None, expected)
 
     run(body)
 
@@ -193,8 +236,8 @@ def test_a_token_that_is_gone_cannot_be_limited() -> None:
         record, calls = await limited(at, LIMITS)
         for service, id in (("s2", record.id), ("s1", "other")):
             with pytest.raises(NotFound, match="list its tokens"):
-                await at.tokens.limit(service, id, {"in_flight": 1})
-        limiting = asyncio.ensure_future(at.tokens.limit("s1", record.id, {"in_flight": 1}))
+                await at.tokens.change(service, id, {"in_flight": 1})
+        limiting = asyncio.ensure_future(at.tokens.change("s1", record.id, {"in_flight": 1}))
         await asyncio.sleep(0)
         at.tokens.forget("s1")  # while the change is being stored
         with pytest.raises(NotFound):
@@ -210,8 +253,10 @@ class GoneWhenStored(MemoryStore):
 
     then: Callable[[], None]
 
-    async def limit_token(self, token_id: str, limits: Limits | None) -> None:
-        await super().limit_token(token_id, limits)
+    async def change_tokens(
+        self, limits: Mapping[str, Limits | None], rules: Mapping[str, tuple[PathRule, ...]]
+    ) -> None:
+        await super().change_tokens(limits, rules)
         asyncio.get_running_loop().call_soon(self.then)
 
 
@@ -222,7 +267,7 @@ def test_a_change_is_made_in_one_step_with_the_last_look() -> None:
     async def body(at: Setting) -> None:
         record, calls = await limited(at, LIMITS)
         store.then = lambda: at.tokens.forget("s1")
-        await at.tokens.limit("s1", record.id, {"in_flight": 9})
+        await at.tokens.change("s1", record.id, {"in_flight": 9})
         await asyncio.sleep(0)
         assert at.tokens.known(calls.text) is None
         assert at.tokens.of("s1") == []
@@ -249,7 +294,7 @@ def test_a_change_does_not_open_again_what_is_just_being_revoked() -> None:
         record, calls = await limited(at, LIMITS)
         revoking = asyncio.ensure_future(at.tokens.revoke("s1", record.id))
         await asyncio.sleep(0)
-        await at.tokens.limit("s1", record.id, {"in_flight": 9})
+        await at.tokens.change("s1", record.id, {"in_flight": 9})
         assert at.tokens.known(calls.text) is None
         store.may.set()
         await revoking

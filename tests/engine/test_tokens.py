@@ -106,7 +106,7 @@ def test_what_a_token_is_for_stays_with_it() -> None:
     async def body(at: Setting) -> None:
         rules = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models"))
         record, text = await at.tokens.generate("s1", "u/chat", "chat", None, rules=rules)
-        await at.tokens.limit("s1", record.id, {"in_flight": 3})
+        await at.tokens.change("s1", record.id, {"in_flight": 3})
         with pytest.raises(InvalidRequest):
             await at.tokens.generate("s1", "u/chat", "wrong", None, rules=[PathRule("v1")])
         for each in (at, await at.next_process()):

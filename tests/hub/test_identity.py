@@ -418,9 +418,9 @@ def test_limits_of_an_endpoints_token_hold_for_all_its_calls_also_while_the_hub_
         assert first.allowance.admit(0, 1e9) is None
         assert again.allowance is not None
         assert again.allowance.admit(0, 1e9) is not None
-        await s.tokens.limit("s1", record.id, {"in_flight": 2})
+        await s.tokens.change("s1", record.id, {"in_flight": 2})
         assert first.allowance.admit(0, 1e9) is None
-        await s.tokens.limit("s1", record.id, {"in_flight": None})
+        await s.tokens.change("s1", record.id, {"in_flight": None})
         free = s.identity.known(text)
         assert free is not None
         assert free.allowance is None

@@ -19,7 +19,7 @@ from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.cors import check_origins
 from jupyter_model_service.core.definition import Definition
-from jupyter_model_service.core.grants import PathRule, check_rules
+from jupyter_model_service.core.grants import PathRule, changed_half, check_rules
 from jupyter_model_service.core.guessing import Guesses
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.scaling import reading
@@ -362,19 +362,24 @@ class FakeTokens:
     def use(self, record: TokenRecord) -> Use | None:
         return None if record.limits is None else Use(calls_today=7, in_flight=2)
 
-    async def limit(self, service_id: str, token_id: str, changes: Mapping[str, Any]) -> TokenRecord:
-        for n, record in enumerate(self.of(service_id)):
-            if record.id == token_id:
-                limits = dataclasses.replace(record.limits or Limits(), **changes)
-                self.records[service_id][n] = dataclasses.replace(record, limits=limits)
-                return self.records[service_id][n]
-        raise NotFound(f"There is no token {token_id}.")
-
-    async def rule(self, service_id: str, token_id: str, rules: Iterable[PathRule]) -> TokenRecord:
-        self._listed(service_id, token_id)
-        found = [dataclasses.replace(r, rules=check_rules(rules)) for r in self.of(service_id) if r.id == token_id]
-        self.records[service_id] = [*(r for r in self.of(service_id) if r.id != token_id), *found]
-        return found[0]
+    async def change(
+        self,
+        service_id: str,
+        token_id: str,
+        limits: Mapping[str, Any] | None = None,
+        rules: Iterable[PathRule] | None = None,
+        halves: Mapping[str, Sequence[str] | None] | None = None,
+    ) -> TokenRecord:
+        record = self._listed(service_id, token_id)
+        now = (
+            record
+            if limits is None
+            else dataclasses.replace(record, limits=dataclasses.replace(record.limits or Limits(), **limits))
+        )
+        ruled = changed_half(record.rules, halves) if halves else record.rules if rules is None else rules
+        now = dataclasses.replace(now, rules=check_rules(ruled))
+        self.records[service_id] = [now if each is record else each for each in self.of(service_id)]
+        return now
 
     def _listed(self, service_id: str, token_id: str) -> TokenRecord:
         for record in self.of(service_id):

@@ -68,7 +68,27 @@ def test_rules_change_with_and_without_limits_and_none_lets_it_call_everything(s
             changed = await client.patch(f"{TOKENS}/t1", json=change)
             assert changed.status_code == 200
             assert (changed.json()["limits"]["in_flight"], changed.json()["rules"]) == (limit, ruled)
-        for wrong in ({"rules": [{"path": "v1"}]}, {"rules": None}, {"rules": rules * 21}):
+        for halves, ruled in (
+            ({"paths": ["/v1/*"]}, [{"path": "/v1/*", "methods": None}]),
+            ({"methods": ["GET"]}, rules),
+            ({"methods": ["post"]}, [{"path": "/v1/*", "methods": ["POST"]}]),
+            ({"paths": None, "limits": {"in_flight": 5}}, [{"path": "/*", "methods": ["POST"]}]),
+            ({"methods": None}, []),
+        ):
+            changed = await client.patch(f"{TOKENS}/t1", json=halves)
+            assert (changed.status_code, changed.json()["rules"]) == (200, ruled)
+        assert changed.json()["limits"]["in_flight"] == 5
+        for wrong in (
+            {"rules": [{"path": "v1"}]},
+            {"rules": None},
+            {"rules": rules * 21},
+            {"rules": rules, "paths": ["/x"]},
+            {"rules": rules, "methods": None},
+            {"paths": []},
+            {"paths": ["v1"]},
+            {"methods": []},
+            {"methods": ["G T"]},
+        ):
             assert (await client.patch(f"{TOKENS}/t1", json=wrong)).status_code == 400
         assert (await client.patch(f"{TOKENS}/t9", json={"rules": []})).status_code == 404
 

@@ -18,7 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_model_service.adapters.store import SqlStore
+from jupyter_model_service.core.grants import PathRule
+from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.errors import StoreError
+from jupyter_model_service.ports import TokenRecord
 
 from .samples import REVISION, SERVICE, copy, events, fill, ids, refused
 
@@ -261,6 +264,35 @@ def test_the_log_does_not_grow_without_end(path: Path) -> None:
         for n in range(300):
             await store.add_events(events(1 + 3 * n, 3))
         assert Path(f"{path}-wal").stat().st_size < 2 << 20
+        await store.close()
+
+    asyncio.run(body())
+
+
+# --- what is changed together ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails", ["limits ON tokens WHEN old.id = 't2'", "rules ON tokens"])
+def test_limits_and_rules_of_tokens_are_changed_together_or_not_at_all(path: Path, fails: str) -> None:
+    """The disk takes the first of them and not the second, or the rules."""
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await store.add_service(SERVICE, REVISION)
+        for name in ("t1", "t2"):
+            await store.add_token(TokenRecord(name, SERVICE.id, name, f"digest of {name}"))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                f"CREATE TRIGGER broken BEFORE UPDATE OF {fails} BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            )
+        before, limits, rules = await store.tokens(), Limits(in_flight=3), (PathRule("/v1/*"),)
+        with pytest.raises(StoreError, match="no room"):
+            await store.change_tokens({"t1": limits, "t2": limits}, {"t1": rules})
+        assert await store.tokens() == before
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DROP TRIGGER broken")
+        await store.change_tokens({"t1": limits, "t2": limits}, {"t1": rules})
+        assert [(each.limits, each.rules) for each in await store.tokens()] == [(limits, rules), (limits, ())]
         await store.close()
 
     asyncio.run(body())

@@ -180,7 +180,7 @@ def test_tokens_of_before_there_were_limits_have_none_and_can_be_given_some(path
         store = await SqlStore.open(path)
         old = TokenRecord("t1", "s1", "ci", "digest", 5.0, None, 6.5)
         assert await store.tokens() == [old]
-        await store.limit_token("t1", Limits(in_flight=3))
+        await store.change_tokens({"t1": Limits(in_flight=3)}, {})
         await store.count_tokens({"t1": (20_000, 9)})
         assert await store.tokens() == [replace(old, limits=Limits(in_flight=3), day=20_000, calls=9)]
         await store.close()
