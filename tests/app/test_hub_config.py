@@ -26,6 +26,7 @@ from jupyter_model_service.core.policy import Host, Policy, policy_to_plain
 from jupyter_model_service.core.syslog import Place
 from jupyter_model_service.engine.uses import Uses
 from jupyter_model_service.errors import InvalidRequest
+from jupyter_model_service.front.settings import FrontSettings
 from jupyter_model_service.testing import Disk, MemoryStore
 
 TOLD = {
@@ -84,6 +85,14 @@ def test_the_audit_log_is_kept_and_copied_as_install_says_else_as_the_options_do
     assert own.settings(read({"audit_kept": 0})).audit_kept is None
     with pytest.raises(InvalidRequest, match=r"audit_log and access_log are both 'a\.jsonl'"):
         own.settings(read({"audit_log": "a.jsonl", "access_log": "a.jsonl"}))
+
+
+def test_a_service_has_a_third_and_an_owner_half_of_the_calls_where_nobody_says_otherwise() -> None:
+    """And of what its callers send, 64 MiB are kept to be sent again."""
+    assert (read().share_per_service, read().share_per_owner) == (0.33, 0.5)
+    said = read({"share_per_service": 0.2, "share_per_owner": 0.4})
+    assert (said.share_per_service, said.share_per_owner) == (0.2, 0.4)
+    assert FrontSettings().kept_per_service == 64 << 20
 
 
 def test_images_that_the_site_lists_are_known_where_install_told_them() -> None:

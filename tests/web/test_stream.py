@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -188,11 +189,15 @@ def test_there_is_a_bound_on_open_streams(site: Any) -> None:
 
 def test_one_caller_does_not_take_the_streams_of_all(site: Any) -> None:
     """Of the 200 that there are for all one has 40 at most, however many tokens she has; one that ends makes room."""
+    usual = inspect.signature(EventStreams).parameters
+    assert (usual["limit"].default, usual["of_one"].default) == (200, 40)
     site.streams = EventStreams(of_one=1)
+    site.tokens.callers["jmc_another"] = site.tokens.callers[CONTROL]
 
     async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, tuple[str, Any], tuple[str, Any]]:
         async with listening(client) as stream:
             await next_event(stream)
+            client.headers["Authorization"] = "Bearer jmc_another"
             second = await client.get("/api/v1/events")
             client.headers["Authorization"] = f"Bearer {BOB}"
             async with listening(client) as another:
