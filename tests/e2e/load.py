@@ -46,6 +46,7 @@ class Caller:
         self.token = token
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
+        self.chunked = False
 
     async def send(self, method: str, path: str) -> int:
         """The request and the status of its answer, whose body is left where it is."""
@@ -53,7 +54,9 @@ class Caller:
         self.writer.write(
             f"{method} {self.prefix}{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n\r\n".encode()
         )
-        return int((await self.reader.readuntil(b"\r\n\r\n")).split(b" ")[1])
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        self.chunked = b"\r\ntransfer-encoding: chunked\r\n" in head.lower()
+        return int(head.split(b" ")[1])
 
     async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
         if self.writer is None or self.writer.is_closing() or (self.reader is not None and self.reader.at_eof()):
