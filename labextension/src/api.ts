@@ -301,6 +301,11 @@ export class ModelServiceApi {
     await this._json('DELETE', of(key, `access/${kind}/${encodeURIComponent(name)}`));
   }
 
+  /** Whose pages may call it from a browser (CORS), in the place of the former ones. */
+  allowOrigins(key: Key, origins: readonly string[]): Promise<Access> {
+    return this._json('PUT', of(key, 'access/origins'), { body: { origins } });
+  }
+
   /** Who did what with it. The first `limit` with an id greater than `after`, or the newest; oldest first. */
   audit(key: Key, query: { limit?: number; after?: number; newest?: boolean } = {}): Promise<AuditList> {
     return this._json('GET', of(key, 'audit'), { query });

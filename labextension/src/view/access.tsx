@@ -6,6 +6,7 @@ import { moment } from '../format';
 import { roleSentence, roleWord, SHARED_ROLES } from '../roles';
 import type { Access as AccessInfo, ShareInfo, ShareRequest, UseList } from '../types';
 import { formOf, labelsOf, LIMITS, limitsFrom, limitsWords, NO_LIMITS, problemOf } from './limits';
+import { Origins } from './origins';
 import { Button, Field, Notice, Table, useWork } from './pieces';
 import { Uses } from './uses';
 
@@ -16,6 +17,8 @@ export interface AccessActions {
   onShare: (kind: ShareInfo['kind'], name: string, body: ShareRequest) => Promise<void>;
   /** Asks first; resolves to false where it was not wanted after all. */
   onUnshare: (share: ShareInfo) => Promise<boolean>;
+  /** Whose pages may call it from a browser, in the place of the former ones. */
+  onOrigins: (origins: readonly string[]) => Promise<void>;
   /** What this user may do. */
   onAsk: (user: string) => Promise<void>;
   onLook: () => void;
@@ -53,6 +56,9 @@ export function Access(props: AccessProps): JSX.Element {
           <Shares {...props} shares={access.shares} />
           <Add {...props} />
         </section>
+      )}
+      {access.origins !== undefined && ( // an older gateway tells of none
+        <Origins origins={access.origins} trans={trans} onOrigins={props.onOrigins} />
       )}
       {props.uses !== null && <Uses uses={props.uses} now={props.now} trans={trans} onLook={props.onLook} />}
       <section aria-label={trans.__('Who may do what, and why')}>

@@ -14,7 +14,7 @@ type Word = Service['visibility'];
 export interface ShareProps {
   service: Service;
   access: AccessProps;
-  /** Whether the administrator lets services be public. */
+  /** Whether the administrator lets services be public: of whoever looks, where it is not known of the owner. */
   mayBePublic: boolean;
   trans: TranslationBundle;
   /** Asks first. */
@@ -60,7 +60,9 @@ export function curl(service: Service): string {
 
 function Visibility(props: ShareProps): JSX.Element {
   const { service, trans } = props;
-  const shared = (props.access.access?.shares.length ?? 0) > 0;
+  const { access } = props.access;
+  const shared = (access?.shares.length ?? 0) > 0;
+  const forbidden = service.public ? null : whoForbids(props);
   return (
     <>
       <section aria-label={trans.__('Who can call it')}>
@@ -88,18 +90,25 @@ function Visibility(props: ShareProps): JSX.Element {
             <Button
               text={trans.__('Make Public…')}
               look="warn"
-              disabled={!props.mayBePublic}
-              title={
-                props.mayBePublic
-                  ? undefined
-                  : trans.__('The administrator of this installation does not allow public services.')
-              }
+              disabled={forbidden !== null}
+              title={forbidden ?? undefined}
               onClick={() => props.onVisibility('public')}
             />
           )}
         </div>
+        {forbidden !== null && <p className="jp-ModelService-help">{forbidden}</p>}
       </section>
       <Access {...props.access} />
     </>
   );
+}
+
+/** In one sentence, who does not let its owner make it public; null where she may. */
+function whoForbids({ access: { access }, mayBePublic, trans }: ShareProps): string | null {
+  if (access?.public_allowed ?? mayBePublic) {
+    return null;
+  }
+  return access?.set_by
+    ? trans.__('It may not be made public: so says %1.', access.set_by)
+    : trans.__('The administrator of this installation does not allow public services.');
 }

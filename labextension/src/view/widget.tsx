@@ -403,6 +403,7 @@ export class ServiceView extends Panel implements ViewWidget {
   private readonly _access: AccessActions = {
     onShare: (kind, name, body) => this._do(() => this._service.access.share(kind, name, body)),
     onUnshare: share => this._unshare(share),
+    onOrigins: origins => this._do(() => this._service.access.allowOrigins(origins)),
     onAsk: user => this._do(() => this._service.access.ask(user)),
     onLook: () => void this._service.access.refresh()
   };

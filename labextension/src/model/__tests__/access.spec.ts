@@ -14,11 +14,13 @@ const SHARED: Shared = {
 let fake: FakeApi;
 let model: ServicesModel;
 let shares: string[];
+let origins: readonly string[];
 
 beforeEach(() => {
   fake = new FakeApi();
   fake.services = [service('words')];
   shares = [];
+  origins = [];
   const api = fake.api as any;
   api.gateway = async () => ({ people: true });
   api.access = async (key: string, user: string | null) => {
@@ -26,12 +28,17 @@ beforeEach(() => {
     if (fake.refusals.access) {
       throw fake.refusals.access;
     }
-    return { shares: [...shares], person: user && { name: user, role: null, perhaps: null, why: [] } };
+    return {
+      shares: [...shares],
+      origins,
+      person: user && { name: user, role: null, perhaps: null, why: [] }
+    };
   };
   api.uses = async () => ({ uses: [], today: '2026-11-30', complete: true });
   api.share = async (_: string, kind: string, name: string) => void shares.push(`${kind}/${name}`);
   api.unshare = async (_: string, kind: string, name: string) =>
     void (shares = shares.filter(each => each !== `${kind}/${name}`));
+  api.allowOrigins = async (_: string, wanted: readonly string[]) => void (origins = wanted);
   model = new ServicesModel({ api, isVisible: () => true, stream: { delay: () => 5 } });
 });
 
@@ -58,6 +65,14 @@ describe('with whom a service is shared', () => {
       event: { ...event, service: 'ann/words', kind: 'service.shared' } as any
     });
     await eventually(() => access.access!.shares.length === 1, 'what somebody else has shared');
+    origins = ['https://app.example.org'];
+    fake.events.say({
+      kind: 'event',
+      event: { ...event, id: 2, service: 'ann/words', kind: 'service.origins' } as any
+    });
+    await eventually(() => access.access!.origins.length === 1, 'whose pages somebody else lets call it');
+    await access.allowOrigins([]);
+    expect(access.access!.origins).toEqual([]);
     found.dispose();
   });
 
@@ -74,6 +89,27 @@ describe('with whom a service is shared', () => {
       ['user/carol']
     ]);
     await expect(access.ask('dave')).rejects.toThrow('does not answer');
+    found.dispose();
+  });
+
+  it('is told as the question found it that was asked last, and a refusal of an older one counts no more', async () => {
+    const found = model.open('ann/words');
+    const { access } = found;
+    const answers: { answer: (names: string[]) => void; refuse: () => void }[] = [];
+    (model.api as any).access = () =>
+      new Promise((resolve, reject) =>
+        answers.push({
+          answer: names => resolve({ shares: names }),
+          refuse: () => reject(unreachable())
+        })
+      );
+    const looks = [access.refresh(), access.refresh(), access.refresh()];
+    answers[2].answer(['new']);
+    await looks[2];
+    answers[0].answer(['old']);
+    answers[1].refuse();
+    await Promise.all(looks);
+    expect([access.access!.shares, access.problem]).toEqual([['new'], null]);
     found.dispose();
   });
 });

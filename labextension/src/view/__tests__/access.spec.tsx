@@ -33,6 +33,7 @@ const PROPS: AccessProps = {
   trans,
   onShare: nothing,
   onUnshare: async () => true,
+  onOrigins: nothing,
   onAsk: nothing,
   onLook: none
 };
@@ -155,7 +156,9 @@ describe('who may do what', () => {
 
   it('offers nothing to share where there is nobody, and says what is wrong', async () => {
     const { rerender } = render(<Access {...PROPS} people={false} />);
-    expect(screen.queryByRole('button')).toBeNull();
+    expect(screen.queryByRole('button', { name: 'Share' })).toBeNull();
+    expect(screen.queryByRole('button', { name: 'Tell' })).toBeNull();
+    expect(screen.getByRole('button', { name: 'Allow' })).toBeTruthy(); // pages are no people
     expect(within(screen.getByRole('list')).getByText(/ann owns/)).toBeTruthy();
     const onLook = jest.fn();
     rerender(<Access {...PROPS} access={null} problem="The gateway does not answer." onLook={onLook} />);

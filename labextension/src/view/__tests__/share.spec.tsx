@@ -15,6 +15,7 @@ const access: AccessProps = {
   trans,
   onShare: nothing,
   onUnshare: async () => true,
+  onOrigins: nothing,
   onAsk: nothing,
   onLook: none
 };
@@ -29,7 +30,28 @@ describe('sharing', () => {
     expect(onVisibility).toHaveBeenCalledWith('public');
     expect(screen.queryByRole('button', { name: 'Make Private…' })).toBeNull();
     rerender(<Share {...props} mayBePublic={false} service={service('words')} />);
-    expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Make Public…' }).disabled).toBe(true);
+    const button = () => screen.getByRole<HTMLButtonElement>('button', { name: 'Make Public…' });
+    expect(button().disabled).toBe(true);
+    const said = 'The administrator of this installation does not allow public services.';
+    expect([button().title, screen.getByText(said).tagName]).toEqual([said, 'P']);
+  });
+
+  it('says who does not let its owner make it public, whoever looks', () => {
+    const props = { mayBePublic: true, trans, onVisibility: none, onTokens: none, onCopy: none };
+    const told = (public_allowed: boolean, set_by: string | null): AccessProps => ({
+      ...access,
+      access: { shares: [], always: [], person: null, public_allowed, set_by } as any
+    });
+    const forbidden = told(false, 'the administrator, for the group ds');
+    const { rerender } = render(<Share {...props} access={forbidden} service={service('words')} />);
+    const button = () => screen.getByRole<HTMLButtonElement>('button', { name: 'Make Public…' });
+    expect(button().disabled).toBe(true);
+    const sentence = 'It may not be made public: so says the administrator, for the group ds.';
+    expect(screen.getByText(sentence)).toBeTruthy();
+    // An administrator may not herself, and looks at a service whose owner may.
+    rerender(<Share {...props} access={told(true, null)} mayBePublic={false} service={service('words')} />);
+    expect(button().disabled).toBe(false);
+    expect(screen.queryByText(/It may not be made public/)).toBeNull();
   });
 
   it('goes back from public to what is shared, where anything is, or to private, and from shared to private', async () => {
