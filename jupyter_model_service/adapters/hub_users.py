@@ -95,6 +95,21 @@ class HubUsers:
             user = self._users.get(owner_from(name))
         return user.created if user is not None and user.name == name else None
 
+    async def exists(self, name: str) -> bool:
+        """Whether the Hub has the user ``name``, who is known afterwards: now, or where it does not answer, as of the
+        last look. Raises ``HubUnavailable`` or ``HubRefused`` for one who was in none."""
+        owner = owner_from(name)
+        try:
+            user = await self._api.user(name, patience=0.0)
+        except (HubUnavailable, HubRefused):
+            known = self._users.get(owner)
+            if known is None or known.name != name:
+                raise
+            return True
+        if user is not None:
+            self._users = {**self._users, owner: user}
+        return user is not None
+
     @property
     def looked(self) -> bool:
         """Whether the users have been read at all."""

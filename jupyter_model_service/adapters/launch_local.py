@@ -55,7 +55,7 @@ from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, hold, is
 TERM_SECONDS = 0.3  # what a forced stop leaves the runner for an orderly one
 KILL_SECONDS = 1.6  # and how long SIGKILL may take after that
 OUTPUT_BYTES = 64 * 1024
-_NO_LIMITS = Policy(max_replicas_per_user=None)
+_NO_LIMITS = Policy(max_services_per_user=None, max_replicas_per_user=None)
 _GONE = ".gone-"  # directories on their way out
 
 T = TypeVar("T")

@@ -97,7 +97,8 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
                 guesses=guesses,
             )
 
-        policies, overrides = HubPolicies(hub.policy, users), Overrides(site.store.access, site.clock)
+        policies = HubPolicies(hub.policy, users)
+        overrides = Overrides(site.store.access, site.clock, users.exists)
         await overrides.load()
         policies.overrides = overrides.of
         tokens.life = lambda owner, asked: token_life(policies.of(owner), owner, asked)

@@ -42,6 +42,8 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
 
     async def offer(engine: Engine, owner: str | None) -> OfferInfo:
         policy = policies.of(owner).policy
+        most = policy.max_services_per_user
+        there = 0 if owner is None or most is None else len(engine.services(owner))
         images = site_images or None if policy.allowed_images is None else policy.allowed_images
         return OfferInfo(
             containers=True,
@@ -49,6 +51,7 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
             gpus=_gpus(host.gpus or 0, engine.services()),
             max_gpus_per_replica=least(policy.max_gpus_per_replica, policy.max_gpus_per_user, host.gpus),
             max_replicas=least(max_replicas, policy.max_replicas_per_user) or 0,
+            services_left=None if most is None else max(0, most - there),
             cpus=least(policy.max_cpus, host.cpus),
             memory=least(policy.max_memory, host.memory),
             public=policy.allow_public,

@@ -43,7 +43,9 @@ def overview_page(told: Json, paint: Paint) -> str:
 def limits_page(owner: Json, paint: Paint) -> str:
     counts = ", ".join(counted(owner[f"{what}s".lower()], what) for what in ("service", "replica", "GPU"))
     rows = [[LIMIT_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
-    return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(columns(["LIMIT", "", "SET"], rows, paint))])
+    notices = map(clean, owner.get("notices", ()))  # an older gateway has none
+    table = columns(["LIMIT", "", "SET"], rows, paint)
+    return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(table), *_indented("\n".join(notices))])
 
 
 def gpus_page(told: Json, paint: Paint) -> str:

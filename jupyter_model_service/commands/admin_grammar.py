@@ -15,6 +15,12 @@ _TIME = values.checked(parse_duration)
 
 #: Fields of ``wire.LimitsChange`` → option, its word, how it is read, its help
 _OPTIONS: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
+    "max_services_per_user": (
+        "--max-services",
+        "N",
+        _COUNT,
+        "her services, also those without a replica",
+    ),
     "max_replicas_per_user": ("--max-replicas", "N", _COUNT, "replicas of all her services together"),
     "max_gpus_per_user": ("--max-gpus", "N", _COUNT, "GPUs of all her services together"),
     "max_gpus_per_replica": ("--max-gpus-per-replica", "N", _COUNT, "GPUs of one replica"),

@@ -25,6 +25,7 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
     token = session.send(
         tokens.generate(key, arguments.label, arguments.expires, limits, arguments.paths, arguments.methods)
     )
+    _noticed(session, token)
     if path is not None:
         try:
             write_token(path, token["token"])
@@ -42,6 +43,7 @@ def rotate(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     former = _found(session, key, arguments.token)["id"]
     token = session.send(tokens.rotate(key, former, arguments.overlap, arguments.expires))
+    _noticed(session, token)
     if path is not None:
         try:
             write_token(path, token["token"])
@@ -52,6 +54,11 @@ def rotate(session: Session, arguments: argparse.Namespace) -> Result:
                 f"ends in {show_duration(arguments.overlap)} all the same: rotate it once more before."
             ) from error
     return TokenResult(token, None, arguments.output, former, arguments.overlap)
+
+
+def _noticed(session: Session, token: Mapping[str, Any]) -> None:
+    for sentence in token.get("notices", ()):  # an older gateway has none
+        session.observer.notice(sentence)
 
 
 def uses(session: Session, arguments: argparse.Namespace) -> Result:

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from .policy import RULED, Policy, PolicyRule, whose
-from .sentences import lasting
+from .sentences import counted, lasting
 
-__all__ = ["Effective", "Override", "effective", "token_life"]
+__all__ = ["Effective", "Override", "check_services", "effective", "life_told", "token_life"]
 
 _NOT_IN_A_SUM = ("allow_public", "allowed_images")
 
@@ -33,10 +33,12 @@ class Override:
 
 @dataclass(frozen=True)
 class Effective:
-    """``set_by`` has the fields that somebody set for her: "for the group ds", "for alice", "by carol for alice"."""
+    """``set_by`` has the fields that somebody set for her: "for the group ds", "for alice", "by carol for alice".
+    ``idle`` has what an override says and takes nothing away: the value, and "by carol for alice"."""
 
     policy: Policy
     set_by: Mapping[str, str] = field(default_factory=dict)
+    idle: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
     def set_here(self, name: str) -> bool:
         """Whether an override says so, which nobody but the gateway knows."""
@@ -51,11 +53,15 @@ def effective(policy: Policy, user: str, groups: Collection[str], override: Over
         found = [*_of_user(policy.rules, name, user)] or [*_of_groups(policy.rules, name, groups)]
         if found:
             changes[name], set_by[name] = _widest(name, found)
+    idle: dict[str, tuple[Any, str]] = {}
     for name, value in (override.changes if override is not None else {}).items():
+        assert override is not None
+        by = f"by {override.by} for {user}"
         if name in RULED and tighter(name, value, changes.get(name, getattr(policy, name))):
-            assert override is not None
-            changes[name], set_by[name] = value, f"by {override.by} for {user}"
-    return Effective(dataclasses.replace(policy, **changes, rules=()), set_by)
+            changes[name], set_by[name] = value, by
+        elif name in RULED:
+            idle[name] = value, by
+    return Effective(dataclasses.replace(policy, **changes, rules=()), set_by, idle)
 
 
 def tighter(name: str, value: Any, than: Any) -> bool:
@@ -77,6 +83,31 @@ def token_life(holds: Effective, owner: str, asked: float | None) -> float | Non
             f"({whose(holds.set_by, 'longest_token')})."
         )
     return longest if asked is None else asked
+
+
+def life_told(holds: Effective, owner: str, asked: float | None, lives: float | None) -> list[str]:
+    """What to say of a new token that lives so many seconds where ``asked`` were asked for; ``None``: for ever. A Hub
+    whose clock goes wrong by seconds is no reason to say something: 86,390 s are a day."""
+    if lives is None or (asked is not None and lives > 0.9 * asked):
+        return []
+    was = "never to expire" if asked is None else f"to live {lasting(round(asked))}"
+    longest = holds.policy.longest_token
+    if longest is None:
+        return [f"The token was {was}, and expires when the Hub's token_expires_in_max_seconds says."]
+    return [
+        f"The token was {was}, and lives {lasting(longest)}: the longest that a token of {owner}'s services may "
+        f"({whose(holds.set_by, 'longest_token')})."
+    ]
+
+
+def check_services(holds: Effective, user: str, there: int) -> None:
+    """Before one more is made beside those that are ``there``. ``InvalidRequest`` where that is beyond the limit."""
+    most = holds.policy.max_services_per_user
+    if most is not None and there >= most:
+        raise InvalidRequest(
+            f"{user} has {counted(there, 'service')}, and {most} {'is' if most == 1 else 'are'} the most that one user "
+            f"may have, with those that are stopped ({whose(holds.set_by, 'max_services_per_user')})."
+        )
 
 
 def _of_user(rules: Sequence[PolicyRule], name: str, user: str) -> Iterator[tuple[Any, str]]:

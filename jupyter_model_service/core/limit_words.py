@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .effective import Effective
+from .policy import whose
 from .quantities import parse_duration, parse_size
 from .sentences import in_bytes, lasting
 
-__all__ = ["LIMIT_WORDS", "limit_read", "limit_told", "limit_written"]
+__all__ = ["LIMIT_WORDS", "idle_told", "limit_read", "limit_told", "limit_written"]
 
 LIMIT_WORDS = {
     "allowed_images": "images",
+    "max_services_per_user": "services",
     "max_replicas_per_user": "replicas",
     "max_gpus_per_user": "GPUs",
     "max_gpus_per_replica": "GPUs of a replica",
@@ -34,6 +37,19 @@ def limit_told(name: str, value: Any, used: float | None = None) -> str:
         return ", ".join(map(str, value)) or "none"
     said = lasting(value) if name in _TIMES else in_bytes(int(value)) if name == "max_memory" else f"{value:g}"
     return said if used is None else f"{used:g} of {said}"
+
+
+def idle_told(holds: Effective) -> list[str]:
+    """What an administrator set for a user and takes nothing away, one sentence each."""
+    said: list[str] = []
+    for name, (value, by) in holds.idle.items():
+        now = limit_told(name, getattr(holds.policy, name))
+        more = "" if name == "allow_public" else ", and only the installation gives more"
+        said.append(
+            f"{LIMIT_WORDS[name]}: {limit_told(name, value)}, set {by}, takes nothing away: {now} "
+            f"{'anyway' if name == 'allow_public' else 'is what holds'} ({whose(holds.set_by, name)}){more}."
+        )
+    return said
 
 
 def limit_written(name: str, value: Any) -> str:

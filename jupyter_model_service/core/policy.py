@@ -15,6 +15,7 @@ from .sentences import counted, in_bytes
 
 SNAPSHOT_BYTES = 20 << 30
 SNAPSHOT_FILES = 1_000_000
+SERVICES = 100  # of one user
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class Policy:
     """``None`` is "no limit of ours" everywhere. ``allowed_images`` are names or patterns (``*``, ``?``); without them
     a replica may run what its owner's notebook runs and what the site offers her. Memory and bytes in bytes.
 
+    ``max_services_per_user`` counts those without a replica, too, and those that are stopped.
     ``longest_token``: seconds until an endpoint's token has expired. A service is stopped when nobody has called it for
     ``idle_limit`` seconds, and when ``longest_life`` seconds have passed since a person created or started it."""
 
     allowed_images: tuple[str, ...] | None = None
+    max_services_per_user: int | None = SERVICES
     max_replicas_per_user: int | None = 10
     max_gpus_per_user: int | None = None
     max_gpus_per_replica: int | None = None
@@ -71,6 +74,7 @@ class Policy:
 
 RULED = (
     "allowed_images",
+    "max_services_per_user",
     "max_replicas_per_user",
     "max_gpus_per_user",
     "max_gpus_per_replica",
@@ -269,13 +273,13 @@ def changes_to_plain(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
     """The inverse of :func:`policy_to_plain`; ``ValueError`` with one sentence for anything else. What came later
-    (times, rules) may be missing."""
-    fields = Fields(
-        "The policy", {"longest_token": None, "idle_limit": None, "longest_life": None, "rules": [], **plain}
-    )
+    (times, rules, the number of services) may be missing."""
+    later: dict[str, Any] = {"longest_token": None, "idle_limit": None, "longest_life": None, "rules": []}
+    fields = Fields("The policy", {**later, "max_services_per_user": SERVICES, **plain})
 
     policy = Policy(
         allowed_images=_names(fields, "allowed_images"),
+        max_services_per_user=_ruled(fields, "max_services_per_user"),
         max_replicas_per_user=_ruled(fields, "max_replicas_per_user"),
         max_gpus_per_user=_ruled(fields, "max_gpus_per_user"),
         max_gpus_per_replica=_ruled(fields, "max_gpus_per_replica"),

@@ -94,6 +94,7 @@ class Commands:
         self._turns.allowed(revision, owner, public, counts.first(definition, replicas, revision.created_at)[0])
         would_be = name if name is not None else service_name_from(definition.name)
         self._turns.check_free(owner, would_be)
+        self._turns.check_room(owner)
         copying.key = f"{owner}/{would_be}"
         service_id = uuid.uuid4().hex
         notices: list[str] = []
@@ -104,6 +105,7 @@ class Commands:
             not_enforced = self._turns.allowed(first, owner, public, count)
             chosen = name if name is not None else service_name_from(definition.name)
             self._turns.check_free(owner, chosen)
+            self._turns.check_room(owner)
             record = ServiceRecord(
                 id=service_id,
                 owner=owner,

@@ -93,16 +93,15 @@ class Engine:
         self._controller = Controller(self._parts, self._tasks, self._bus, self._ledger, self._journal)
         self._keeping = Keeping(self._parts, storage, self._tasks, self._ledger, self._services)
         self._controller.on_removed = self._removed
-        self._turns = Turns(self._parts, self._controller, self._ledger, self._journal, self._keeping.turn)
+        rules = rules or NoRules()
+        self._turns = Turns(self._parts, self._controller, self._ledger, self._journal, self._keeping.turn, rules)
         self._queries: Queries = queries if queries is not None else NoQueries()
         self._scaling = Scaling(
             self._parts, self._tasks, self._controller, self._journal, self._turns, self._queries, self.histories
         )
         self.sharings = Sharings(self._parts, self._tasks, self._ledger, self._turns, self._services)
         self.notices = Notices(self._turns, clock)
-        self._lives = Lives(
-            self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules or NoRules()
-        )
+        self._lives = Lives(self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules)
         self.origins = Origins(routing, self._turns)
         self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..core.effective import Override
 from ..core.policy import changes_from_plain
+from ..errors import NotFound
 from ..ports import AccessStore, Clock, OverrideRecord
 
 __all__ = ["Overrides"]
 
 
 class Overrides:
-    """By the Hub's names of users. Belongs to one event loop."""
+    """By the Hub's names of users, of whom ``exists`` says whether there is one. Belongs to one event loop."""
 
-    def __init__(self, store: AccessStore, clock: Clock) -> None:
+    def __init__(self, store: AccessStore, clock: Clock, exists: Callable[[str], Awaitable[bool]]) -> None:
         self._store = store
         self._clock = clock
+        self._exists = exists
         self._records: dict[str, OverrideRecord] = {}
         self._changing = asyncio.Lock()
 
@@ -29,6 +31,15 @@ class Overrides:
     def of(self, user: str) -> Override | None:
         record = self._records.get(user)
         return None if record is None else Override(record.changes, record.set_by)
+
+    async def check(self, user: str) -> None:
+        """``NotFound`` for a user whom the Hub does not have: nothing of a name that is misspelt would ever hold."""
+        if await self._exists(user):
+            return
+        said = f"The Hub has no user {user}: its admin page has the names, written as they are to be written here."
+        if user in self._records:
+            said += " What was taken from a user of that name is kept for the next one, until all of it is given back."
+        raise NotFound(said)
 
     @property
     def users(self) -> list[str]:

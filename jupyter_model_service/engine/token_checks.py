@@ -55,6 +55,6 @@ def check_overlap(overlap: float) -> None:
 def life_like(family: Iterable[TokenRecord], longest: float | None) -> float | None:
     """Seconds that one more of a family lives where nobody says how many, ``None`` for ever: as long as that of them
     which was to live longest (others may have been ended by rotation), and no longer than ``longest``."""
-    lives = [math.inf if each.expires_at is None else each.expires_at - each.created_at for each in family]
+    lives = [math.inf if each.life is None else each.life for each in family]
     found = min(max(lives), math.inf if longest is None else longest)
     return None if found == math.inf else min(found, LONGEST)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..core.backoff import Retry
+from ..core.effective import check_services
 from ..core.revision import Revision
 from ..errors import Conflict, InvalidRequest, NotFound
-from ..ports import ServiceRecord
+from ..ports import Rules, ServiceRecord
 from .controller import Controller
 from .copying import Copying
 from .holding import held_beside
@@ -31,13 +32,20 @@ class Turns:
     """``turn``: who holds it may change what services have."""
 
     def __init__(
-        self, parts: Parts, controller: Controller, ledger: Ledger, journal: Journal, turn: asyncio.Lock
+        self,
+        parts: Parts,
+        controller: Controller,
+        ledger: Ledger,
+        journal: Journal,
+        turn: asyncio.Lock,
+        rules: Rules,
     ) -> None:
         self.turn = turn
         self._parts = parts
         self._controller = controller
         self._ledger = ledger
         self._journal = journal
+        self._rules = rules
         self._begun: set[asyncio.Task[Any]] = set()
 
     async def finished(self) -> None:
@@ -114,6 +122,11 @@ class Turns:
         """As it is now, or with so many replicas. One that does not run is looked at when it is started."""
         count = replicas if replicas is not None else service.record.replicas if service.record.running else 0
         return self.allowed(revision, service.record.owner, public_as(service, public), count, service)
+
+    def check_room(self, owner: str) -> None:
+        """For one more service, which may have no replica: nothing else would bound how many there are."""
+        there = sum(each.record.owner == owner and not each.deleting for each in self._controller.services.values())
+        check_services(self._rules.of(owner), self._rules.user(owner), there)
 
     def check_free(self, owner: str, name: str) -> None:
         there = self._controller.services.get((owner, name))

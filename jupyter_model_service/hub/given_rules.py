@@ -46,6 +46,7 @@ def _flag(what: str, value: Any) -> bool:
 
 _READ: dict[str, Callable[[str, Any], Any]] = {
     "allowed_images": given.names_of,
+    "max_services_per_user": given.count_of,
     "max_replicas_per_user": given.count_of,
     "max_gpus_per_user": given.count_of,
     "max_gpus_per_replica": given.count_of,

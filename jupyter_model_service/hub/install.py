@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.sealing import Sealer, SealError, make_key
-from ..core.policy import SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
+from ..core.policy import SERVICES, SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
 from . import given, given_rules
 from . import install_checks as checks
 from . import install_steps as steps
@@ -44,6 +44,7 @@ def install(
     *,
     network: str,
     allowed_images: Iterable[str] | None = None,
+    max_services_per_user: int | None = SERVICES,
     max_replicas_per_user: int | None = 10,
     gpus: str | Iterable[str | int] | None = None,
     max_gpus_per_user: int | None = None,
@@ -79,7 +80,8 @@ def install(
     """Let the users of this Hub serve models. Call it at the end of ``jupyterhub_config.py``; ``c`` is its ``c``.
 
     ``network``: the Docker network of the replicas. ``allowed_images``: names or patterns; without them a replica may
-    run what its owner's notebook runs and what the site offers. ``gpus``: ``None`` for none, ``"all"``, or numbers or
+    run what its owner's notebook runs and what the site offers. ``max_services_per_user``: with those that are stopped
+    or have no replica. ``gpus``: ``None`` for none, ``"all"``, or numbers or
     UUIDs of those that replicas may have. ``max_cpus`` and ``max_memory``: of one replica; without them as much as a
     notebook here. ``model_volumes``: volumes that may be mounted whole, or a mapping of their names to ``{"users",
     "groups", "writable"}``. ``users`` and ``groups``: who may serve, everybody by default.
@@ -101,6 +103,7 @@ def install(
     try:
         policy = Policy(
             allowed_images=None if allowed_images is None else given.names_of("allowed_images", allowed_images),
+            max_services_per_user=given.count_of("max_services_per_user", max_services_per_user),
             max_replicas_per_user=given.count_of("max_replicas_per_user", max_replicas_per_user),
             max_gpus_per_user=given.count_of("max_gpus_per_user", max_gpus_per_user),
             max_gpus_per_replica=given.count_of("max_gpus_per_replica", max_gpus_per_replica),

@@ -59,6 +59,11 @@ class TokenRecord:
         """The same for all tokens that came from one by rotation."""
         return self.family or self.id
 
+    @property
+    def life(self) -> float | None:
+        """Seconds from its making to its end; ``None`` for ever."""
+        return None if self.expires_at is None else self.expires_at - self.created_at
+
 
 @dataclass(frozen=True)
 class UseRecord:
@@ -252,4 +257,4 @@ class NoRules:
         return True
 
 
-_UNLIMITED = Effective(Policy(max_replicas_per_user=None))
+_UNLIMITED = Effective(Policy(max_services_per_user=None, max_replicas_per_user=None))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.effective import Effective
 from ..core.gpu_looks import GpuLook
+from ..core.limit_words import idle_told
 from ..core.names import owner_from
 from ..core.policy import RULED
 from ..core.replica import Phase
@@ -31,7 +32,7 @@ __all__ = [
     "set_notice",
 ]
 
-_USED = {"max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
+_USED = {"max_services_per_user": "services", "max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
 
 
 async def overview(call: Call) -> admin.Overview:
@@ -72,27 +73,33 @@ def owner(call: Call, name: str) -> admin.OwnerUse:
 
 
 async def get_limits(call: Call) -> admin.OwnerUse:
-    return owner(call, owner_from(_user(call)))
+    user = _user(call)
+    await _overriding(call).check(user)
+    return owner(call, owner_from(user))
 
 
 async def set_limits(call: Call) -> admin.OwnerUse:
     changes = call.given(admin.LimitsChange).model_dump(exclude_unset=True)
     overriding, user = _overriding(call), _user(call)
+    await overriding.check(user)
     before = overriding.of(user)
     try:
         await overriding.change(user, changes, call.by)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     _noted(call, user, before)
-    return await get_limits(call)
+    return owner(call, owner_from(user))
 
 
 async def remove_limits(call: Call) -> admin.OwnerUse:
+    """Also those of a user who has gone."""
     overriding, user = _overriding(call), _user(call)
     before = overriding.of(user)
+    if before is None:
+        await overriding.check(user)
     await overriding.remove(user)
     _noted(call, user, before)
-    return await get_limits(call)
+    return owner(call, owner_from(user))
 
 
 async def set_notice(call: Call) -> ServiceInfo:
@@ -115,8 +122,9 @@ def _notice(call: Call) -> str | None:
 
 
 def _user(call: Call) -> str:
-    """The Hub's name."""
+    """The Hub's name, also for the audit log."""
     _overriding(call)
+    call.noted.target = f"user:{call.path['user']}"
     return call.path["user"]
 
 
@@ -129,7 +137,6 @@ def _overriding(call: Call) -> Overriding:
 def _noted(call: Call, user: str, before: Any) -> None:
     """For the audit log."""
     after = _overriding(call).of(user)
-    call.noted.target = f"user:{user}"
     call.noted.before["limits"] = dict(before.changes) if before is not None else {}
     call.noted.after["limits"] = dict(after.changes) if after is not None else {}
 
@@ -165,13 +172,13 @@ def _wanted_gpus(view: ServiceView) -> int:
 
 def _owner(call: Call, name: str, hers: Sequence[ServiceView]) -> admin.OwnerUse:
     replicas = sum(r.phase != Phase.GONE.value for view in hers for r in view.replica_list)
-    used = {"replicas": replicas, "gpus": sum(map(_wanted_gpus, hers))}
+    used = {"services": len(hers), "replicas": replicas, "gpus": sum(map(_wanted_gpus, hers))}
     holds = call.parts.rules.of(name)
     return admin.OwnerUse(
         owner=name,
         user=call.parts.rules.user(name),
-        services=len(hers),
         limits=list(_limits(holds, used)),
+        notices=idle_told(holds),
         **used,
     )
 

@@ -153,7 +153,7 @@ class Deed:
         """As :meth:`done`, but that the error is what the caller is told, also where it cannot be written yet."""
         status, code = _outcome(error, models)
         before, after = differences(self._before, self._look())
-        target = self.noted.target or self._asked.key
+        target = (self.call.noted if self.call is not None else self.noted).target or self._asked.key
         entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
         with contextlib.suppress(ModelServiceError):
             await self._parts.engine.audit.note(entry, self._begun)

@@ -76,6 +76,7 @@ class Owner:
     user: str
     has: str
     limits: Sequence[Limit]
+    notices: Sequence[str]
     fields: Sequence[Field]
     no_public: bool
 
@@ -142,7 +143,7 @@ async def index(call: PageCall) -> Html:
         hidden=max(0, len(found) - MOST),
         owners=[_owner(inner, use) for use in owners[:MOST]],
         hidden_owners=max(0, len(owners) - MOST),
-        anybody=Owner("", "", [], _fields({}), False),
+        anybody=Owner("", "", [], [], _fields({}), False),
         gpus=None if seen is None else [_gpu(each) for each in gpu_holders(inner, views, seen)],
         gpus_told=[] if seen is None else _told(seen),
     )
@@ -195,6 +196,7 @@ def _owner(call: Call, use: OwnerUse) -> Owner:
             )
             for each in use.limits
         ],
+        notices=use.notices,
         fields=_fields(taken),
         no_public=taken.get("allow_public") is False,
     )

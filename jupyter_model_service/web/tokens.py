@@ -9,8 +9,10 @@ from datetime import date, timedelta
 from typing import Any, cast
 
 from .. import wire
+from ..core.effective import life_told
 from ..core.grants import PathRule
 from ..core.limits import DAY, Limits
+from ..engine.token_checks import life_like
 from ..errors import InvalidRequest
 from ..ports import TokenRecord, UseRecord
 from ..wire.tokens import PathRuleSpec
@@ -36,7 +38,7 @@ async def create_token(call: Call) -> wire.NewToken:
     record, text = await call.parts.tokens.generate(
         view.id, f"{owner}/{name}", body.name, body.expires_in, limits, _rules(body.rules), call.by, body.shorten
     )
-    return wire.NewToken(token=text, **_token(call, record))
+    return _new(call, record, text, record.life if body.shorten else body.expires_in)
 
 
 async def rotate_token(call: Call) -> wire.NewToken:
@@ -44,10 +46,26 @@ async def rotate_token(call: Call) -> wire.NewToken:
     owner, name = call.service
     view = call.parts.engine.service(owner, name)
     life = {"expires_in": body.expires_in} if "expires_in" in body.model_fields_set else {}
+    asked = life["expires_in"] if life else _life_of(call.parts.tokens.of(view.id), call.path["id"])
     record, text = await call.parts.tokens.rotate(
         view.id, f"{owner}/{name}", call.path["id"], body.overlap, by=call.by, **life
     )
-    return wire.NewToken(token=text, **_token(call, record))
+    return _new(call, record, text, asked)
+
+
+def _life_of(tokens: Iterable[TokenRecord], token_id: str) -> float | None:
+    """Seconds that the one in the place of this would live; of one that is not there the engine says so."""
+    known = list(tokens)
+    kin = next((token.kin for token in known if token.id == token_id), None)
+    family = [token for token in known if token.kin == kin]
+    return life_like(family, None) if family else None
+
+
+def _new(call: Call, record: TokenRecord, text: str, asked: float | None) -> wire.NewToken:
+    """With a word where it lives shorter than for the seconds that were ``asked`` for (``None``: for ever)."""
+    owner, _ = call.service
+    said = life_told(call.parts.rules.of(owner), call.parts.rules.user(owner), asked, record.life)
+    return wire.NewToken(token=text, notices=said, **_token(call, record))
 
 
 async def change_token(call: Call) -> wire.TokenInfo:

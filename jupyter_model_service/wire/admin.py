@@ -46,6 +46,7 @@ class OwnerUse(BaseModel):
     replicas: int
     gpus: int
     limits: list[LimitInfo] = []
+    notices: list[str] = Field(default=[], description="what was set for her and takes nothing away, in sentences")
 
 
 class GpuHolder(BaseModel):
@@ -89,6 +90,7 @@ class Overview(BaseModel):
 class LimitsChange(Request):
     """For one user, until it is taken back. It only tightens what the installation says; what is left out stays."""
 
+    max_services_per_user: int | None = Field(default=None, ge=0)
     max_replicas_per_user: int | None = Field(default=None, ge=0)
     max_gpus_per_user: int | None = Field(default=None, ge=0)
     max_gpus_per_replica: int | None = Field(default=None, ge=0)

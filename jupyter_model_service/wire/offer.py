@@ -25,6 +25,9 @@ class OfferInfo(BaseModel):
     gpus: GpuOffer | None = Field(default=None, description="null: there is none, or how many are free is not known")
     max_gpus_per_replica: int | None = None
     max_replicas: int = Field(description="that one service may have")
+    services_left: int | None = Field(
+        default=None, description="services that she may have beside those that she has; null: any number"
+    )
     cpus: float | None = Field(default=None, description="the most that a replica may ask for")
     memory: int | None = Field(default=None, description="bytes; the most that a replica may ask for")
     longest_token: float | None = Field(default=None, description="seconds; the most that a token of hers lives")

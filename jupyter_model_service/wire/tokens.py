@@ -98,6 +98,7 @@ class TokenInfo(BaseModel):
 
 class NewToken(TokenInfo):
     token: str = Field(repr=False, description="shown this once")
+    notices: list[str] = Field(default=[], description="that it lives shorter than was asked for, in a sentence")
 
 
 class TokenList(BaseModel):

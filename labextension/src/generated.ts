@@ -2067,6 +2067,11 @@ export interface components {
              * @default null
              */
             max_replicas_per_user?: number | null;
+            /**
+             * Max Services Per User
+             * @default null
+             */
+            max_services_per_user?: number | null;
         };
         /** LimitsInfo */
         LimitsInfo: {
@@ -2193,6 +2198,12 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Notices
+             * @description that it lives shorter than was asked for, in a sentence
+             * @default []
+             */
+            notices: string[];
+            /**
              * Rules
              * @description what of the endpoint it is for; empty: all of it
              * @default []
@@ -2292,6 +2303,12 @@ export interface components {
              * @default true
              */
             public: boolean;
+            /**
+             * Services Left
+             * @description services that she may have beside those that she has; null: any number
+             * @default null
+             */
+            services_left: number | null;
         };
         /** OriginsRequest */
         OriginsRequest: {
@@ -2374,6 +2391,12 @@ export interface components {
              * @default []
              */
             limits: components["schemas"]["LimitInfo"][];
+            /**
+             * Notices
+             * @description what was set for her and takes nothing away, in sentences
+             * @default []
+             */
+            notices: string[];
             /** Owner */
             owner: string;
             /** Replicas */

@@ -17,7 +17,7 @@ class Engine:
     """Two services: of the first, revision 2 with two GPUs rolls over from revision 1 with one, and one replica of it
     has failed."""
 
-    def services(self) -> list[Any]:
+    def services(self, owner: str | None = None) -> list[Any]:
         def revision(number: int, gpus: int) -> Any:
             return SimpleNamespace(number=number, resources=SimpleNamespace(gpus=gpus))
 
@@ -73,6 +73,7 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
         gpus=GpuOffer(total=8, free=5),
         max_gpus_per_replica=3,
         max_replicas=10,
+        services_left=100,
         cpus=4,
         memory=64 << 30,
         public=False,
@@ -80,7 +81,7 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
 
 
 def test_where_a_hub_sets_no_limits_none_are_told() -> None:
-    found = asked(hub_offer(Rules(Policy(max_replicas_per_user=None)), 100, Host()))
+    found = asked(hub_offer(Rules(Policy(max_services_per_user=None, max_replicas_per_user=None)), 100, Host()))
     assert found == OfferInfo(containers=True, max_replicas=100)
 
 
@@ -94,4 +95,6 @@ def test_images_are_those_that_the_site_lists_where_the_policy_names_none() -> N
 def test_an_owner_is_offered_what_holds_for_her() -> None:
     offer = hub_offer(Rules(Policy(max_gpus_per_user=1)), 100, Host(gpus=8))
     assert [asked(offer, owner).max_gpus_per_replica for owner in (None, "bob", "alice")] == [1, 1, 7]
+    offers = [hub_offer(Rules(Policy(max_services_per_user=most)), 100, Host()) for most in (1, 2, 5, None)]
+    assert [asked(offer, "bob").services_left for offer in offers] == [0, 0, 3, None]
     assert [asked(offer, owner).longest_token for owner in ("bob", "alice")] == [None, 60.0]

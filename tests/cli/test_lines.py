@@ -619,7 +619,12 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
                 "notice": None,
             }
         ],
-        "owners": [used("bob", max_replicas_per_user=5, max_memory=1 << 33, allow_public=False, idle_limit=7 * 86400)],
+        "owners": [
+            {
+                **used("bob", max_replicas_per_user=5, max_memory=1 << 33, allow_public=False, idle_limit=7 * 86400),
+                "notices": ["replicas: 9 takes \x1b[2Jnothing away."],
+            }
+        ],
         "gpus": gpus,
         "gpus_at": 1750000000.0,
         "gpus_problem": "The Hub does not \x1b[2Janswer.",
@@ -629,6 +634,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     assert re.search(r"ready +1/2 +2 +shared +12 +2025-06-15 15:06:40", shown)
     assert re.search(r"bob: 1 service, 2 replicas, 0 GPUs\n +LIMIT +SET\n +replicas +2 of 5 +for the group ds\n", shown)
     assert re.search(r"memory of a replica +8 GiB .*\n +public services +not allowed .*\n +idle at most +7 days", shown)
+    assert re.search(r"idle at most +7 days .*\n  replicas: 9 takes .*nothing away\.\n", shown)
     held = line("admin", "gpus").out
     assert re.search(r"GPU-1 +H200 +bob/demo +bob +ms-demo-aaaaaa +41 % +1 GiB of 4 GiB\n", held)
     assert re.search(r"GPU-2 +- +a notebook of alice +alice +- +- +-\n", held)
@@ -758,6 +764,17 @@ def test_a_token_is_made_for_paths_and_methods_that_the_list_shows(line: Line, f
     line("generate-token", "demo", "--path", "/x")
     assert fake.requests[-2][3]["rules"] == [{"path": "/x", "methods": None}]
     assert re.search(r"never +any /x +- +-$", line("tokens", "demo").out.splitlines()[2])
+
+
+def test_a_token_that_lives_shorter_than_was_asked_for_is_said_so_beside_it(line: Line, fake: FakeGateway) -> None:
+    """Not in what a script reads, which is the token alone."""
+    fake.services["ada/demo"] = service()
+    fake.of_new_tokens = ["The token was never to expire, and lives 7 days."]
+    made = line("generate-token", "demo", "--expires", "never", "--quiet")
+    again = line("rotate-token", "demo", "t0", "--expires", "never", "--quiet")
+    for ran in (made, again):
+        assert ran.err == "The token was never to expire, and lives 7 days.\n"
+        assert re.fullmatch(r"jms_secret\d\n", ran.out)
 
 
 def test_limits_of_a_token_are_changed_by_its_id_or_label(line: Line, fake: FakeGateway) -> None:

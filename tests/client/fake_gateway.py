@@ -114,6 +114,7 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.of_new_tokens: list[str] = []  # what is said of one that lives shorter than was asked for
         self.uses: list[dict[str, Any]] = []
         self.shared: list[dict[str, Any]] = []  # by others, to call them
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
@@ -293,7 +294,7 @@ class FakeGateway:
             token |= {"expires_at": expires, "last_used_at": None, **counted(body.get("limits"))}
             token["rules"] = body.get("rules", [])
             self.tokens.append(token)
-            return 201, {**token, "token": f"jms_secret{len(self.tokens)}"}, {}
+            return 201, {**token, "token": f"jms_secret{len(self.tokens)}", "notices": self.of_new_tokens}, {}
         if rest[:1] == ["tokens"] and method == "PATCH":
             (token,) = (each for each in self.tokens if each["id"] == rest[1])
             if "limits" in body:
@@ -307,7 +308,7 @@ class FakeGateway:
             new = {**token, "id": f"t{len(self.tokens)}", "family": token["id"]}
             new["expires_at"] = body.get("expires_in", token["expires_at"])
             self.tokens.append(new)
-            return 201, {**new, "token": f"jms_secret{len(self.tokens)}"}, {}
+            return 201, {**new, "token": f"jms_secret{len(self.tokens)}", "notices": self.of_new_tokens}, {}
         if rest == ["uses"]:
             since = query.get("since", "")
             uses = [use for use in self.uses if use["day"] >= since]

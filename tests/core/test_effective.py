@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.effective import Effective, Override, effective, token_life
+from jupyter_model_service.core.effective import (
+    Effective,
+    Override,
+    check_services,
+    effective,
+    life_told,
+    token_life,
+)
 from jupyter_model_service.core.policy import AS_A_NOTEBOOK, RULED, Held, Policy, PolicyRule, Wish, check
 from jupyter_model_service.errors import InvalidRequest
 
@@ -79,9 +86,11 @@ def test_an_override_only_tightens(policy: Policy, groups: list[str], said: dict
         if name in said and gives(name, said[name]) < gives(name, was):
             assert (now, after.set_by[name]) == (said[name], "by carol for alice")
             assert after.set_here(name)
+            assert name not in after.idle
         else:
             assert (now, after.set_by.get(name)) == (was, before.set_by.get(name))
             assert not after.set_here(name)
+            assert after.idle.get(name) == ((said[name], "by carol for alice") if name in said else None)
 
 
 @given(policies, hers)
@@ -111,6 +120,40 @@ def test_whoever_is_over_a_limit_is_told_who_set_it(override: Override | None, w
     assert len(said) == 2
     assert said[0].endswith(who)
     assert said[1].endswith("(set for all users).")
+
+
+def test_one_service_more_is_refused_at_the_limit_with_who_set_it() -> None:
+    holds = Effective(Policy(max_services_per_user=2), {"max_services_per_user": "for the group ds"})
+    check_services(holds, "alice", 1)
+    for there in (2, 3):  # it may have been set when there were more
+        with pytest.raises(
+            InvalidRequest, match=rf"^alice has {there} services, and 2 are .* \(set for the group ds\)\.$"
+        ):
+            check_services(holds, "alice", there)
+    check_services(Effective(Policy(max_services_per_user=None)), "alice", 10_000)
+    with pytest.raises(InvalidRequest, match=r"alice has 100 services, and 100 are the most .*set for all users"):
+        check_services(Effective(Policy()), "alice", 100)
+
+
+@pytest.mark.parametrize(
+    ("longest", "asked", "lives", "told"),
+    [
+        (7, None, 7, "The token was never to expire, and lives 7 days: the longest that a token of alice's services "
+                     "may (set for the group ds)."),
+        (7, 30, 7, "The token was to live 30 days, and lives 7 days: "),
+        (7, 7, 6.99, ""),  # the Hub's clock is another
+        (None, None, None, ""),
+        (None, None, 1, "The token was never to expire, and expires when the Hub's token_expires_in_max_seconds says."),
+    ],
+)  # fmt: skip
+def test_a_token_that_lives_shorter_than_was_asked_for_is_said_so(
+    longest: float | None, asked: float | None, lives: float | None, told: str
+) -> None:
+    days = [None if each is None else each * 86400.0 for each in (longest, asked, lives)]
+    holds = Effective(Policy(longest_token=days[0]), {"longest_token": "for the group ds"})
+    said = "".join(life_told(holds, "alice", *days[1:]))
+    assert said.startswith(told)
+    assert bool(said) is bool(told)
 
 
 def test_a_token_lives_no_longer_than_its_owner_may_have_it() -> None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.core.limit_words import limit_read, limit_told, limit_written
+from jupyter_model_service.core.effective import Override, effective
+from jupyter_model_service.core.limit_words import idle_told, limit_read, limit_told, limit_written
+from jupyter_model_service.core.policy import Policy, PolicyRule
 from jupyter_model_service.errors import InvalidRequest
 
 counts = st.integers(0, 10**6)
@@ -15,7 +17,12 @@ sizes = st.one_of(
     st.just((1 << 50) + 1), st.integers(1, 1 << 50), st.integers(1, 1 << 20).map(lambda gibibytes: gibibytes << 30)
 )
 limits = st.one_of(
-    st.tuples(st.sampled_from(["max_replicas_per_user", "max_gpus_per_user", "max_gpus_per_replica"]), counts),
+    st.tuples(
+        st.sampled_from(
+            ["max_services_per_user", "max_replicas_per_user", "max_gpus_per_user", "max_gpus_per_replica"]
+        ),
+        counts,
+    ),
     st.tuples(st.just("max_cpus"), st.integers(1, 10_000).map(lambda n: n / 8)),
     st.tuples(st.just("max_memory"), sizes),
     st.tuples(st.sampled_from(["longest_token", "idle_limit", "longest_life"]), times),
@@ -48,3 +55,16 @@ def test_a_limit_is_told_in_its_unit(name: str, value: object, used: float | Non
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises((ValueError, InvalidRequest)):
         limit_read("max_gpus_per_user", text)
+
+
+def test_what_was_set_and_takes_nothing_away_is_said_with_what_holds() -> None:
+    policy = Policy(longest_token=7 * 86400.0, rules=(PolicyRule({"allow_public": False}, groups=("ds",)),))
+    said = {"max_replicas_per_user": 50, "longest_token": 30 * 86400.0, "allow_public": False, "max_cpus": 2.0}
+    assert idle_told(effective(policy, "alice", ["ds"], Override(said, "carol"))) == [
+        "replicas: 50, set by carol for alice, takes nothing away: 10 is what holds (set for all users), and only the "
+        "installation gives more.",
+        "life of a token: 30 days, set by carol for alice, takes nothing away: 7 days is what holds (set for all "
+        "users), and only the installation gives more.",
+        "public services: not allowed, set by carol for alice, takes nothing away: not allowed anyway (set for the "
+        "group ds).",
+    ]

@@ -62,7 +62,8 @@ def test_the_overview_has_all_services_and_what_their_owners_have_and_may_have(r
             owner["user"]: [(each["value"], each["used"], each["set_by"]) for each in owner["limits"]]
             for owner in told["owners"]
         }
-        assert limits == {"alice": [(5, 0, "for the group ds")], "bob": [(3, 0, "")]}
+        services = (100, 1, "")
+        assert limits == {"alice": [services, (5, 0, "for the group ds")], "bob": [services, (3, 0, "")]}
 
     run(body)
 
@@ -77,6 +78,7 @@ def test_what_an_administrator_takes_away_holds_at_once_and_over_a_restart_until
         told = await site.api("PUT", LIMITS, {"max_replicas_per_user": 1, "longest_token": 60.0}, token=admin)
         assert told.status_code == 200, told.text
         assert {(each["name"], each["value"], each["set_by"]) for each in told.json()["limits"]} == {
+            ("max_services_per_user", 100, ""),
             ("max_replicas_per_user", 1, "by carol for alice"),
             ("longest_token", 60.0, "by carol for alice"),
         }
@@ -92,6 +94,7 @@ def test_what_an_administrator_takes_away_holds_at_once_and_over_a_restart_until
         await site.api("PUT", LIMITS, {"max_replicas_per_user": None}, token=admin)
         told = (await site.api("GET", LIMITS, token=admin)).json()
         assert {each["name"]: each["value"] for each in told["limits"]} == {
+            "max_services_per_user": 100,
             "max_replicas_per_user": 5,
             "longest_token": 60.0,
         }
@@ -108,9 +111,66 @@ def test_an_administrator_gives_nobody_more_than_the_installation_does(run: Run)
     async def body(site: HubSite) -> None:
         alice, admin = site.notebook("alice"), site.administrator("carol")
         await site.deploy("chat", alice)
-        await site.api("PUT", LIMITS, {"max_replicas_per_user": 50, "max_gpus_per_user": 9}, token=admin)
+        sentence = (
+            "replicas: 50, set by carol for alice, takes nothing away: 5 is what holds (set for the group ds), and only "
+            "the installation gives more."
+        )
+        given = {"max_replicas_per_user": 50, "max_gpus_per_user": 9}
+        for answer in (
+            await site.api("PUT", LIMITS, given, token=admin),
+            await site.api("GET", LIMITS, token=admin),
+        ):
+            assert answer.json()["notices"] == [sentence]
         status, message = await scaled(site, 6, alice)
         assert (status, message.endswith("(set for the group ds).")) == (400, True)
+        answer = await site.api("PUT", LIMITS, {"max_replicas_per_user": 4}, token=admin)
+        assert answer.json()["notices"] == []
+
+    run(body)
+
+
+def test_a_user_whom_the_hub_does_not_have_is_no_one_to_limit(run: Run, hub: FakeHub) -> None:
+    """A misspelt name would be told that all is well; one who is new to the Hub is known at once; what was taken from
+    one who has gone can be given back."""
+    nobody, bob = LIMITS.replace("alice", "alicia"), LIMITS.replace("alice", "bob")
+
+    async def body(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        for method, given in (("GET", None), ("PUT", {"max_replicas_per_user": 1}), ("DELETE", None)):
+            answer = await site.api(method, nobody, given, token=admin)
+            assert answer.status_code == 404
+            assert answer.json()["error"]["message"] == (
+                "The Hub has no user alicia: its admin page has the names, written as they are to be written here."
+            )
+        assert (await site.api("GET", "admin/overview", token=admin)).json()["owners"] == []
+        hub.add_user("dora")
+        told = await site.api("PUT", LIMITS.replace("alice", "dora"), {"max_replicas_per_user": 1}, token=admin)
+        assert [each["set_by"] for each in told.json()["limits"]] == ["", "by carol for dora"]
+
+        await site.api("PUT", bob, {"max_replicas_per_user": 1}, token=admin)
+        del hub.users["bob"]
+        answer = await site.api("GET", bob, token=admin)
+        assert (answer.status_code, "is kept for the next one" in answer.text) == (404, True)
+        assert (await site.api("DELETE", bob, token=admin)).status_code == 200
+        assert (await site.api("DELETE", bob, token=admin)).status_code == 404
+
+    run(body)
+
+
+def test_how_many_services_one_user_has_is_limited_as_all_else_is(run: Run) -> None:
+    """Those without a replica count: of these there would be any number."""
+
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        await site.deploy("chat", alice)
+        told = await site.api("PUT", LIMITS, {"max_services_per_user": 2}, token=admin)
+        assert ("max_services_per_user", 2, 1) in [(e["name"], e["value"], e["used"]) for e in told.json()["limits"]]
+        await site.deploy("words", alice)
+        with pytest.raises(AssertionError, match=r"alice has 2 services, and 2 are the most .*set by carol for alice"):
+            await site.deploy("more", alice)
+        await site.deploy("more", site.notebook("bob"))
+        await site.api("DELETE", "services/alice/words", token=alice)
+        await site.deploy("more", alice)
 
     run(body)
 
@@ -138,7 +198,7 @@ def test_nobody_but_an_administrator_sees_or_sets_anything_of_it(run: Run) -> No
             assert not any("alice" in each or "chat" in each for each in said)
             assert (await site.api(method, path, given, token=None)).status_code == 401
         told = await site.api("GET", LIMITS, token=site.administrator("carol"))
-        assert [each["name"] for each in told.json()["limits"]] == ["max_replicas_per_user"], "nothing was set"
+        assert [each["set_by"] for each in told.json()["limits"]] == ["", "for the group ds"], "nothing was set"
 
     run(body)
 
@@ -152,7 +212,7 @@ def test_what_is_no_limit_is_refused_and_nothing_changes(run: Run, given: dict[s
         admin = site.administrator("carol")
         assert (await site.api("PUT", LIMITS, given, token=admin)).status_code == 400
         told = (await site.api("GET", LIMITS, token=admin)).json()
-        assert [each["set_by"] for each in told["limits"]] == [""] or told["limits"][0]["set_by"] == "for the group ds"
+        assert [each["set_by"] for each in told["limits"]] == ["", "for the group ds"]
 
     run(body)
 

@@ -165,9 +165,17 @@ def test_an_administrator_limits_a_user_and_gives_it_back(tmp_path: Path) -> Non
         assert 'name="idle_limit" value="7d"' in text
         refused = await site.api("PUT", "services/bob/words/scale", {"replicas": 2}, token=site.notebook("bob"))
         assert "(set by carol for bob)" in refused.text
+        assert "replicas: " not in said(text)
+        answer = await send(carol, "limits", text, user="bobby", max_replicas_per_user="1")
+        assert (answer.status_code, "The Hub has no user bobby" in answer.text) == (404, True)
         told = (await site.api("GET", "admin/audit?who=carol", token=site.administrator("carol"))).json()["entries"]
-        assert [(each["action"], each["target"], each["status"]) for each in told] == [("set_limits", "user:bob", 303)]
+        assert [(each["action"], each["target"], each["status"]) for each in told] == [
+            ("set_limits", "user:bob", 303),
+            ("set_limits", "user:bobby", 404),
+        ]
         assert told[0]["after"]["limits"]["max_replicas_per_user"] == 1
+        await send(carol, "limits", text, user="bob", max_replicas_per_user="30")
+        assert "replicas: 30, set by carol for bob, takes nothing away: 3 is what holds" in said(await page(carol))
         assert (await send(carol, "limits", text, user="bob")).status_code == 303
         assert "by carol for bob" not in said(await page(carol))
 

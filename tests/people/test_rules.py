@@ -76,12 +76,24 @@ def test_the_longest_life_of_a_token_holds_on_every_way_to_one(run: Run) -> None
             await site.deploy("chat", token)
             made = (await site.api("POST", f"services/{user}/chat/tokens", {"name": "t"}, token=token)).json()
             assert made["expires_at"] - made["created_at"] == pytest.approx(days * DAY, abs=5)
+            assert made["notices"] == [
+                f"The token was never to expire, and lives {days} day{'s' if days > 1 else ''}: the longest that a token "
+                f"of {user}'s services may (set {whose})."
+            ]
+            place = f"services/{user}/chat/tokens/{made['id']}/rotate"
+            made = (await site.api("POST", place, {}, token=token)).json()
+            assert made["notices"] == [], "it lives as long as the former"
+            made = (
+                await site.api("POST", place.replace(made["id"], made["id"]), {"expires_in": None}, token=token)
+            ).json()
+            assert made["notices"] != []
             body = {"name": "t", "expires_in": 90 * DAY, "shorten": True}
             made = (await site.api("POST", f"services/{user}/chat/tokens", body, token=token)).json()
             assert made["expires_at"] - made["created_at"] == pytest.approx(days * DAY, abs=5)
             body = {"name": "t", "expires_in": 60.0, "shorten": True}
             made = (await site.api("POST", f"services/{user}/chat/tokens", body, token=token)).json()
             assert made["expires_at"] - made["created_at"] == pytest.approx(60.0, abs=5)
+            assert made["notices"] == []
             asked = {"name": "t", "expires_in": days * DAY + 1}
             status, message = await said(site, "POST", f"services/{user}/chat/tokens", asked, token)
             assert status == 400

@@ -416,12 +416,15 @@ class ControlSite:
         self.attached: list[tuple[int, float, bool]] = []
         self.ended: list[bool] = []
         self.streams = EventStreams(heartbeat=0.1)
-        self.overrides = Overrides(MemoryStore().access, SystemClock())
+        self.overrides = Overrides(MemoryStore().access, SystemClock(), self.exists)
         self.open_metrics = False
         self.shared = False
         self.people = True
         self.prefix = "/"
         self.guesses: Guesses | None = None
+
+    async def exists(self, user: str) -> bool:
+        return True
 
     def attach(self, pid: int, create_time: float, keep: bool) -> None:
         if pid == 666:

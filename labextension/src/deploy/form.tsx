@@ -137,6 +137,9 @@ export function DeployForm(props: FormProps): JSX.Element {
       </fieldset>
       <Environment {...props} />
       {update === null && (offer?.public ?? true) && <Openness {...props} />}
+      {update === null && offer?.services_left === 0 && (
+        <Notice text={trans.__('You have as many services as you may have: delete one before.')} />
+      )}
       {busy !== null && <Notice kind="busy" text={busy} />}
       {props.refused !== null && <Notice kind="bad" text={props.refused} />}
       <div className="jp-ModelService-bar">

@@ -78,6 +78,9 @@ function Fresh({
           'This is the token. Copy it now: it is shown this once, and the server keeps no copy of it.'
         )}
       </p>
+      {(fresh.notices ?? []).map(said => (
+        <p key={said}>{said}</p>
+      ))}
       <div ref={bar} className="jp-ModelService-bar">
         <code className="jp-ModelService-secret">{fresh.token}</code>
         <Copy text={fresh.token} label={trans.__('Copy the token')} trans={trans} onCopy={onCopy} />

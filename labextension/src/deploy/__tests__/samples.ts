@@ -8,6 +8,7 @@ export const OFFER: Offer = {
   gpus: null,
   max_gpus_per_replica: null,
   max_replicas: 3,
+  services_left: null,
   longest_token: null,
   cpus: null,
   memory: null,

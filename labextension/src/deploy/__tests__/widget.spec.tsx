@@ -122,6 +122,15 @@ it('offers images and the GPUs that are free where replicas are containers', asy
   expect(made).toMatchObject({ cpus: 1.5, memory: 2 ** 29 });
 });
 
+it('tells whoever has as many services as she may have', async () => {
+  const api = fake.api;
+  Object.defineProperty(fake, 'api', {
+    get: () => ({ ...api, offer: async () => ({ ...OFFER, services_left: 0 }) })
+  });
+  await open({ path: 'words' });
+  await seen(() => has('You have as many services as you may have: delete one before.'), 'the limit');
+});
+
 it('tells what is wrong with the definition before anything starts, opens its line, and looks again', async () => {
   fake.folders.words = folder({ problems: [PROBLEM], definition: null });
   await open({ path: 'RTC:words' });

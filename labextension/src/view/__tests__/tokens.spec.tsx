@@ -148,9 +148,15 @@ describe('the tokens', () => {
 
   it('are shown once: the new one until it is dismissed', async () => {
     const onForget = jest.fn();
-    const fresh = { ...props.tokens![0], id: 't2', token: 'jms_secret' };
+    const fresh = {
+      ...props.tokens![0],
+      id: 't2',
+      token: 'jms_secret',
+      notices: ['The token was never to expire, and lives 7 days.']
+    };
     const { rerender } = render(<Tokens {...props} fresh={fresh} onForget={onForget} />);
     expect(screen.getByText('jms_secret')).toBeTruthy();
+    expect(screen.getByText('The token was never to expire, and lives 7 days.')).toBeTruthy();
     await click('Done');
     expect(onForget).toHaveBeenCalled();
     rerender(<Tokens {...props} />);
@@ -158,7 +164,7 @@ describe('the tokens', () => {
   });
 
   it('keep the focus: from the button to the new token, and back to the form when that is dismissed', async () => {
-    const fresh = { ...props.tokens![0], id: 't2', token: 'jms_secret' };
+    const fresh = { ...props.tokens![0], id: 't2', token: 'jms_secret', notices: [] };
     const { rerender } = render(<Tokens {...props} />);
     rerender(<Tokens {...props} fresh={fresh} />);
     expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Copy the token' }));
