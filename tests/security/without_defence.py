@@ -210,6 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--row", default="", metavar="WORD", help="of rows whose threat has this word alone")
     parser.add_argument("--file", default="", metavar="PART", help="of files whose path has this part alone")
     parser.add_argument("--needs", default="", choices=NEEDS, help="those whose tests need that (by default: nothing)")
+    parser.add_argument("--passed", action="store_true", help="the tests were seen to pass a moment ago: not once more")
     parser.add_argument("--parallel", type=int, help="copies at once (by default 2, and 1 where something is needed)")
     given = parser.parse_args(argv)
     here = chosen(defences(), given.needs, given.row, given.file)
@@ -240,7 +241,9 @@ def main(argv: list[str] | None = None) -> int:
                 free.put(copy)
 
         files = sorted({test.split("::")[0] for d in here for test in d.tests})
-        with_it = {test: ends for found in pool.map(whole, files) for test, ends in found.items()}
+        with_it = {test: {"passed"} for d in here for test in d.tests}
+        if not given.passed:
+            with_it = {test: ends for found in pool.map(whole, files) for test, ends in found.items()}
         held, shown = 0, set[str]()
         for defence, ends in zip(here, pool.map(taken, here), strict=True):
             print(defence)
