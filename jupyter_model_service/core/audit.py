@@ -10,19 +10,30 @@ from typing import Any
 
 from .fairness import line_of
 
-__all__ = ["DENIED", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain"]
+__all__ = [
+    "DENIED", "GATEWAY", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain", "who_of",
+]  # fmt: skip
 
 #: Statuses of what somebody may not do, or may not even know of.
 DENIED = frozenset({401, 403, 404})
 
+GATEWAY = "gateway"  # who did what nobody has asked for
+
+
+def who_of(caller: str) -> str:
+    """A caller as the log names her: one called ``gateway`` otherwise than the gateway itself. Nobody else's name has a
+    colon in it but those of programs (``names.owner_from``)."""
+    return f"user:{caller}" if caller == GATEWAY else caller
+
 
 @dataclass(frozen=True)
 class Entry:
-    """``at``: Unix time. ``who``: the caller's name, ``gateway`` for what it does by itself, empty where nobody is
-    known; ``address``: from where. ``action``: the operation's name in the API's document; ``target``: ``owner/name``
-    of a service, or whatever else it is about. ``status`` and ``code`` are the answer's. ``before`` and ``after`` hold
-    what changed and nothing that is secret. ``count``: of denied ones, how many there were of these one after the
-    other. ``id`` is the log's, 0 before it is in there; ids grow and are never used again."""
+    """``at``: Unix time. ``who``: the caller's name (:func:`who_of`), ``gateway`` for what it does by itself, empty
+    where nobody is known; ``address``: from where. ``action``: the operation's name in the API's document; ``target``:
+    ``owner/name`` of a service, or whatever else it is about. ``status`` and ``code`` are the answer's. ``before`` and
+    ``after`` hold what changed and nothing that is secret; ``after`` also what was ``tried`` in vain. ``count``: of
+    denied ones, how many there were of these one after the other. ``id`` is the log's, 0 before it is in there; ids
+    grow and are never used again."""
 
     at: float
     who: str

@@ -14,19 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..core.audit import DENIED, AuditQuery, Entry, Folding, bounded
+from ..core.audit import DENIED, GATEWAY, AuditQuery, Entry, Folding, bounded
 from ..errors import NoSpace, Overloaded, StoreError
 from ..ports import Begun, Clock, Store
 from .ledger import Ledger
 from .tasks import Tasks, until
 
-__all__ = ["GATEWAY", "INTERRUPTED", "Audit"]
+__all__ = ["INTERRUPTED", "Audit"]
 
 log = logging.getLogger(__name__)
 
 KEPT = 5_000  # entries that wait for the store; what was denied before is lost then, with a word on the log
 PATIENCE = 60.0  # seconds between two looks, and that a denied action waits for more of its kind
-GATEWAY = "gateway"  # who did what nobody has asked for
 INTERRUPTED = "interrupted"  # code of what a gateway had begun that ended in the midst of it
 FORGOTTEN_EACH = 3600.0  # seconds between two looks for entries that are too old
 

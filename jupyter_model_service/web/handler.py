@@ -15,10 +15,12 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from ..core.access import Caller
 from ..core.read_request import REQUEST_ID
-from ..errors import Forbidden, NotFound, TooLarge, TooManyAttempts, Unauthenticated
+from ..core.tried import tried
+from ..errors import NotFound, TooLarge
 from . import auth
-from .audit import ADDRESS_HEADER, MAKES_ROOM, Asked, Deed, asked_by, denial
+from .audit import ADDRESS_HEADER, Asked, asked_by
 from .call import Answer, Call, Parts, Text
+from .deeds import Wish, admitted, carried_out
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
 from .stream import EventStreams
@@ -116,20 +118,20 @@ class RouteHandler(BaseHandler):
             raise MethodNotAllowed(tuple(self.routes))
         self.route = route
         auth.refuse_token_in_query(self.request.query_arguments)
-        try:
-            if route.access is not Access.ANYONE:
-                await self._admit(route, path)
-        except (Unauthenticated, Forbidden, NotFound, TooManyAttempts) as error:
-            self.parts.engine.audit.denied(denial(self._asked(route, path), error))
-            raise
+        if route.changes:
+            await self._change(route, path)
+            return
+        await admitted(self.parts, lambda: self._asked(route, path), lambda: self._let_in(route, path))
         if route.handler is None:
             await self.streams.serve(self, self._call(route, path), lambda: self._admit(route, path))
-        elif route.changes:
-            await self._do(route, path)
         else:
             self._answer(route, await route.handler(self._call(route, path)))
 
     head = post = put = patch = delete = options = get
+
+    async def _let_in(self, route: Route, path: Mapping[str, str]) -> None:
+        if route.access is not Access.ANYONE:
+            await self._admit(route, path)
 
     async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
         token = auth.bearer(self.request.headers.get("Authorization"))
@@ -137,18 +139,17 @@ class RouteHandler(BaseHandler):
         auth.authorise(route.access, caller, path, self.parts.engine.sharings.of)
         return caller
 
-    async def _do(self, route: Route, path: Mapping[str, str]) -> None:
-        """Written down before it is answered, however it ends."""
-        await self.parts.engine.audit.check(makes_room=route.name in MAKES_ROOM)
-        deed = Deed(self.parts, self._asked(route, path))
-        try:
-            call = deed.call = self._call(route, path)
-            await deed.begin()
-            answered = await self._result(route, call)
-        except Exception as error:
-            await deed.failed(error, self.parsed_with())
-            raise
-        await deed.done(answered, self.get_status() if answered is None and route.abandoned else route.status)
+    async def _change(self, route: Route, path: Mapping[str, str]) -> None:
+        answered = await carried_out(
+            self.parts,
+            lambda: self._asked(route, path),
+            admit=lambda: self._let_in(route, path),
+            read=lambda: Wish(
+                self._call(route, path), lambda call: self._result(route, call), self._asked(route, path)
+            ),
+            status=lambda answer: self.get_status() if answer is None and route.abandoned else route.status,
+            models=self.parsed_with(),
+        )
         if answered is not None or not route.abandoned:
             self._answer(route, answered)
 
@@ -161,7 +162,17 @@ class RouteHandler(BaseHandler):
         return Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
 
     def _asked(self, route: Route, path: Mapping[str, str]) -> Asked:
-        return asked_by(self, route.name, self.caller.name if self.caller is not None else "", **path)
+        who = self.caller.name if self.caller is not None else ""
+        return asked_by(self, route.name, who, path, self._tried if route.request is not None else dict)
+
+    def _tried(self) -> Mapping[str, Any]:
+        """What of the body may be told; of one that is larger than any useful one, nothing."""
+        if self._overflow or self._body.count(b'":') > MAX_KEYS:
+            return {}
+        try:
+            return tried(json.loads(self._body or b"{}"))
+        except (ValueError, RecursionError):
+            return {}
 
     def _address(self) -> bytes:
         """The caller's, as the front says."""

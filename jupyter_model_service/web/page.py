@@ -8,28 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
+from ..core.access import at_our_pages
 from ..core.plain_page import POLICY, plain_page
+from ..core.tried import tried
 from ..core.who_asks import Asker, at_authority, said_in, who_asks
 from ..errors import Forbidden, ModelServiceError, NotFound, TooLarge, Unauthenticated
-from .audit import Asked, asked_by, denial
-from .auth import refuse_token_in_query
-from .call import Parts
+from .audit import Asked, asked_by
+from .auth import authorise, refuse_token_in_query
+from .call import Call, Parts
+from .deeds import Wish, admitted, carried_out
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
+from .route import Access, Handler
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ..core.access import Caller
     from .page_session import PageSessions, PageVisitor
     from .sign_in import Doors
 
-__all__ = ["Html", "Page", "PageCall", "PageHandler", "Redirect", "Who"]
+__all__ = ["Form", "Html", "Page", "PageCall", "PageHandler", "Redirect", "Wanted", "Who"]
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +84,10 @@ class PageCall:
     handler: BaseHandler
     prefix: str
 
-    async def note(self, who: Caller, target: str) -> None:
-        """In the audit log, also where that cannot be written yet."""
+    async def note(self, who: Caller, status: int, target: str = "") -> None:
+        """In the audit log, also where that cannot be written yet: it is no change."""
         with contextlib.suppress(ModelServiceError):
-            await self.parts.engine.audit.note(replace(self.asked, who=who.name).entry(303, target=target))
+            await self.parts.engine.audit.note(replace(self.asked, who=who.name).entry(status, target=target))
 
     @property
     def person(self) -> PageVisitor:
@@ -88,19 +95,58 @@ class PageCall:
             raise TypeError("this page is shown to anyone")
         return self.visitor
 
+    @property
+    def caller(self) -> Caller:
+        """Who she is at our pages."""
+        return _at_our_pages(self.person)
+
+
+def _at_our_pages(visitor: PageVisitor) -> Caller:
+    person = visitor.caller.person
+    if person is None:
+        raise TypeError("a session without a person is none")
+    return at_our_pages(person)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a form asks for: an operation of the control API, by its handler."""
+
+    handler: Handler
+    path: Mapping[str, str]
+    body: BaseModel | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a page does, for whom; ``read`` raises for what cannot be meant."""
+
+    access: Access
+    read: Callable[[PageCall], Wanted]
+
 
 @dataclass(frozen=True)
 class Page:
     """``path`` has no leading slash: it lies below the prefix that the gateway is served at. ``name`` is what the audit
-    log calls it, and ``about`` what of the query it is about there. ``None`` as the answer: the handler's own cookies
-    and redirect are it."""
+    log calls it, and ``about`` what of the query it is about there. It has a ``handler``, which only shows something
+    (``None`` as the answer: the handler's own cookies and redirect are it), or is a ``form``, which changes something.
+    ``of_session``: what is sent changes nothing but who is signed in."""
 
     method: str
     path: str
     name: str
-    handler: Callable[[PageCall], Awaitable[Answer]]
+    handler: Callable[[PageCall], Awaitable[Answer]] | None = None
     who: Who = Who.ADMIN
     about: str = ""
+    form: Form | None = None
+    of_session: bool = False
+
+    def __post_init__(self) -> None:
+        """Nothing is changed but by what is written down (:func:`deeds.carried_out`)."""
+        if (self.handler is None) == (self.form is None) or (self.form is None) != (
+            self.method == "GET" or self.of_session
+        ):
+            raise TypeError(f"{self.method} {self.path} either shows something, or is a form")
 
 
 class PageHandler(BaseHandler):
@@ -128,15 +174,15 @@ class PageHandler(BaseHandler):
             raise MethodNotAllowed(tuple(self.pages))
         self.page = page
         refuse_token_in_query(self.request.query_arguments)
-        form = self._form()
-        try:
-            if page.who is not Who.ANYONE and not await self._admitted(page, form):
-                return
-            call = self._call(path, form)
-        except (Unauthenticated, Forbidden, NotFound) as error:
-            self.parts.engine.audit.denied(denial(self._asked(path), error))
-            raise
-        answer = await self._answer(page, call)
+        fields = self._form()
+        asked = functools.partial(self._asked, path, fields)
+        if page.form is not None:
+            await self._change(page, page.form, path, fields)
+            answer: Answer = self._back(fields)
+        elif not await admitted(self.parts, asked, lambda: self._let_in(page, fields)):
+            return
+        else:
+            answer = await admitted(self.parts, asked, lambda: self._shown(page, path, fields))
         if isinstance(answer, Redirect):
             self.set_header("Referrer-Policy", "no-referrer")
             self.redirect(answer.url, status=303)
@@ -149,14 +195,32 @@ class PageHandler(BaseHandler):
 
     head = post = put = patch = delete = options = get
 
-    async def _answer(self, page: Page, call: PageCall) -> Answer:
-        """What a form did, or was not let do, ``page_deeds.py`` writes down."""
-        try:
-            return await page.handler(call)
-        except (Unauthenticated, Forbidden, NotFound) as error:
-            if page.method == "GET":
-                self.parts.engine.audit.denied(denial(call.asked, error))
-            raise
+    async def _shown(self, page: Page, path: Mapping[str, str], fields: Mapping[str, str]) -> Answer:
+        return None if page.handler is None else await page.handler(self._call(path, fields))
+
+    async def _change(self, page: Page, form: Form, path: Mapping[str, str], fields: Mapping[str, str]) -> None:
+        async def admit() -> None:
+            await self._let_in(page, fields)
+            if self.visitor is None:
+                raise Unauthenticated("You are not signed in any more: open the page again.")
+            authorise(form.access, _at_our_pages(self.visitor), path, self.parts.engine.sharings.of)
+
+        def read() -> Wish:
+            shown = self._call(path, fields)
+            wanted = form.read(shown)
+            asked = replace(shown.asked, action=wanted.handler.__name__, path=wanted.path)
+            return Wish(Call(self.parts, shown.caller, wanted.path, wanted.body), wanted.handler, asked)
+
+        asked = functools.partial(self._asked, path, fields)
+        await carried_out(self.parts, asked, admit=admit, read=read, status=lambda _: 303)
+
+    def _back(self, fields: Mapping[str, str]) -> Redirect:
+        """To the page, where it is to be seen what was done."""
+        find = fields.get("find", "")
+        return Redirect(f"{self.prefix}?{urlencode({'find': find})}" if find else self.prefix)
+
+    async def _let_in(self, page: Page, form: Mapping[str, str]) -> bool:
+        return page.who is Who.ANYONE or await self._admitted(page, form)
 
     async def _admitted(self, page: Page, form: Mapping[str, str]) -> bool:
         """``False``: she was sent to the Hub, to come back signed in."""
@@ -202,15 +266,15 @@ class PageHandler(BaseHandler):
 
     def _call(self, path: Mapping[str, str], form: Mapping[str, str]) -> PageCall:
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        asked = self._asked(path)
+        asked = self._asked(path, form)
         return PageCall(
             self.parts, self.sessions, self.doors, self.visitor, path, query, form, asked, self, self.prefix
         )
 
-    def _asked(self, path: Mapping[str, str]) -> Asked:
+    def _asked(self, path: Mapping[str, str], form: Mapping[str, str]) -> Asked:
         who, page = self.visitor.caller.name if self.visitor is not None else "", self.page
         about = {page.about: self.get_query_argument(page.about, "")} if page is not None and page.about else {}
-        return asked_by(self, page.name if page is not None else "", who, **path, **about)
+        return asked_by(self, page.name if page is not None else "", who, {**path, **about}, lambda: tried(form))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else ModelServiceError("That failed.")

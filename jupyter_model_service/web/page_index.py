@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tornado.template import Loader
 
-from ..core.access import Caller, at_our_pages
 from ..core.gpu_looks import GpuLook
 from ..core.limit_words import LIMIT_WORDS, limit_told, limit_written
 from ..core.sentences import counted, in_bytes
@@ -23,7 +22,7 @@ from .call import Call
 from .gpu_holders import gpu_holders
 from .page import Html, PageCall
 
-__all__ = ["index", "page_caller", "styles"]
+__all__ = ["index", "styles"]
 
 MOST = 200  # rows of a table; who has more looks for some
 _NUMBERS = tuple(name for name in LimitsChange.model_fields if name != "allow_public")
@@ -111,16 +110,8 @@ class Index:
     gpus_told: Sequence[str]
 
 
-def page_caller(call: PageCall) -> Caller:
-    """Who she is at our pages."""
-    person = call.person.caller.person
-    if person is None:
-        raise TypeError("a session without a person is none")
-    return at_our_pages(person)
-
-
 async def index(call: PageCall) -> Html:
-    caller = page_caller(call)
+    caller = call.caller
     inner = Call(call.parts, caller, {})
     find = call.query.get("find", "").strip()[:100]
     seen = await admin.look(inner) if caller.manages_all else None

@@ -112,8 +112,8 @@ class PageSessions:
         self._lead(handler, self._oauth.authorize_url(state, challenge))
         handler.finish()
 
-    async def finish(self, handler: RequestHandler) -> None:
-        """The Hub has sent her back: she is signed in, and goes on to where she wanted to. ``InvalidRequest`` for what
+    async def finish(self, handler: RequestHandler) -> Caller:
+        """Whom the Hub has sent back: she is signed in, and goes on to where she wanted to. ``InvalidRequest`` for what
         did not begin in this browser; ``Forbidden`` where she, or the Hub, did not want to. Headers only: the
         answer is the handler's to end."""
         said, browser = handler.get_query_argument, self._name(handler.request)
@@ -130,6 +130,7 @@ class PageSessions:
         sealed = self._cookies.seal(state_of(browser), token, self._clock.now() + LIFE)
         self._set(handler, PAGE_COOKIE, sealed)
         self._lead(handler, self._place(base64.urlsafe_b64decode(place).decode()))
+        return caller
 
     def end(self, handler: RequestHandler) -> None:
         """She is signed out here, not at the Hub."""

@@ -11,8 +11,9 @@ __all__ = ["PAGES"]
 
 
 async def oauth_callback(call: PageCall) -> Answer:
-    """The Hub sends people back here, and they go on to where they came from."""
-    await call.sessions.finish(call.handler)
+    """The Hub sends people back here, and they go on to where they came from. That somebody is signed in now is written
+    down, and nothing of what the Hub sent with her."""
+    await call.note(await call.sessions.finish(call.handler), 302)
     return None
 
 
@@ -21,9 +22,9 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "sign-in", "sign_in", sign_in, Who.VISITOR, about="service"),
     Page("GET", "", "index", index, Who.VISITOR),
     Page("GET", "page.css", "styles", styles, Who.ANYONE),
-    Page("POST", "services/{owner}/{name}/stop", "stop_service", page_deeds.stop, Who.VISITOR),
-    Page("POST", "services/{owner}/{name}/start", "start_service", page_deeds.start, Who.VISITOR),
-    Page("POST", "services/{owner}/{name}/notice", "set_notice", page_deeds.notice),
-    Page("POST", "limits", "set_limits", page_deeds.limits),
-    Page("POST", "sign-out", "sign_out", page_deeds.sign_out, Who.VISITOR),
+    Page("POST", "services/{owner}/{name}/stop", "stop_service", who=Who.VISITOR, form=page_deeds.STOP),
+    Page("POST", "services/{owner}/{name}/start", "start_service", who=Who.VISITOR, form=page_deeds.START),
+    Page("POST", "services/{owner}/{name}/notice", "set_notice", form=page_deeds.NOTICE),
+    Page("POST", "limits", "set_limits", form=page_deeds.LIMITS),
+    Page("POST", "sign-out", "sign_out", page_deeds.sign_out, Who.VISITOR, of_session=True),
 )

@@ -42,6 +42,6 @@ async def sign_in(call: PageCall) -> Answer:
         raise InvalidRequest("This sign-in did not begin at a page of the service: open that again.")
     code = secrets.token_urlsafe(32)
     doors.codes.give(code, Grant(endpoint.service_id, state, call.person.token), doors.clock.monotonic())
-    await call.note(call.person.caller, endpoint.key)
+    await call.note(call.person.caller, 303, endpoint.key)
     place = urlencode({"code": code, "next": safe_next(query.get("next", ""))})
     return Redirect(f"{doors.hosts.origin(endpoint.label)}{ENTER.decode()}?{place}")

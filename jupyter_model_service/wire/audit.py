@@ -12,7 +12,10 @@ __all__ = ["AuditEntry", "AuditList"]
 class AuditEntry(BaseModel):
     id: int = Field(description="grows, and is never used again")
     at: float
-    who: str = Field(description="the caller's name; gateway for what it does by itself; empty where nobody is known")
+    who: str = Field(
+        description="the caller's name; gateway for what it does by itself (a user of that name is user:gateway); "
+        "empty where nobody is known"
+    )
     address: str
     action: str = Field(
         description="the operation's name in this document; of the gateway also start_gateway, stop_gateway"
@@ -21,7 +24,9 @@ class AuditEntry(BaseModel):
     status: int
     code: str = ""
     before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
+    after: dict[str, Any] | None = Field(
+        default=None, description="of what was refused, tried has what was asked for, as far as it may be told"
+    )
     request_id: str = ""
     count: int = Field(default=1, description="of denied ones: how many there were, one after the other")
 

@@ -932,6 +932,7 @@ export interface components {
             address: string;
             /**
              * After
+             * @description of what was refused, tried has what was asked for, as far as it may be told
              * @default null
              */
             after: {
@@ -977,7 +978,7 @@ export interface components {
             target: string;
             /**
              * Who
-             * @description the caller's name; gateway for what it does by itself; empty where nobody is known
+             * @description the caller's name; gateway for what it does by itself (a user of that name is user:gateway); empty where nobody is known
              */
             who: string;
         };

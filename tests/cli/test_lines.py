@@ -571,7 +571,7 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
     assert ran.err == "Entries are kept for 90 days.\n"
     first = ran.out
     assert re.fullmatch(
-        r'2025-06-15 15:06:41  ada from 10.0.0.7  scale_service ada/demo  202  {"replicas": 1} -> {"replicas": 3}\n',
+        r"2025-06-15 15:06:41  ada from 10.0.0.7  scale_service ada/demo  202  replicas: 1 -> 3\n",
         first,
     )
     denied = line("admin", "audit", "--who", "mallory").out

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.adapters.store import SqlStore
-from jupyter_model_service.core.audit import AuditQuery, Entry
-from jupyter_model_service.engine.audit import GATEWAY, INTERRUPTED, KEPT, PATIENCE, Audit
+from jupyter_model_service.core.audit import GATEWAY, AuditQuery, Entry
+from jupyter_model_service.engine.audit import INTERRUPTED, KEPT, PATIENCE, Audit
 from jupyter_model_service.engine.ledger import Ledger
 from jupyter_model_service.engine.tasks import Tasks
 from jupyter_model_service.errors import NoSpace, Overloaded, StoreError

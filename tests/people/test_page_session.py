@@ -30,7 +30,7 @@ DOOR = f"{PREFIX}sign-in?service=chat--ann&next=/a%3Fb&state={STATE}"
 
 def in_browser(folder: Path, body: Callable[[HubSite, Browser], Awaitable[None]], *, line: int = 6) -> None:
     async def main() -> None:
-        with FakeHub(users=["ann", "bob"], line=line, interrupt=0.02) as hub:
+        with FakeHub(users=["ann", "bob", "root"], line=line, interrupt=0.02) as hub:
             async with hub_site(hub, folder / "gateway", hosts=HOSTS) as site, Browser(site) as browser:
                 await site.deploy("chat", site.notebook("ann"))
                 await body(site, browser)
@@ -90,6 +90,34 @@ def test_to_whom_a_service_is_not_open_its_door_is_none(tmp_path: Path) -> None:
         assert (await browser.open(DOOR.replace(STATE, "zz"), follow=False)).status_code == 400
 
     in_browser(tmp_path, body)
+
+
+@pytest.mark.parametrize("line", [5, 6])
+def test_each_visit_begun_leaves_one_entry_without_the_code(tmp_path: Path, line: int) -> None:
+    """That of our pages, when the Hub has sent somebody back, and each of a service's. A sign-in that is none leaves no
+    entry of anybody."""
+    seen: list[str] = []
+
+    async def body(site: HubSite, browser: Browser) -> None:
+        await browser.login("ann")
+        for _ in range(2):
+            to = await browser.open(DOOR, follow=False)
+            while to.status_code == 302:
+                seen.append(to.headers["Location"])
+                to = await browser.open(to.headers["Location"], follow=False)
+            seen.append(to.headers["Location"])
+        assert (await browser.open(seen[1], follow=False)).status_code == 400, "it was good once"
+        query = "admin/audit?who=ann&limit=1000"
+        whole = await site.api("GET", query, token=site.administrator("root"))
+        done = [(each["action"], each["target"], each["status"]) for each in whole.json()["entries"]]
+        visit = ("sign_in", "ann/chat", 303)
+        assert done == [("create_service", "ann/chat", 201), ("oauth_callback", "", 302), visit, visit]
+        assert {each["address"] for each in whole.json()["entries"]} == {"127.0.0.1"}
+        codes = [code for url in seen for code in parse_qs(urlsplit(url).query).get("code", [])]
+        assert len(codes) == 3
+        assert not [code for code in codes if code in whole.text]
+
+    in_browser(tmp_path, body, line=line)
 
 
 async def _signed_in(browser: Browser) -> None:

@@ -169,11 +169,10 @@ def test_an_administrator_limits_a_user_and_gives_it_back(tmp_path: Path) -> Non
         answer = await send(carol, "limits", text, user="bobby", max_replicas_per_user="1")
         assert (answer.status_code, "The Hub has no user bobby" in answer.text) == (404, True)
         told = (await site.api("GET", "admin/audit?who=carol", token=site.administrator("carol"))).json()["entries"]
-        assert [(each["action"], each["target"], each["status"]) for each in told] == [
-            ("set_limits", "user:bob", 303),
-            ("set_limits", "user:bobby", 404),
-        ]
-        assert told[0]["after"]["limits"]["max_replicas_per_user"] == 1
+        done = [(each["action"], each["target"], each["status"]) for each in told]
+        assert done == [("oauth_callback", "", 302), ("set_limits", "user:bob", 303), ("set_limits", "user:bobby", 404)]
+        assert told[1]["after"]["limits"]["max_replicas_per_user"] == 1
+        assert told[2]["after"]["tried"]["user"] == "bobby"
         await send(carol, "limits", text, user="bob", max_replicas_per_user="30")
         assert "replicas: 30, set by carol for bob, takes nothing away: 3 is what holds" in said(await page(carol))
         assert (await send(carol, "limits", text, user="bob")).status_code == 303
@@ -265,11 +264,14 @@ def test_services_are_started_and_stopped_by_whom_they_are_open_to(tmp_path: Pat
         denied = (await site.api("GET", "admin/audit?who=bob", token=site.administrator("carol"))).json()["entries"]
         assert sorted((each["action"], each["target"], each["status"], each["count"]) for each in denied) == [
             ("create_service", "bob/words", 201, 1),
+            ("oauth_callback", "", 302, 1),
             ("set_limits", "", 404, 1),
             ("set_notice", "bob/words", 404, 1),
             ("start_service", "alice/chat", 404, 1),
             ("start_service", "alice/none", 404, 1),
         ]
+        tried = {each["action"]: each["after"] for each in denied if each["status"] == 404}
+        assert tried["set_notice"] == {"tried": {"text": "x", "user": "bob"}}, "and not the proof of the form"
 
     at_the_pages(tmp_path, body, after)
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.audit import AuditQuery, Entry
-from jupyter_model_service.errors import Forbidden, Overloaded
-from jupyter_model_service.web.audit import asked_by, witnessed
 from jupyter_model_service.web.route import Route
 from jupyter_model_service.web.routes import ROUTES
 
@@ -108,7 +105,7 @@ def test_what_changed_is_told_before_and_after_and_nothing_secret(site: Any) -> 
     )  # fmt: skip
     assert token.after == {"tokens": {"t1": {"name": "demo", "expires_at": None, "limits": None, "rules": []}}}
     assert revoked.before == token.after
-    assert (wrong.status, wrong.code, wrong.after) == (400, "invalid_request", None)
+    assert (wrong.status, wrong.code, wrong.after) == (400, "invalid_request", {"tried": {"replicas": -1}})
     assert (made.target, made.before) == ("alice/new", None)
     assert made.after is not None
     assert made.after["public"] is True
@@ -160,38 +157,46 @@ def test_the_log_is_read_by_parts(site: Any) -> None:
     site.run(body)
 
 
-def test_what_is_done_elsewhere_than_in_the_table_is_witnessed_however_it_ends(site: Any) -> None:
-    """A page, or a sign-in. Not begun while that could not be written down."""
-    chat = site.engine.add("alice", "chat")
-    headers = {"X-Model-Service-Address": "10.1.2.3"}
-    handler: Any = SimpleNamespace(request=SimpleNamespace(headers=headers), request_id="req-7")
-    parts: Any = SimpleNamespace(engine=site.engine, tokens=site.tokens)
-    done: list[str] = []
+def test_what_somebody_tried_in_vain_is_told_without_secrets(site: Any) -> None:
+    """Denied, wrong, or no longer possible; of nobody who is known, nothing, since anybody may send anything."""
+    site.engine.add("alice", "chat")
+    share, token = "/api/v1/services/alice/chat/access/user/mallory", "jms_" + "s3cret" * 8
+    wanted = {"role": "operator", "limits": {"calls_per_day": 5}, "token": token}
 
-    async def signs_in(error: Exception | None) -> None:
-        async with witnessed(parts, asked_by(handler, "sign_in", "bob"), 303) as deed:
-            deed.noted.target = "alice/chat"
-            done.append("sign_in")
-            if error is not None:
-                raise error
+    async def body(client: httpx.AsyncClient) -> list[Entry]:
+        bob, nobody = {"Authorization": "Bearer jmc_bob"}, {"Authorization": "Bearer wrong"}
+        for headers in (bob, nobody):
+            await client.put(share, json=wanted, headers=headers)
+        environment = {"environment": {"KEY": "s3cret-value"}, "folder": f"/f/{token}", "image": "i" * 900}
+        await client.post("/api/v1/services/alice/chat/update", json=environment, headers=bob)
+        await client.patch("/api/v1/services/alice/chat/tokens/none", json={"limits": {"in_flight": 2}})
+        await client.put(share, content=b"{", headers=bob | {"Content-Type": "application/json"})
+        return await entries(site)
+
+    found = site.run(body)
+    told = {(each.who, each.action, each.status): each.after for each in found}
+    assert told == {
+        ("bob", "share_service", 404): {"tried": {"role": "operator", "limits": {"calls_per_day": 5}}},
+        ("", "share_service", 401): None,
+        ("bob", "update_service", 404): {
+            "tried": {"environment": ["KEY"], "folder": "/f/…", "image": "…"},
+        },
+        ("alice", "change_token", 404): {"tried": {"limits": {"in_flight": 2}}},
+    }
+    assert "s3cret" not in repr(found)
+
+
+def test_a_user_who_is_called_as_the_gateway_is_told_apart_from_it(site: Any) -> None:
+    site.engine.add("alice", "chat")
+    site.tokens.callers["jmc_gateway"] = Caller("gateway", manages=frozenset({"alice"}))
 
     async def body(client: httpx.AsyncClient) -> None:
-        async with witnessed(parts, asked_by(handler, "stop_service", "boss", owner="alice", name="chat"), 303):
-            site.engine.kept["alice", "chat"] = replace(chat, state="stopped")
-        with pytest.raises(Forbidden):
-            await signs_in(Forbidden("not yours"))
-        stopped, refused = await entries(site)
-        assert (stopped.who, stopped.action, stopped.target, stopped.status) == ("boss", *STOPPED, 303)
-        assert (stopped.before, stopped.after) == ({"stopped": False}, {"stopped": True})
-        assert (stopped.address, stopped.request_id) == ("10.1.2.3", "req-7")
-        assert (refused.who, refused.action, refused.target, refused.status) == ("bob", "sign_in", "alice/chat", 403)
-        site.engine.store.fail_writes = "no space left"
-        for _ in range(2):
-            with pytest.raises(Overloaded):
-                await signs_in(None)
-        assert done == ["sign_in", "sign_in"]  # the last one found out that it cannot be written
+        hers = {"Authorization": "Bearer jmc_gateway"}
+        assert (await client.post("/api/v1/services/alice/chat/stop", headers=hers)).status_code == 202
+        assert (await client.delete("/api/v1/services/bob/chat", headers=hers)).status_code == 404
+        site.engine.audit.own("stop_service", "alice/chat", after={"why": "idle"})
+        found = await entries(site)
+        assert [(each.who, each.action) for each in found if each.who == "gateway"] == [("gateway", "stop_service")]
+        assert sorted(each.action for each in found if each.who == "user:gateway") == ["delete_service", "stop_service"]
 
     site.run(body)
-
-
-STOPPED = ("stop_service", "alice/chat")

@@ -1,0 +1,81 @@
+"""What of a refused request is written down in the audit log: what somebody tried, no secrets, and not much. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["NAMED_ALONE", "TOLD", "UNTOLD", "tried"]
+
+# fmt: off
+#: Fields of request bodies, and of our pages' forms, whose values are told; those of no other name are.
+TOLD = frozenset((
+    # of services and their revisions
+    "name", "folder", "image", "cpus", "memory", "gpus", "mounts", "source", "target", "read_only", "replicas",
+    "revision", "public", "visibility", "file",
+    # of autoscaling
+    "min", "max", "target_concurrency", "idle_after", "down_delay", "rules", "schedules", "id", "metric", "above",
+    "below", "step", "cooldown", "window", "when", "timezone", "duration",
+    # of who may do what
+    "role", "limits", "calls_per_second", "calls_per_day", "in_flight", "origins", "expires_in", "shorten", "overlap",
+    "methods", "path", "paths",
+    # of administrators
+    "allow_public", "idle_limit", "longest_life", "longest_token", "max_cpus", "max_gpus_per_replica",
+    "max_gpus_per_user", "max_memory", "max_replicas_per_user", "max_services_per_user", "text", "user", "no_public",
+    # of the gateway
+    "pid", "create_time", "keep", "leave_replicas",
+))
+# fmt: on
+#: Those of which the names within are told alone: values of environment variables are secrets, as often as not.
+NAMED_ALONE = frozenset({"environment"})
+#: Those of which is told that they were there: a whole file, in which anything may stand.
+UNTOLD = frozenset({"definition"})
+
+LONGEST = 100  # characters of one value
+MOST = 20  # fields of one mapping, and entries of one list
+DEEPEST = 4
+LARGEST = 2_000  # characters of all of it
+# Whatever looks like a token where none belongs: ours have 47 characters, the Hub's 32 and more.
+_RUN = re.compile(r"(?:jm[a-z]_)?[A-Za-z0-9_-]{32,}|jm[a-z]_\S*")
+
+
+def tried(given: Any) -> dict[str, Any]:
+    """Of a body as it came, before anybody has looked whether it is right; empty where there is nothing to tell."""
+    found = _mapping(given, 0) if isinstance(given, Mapping) else {}
+    size = len(json.dumps(found))
+    return found if size <= LARGEST else {"too_long": size, "fields": list(found)}
+
+
+def _mapping(given: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if len(found) >= MOST:
+            break
+        if name in TOLD:
+            found[name] = _value(value, depth + 1)
+        elif name in NAMED_ALONE and isinstance(value, Mapping):
+            found[name] = [_text(str(each)) for each in list(value)[:MOST]]
+        elif name in UNTOLD or name in NAMED_ALONE:
+            found[name] = "…"
+    return found
+
+
+def _value(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 63 else "…"
+    if isinstance(value, str):
+        return _text(value)
+    if depth >= DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return _mapping(value, depth)
+    return [_value(each, depth + 1) for each in list(value)[:MOST]] if isinstance(value, list) else "…"
+
+
+def _text(text: str) -> str:
+    text = _RUN.sub("…", text[: 10 * LONGEST])
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
