@@ -203,12 +203,12 @@ class SqlStore:
         self, limits: Mapping[str, Limits | None], rules: Mapping[str, tuple[PathRule, ...]]
     ) -> None:
         changes: list[tuple[str, dict[str, Any]]]
-        changes = [(token, {"limits": rows.limits_plain(value)}) for token, value in limits.items()]
-        changes += [(token, {"rules": rows.rules_plain(value)}) for token, value in rules.items()]
+        changes = [(token_id, {"limits": rows.limits_plain(value)}) for token_id, value in limits.items()]
+        changes += [(token_id, {"rules": rows.rules_plain(value)}) for token_id, value in rules.items()]
 
         def change(connection: Connection) -> None:
-            for token, values in changes:
-                connection.execute(update(tokens).where(tokens.c.id == token).values(values))
+            for token_id, values in changes:
+                connection.execute(update(tokens).where(tokens.c.id == token_id).values(values))
 
         await self._call(change)
 

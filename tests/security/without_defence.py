@@ -52,7 +52,7 @@ NOT_COPIED = (
 )
 LINKED = (".venv", ".venv-hub5", ".hub", "labextension/node_modules")
 NOT_SHOWN = re.compile(r"^(no end|ImportError|ModuleNotFoundError|SyntaxError|IndentationError|NameError)\b")
-SECONDS = {"": 240.0, "hub": 1200.0, "browser": 600.0, "panel": 900.0}
+SECONDS = {"": 600.0, "hub": 1200.0, "browser": 600.0, "panel": 900.0}
 
 
 @dataclass(frozen=True)
