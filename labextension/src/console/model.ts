@@ -2,7 +2,7 @@
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { ApiError, CallAnswer, Key, keyOf, SampleRequest, Service } from '../api';
+import { ApiError, CallAnswer, Key, keyOf, SampleRequest, Service, Shared } from '../api';
 import { pathBelow } from '../deploy/values';
 import { Changes } from '../model/changes';
 import type { ServicesModel } from '../model/services';
@@ -47,8 +47,12 @@ export class ConsoleModel implements IDisposable {
 
   /** What can be said of it in code: the service, or what is shared for calling alone; null while neither is known. */
   get called(): Pick<Service, 'endpoint' | 'public' | 'name'> | null {
-    const shared = this.services.shared.find(each => keyOf(each) === this.key);
-    return this.service ?? (shared === undefined ? null : { ...shared, public: false });
+    return this.service ?? (this._shared === undefined ? null : { ...this._shared, public: false });
+  }
+
+  /** What she sees of it who may call it alone. */
+  private get _shared(): Shared | undefined {
+    return this.services.shared.find(each => keyOf(each) === this.key);
   }
 
   get typed(): Typed {
@@ -101,6 +105,19 @@ export class ConsoleModel implements IDisposable {
     }
   }
 
+  private async _findSamples(): Promise<void> {
+    const { api } = this.services;
+    this._found = this.service ?? (await api.get(this.key));
+    const { revisions, revision } = this._found;
+    const active = revisions.find(each => each.number === revision);
+    const { root } = this.services.site ?? (await api.site());
+    const path = active === undefined ? null : pathBelow(root, active.folder);
+    if (path !== null) {
+      this._samples = (await api.folder(path)).requests;
+      this._path = path;
+    }
+  }
+
   set(part: Partial<Typed>): void {
     this._typed = { ...this._typed, ...part };
     this._touched = true;
@@ -110,15 +127,8 @@ export class ConsoleModel implements IDisposable {
   /** The calls that the folder keeps. Never rejects: without them the console is of use all the same. */
   async begin(): Promise<void> {
     try {
-      const { api } = this.services;
-      this._found = this.service ?? (await api.get(this.key));
-      const { revisions, revision } = this._found;
-      const active = revisions.find(each => each.number === revision);
-      const { root } = this.services.site ?? (await api.site());
-      const path = active === undefined ? null : pathBelow(root, active.folder);
-      if (path !== null) {
-        this._samples = (await api.folder(path)).requests;
-        this._path = path;
+      if (this.service !== null || this._shared === undefined) {
+        await this._findSamples(); // whoever may call it alone is told of no folder, and asking is a denial in the log
       }
     } catch (error) {
       if (!(error instanceof ApiError)) {

@@ -210,6 +210,7 @@ it('calls what others share for calling alone, of which nothing else is known', 
   await open('bob/chat');
   await seen(() => has(endpoint), 'the call in code');
   expect(screen.queryByText('Keep')).toBeNull();
+  expect(fake.calls.filter(each => each.startsWith('get bob/chat'))).toEqual([]); // it would be a denial in the audit log
   fireEvent.change(path(), { target: { value: '/hello' } });
   fireEvent.click(button('Send'));
   await seen(() => said.length === 1, 'the call');
