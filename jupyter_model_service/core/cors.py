@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import InvalidRequest
 from .message import Headers
 
-__all__ = ["MOST_ORIGINS", "VARY", "Preflight", "check_origins", "lines_for", "preflight"]
+__all__ = ["MOST_ORIGINS", "VARY", "Preflight", "check_origins", "comes_from", "lines_for", "preflight"]
 
 MOST_ORIGINS = 100
 _PORTS = {"http": 80, "https": 443}
@@ -63,6 +63,14 @@ def _value(headers: Headers, wanted: bytes) -> bytes | None:
 def _allowed(origins: tuple[str, ...], headers: Headers) -> bytes | None:
     origin = _value(headers, b"origin")
     return origin if origin is not None and origin.decode("latin-1") in origins else None
+
+
+def comes_from(origins: tuple[str, ...], host: bytes, headers: Headers) -> bool:
+    """Whether no page of an origin but ``host``'s own and those of ``origins`` sent it. A program says no origin."""
+    said = [value for name, value in headers if name.lower() == b"origin"]
+    if not said:
+        return True
+    return said[0].partition(b"://")[2].lower() == host.lower() or _allowed(origins, headers) is not None
 
 
 def lines_for(origins: tuple[str, ...], headers: Headers) -> bytes:

@@ -104,6 +104,22 @@ def bearer_token(authorization: list[bytes]) -> str | None:
         return None
 
 
+_BEARER_PROTOCOL = b"bearer."
+
+
+def protocol_token(headers: Headers) -> str | None:
+    """The token of a WebSocket that offers ``bearer.TOKEN`` among its subprotocols: what pages send, whose browsers let
+    them set no header. ``None`` where there is none, or more than one."""
+    found = [
+        each.strip()
+        for name, value in headers
+        if name.lower() == b"sec-websocket-protocol"
+        for each in value.split(b",")
+        if each.strip().lower().startswith(_BEARER_PROTOCOL)
+    ]
+    return None if len(found) != 1 else bearer_token([b"Bearer " + found[0][len(_BEARER_PROTOCOL) :]])
+
+
 STICKY_COOKIE = b"model-service-replica"  # ours, by which a caller comes back to her replica (core/affinity.py)
 
 
@@ -215,13 +231,13 @@ def _has(headers: Headers, wanted: bytes) -> bool:
     return any(name.lower() == wanted for name, _ in headers)
 
 
-_TOKEN_PROTOCOL = b"v1.token.websocket.jupyter.org"
+_TOKEN_PROTOCOLS = (_BEARER_PROTOCOL, b"v1.token.websocket.jupyter.org")
 
 
 def _without_token(protocols: bytes) -> bytes:
-    """Jupyter's own way to send a token with a WebSocket is none of the model's business."""
+    """By which a token is sent with a WebSocket, in our way or in Jupyter's own, is none of the model's business."""
     offered = (each.strip() for each in protocols.split(b","))
-    return b", ".join(each for each in offered if not each.lower().startswith(_TOKEN_PROTOCOL))
+    return b", ".join(each for each in offered if not each.lower().startswith(_TOKEN_PROTOCOLS))
 
 
 def _forwarded(head: RequestHead, peer: Peer, prefix: bytes) -> bytes:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.cors import VARY, lines_for, preflight
+from ..core.cors import VARY, comes_from, lines_for, preflight
+from ..core.message import Refusal
+from . import own_host
 
 if TYPE_CHECKING:
     from ..core.routing import Endpoint
     from .call import Call
 
-__all__ = ["answered", "of_refusal"]
+__all__ = ["FOREIGN_PAGE", "answered", "is_foreign", "of_refusal"]
+
+FOREIGN_PAGE = Refusal(
+    403,
+    "origin_not_allowed",
+    "Pages of this origin may open no WebSocket here: the service's owner says whose may (`access NAME --origin`).",
+)
 
 
 def answered(call: Call, endpoint: Endpoint) -> bool:
@@ -23,6 +31,12 @@ def answered(call: Call, endpoint: Endpoint) -> bool:
         return True
     call.applied = lines_for(endpoint.origins, head.headers)
     return False
+
+
+def is_foreign(call: Call, endpoint: Endpoint) -> bool:
+    """Whether a page of an origin that the service's owner does not list opens a WebSocket. Browsers ask nobody about
+    these, and withhold nothing of what comes: what holds for its other calls holds for them."""
+    return not comes_from(endpoint.origins, own_host.called(call), call.head.headers)
 
 
 def of_refusal(call: Call) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ..core.access import Caller, knows, may_visit
-from ..core.forwarding import bearer_token, route
+from ..core.forwarding import bearer_token, protocol_token, route
 from ..core.grants import NOT_WITHIN, may
 from ..core.message import Refusal
 from ..core.visits import ENTER
@@ -108,7 +108,8 @@ def _to_service(call: Call) -> None:
         return
     token = head.token
     if token is None:
-        token = head.token = bearer_token(head.authorization)
+        in_header = head.authorization or head.upgrade is None
+        token = head.token = bearer_token(head.authorization) if in_header else protocol_token(head.headers)
     if endpoint is not None and endpoint.public:
         if front.settings.of_this_machine and own_host.is_foreign(call, token):
             call.refuse(own_host.FOREIGN_HOST)
@@ -164,6 +165,10 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
         if tally is not None:
             tally.refuse()
         call.refuse(NOT_WITHIN)
+        return
+    by_protocol = call.head.upgrade is not None and not call.head.authorization and call.visit is None
+    if by_protocol and cors.is_foreign(call, endpoint):
+        call.refuse(cors.FOREIGN_PAGE)
         return
     _believe(call, caller)
     allowance, uses = caller.allowance, call.front.uses

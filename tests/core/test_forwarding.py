@@ -12,6 +12,7 @@ from jupyter_model_service.core.forwarding import (
     clean_cookies,
     held_bytes,
     informational_head,
+    protocol_token,
     request_head,
     route,
 )
@@ -136,6 +137,9 @@ def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
         (b"chat, v1.token.websocket.jupyter.org.s3cret, superchat", b"Sec-WebSocket-Protocol: chat, superchat\r\n"),
         (b"V1.Token.WebSocket.Jupyter.Org.s3cret", b""),
         (b"chat", b"Sec-WebSocket-Protocol: chat\r\n"),
+        (b"bearer.s3cret,chat", b"Sec-WebSocket-Protocol: chat\r\n"),
+        (b"chat, Bearer.s3cret,bearer.s3cret2", b"Sec-WebSocket-Protocol: chat\r\n"),
+        (b"bearer.s3cret", b""),
     ],
 )
 def test_a_token_among_the_protocols_of_a_websocket_stays_here(offered: bytes, told: bytes) -> None:
@@ -144,6 +148,24 @@ def test_a_token_among_the_protocols_of_a_websocket_stays_here(offered: bytes, t
     assert told in sent
     assert b"s3cret" not in sent
     assert (b"Protocol" in sent) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("offered", "token"),
+    [
+        ([b"chat, bearer.jms_a-b.c_d"], "jms_a-b.c_d"),
+        ([b"chat", b"BEARER.x"], "x"),
+        ([b"bearer.x, bearer.x"], None),
+        ([b"bearer.x", b"bearer.y"], None),
+        ([b"bearer."], None),
+        ([b"chat, bearer, bearerx, x.bearer.y"], None),
+        ([b"bearer.\xff"], None),
+        ([], None),
+    ],
+)
+def test_a_token_among_the_protocols_is_the_one_that_is_there(offered: list[bytes], token: str | None) -> None:
+    headers = [(b"X", b"bearer.z"), *((b"sec-webSocket-Protocol", each) for each in offered)]
+    assert protocol_token(headers) == token
 
 
 def test_a_model_at_the_address_of_a_hub_speaks_for_its_own_page_alone() -> None:

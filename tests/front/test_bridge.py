@@ -205,3 +205,90 @@ def test_websockets(run: Run) -> None:
             assert refused.value.response.status_code == 401
 
     run(body())
+
+
+def offering(*protocols: str) -> str:
+    return f"Sec-WebSocket-Protocol: {', '.join(protocols)}"
+
+
+def test_a_token_among_the_protocols_opens_a_websocket_and_goes_no_further(run: Run) -> None:
+    """As browsers can send one. What the model chooses of the others is what the page is told."""
+    offered: list[list[str]] = []
+
+    def choose(connection: ServerConnection, protocols: Any) -> Any:
+        offered.append(list(protocols))
+        return protocols[0] if protocols else None
+
+    async def body() -> None:
+        serving = serve(chat, "127.0.0.1", 0, subprotocols=["chat.v1"], select_subprotocol=choose)  # type: ignore[list-item]
+        async with serving as server, site() as here:
+            here.backends.append(Backend("ws", 1, "127.0.0.1", next(iter(server.sockets)).getsockname()[1]))
+            url = f"ws://127.0.0.1:{here.port}/endpoints/o/n/ws"
+            for sent in (["chat.v1", f"bearer.{TOKEN}"], [f"Bearer.{TOKEN}", "chat.v1"]):
+                async with connect(url, subprotocols=sent, proxy=None) as client:  # type: ignore[arg-type]
+                    assert client.subprotocol == "chat.v1"
+                    await client.send("hello")
+                    assert await within(client.recv()) == "hello"
+                    (call,) = here.front.calls
+                    assert call.credential == TOKEN, "by it the call is looked at again"
+            async with connect(url, subprotocols=[f"bearer.{TOKEN}"], proxy=None) as client:  # type: ignore[list-item]
+                assert client.subprotocol is None
+            assert offered == [["chat.v1"], ["chat.v1"], []]
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (*SHOUT, offering("bearer.wrong")),
+        (*SHOUT, offering(f"bearer.{TOKEN}", f"bearer.{TOKEN}")),
+        (*SHOUT, offering(TOKEN)),
+        (*SHOUT, offering(f"bearer.{TOKEN}"), "Authorization: Bearer wrong"),
+        (*SHOUT, offering(f"bearer.{TOKEN}"), "Authorization: Basic eDp5"),
+        (offering(f"bearer.{TOKEN}"),),
+    ],
+)
+def test_what_is_no_token_among_the_protocols_opens_nothing(run: Run, headers: tuple[str, ...]) -> None:
+    """A wrong one, two, one by itself; beside a header that says something else; of a call that is no upgrade."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(here.request("/tunnel", *headers, token=None))
+            assert (await wire.answer()).status == 401
+            assert here.replicas[0].connections == 0
+
+    run(body())
+
+
+def test_pages_of_other_origins_open_websockets_where_the_owner_lists_them(run: Run) -> None:
+    """Browsers ask nobody before. A program says no origin, and what is in the header no page can send."""
+    app, evil = "https://app.example.org", "https://evil.test"
+    by_protocol = (*SHOUT, offering(f"bearer.{TOKEN}"))
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            here.endpoint.origins = (app,)
+            host = here.request("/").partition(b"Host: ")[2].partition(b"\r\n")[0].decode()
+            for origin, status in (
+                ((), 101),
+                ((f"Origin: {app}",), 101),
+                ((f"Origin: https://{host}",), 101),
+                ((f"Origin: {evil}",), 403),
+                (("Origin: null",), 403),
+                ((f"Origin: {app}", f"Origin: {evil}"), 403),
+            ):
+                wire = await here.send(here.request("/tunnel", *by_protocol, *origin, token=None))
+                got = await (wire.head() if status == 101 else wire.answer())
+                assert got.status == status, origin
+                if status == 403:
+                    assert got.code == "origin_not_allowed"
+                wire.close()
+            wire = await here.send(here.request("/tunnel", *SHOUT, f"Origin: {evil}"))
+            assert (await wire.head()).status == 101
+            wire.close()
+            unknown = here.request("/tunnel", *by_protocol, f"Origin: {evil}", token=None)
+            wire = await here.send(unknown.replace(b"/o/n/", b"/o/missing/"))
+            assert (await wire.answer()).code == "not_found"
+
+    run(body())

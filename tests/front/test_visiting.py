@@ -230,6 +230,29 @@ def test_pages_of_other_hosts_use_nobodys_visit(run: Run) -> None:
     run(body())
 
 
+def test_a_token_among_the_protocols_of_a_websocket_reaches_no_model_there_either(run: Run) -> None:
+    """Beside the cookie of a visit, and by itself; a good one goes before the visit, and a wrong one is no visit."""
+    upgrade = ("Connection: Upgrade", "Upgrade: shout", f"Origin: {ORIGIN}")
+
+    async def body() -> None:
+        async with own_hosts() as here:
+            for status, headers in (
+                (101, (here.visit(), "Sec-WebSocket-Protocol: chat, v1.token.websocket.jupyter.org.s3cret")),
+                (101, (here.visit(), f"Sec-WebSocket-Protocol: chat, bearer.{TOKEN}")),
+                (101, (f"Sec-WebSocket-Protocol: chat, bearer.{TOKEN}",)),
+                (401, (here.visit(), "Sec-WebSocket-Protocol: chat, bearer.s3cret")),
+            ):
+                lines = ["GET /tunnel HTTP/1.1", f"Host: {OWN}", *upgrade, *headers, "", ""]
+                wire = await here.site.send("\r\n".join(lines))
+                assert (await wire.head()).status == status, headers
+                wire.close()
+            seen = [dict(each.headers) for each in here.site.replicas[0].seen]
+            assert [each["Sec-WebSocket-Protocol"] for each in seen] == ["chat"] * 3
+            assert not any(secret in str(seen) for secret in ("s3cret", TOKEN, "bearer"))
+
+    run(body())
+
+
 def test_a_visit_is_worth_what_its_owner_may_now(run: Run) -> None:
     """Not shared any more: there is no such service for her. Signed out: to sign in again. An administrator may look;
     who may not never could."""
