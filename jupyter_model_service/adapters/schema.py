@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0005"
+HEAD = "0006"
 
 
 class AnyText(TypeDecorator[str]):
@@ -151,6 +151,8 @@ events = Table(
     Column("message", AnyText, nullable=False),
     Column("replica", AnyText),
     Column("details", JSON, nullable=False),
+    Column("audience", AnyText, nullable=False, server_default="owner"),
+    Column("others", AnyText, nullable=False, server_default=""),
     Index(None, "service_id"),
 )
 

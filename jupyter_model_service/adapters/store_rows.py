@@ -152,6 +152,8 @@ def event_row(record: EventRecord) -> dict[str, Any]:
         "message": record.message,
         "replica": record.replica,
         "details": dict(record.details),
+        "audience": record.audience,
+        "others": record.others,
     }
 
 

@@ -128,7 +128,8 @@ class Commands:
             with_ = f"with {counted(count, 'replica')}{why}"
             if why and replicas != 1:
                 notices.append(f"It begins {with_}, as its definition's serving.autoscaling says.")
-            self._turns.told(service, "service.created", f"created from {first.folder} {with_}{unkept(kept)}")
+            said = f"created from {first.folder} {with_}{unkept(kept)}"
+            self._turns.told(service, "service.created", said, "created")
             return service
 
         async def keep() -> Service:
@@ -150,7 +151,7 @@ class Commands:
 
         def history(line: str) -> None:
             if not service.deleting:
-                self._turns.told(service, "service.copying", line)
+                self._turns.told(service, "service.copying", line, "its files are being copied")
 
         copying = Copying(service.key, "", self._parts.clock, self._bus, history)
 
@@ -163,7 +164,8 @@ class Commands:
             service.last_number = number  # never used twice, even if the next write fails
             scaled = await self._activate(service, revision, public)
             notices.extend(scaled.notices)
-            self._turns.told(service, "service.updated", f"updated to revision {number}{unkept(kept)}{scaled.said}")
+            said = f"updated to revision {number}"
+            self._turns.told(service, "service.updated", f"{said}{unkept(kept)}{scaled.said}", said)
             await self._keeping.drop_old(service)
             return service
 
@@ -237,8 +239,9 @@ class Commands:
                 )
             scaled = await self._activate(service, service.revisions[chosen], None)
             self._give_up_preparing(service, f"it was rolled back to revision {chosen}")
-            message = f"rolled back from revision {active} to {chosen}{as_now(service.active.kept)}{scaled.said}"
-            self._turns.told(service, "service.rolled_back", message)
+            said = f"rolled back from revision {active} to {chosen}"
+            message = f"{said}{as_now(service.active.kept)}{scaled.said}"
+            self._turns.told(service, "service.rolled_back", message, said)
             return Changed(service, scaled.notices)
 
         return await self._turns.in_turn(body())
@@ -335,7 +338,8 @@ class Commands:
         if public:
             self._turns.allowed_for(service, service.active, public)
         await self._turns.want(service, lambda record: replace(record, public=public))
-        self._turns.told(service, "service.updated", "made public" if public else "made private")
+        said = "made public" if public else "made private"
+        self._turns.told(service, "service.updated", said, said)
         return service
 
     async def _activate(self, service: Service, revision: Revision, public: bool | None) -> counts.Activation:

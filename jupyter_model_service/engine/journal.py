@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ..core.happenings import audience_of
 from ..core.replica import Life
 from ..core.reports import Exit
 from ..ports import Clock, EventRecord, Store
@@ -48,7 +49,9 @@ class Journal:
         message: str,
         replica: Replica | None = None,
         details: Mapping[str, Any] | None = None,
+        others: str = "",
     ) -> None:
+        """``others``: what whoever may look into the service is told where its owner alone is told the ``message``."""
         self._last += 1
         record = EventRecord(
             id=self._last,
@@ -58,6 +61,8 @@ class Journal:
             message=message,
             replica=replica.id if replica is not None else None,
             details=dict(details or {}),
+            audience=audience_of(kind),
+            others=others,
         )
         if not service.deleting:
             self._recent.setdefault(service.id, deque(maxlen=KEPT)).append(record)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..core.cors import check_origins
+from ..core.happenings import CHANGED
 from ..core.routing import RoutingTable
 from .turns import Turns
 
@@ -33,7 +34,7 @@ class Origins:
             await self._turns.want(service, lambda record: replace(record, origins=wanted))
             service.endpoint.origins = wanted
             said = f"pages of {', '.join(wanted)} may call it" if wanted else "pages of no other origin may call it"
-            self._turns.told(service, "service.origins", said)
+            self._turns.told(service, "service.origins", said, CHANGED)
             return wanted
 
         return await self._turns.in_turn(body())

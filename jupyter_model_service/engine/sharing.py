@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
+from ..core.happenings import CHANGED
 from ..core.limits import Limits, check_limits
 from ..core.names import owner_from
 from ..core.sharing import NOBODY, Person, Role, Share, ShareKind, Sharing
@@ -82,7 +83,8 @@ class Sharings:
                 )
             await self._ledger.commit(lambda: self._parts.store.access.set_share(service.id, share))
             service.endpoint.sharing = service.endpoint.sharing.with_share(share)
-            self._turns.told(service, "service.shared", f"shared with {_said(kind, whom)} as {share.role.word}")
+            said = f"shared with {_said(kind, whom)} as {share.role.word}"
+            self._turns.told(service, "service.shared", said, CHANGED)
             return share
 
         return await self._turns.in_turn(body())
@@ -98,7 +100,8 @@ class Sharings:
                 raise NotFound(f"{service.key} is not shared with {_said(kind, whom)}.")
             await self._ledger.commit(lambda: self._parts.store.access.remove_share(service.id, kind, whom))
             service.endpoint.sharing = service.endpoint.sharing.without(kind, whom)
-            self._turns.told(service, "service.unshared", f"not shared with {_said(kind, whom)} any more")
+            said = f"not shared with {_said(kind, whom)} any more"
+            self._turns.told(service, "service.unshared", said, CHANGED)
             return share
 
         return await self._turns.in_turn(body())

@@ -96,8 +96,9 @@ class Turns:
         service.holes = service.owed = 0
         service.retries[revision] = Retry(ever_ready=revision == service.record.stable)
 
-    def told(self, service: Service, kind: str, message: str) -> None:
-        self._journal.add(service, kind, message)
+    def told(self, service: Service, kind: str, message: str, others: str = "") -> None:
+        """As :meth:`.journal.Journal.add`."""
+        self._journal.add(service, kind, message, others=others)
         self._controller.touch(service)
 
     def touched(self, service: Service) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..core.definition import Definition
 from ..core.grants import PathRule
+from ..core.happenings import Audience
 from ..core.limits import Limits
 from ..core.policy import Held
 from ..core.reports import LeaseEvent
@@ -302,7 +303,9 @@ class ReplicaRecord:
 
 @dataclass(frozen=True)
 class EventRecord:
-    """One line of a service's history. ``kind`` is stable (``replica.ready``), ``message`` is for people."""
+    """One line of a service's history. ``kind`` is stable (``replica.ready``), ``message`` is for people: for its owner
+    alone, or (``audience``) for whoever may look into the service; ``others`` is what these are told in the first case.
+    """
 
     id: int
     at: float
@@ -311,6 +314,8 @@ class EventRecord:
     message: str
     replica: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    audience: Audience = "owner"
+    others: str = ""
 
 
 class Store(Protocol):

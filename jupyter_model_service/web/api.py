@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import wire
 from ..core.definition import definition_to_plain, json_schema
+from ..core.happenings import UNTOLD
 from ..core.names import service_name_from
 from ..core.revision import Mount
 from ..core.sharing import Role
@@ -49,32 +50,18 @@ def copy_info(view: Any) -> wire.CopyInfo:
     return wire.CopyInfo.model_validate(dataclasses.asdict(view))
 
 
-_WHO_MAY_CALL = ("service.shared", "service.unshared", "service.origins")
-_NAMES_FOLDER = {  # what of such an event is for all who may look
-    "service.created": "created",
-    "service.copying": "its files are being copied",
-}
-
-
 def event_info(key: str, event: EventRecord, role: Role = Role.OWNER) -> wire.EventInfo:
-    """``role`` is that of who looks: with whom else a service is shared, and what its folder is, its owner is told
-    alone. No event is left out for the others, since pages of events are counted."""
-    message = event.message
-    if role is not Role.OWNER:
-        if event.kind in _WHO_MAY_CALL:
-            message = "its owner changed who may call it"
-        elif event.kind in ("service.updated", "service.rolled_back"):
-            message = message.split(";", 1)[0]
-        else:
-            message = _NAMES_FOLDER.get(event.kind, message)
+    """``role`` is that of who looks: what of an event its owner is told alone, others are not. No event is left out for
+    them, since pages of events are counted."""
+    told = role is Role.OWNER or event.audience == "viewer"
     return wire.EventInfo(
         id=event.id,
         at=event.at,
         service=key,
         kind=event.kind,
-        message=message,
+        message=event.message if told else event.others or UNTOLD,
         replica=event.replica,
-        details=dict(event.details),
+        details=dict(event.details) if told else {},
     )
 
 

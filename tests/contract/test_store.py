@@ -285,6 +285,23 @@ def test_limits_and_counts_of_a_token_come_back_as_they_were(opener: Opener, lim
 # --- events ------------------------------------------------------------------------------------------
 
 
+def test_for_whom_an_event_is_comes_back_as_it_was(opener: Opener) -> None:
+    async def body(store: Store) -> None:
+        await store.add_service(service(), revision())
+        found = [
+            dataclasses.replace(event(1), audience="viewer"),
+            dataclasses.replace(event(2), audience="owner", others="something happened"),
+            event(3),
+        ]
+        await store.add_events(found)
+        again = await opener.reopen(store)
+        assert await again.events() == found
+        assert [each.audience for each in found] == ["viewer", "owner", "owner"], "where nothing is said the stricter"
+        await again.close()
+
+    with_store(opener, body)
+
+
 def test_events_are_the_newest_after_the_cursor_oldest_first(opener: Opener) -> None:
     async def body(store: Store) -> None:
         for id in ("s1", "s2"):

@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_model_service.adapters import hub_identity
 from jupyter_model_service.testing.hub import FakeHub
-from jupyter_model_service.testing.hub_site import HubSite, hub_site
+from jupyter_model_service.testing.hub_site import DEFINITION, HubSite, hub_site
 
 CHAT = "services/alice/chat"
 Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]
@@ -101,6 +101,16 @@ def test_with_whom_else_it_is_shared_and_its_folder_are_her_owners_to_know(run: 
         told = " ".join(each["message"] for each in owner)
         assert all(word in told for word in ("volume:models", "carol", "the group ds", "app.example.org"))
         assert [each["message"] for each in operator] == ["created", *["its owner changed who may call it"] * 5]
+        operated = await site.api("PUT", f"{CHAT}/scale", {"replicas": 0}, token=bob)
+        assert operated.status_code == 202, operated.text
+        definition = {"file": "model-definition.yaml", "text": DEFINITION}
+        updated = await site.api("POST", f"{CHAT}/update", {"definition": definition}, token=alice)
+        assert updated.status_code == 202, updated.text
+        owner, operator = [
+            (await site.api("GET", f"{CHAT}/events", token=token)).json()["events"][-2:] for token in (alice, bob)
+        ]
+        assert [each["message"] for each in operator] == ["scaled to 0 replicas", "updated to revision 2"]
+        assert [each["message"].partition(";")[0] for each in owner] == [each["message"] for each in operator]
 
     run(body)
 

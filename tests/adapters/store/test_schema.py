@@ -27,7 +27,7 @@ from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.revision import revision_to_plain
 from jupyter_model_service.core.sharing import Share
 from jupyter_model_service.errors import StoreError
-from jupyter_model_service.ports import TokenRecord
+from jupyter_model_service.ports import EventRecord, TokenRecord
 
 from .samples import REVISION, copy, fill, ids, refused, rows
 
@@ -43,7 +43,7 @@ down_revision = "{head}"
 def upgrade():
     with op.batch_alter_table("services", recreate="always") as table:
         table.add_column(sa.Column("colour", sa.String, server_default="grey"))
-    op.get_bind().exec_driver_sql("INSERT INTO events VALUES (9001, 1, 's1', 'k', 'migrated', NULL, '{{}}')")
+    op.get_bind().exec_driver_sql("INSERT INTO events VALUES (9001, 1, 's1', 'k', 'migrated', NULL, '{{}}', 'owner', '')")
     {then}
 """
 
@@ -212,6 +212,26 @@ def test_what_was_there_before_there_were_people_belongs_to_its_owner_alone(path
         await store.save_service(replace(old, origins=("https://a.example.org",), began_at=7.0))
         assert await store.access.shares() == [("s1", Share("user", "bob"))]
         assert await store.services() == [replace(old, origins=("https://a.example.org",), began_at=7.0)]
+        await store.close()
+
+    asyncio.run(body())
+    assert path.with_name("state.db.schema-0004").exists()
+
+
+def test_events_of_before_it_was_said_whom_they_are_for_are_their_owners_alone(path: Path, tmp_path: Path) -> None:
+    fourth = starting_at(tmp_path / "fourth", "0004", path)
+    asyncio.run(fill_with(path, fourth))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        service = "INSERT INTO services VALUES ('s1', 'u', 'chat', 1, 1, 1, 1, 1, 5.0, NULL, NULL, NULL, '[]', 0, NULL)"
+        connection.execute(service)
+        connection.execute(
+            "INSERT INTO events VALUES (7, 5.0, 's1', 'replica.ready', 'replica x is ready', NULL, '{}')"
+        )
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        assert await store.events() == [EventRecord(7, 5.0, "s1", "replica.ready", "replica x is ready")]
+        assert [(each.audience, each.others) for each in await store.events()] == [("owner", "")]
         await store.close()
 
     asyncio.run(body())
