@@ -222,7 +222,8 @@ class _Installation:
             self._note(
                 "trusted_proxies is empty: all who come through the Hub's proxy have its one address, in the logs and "
                 "in the limit on wrong tokens, so that one who guesses holds up whoever is new there. Name the address "
-                "from which that proxy calls, where nobody else can call from it (docs/admin.md)."
+                "from which that proxy calls (the audit log has it of everybody meanwhile), where nobody else can call "
+                "from it (docs/admin.md)."
             )
         for note in self._notes:
             log.warning("Model service: %s", note)

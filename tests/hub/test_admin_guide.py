@@ -262,3 +262,53 @@ def test_the_commands_of_the_page_work_as_written(
     machine.run(remove)
     assert machine.rules() == []
     assert docker_engine.networks.list(names=[f"^{machine.network}$"]) == []
+
+
+HOUSE = "169.254.213"  # where clouds have what they tell their machines; a network that this machine leads to
+
+
+@contextmanager
+def a_house(engine: Any, image: str, session: str) -> Iterator[tuple[str, int]]:
+    """A listener behind this machine, on a network that is none of Docker's."""
+    serve, labels = ["python3", "-m", "http.server", "8000"], {TEST_LABEL: session}
+    there = engine.containers.run(image, serve, network_mode="none", detach=True, labels=labels)
+    here = f"jms{secrets.token_hex(4)}"
+    try:
+        there.reload()
+        pid = str(there.attrs["State"]["Pid"])
+        inside = ["nsenter", "-t", pid, "-n"]
+        for command in (
+            ["ip", "link", "add", here, "type", "veth", "peer", "name", "house", "netns", pid],
+            ["ip", "address", "add", f"{HOUSE}.1/30", "dev", here],
+            ["ip", "link", "set", here, "up"],
+            [*inside, "ip", "address", "add", f"{HOUSE}.2/30", "dev", "house"],
+            [*inside, "ip", "link", "set", "house", "up"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+        eventually(lambda: accepts((f"{HOUSE}.2", 8000)), "a listener behind this machine", 30)
+        yield f"{HOUSE}.2", 8000
+    finally:
+        there.remove(force=True)  # and with it the pair
+
+
+def test_a_replica_with_the_rules_reaches_nothing_that_lies_behind_the_machine(
+    machine: Machine, base_image: str, network: Network, docker_engine: Any
+) -> None:
+    """Without them Docker leads it there, as it goes on to do for notebooks."""
+    if shutil.which("ip") is None or shutil.which("nsenter") is None:
+        pytest.skip("needs ip (iproute2) and nsenter (util-linux)")
+    (create,) = blocks("bash", "Install")
+    machine.run(create)
+    labels = {TEST_LABEL: network.session}
+    replica, notebook = (
+        docker_engine.containers.run(base_image, ["sleep", "600"], network=where, detach=True, labels=labels)
+        for where in (machine.network, network.name)
+    )
+    with a_house(docker_engine, base_image, network.session) as house, listening() as port:
+        address = docker_engine.networks.get(machine.network).attrs["IPAM"]["Config"][0]["Gateway"]
+        assert reached(replica, house, (address, port)) == ["reached"] * 2
+        for block in blocks("bash", "Networks and firewall"):
+            machine.run(block)
+        assert reached(replica, house, (address, port)) == ["not reached"] * 2
+        assert reached(notebook, house, (address, port)) == ["reached"] * 2

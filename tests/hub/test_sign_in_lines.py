@@ -1,5 +1,5 @@
-"""Signing in at a service's own host, with real Hubs of both lines and their own sign-in: what a browser is told, step by
-step. A browser itself is in ``test_sign_in``."""
+"""Signing in at a service's own host and at the page of the model service, with real Hubs of both lines and their own
+sign-in: what a browser is told, step by step. A browser itself is in ``test_sign_in`` and ``test_administrators_page``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub_site import DEFINITION
 
-from .deployment import Deployment, Setup
+from .deployment import ADMIN, Deployment, Setup
 
 OWN = (("endpoints_url", "http://*.models.localhost:8000"), ("model_volumes", ("models",)))
 LINES = [Setup(install=OWN), Setup(line=5, install=OWN)]
@@ -148,5 +148,51 @@ def test_a_code_of_the_hub_is_good_with_its_verifier_and_once(hub: Deployment, c
             assert (await alice.open(backs[0], follow=False)).status_code == 302
             assert alice.cookie("model-service-page", hub.network.address) is not None
             assert (await alice.open(backs[0], follow=False)).status_code == 400
+
+    running(body)
+
+
+def test_the_page_is_signed_in_to_and_its_forms_do_what_they_say(hub: Deployment, chat: dict[str, Any]) -> None:
+    """An administrator's: a limit, one that takes nothing away, a name that nobody has, a notice, a start and a stop;
+    alice sees what concerns her, and does none of it. Who has signed out is out."""
+    place = hub.service_url
+
+    async def body() -> None:
+        async with AtHub(hub) as admin, AtHub(hub) as alice:
+            assert "/hub/login" in (await admin.open(place)).url.path
+            for browser, user in ((admin, ADMIN), (alice, "alice")):
+                await browser.sign_in(user)
+                answer = await browser.open(place)
+                assert (answer.status_code, browser.went[-1]) == (200, place), answer.text
+
+            async def send(browser: AtHub, path: str, **fields: str) -> int:
+                proof = re.search(r'name="xsrf" value="([^"]+)"', (await browser.open(place)).text)
+                assert proof is not None
+                return (await browser.submit(f"{place}{path}", {"xsrf": proof[1], **fields})).status_code
+
+            async def shown(browser: AtHub) -> str:
+                return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (await browser.open(place)).text))
+
+            assert "Signed in as admin , an administrator" in await shown(admin)
+            assert (
+                await send(admin, "limits", user="alice", max_replicas_per_user="1", max_services_per_user="900") == 303
+            )
+            for browser in (admin, alice):
+                text = await shown(browser)
+                assert "replicas 0 of 1 by admin for alice" in text
+                assert "services: 900, set by admin for alice, takes nothing away: 100 is what holds" in text
+            assert await send(admin, "limits", user="alicia", max_replicas_per_user="1") == 404
+            assert await send(admin, "services/alice/chat/notice", text="Down on Friday.") == 303
+            assert "Down on Friday. says admin" in await shown(alice)
+            assert await send(alice, "services/alice/chat/notice", text="No.") == 404
+            assert await send(alice, "limits", user="alice") == 404
+            assert await send(admin, "services/alice/chat/stop") == 303
+            assert asked(hub, "GET", "services/alice/chat").json()["state"] == "stopped"
+            assert await send(alice, "services/alice/chat/start") == 303
+            assert (await admin.submit(f"{place}limits", {"user": "alice", "xsrf": "x"})).status_code == 403
+            assert await send(admin, "limits", user="alice") == 303
+            assert "by admin for" not in await shown(alice)
+            assert await send(admin, "sign-out") == 200
+            assert admin.cookie("model-service-page", hub.network.address) is None
 
     running(body)
