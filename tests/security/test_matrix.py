@@ -17,10 +17,10 @@ from jupyter_model_service.front import entry
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
 from jupyter_model_service.web.application import Shown, make_application
 from jupyter_model_service.web.handler import RouteHandler
-from jupyter_model_service.web.page import Page, PageHandler
+from jupyter_model_service.web.page import Page, PageHandler, Who
 from jupyter_model_service.web.route import Route
 
-from .asking import HOSTS, ORIGINS, answer, page_status, status, visit_status
+from .asking import ASKED, HOSTS, ORIGINS, answer, page_status, status, visit_status
 from .people import COLUMNS, SHARED, everybody, people, visitors
 from .table import (
     ELSEWHERE,
@@ -229,6 +229,26 @@ def test_everybody_is_shown_the_pages_that_the_table_says(tmp_path: Path) -> Non
                     found.append(f"{way} by {who}: {answered}, not {wanted}")
             if await status(site, method, path, tokens["admin"]) != row["anonymous"]:
                 found.append(f"{way} takes a token")
+        return found
+
+    at_a_hub(tmp_path, differing)
+
+
+def test_our_pages_are_shown_to_people_alone_and_to_no_page(tmp_path: Path) -> None:
+    """Whoever follows a link of another site to one is shown it; no frame and no script gets it, not even of ours."""
+
+    async def differing(site: HubSite) -> list[str]:
+        tokens, found = await everybody(site), []
+        cookies = site.signed_in(str(tokens["admin"]))
+        for each in served():
+            if not isinstance(each, Page) or each.method != "GET" or each.who is Who.ANYONE:
+                continue
+            shown = SHOWN[f"GET {each.path}"]["admin"]
+            wanted = {"NAV": shown, "FRAME": 403, "GET": 403}
+            for way in [f"{method}/{who}" for method in wanted for who in ("own", "beside", "other")]:
+                answered = await visit_status(site, way, each.path + ASKED.get(each.path, ""), cookies)
+                if answered != wanted[way.partition("/")[0]]:
+                    found.append(f"{way} {each.path}: {answered}")
         return found
 
     at_a_hub(tmp_path, differing)
