@@ -75,7 +75,7 @@ async def visit_status(site: HubSite, method: str, path: str, cookie: str) -> in
     method, _, who = method.partition("/")
     host = f"{path[1:].partition('/')[0]}.models.localhost" if path.startswith("@") else ""
     own = f"http://{host}" if host else site.address
-    origin = {"own": own, "beside": "http://evil--bob.models.localhost", "other": "https://evil.example"}.get(who)
+    origin = {"own": own, "beside": "http://evil--bob.models.localhost", "other": ORIGINS["PRE!"]}.get(who)
     said = {"own": "same-origin", "beside": "same-site", "other": "cross-site", "nobody": "none"}
     kind = {"NAV": ("navigate", "document"), "FORM": ("navigate", "document"), "FRAME": ("navigate", "iframe")}
     headers = {"Cookie": cookie}

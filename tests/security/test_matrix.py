@@ -171,10 +171,13 @@ def test_everybody_finds_in_lists_what_the_table_says(tmp_path: Path) -> None:
 
 
 def test_a_visit_is_good_for_its_own_pages_and_whoever_opens_them(tmp_path: Path) -> None:
-    """By nobody else's page, at no other host, for no other service, and not at the address of all."""
+    """By nobody else's page, be it of an origin that the owner lists; at no other host, for no other service, and not at
+    the address of all."""
 
     async def differing(site: HubSite) -> list[str]:
-        await everybody(site)
+        owner = (await everybody(site))["owner"]
+        listed = {"origins": [ORIGINS["PRE!"]]}
+        await site.api("PUT", f"services/alice/{SHARED}/access/origins", listed, token=owner)
         cookies, found = await visitors(site), []
         for way, row in VISITS.items():
             method, path = way.split(" ", 1)
