@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..errors import ModelServiceError, NotFound
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
 
 if TYPE_CHECKING:
@@ -33,6 +34,36 @@ def unshare(key: Key, kind: str, whom: str) -> Call[None]:
 
 def open_to(key: Key, origins: Iterable[str]) -> Call[AccessInfo]:
     return Call("PUT", service_path(key, "/access/origins"), reading_model("AccessInfo"), body={"origins": [*origins]})
+
+
+Whom = tuple[str, str]
+"""``user`` or ``group``, and the name."""
+
+
+def each(users: Iterable[str], groups: Iterable[str]) -> list[Whom]:
+    """Each of them once."""
+    return list(dict.fromkeys([*(("user", name) for name in users), *(("group", name) for name in groups)]))
+
+
+def said(whom: Sequence[Whom], word: str = "and") -> str:
+    names = [name if kind == "user" else f"the group {name}" for kind, name in whom]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def check_shared(key: Key, whom: Sequence[Whom], shared: Iterable[Whom]) -> None:
+    """``NotFound`` where it is not shared with one of several: then none of them is changed."""
+    strangers = sorted({*whom} - {*shared}, key=whom.index)
+    if strangers:
+        others = "" if len(whom) == len(strangers) else " Nothing was changed."
+        raise NotFound(f"{'/'.join(key)} is not shared with {said(strangers)}.{others}")
+
+
+def tell_how_far(error: ModelServiceError, whom: Sequence[Whom], done: int) -> None:
+    """So that whoever reads the error of one of several knows with whom it is to be done again."""
+    if len(whom) > 1:
+        before = f"It was done for {said(whom[:done])}" if done else "It was done for nobody"
+        error.message = f"{error.message} {before}, and not for {said(whom[done:], 'or')}."
+        error.args = (error.message, *error.args[1:])
 
 
 def _one(key: Key, kind: str, whom: str) -> str:

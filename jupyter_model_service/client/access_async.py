@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+from ..errors import ModelServiceError
 from ..wire import AccessInfo, SharedInfo, ShareInfo
 from . import access, calls
 from .calls import Call, Key
@@ -36,17 +37,15 @@ class Access:
     ) -> builtins.list[ShareInfo]:
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         key = await self._key(name)
-        return [
-            await _ask(self, access.share(key, kind, whom, role, limits))
-            for kind, names in (("user", users), ("group", groups))
-            for whom in names
-        ]
+        whom = access.each(users, groups)
+        return await _one_by_one(self, whom, lambda kind, name: access.share(key, kind, name, role, limits))
 
     async def unshare(self: HasAccess, name: str, *, users: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
-        key = await self._key(name)
-        for kind, names in (("user", users), ("group", groups)):
-            for whom in names:
-                await _ask(self, access.unshare(key, kind, whom))
+        key, whom = await self._key(name), access.each(users, groups)
+        if len(whom) > 1:
+            shares = (await _ask(self, access.show(key))).shares
+            access.check_shared(key, whom, [(share.kind, share.name) for share in shares])
+        await _one_by_one(self, whom, lambda kind, name: access.unshare(key, kind, name))
 
     async def allow_origins(self: HasAccess, name: str, origins: Iterable[str]) -> AccessInfo:
         return await _ask(self, access.open_to(await self._key(name), origins))
@@ -56,6 +55,19 @@ class Access:
 
     async def access(self: HasAccess, name: str, user: str | None = None) -> AccessInfo:
         return await _ask(self, access.show(await self._key(name), user))
+
+
+async def _one_by_one(
+    client: HasAccess, whom: builtins.list[access.Whom], call: Callable[[str, str], Call[T]]
+) -> builtins.list[T]:
+    made: builtins.list[T] = []
+    for each in whom:
+        try:
+            made.append(await _ask(client, call(*each)))
+        except ModelServiceError as error:
+            access.tell_how_far(error, whom, len(made))
+            raise
+    return made
 
 
 async def _ask(client: HasAccess, call: Call[T]) -> T:

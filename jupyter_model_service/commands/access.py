@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..client import access
-from ..errors import InvalidRequest, NotFound
+from ..client.calls import Call
+from ..errors import InvalidRequest, ModelServiceError
 from .results import AccessResult, DoneResult, Result
 from .token_grammar import LIMITS
 
@@ -19,9 +20,9 @@ def share(session: Session, arguments: argparse.Namespace) -> Result:
     whom = _whom(arguments)
     key = session.key(arguments)
     limits = {name: getattr(arguments, name) for name in LIMITS}
-    made = [session.send(access.share(key, kind, name, arguments.role, limits)) for kind, name in whom]
+    made = _one_by_one(session, whom, lambda kind, name: access.share(key, kind, name, arguments.role, limits))
     each = _limits_said(limits)
-    return DoneResult(f"Shared {'/'.join(key)} with {_said(whom)} as {arguments.role}{each}.", {"shares": made})
+    return DoneResult(f"Shared {'/'.join(key)} with {access.said(whom)} as {arguments.role}{each}.", {"shares": made})
 
 
 def unshare(session: Session, arguments: argparse.Namespace) -> Result:
@@ -29,16 +30,12 @@ def unshare(session: Session, arguments: argparse.Namespace) -> Result:
     whom = _whom(arguments)
     key = session.key(arguments)
     shared = [(share["kind"], share["name"], share["role"]) for share in session.send(access.show(key))["shares"]]
-    strangers = [each for each in whom if each not in {(kind, name) for kind, name, _ in shared}]
-    if strangers:
-        others = "" if len(whom) == len(strangers) else " Nothing was changed."
-        raise NotFound(f"{'/'.join(key)} is not shared with {_said(strangers)}.{others}")
-    for kind, name in whom:
-        session.send(access.unshare(key, kind, name))
+    access.check_shared(key, whom, [(kind, name) for kind, name, _ in shared])
+    _one_by_one(session, whom, lambda kind, name: access.unshare(key, kind, name))
     ended = [{"kind": kind, "name": name} for kind, name in whom]
     left = [(kind, name) for kind, name, _ in shared if kind == "group" and (kind, name) not in whom]
-    still = f" Whoever is in {_said(left, 'or')} may still use it." if left else ""
-    return DoneResult(f"{'/'.join(key)} is not shared with {_said(whom)} any more.{still}", {"unshared": ended})
+    still = f" Whoever is in {access.said(left, 'or')} may still use it." if left else ""
+    return DoneResult(f"{'/'.join(key)} is not shared with {access.said(whom)} any more.{still}", {"unshared": ended})
 
 
 def show(session: Session, arguments: argparse.Namespace) -> Result:
@@ -50,16 +47,22 @@ def show(session: Session, arguments: argparse.Namespace) -> Result:
     return AccessResult("/".join(key), session.send(access.show(key, arguments.user)))
 
 
-def _whom(arguments: argparse.Namespace) -> list[tuple[str, str]]:
-    found = [("user", name) for name in arguments.users] + [("group", name) for name in arguments.groups]
+def _whom(arguments: argparse.Namespace) -> list[access.Whom]:
+    found = access.each(arguments.users, arguments.groups)
     if not found:
         raise InvalidRequest(f"Say with --user or --group whom to {arguments.verb} it with.")
     return found
 
 
-def _said(whom: list[tuple[str, str]], word: str = "and") -> str:
-    names = [name if kind == "user" else f"the group {name}" for kind, name in whom]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+def _one_by_one(session: Session, whom: list[access.Whom], call: Callable[[str, str], Call[Any]]) -> list[Any]:
+    made: list[Any] = []
+    for each in whom:
+        try:
+            made.append(session.send(call(*each)))
+        except ModelServiceError as error:
+            access.tell_how_far(error, whom, len(made))
+            raise
+    return made
 
 
 def _limits_said(limits: Mapping[str, Any]) -> str:

@@ -710,6 +710,14 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     assert (ran.status, ran.err) == (1, "ada/demo is not shared with bob.\n")
 
 
+def test_who_shares_with_several_is_told_how_far_it_came(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    fake.refused_share = "carol"
+    ran = line("share", "demo", "--user", "bob", "--user", "carol", "--group", "ds")
+    assert ran.status == 1
+    assert ran.err == "There is no carol. It was done for bob, and not for carol or the group ds.\n"
+
+
 def test_whose_pages_may_call_is_said_in_one_way(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     ran = line("access", "demo", "--origin", "https://a.example.org", "--no-origins")

@@ -118,6 +118,7 @@ class FakeGateway:
         self.uses: list[dict[str, Any]] = []
         self.shared: list[dict[str, Any]] = []  # by others, to call them
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
+        self.refused_share: str | None = None  # of whom nothing is changed
         self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
         self.overview: dict[str, Any] = {"services": [], "owners": [], "gpus": None}
@@ -348,6 +349,8 @@ class FakeGateway:
         if whom == ["origins"]:
             self.origins = body["origins"]
             method = "GET"
+        if method in ("PUT", "DELETE") and whom[1] == self.refused_share:
+            return refusal(409, "no_carol", "There is no carol.")
         if method == "PUT":
             share = {"kind": whom[0], "name": unquote(whom[1]), "role": body["role"], "limits": body.get("limits")}
             self.shares[whom[0], whom[1]] = {**share, "created_at": 1750000000.0, "created_by": "ada"}

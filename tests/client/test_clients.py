@@ -163,6 +163,39 @@ def test_a_service_is_shared_with_users_and_groups_by_their_names(face: Face, fa
         face.unshare("demo", groups=["ds"])
 
 
+def test_several_are_unshared_or_none_where_it_is_not_shared_with_one(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    face.share("demo", users=["bob", "carol"], groups=["ds"])
+    with pytest.raises(NotFound, match=r"not shared with eve and the group x\. Nothing was changed\."):
+        face.unshare("demo", users=["bob", "eve"], groups=["x"])
+    assert len(fake.shares) == 3
+    face.unshare("demo", users=["bob", "bob", "carol"])
+    assert list(fake.shares) == [("group", "ds")]
+
+
+def test_who_shares_with_several_is_told_how_far_it_came(face: Face, fake: FakeGateway) -> None:
+    """The gateway refuses the second of three: with whom it is to be done again is said, and nobody is left out."""
+    fake.services["ada/demo"] = service()
+    fake.refused_share = "carol"
+    with pytest.raises(
+        Conflict, match=r"no carol\. It was done for bob, and not for carol or the group ds\.$"
+    ) as failed:
+        face.share("demo", users=["bob", "carol"], groups=["ds"])
+    assert failed.value.code == "no_carol"
+    assert failed.value.message == str(failed.value)
+    assert list(fake.shares) == [("user", "bob")]
+    with pytest.raises(Conflict, match=r"no carol\. It was done for nobody, and not for carol or bob\.$"):
+        face.share("demo", users=["carol", "bob"])
+    with pytest.raises(Conflict, match=r"no carol\.$"):
+        face.share("demo", users=["carol"])
+    fake.refused_share = None
+    face.share("demo", users=["carol"])
+    fake.refused_share = "carol"
+    with pytest.raises(Conflict, match=r"no carol\. It was done for bob, and not for carol\.$"):
+        face.unshare("demo", users=["bob", "carol"])
+    assert list(fake.shares) == [("user", "carol")]
+
+
 def test_origins_of_pages_take_the_place_of_the_former_ones(face: Face, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service()
     assert face.allow_origins("demo", iter(["https://a.org"])).origins == ["https://a.org"]
