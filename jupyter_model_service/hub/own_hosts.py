@@ -25,7 +25,8 @@ def notes_on_hosts(endpoints_url: str | None, public_url: str, *, given: bool) -
     if _beside(hub, services):
         yield (
             f"the pages of services at {endpoints_url} and the Hub at {public_url} are the same site to browsers: a "
-            "script of such a page can set cookies for both. Another domain of its own is safer (docs/admin.md)."
+            "script of such a page can set cookies for both, and so sign people in there as somebody else. Another "
+            "domain of its own is safer (docs/admin.md)."
         )
 
 
