@@ -57,13 +57,13 @@ def said_in(method: str, headers: Iterable[tuple[str, str]], *, upgrade: bool = 
     return Said(method, origin, site, mode, to, "text/html" in (accept or ""), upgrade)
 
 
-def at_authority(authority: str) -> Callable[[str], bool]:
-    """Whether an origin is that of ``authority`` (host and port), where the scheme is not known: a proxy ends TLS."""
-    own = authority.lower()
+def at_authority(*authorities: str) -> Callable[[str], bool]:
+    """Whether an origin is one of these (host and port), where the scheme is not known: a proxy ends TLS."""
+    own = {authority.lower() for authority in authorities if authority}
 
     def is_own(origin: str) -> bool:
         try:
-            return bool(own) and urlsplit(origin).netloc.lower() == own
+            return urlsplit(origin).netloc.lower() in own
         except ValueError:
             return False
 

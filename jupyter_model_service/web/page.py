@@ -246,8 +246,9 @@ class PageHandler(BaseHandler):
             raise Forbidden("This page needs a browser that says who asks: one that is not older than 2023.")
         if said.mode not in (None, "navigate") or said.to not in (None, "document"):
             raise Forbidden("This page is opened by people, in a window of its own.")
-        asked_as = request.headers.get("X-Forwarded-Host") or request.headers.get("Host", "")  # as the front says
-        asker, why = who_asks(said, at_authority(asked_as))
+        # A proxy in front may have left the port out of the one, or have changed the other; no page can say either.
+        named = (request.headers.get("X-Forwarded-Host", ""), request.headers.get("Host", ""))
+        asker, why = who_asks(said, at_authority(*named))
         if said.method != "GET" and asker not in (Asker.PAGE, Asker.UNSAID):
             raise Forbidden(f"This form came from somewhere else than the page of the model service: {why}.")
         if asker is Asker.FOREIGN:

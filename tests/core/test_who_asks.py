@@ -138,3 +138,4 @@ def test_what_is_said_twice_counts_for_nothing() -> None:
 )
 def test_an_origin_of_an_authority(authority: str, origin: str, is_own: bool) -> None:
     assert at_authority(authority)(origin) is is_own
+    assert at_authority("other.example", authority)(origin) is is_own
