@@ -130,6 +130,8 @@ def read_by(answered: httpx.Response) -> str | None:
     return answered.headers.get("access-control-allow-origin")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # 3,000 questions; beside much else they took four minutes
 def test_everybody_is_answered_as_the_table_says(tmp_path: Path) -> None:
     """On every way by which the front lets calls in: a new one without a row fails."""
 
