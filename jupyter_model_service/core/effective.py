@@ -3,7 +3,8 @@
 In this order: what holds for everybody; in its place what a rule for a group of hers says, of several the widest; in
 its place what a rule for her alone says; at last what an administrator said for her while the gateway ran. Rules hold
 as they are written and may give more than everybody has. Such an override only takes away: the Hub's process, which
-checks each start again, knows the rules and not the override.
+checks each start again, knows the rules and not the override. How many replicas an owner is to have the gateway alone
+decides, so that it alone holds an override: it would have to be believed about it by the Hub's process, too.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from .state import Service
 from .views import furthest
 
 NO_ROOM = "there is no room for a replica now"
+AT_LIMIT = "its owner may have no more replicas now, which is a limit of the administrator's"  # she is told which
 
 
 def reason_for_callers(service: Service, now: float) -> str:

@@ -1,7 +1,8 @@
 """What an owner may say about autoscaling: set, change and end the policy, and let it go on after a scale by hand.
 
 Each change takes its turn like every other command. A count that the new policy does not allow is brought within its
-bounds in the same write, not at the next look: who sets ``min`` to 2 need not wait for it.
+bounds in the same write, not at the next look: who sets ``min`` to 2 need not wait for it. What would raise it beyond
+what the owner may have is refused, as a scale by hand is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..core.scaling import reading
+from ..core.scaling import reading, schedules
 from ..core.scaling.checks import doubts_of
 from ..core.scaling.keys import MOST_REPLICAS
 from ..core.scaling.policy import Autoscaling
@@ -151,11 +152,14 @@ class Policies:
             now = self._clock.now()
             before = count = service.record.replicas
             what, why = message, ""
+            may_rise = self._may_rise(service, policy, now)
 
             def change(record: ServiceRecord) -> ServiceRecord:
                 nonlocal before, count, why
                 before = record.replicas
                 count, why = settled(policy, before, now)
+                if count > before and not may_rise:
+                    count, why = before, ""
                 return replace(record, autoscaling=policy, replicas=count)
 
             await self._turns.want(service, change)
@@ -168,6 +172,22 @@ class Policies:
             return Changed(service, (*_notices(former, policy), *self._doubts(service, former, policy)))
 
         return await self._turns.in_turn(body())
+
+    def _may_rise(self, service: Service, policy: Autoscaling, now: float) -> bool:
+        """Raises ``InvalidRequest`` where ``policy`` asks for more than the owner may have, and for more than its
+        former did. Where the former asked for as much, she was limited after it: all else of it can be changed, and
+        the count stays as low as it was left."""
+        record, former = service.record, service.record.autoscaling
+        count, _ = settled(policy, record.replicas, now)
+        if count <= record.replicas or not record.running:
+            return True
+        try:
+            self._turns.allowed_for(service, service.active, replicas=count)
+        except InvalidRequest:
+            if former is None or former.held or schedules.bounds(former, now).min < count:
+                raise
+            return False
+        return True
 
     def _doubts(self, service: Service, former: Autoscaling | None, policy: Autoscaling) -> Iterator[str]:
         """Of its new rules."""

@@ -26,7 +26,7 @@ from ..core.sentences import counted, duration
 from ..errors import ModelServiceError
 from ..ports import AskedQuery, Queries
 from . import resting, sampling
-from .callers_reason import NO_ROOM
+from .callers_reason import AT_LIMIT, NO_ROOM
 from .controller import Controller
 from .history import Histories
 from .journal import Journal
@@ -158,7 +158,9 @@ class Scaling:
         if service.record.replicas:
             self._parts.meter.cold_start(service.record.owner, service.record.name)
         elif now >= service.endpoint.retry_at and service.scaled.decisions[-1].decision.bound:
-            service.endpoint.unavailable = none_because(service, NO_ROOM)  # not what it says to those who do not call
+            limit = service.scaled.limit
+            why = AT_LIMIT if limit is not None and now < limit[1] else NO_ROOM
+            service.endpoint.unavailable = none_because(service, why)  # not what it says to those who do not call
 
     def _replica_ready(self, replica: Replica) -> None:
         replica.service.scaled.waking = False

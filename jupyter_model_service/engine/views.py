@@ -209,6 +209,8 @@ def _at_zero(service: Service, now: float) -> str:
     if (wait := retry.next_at - now) > 0:
         why = retry.refusal if retry.refusals else retry.reason
         return f"{idle}; the last start failed: {why.rstrip('.')}; a call tries again {in_about(wait)}"
+    if scaled.limit is not None and now < scaled.limit[1]:
+        return f"{idle}; a call came, and starts no replica: {scaled.limit[0].why}"
     return f"{idle}: the next call starts a replica"
 
 

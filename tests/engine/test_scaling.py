@@ -571,8 +571,11 @@ def test_who_calls_in_vain_at_an_owners_limit_is_told_so() -> None:
         await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name="other", replicas=5)
         answered = await callers.begin()
         assert answered.why == (
-            "Service ann/chat has no replica that could answer: there is no room for a replica now."
+            "Service ann/chat has no replica that could answer: its owner may have no more replicas now, which is a "
+            "limit of the administrator's."
         )
+        assert stage.view.reason is not None
+        assert "a call came, and starts no replica: " in stage.view.reason
         await stage.engine.scale(OWNER, "other", 4)
         await asyncio.sleep(11)
         assert not (await callers.begin(0.1)).why

@@ -107,6 +107,57 @@ def test_what_an_administrator_takes_away_holds_at_once_and_over_a_restart_until
     run(second)
 
 
+def test_no_word_about_autoscaling_gets_past_what_an_administrator_took_away(run: Run) -> None:
+    """Neither the owner's nor an operator's, whichever way it raises the count; what runs goes on, and what asks for no
+    more can be changed."""
+    place = "services/alice/chat/autoscaling"
+
+    async def body(site: HubSite) -> None:
+        alice, bob, admin = site.notebook("alice"), site.manager("bob"), site.administrator("carol")
+        await site.deploy("chat", alice)
+        await site.api("PUT", "services/alice/chat/access/user/bob", {"role": "operator"}, token=alice)
+
+        async def asked(method: str, path: str, given: Any, token: str) -> str:
+            answer = await site.api(method, path, given, token=token)
+            return "" if answer.is_success else answer.json()["error"]["message"]
+
+        async def wanted() -> tuple[int, bool]:
+            told = (await site.api("GET", "services/alice/chat", token=alice)).json()
+            return told["replicas"]["want"], told["autoscaling"] is not None
+
+        await site.api("PUT", LIMITS, {"max_replicas_per_user": 1}, token=admin)
+        sentence = (
+            "That would be {} replicas of alice, and 1 is the most that one user may run (set by carol for alice)."
+        )
+        rule = {"metric": "calls_per_second", "above": 5, "min": 3, "max": 4}
+        schedule = {"when": "* * * * *", "min": 4, "duration": 600}
+        for token in (alice, bob):
+            assert await asked("PUT", place, {"min": 5, "max": 8}, token) == sentence.format(5)
+            assert await asked("PATCH", place, {"min": 2, "max": 8}, token) == sentence.format(2)
+            assert await asked("POST", f"{place}/rules", rule, token) == sentence.format(3)
+            assert await asked("POST", f"{place}/schedules", schedule, token) == sentence.format(4)
+            assert await wanted() == (0, False)
+        assert await asked("PUT", place, {"min": 1, "max": 8}, bob) == ""
+        assert await wanted() == (1, True)
+        assert await asked("POST", f"{place}/schedules", schedule, bob) == sentence.format(4)
+        await scaled(site, 1, alice)
+        assert await asked("PATCH", place, {"min": 2}, alice) == "", "it is held at 1"
+        assert await asked("POST", f"{place}/resume", None, bob) == sentence.format(2)
+        await site.api("PUT", LIMITS, {"max_replicas_per_user": 2}, token=admin)
+        assert await asked("POST", f"{place}/resume", None, bob) == ""
+        assert await wanted() == (2, True)
+
+        await site.api("PUT", LIMITS, {"max_replicas_per_user": 1}, token=admin)
+        assert await wanted() == (2, True), "what runs goes on"
+        assert await asked("PATCH", place, {"min": 3}, alice) == sentence.format(3)
+        assert await asked("PATCH", place, {"down_delay": 60.0}, alice) == ""
+        assert await asked("PATCH", place, {"min": 1, "max": 1}, alice) == ""
+        assert await asked("PATCH", place, {"min": 2, "max": 2}, alice) == sentence.format(2)
+        assert await wanted() == (1, True)
+
+    run(body)
+
+
 def test_an_administrator_gives_nobody_more_than_the_installation_does(run: Run) -> None:
     async def body(site: HubSite) -> None:
         alice, admin = site.notebook("alice"), site.administrator("carol")
