@@ -8,7 +8,7 @@ from typing import Any, cast
 from .. import wire
 from ..core.limits import Limits
 from ..core.names import owner_from
-from ..core.sharing import Role, Share, ShareKind, Sharing, role_from
+from ..core.sharing import Person, Role, Share, ShareKind, Sharing, role_from
 from ..errors import Conflict, NotFound
 from ..wire import access
 from .call import Call
@@ -32,7 +32,7 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
         shares=[_counted(call, view.id, _info(share), share.made) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
-        person=None if user is None else _person(user, owner, name, sharing, public=view.public),
+        person=None if user is None else await _person(call, user, sharing, public=view.public),
     )
 
 
@@ -107,17 +107,22 @@ def _always(owner: str, name: str, *, people: bool, tokens: bool) -> list[str]:
     return said
 
 
-def _person(user: str, owner: str, name: str, sharing: Sharing, *, public: bool) -> access.PersonAccess:
+async def _person(call: Call, user: str, sharing: Sharing, *, public: bool) -> access.PersonAccess:
     """By what is known here. Which groups somebody is in is the Hub's to tell, and not to each owner."""
+    owner, name = call.service
     if owner_from(user) == owner:
         return access.PersonAccess(name=user, role="owner", why=[f"{user} owns {owner}/{name}."])
     share = sharing.get("user", user)
-    why = [] if share is None else [f"It is shared with {user} as {share.role.word}."]
+    made = None if share is None else share.made
+    if made is not None:  # she may have been deleted, and another one have her name; a silent Hub tells nothing of that
+        made = await call.parts.engine.sharings.made(user) or made
+    asked = Person(user, owner_from(user), made=made)
+    by_name, why = sharing.role(asked), list(sharing.why(asked))
     why += [f"It is shared as {each.role.word} with the group {each.name}: so it is if {user} is in it." for each in
             sharing.groups.values()]  # fmt: skip
     if public:
         why.append("It is public: anybody may call it.")
-    role = share.role if share is not None else Role.CALLER if public else None
+    role = by_name or (Role.CALLER if public else None)
     by_group = max((each.role for each in sharing.groups.values()), default=None)
     more = by_group if by_group is not None and (role is None or by_group > role) else None
     words: dict[str, Any] = {"role": role and role.word, "perhaps": more and more.word}

@@ -193,8 +193,13 @@ def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former
     async def second(site: HubSite) -> None:
         bob = site.notebook("bob")
         assert await status(site, bob) == [404]
+        told = (await site.api("GET", f"{CHAT}/access?user=bob", token=tokens["alice"])).json()["person"]
+        assert told["role"] is None
+        assert "another user of the name bob, who was deleted: share it again" in told["why"][0]
         await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=tokens["alice"])
         assert await status(site, bob) == [503]
+        told = (await site.api("GET", f"{CHAT}/access?user=bob", token=tokens["alice"])).json()["person"]
+        assert (told["role"], told["why"]) == ("caller", ["It is shared with bob as caller."])
 
     def remade(hub: FakeHub) -> None:
         before = hub.users.pop("bob").created

@@ -321,7 +321,9 @@ function Ask({ access, trans, onAsk }: AccessProps & { access: AccessInfo }): JS
               ? roleSentence(person.role, trans)
               : person.perhaps !== null
                 ? trans.__('may do nothing with it by name')
-                : trans.__('may do nothing with it, and is told that there is no such service')}
+                : trans.__(
+                    'may do nothing with it by a share: but for whom the administrator lets in, there is no such service'
+                  )}
           </p>
           {person.perhaps !== null && (
             <p>

@@ -146,7 +146,7 @@ describe('who may do what', () => {
       'bob may call it, and see its state, events, logs and figuresIt is shared with bob as viewer.'
     );
     expect(told(null, 'Nothing of it is shared with bob.')).toContain(
-      'is told that there is no such service'
+      'may do nothing with it by a share'
     );
     expect(told(null, 'It is shared as viewer with the group ds.', 'viewer')).toBe(
       'bob may do nothing with it by nameIn such a group as is told below: bob may call it, and see its state, ' +
