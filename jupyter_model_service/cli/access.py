@@ -40,7 +40,7 @@ def origins(listed: Iterable[str]) -> str:
 
 
 def person_role(person: Json) -> str:
-    # Administrators, and whom they gave a scope, may more: a sentence above says so, and nobody tells owners who they are.
+    # Administrators and holders of scopes may more, as a sentence above says; who they are, owners are not told.
     role = str(person["role"] or "nothing by a share")
     # A gateway of before that told it tells none.
     return f"{role}, and {perhaps} if in such a group" if (perhaps := person.get("perhaps")) else role

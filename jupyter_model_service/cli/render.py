@@ -37,7 +37,7 @@ from . import access, scaling, workbench
 from .admin import admin_page, ends_fact, notice_fact, said_of
 from .audit import entry_line
 from .calling import how_to_call
-from .text import Paint, clean, clean_log, columns, moment
+from .text import Paint, clean, clean_log, columns, moment, named
 from .tokens import token_table, token_text, uses_table
 
 Json = Mapping[str, Any]
@@ -205,7 +205,7 @@ def _without(files: Json) -> str:
 def _changed_fact(service: Json) -> str:
     if service.get("folder_gone"):
         kept = f"replicas run from what revision {service['revision']} kept of it"
-        return f"the folder is not there any more; {kept} ({PROGRAM} update {service['name']} FOLDER takes another)"
+        return f"the folder is not there any more; {kept} ({PROGRAM} update {named(service)} FOLDER takes another)"
     changed = service["changed"] or []
     if not changed and not service["folder_changed"]:
         return ""
@@ -213,7 +213,7 @@ def _changed_fact(service: Json) -> str:
     if changed:  # which files is not known everywhere
         names = ", ".join(map(clean, changed[:CHANGED_SHOWN])) + (", …" if len(changed) > CHANGED_SHOWN else "")
         told += f": {names}"
-    return f"{told} ({PROGRAM} update {service['name']} takes it up)"
+    return f"{told} ({PROGRAM} update {named(service)} takes it up)"
 
 
 def _mount(mount: Json) -> str:
@@ -322,7 +322,7 @@ def _part(service: Json, number: int) -> str:
 
 def service_summary(result: ServiceResult, paint: Paint, *, call: bool = True) -> str:
     """How a verb ended well, and what to do next; without ``call``, not how a new service is called."""
-    service, name = result.service, result.service["name"]
+    service, name = result.service, result.name
     counts = service["replicas"]
     if service["state"] == "stopped":
         again = f"{PROGRAM} start {name}" if counts["want"] else f"{PROGRAM} scale {name} 1"
@@ -351,7 +351,7 @@ def _addresses(service: Json) -> str:
 
 def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str:
     """Why a service did not become what was asked for, and the last that its model server said."""
-    name, state = result.service["name"], result.service["state"]
+    name, state = result.name, result.service["state"]
     serving = result.service["replicas"]["ready"] > 0
     what = "was not updated" if result.verb in ("update", "rollback") and serving else f"is {paint.state(state)}"
     lines = [f"{name} {what}: {clean(outcome.reason)}"]
@@ -366,7 +366,7 @@ def render_failure(result: ServiceResult, outcome: Outcome, paint: Paint) -> str
 
 def _what_to_mend(result: ServiceResult, outcome: Outcome) -> str:
     """A replica that never got an address was not even started: that is no matter of the folder."""
-    name = result.service["name"]
+    name = result.name
     about = [each for each in result.service["replica_list"] if each["id"] == outcome.replica]
     if about and about[0]["address"] is None and about[0]["exit"] is None:
         return f"When that is mended: {PROGRAM} restart {name}"

@@ -12,7 +12,7 @@ from ..client.units import show_duration, show_size, show_span
 from ..commands.grammar import PROGRAM
 from ..commands.results import AutoscalingResult, DecisionsResult, RulesResult, SchedulesResult
 from ..core.scaling.metrics import unit_of
-from .text import Paint, clean, columns
+from .text import Paint, clean, columns, named
 
 Json = Mapping[str, Any]
 
@@ -29,6 +29,7 @@ def policy_page(result: AutoscalingResult, paint: Paint) -> str:
     service = result.service
     info, name, counts = service["autoscaling"], service["name"], service["replicas"]
     if info is None:
+        name = named(service)
         return (
             f"{name} is not autoscaled: it has the {_replicas(counts['want'])} that it was given.\n"
             f"To have their number follow the calls: {PROGRAM} autoscale {name} --min 1 --max 4"
@@ -57,7 +58,7 @@ def held(service: Json) -> str:
     if info is None or not info["held"]:
         return ""
     count = _replicas(service["replicas"]["want"])
-    return f"at {count}, since it was scaled by hand; go on with: {PROGRAM} autoscale {service['name']} --resume"
+    return f"at {count}, since it was scaled by hand; go on with: {PROGRAM} autoscale {named(service)} --resume"
 
 
 def brief(info: Json) -> str:
@@ -80,7 +81,7 @@ def fact(service: Json) -> str:
         return ""
     if sentence := held(service):
         return f"held {sentence}"
-    return f"{brief(info)} replicas (why so many: {PROGRAM} explain {service['name']})"
+    return f"{brief(info)} replicas (why so many: {PROGRAM} explain {named(service)})"
 
 
 def held_line(service: Json) -> str:

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 #: What models print is shown; what would move the cursor, set titles or ask the terminal to answer is not, nor what
@@ -32,6 +32,12 @@ _STATE_STYLES = {
     "stopped": "dim",
     "gone": "dim",
 }
+
+
+def named(service: Mapping[str, Any]) -> str:
+    """For lines that somebody is to type: the name alone is that of a service of her own."""
+    name = str(service["name"])
+    return name if service.get("role", "owner") == "owner" else f"{service['owner']}/{name}"
 
 
 def colours(stream: IO[str]) -> bool:

@@ -45,7 +45,7 @@ class Access:
         calls_per_day: int | None = None,
     ) -> builtins.list[ShareInfo]:
         """Let these users and the members of these groups call the service, or with ``role`` ``"viewer"`` also look
-        into it, or as ``"operator"`` also scale, stop, start, restart and roll back. The limits are for each
+        into it, or as ``"operator"`` also scale, stop, start, restart, roll back and autoscale. The limits are for each
         person. Where one of several fails, the error says for whom it was done."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         key = self._connection.key(name)

@@ -156,7 +156,9 @@ class AsyncClient(Access, Admin, Audit, Scaling, Tokens):
         await self._send(calls.delete(await self._key(name)))
 
     async def endpoint(self, name: str) -> str:
-        return (await self._send(calls.get(await self._key(name)))).endpoint
+        key = await self._key(name)
+        listed = await self._send(calls.endpoint_listed(key)) if "/" in name else None
+        return listed or (await self._send(calls.get(key))).endpoint
 
     # --- what happened -------------------------------------------------------------------------------------
 

@@ -183,6 +183,17 @@ def shared() -> Call[list[SharedInfo]]:
     return Call("GET", "api/v1/services", reading_model("ServiceList", "shared"))
 
 
+def endpoint_listed(key: Key) -> Call[str | None]:
+    """The address of one that somebody else owns, which the caller may look into or only call; ``None`` where it
+    is not in her list. Asked before :func:`get`, which is refused to whoever may only call, and noted as a denial."""
+
+    def read(data: Any) -> str | None:
+        listed = [*data.get("services", ()), *data.get("shared", ())] if isinstance(data, dict) else []
+        return next((str(each["endpoint"]) for each in listed if (each["owner"], each["name"]) == key), None)
+
+    return Call("GET", "api/v1/services", read)
+
+
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.CreateRequest``; those that are ``None`` are left out."""
     copied = Copied(options["folder"], options.get("name"))

@@ -174,8 +174,10 @@ class Client(Access, Admin, Audit, Scaling, Tokens):
         self._send(calls.delete(self._connection.key(name)))
 
     def endpoint(self, name: str) -> str:
-        """The URL at which callers reach the model."""
-        return self._send(calls.get(self._connection.key(name))).endpoint
+        """The URL at which callers reach the model; of ``OWNER/NAME`` also where one may only call it."""
+        key = self._connection.key(name)
+        listed = self._send(calls.endpoint_listed(key)) if "/" in name else None
+        return listed or self._send(calls.get(key)).endpoint
 
     # --- what happened -------------------------------------------------------------------------------------
 

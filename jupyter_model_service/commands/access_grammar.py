@@ -32,8 +32,8 @@ def _share(parser: Parser) -> None:
         metavar="ROLE",
         choices=ROLES,
         default="caller",
-        help="caller: call it (the default); viewer: also see state, events and logs; operator: also scale, stop, "
-        "start, restart and roll back",
+        help="caller: call it (the default); viewer: also see state, events, logs and figures; operator: also "
+        "scale, stop, start, restart, roll back and autoscale",
     )
     limit_arguments(parser, lambda read: read, None)
 

@@ -25,13 +25,19 @@ class Result:
 @dataclass(frozen=True)
 class ServiceResult(Result):
     """``verb`` is what was done to the service; ``outcome`` how it went (``None``: nobody waited).
-    ``series`` is a ``SeriesAnswer``, where there is one to be shown."""
+    ``series`` is a ``SeriesAnswer``, where there is one to be shown. ``named``: as the line named the service, for
+    lines to come: ``chat`` of another owner is another service."""
 
     verb: str
     service: Json
     outcome: Outcome | None = None
     seconds: float = 0.0
     series: Json | None = None
+    named: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.named or str(self.service["name"])
 
     @property
     def ok(self) -> bool:

@@ -218,7 +218,8 @@ def _info(session: Session, arguments: argparse.Namespace) -> Result:
         return GatewayResult(session.send(calls.info()))
     key = session.key(arguments)
     service = session.complete(for_service(session.send(calls.get(key))))
-    return ServiceResult("info", service, series=None if arguments.json else _series(session, key))
+    series = None if arguments.json else _series(session, key)
+    return ServiceResult("info", service, series=series, named=arguments.name)
 
 
 def _scale(session: Session, arguments: argparse.Namespace) -> Result:
@@ -262,7 +263,7 @@ def _delete(session: Session, arguments: argparse.Namespace) -> Result:
         return DoneResult("Nothing was deleted.", {"deleted": None})
     service = session.send(calls.delete(key)) or {}
     if not arguments.detach:
-        _watch(session, Following(key, Goal("removed"), arguments.timeout), "delete")
+        _watch(session, Following(key, Goal("removed"), arguments.timeout), "delete", arguments.name)
     return DoneResult(f"Deleted {name}." if not arguments.detach else f"Deleting {name}.", service)
 
 
@@ -273,17 +274,18 @@ def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal
     for sentence in service.get("notices", ()):
         session.observer.notice(sentence)
     if arguments.detach:
-        return ServiceResult(arguments.verb, service)
+        return ServiceResult(arguments.verb, service, named=arguments.name or "")
     began = time.monotonic()
     following = Following((service["owner"], service["name"]), goal, arguments.timeout)
-    _watch(session, following, arguments.verb)
+    _watch(session, following, arguments.verb, arguments.name)
     result = following.outcome or Outcome(True)
     if result.replica is not None and not result.tail:
         result = replace(result, tail=_last_lines(session, following.key, result.replica))
-    return ServiceResult(arguments.verb, following.last or service, result, time.monotonic() - began)
+    last = following.last or service
+    return ServiceResult(arguments.verb, last, result, time.monotonic() - began, named=arguments.name or "")
 
 
-def _watch(session: Session, following: Following, verb: str) -> None:
+def _watch(session: Session, following: Following, verb: str, named: str | None) -> None:
     try:
         with session.observer.following(following.name, verb):
             for state in session.connection.follow(following):
@@ -291,7 +293,7 @@ def _watch(session: Session, following: Following, verb: str) -> None:
     except KeyboardInterrupt:
         raise StoppedWatching(
             f"No longer watching; {verb} of {following.name} goes on. Look with: "
-            f"jupyter model-service info {following.key[1]}"
+            f"jupyter model-service info {named or following.key[1]}"
         ) from None
 
 
@@ -306,7 +308,10 @@ def _last_lines(session: Session, key: Key, replica: str) -> tuple[str, ...]:
 
 
 def _get_endpoint(session: Session, arguments: argparse.Namespace) -> Result:
-    return EndpointResult(session.send(calls.get(session.key(arguments)))["endpoint"], openai=arguments.openai)
+    key = session.key(arguments)
+    call = calls.endpoint_listed(key)
+    listed = call.read(session.send(call)) if "/" in arguments.name else None
+    return EndpointResult(listed or session.send(calls.get(key))["endpoint"], openai=arguments.openai)
 
 
 def _logs(session: Session, arguments: argparse.Namespace) -> Result:

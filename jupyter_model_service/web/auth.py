@@ -76,7 +76,7 @@ def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: 
             return
         if role > Role.CALLER or caller.manages_any:  # else it is the token that is for calling alone
             who = "its owner" if needed is Role.OWNER else f"its owner or its {needed.word}s"
-            raise Forbidden(f"This is for {who} alone, and of {owner}/{name} you are a {role.word}: ask {owner}.")
+            raise Forbidden(f"This is for {who} alone, and of {owner}/{name} you are its {role.word}: ask {owner}.")
     elif access is Access.ADMIN:
         if caller.manages_all:
             return

@@ -29,7 +29,7 @@ export function roleSentence(role: Role, trans: TranslationBundle): string {
   const sentences: Record<Role, string> = {
     caller: trans.__('may call it'),
     viewer: trans.__('may call it, and see its state, events, logs and figures'),
-    operator: trans.__('may also scale, stop, start, restart and roll back'),
+    operator: trans.__('may also scale, stop, start, restart, roll back and autoscale'),
     owner: trans.__('may do everything')
   };
   return sentences[role];

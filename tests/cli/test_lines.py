@@ -216,6 +216,23 @@ def test_a_list_has_what_others_share_and_which_role_they_gave(line: Line, fake:
     assert line("list").out.splitlines()[1].split()[0] == "bob/called"
 
 
+def test_who_may_only_call_a_service_is_told_its_address(line: Line, fake: FakeGateway) -> None:
+    fake.shared = [
+        {"owner": "bob", "name": "called", "state": "ready", "endpoint": "http://x/bob/called/", "role": "caller"}
+    ]
+    assert line("get-endpoint", "bob/called").out == "http://x/bob/called/\n"
+    assert not [path for _, path, _, _ in fake.requests if path.startswith("api/v1/services/")]
+
+
+def test_what_to_type_next_names_the_service_as_it_was_named(line: Line, fake: FakeGateway) -> None:
+    """To whoever operates another's ``chat``, ``chat`` alone is her own."""
+    fake.services["bob/chat"] = service("chat", "stopped", owner="bob", role="operator", want=0)
+    assert "scale bob/chat 1" in line("stop", "bob/chat", "--detach").out
+    fake.services["bob/chat"]["folder_gone"] = True
+    assert "update bob/chat FOLDER" in line("info", "bob/chat").out
+    assert "autoscale bob/chat --min 1" in line("autoscale", "bob/chat").out
+
+
 def test_json_is_exactly_the_wires(line: Line, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service(note="é")
     assert json.loads(line("list", "--json").out) == {"services": [fake.services["ada/demo"]], "shared": []}
@@ -691,7 +708,7 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     shown = line("access", "demo", "--user", "carol").out
     assert shown.startswith(
         "ada/demo is shared.\nIt may not be made public: so says the administrator.\nada owns it.\n\n"
-        "carol: nothing, and operator if in such a group\n  Nothing of it is shared with her.\n\n"
+        "carol: nothing by a share, and operator if in such a group\n  Nothing of it is shared with her.\n\n"
     )
     assert re.search(r"user +bob +caller +5/day +2025-06-15 15:06:40 +ada\n", shown)
     assert re.search(r"group +ds +operator +- ", shown)

@@ -141,6 +141,16 @@ def test_tokens(face: Face, fake: FakeGateway) -> None:
     assert [token.name for token in face.tokens("demo")] == ["", ""]
 
 
+def test_who_may_only_call_a_service_gets_its_address_without_a_denial(face: Face, fake: FakeGateway) -> None:
+    fake.shared = [SHARED]
+    assert face.endpoint("bob/parrot") == SHARED["endpoint"]
+    assert [path for _, path, _ in sent(fake)] == ["api/v1/services"]
+    fake.services["bob/seen"] = service("seen", owner="bob", role="viewer")
+    assert face.endpoint("bob/seen") == fake.services["bob/seen"]["endpoint"]
+    with pytest.raises(NotFound):
+        face.endpoint("bob/other")
+
+
 def test_a_service_is_shared_with_users_and_groups_by_their_names(face: Face, fake: FakeGateway) -> None:
     """Whatever letters they have; only limits that are given are sent."""
     fake.services["ada/demo"] = service()

@@ -122,12 +122,12 @@ def test_who_may_not_do_something_is_told_who_may(run: Run) -> None:
         await site.api("PUT", f"{CHAT}/access/user/bob", {"role": "viewer"}, token=alice)
         for method, path, who in (("POST", "stop", "its owner or its operators"), ("GET", "access", "its owner")):
             refused = await site.api(method, f"{CHAT}/{path}", token=bob)
-            sentence = f"This is for {who} alone, and of alice/chat you are a viewer: ask alice."
+            sentence = f"This is for {who} alone, and of alice/chat you are its viewer: ask alice."
             assert (refused.status_code, refused.json()["error"]["message"]) == (403, sentence)
         await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
         told = [(await site.api("GET", CHAT, token=token)).json()["error"] for token in (bob, site.visitor("bob"))]
         assert [each["message"] for each in told] == [
-            "This is for its owner or its viewers alone, and of alice/chat you are a caller: ask alice.",
+            "This is for its owner or its viewers alone, and of alice/chat you are its caller: ask alice.",
             "This token may call endpoints, but not manage services.",
         ]
 
