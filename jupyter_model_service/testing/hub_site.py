@@ -27,13 +27,26 @@ from jupyter_model_service.web.page_session import BROWSER_COOKIE, PAGE_COOKIE
 from .hub import FakeHub
 from .hub_sign_in import CALLBACK, CLIENT
 
-__all__ = ["PREFIX", "HubSite", "hub_site"]
+__all__ = ["PREFIX", "HubSite", "hub_site", "page_cookies", "visit_cookie"]
 
 PREFIX = "/services/model-service/"
 TOKEN_USER = "model-service-tokens"
 DEFINITION = "models:\n- name: m\n  model_path: /models\n  service:\n    start_command: [serve]\n    port: 8000\n"
 AUDIT_KEPT = 90 * 86400.0  # seconds; another time than the usual one
 _SECONDS = 30.0  # for a start, or an end, on a busy machine
+
+
+def page_cookies(key: str, token: str) -> str:
+    """Of a browser whose owner has signed in to our pages with ``token``, as a gateway with this key seals them."""
+    browser = "b" * 43
+    sealed = SealedVisits(key, SystemClock(), "page").seal(state_of(browser), token, time.time() + 3600.0)
+    return f"{PAGE_COOKIE}={sealed}; {BROWSER_COOKIE}={browser}"
+
+
+def visit_cookie(key: str, service_id: str, token: str, seconds: float = 3600.0) -> str:
+    """Of a browser whose owner has signed in to the pages of that service with ``token``, for so long."""
+    sealed = SealedVisits(key, SystemClock()).seal(service_id, token, time.time() + seconds)
+    return f"{VISIT_COOKIE.decode()}={sealed}"
 
 
 class HubSite:
@@ -62,16 +75,24 @@ class HubSite:
     def administrator(self, user: str = "admin") -> str:
         return self.hub.add_token(user, ["admin:servers", "servers", "access:servers", "access:services"])
 
+    def of_a_replica(self, user: str, server: str) -> str:
+        """The one that the Hub makes for a replica's server, and that no replica gets."""
+        return self.hub.add_token(user, [f"access:servers!server={user}/{server}"])
+
+    def expired(self, user: str) -> str:
+        return self.hub.add_token(user, [f"access:servers!server={user}/"], expires_at=1.0)
+
+    def sign_out(self, user: str, token: str) -> None:
+        """The Hub forgets the token that it gave for a visit."""
+        del self.hub.tokens[token]
+
     def signed_in(self, token: str) -> str:
         """The cookies of a browser whose owner has signed in to our pages and got this token of the Hub."""
-        browser = "b" * 43
-        sealed = SealedVisits(self.hub.key, SystemClock(), "page").seal(state_of(browser), token, time.time() + 3600.0)
-        return f"{PAGE_COOKIE}={sealed}; {BROWSER_COOKIE}={browser}"
+        return page_cookies(self.hub.key, token)
 
     def visit(self, service_id: str, token: str, *, seconds: float = 3600.0, key: str | None = None) -> str:
         """The cookie of somebody with this token of the Hub who has signed in to the pages of that service."""
-        sealed = SealedVisits(key or self.hub.key, SystemClock()).seal(service_id, token, time.time() + seconds)
-        return f"{VISIT_COOKIE.decode()}={sealed}"
+        return visit_cookie(key or self.hub.key, service_id, token, seconds)
 
     # --- the gateway ---
 

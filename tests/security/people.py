@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import httpx
+
 from jupyter_model_service.adapters.sealing import new_key
 from jupyter_model_service.testing.hub import FakeHub
-from jupyter_model_service.testing.hub_site import HubSite
 
 USERS = ("alice", "oscar", "vera", "carol", "gina", "mallory", "admin")
 COLUMNS = (
@@ -39,6 +43,43 @@ VISITORS = (
 PRIVATE, SHARED, PUBLIC = "own", "chat", "open"
 
 
+class Site(Protocol):
+    """Where they come: the whole gateway of a fake Hub (``testing.hub_site.HubSite``), or of a real one
+    (``tests.hub.real_site.RealSite``)."""
+
+    @property
+    def address(self) -> str:
+        """Where the hosts of services are answered."""
+
+    def notebook(self, user: str) -> str: ...
+
+    def visitor(self, user: str) -> str: ...
+
+    def administrator(self) -> str: ...
+
+    def of_a_replica(self, user: str, server: str) -> str: ...
+
+    def expired(self, user: str) -> str: ...
+
+    def sign_out(self, user: str, token: str) -> None: ...
+
+    def signed_in(self, token: str) -> str: ...
+
+    def visit(self, service_id: str, token: str, *, seconds: float = 3600.0, key: str | None = None) -> str: ...
+
+    async def api(self, method: str, path: str, body: Any = None, *, token: str | None) -> httpx.Response: ...
+
+    async def call(self, service: str, token: str | None) -> httpx.Response: ...
+
+    async def request(self, method: str, path: str, *, token: str | None) -> httpx.Response: ...
+
+    async def status(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> int: ...
+
+    async def head(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response: ...
+
+    async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]: ...
+
+
 def people() -> FakeHub:
     hub = FakeHub(users=USERS, interrupt=0.02)
     hub.users["gina"].groups = ("class",)
@@ -46,7 +87,7 @@ def people() -> FakeHub:
     return hub
 
 
-async def everybody(site: HubSite) -> dict[str, str | None]:
+async def everybody(site: Site) -> dict[str, str | None]:
     """The services are made and shared, and everybody's token is there; by column."""
     alice, mallory = site.notebook("alice"), site.notebook("mallory")
     for name in (PRIVATE, SHARED, PUBLIC):
@@ -65,8 +106,8 @@ async def everybody(site: HubSite) -> dict[str, str | None]:
         "member": site.notebook("gina"),
         "other": mallory,
         "admin": site.administrator(),
-        "replica": site.hub.add_token("alice", ["access:servers!server=alice/ms-chat-abc123"]),
-        "expired": site.hub.add_token("alice", ["access:servers!server=alice/"], expires_at=1.0),
+        "replica": site.of_a_replica("alice", "ms-chat-abc123"),
+        "expired": site.expired("alice"),
         "revoked": await _revoked(site, alice),
         "foreign": (await _token(site, mallory, "mallory/hers"))["token"],
         "token": (await _token(site, alice, f"alice/{SHARED}"))["token"],
@@ -74,12 +115,12 @@ async def everybody(site: HubSite) -> dict[str, str | None]:
     }
 
 
-async def visitors(site: HubSite) -> dict[str, str]:
+async def visitors(site: Site) -> dict[str, str]:
     """The cookie of each, after :func:`everybody`."""
     found = (await site.api("GET", "services", token=site.administrator())).json()["services"]
     ids = {f"{each['owner']}/{each['name']}": each["id"] for each in found}
     chat, carol, gone = ids[f"alice/{SHARED}"], site.visitor("carol"), site.visitor("carol")
-    del site.hub.tokens[gone]
+    site.sign_out("carol", gone)
     session = site.signed_in(carol).partition(";")[0].partition("=")[2]
     visit = site.visit(chat, carol)
     return {
@@ -94,19 +135,19 @@ async def visitors(site: HubSite) -> dict[str, str]:
     }
 
 
-async def _share(site: HubSite, owner: str, place: str, role: str) -> None:
+async def _share(site: Site, owner: str, place: str, role: str) -> None:
     answer = await site.api("PUT", f"services/alice/{SHARED}/access/{place}", {"role": role}, token=owner)
     assert answer.status_code == 200, answer.text
 
 
-async def _token(site: HubSite, owner: str, service: str) -> dict[str, str]:
+async def _token(site: Site, owner: str, service: str) -> dict[str, str]:
     answer = await site.api("POST", f"services/{service}/tokens", {"name": "a program"}, token=owner)
     assert answer.status_code == 201, answer.text
     made: dict[str, str] = answer.json()
     return made
 
 
-async def _revoked(site: HubSite, owner: str) -> str:
+async def _revoked(site: Site, owner: str) -> str:
     made = await _token(site, owner, f"alice/{SHARED}")
     assert (await site.call(f"alice/{SHARED}", made["token"])).status_code == 503, "let in, and there is no replica"
     gone = await site.api("DELETE", f"services/alice/{SHARED}/tokens/{made['id']}", token=owner)

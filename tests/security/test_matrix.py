@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
 import pytest
 from tornado.routing import PathMatches
 
@@ -20,17 +19,26 @@ from jupyter_model_service.web.handler import RouteHandler
 from jupyter_model_service.web.page import Page, PageHandler, Who
 from jupyter_model_service.web.route import Route
 
-from .asking import ASKED, HOSTS, ORIGINS, answer, page_status, status, visit_status
+from .asking import (
+    ASKED,
+    HOSTS,
+    ORIGINS,
+    answer,
+    calls_differing,
+    lists_differing,
+    pages_differing,
+    read_by,
+    visit_status,
+    visits_differing,
+)
 from .people import COLUMNS, SHARED, everybody, people, visitors
 from .table import (
     ELSEWHERE,
     ENDPOINTS,
     KINDS,
-    LISTED,
     METHODS,
     NOWHERE,
     OPERATIONS,
-    ORIGIN,
     SHOWN,
     VISITS,
     WAYS,
@@ -124,31 +132,13 @@ def at_a_hub(folder: Path, body: Callable[[HubSite], Awaitable[list[str]]]) -> N
     asyncio.run(main())
 
 
-def read_by(answered: httpx.Response) -> str | None:
-    """Whose pages a browser would let read it; never with what it keeps for the address."""
-    assert "access-control-allow-credentials" not in answered.headers
-    return answered.headers.get("access-control-allow-origin")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # 3,000 questions; beside much else they took four minutes
 def test_everybody_is_answered_as_the_table_says(tmp_path: Path) -> None:
     """On every way by which the front lets calls in: a new one without a row fails."""
 
     async def differing(site: HubSite) -> list[str]:
-        tokens, found = await everybody(site), []
-        origins = {"origins": [ORIGIN]}
-        await site.api("PUT", f"services/alice/{SHARED}/access/origins", origins, token=tokens["owner"])
-        for way, row in {**OPERATIONS, **ENDPOINTS, **METHODS, **ELSEWHERE}.items():
-            method, path = way.split(" ", 1)
-            for who, wanted in row.items():
-                answered = await answer(site, method, path, tokens[who])
-                if answered.status_code != wanted:
-                    found.append(f"{way} by {who}: {answered.status_code}, not {wanted}")
-                may_read = ORIGIN if method == "PRE" and wanted == 204 and "v1/" not in path else None
-                if read_by(answered) != may_read:
-                    found.append(f"{way} by {who}: {read_by(answered)} may read it, not {may_read}")
-        return found
+        return await calls_differing(site, await everybody(site))
 
     with ways_taken() as taken:
         at_a_hub(tmp_path, differing)
@@ -157,17 +147,7 @@ def test_everybody_is_answered_as_the_table_says(tmp_path: Path) -> None:
 
 def test_everybody_finds_in_lists_what_the_table_says(tmp_path: Path) -> None:
     async def differing(site: HubSite) -> list[str]:
-        tokens, found = await everybody(site), []
-        letters = {"alice/own": "o", "alice/chat": "c", "alice/open": "p", "mallory/hers": "h"}
-        for way, row in LISTED.items():
-            method, path = way.split(" ", 1)
-            for who, wanted in row.items():
-                said = (await site.request(method, path, token=tokens[who])).text
-                listed = {letter for key, letter in letters.items() if f'"{key}"' in said.replace('": "', '":"')}
-                listed |= {letters[key] for key in letters if f'/endpoints/{key}/"' in said}
-                if listed != set(wanted.strip("-")):
-                    found.append(f"{way} for {who}: {''.join(sorted(listed))}, not {wanted}")
-        return found
+        return await lists_differing(site, await everybody(site))
 
     at_a_hub(tmp_path, differing)
 
@@ -180,14 +160,7 @@ def test_a_visit_is_good_for_its_own_pages_and_whoever_opens_them(tmp_path: Path
         owner = (await everybody(site))["owner"]
         listed = {"origins": [ORIGINS["PRE!"]]}
         await site.api("PUT", f"services/alice/{SHARED}/access/origins", listed, token=owner)
-        cookies, found = await visitors(site), []
-        for way, row in VISITS.items():
-            method, path = way.split(" ", 1)
-            for who, wanted in row.items():
-                answered = await visit_status(site, method, path, cookies[who])
-                if answered != wanted:
-                    found.append(f"{way} by {who}: {answered}, not {wanted}")
-        return found
+        return await visits_differing(site, await visitors(site))
 
     at_a_hub(tmp_path, differing)
 
@@ -225,16 +198,7 @@ def test_everybody_is_shown_the_pages_that_the_table_says(tmp_path: Path) -> Non
     """Signed in with each of these tokens, as if the Hub had given it for that; the token itself opens none."""
 
     async def differing(site: HubSite) -> list[str]:
-        tokens, found = await everybody(site), []
-        for way, row in SHOWN.items():
-            method, path = way.split(" ", 1)
-            for who, wanted in row.items():
-                answered = await page_status(site, method, path, tokens[who])
-                if answered != wanted:
-                    found.append(f"{way} by {who}: {answered}, not {wanted}")
-            if await status(site, method, path, tokens["admin"]) != row["anonymous"]:
-                found.append(f"{way} takes a token")
-        return found
+        return await pages_differing(site, await everybody(site))
 
     at_a_hub(tmp_path, differing)
 
