@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,7 +18,12 @@ from .deployment import Deployment, Setup
 from .mirror import Mirror
 
 VALUE = "a-password-of-the-models-own"  # which it is given as an environment variable
-SITE = Setup(config='c.JupyterHub.log_level = "DEBUG"\n', install=(("access_log", "access.log"),))
+OWN_HOST = "mirror--alice.models.localhost"
+JUPYTERS = "v1.token.websocket.jupyter.org"
+SITE = Setup(
+    config='c.JupyterHub.log_level = "DEBUG"\n',
+    install=(("access_log", "access.log"), ("endpoints_url", f"http://*.{OWN_HOST.partition('.')[2]}")),
+)
 pytestmark = pytest.mark.parametrize("hub", [SITE], indirect=True, ids=str)
 
 
@@ -126,36 +133,46 @@ def test_no_credential_reaches_it_through_the_jupyter_server_of_a_notebook(
 def test_no_credential_reaches_it_by_a_websocket(
     hub: Deployment, mirror: Mirror, tokens: dict[str, str], browser: dict[str, str]
 ) -> None:
-    """In the header, or where browsers can put one: among the protocols."""
+    """In the header, or where browsers can put one: among the protocols. Each of them opens it, at the service's address
+    through the Hub's proxy and past it, and at a host of its own; the model is offered what is left of the protocols."""
     secrets = {**tokens, **browser}
     cookies = "; ".join(browser.values())
+    own = f"http://{OWN_HOST}/"
 
-    async def opened(url: str, headers: dict[str, str], protocols: list[str]) -> str:
-        address = f"ws{url.removeprefix('http')}socket"
+    async def opened(url: str, headers: dict[str, str], protocols: list[Any]) -> dict[str, Any]:
+        address, more = f"ws{url.removeprefix('http')}socket", {}
+        if url == own:
+            gateway = urlsplit(hub.gateway_url)
+            more = {"host": gateway.hostname, "port": gateway.port}
         async with connect(
-            address, additional_headers=headers, subprotocols=[*protocols] or None, origin=None, proxy=None
+            address, additional_headers=headers, subprotocols=protocols or None, origin=None, proxy=None, **more
         ) as ws:
             seen = str(await asyncio.wait_for(ws.recv(), 20))
             await ws.send("and back")
             assert await asyncio.wait_for(ws.recv(), 20) == "and back"
-            return seen
+            assert ws.subprotocol == ("chat" if protocols else None)
+            return {"text": seen, **json.loads(seen)}
 
     async def main() -> list[str]:
         found = []
-        for url in (mirror.url, mirror.direct):
+        for url in (mirror.url, mirror.direct, own):
             for name, token in tokens.items():
-                for headers, protocols in (
-                    ({"Authorization": f"Bearer {token}", "Cookie": cookies}, []),
-                    ({"Cookie": cookies}, ["chat", f"bearer.{token}"]),
+                for headers, protocols, offered in (
+                    ({"Authorization": f"Bearer {token}", "Cookie": cookies}, [], []),
+                    ({"Cookie": cookies}, ["chat", f"bearer.{token}"], ["chat"]),
+                    (
+                        {"Authorization": f"Bearer {token}"},
+                        [f"bearer.{token}", "chat", f"{JUPYTERS}.{token}"],
+                        ["chat"],
+                    ),
                 ):
-                    try:
-                        seen = await opened(url, headers, protocols)
-                    except InvalidStatus as refused:
-                        if not protocols:
-                            raise AssertionError(f"{name} at {url}") from refused
-                        continue
-                    assert json.loads(seen)["method"] == "GET"
-                    found += [f"{each} by {name}, {protocols[:1]}" for each in in_what_it_saw(seen, secrets)]
+                    seen = await opened(url, headers, protocols)
+                    said = {key.lower(): value for key, value in seen["headers"]}
+                    assert said.get("sec-websocket-protocol", "") == ", ".join(offered), (url, name)
+                    found += [f"{each} by {name}, {protocols}" for each in in_what_it_saw(seen["text"], secrets)]
+            with pytest.raises(InvalidStatus) as refused:
+                await opened(url, {"Cookie": cookies}, ["chat", "bearer.nobodys"])
+            assert refused.value.response.status_code == 401
         return found
 
     assert asyncio.run(main()) == []
