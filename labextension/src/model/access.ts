@@ -46,8 +46,14 @@ export class AccessModel extends ShownModel<Known> {
 
   /** What this user may do, and why; null: of nobody in particular. */
   async ask(user: string | null): Promise<void> {
-    await this.look(this._about(user));
-    this._user = user;
+    const before = this._user;
+    this._user = user; // what is asked for meanwhile, and answered later, is to be about her, too
+    try {
+      await this.look(this.question());
+    } catch (error) {
+      this._user = before;
+      throw error;
+    }
     this.tell();
   }
 

@@ -92,6 +92,13 @@ describe('with whom a service is shared', () => {
     found.dispose();
   });
 
+  it('tells of the person that was asked about, also where it is looked at anew meanwhile', async () => {
+    const found = model.open('ann/words');
+    await Promise.all([found.access.ask('bob'), found.access.refresh()]);
+    expect(found.access.access!.person!.name).toBe('bob');
+    found.dispose();
+  });
+
   it('is told as the question found it that was asked last, and a refusal of an older one counts no more', async () => {
     const found = model.open('ann/words');
     const { access } = found;
