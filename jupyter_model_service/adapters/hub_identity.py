@@ -142,6 +142,13 @@ class HubIdentity:
         found = self._known.get(_key(token))
         return found is not None and self._clock.monotonic() < found.oldest + STALE
 
+    def over(self, token: str) -> bool:
+        key = _key(token)
+        found = self._known.get(key)
+        if found is None:
+            return self._refused.get(key, 0.0) > self._clock.monotonic()
+        return found.caller is None and self._endpoints.known(token) is None
+
     def _asked(self, key: bytes, done: asyncio.Task[Caller | None]) -> None:
         self._asking.pop(key, None)
         if not done.cancelled():

@@ -135,6 +135,9 @@ class EndpointTokens:
             return digest in self._control
         return key.record.expires_at is None or self._clock.now() < key.record.expires_at
 
+    def over(self, token: str) -> bool:
+        return not self.met(token)  # all that there are stand here
+
     # --- what owners do ------------------------------------------------------------------------------
 
     async def generate(

@@ -48,6 +48,21 @@ class Rechecks:
         for _ in range(min(_AT_ONCE, len(self._left))):
             self._look(self._left.pop())
 
+    def stands(self, call: Call) -> bool:
+        """Whether a call that waited may go to a replica now, by what is known from memory; else it is refused. One of
+        whose token only the Hub could tell goes, and is looked at like any that is open."""
+        endpoint, token = call.endpoint, call.credential
+        if endpoint is None or endpoint.public:
+            return True
+        caller = None if token is None else self._front.identity.known(token)
+        if caller is not None:
+            _judge(call, caller)
+        elif token is None:
+            _end(call, UNAUTHENTICATED)
+        elif self._front.identity.over(token):
+            _end(call, UNKNOWN_TOKEN)
+        return not call.done
+
     def _look(self, call: Call) -> None:
         endpoint, token = call.endpoint, call.credential
         if call.done or endpoint is None or endpoint.public:

@@ -94,7 +94,7 @@ class Front:
         self._crowd = min((most for most in (self.most_of_one, self.most_of_owner) if most is not None), default=None)
         self.crowded = False  # so many are connected that one service, or owner, may have more calls than it should
         self.backlog = Backlog()
-        self._rechecks = Rechecks(self)
+        self.rechecks = Rechecks(self)
         self.web = Pool(Backend("web", 0, "", 0), self.settings, self.outgoing, web_socket, self.places)
         self.web_serving = Serving(first_byte_timeout=self.settings.web_timeout, retry=False)
         self._pools: dict[Backend, Pool] = {}
@@ -237,7 +237,7 @@ class Front:
         try:
             for call in list(self.calls):
                 self._look(call.check_time, now, call.down)
-            self._look(self._rechecks.tick, now)
+            self._look(self.rechecks.tick, now)
             for desk in list(self._desks.values()):
                 if desk.held:
                     self._look(desk.wake, now)

@@ -184,7 +184,8 @@ class Turn:
             backend = backend or self._pick(now, avoided)
         if backend is not None:
             self._waits_no_more(now)
-            call.go(backend, now)
+            if front.rechecks.stands(call):  # else its token, or what was shared, was taken back while it waited
+                call.go(backend, now)
             return True
         if only_well and waited > grace and none_is_well(endpoint.backends):
             self._waits_no_more(now)

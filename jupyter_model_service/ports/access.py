@@ -166,11 +166,13 @@ class Uses(Protocol):
 class Identity(Protocol):
     """Who a bearer token belongs to. ``known`` answers from memory in microseconds, for the front's hot path;
     ``None`` means "ask ``resolve``" (which may ask the Hub and returns ``None`` for an invalid token). ``met``: whether
-    the token was good within the last five minutes, from memory as well: who guesses tokens has none of those."""
+    the token was good within the last five minutes, from memory as well: who guesses tokens has none of those.
+    ``over``: whether it is known from memory to be good no more; ``False`` where only ``resolve`` could tell."""
 
     def known(self, token: str) -> Caller | None: ...
     async def resolve(self, token: str) -> Caller | None: ...
     def met(self, token: str) -> bool: ...
+    def over(self, token: str) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_model_service.core import grants
 from jupyter_model_service.core.grants import PathRule, changed_half, check_rules, may
 from jupyter_model_service.errors import InvalidRequest
 
@@ -146,3 +147,17 @@ def test_new_paths_of_a_token_with_different_methods_need_methods(paths: Any) ->
     """Which of the two they would have nobody can tell; with both of them more would be open than was."""
     with pytest.raises(InvalidRequest, match="different methods"):
         changed_half(MIXED, {"paths": paths})
+
+
+def test_a_rule_is_written_as_in_an_address_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at each call: refused ones cost their caller nothing."""
+    written: list[str] = []
+
+    def counted(path: str, safe: str) -> str:
+        written.append(path)
+        return quote(path, safe=safe)
+
+    monkeypatch.setattr(grants, "quote", counted)
+    rules = tuple(PathRule(f"/{number}/ä") for number in range(20))
+    assert not any(may(rules, b"GET", b"/x") for _ in range(100))
+    assert len(written) == 20

@@ -71,11 +71,11 @@ class Tokens:
         self.answer: asyncio.Event | None = None  # resolve waits for it
         self.fails = False
         self.limited = Allowance(Limits())
-        self.over: set[str] = set()  # tokens that were good
+        self.ended: set[str] = set()  # tokens that were good
         self.people: dict[str, Caller] = {}
 
     def known(self, token: str) -> Caller | None:
-        if token in self.over:
+        if token in self.ended:
             return None
         if token in self.people:
             return self.people[token]
@@ -97,7 +97,7 @@ class Tokens:
             await self.answer.wait()
         if self.fails:
             raise OSError("the hub is down")
-        if token in self.over:
+        if token in self.ended:
             return None
         if token == SLOW_LIMITED:
             return self._limited()
@@ -105,6 +105,9 @@ class Tokens:
 
     def met(self, token: str) -> bool:
         return self.known(token) is not None
+
+    def over(self, token: str) -> bool:
+        return token in self.ended
 
     def _limited(self) -> Caller:
         return Caller("token:limited", invokes=frozenset({"o/n", "o/gone"}), allowance=self.limited)

@@ -16,7 +16,7 @@ from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.sharing import NOBODY, Person, Share
 from jupyter_model_service.front.server import FrontSettings
 
-from .site import SLOW, TOKEN, Site, site, until, within
+from .site import OWNER, SLOW, TOKEN, Site, site, until, within
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
@@ -41,8 +41,8 @@ async def ends(here: Site, wire: Any, got: Any) -> None:
 async def rounds(here: Site, count: int = 3) -> None:
     """So many looks at all open calls have begun."""
     for _ in range(count):
-        before = here.front._rechecks._next
-        await until(lambda before=before: here.front._rechecks._next > before, "another look")
+        before = here.front.rechecks._next
+        await until(lambda before=before: here.front.rechecks._next > before, "another look")
 
 
 @pytest.mark.parametrize("token", [TOKEN, SLOW])
@@ -55,7 +55,7 @@ def test_a_stream_ends_when_its_token_does(run: Run, token: str) -> None:
             other, _ = await open_stream(here, SLOW if token == TOKEN else TOKEN)
             await rounds(here)
             assert len(here.front.calls) == 2
-            here.front.identity.over.add(token)
+            here.front.identity.ended.add(token)
             await ends(here, wire, got)
             await rounds(here)
             assert len(here.front.calls) == 1
@@ -70,7 +70,7 @@ def test_an_upgraded_connection_ends_too(run: Run) -> None:
             wire = await here.send(here.request("/tunnel", "Connection: Upgrade", "Upgrade: shout"))
             assert (await wire.head()).status == 101
             await rounds(here)
-            here.front.identity.over.add(TOKEN)
+            here.front.identity.ended.add(TOKEN)
             assert await within(wire.reader.read(-1)) == b"hello "
             assert here.meter.broken_answers == ["revoked"]
 
@@ -86,11 +86,58 @@ def test_a_call_that_got_nothing_yet_is_refused(run: Run) -> None:
             await until(lambda: here.backends[0].in_flight == 1, "on the replica")
             second = await here.send(here.request("/x"))
             await until(lambda: here.endpoint.waiting == 1, "in the queue")
-            here.front.identity.over.add(TOKEN)
+            here.front.identity.ended.add(TOKEN)
             for wire in (first, second):
                 got = await wire.answer()
                 assert (got.status, got.code) == (401, "unauthenticated")
             assert here.replicas[0].paths() == ["/hang"]
+
+    run(body())
+
+
+@pytest.mark.parametrize("how", ["revoked", "unshared", "for other paths", "private"])
+def test_what_was_taken_back_while_a_call_waited_keeps_it_from_the_replica(run: Run, how: str) -> None:
+    """At once: with the usual time between two looks at open calls, which is 10 s."""
+    person = Person("bob", "bob", frozenset({"class"}))
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1)) as here:
+            identity, token = here.front.identity, {"revoked": TOKEN, "private": None}.get(how, GROUP)
+            here.endpoint.sharing = NOBODY.with_share(Share("group", "class"))
+            here.endpoint.public = how == "private"
+            identity.people[GROUP] = Caller("bob", person=person)
+            first = await here.send(here.request("/hang", token=OWNER))
+            await until(lambda: here.backends[0].in_flight == 1, "on the replica")
+            second = await here.send(here.request("/x", token=token))
+            await until(lambda: here.endpoint.waiting == 1, "in the queue")
+            here.endpoint.public = False
+            if how == "revoked":
+                identity.ended.add(TOKEN)
+            elif how == "unshared":
+                here.endpoint.sharing = NOBODY
+            else:
+                identity.people[GROUP] = Caller("bob", person=person, rules=(PathRule("/y"),))
+            here.replicas[0].release.set()
+            assert (await first.answer()).status == 200
+            expected = {"unshared": (404, "not_found"), "for other paths": (403, "path_not_allowed")}
+            got = await second.answer()
+            assert (got.status, got.code) == expected.get(how, (401, "unauthenticated"))
+            assert here.replicas[0].paths() == ["/hang"]
+
+    run(body())
+
+
+def test_of_whose_token_memory_tells_nothing_a_call_that_waited_goes_on(run: Run) -> None:
+    """The Hub is not waited for by everybody behind it."""
+
+    async def body() -> None:
+        async with site(Replica(), serving=Serving(concurrency=1)) as here:
+            first = await here.send(here.request("/hang", token=OWNER))
+            await until(lambda: here.backends[0].in_flight == 1, "on the replica")
+            second = await here.send(here.request("/x", token=SLOW))
+            await until(lambda: here.endpoint.waiting == 1, "in the queue")
+            here.replicas[0].release.set()
+            assert [(await wire.answer()).status for wire in (first, second)] == [200, 200]
 
     run(body())
 
@@ -218,7 +265,7 @@ def test_one_question_for_all_calls_of_a_token(run: Run) -> None:
             assert tokens.asked == [SLOW]
             wires.pop().close()
             await until(lambda: len(here.front.calls) == 4, "one has left")
-            tokens.over.add(SLOW)
+            tokens.ended.add(SLOW)
             tokens.answer.set()
             await until(lambda: not here.front.calls, "all are over")
 

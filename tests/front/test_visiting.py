@@ -285,10 +285,8 @@ def test_a_stream_of_a_visit_ends_with_it(run: Run) -> None:
                 )
                 got = await wire.head()
                 assert got.status == 200
-                before = here.site.front._rechecks._next
-                await until(
-                    lambda here=here, before=before: here.site.front._rechecks._next > before + 0.1, "two looks"
-                )
+                before = here.site.front.rechecks._next
+                await until(lambda here=here, before=before: here.site.front.rechecks._next > before + 0.1, "two looks")
                 assert here.site.front.calls
                 if unshared:
                     here.site.endpoint.sharing = NOBODY

@@ -432,11 +432,14 @@ def test_limits_of_an_endpoints_token_hold_for_all_its_calls_also_while_the_hub_
 def test_revoking_is_immediate_even_while_the_hub_is_silent_and_is_made_good_there(run: Run) -> None:
     async def body(s: Setting) -> None:
         token_id, text = await s.generate()
+        assert not s.identity.over(text)  # nothing is known of it yet
         assert await s.identity.resolve(text) is not None
+        assert not s.identity.over(text)
         s.issuer.start(s.tokens.ids)
         s.hub.silent = DOWN
         await s.tokens.revoke("s1", token_id)
         assert s.identity.known(text) is None
+        assert s.identity.over(text)
         assert await s.identity.resolve(text) is None
         assert len(s.hub.endpoint_tokens) == 1
         asked = s.hub.asked

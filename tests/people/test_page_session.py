@@ -209,6 +209,9 @@ class Asked:
     def met(self, token: str) -> bool:
         return False
 
+    def over(self, token: str) -> bool:
+        return False
+
 
 def test_a_session_is_good_for_as_long_as_the_hub_says_whose_token_it_is() -> None:
     """It is asked each time; a token that is no person's is nobody's, and no session says what it is."""

@@ -333,6 +333,9 @@ class FakeTokens:
     def met(self, token: str) -> bool:
         return token in self.callers
 
+    def over(self, token: str) -> bool:
+        return False
+
     async def resolve(self, token: str) -> Caller | None:
         self.resolved.append(token)
         if token == "late":
