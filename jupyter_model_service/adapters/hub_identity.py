@@ -171,7 +171,7 @@ class HubIdentity:
                 _remember(self._refused, key, confirmed + REFUSED)
                 return None
             met, caller = None, self._as_caller(user, None)
-            if caller.person is not None:
+            if caller.counted_as is not None:
                 # A class comes with a token each, for one question about each of them. The first notebook of a user
                 # who was made anew is not to manage what the former had for half a minute.
                 newly = before is None and caller.manages_any

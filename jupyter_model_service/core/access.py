@@ -27,6 +27,8 @@ class Caller:
     believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls; ``tally``
     counts them, whether they are limited or not. ``rules`` are what of an endpoint the token is for, empty for all of
     it. ``person``: whom the token acts for, where it is one that what is shared with her may be used with.
+    ``counted_as``: whose calls its calls are, also where she may use nothing of that with it: she is counted, and
+    limited, as one person, whatever tokens she calls with.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Caller:
     person: Person | None = None
     rules: tuple[PathRule, ...] = ()
     tally: Tally | None = field(default=None, compare=False, repr=False)
+    counted_as: Person | None = field(default=None, compare=False)
 
     @property
     def manages_any(self) -> bool:

@@ -40,6 +40,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "service.autoscaling": "viewer",
     "service.autoscaled": "viewer",
     "service.ends_soon": "viewer",
+    "service.closed_by_policy": "viewer",
     "service.ended_by_policy": "viewer",
     "service.notice": "viewer",
     "replica.waiting": "viewer",

@@ -89,7 +89,8 @@ def caller_from(
     holds the endpoints' tokens, owns and manages nothing.
 
     What is shared with a user may be used with those tokens, and with those that may access this service: a token that
-    was made for something else, and only says who she is, is none of hers here.
+    was made for something else, and only says who she is, is none of hers here. Where it calls by its scopes, those
+    are her calls all the same.
     """
     person = kind == "user"
     calls = reach_of(scopes, INVOKE)
@@ -97,10 +98,12 @@ def caller_from(
     if name != system_user or not person:
         manages, manages_all = _managed(name, person, scopes, members)
     works = manages_all or bool(manages)
-    whom = None
-    if person and name != system_user and not _of_a_replica(name, scopes) and (works or _visits(scopes, service_name)):
+    whom = counted_as = None
+    if person and name != system_user:
         most = Role.OPERATOR if works else Role.CALLER
-        whom = Person(name, owner_from(name), frozenset(groups), made, most, admin)
+        counted_as = Person(name, owner_from(name), frozenset(groups), made, most, admin)
+        if not _of_a_replica(name, scopes) and (works or _visits(scopes, service_name)):
+            whom = counted_as
     return Caller(
         name=owner_from(name) if person else f"service:{name}",
         manages=manages,
@@ -110,6 +113,7 @@ def caller_from(
         invokes_all=calls.everything,
         home=owner_from(name) if person and name != system_user else None,
         person=whom,
+        counted_as=counted_as,
     )
 
 

@@ -101,7 +101,7 @@ class Engine:
         )
         self.sharings = Sharings(self._parts, self._tasks, self._ledger, self._turns, self._services)
         self.notices = Notices(self._turns, clock)
-        self._lives = Lives(self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules)
+        self.lives = Lives(self._parts, self._tasks, self._ledger, self._turns, self._scaling, self._services, rules)
         self.origins = Origins(routing, self._turns)
         self._policies = Policies(clock, self._turns, self._scaling, self._queries)
         self._commands = Commands(
@@ -132,7 +132,7 @@ class Engine:
         for service in self._services():
             self._controller.touch(service)
         self._scaling.start()
-        self._lives.start()
+        self.lives.start()
 
     async def stop(self, *, end_replicas: bool) -> None:
         """Give every lease back; the replicas run on, unless they are to end: then within ``shutdown_limit``."""

@@ -17,6 +17,7 @@ from .state import Replica, Service
 
 #: What the gateway decides by itself, and is in the audit log, too: the event's kind, the action there.
 DEEDS = {
+    "service.closed_by_policy": "make_private",
     "service.ended_by_policy": "stop_service",
     "service.taken_back": "take_back_revision",
     "service.failed": "give_up_service",

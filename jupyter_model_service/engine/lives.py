@@ -1,4 +1,5 @@
-"""Services that are stopped because the administrator says for how long one may run, or lie idle.
+"""Services that are stopped because the administrator says for how long one may run, or lie idle; and public ones that
+are made private because she does not allow them any more.
 
 When a service was called last is kept in the store, once a minute for those that were: a gateway that begins anew goes
 on from there. Nobody could call while it was not there, and nobody was warned of a limit with which it begins: so
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ..core.lives import End, end_of
+from ..core.policy import whose
 from ..core.sentences import duration
 from ..errors import ModelServiceError, StoreError
 from ..ports import Rules, ServiceRecord
@@ -57,6 +59,7 @@ class Lives:
 
     async def _run(self) -> None:
         while True:
+            await self.close_forbidden()  # at once after a start: a site may have been closed meanwhile
             await self._parts.clock.sleep(EVERY)
             try:
                 await self.look()
@@ -67,6 +70,33 @@ class Lives:
         await self._note_calls()
         for service in list(self._services()):
             await self._look_at(service)
+
+    async def close_forbidden(self, owner: str | None = None) -> None:
+        """Make those of ``owner``, or of everybody, private that are public and may not be. One that cannot be stored
+        is made private at a later look."""
+        for service in list(self._services()):
+            if owner in (None, service.record.owner) and self._forbidden(service) is not None:
+                try:
+                    await self._turns.in_turn(self._close(service))
+                except ModelServiceError as error:
+                    log.warning("%s may not be public any more, and could not be made private: %s", service.key, error)
+
+    def _forbidden(self, service: Service) -> str | None:
+        """Whose rule it is, as the end of a sentence."""
+        record = service.record
+        if service.deleting or not record.public or not self._rules.knows(record.owner):
+            return None
+        holds = self._rules.of(record.owner)
+        return None if holds.policy.allow_public else whose(holds.set_by, "allow_public")
+
+    async def _close(self, service: Service) -> None:
+        """Looked at again in turn: it may just have been made private, or allowed."""
+        by = self._forbidden(service)
+        if by is None:
+            return
+        await self._turns.want(service, lambda record: replace(record, public=False))
+        said = f"made private: public services are not allowed here any more ({by})"
+        self._turns.told(service, "service.closed_by_policy", said, "made private")
 
     async def _note_calls(self) -> None:
         called: dict[str, float] = {}

@@ -173,8 +173,9 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     _believe(call, caller)
     allowance, uses = caller.allowance, call.front.uses
     if tally is None and uses is not None:
-        if caller.person is not None:
-            allowance = _cap(caller, caller.person, endpoint, uses)
+        person = caller.counted_as or caller.person
+        if person is not None:
+            allowance = _cap(caller, person, endpoint, uses)
         tally = uses.of(caller, endpoint.service_id)  # whoever is limited has one of her own by now
     if allowance is not None and not admitted(call, allowance, tally):
         return
@@ -184,8 +185,9 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
 
 
 def _cap(caller: Caller, person: Person, endpoint: Endpoint, uses: Uses) -> Allowance | None:
-    """What the share allows to which she owes that she may call; nothing limits an owner."""
-    if person.owner == endpoint.owner or caller.may_invoke(endpoint.owner, endpoint.name):
+    """What the share that is hers allows her, whatever token she calls with: else she made herself one by a scope that
+    her class has, and called on. Nothing limits an owner, or who manages the service."""
+    if person.owner == endpoint.owner or caller.may_manage(endpoint.owner) or not endpoint.sharing:
         return None
     share = endpoint.sharing.share_for(person)
     if share is None or share.limits is None:

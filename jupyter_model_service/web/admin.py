@@ -88,6 +88,7 @@ async def set_limits(call: Call) -> admin.OwnerUse:
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     _noted(call, user, before)
+    await call.parts.engine.lives.close_forbidden(owner_from(user))
     return owner(call, owner_from(user))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from jupyter_model_service.core.effective import Effective
 from jupyter_model_service.core.policy import Policy
 from jupyter_model_service.engine.lives import AFTER_A_START, EVERY
+from jupyter_model_service.engine.requests import RevisionChange
 
 from .stage import NAME, OWNER, Stage, play
 
@@ -144,6 +145,26 @@ def test_nobody_is_stopped_of_whom_it_is_not_known_yet_what_she_may() -> None:
         assert stage.view.state == "ready"
         rules.known = True
         assert await stopped_after(stage) <= 2 * EVERY
+
+    play(scene)
+
+
+def test_a_public_service_is_made_private_when_its_owner_may_have_none_any_more() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.update(OWNER, NAME, change=RevisionChange(), public=True)
+        rules = await begin(stage, Policy(allow_public=False), known=False)
+        await asyncio.sleep(2 * EVERY)
+        assert stage.endpoint.public, "her group may allow it"
+        rules.known = True
+        await waited(stage, lambda: not stage.endpoint.public)
+        assert (stage.view.visibility, stage.view.state) == ("private", "ready")
+        why = "made private: public services are not allowed here any more (set for all users)"
+        assert [event.message for event in await stage.told("service.closed_by_policy")] == [why]
+        (deed,) = [each for each in stage.disk.audit if each.action == "make_private"]
+        assert (deed.who, deed.target, deed.after) == ("gateway", f"{OWNER}/{NAME}", {"why": why})
+        rules = await begin(stage, Policy(allow_public=True))
+        assert not stage.endpoint.public, "it is for its owner to open it again"
 
     play(scene)
 

@@ -158,6 +158,26 @@ def test_no_word_about_autoscaling_gets_past_what_an_administrator_took_away(run
     run(body)
 
 
+def test_who_may_have_nothing_public_any_more_has_nothing_public_at_once(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        for name, token in (("chat", alice), ("words", site.notebook("bob"))):
+            await site.deploy(name, token, public=True)
+        assert [(await site.call(key, None)).status_code for key in ("alice/chat", "bob/words")] == [503, 503]
+        assert (await site.api("PUT", LIMITS, {"allow_public": False}, token=admin)).status_code == 200
+        assert [(await site.call(key, None)).status_code for key in ("alice/chat", "bob/words")] == [401, 503]
+        assert (await site.call("alice/chat", alice)).status_code == 503
+        entries = (await site.api("GET", "admin/audit?action=make_private", token=admin)).json()["entries"]
+        why = "made private: public services are not allowed here any more (set by carol for alice)"
+        assert [(each["who"], each["target"], each["after"]) for each in entries] == [
+            ("gateway", "alice/chat", {"why": why})
+        ]
+        assert (await site.api("DELETE", LIMITS, token=admin)).status_code == 200
+        assert (await site.call("alice/chat", None)).status_code == 401, "it is for its owner to open it again"
+
+    run(body)
+
+
 def test_an_administrator_gives_nobody_more_than_the_installation_does(run: Run) -> None:
     async def body(site: HubSite) -> None:
         alice, admin = site.notebook("alice"), site.administrator("carol")

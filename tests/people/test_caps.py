@@ -55,3 +55,24 @@ def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restar
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_whoever_calls_by_a_scope_has_the_calls_of_her_class_and_no_more(hub: FakeHub, tmp_path: Path) -> None:
+    """A token that she made of a scope which her group holds is one more of hers: it is counted as her calls, once, and
+    opens nothing of what is shared with her."""
+
+    async def body() -> None:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            alice, bob = site.notebook("alice"), site.notebook("bob")
+            by_scope = hub.add_token("bob", ["custom:model-service:invoke!group=class"])
+            elsewhere = hub.add_token("bob", ["custom:model-service:invoke!user=carol"])
+            await site.deploy("chat", alice)
+            assert await status(site, *[by_scope] * 3) == [503] * 3, "nothing is shared"
+            share = {"limits": {"calls_per_day": 5}}
+            assert (await site.api("PUT", f"{CHAT}/access/group/class", share, token=alice)).status_code == 200
+            assert await status(site, by_scope, bob, by_scope, bob) == [503, 503, 429, 429]
+            assert await status(site, elsewhere) == [404]
+            uses = (await site.api("GET", f"{CHAT}/uses", token=alice)).json()["uses"]
+            assert [(each["kind"], each["name"], each["calls"]) for each in uses] == [("user", "bob", 5)]
+
+    asyncio.run(body())
