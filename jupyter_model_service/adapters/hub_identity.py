@@ -31,7 +31,7 @@ __all__ = ["HubIdentity"]
 FRESH = 30.0  # seconds for which a confirmed token is not asked for again
 STALE = 300.0  # seconds for which it stays good while the Hub does not answer
 REFUSED = 5.0  # seconds for which a token that the Hub does not know is not asked for again
-NEWLY = 1.0  # seconds for which what is known of a user counts for a token that manages and that nobody has seen before
+NEWLY = 1.0  # seconds for which what is known of a user counts for a new token that manages, or is of a sign-in
 PAUSE = 5.0  # seconds between two questions about one token to a Hub that does not answer
 PATIENCE = 3.0  # seconds that a Hub which is just coming up is waited for, when nothing is known of a token
 SLOW = 2.0  # seconds after which a Hub counts as silent where there is a former answer to go by
@@ -118,7 +118,7 @@ class HubIdentity:
             return None
         return found.caller or self._endpoints.known(token)
 
-    async def resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         """``None`` for a token that is not good; ``HubUnavailable`` when that cannot be found out now."""
         key, now = _key(token), self._clock.monotonic()
         found = self._known.get(key)
@@ -128,7 +128,7 @@ class HubIdentity:
             return None
         task = self._asking.get(key)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(key, token), name="who is that")
+            task = asyncio.get_running_loop().create_task(self._ask(key, token, signs_in), name="who is that")
             task.add_done_callback(lambda done: self._asked(key, done))
             self._asking[key] = task
         if found is None or now >= found.oldest + STALE:
@@ -154,7 +154,7 @@ class HubIdentity:
         if not done.cancelled():
             done.exception()  # whoever waits is told; nobody may be left
 
-    async def _ask(self, key: bytes, token: str) -> Caller | None:
+    async def _ask(self, key: bytes, token: str, signs_in: bool) -> Caller | None:
         """Only what is not known from less than 30 s ago is asked: a token that came 29 s after its user was met is
         good for 30 s, and its user for 1 s more."""
         before = self._known.get(key)
@@ -173,8 +173,9 @@ class HubIdentity:
             met, caller = None, self._as_caller(user, None)
             if caller.counted_as is not None:
                 # A class comes with a token each, for one question about each of them. The first notebook of a user
-                # who was made anew is not to manage what the former had for half a minute.
-                newly = before is None and caller.manages_any
+                # who was made anew is not to manage what the former had for half a minute; nor is she at our pages,
+                # where the token of her sign-in makes her its owner though it manages nothing by itself.
+                newly = before is None and (caller.manages_any or signs_in)
                 met = await self._meet(user.name, within=NEWLY if newly else FRESH)
         except (
             HubUnavailable,

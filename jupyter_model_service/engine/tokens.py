@@ -125,7 +125,7 @@ class EndpointTokens:
             self._digests.clear()
         self._digests[token] = digest
 
-    async def resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         return self.known(token)
 
     def met(self, token: str) -> bool:

@@ -124,9 +124,13 @@ class PageSessions:
         if said("error", "") or not code:
             raise Forbidden("The Hub has not signed you in to the model service.")
         token = await self._exchange(handler, code, self._verifier(browser))
-        caller = await self._caller(token)
+        caller = await self._caller(token, signs_in=True)
         if caller is None or caller.person is None:
-            raise Forbidden("You are nobody whom the model service of this Hub knows.")
+            # A user of a former's name is nobody until what was the former's is gone, a second or so.
+            raise Forbidden(
+                "You are nobody whom the model service of this Hub knows. If the Hub made you just now, under the name "
+                "of a former user, try again in a moment."
+            )
         sealed = self._cookies.seal(state_of(browser), token, self._clock.now() + LIFE)
         self._set(handler, PAGE_COOKIE, sealed)
         self._lead(handler, self._place(base64.urlsafe_b64decode(place).decode()))
@@ -148,12 +152,12 @@ class PageSessions:
             self._guesses.failed(address, code, monotonic())
             raise InvalidRequest(error.message) from None
 
-    async def _caller(self, token: str) -> Caller | None:
+    async def _caller(self, token: str, *, signs_in: bool = False) -> Caller | None:
         caller = self._identity.known(token)
         if caller is not None:
             return caller
         try:
-            return await asyncio.wait_for(self._identity.resolve(token), PATIENCE)
+            return await asyncio.wait_for(self._identity.resolve(token, signs_in=signs_in), PATIENCE)
         except (asyncio.TimeoutError, TimeoutError):
             raise HubUnavailable("The Hub does not say who you are; try again.") from None
 

@@ -91,7 +91,7 @@ class Tokens:
             return Caller("token:other", invokes=frozenset({"o/other"}))
         return None
 
-    async def resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         self.asked.append(token)
         if self.answer is not None:
             await self.answer.wait()

@@ -72,6 +72,27 @@ def test_whoever_is_signed_in_at_the_hub_gets_to_the_page_that_she_opened(tmp_pa
     in_browser(tmp_path, body, line=line)
 
 
+def test_who_was_made_anew_and_signs_in_has_nothing_of_the_former_at_our_page(tmp_path: Path) -> None:
+    """Though the former was here a moment ago, and the token of a sign-in manages nothing by itself."""
+
+    async def body(site: HubSite, browser: Browser) -> None:
+        before = site.hub.users.pop("ann").created
+        site.hub.add_user("ann").created = before + 3600.0
+        await asyncio.sleep(1.1)  # what the Hub said of her within the last second would count
+        await browser.login("ann")
+        first = page = await browser.open(PREFIX)
+        assert "chat" not in first.text
+        while page.status_code != 200:  # until what was the former's is removed, she is nobody
+            assert page.status_code == 403
+            assert "try again in a moment" in page.text
+            page = await browser.open(PREFIX)
+        assert "chat" not in page.text
+        xsrf = page.text.partition('name="xsrf" value="')[2].partition('"')[0]
+        assert (await browser.submit(f"{PREFIX}services/ann/chat/stop", {"xsrf": xsrf})).status_code in (403, 404)
+
+    in_browser(tmp_path, body)
+
+
 def test_to_whom_a_service_is_not_open_its_door_is_none(tmp_path: Path) -> None:
     """As that of a service that is not there, with the same words; nor without the state of a browser."""
 
@@ -202,7 +223,7 @@ class Asked:
     def known(self, token: str) -> None:
         return None
 
-    async def resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         self.tokens.append(token)
         return self.callers.get(token)
 

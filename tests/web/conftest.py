@@ -336,7 +336,7 @@ class FakeTokens:
     def over(self, token: str) -> bool:
         return False
 
-    async def resolve(self, token: str) -> Caller | None:
+    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         self.resolved.append(token)
         if token == "late":
             return self.callers[CONTROL]
