@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import InvalidRequest
-from .message import Headers
+from .message import Headers, RequestHead
 
 __all__ = ["MOST_ORIGINS", "VARY", "Preflight", "check_origins", "comes_from", "lines_for", "preflight"]
 
@@ -65,12 +65,15 @@ def _allowed(origins: tuple[str, ...], headers: Headers) -> bytes | None:
     return origin if origin is not None and origin.decode("latin-1") in origins else None
 
 
-def comes_from(origins: tuple[str, ...], host: bytes, headers: Headers) -> bool:
-    """Whether no page of an origin but ``host``'s own and those of ``origins`` sent it. A program says no origin."""
-    said = [value for name, value in headers if name.lower() == b"origin"]
+def comes_from(origins: tuple[str, ...], host: bytes, head: RequestHead) -> bool:
+    """Whether no page of an origin but ``host``'s own and those of ``origins`` sent it. A program says no origin;
+    two of them, or one that ``Connection`` takes away, speak against it, as in :mod:`who_asks`."""
+    said = [value for name, value in head.headers if name.lower() == b"origin"]
     if not said:
-        return True
-    return said[0].partition(b"://")[2].lower() == host.lower() or _allowed(origins, headers) is not None
+        return b"origin" not in head.named
+    if len(said) > 1:
+        return False
+    return said[0].partition(b"://")[2].lower() == host.lower() or _allowed(origins, head.headers) is not None
 
 
 def lines_for(origins: tuple[str, ...], headers: Headers) -> bytes:

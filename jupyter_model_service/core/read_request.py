@@ -121,7 +121,8 @@ def read_request(method: bytes, version: str, target: bytes, headers: Headers) -
         named = set(tokens) - CONNECTION_OPTIONS
         if named:
             head.headers = [pair for pair in plain if pair[0].lower() not in named]
-            head.forwarded = [pair for pair in head.forwarded if pair[0] not in named]
+            # Not of what proxies say (``forwarded``): behind one that passes Connection on as it came, as the Hub's
+            # does, a caller would hide her address behind the proxy's, or that she goes round in a circle.
             head.named = frozenset(named)
     # RFC 9112 §9.3: "close" wins.
     head.keep_alive = b"close" not in tokens and (head.version == 11 or b"keep-alive" in tokens)

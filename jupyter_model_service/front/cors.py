@@ -33,10 +33,12 @@ def answered(call: Call, endpoint: Endpoint) -> bool:
     return False
 
 
-def is_foreign(call: Call, endpoint: Endpoint) -> bool:
+def is_foreign(call: Call, endpoint: Endpoint | None) -> bool:
     """Whether a page of an origin that the service's owner does not list opens a WebSocket. Browsers ask nobody about
-    these, and withhold nothing of what comes: what holds for its other calls holds for them."""
-    return not comes_from(endpoint.origins, own_host.called(call), call.head.headers)
+    these, and withhold nothing of what comes: what holds for its other calls holds for them. Where there is no such
+    service nobody lists any."""
+    origins = () if endpoint is None else endpoint.origins
+    return not comes_from(origins, own_host.called(call), call.head)
 
 
 def of_refusal(call: Call) -> bytes:

@@ -123,6 +123,11 @@ def _to_service(call: Call) -> None:
             endpoint.anyone.let_in()
         call.enter(endpoint)
         return
+    # Any page opens WebSockets, with whatever it likes among their subprotocols: what a foreign one sends is never
+    # looked up, or 20 wrong ones would close the gateway to its visitor's address.
+    if token is not None and not head.authorization and cors.is_foreign(call, endpoint):
+        call.refuse(cors.FOREIGN_PAGE)
+        return
     if token is None:
         if not call.own_host or front.visiting is None:
             visiting.without_token(call)
@@ -165,10 +170,6 @@ def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
         if tally is not None:
             tally.refuse()
         call.refuse(NOT_WITHIN)
-        return
-    by_protocol = call.head.upgrade is not None and not call.head.authorization and call.visit is None
-    if by_protocol and cors.is_foreign(call, endpoint):
-        call.refuse(cors.FOREIGN_PAGE)
         return
     _believe(call, caller)
     allowance, uses = caller.allowance, call.front.uses

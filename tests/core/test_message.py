@@ -32,6 +32,14 @@ def test_what_travels_on_and_what_does_not() -> None:
     assert head.forwarded == [(b"x-forwarded-for", b"1.1.1.1")]
 
 
+def test_nobody_hides_by_connection_what_a_proxy_says_of_her() -> None:
+    """The Hub's proxy passes Connection on as it came."""
+    said = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-proto", b"https"), (b"via", b"1.1 a")]
+    names = (b"upgrade", *(name for name, _ in said))
+    head = request(*said, (b"Connection", b", ".join(names)), (b"Upgrade", b"websocket"))
+    assert head.forwarded == said
+
+
 def test_what_only_a_proxy_may_say_does_not_travel_on_in_any_spelling() -> None:
     """To WSGI and CGI, X_Real_IP is X-Real-IP."""
     claims = (

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from jupyter_model_service.core.routing import Backend
 
-from .site import TOKEN, site, until, within
+from .site import SLOW, TOKEN, site, until, within
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
@@ -277,6 +277,8 @@ def test_pages_of_other_origins_open_websockets_where_the_owner_lists_them(run: 
                 ((f"Origin: {evil}",), 403),
                 (("Origin: null",), 403),
                 ((f"Origin: {app}", f"Origin: {evil}"), 403),
+                ((f"Origin: https://{host}", f"Origin: {evil}"), 403),
+                ((f"Origin: {evil}", "Connection: origin"), 403),
             ):
                 wire = await here.send(here.request("/tunnel", *by_protocol, *origin, token=None))
                 got = await (wire.head() if status == 101 else wire.answer())
@@ -289,6 +291,24 @@ def test_pages_of_other_origins_open_websockets_where_the_owner_lists_them(run: 
             wire.close()
             unknown = here.request("/tunnel", *by_protocol, f"Origin: {evil}", token=None)
             wire = await here.send(unknown.replace(b"/o/n/", b"/o/missing/"))
-            assert (await wire.answer()).code == "not_found"
+            assert (await wire.answer()).code == "origin_not_allowed", "that there is none is not told"
+
+    run(body())
+
+
+def test_a_page_of_another_origin_guesses_no_tokens_from_its_visitors_address(run: Run) -> None:
+    """Any page opens WebSockets without asking: what it sends among the subprotocols is not looked up, and does not
+    count, whether there is such a service or not."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            for number in range(30):
+                junk = offering("chat", f"bearer.junk{number}")
+                asked = here.request("/tunnel", *SHOUT, junk, "Origin: https://evil.test", token=None)
+                wire = await here.send(asked.replace(b"/o/n/", b"/o/missing/") if number % 2 else asked)
+                answer = await wire.answer()
+                assert (answer.status, answer.code) == (403, "origin_not_allowed")
+            assert here.front.identity.asked == []
+            assert (await here.call("/x", token=SLOW)).status == 200, "nothing of it counts against the address"
 
     run(body())
