@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..core.access import Caller
-from ..core.hub_scopes import Members, caller_from
+from ..core.hub_scopes import Members, by_groups, caller_from
 from ..core.sharing import Person
 from ..errors import HubRefused, HubUnavailable
 from ..ports import Clock, Identity
@@ -55,18 +55,25 @@ class Meet(Protocol):
 @dataclass
 class _Known:
     """``user`` is what the Hub said of the token when it ``confirmed`` it, ``met`` what it said of its user, where that
-    was asked. ``caller`` is ``None`` for a token of an endpoint: the table says, each time."""
+    was asked; ``looked`` is when it said who is in which group, where that matters. ``caller`` is ``None`` for a token
+    of an endpoint: the table says, each time."""
 
     user: HubUser
     confirmed: float
     met: Met | None
     caller: Caller | None
     ask_again: float
+    looked: float | None = None
 
     @property
     def oldest(self) -> float:
-        """When the older of the two was said."""
-        return self.confirmed if self.met is None else min(self.confirmed, self.met.at)
+        """When the oldest of these was said."""
+        found = self.confirmed if self.met is None else min(self.confirmed, self.met.at)
+        return found if self.looked is None else min(found, self.looked)
+
+
+async def _never(within: float) -> float | None:
+    return None
 
 
 def _key(token: str) -> bytes:
@@ -75,9 +82,10 @@ def _key(token: str) -> bytes:
 
 class HubIdentity:
     """Implements ``ports.Identity``. ``endpoints`` is the table of endpoint tokens, ``system_user`` the Hub's user that
-    they belong to, ``members`` the groups of the Hub, ``service_name`` ours there; ``meet`` says when a user was made,
-    and whether the services of her name are hers: a former one's are not hers to manage; ``came`` is told of everybody
-    who comes, ``doubt`` of a user one of whose tokens is good no more. Belongs to one event loop."""
+    they belong to, ``service_name`` ours there; ``members`` the groups of the Hub, of which ``looked`` makes sure that
+    they are no older than so many seconds (:meth:`.hub_users.HubUsers.looked_within`); ``meet`` says when a user was
+    made, and whether the services of her name are hers: a former one's are not hers to manage; ``came`` is told of
+    everybody who comes, ``doubt`` of a user one of whose tokens is good no more. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -88,6 +96,7 @@ class HubIdentity:
         system_user: str,
         meet: Meet,
         members: Members = lambda group: (),
+        looked: Callable[[float], Awaitable[float | None]] = _never,
         service_name: str = "model-service",
         came: Callable[[Person], None] = lambda person: None,
         doubt: Callable[[str], None] = lambda name: None,
@@ -97,6 +106,7 @@ class HubIdentity:
         self._endpoints = endpoints
         self._system_user = system_user
         self._members = members
+        self._looked = looked
         self._meet = meet
         self._service_name = service_name
         self._doubt = doubt
@@ -170,6 +180,8 @@ class HubIdentity:
                     self._doubt(before.user.name)
                 _remember(self._refused, key, confirmed + REFUSED)
                 return None
+            # Whose services `invoke!group=…` covers: a look at all users is one for all tokens, and half a minute.
+            looked = await self._looked(FRESH) if by_groups(user.scopes) else None
             met, caller = None, self._as_caller(user, None)
             if caller.counted_as is not None:
                 # A class comes with a token each, for one question about each of them. The first notebook of a user
@@ -186,7 +198,16 @@ class HubIdentity:
             self._silent = False
             self._refused.pop(key, None)
             until = confirmed + FRESH if met is None else min(confirmed + FRESH, met.until)
-            known = self._remembered(key, user, confirmed, met, until)
+            now = self._clock.monotonic()
+            if by_groups(user.scopes):
+                if (
+                    looked is None or now >= looked + FRESH
+                ):  # the Hub does not list them: nobody is in a group after 300 s
+                    until = min(until, now + PAUSE)
+                    looked = looked if looked is not None and now < looked + STALE else None
+                else:
+                    until = min(until, looked + FRESH)
+            known = self._remembered(key, user, confirmed, met, until, looked)
             if known is not None and known.person is not None:
                 self.came(known.person)
         return known or self._endpoints.known(token)
@@ -207,9 +228,11 @@ class HubIdentity:
         if user is None:
             user, confirmed = before.user, before.confirmed
         met = before.met if user.name == before.user.name else None
-        return self._remembered(key, user, confirmed, met, min(now + PAUSE, before.oldest + STALE))
+        return self._remembered(key, user, confirmed, met, min(now + PAUSE, before.oldest + STALE), before.looked)
 
-    def _remembered(self, key: bytes, user: HubUser, confirmed: float, met: Met | None, until: float) -> Caller | None:
+    def _remembered(
+        self, key: bytes, user: HubUser, confirmed: float, met: Met | None, until: float, looked: float | None
+    ) -> Caller | None:
         """Whoever is not known to be whom the services of her name were made for manages none of them, and nothing is
         shared with her."""
         caller = None
@@ -218,7 +241,7 @@ class HubIdentity:
             person = caller.person
             if person is not None and (met is None or not met.hers):
                 caller = replace(caller, manages=caller.manages - {person.owner}, home=None, person=None)
-        _remember(self._known, key, _Known(user, confirmed, met, caller, until))
+        _remember(self._known, key, _Known(user, confirmed, met, caller, until, looked))
         return caller
 
     def _as_caller(self, user: HubUser, made: str | None) -> Caller:

@@ -8,6 +8,7 @@ not say so (it was lost, or the Hub had not told the time), a user who was made 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -28,6 +29,7 @@ AGAIN = 5.0  # seconds until the next look for a user that a look did not find
 MET = 30.0  # seconds for which nobody asks for a user again who was met, whatever her tokens
 ANOTHER = 1.0  # seconds of one whose services are a former user's, until these are gone, or who is just being deleted
 MOST = 10_000  # users remembered so
+STALE = 300.0  # seconds for which it counts who is in a group, while the Hub does not say it anew
 CLOCKS = (
     600.0  # seconds that the clock of the Hub's machine and that of this one may differ by; no service goes for that
 )
@@ -68,6 +70,7 @@ class HubUsers:
         self._met: OrderedDict[str, Met] = OrderedDict()  # by the Hub's name
         self._meeting: dict[str, asyncio.Task[Met]] = {}
         self._looked_at: float | None = None
+        self._failed_at: float | None = None  # the last look, if it did
         self._looking = asyncio.Lock()
         self._check_now = asyncio.Event()  # somebody came who is not whom the services of that name were made for
         self._missing: set[str] = set()  # owners that the last look did not find
@@ -80,8 +83,23 @@ class HubUsers:
     # --- what others ask -----------------------------------------------------------------------------
 
     def members(self, group: str) -> Collection[str]:
-        """The names of a group's users; empty for an unknown one."""
+        """The names of a group's users, as of a look of the last 300 s; empty for an unknown one."""
+        if self._looked_at is None or self._clock.monotonic() >= self._looked_at + STALE:
+            return frozenset()
         return self._groups.get(group, frozenset())
+
+    async def looked_within(self, seconds: float) -> float | None:
+        """Look again unless that was done within so many ``seconds``. When it was (the clock's monotonic time); where
+        the Hub does not answer, when it last did, ``None`` for never. Raises nothing of the Hub's.
+
+        One look for all who ask at once; and one in five seconds where it fails."""
+        async with self._looking:
+            now = self._clock.monotonic()
+            old = self._looked_at is None or now >= self._looked_at + seconds
+            if old and (self._failed_at is None or now >= self._failed_at + AGAIN):
+                with contextlib.suppress(HubUnavailable, HubRefused):  # ``problem`` says it
+                    await self.look(patience=0.0)
+            return self._looked_at
 
     def known(self, owner: str) -> HubUser | None:
         """The user that ``owner`` stands for, as of the last look."""
@@ -190,14 +208,15 @@ class HubUsers:
                 )
             self._noted.add(owner)
 
-    async def look(self) -> Mapping[str, HubUser]:
+    async def look(self, *, patience: float | None = None) -> Mapping[str, HubUser]:
         """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
+        asked_at = self._clock.monotonic()
         try:
-            users = await self._api.users()
+            users = await self._api.users(patience=patience)
         except (HubUnavailable, HubRefused) as error:
-            self.problem = error.message
+            self.problem, self._failed_at = error.message, self._clock.monotonic()
             raise
-        self.problem = None
+        self.problem = self._failed_at = None
         groups: dict[str, set[str]] = {}
         for user in users:
             for group in user.groups:
@@ -208,7 +227,7 @@ class HubUsers:
             now = self._users.get(owner_from(name))
             if now is None or now.created != met.made:
                 del self._met[name]
-        self._looked_at = self._clock.monotonic()
+        self._looked_at = asked_at
         return self._users
 
     # --- who has gone --------------------------------------------------------------------------------

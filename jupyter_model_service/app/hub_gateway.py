@@ -79,6 +79,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             meet=users.meet,
             doubt=users.doubt,
             members=users.members,
+            looked=users.looked_within,
             service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)

@@ -18,7 +18,7 @@ from .hub_options import SERVER_PREFIX
 from .names import owner_from
 from .sharing import Person, Role
 
-__all__ = ["INVOKE", "MANAGE", "Reach", "caller_from", "invoke_scope", "reach_of"]
+__all__ = ["INVOKE", "MANAGE", "Reach", "by_groups", "caller_from", "invoke_scope", "reach_of"]
 
 INVOKE = "custom:model-service:invoke"
 MANAGE = "custom:model-service:manage"
@@ -59,6 +59,11 @@ def reach_of(scopes: Iterable[str], wanted: str) -> Reach:
             if user and slash and "/" not in name:
                 servers.add((user, name))
     return Reach(everything, frozenset(users), frozenset(servers), frozenset(groups))
+
+
+def by_groups(scopes: Collection[str]) -> bool:
+    """Whether who is in a group says what such a token may do."""
+    return any(reach_of(scopes, wanted).groups for wanted in (INVOKE, MANAGE))
 
 
 def invoke_scope(user: str, service: str) -> str:

@@ -40,6 +40,8 @@ class SmallHub:
         self.by_token: dict[str, HubUser] = {"bobs": BOB}
         self.endpoint_tokens: dict[str, tuple[HubToken, str]] = {}
         self.silent: Exception | None = None
+        self.lists: Exception | None = None  # of its users it tells no list
+        self.listed = 0
         self.asked = 0
         self.asked_of: list[str] = []  # users
         self.hold: asyncio.Event | None = None
@@ -56,7 +58,10 @@ class SmallHub:
         return self.by_token.get(token)
 
     async def users(self, *, patience: float | None = None) -> Sequence[HubUser]:
-        await self._answer()
+        await self._answer(counted=False)
+        self.listed += 1
+        if self.lists is not None:
+            raise self.lists
         return list(self.users_there.values())
 
     async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
@@ -105,6 +110,7 @@ class Setting:
             meet=self.users.meet,
             doubt=self.users.doubt,
             members=self.users.members,
+            looked=self.users.looked_within,
         )
 
     async def begin(self) -> None:
@@ -661,6 +667,58 @@ def test_a_visitors_token_says_who_she_is_and_since_when(run: Run) -> None:
         caller = await s.identity.resolve("visit")
         assert caller is not None
         assert (caller.person, caller.home) == (None, None)
+
+    run(body)
+
+
+GROUPS = frozenset({"custom:model-service:invoke!group=ds", "custom:model-service:manage!group=ds"})
+
+
+def test_who_leaves_a_group_is_out_of_the_scopes_by_it_within_thirty_seconds(run: Run) -> None:
+    """Owners whose services a token may call and manage by a group. For all such tokens it is one look in that time."""
+
+    async def body(s: Setting) -> None:
+        s.hub.users_there["alice"] = replace(s.hub.users_there["alice"], groups=("ds",))
+        s.hub.by_token |= {f"t{number}": HubUser("bob", scopes=GROUPS) for number in range(20)}
+        for number in range(20):
+            caller = await s.identity.resolve(f"t{number}")
+            assert caller is not None
+            assert (caller.may_invoke("alice", "chat"), caller.may_manage("alice")) == (True, True)
+        assert s.hub.listed == 1
+        s.hub.users_there["alice"] = HubUser("alice", created="2026-01-02")
+        s.clock.advance(15)
+        s.hub.by_token["later"] = HubUser("bob", scopes=GROUPS)
+        assert await s.identity.resolve("later") is not None
+        s.clock.advance(15.1)
+        for token in ("later", "t0"):
+            assert s.identity.known(token) is None
+            caller = await s.identity.resolve(token)
+            assert caller is not None
+            assert (caller.may_invoke("alice", "chat"), caller.may_manage("alice")) == (False, False)
+        assert s.hub.listed == 2
+
+    run(body)
+
+
+def test_who_was_in_a_group_five_minutes_ago_is_not_while_the_hub_lists_nobody(run: Run) -> None:
+    """Though it says whose a token is; what the token may do besides, it may."""
+
+    async def body(s: Setting) -> None:
+        s.hub.users_there["alice"] = replace(s.hub.users_there["alice"], groups=("ds",))
+        s.hub.by_token["bobs"] = HubUser("bob", scopes=GROUPS | BOB.scopes)
+        assert await s.identity.resolve("bobs") is not None
+        s.hub.lists = HubRefused("It breaks at one of its users.", hub_status=500)
+        for expected in [True] * 9 + [False] * 3:
+            s.clock.advance(30)
+            caller = s.identity.known("bobs") or await s.identity.resolve("bobs")
+            assert caller is not None
+            assert (caller.may_invoke("alice", "chat"), caller.may_manage("bob")) == (expected, True)
+        assert s.hub.listed <= 14
+        s.hub.lists = None
+        s.clock.advance(5.1)
+        caller = await s.identity.resolve("bobs")
+        assert caller is not None
+        assert caller.may_invoke("alice", "chat")
 
     run(body)
 
