@@ -74,7 +74,10 @@ class HubApi:
         return as_user(self._calls.plain(answer))
 
     async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
-        """One user with all servers, stopped ones too. ``read:servers``; ``state`` needs ``admin:server_state``."""
+        """One user with all servers, stopped ones too. ``read:servers``; ``state`` needs ``admin:server_state``. A name
+        that a path cannot hold is nobody's: the Hub is not asked."""
+        if name in _NO_PARTS:
+            return None
         answer = await self._calls.call(
             self._quick, "GET", f"/users/{_part(name)}", params=_WITH_STOPPED, patience=patience
         )
@@ -210,8 +213,15 @@ class HubApi:
             self._calls.check(answer)
 
 
+# Steps of a path that lead elsewhere: `GET /users/.` is the list of all users. No quoting helps: `%2E` is the same.
+_NO_PARTS = frozenset({"", ".", ".."})
+
+
 def _part(name: str) -> str:
-    """A name as one step of a path: ``ann@example.org`` and ``앤`` are names, too."""
+    """A name as one step of a path: ``ann@example.org`` and ``앤`` are names, too. Raises ``HubRefused``, as for one
+    that the Hub does not have, where it would be another path."""
+    if name in _NO_PARTS:
+        raise HubRefused(f"The Hub can have nothing of the name {name!r}.", hub_status=404)
     return quote(name, safe="")
 
 

@@ -72,8 +72,16 @@ def plain(entry: Entry) -> dict[str, Any]:
 
 def json_line(entry: Entry) -> bytes:
     """One line of an export, with its end. ASCII only: whatever somebody calls a service cannot end a line, begin
-    another one, or steer a terminal."""
-    return json.dumps(plain(entry), separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+    another one, or steer a terminal. Nor is there a NaN in it, which JSON has not (RFC 8259), whatever an older version
+    has written down."""
+    try:
+        return _line(entry)
+    except ValueError:
+        return _line(bounded(entry))
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(plain(entry), separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 
 LONGEST = 300  # characters of a name; who asks for what is not there may write anything
@@ -105,7 +113,7 @@ def _state(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not state:
         return None
     text = json.dumps(state, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text, parse_constant=str)  # "NaN", "Infinity"
     # Nobody hides what she changed behind something long: what is too long goes alone, the longest first.
     while len(text) > LARGEST:
         sizes = {key: len(json.dumps(value, ensure_ascii=False)) for key, value in found.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,12 @@ DEEPEST = 4
 LARGEST = 2_000  # characters of all of it
 # Whatever looks like a token where none belongs: ours have 47 characters, the Hub's 32 and more.
 _RUN = re.compile(r"(?:jm[a-z]_)?[A-Za-z0-9_-]{32,}|jm[a-z]_\S*")
+_SAID = re.compile(r"(?i)(token|key|secret|password|passwd)([=:]\s*)[^\s&;,]+")
+# Keys of others are base64, with slashes, as those of AWS (40 characters): what tells them from a path is that letters
+# of both cases and digits take turns in them.
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
+_TURN = re.compile(r"[a-z](?=[A-Z0-9])|[0-9](?=[A-Za-z])|[A-Z](?=[0-9])")
+_TURNS = 5
 
 
 def tried(given: Any) -> dict[str, Any]:
@@ -63,8 +70,10 @@ def _mapping(given: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 
 def _value(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, (bool, float)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else "…"  # JSON has no NaN (RFC 8259)
     if isinstance(value, int):
         return value if abs(value) < 1 << 63 else "…"
     if isinstance(value, str):
@@ -78,4 +87,11 @@ def _value(value: Any, depth: int) -> Any:
 
 def _text(text: str) -> str:
     text = _RUN.sub("…", text[: 10 * LONGEST])
+    text = _SAID.sub(r"\1\2…", _BASE64.sub(_unless_path, text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _unless_path(found: re.Match[str]) -> str:
+    run = found[0]
+    random = len(_TURN.findall(run)) >= _TURNS and any(map(str.isdigit, run))
+    return "…" if random else run

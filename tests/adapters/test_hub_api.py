@@ -56,6 +56,43 @@ async def gone(api: HubApi, user: str) -> None:
 # --- who somebody is ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_leads_elsewhere_is_nobodys_and_nothing_is_asked_there(hub: FakeHub, name: str) -> None:
+    """``GET /users/.`` would be the list of all users, ``/users/..`` the Hub itself."""
+
+    async def body(api: HubApi) -> None:
+        assert await api.user(name) is None
+        assert await api.server(name, JOB) is None
+        for refused in (
+            api.start_server(name, JOB, {}),
+            api.start_server("ann", name, {}),
+            api.stop_server(name, JOB),
+            api.stop_server("ann", name),
+            api.activity(name, {}),
+            api.create_token(name, note="n", scopes=(), expires_in=None),
+            api.tokens_of(name),
+            api.delete_token("ann", name),
+            api.delete_token(name, "a1"),
+        ):
+            with pytest.raises(HubRefused) as error:
+                await refused
+            assert error.value.hub_status == 404
+        assert hub.calls == []
+
+    asked(hub, body)
+
+
+@pytest.mark.parametrize("name", ["a/../..", "...", "%2e", "a?b", "a#b", "a\\..", "a;b"])
+def test_any_other_name_is_one_step_of_a_path(hub: FakeHub, name: str) -> None:
+    async def body(api: HubApi) -> None:
+        hub.add_user(name)
+        found = await api.user(name)
+        assert found is not None
+        assert found.name == name
+
+    asked(hub, body)
+
+
 def test_a_token_tells_its_user_with_groups_and_scopes(hub: FakeHub) -> None:
     hub.add_user("cyd", groups=["ds"], admin=True)
     token = hub.add_token("cyd", ["custom:model-service:manage!user=cyd"])

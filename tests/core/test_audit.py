@@ -41,6 +41,20 @@ def test_a_line_is_one_line_whatever_is_in_it() -> None:
     assert json.loads(line)["who"] == evil
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_a_line_is_json_that_every_reader_takes(odd: float) -> None:
+    """Python reads and writes NaN; Go, Rust and what collects logs refuse the line."""
+
+    def refused(constant: str) -> None:
+        raise AssertionError(constant)
+
+    made = entry(after={"tried": {"replicas": odd, "above": [1.5]}})
+    for line in (json_line(made), json_line(bounded(made))):
+        told = json.loads(line, parse_constant=refused)["after"]["tried"]
+        assert told["replicas"] in ("NaN", "Infinity", "-Infinity")
+        assert told["above"] == [1.5]
+
+
 def test_what_no_database_takes_is_made_such_that_it_does() -> None:
     """Half a character, a value of no JSON type, a name and a state without end."""
     kept = bounded(entry(who="\ud800" + "w" * 5000, after={"\udc00": {1, 2}, "emoji": "😀"}))

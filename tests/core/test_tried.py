@@ -32,6 +32,21 @@ SECRET = "jms_" + "a1B2" * 11
         ({"text": "x y " * 100}, {"text": ("x y " * 100)[:99] + "…"}),
         ({"origins": list(range(30))}, {"origins": list(range(20))}),
         ({"replicas": 1 << 70}, {"replicas": "…"}),
+        ({"replicas": float("nan"), "cpus": [float("inf"), 1e9]}, {"replicas": "…", "cpus": ["…", 1e9]}),
+        ({"name": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}, {"name": "…"}),
+        ({"text": "it is dGhpcyBpcyBhIHNlY3JldA+k3y/zQ9== now"}, {"text": "it is … now"}),
+        ({"path": "/a?token=0123456789abcdef&b=1"}, {"path": "/a?token=…&b=1"}),
+        ({"text": "Password: hunter2 x"}, {"text": "Password: … x"}),
+        (
+            {
+                "folder": "/home/Ann/models/llama3-8b/checkpoints/2026-11-23",
+                "image": "quay.io/jupyter/scipy:2026-10-07",
+            },
+            {
+                "folder": "/home/Ann/models/llama3-8b/checkpoints/2026-11-23",
+                "image": "quay.io/jupyter/scipy:2026-10-07",
+            },
+        ),
         (
             {"limits": {"limits": {"limits": {"limits": {"role": 1}}}}},
             {"limits": {"limits": {"limits": {"limits": "…"}}}},
