@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..adapters.gpus import gpu_ids
+from ..core.effective import who_says
 from ..core.policy import Host
 from ..core.replica import Phase
 from ..engine.engine import Engine
@@ -41,7 +42,8 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
         return min((limit for limit in limits if limit is not None), default=None)
 
     async def offer(engine: Engine, owner: str | None) -> OfferInfo:
-        policy = policies.of(owner).policy
+        holds = policies.of(owner)
+        policy = holds.policy
         most = policy.max_services_per_user
         there = 0 if owner is None or most is None else len(engine.services(owner))
         images = site_images or None if policy.allowed_images is None else policy.allowed_images
@@ -55,6 +57,9 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
             cpus=least(policy.max_cpus, host.cpus),
             memory=least(policy.max_memory, host.memory),
             public=policy.allow_public,
+            public_set_by=None
+            if policy.allow_public
+            else who_says(holds, "allow_public", "" if owner is None else policies.user(owner)),
             longest_token=policy.longest_token,
         )
 

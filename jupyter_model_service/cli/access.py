@@ -19,8 +19,8 @@ COLUMNS = ("Kind", "Name", "Role", "Limits for each", "Shared", "By")
 def access_page(result: AccessResult, paint: Paint) -> str:
     told = result.access
     lines = [f"{clean(result.service)} is {told['visibility']}."]
-    if not told["public_allowed"]:
-        lines.append(f"It may not be made public: so says {clean(told['set_by'] or 'the administrator')}.")
+    if said := forbidden(told):
+        lines.append(clean(said))
     lines += [clean(sentence) for sentence in told["always"]]
     if told["origins"]:
         lines.append(clean(origins(told["origins"])))
@@ -33,6 +33,13 @@ def access_page(result: AccessResult, paint: Paint) -> str:
     else:
         lines += ["", f"It is shared with nobody: {PROGRAM} share {clean(result.service)} --user USER does that."]
     return "\n".join(lines)
+
+
+def forbidden(told: Json) -> str:
+    """Whether, and by whom, it may not be made public."""
+    if told["public_allowed"]:
+        return ""
+    return f"It may not be made public: so says {told['set_by'] or 'the administrator'}."
 
 
 def origins(listed: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from .text import Paint, clean, columns, moment
 Json = Mapping[str, Any]
 
 #: What stands above the columns of :func:`cells`.
-COLUMNS = ("Id", "Label", "Created", "Expiry", "Last used", "Limits", "Today", "In flight")
+COLUMNS = ("Id", "Label", "Created", "By", "Expiry", "Last used", "Limits", "Today", "In flight")
 
 
 def token_text(result: TokenResult, quiet: bool) -> str:
@@ -57,6 +57,7 @@ def cells(token: Json) -> list[str]:
         token["id"],
         token["name"] or "-",
         moment(token["created_at"]),
+        token.get("created_by") or "-",  # an older gateway tells none
         expiry(token),
         moment(token["last_used_at"]) if token["last_used_at"] else "never",
         ", ".join(filter(None, (rules(token), limits(token)))) or "-",

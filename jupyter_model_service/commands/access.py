@@ -22,7 +22,9 @@ def share(session: Session, arguments: argparse.Namespace) -> Result:
     limits = {name: getattr(arguments, name) for name in LIMITS}
     made = _one_by_one(session, whom, lambda kind, name: access.share(key, kind, name, arguments.role, limits))
     each = _limits_said(limits)
-    return DoneResult(f"Shared {'/'.join(key)} with {access.said(whom)} as {arguments.role}{each}.", {"shares": made})
+    done = f"Shared {'/'.join(key)} with {access.said(whom)} as {arguments.role}{each}."
+    told = [sentence for share in made for sentence in share.get("notices", ())]  # an older gateway has none
+    return DoneResult(" ".join([done, *told]), {"shares": made})
 
 
 def unshare(session: Session, arguments: argparse.Namespace) -> Result:
@@ -67,5 +69,6 @@ def _one_by_one(session: Session, whom: list[access.Whom], call: Callable[[str, 
 
 def _limits_said(limits: Mapping[str, Any]) -> str:
     words = {"calls_per_second": "per second", "in_flight": "at once", "calls_per_day": "a day"}
-    said = [f"{limits[name]:,.10g} calls {word}" for name, word in words.items() if limits[name] is not None]
+    given = [(limits[name], word) for name, word in words.items() if limits[name] is not None]
+    said = [f"{count:,.10g} call{'' if count == 1 else 's'} {word}" for count, word in given]
     return f", each person with at most {' and '.join(said)}" if said else ""

@@ -19,7 +19,7 @@ from ..errors import InvalidRequest
 from .policy import RULED, Policy, PolicyRule, whose
 from .sentences import counted, lasting
 
-__all__ = ["Effective", "Override", "check_services", "effective", "life_told", "token_life"]
+__all__ = ["Effective", "Override", "check_services", "effective", "life_told", "token_life", "who_says"]
 
 _NOT_IN_A_SUM = ("allow_public", "allowed_images")
 
@@ -99,6 +99,16 @@ def life_told(holds: Effective, owner: str, asked: float | None, lives: float | 
         f"The token was {was}, and lives {lasting(longest)}: the longest that a token of {owner}'s services may "
         f"({whose(holds.set_by, 'longest_token')})."
     ]
+
+
+def who_says(holds: Effective, name: str, user: str) -> str:
+    """Who set the field ``name`` for ``user``, as the subject of a sentence."""
+    set_by = holds.set_by.get(name)
+    if set_by is None:
+        return "the administrator"
+    if holds.set_here(name):
+        return f"the administrator {set_by.removeprefix('by ').removesuffix(f' for {user}')}, for {user}"
+    return f"the administrator, {set_by}"
 
 
 def check_services(holds: Effective, user: str, there: int) -> None:

@@ -68,7 +68,8 @@ def check_limits(limits: Limits) -> Limits:
 
 
 class Allowance:
-    """What is left to one token or person: ``who`` it is in what a refused call is told. ``calls`` is how many were let
+    """What is left to one token or person: ``who`` it is in what a refused call is told, and who set the limits, in the
+    words after "set", such as "by alice for the group ds". ``calls`` is how many were let
     in on ``day`` (days since 1970), ``in_flight`` how many of them have not ended. ``counted`` is called when ``calls``
     changes after :meth:`saved`, once."""
 
@@ -84,6 +85,7 @@ class Allowance:
         "day",
         "in_flight",
         "limits",
+        "set_by",
         "who",
     )
 
@@ -95,8 +97,9 @@ class Allowance:
         calls: int = 0,
         counted: Callable[[], None] = lambda: None,
         who: str = "This token",
+        set_by: str = "by the service's owner",
     ) -> None:
-        self.who = who
+        self.who, self.set_by = who, set_by
         self.day, self.calls = day, calls
         self.in_flight = 0
         self._counted = counted
@@ -133,16 +136,25 @@ class Allowance:
             self.day, self.calls = day, 0
         if limits.calls_per_day is not None and self.calls >= limits.calls_per_day:
             left = (self.day + 1) * DAY - unix
-            message = f"{self.who} may make {_calls(limits.calls_per_day)} a day; the next day begins at 00:00 UTC."
+            message = (
+                f"{self.who} may make {_calls(limits.calls_per_day)} a day (set {self.set_by}); "
+                "the next day begins at 00:00 UTC."
+            )
             return Refusal(429, "daily_limit", message, left)
         if limits.in_flight is not None and self.in_flight >= limits.in_flight:
-            message = f"{self.who} may have {_calls(limits.in_flight)} in flight at once, no more: wait for one to end."
+            message = (
+                f"{self.who} may have {_calls(limits.in_flight)} in flight at once, no more (set {self.set_by}): "
+                "wait for one to end."
+            )
             return Refusal(429, "too_many_in_flight", message, self._next_end())
         if limits.calls_per_second is not None:
             level = self._left_over(now) + _CALL
             if level > self._burst:
                 wait = -((self._burst - level) // self._rate)  # nanoseconds, rounded up: after it a call gets in
-                message = f"{self.who} may make {_calls(limits.calls_per_second)} per second, and made them."
+                message = (
+                    f"{self.who} may make {_calls(limits.calls_per_second)} per second (set {self.set_by}), "
+                    "and made them."
+                )
                 return Refusal(429, "rate_limited", message, wait / 1_000_000_000)
             self._level, self._at = level, now
         self.in_flight += 1

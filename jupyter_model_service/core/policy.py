@@ -237,7 +237,10 @@ def _check_volume(policy: Policy, user: str, groups: Collection[str], name: str,
     if not rules:
         return [f"The volume {name} may not be mounted by {user}: the administrator lists those that may."]
     if writable and not any(rule.writable for rule in rules):
-        return [f"The volume {name} may be mounted read-only, not writable."]
+        return [
+            f"The volume {name} may be mounted by {user} read-only, not writable: the administrator lists those that "
+            "may be written."
+        ]
     return []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -69,6 +70,12 @@ class Share:
     created_at: float = 0.0
     created_by: str = ""
 
+    @cached_property
+    def set_by(self) -> str:
+        """Whose limits they are, in the words after "set"; asked for each call."""
+        whom = f"for the group {self.name}" if self.kind == "group" else f"for {self.name}"
+        return f"by {self.created_by} {whom}" if self.created_by else whom
+
 
 @dataclass(frozen=True)
 class Sharing:
@@ -125,6 +132,14 @@ class Sharing:
             return own
         found = [share for group in sorted(person.groups) if (share := self.groups.get(group)) is not None]
         return max(found, key=lambda share: _width(share.limits), default=None)
+
+    def widened(self, share: Share) -> tuple[str, ...]:
+        """The groups whose limits do not hold for whoever ``share`` is for, since it goes before theirs and lets her
+        call more."""
+        if share.kind != "user":
+            return ()
+        mine = _width(share.limits)
+        return tuple(each.name for each in self.groups.values() if mine > _width(each.limits))
 
     def why(self, person: Person) -> tuple[str, ...]:
         """Each share that is for her, and each of her name that is not, in one sentence."""

@@ -25,14 +25,15 @@ class Caps:
         self._called = called
         self._kept: OrderedDict[Key, Allowance] = OrderedDict()
 
-    def allowance(self, key: Key, limits: Limits) -> Allowance:
+    def allowance(self, key: Key, limits: Limits, set_by: str) -> Allowance:
         kept = self._kept.get(key)
         if kept is None:
             day, calls = self._called(key)
             self._bound()  # before it is one of them: with nobody else to forget it would be forgotten itself
-            kept = self._kept[key] = Allowance(limits, day=day, calls=calls, who="You")
+            kept = self._kept[key] = Allowance(limits, day=day, calls=calls, who="You", set_by=set_by)
         elif kept.limits != limits:
             kept.change(limits, int(self._clock.monotonic() * 1_000_000_000))
+        kept.set_by = set_by
         self._kept.move_to_end(key)
         return kept
 

@@ -83,12 +83,12 @@ class Uses:
     def token(self, service_id: str, token_id: str) -> Tally:
         return self._common(service_id, f"token:{token_id}").tally
 
-    def allowance(self, service_id: str, person: Person, limits: Limits) -> Allowance:
+    def allowance(self, service_id: str, person: Person, limits: Limits, set_by: str) -> Allowance:
         """What a share leaves to her of this service, whatever her tokens: she has a count of her own."""
         key = service_id, person.name, person.made or ""
         if key not in self._people:
             self._met(key, always=True)
-        return self._caps.allowance(key, limits)
+        return self._caps.allowance(key, limits, set_by)
 
     # --- what was counted ----------------------------------------------------------------------------------
 

@@ -193,7 +193,7 @@ def _cap(caller: Caller, person: Person, endpoint: Endpoint, uses: Uses) -> Allo
     share = endpoint.sharing.share_for(person)
     if share is None or share.limits is None:
         return None
-    return uses.allowance(endpoint.service_id, person, share.limits)
+    return uses.allowance(endpoint.service_id, person, share.limits, share.set_by)
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

@@ -414,7 +414,8 @@ class Copy:
 
     def _check_limit(self, more: int) -> None:
         if self.bytes + more > self._limit_bytes:
-            raise Refused("limit", f"{self._told()} holds more than {amount(self._limit_bytes)}.")
+            left = amount(self._limit_bytes) if self._limit_bytes else "is left"  # whose limit it is, the Hub adds
+            raise Refused("limit", f"{self._told()} holds more than {left}.")
 
     def _check_space(self) -> None:
         self._space_at = self.bytes

@@ -28,6 +28,7 @@ from jupyter_model_service.core.storage_paths import Mounted, mount_of, mounts_b
 from jupyter_model_service.errors import LaunchError
 
 from . import volumes
+from .copier import amount
 from .copy_output import CopyOutput, follow
 from .docker_calls import ENGINE_ERRORS, DockerCalls, explained, status_of
 
@@ -40,6 +41,8 @@ SILENCE = 60.0  # seconds: a copier tells four times a second how far it is, so 
 CLEANING = 30.0  # seconds
 KEEP_FREE = 1 << 30  # bytes on the engine's disk that no snapshot may take
 MEMORY = 512 << 20
+
+_BEYOND = " holds more than "  # in what the copier says of a folder that is too large
 
 Report = Callable[[int, int], None]
 """Called with files and bytes so far (or as they will be), on the loop."""
@@ -97,17 +100,33 @@ class Snapshots:
         return done
 
     async def _kept(self, copy: _Copy, options: SnapshotOptions, report: Report, expected: Report) -> dict[str, Any]:
+        used = 0
         try:
             await copy.clear()
             limit = options.limit_bytes
             if self._bytes_per_user is not None:
                 own = await volumes.volumes_of(self._docker, self._hub, options.user)
-                limit = min(limit, max(0, self._bytes_per_user - volumes.usage(own, without=options.volume)))
+                used = volumes.usage(own, without=options.volume)
+                limit = min(limit, max(0, self._bytes_per_user - used))
             return await copy.made(limit, report, expected)
+        except LaunchError as error:
+            if error.stage == "limit" and _BEYOND in str(error):
+                raise LaunchError(f"{error} {self._limits_told(options, used)}", stage="limit") from error
+            raise
         except ENGINE_ERRORS as error:
             raise LaunchError(
                 f"The Docker engine could not make the snapshot: {explained(error)}", stage="engine"
             ) from error
+
+    def _limits_told(self, options: SnapshotOptions, used: int) -> str:
+        """Whose limits they are, and what takes them up: what is left alone reads as if it were the limit."""
+        mine = self._bytes_per_user
+        each = options.limit_bytes if mine is None else min(options.limit_bytes, mine)
+        others = f"; her others have {amount(used)}" if used else ""
+        return (
+            f"All snapshots of {options.user} may have {amount(each)} together, and each of them "
+            f"{options.limit_files:,} files (set for all users){others}."
+        )
 
     async def collect(self, user: str, keep: Collection[str]) -> dict[str, Any]:
         """Remove the user's snapshots but those of these names, and copiers that a killed Hub left."""

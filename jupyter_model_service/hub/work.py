@@ -103,7 +103,8 @@ class Work:
         if asked in (offered or {}).values():
             return asked
         raise LaunchError(
-            f"The image {asked} may not be used for replicas: it is neither what your notebook runs nor offered here.",
+            f"The image {asked} may not be used for replicas: it is neither what your notebook runs nor one of "
+            "those that the administrator offers for notebooks (set for all users).",
             stage="policy",
         )
 
@@ -115,13 +116,14 @@ class Work:
         memory = options.memory if options.memory is not None else _least(site_memory, policy.max_memory)
         if policy.max_cpus is None and site_cpus is not None and cpus is not None and cpus > site_cpus:
             raise LaunchError(
-                f"A replica may have at most {site_cpus:g} CPUs, as a notebook here, and {cpus:g} are asked for.",
+                f"A replica may have at most {site_cpus:g} CPUs, as a notebook here, and {cpus:g} are asked for "
+                "(set for all users).",
                 stage="policy",
             )
         if policy.max_memory is None and site_memory is not None and memory is not None and memory > site_memory:
             raise LaunchError(
                 f"A replica may have at most {in_bytes(site_memory)} of memory, as a notebook here, "
-                f"and {in_bytes(memory)} are asked for.",
+                f"and {in_bytes(memory)} are asked for (set for all users).",
                 stage="policy",
             )
         return cpus, None if memory is None else int(memory)

@@ -180,7 +180,10 @@ class AccessShown(Shown):
 
     def html(self) -> Html:
         told, service = self.result.access, self.result.service
-        sentences = [html.facts([("Access", told["visibility"])]), *(tag("div", each) for each in told["always"])]
+        sentences = [html.facts([("Access", told["visibility"])])]
+        if forbidden := access.forbidden(told):
+            sentences.append(tag("div", forbidden))
+        sentences += [tag("div", each) for each in told["always"]]
         if told["origins"]:
             sentences.append(tag("div", access.origins(told["origins"])))
         if (person := told.get("person")) is not None:

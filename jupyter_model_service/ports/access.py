@@ -156,8 +156,8 @@ class Uses(Protocol):
     def anyone(self, service_id: str) -> Tally:
         """Of those who call a public service: nobody asks who they are."""
 
-    def allowance(self, service_id: str, person: Person, limits: Limits) -> Allowance:
-        """The same one for all of her calls to this service, whatever her tokens."""
+    def allowance(self, service_id: str, person: Person, limits: Limits, set_by: str) -> Allowance:
+        """The same one for all of her calls to this service, whatever her tokens. ``set_by``: ``Share.set_by``."""
 
 
 # --- identity ----------------------------------------------------------------------------------------

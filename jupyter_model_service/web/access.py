@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, cast
 
 from .. import wire
+from ..core.effective import who_says
 from ..core.limits import Limits
 from ..core.names import owner_from
 from ..core.sharing import Person, Role, Share, ShareKind, Sharing, role_from
@@ -28,16 +30,12 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
     return access.AccessInfo(
         visibility=cast(access.Visibility, view.visibility),
         public_allowed=holds.policy.allow_public,
-        set_by=None if holds.policy.allow_public else _administrator(holds.set_by.get("allow_public")),
+        set_by=None if holds.policy.allow_public else who_says(holds, "allow_public", call.parts.rules.user(owner)),
         shares=[_counted(call, view.id, _info(share), share.made) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
         person=None if user is None else await _person(call, user, sharing, public=view.public),
     )
-
-
-def _administrator(set_by: str | None) -> str:
-    return f"the administrator, {set_by}" if set_by else "the administrator"
 
 
 async def share_service(call: Call) -> access.ShareInfo:
@@ -50,7 +48,18 @@ async def share_service(call: Call) -> access.ShareInfo:
         limits=None if body.limits is None else Limits(**body.limits.model_dump()),
         by=call.by,
     )
-    return _info(share)
+    widened = call.parts.engine.sharings.of(*call.service).widened(share)
+    return _info(share).model_copy(update={"notices": [*_widened(share.name, widened)]})
+
+
+def _widened(user: str, groups: tuple[str, ...]) -> Iterator[str]:
+    """Which groups she is in is not said."""
+    if groups:
+        of = f"the group {groups[0]}" if len(groups) == 1 else f"the groups {', '.join(groups)}"
+        yield (
+            f"What is shared with {user} by name goes before what is shared with groups: if {user} is in {of}, the "
+            f"limits there do not hold for {user} any more."
+        )
 
 
 async def unshare_service(call: Call) -> None:

@@ -39,6 +39,7 @@ class ShareInfo(BaseModel):
     created_by: str = ""
     calls_today: int | None = Field(default=None, description="on this day of UTC; of a user alone")
     last_call_at: float | None = Field(default=None, description="of today, if there was one; of a user alone")
+    notices: list[str] = Field(default=[], description="what was done besides, one sentence each")
 
 
 class PersonAccess(BaseModel):

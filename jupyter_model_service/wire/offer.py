@@ -32,3 +32,4 @@ class OfferInfo(BaseModel):
     memory: int | None = Field(default=None, description="bytes; the most that a replica may ask for")
     longest_token: float | None = Field(default=None, description="seconds; the most that a token of hers lives")
     public: bool = Field(default=True, description="a service may be open to anybody")
+    public_set_by: str | None = Field(default=None, description="who said that none may be")

@@ -2305,6 +2305,12 @@ export interface components {
              */
             public: boolean;
             /**
+             * Public Set By
+             * @description who said that none may be
+             * @default null
+             */
+            public_set_by: string | null;
+            /**
              * Services Left
              * @description services that she may have beside those that she has; null: any number
              * @default null
@@ -3044,6 +3050,12 @@ export interface components {
              * @description the Hub's; whether there is such a user or group is not said
              */
             name: string;
+            /**
+             * Notices
+             * @description what was done besides, one sentence each
+             * @default []
+             */
+            notices: string[];
             /**
              * Role
              * @enum {string}

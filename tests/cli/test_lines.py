@@ -554,10 +554,11 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     for label in ("laptop", "ci", "ci"):
         line("generate-token", "demo", "--name", label, "--expires", "2h")
     fake.tokens[0]["last_used_at"] = 1750000000.0
+    fake.tokens[0]["created_by"] = "bob"
     fake.tokens[1]["expires_at"] = time.time() - 10
     out = line("tokens", "demo").out
-    assert re.search(r"t0 +laptop .* expires in 2 h 00 min +2025-06-15 15:06:40", out)
-    assert re.search(r"t1 +ci .* expired .* never", out)
+    assert re.search(r"t0 +laptop .* bob +expires in 2 h 00 min +2025-06-15 15:06:40", out)
+    assert re.search(r"t1 +ci .* - +expired .* never", out)
     ran = line("revoke-token", "demo", "ci")
     assert ran.status == 1
     assert "t1, t2" in ran.err
@@ -702,8 +703,15 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     fake.services["ada/demo"] = service()
     ran = line("share", "demo", "--user", "bob", "--group", "ds", "--user", "eve", "--role", "operator")
     assert ran.out == "Shared ada/demo with bob, eve and the group ds as operator.\n"
+    assert line("share", "demo", "--user", "bob", "--calls-per-day", "1").out == (
+        "Shared ada/demo with bob as caller, each person with at most 1 call a day.\n"
+    )
     assert line("share", "demo", "--user", "bob", "--calls-per-day", "5").out == (
         "Shared ada/demo with bob as caller, each person with at most 5 calls a day.\n"
+    )
+    fake.of_new_shares = ["The limits of the class are his no more."]
+    assert line("share", "demo", "--user", "bob", "--calls-per-day", "5").out.endswith(
+        " 5 calls a day. The limits of the class are his no more.\n"
     )
     shown = line("access", "demo", "--user", "carol").out
     assert shown.startswith(

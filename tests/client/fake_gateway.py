@@ -118,6 +118,7 @@ class FakeGateway:
         self.uses: list[dict[str, Any]] = []
         self.shared: list[dict[str, Any]] = []  # by others, to call them
         self.shares: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name, as in an address
+        self.of_new_shares: list[str] = []  # what is said of each
         self.refused_share: str | None = None  # of whom nothing is changed
         self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
@@ -354,7 +355,7 @@ class FakeGateway:
         if method == "PUT":
             share = {"kind": whom[0], "name": unquote(whom[1]), "role": body["role"], "limits": body.get("limits")}
             self.shares[whom[0], whom[1]] = {**share, "created_at": 1750000000.0, "created_by": "ada"}
-            return 200, self.shares[whom[0], whom[1]], {}
+            return 200, {**self.shares[whom[0], whom[1]], "notices": self.of_new_shares}, {}
         if method == "DELETE":
             if self.shares.pop((whom[0], whom[1]), None) is None:
                 return refusal(404, "not_found", f"ada/demo is not shared with {whom[1]}.")

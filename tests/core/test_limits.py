@@ -151,7 +151,10 @@ def test_the_limit_that_holds_longest_is_the_one_that_is_told() -> None:
     assert allowance.admit(0, NOON) is None
     refused = allowance.admit(0, NOON + 60)
     assert refused == Refusal(
-        429, "daily_limit", "This token may make 1 call a day; the next day begins at 00:00 UTC.", DAY / 2 - 60
+        429,
+        "daily_limit",
+        "This token may make 1 call a day (set by the service's owner); the next day begins at 00:00 UTC.",
+        DAY / 2 - 60,
     )
     allowance.change(Limits(calls_per_second=1, in_flight=1), 0)
     assert _code(allowance.admit(0, NOON)) == "too_many_in_flight"

@@ -21,9 +21,9 @@ def test_whoever_comes_beside_ten_thousand_who_are_calling_is_let_in_and_remembe
         caps = Uses(MemoryStore(), ManualClock())
         for number in range(MOST):
             person = Person(f"p{number}", f"p{number}")
-            assert caps.allowance("s", person, LIMITS).admit(0, 0.0) is None
+            assert caps.allowance("s", person, LIMITS, "by alice").admit(0, 0.0) is None
         last = Person("last", "last")
-        assert caps.allowance("s", last, LIMITS).admit(0, 0.0) is None
-        assert caps.allowance("s", last, LIMITS).admit(0, 0.0) is not None, "one at once is hers"
+        assert caps.allowance("s", last, LIMITS, "by alice").admit(0, 0.0) is None
+        assert caps.allowance("s", last, LIMITS, "by alice").admit(0, 0.0) is not None, "one at once is hers"
 
     asyncio.run(body())

@@ -45,7 +45,7 @@ class Setting:
 
     def capped(self, person: Person) -> bool:
         """A call by whoever has a share with a limit, as the front makes it; whether it gets in."""
-        allowance = self.uses.allowance("s1", person, LIMITS)
+        allowance = self.uses.allowance("s1", person, LIMITS, "by alice for the group ds")
         tally = self.uses.of(caller(person), "s1")
         if allowance.admit(int(self.clock.monotonic() * 1e9), self.clock.now()) is not None:
             tally.refuse()

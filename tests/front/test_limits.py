@@ -101,7 +101,10 @@ def test_whoever_comes_back_after_retry_after_is_let_in(run: Run) -> None:
             assert (await here.call(token=LIMITED)).status == 200
             refused = await here.call(token=LIMITED)
             assert outcome(refused) == (429, "rate_limited")
-            assert refused.json()["error"]["message"] == "This token may make 1 call per second, and made them."
+            assert (
+                refused.json()["error"]["message"]
+                == "This token may make 1 call per second (set by the service's owner), and made them."
+            )
             assert refused.one("Retry-After") == "1"
             await asyncio.sleep(1.0)
             assert (await here.call(token=LIMITED)).status == 200

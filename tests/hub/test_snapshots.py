@@ -364,7 +364,10 @@ for number in itertools.count(): open(f"{{number % 300:05}}", "ab").write(b"x" *
 """
     with desk.hostile(growing):
         error = refused(desk, limit_bytes=4 << 20)
-    assert (error.stage, str(error)) == ("limit", "The folder /home/jovyan/koala holds more than 4 MiB.")
+    assert error.stage == "limit"
+    assert str(error).startswith(
+        "The folder /home/jovyan/koala holds more than 4 MiB. All snapshots of alice may have 4 "
+    )
 
 
 # --- limits ------------------------------------------------------------------------------------------
@@ -373,9 +376,18 @@ for number in itertools.count(): open(f"{{number % 300:05}}", "ab").write(b"x" *
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"limit_bytes": 999_999}, "The folder /home/jovyan/koala holds more than 976.6 KiB."),
-        ({"limit_bytes": 0}, "The folder /home/jovyan/koala holds more than 0 bytes."),
-        ({"limit_files": 10}, "The folder /home/jovyan/koala holds more than 10 files."),
+        (
+            {"limit_bytes": 999_999},
+            "The folder /home/jovyan/koala holds more than 976.6 KiB. All snapshots of alice may have 976.6 KiB together, and each of them 100,000 files (set for all users).",
+        ),
+        (
+            {"limit_bytes": 0},
+            "The folder /home/jovyan/koala holds more than is left. All snapshots of alice may have 0 bytes together, and each of them 100,000 files (set for all users).",
+        ),
+        (
+            {"limit_files": 10},
+            "The folder /home/jovyan/koala holds more than 10 files. All snapshots of alice may have 10 GiB together, and each of them 10 files (set for all users).",
+        ),
     ],
 )
 def test_beyond_a_limit_nothing_is_left(desk: Desk, limits: dict[str, int], says: str) -> None:
@@ -396,7 +408,10 @@ def test_a_user_has_one_limit_for_all_her_snapshots(desk: Desk) -> None:
     ends = asyncio.run(both())
     failed = [end for end in ends if isinstance(end, LaunchError)]
     assert [error.stage for error in failed] == ["limit"], ends
-    assert "390.6 KiB" in str(failed[0])  # what is left of a million bytes
+    assert str(failed[0]) == (
+        "The folder /home/jovyan/koala holds more than 390.6 KiB. All snapshots of alice may have 976.6 KiB together, and "
+        "each of them 100,000 files (set for all users); her others have 585.9 KiB."
+    )
     kept = desk.kept_volumes()
     assert [volume.bytes for volume in kept] == [600_000]
     assert desk.keep(desk.snapshots(bytes_per_user=1_000_000), kept[0].revision)["bytes"] == 600_000

@@ -112,7 +112,10 @@ def too_much(hub: Deployment, alice: Notebook, kept: str) -> None:
     refused = alice.cli("update", "parrot", check=False, timeout=300)
     assert refused.returncode == 1
     last = refused.stderr.strip().splitlines()[-1]
-    assert re.fullmatch(r"The folder \S+ holds more than [\d.]+ MiB\.", last), refused.stderr
+    told = (
+        r"All snapshots of alice may have [\d.]+ MiB together, .* \(set for all users\); her others have [\d.]+ MiB\."
+    )
+    assert re.fullmatch(rf"The folder \S+ holds more than [\d.]+ MiB\. {told}", last), refused.stderr
     eventually(lambda: not jobs(hub), "the copy's server to be gone")
     eventually(lambda: volumes(hub) == {kept}, "what was copied of it to be gone")
     shown = info(alice, "parrot")

@@ -254,6 +254,7 @@ def test_what_is_shared_is_in_the_cards_with_its_roles(fake: FakeGateway, cell: 
     access = bundle(cell("%model_service access demo").result)["text/html"]
     assert "&lt;b&gt;x&lt;/b&gt;" in access
     assert ">viewer<" in access
+    assert "It may not be made public: so says the administrator." in access
 
 
 def test_calls_over_time_are_a_small_picture(fake: FakeGateway, shell: InteractiveShell, cell: Cell) -> None:

@@ -167,6 +167,8 @@ def test_who_may_have_nothing_public_any_more_has_nothing_public_at_once(run: Ru
         assert (await site.api("PUT", LIMITS, {"allow_public": False}, token=admin)).status_code == 200
         assert [(await site.call(key, None)).status_code for key in ("alice/chat", "bob/words")] == [401, 503]
         assert (await site.call("alice/chat", alice)).status_code == 503
+        told = (await site.api("GET", "services/alice/chat/access", token=alice)).json()
+        assert (told["public_allowed"], told["set_by"]) == (False, "the administrator carol, for alice")
         entries = (await site.api("GET", "admin/audit?action=make_private", token=admin)).json()["entries"]
         why = "made private: public services are not allowed here any more (set by carol for alice)"
         assert [(each["who"], each["target"], each["after"]) for each in entries] == [

@@ -40,7 +40,9 @@ def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restar
             assert await status(site, bob, again, bob, again, bob) == [503, 503, 503, 429, 429]
             refused = await site.call("alice/chat", bob)
             assert refused.json()["error"]["code"] == "daily_limit"
-            assert refused.json()["error"]["message"].startswith("You may make 3 calls a day;"), "whatever her token"
+            assert refused.json()["error"]["message"].startswith(
+                "You may make 3 calls a day (set by alice for the group class);"
+            ), "whatever her token"
             assert await status(site, site.notebook("carol"), *[alice] * 5) == [503] * 6
 
     async def second() -> None:
@@ -50,7 +52,13 @@ def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restar
             share: dict[str, Any] = {"limits": {"calls_per_day": 4}}
             await site.api("PUT", f"{CHAT}/access/group/class", share, token=alice)
             assert await status(site, bob, bob) == [503, 429]
-            await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+            answer = await site.api("PUT", f"{CHAT}/access/user/bob", {"limits": {"calls_per_day": 4}}, token=alice)
+            assert answer.json()["notices"] == [], "as much as the group"
+            answer = await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
+            assert answer.json()["notices"] == [
+                "What is shared with bob by name goes before what is shared with groups: if bob is in the group class, "
+                "the limits there do not hold for bob any more."
+            ]
             assert await status(site, bob, bob) == [503, 503]
 
     asyncio.run(first())

@@ -107,7 +107,8 @@ def test_who_may_open_a_service_is_said_in_the_offer_in_access_and_at_the_update
         for user, may in (("alice", False), ("carol", True)):
             token = site.notebook(user)
             await site.deploy("chat", token)
-            assert (await site.api("GET", "offer", token=token)).json()["public"] is may
+            offer = (await site.api("GET", "offer", token=token)).json()
+            assert (offer["public"], offer["public_set_by"]) == (may, None if may else "the administrator")
             told = (await site.api("GET", f"services/{user}/chat/access", token=token)).json()
             assert (told["public_allowed"], told["set_by"]) == (may, None if may else "the administrator")
             status, message = await said(site, "POST", f"services/{user}/chat/update", {"public": True}, token)

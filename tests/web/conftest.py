@@ -171,6 +171,14 @@ class FakeOrigins:
         self.kept[owner, name] = check_origins(origins)
 
 
+class FakeLives:
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+
+    async def close_forbidden(self, owner: str | None = None) -> None:
+        self._engine._note("close_forbidden", owner)
+
+
 class FakeEngine:
     """Keeps services in a dictionary and every call in ``asked``."""
 
@@ -184,6 +192,7 @@ class FakeEngine:
         self.sharings = FakeSharings(self)
         self.origins = FakeOrigins()
         self.notices = FakeNotices(self)
+        self.lives = FakeLives(self)
         self.store = MemoryStore()
         ledger = Ledger(self.store, SystemClock(), 0.1, lambda: None)
         self.audit = Audit(self.store, SystemClock(), ledger, kept=None, retry=0.1)

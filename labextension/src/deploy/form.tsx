@@ -137,6 +137,14 @@ export function DeployForm(props: FormProps): JSX.Element {
       </fieldset>
       <Environment {...props} />
       {update === null && (offer?.public ?? true) && <Openness {...props} />}
+      {update === null && offer?.public === false && (
+        <Notice
+          text={trans.__(
+            'It will be private, and may not be made public: so says %1.',
+            offer.public_set_by || trans.__('the administrator')
+          )}
+        />
+      )}
       {update === null && offer?.services_left === 0 && (
         <Notice text={trans.__('You have as many services as you may have: delete one before.')} />
       )}

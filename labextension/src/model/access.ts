@@ -29,7 +29,8 @@ export class AccessModel extends ShownModel<Known> {
 
   /** In the place of what was shared with the same user or group. */
   async share(kind: ShareInfo['kind'], name: string, body: ShareRequest): Promise<void> {
-    await this.services.api.share(this.key, kind, name, body);
+    const shared = await this.services.api.share(this.key, kind, name, body);
+    this.services._told(this.key, shared.notices);
     await this.refresh();
   }
 

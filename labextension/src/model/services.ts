@@ -361,10 +361,14 @@ export class ServicesModel implements IDisposable {
     this._changes.soon();
   }
 
-  /** An older gateway has none. */
   private _notice(answer: Service): void {
-    if (answer.notices?.length > 0) {
-      this._noticed.emit({ key: keyOf(answer), sentences: answer.notices });
+    this._told(keyOf(answer), answer.notices);
+  }
+
+  /** What was done besides; an older gateway tells of none. */
+  _told(key: Key, sentences: string[] | undefined): void {
+    if (sentences !== undefined && sentences.length > 0) {
+      this._noticed.emit({ key, sentences });
     }
   }
 

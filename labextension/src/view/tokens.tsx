@@ -278,6 +278,7 @@ function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
           trans.__('Label'),
           trans.__('Id'),
           trans.__('Made'),
+          trans.__('By'),
           trans.__('Expires'),
           trans.__('Last used'),
           trans.__('Limits'),
@@ -294,6 +295,7 @@ function List(props: TokensProps & { tokens: readonly Token[] }): JSX.Element {
               <code>{each.id}</code>
             </td>
             <td className="jp-mod-when">{moment(each.created_at, now)}</td>
+            <td>{each.created_by || '–'}</td>
             <td>{expiry(each, now, trans)}</td>
             <td className="jp-mod-when">
               {each.last_used_at === null ? trans.__('never') : moment(each.last_used_at, now)}

@@ -12,7 +12,8 @@ export const OFFER: Offer = {
   longest_token: null,
   cpus: null,
   memory: null,
-  public: true
+  public: true,
+  public_set_by: null
 };
 
 export function folder(more: Partial<FolderInfo> = {}): FolderInfo {

@@ -97,6 +97,17 @@ it('is filled from the definition, makes the service and opens it', async () => 
   expect(opened).toEqual([{ key: 'ann/words' }]);
 });
 
+it('says who forbids public services where they are', async () => {
+  const api = fake.api;
+  const offer = { ...OFFER, public: false, public_set_by: 'the administrator, for the group ds' };
+  Object.defineProperty(fake, 'api', { get: () => ({ ...api, offer: async () => offer }) });
+  await open({ path: 'words' });
+  const sentence =
+    'It will be private, and may not be made public: so says the administrator, for the group ds.';
+  await seen(() => screen.queryByText(sentence) !== null, 'whose word it is');
+  expect(screen.queryByLabelText(/^Public/)).toBeNull();
+});
+
 it('offers images and the GPUs that are free where replicas are containers', async () => {
   const offer = {
     ...OFFER,

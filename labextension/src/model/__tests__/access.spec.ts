@@ -35,7 +35,10 @@ beforeEach(() => {
     };
   };
   api.uses = async () => ({ uses: [], today: '2026-11-30', complete: true });
-  api.share = async (_: string, kind: string, name: string) => void shares.push(`${kind}/${name}`);
+  api.share = async (_: string, kind: string, name: string) => {
+    shares.push(`${kind}/${name}`);
+    return { notices: name === 'bob' ? ['The limits of the class are bob’s no more.'] : [] };
+  };
   api.unshare = async (_: string, kind: string, name: string) =>
     void (shares = shares.filter(each => each !== `${kind}/${name}`));
   api.allowOrigins = async (_: string, wanted: readonly string[]) => void (origins = wanted);
@@ -54,8 +57,14 @@ describe('with whom a service is shared', () => {
     access.shown = true;
     await eventually(() => access.access !== null, 'it is known');
     expect(access.people).toBe(true);
+    const told: (readonly string[])[] = [];
+    model.noticed.connect((_, { sentences }) => void told.push(sentences));
+    await access.share('group', 'class', { role: 'caller', limits: null });
+    await access.unshare('group', 'class');
+    expect(told).toEqual([]);
     await access.share('user', 'bob', { role: 'caller', limits: null });
     expect(access.access!.shares).toEqual(['user/bob']);
+    expect(told).toEqual([['The limits of the class are bob’s no more.']]);
     await access.unshare('user', 'bob');
     expect(access.access!.shares).toEqual([]);
     shares = ['group/class'];

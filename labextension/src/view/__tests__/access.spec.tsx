@@ -13,7 +13,8 @@ const BOB: ShareInfo = {
   created_at: 1,
   created_by: 'ann',
   calls_today: null,
-  last_call_at: null
+  last_call_at: null,
+  notices: []
 };
 const ACCESS: AccessInfo = {
   visibility: 'shared',
@@ -145,9 +146,7 @@ describe('who may do what', () => {
     expect(told('viewer', 'It is shared with bob as viewer.')).toBe(
       'bob may call it, and see its state, events, logs and figuresIt is shared with bob as viewer.'
     );
-    expect(told(null, 'Nothing of it is shared with bob.')).toContain(
-      'may do nothing with it by a share'
-    );
+    expect(told(null, 'Nothing of it is shared with bob.')).toContain('may do nothing with it by a share');
     expect(told(null, 'It is shared as viewer with the group ds.', 'viewer')).toBe(
       'bob may do nothing with it by nameIn such a group as is told below: bob may call it, and see its state, ' +
         'events, logs and figuresIt is shared as viewer with the group ds.'

@@ -75,7 +75,8 @@ describe('the tokens', () => {
     const onChange = jest.fn(nothing);
     render(<Tokens {...props} tokens={tokens} onChange={onChange} />);
     const cells = (id: string) =>
-      [...document.querySelectorAll(`[data-token=${id}] td`)].map(each => each.textContent).slice(4, 8);
+      [...document.querySelectorAll(`[data-token=${id}] td`)].map(each => each.textContent).slice(5, 9);
+    expect(document.querySelectorAll('[data-token=t1] td')[2].textContent).toBe('alice');
     expect(cells('t1')).toEqual(['10/s, 1000/day', '–', '12', '3']);
     expect(cells('t2')).toEqual(['–', 'GET /v1/*', '–', '–']);
     await click('Limits of ci');
