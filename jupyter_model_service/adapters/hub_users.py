@@ -78,6 +78,8 @@ class HubUsers:
         self._noted: set[str] = set()  # owners that are in it
         self._task: asyncio.Task[None] | None = None
         self._oldest: Callable[[str], float | None] = lambda owner: None
+        self._told: Callable[[str, str], None] = lambda owner, why: None
+        self._renamed: dict[str, str] = {}  # owner to the name that the Hub has for her now
         self.problem: str | None = None  # why the last look failed, if it did
 
     # --- what others ask -----------------------------------------------------------------------------
@@ -238,10 +240,13 @@ class HubUsers:
         gone: Callable[[str, str], Awaitable[None]],
         *,
         oldest: Callable[[str], float | None] = lambda owner: None,
+        renamed: Callable[[str, str], None] = lambda owner, why: None,
     ) -> None:
         """Look each minute. ``gone(owner, why)`` is called for those of ``owners`` who are no more; called again at
-        the next look if it raises. ``oldest``: when the oldest of an owner's services was made (Unix time)."""
-        self._oldest = oldest
+        the next look if it raises. ``oldest``: when the oldest of an owner's services was made (Unix time).
+        ``renamed(owner, why)`` is called once for an owner whose services are kept, as the Hub has her by another
+        name."""
+        self._oldest, self._told = oldest, renamed
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._watch(owners, gone), name="hub users")
 
@@ -273,17 +278,24 @@ class HubUsers:
         """One look. Somebody is gone when two looks in a row and the Hub's answer about that one user say so: a list
         may be short for a moment, and what is removed on its account does not come back. Whose services ``gone`` could
         not remove (it raises ``ModelServiceError``) stays noted as before: the next look tries again, and the next user
-        of that name has nothing until then."""
+        of that name has nothing until then. Of whom the Hub renamed nothing is removed, nor does it go on to her new
+        name: whoever has it may not be whom it was shared with."""
         users = await self.look()
         book = await asyncio.to_thread(_read, self._path)
         new = {owner: kept for owner, kept in book.items() if owner in owners}
         missing: set[str] = set()
+        renamed: dict[str, str] = {}
         for owner in owners:
             user = users.get(owner)
             if user is None:
                 missing.add(owner)
                 name = book.get(owner, {}).get("name", owner)
                 if owner not in self._missing or await self._api.user(name) is not None:
+                    continue
+                if (now_called := _renamed(users, book, owner)) is not None:
+                    renamed[owner] = now_called
+                    if self._renamed.get(owner) != now_called:
+                        self._told(owner, _KEPT.format(name=name, new=now_called, owner=owner))
                     continue
                 if await _removed(gone, owner, f"the Hub has no user {name} any more"):
                     new.pop(owner, None)
@@ -294,7 +306,7 @@ class HubUsers:
             if self._another(owner, known, user) and not await _removed(gone, owner, why):
                 continue
             new[owner] = {"name": user.name, "created": user.created or known or ""}
-        self._missing = missing
+        self._missing, self._renamed = missing, renamed
         async with self._writing:
             now = await asyncio.to_thread(_read, self._path)
             new |= {owner: kept for owner, kept in now.items() if owner not in book}  # noted meanwhile
@@ -310,6 +322,23 @@ class HubUsers:
             return bool(user.created) and user.created != known
         oldest, made = self._oldest(owner), unix_time(user.created)
         return oldest is not None and made is not None and made > oldest + CLOCKS
+
+
+_KEPT = (
+    "the Hub has no user {name} any more, but {new}, who was made at the same moment: the user was renamed, and the "
+    "services of {owner} are kept. Name the user {name} again, and they are as before; or delete them as an "
+    "administrator (jupyter model-service delete {owner}/NAME)"
+)
+
+
+def _renamed(users: Mapping[str, HubUser], book: Mapping[str, Mapping[str, str]], owner: str) -> str | None:
+    """The name of the user that the Hub made when it made the gone ``owner``, to the microsecond; not of one who was
+    there beside her, as where the Hub's database knows whole seconds only."""
+    made = book.get(owner, {}).get("created")
+    for other, user in users.items():
+        if made and user.created == made and book.get(other, {}).get("created") != made:
+            return user.name
+    return None
 
 
 async def _removed(gone: Callable[[str, str], Awaitable[None]], owner: str, why: str) -> bool:

@@ -231,9 +231,13 @@ class _Beside:
         def oldest(owner: str) -> float | None:
             return min((view.created_at for view in engine.services(owner)), default=None)
 
+        def renamed(owner: str, why: str) -> None:
+            log.warning("services of %s: %s", owner, why)
+            engine.audit.own("keep_services", owner, after={"why": why})
+
         engine.sharings.made = self._users.made
         self._identity.came = engine.sharings.came
-        self._users.start(lambda: {view.owner for view in engine.services()}, gone, oldest=oldest)
+        self._users.start(lambda: {view.owner for view in engine.services()}, gone, oldest=oldest, renamed=renamed)
         undo.push_async_callback(ended, "the look at users", self._users.stop, 5.0)
         self._issuer.start(self._tokens.ids)
         undo.push_async_callback(ended, "the tidying of tokens", self._issuer.stop, 5.0)

@@ -580,6 +580,51 @@ def test_a_user_is_gone_after_two_looks_and_an_answer_about_that_one(run: Run) -
     run(body)
 
 
+def test_services_of_a_user_whom_the_hub_renamed_are_kept_and_nobodys(run: Run, tmp_path: Path) -> None:
+    """She was made when the gone one was. It is told once; under her former name they are hers again, and the next user
+    of that name inherits none."""
+
+    async def body(s: Setting) -> None:
+        gone, told = Gone(), list[tuple[str, str]]()
+        s.users._told = lambda owner, why: told.append((owner, why))
+        await s.users.check({"alice", "bob"}, gone)
+        alice = s.hub.users_there.pop("alice")
+        s.hub.users_there["alicia"] = replace(alice, name="alicia")
+        for _ in range(4):
+            await s.users.check({"alice", "bob"}, gone)
+        ((owner, why),) = told
+        assert owner == "alice"
+        assert "alicia, who was made at the same moment" in why
+        assert "Name the user alice again" in why
+        s.hub.by_token["new"] = replace(BOB, name="alicia", scopes=frozenset({"access:servers!server=alicia/"}))
+        caller = await s.identity.resolve("new")
+        assert caller is not None
+        assert not caller.may_manage("alice")
+        del s.hub.users_there["alicia"]
+        s.hub.users_there["alice"] = alice
+        await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == []
+        s.hub.users_there["alicia"] = replace(s.hub.users_there.pop("alice"), name="alicia")
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == [("alice", "the user alice was deleted in the Hub and made anew")]
+
+    run(body)
+
+
+def test_another_user_who_was_made_in_the_same_second_is_not_a_renamed_one(run: Run) -> None:
+    async def body(s: Setting) -> None:
+        gone = Gone()
+        s.hub.users_there = {name: HubUser(name, created="2026-01-01T00:00:00Z") for name in ("alice", "bob")}
+        await s.users.check({"alice", "bob"}, gone)
+        del s.hub.users_there["alice"]
+        for _ in range(2):
+            await s.users.check({"alice", "bob"}, gone)
+        assert gone.seen == [("alice", "the Hub has no user alice any more")]
+
+    run(body)
+
+
 @pytest.mark.parametrize("anew", [True, False])
 def test_what_could_not_be_removed_is_tried_again_and_nobody_elses_meanwhile(run: Run, anew: bool) -> None:
     """A disk that is full, say. What is another's is looked at all the same."""
