@@ -77,6 +77,7 @@ def test_a_hub_offers_what_policy_and_host_allow() -> None:
         cpus=4,
         memory=64 << 30,
         public=False,
+        public_set_by="the administrator",
     )
 
 
