@@ -209,6 +209,15 @@ def image_fits(policy: Policy, image: str) -> bool:
     return any(fnmatch.fnmatchcase(image, pattern) for pattern in policy.allowed_images or ())
 
 
+def of_any_registry(policy: Policy) -> list[str]:
+    """The patterns of images, those of rules too, that say of no registry that it must be that one: ``*`` crosses
+    slashes, so that ``*.example.org/*`` fits ``evil.test/x.example.org/y``, and ``ubuntu*`` ``ubuntu.evil.test/x``.
+    Not ``*``, which says that any may be used."""
+    lists = [policy.allowed_images, *(rule.changes.get("allowed_images") for rule in policy.rules)]
+    patterns = [pattern for each in lists for pattern in each or () if pattern != "*"]
+    return [each for each in dict.fromkeys(patterns) if any(sign in each.partition("/")[0] for sign in "*?[")]
+
+
 def volume_user(user: str) -> str:
     """The user's name in the name of a volume, as DockerSpawner's own escaping writes it: ``ana-maria`` →
     ``ana-2dmaria``."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters.sealing import Sealer, SealError, make_key
-from ..core.policy import SERVICES, SNAPSHOT_FILES, Policy, host_to_plain, policy_to_plain
+from ..core.policy import SERVICES, SNAPSHOT_FILES, Policy, host_to_plain, of_any_registry, policy_to_plain
 from . import given, given_rules
 from . import install_checks as checks
 from . import install_steps as steps
@@ -218,6 +218,11 @@ class _Installation:
         public = bool(self._site.of_hub("public_url"))
         for sentence in notes_on_hosts(endpoints_url, addresses.public_url, given=public):
             self._note(sentence)
+        if loose := of_any_registry(policy):
+            self._note(
+                f"allowed_images has {', '.join(loose)}: * stands for slashes, too, so images of any registry fit. "
+                "Write the registry's whole name and a slash before the first *, as in registry.example.org/*."
+            )
         if not trusted_proxies:
             self._note(
                 "trusted_proxies is empty: all who come through the Hub's proxy have its one address, in the logs and "

@@ -159,6 +159,24 @@ def test_it_says_what_it_changed(do: Callable[..., Any], caplog: pytest.LogCaptu
     assert not any("allow_named_servers" in note or "cleanup_servers" in note for note in quiet)
 
 
+@pytest.mark.parametrize(
+    ("images", "rule", "told"),
+    [
+        (["*.example.org/*"], "quay.io/jupyter/*", "has *.example.org/*: "),
+        (["ubuntu*", "quay.io/jupyter/*"], "regist[r]y.example.org/*", "has ubuntu*, regist[r]y.example.org/*: "),
+        (["*"], "registry.example.org:5000/course:*", None),
+        (None, "ubuntu:24.04", None),
+    ],
+)
+def test_a_pattern_that_images_of_any_registry_fit_is_noted(
+    do: Callable[..., Any], images: list[str] | None, rule: str, told: str | None
+) -> None:
+    """``*`` stands for slashes, too."""
+    notes = do(a_site(), allowed_images=images, rules=[{"users": ["ann"], "allowed_images": [rule]}]).notes
+    found = [note for note in notes if "of any registry" in note]
+    assert (not found) if told is None else (told in found[0])
+
+
 @pytest.mark.parametrize(("given", "told"), [((), True), (("10.0.0.9",), False)])
 def test_who_stands_behind_the_proxy_is_told_apart_or_that_they_are_not_is_noted(
     do: Callable[..., Any], given: tuple[str, ...], told: bool
