@@ -40,6 +40,10 @@ class SqlAudit:
         ):
             if value is not None:
                 wanted = wanted.where(column == value)
+        if query.before is not None:
+            wanted = wanted.where(audit.c.id < query.before)
+        if query.owner is not None:  # "0" comes right after "/"; LIKE would not tell bob from Bob
+            wanted = wanted.where(audit.c.target >= f"{query.owner}/", audit.c.target < f"{query.owner}0")
         if query.since is not None:
             wanted = wanted.where(audit.c.at >= query.since)
         if query.until is not None:

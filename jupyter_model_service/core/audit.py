@@ -51,15 +51,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class AuditQuery:
-    """Entries with an id above ``after``: the first ``limit`` of them, or with ``newest`` the last. ``since`` and
-    ``until`` are Unix times (from the one, before the other); ``None`` for whatever does not matter."""
+    """Entries with an id above ``after`` and below ``before``: the first ``limit`` of them, or with ``newest`` the
+    last. ``owner``: of this user's services. ``since`` and ``until`` are Unix times (from the one, before the other);
+    ``None`` for whatever does not matter."""
 
     after: int = 0
+    before: int | None = None
     limit: int = 100
     newest: bool = False
     who: str | None = None
     action: str | None = None
     target: str | None = None
+    owner: str | None = None
     since: float | None = None
     until: float | None = None
 

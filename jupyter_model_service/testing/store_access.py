@@ -106,4 +106,8 @@ def _is_wanted(entry: Entry, query: AuditQuery) -> bool:
     asked = ((query.who, entry.who), (query.action, entry.action), (query.target, entry.target))
     if entry.id <= query.after or any(wanted not in (None, found) for wanted, found in asked):
         return False
+    if query.before is not None and entry.id >= query.before:
+        return False
+    if query.owner is not None and not entry.target.startswith(f"{query.owner}/"):
+        return False
     return (query.since is None or entry.at >= query.since) and (query.until is None or entry.at < query.until)

@@ -6,12 +6,13 @@ from __future__ import annotations
 from ..core.limit_words import LIMIT_WORDS, limit_read
 from ..core.plain_page import plain_page
 from ..errors import InvalidRequest
+from ..wire import UpdateRequest
 from ..wire.admin import LimitsChange, NoticeRequest
 from . import admin, api
 from .page import Answer, Form, Html, PageCall, Wanted
 from .route import Access
 
-__all__ = ["LIMITS", "NOTICE", "START", "STOP", "sign_out"]
+__all__ = ["LIMITS", "NOTICE", "PRIVATE", "START", "STOP", "sign_out"]
 
 _LONGEST_NAME = 255  # of a user
 _SIGNED_OUT = "You are signed out of this page. At the Hub you may still be signed in: sign out there as well."
@@ -41,6 +42,7 @@ def _limits(call: PageCall) -> Wanted:
 
 STOP = Form(Access.OPERATOR, lambda call: Wanted(api.stop_service, call.path))
 START = Form(Access.OPERATOR, lambda call: Wanted(api.start_service, call.path))
+PRIVATE = Form(Access.OWNER, lambda call: Wanted(api.update_service, call.path, UpdateRequest(public=False)))
 NOTICE = Form(Access.ADMIN, _notice)
 LIMITS = Form(Access.ADMIN, _limits)
 

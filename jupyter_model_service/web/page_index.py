@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tornado.template import Loader
-
 from ..core.gpu_looks import GpuLook
 from ..core.limit_words import LIMIT_WORDS, limit_told, limit_written
 from ..core.sentences import counted, in_bytes
@@ -21,6 +19,7 @@ from . import admin
 from .call import Call
 from .gpu_holders import gpu_holders
 from .page import Html, PageCall
+from .rendered import moment, rendered
 
 __all__ = ["index", "styles"]
 
@@ -48,6 +47,7 @@ class Row:
     notice_by: str
     stops: bool = False
     starts: bool = False
+    closes: bool = False
 
     @property
     def key(self) -> str:
@@ -129,7 +129,7 @@ async def index(call: PageCall) -> Html:
         admin=caller.manages_all,
         xsrf=call.person.xsrf,
         find=find,
-        now=_moment(datetime.now(timezone.utc).timestamp()),
+        now=moment(datetime.now(timezone.utc).timestamp()),
         services=[_row(view, role, None if today is None else today.get(view.id, 0)) for view, role in found[:MOST]],
         hidden=max(0, len(found) - MOST),
         owners=[_owner(inner, use) for use in owners[:MOST]],
@@ -138,7 +138,7 @@ async def index(call: PageCall) -> Html:
         gpus=None if seen is None else [_gpu(each) for each in gpu_holders(inner, views, seen)],
         gpus_told=[] if seen is None else _told(seen),
     )
-    return Html(_templates().load("index.html").generate(page=shown))
+    return rendered("index.html", shown)
 
 
 async def styles(call: PageCall) -> Html:
@@ -161,13 +161,14 @@ def _row(view: ServiceView, role: Role, calls: int | None) -> Row:
         replicas=f"{view.replicas.ready} of {view.replicas.want}" if sees else "",
         gpus=admin.gpus_of(view) if sees else 0,
         calls=f"{calls:,}" if sees and calls is not None else "",
-        last_call=_moment(view.last_call_at) if sees else "",
+        last_call=moment(view.last_call_at) if sees else "",
         endpoint=view.endpoint,
         page=view.page or "",
         notice=notice.text if notice is not None else "",
         notice_by=notice.by if notice is not None else "",
         stops=runs and not stopped,
         starts=runs and stopped,
+        closes=role >= Role.OWNER and view.visibility == "public" and view.state != "deleting",
     )
 
 
@@ -200,7 +201,7 @@ def _fields(taken: Mapping[str, object]) -> list[Field]:
 
 
 def _told(seen: GpuLook) -> list[str]:
-    since = f"As of {_moment(seen.at)}." if seen.at is not None else "Only what replicas say that they have is known."
+    since = f"As of {moment(seen.at)}." if seen.at is not None else "Only what replicas say that they have is known."
     return [since, seen.problem] if seen.problem else [since]
 
 
@@ -218,15 +219,6 @@ def _gpu(gpu: GpuHolder) -> GpuRow:
         busy="" if gpu.utilization is None else f"{gpu.utilization:.0f} %",
         memory=memory,
     )
-
-
-def _moment(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-
-
-@functools.cache
-def _templates() -> Loader:
-    return Loader(str(Path(__file__).with_name("templates")))
 
 
 @functools.cache

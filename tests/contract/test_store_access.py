@@ -213,6 +213,11 @@ def test_entries_are_found_by_what_they_are_about_and_read_on(opener: Opener) ->
         assert await ids(who="alice", limit=2) == [2, 4]
         assert await ids(action="share", target="u/1") == [1, 16]
         assert await ids(since=5.0, until=8.0) == [5, 6, 7]
+        assert await ids(before=4) == [1, 2, 3]
+        assert await ids(before=18, limit=2, newest=True) == [16, 17]
+        assert await ids(owner="u", limit=2) == [1, 2]
+        for other in ("U", "u/1", "v", ""):
+            assert await ids(owner=other) == []
         assert await store.audit.find(AuditQuery(limit=1)) == [dataclasses.replace(entries(1)[0], id=1)]
 
     with_store(opener, body)

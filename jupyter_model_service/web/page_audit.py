@@ -1,0 +1,149 @@
+"""The page of the audit log, for administrators: its newest entries, those that somebody looks for, and all of these as
+a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from urllib.parse import urlencode
+
+from ..core.audit import AuditQuery, Entry, json_line
+from ..core.audit_words import changed, outcome
+from ..core.sentences import lasting
+from ..errors import InvalidRequest
+from .page import Download, Html, PageCall
+from .queries import LARGEST
+from .rendered import moment, rendered
+
+__all__ = ["audit", "save_audit"]
+
+MOST = 100  # entries of a page, and of what is read at once for a file: 64 KiB each at the most
+_LONGEST = {"who": 300, "action": 100, "about": 300, "since": 10}
+
+
+@dataclass(frozen=True)
+class Line:
+    at: str
+    who: str
+    address: str
+    action: str
+    target: str
+    outcome: str
+    failed: bool
+    count: int
+    changed: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """``older`` and ``save`` are addresses; ``older`` is empty where there is nothing older. ``find`` is of the forms
+    of all pages."""
+
+    visitor: str
+    xsrf: str
+    now: str
+    kept: str
+    who: str
+    action: str
+    about: str
+    since: str
+    lines: Sequence[Line]
+    filtered: bool
+    newest: str
+    older: str
+    save: str
+    find: str = ""
+
+
+async def audit(call: PageCall) -> Html:
+    log, given = call.parts.engine.audit, _given(call)
+    entries = await log.find(replace(_query(given), before=_before(call), limit=MOST + 1, newest=True))
+    more, entries = len(entries) > MOST, entries[-MOST:]
+    person = call.person.caller.person
+    shown = Shown(
+        visitor=person.name if person is not None else call.caller.name,
+        xsrf=call.person.xsrf,
+        now=moment(datetime.now(timezone.utc).timestamp()),
+        kept="" if log.kept is None else lasting(log.kept),
+        **given,
+        lines=[_line(entry) for entry in reversed(entries)],
+        filtered=any(given.values()),
+        newest=_address("audit", given) if "before" in call.query else "",
+        older=_address("audit", {**given, "before": str(entries[0].id)}) if more else "",
+        save=_address("audit.jsonl", given),
+    )
+    return rendered("audit.html", shown)
+
+
+async def save_audit(call: PageCall) -> Download:
+    """All that the same form finds, also what is older than the page, the oldest first."""
+    return Download(_lines(call, _query(_given(call))), "audit.jsonl", "application/jsonl")
+
+
+async def _lines(call: PageCall, query: AuditQuery) -> AsyncIterator[bytes]:
+    after = 0
+    while True:
+        entries = await call.parts.engine.audit.find(replace(query, after=after, limit=MOST))
+        if entries:
+            yield b"".join(map(json_line, entries))
+        if len(entries) < MOST:
+            return
+        after = entries[-1].id
+
+
+def _given(call: PageCall) -> dict[str, str]:
+    given = {name: call.query.get(name, "").strip() for name in _LONGEST}
+    for name, text in given.items():
+        if len(text) > _LONGEST[name]:
+            raise InvalidRequest(f"What is looked for in “{name}” is longer than {_LONGEST[name]} characters.")
+    return given
+
+
+def _query(given: dict[str, str]) -> AuditQuery:
+    about = given["about"]
+    one = "/" in about or ":" in about  # one service, or user:alice; else all of an owner
+    return AuditQuery(
+        who=given["who"] or None,
+        action=given["action"] or None,
+        target=about if about and one else None,
+        owner=about if about and not one else None,
+        since=_since(given["since"]),
+    )
+
+
+def _since(day: str) -> float | None:
+    if not day:
+        return None
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        raise InvalidRequest(f"'{day}' is no day: write it as 2026-11-30.") from None
+
+
+def _before(call: PageCall) -> int | None:
+    text = call.query.get("before", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST):
+        raise InvalidRequest("This address names no entry to go on from: open the newest ones and go on from there.")
+    return int(text)
+
+
+def _address(page: str, given: dict[str, str]) -> str:
+    said = urlencode({name: text for name, text in given.items() if text})
+    return f"{page}?{said}" if said else page
+
+
+def _line(entry: Entry) -> Line:
+    return Line(
+        at=datetime.fromtimestamp(entry.at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        who=entry.who or "-",
+        address=entry.address,
+        action=entry.action,
+        target=entry.target,
+        outcome=outcome(entry.status, entry.code),
+        failed=entry.status >= 400,
+        count=entry.count,
+        changed=changed(entry.before, entry.after),
+    )
