@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from .message import RequestHead
-from .who_asks import Asker, Said, opens_page, said_in, who_asks
+from .who_asks import Asker, Said, opens_page, said_in_raw, who_asks
 
 __all__ = [
     "ENTER", "NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of",
@@ -45,8 +45,7 @@ def cookie(head: RequestHead, name: bytes) -> str | None:
 
 
 def _said(head: RequestHead) -> Said:
-    headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
-    return said_in(head.method.decode("latin-1"), headers, upgrade=head.upgrade is not None)
+    return said_in_raw(head.method, head.headers, upgrade=head.upgrade is not None)
 
 
 def wants_page(head: RequestHead) -> bool:

@@ -264,7 +264,7 @@ def test_a_visit_is_worth_what_its_owner_may_now(run: Run) -> None:
             assert (nowhere.status, nowhere.one("Content-Type")) == (404, "text/html; charset=utf-8")
             here.site.endpoint.sharing = NOBODY
             assert (await here.get("/echo", here.visit(), *FETCHES)).status == 404
-            here.site.tokens.over.add("bobs")
+            here.site.tokens.ended.add("bobs")
             assert (await here.get("/echo", here.visit(), *FETCHES)).status == 401
             assert (await here.get("/echo", here.visit(), *OPENS)).status == 303
             here.site.tokens.fails = True
@@ -291,7 +291,7 @@ def test_a_stream_of_a_visit_ends_with_it(run: Run) -> None:
                 if unshared:
                     here.site.endpoint.sharing = NOBODY
                 else:
-                    here.site.tokens.over.add("bobs")
+                    here.site.tokens.ended.add("bobs")
                 await wire.body(got)
                 assert not got.complete
                 await within(here.site.replicas[0].hung_up.wait())
