@@ -294,6 +294,7 @@ class Gateway:
             attached=parts.attached(),
             people=parts.shared,
             own_hosts=parts.hosts is not None,
+            administration=parts.base if parts.sessions is not None else None,
         )
 
 

@@ -66,10 +66,13 @@ def event_info(key: str, event: EventRecord, role: Role = Role.OWNER) -> wire.Ev
 
 
 async def info(call: Call) -> wire.GatewayInfo:
-    """``owner`` is the caller's own, where a gateway has several users."""
-    found = call.parts.info()
-    home = call.caller.home if call.caller is not None else None
-    return found if home is None else found.model_copy(update={"owner": home})
+    """``owner`` is the caller's own, where a gateway has several users. What is told of the page for administrators
+    opens nothing: it asks people to sign in there themselves."""
+    found, caller = call.parts.info(), call.caller
+    told: dict[str, object] = {} if caller is None or caller.home is None else {"owner": caller.home}
+    if caller is None or caller.person is None or not caller.person.admin:
+        told["administration"] = None
+    return found.model_copy(update=told)
 
 
 def shared_info(view: Any) -> SharedInfo:

@@ -382,3 +382,6 @@ class GatewayInfo(BaseModel):
     attached: int = 0
     people: bool = Field(default=False, description="whether there are users and groups to share services with")
     own_hosts: bool = Field(default=False, description="whether each service has a host of its own, for its pages")
+    administration: str | None = Field(
+        default=None, description="the address of the page for administrators of the hub; null: you are none"
+    )

@@ -1832,6 +1832,12 @@ export interface components {
         /** GatewayInfo */
         GatewayInfo: {
             /**
+             * Administration
+             * @description the address of the page for administrators of the hub; null: you are none
+             * @default null
+             */
+            administration: string | null;
+            /**
              * Attached
              * @default 0
              */

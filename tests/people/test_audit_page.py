@@ -232,3 +232,15 @@ def test_an_administrator_makes_a_public_service_private(tmp_path: Path) -> None
         assert (entry["before"], entry["after"]) == ({"public": True}, {"public": False})
 
     at_the_pages(tmp_path, body)
+
+
+def test_whoever_is_an_administrator_is_told_where_the_page_is(tmp_path: Path) -> None:
+    """By the token of a notebook, which the panel has, and which manages nothing but what is hers."""
+
+    async def body(site: HubSite, browser_of: BrowserOf) -> None:
+        told = {user: (await site.api("GET", "", token=site.notebook(user))).json() for user in ("alice", "carol")}
+        assert told["alice"]["administration"] is None
+        assert told["carol"]["administration"] == f"{site.address}{PREFIX}"
+        assert (await (await browser_of("carol")).open(told["carol"]["administration"])).status_code == 200
+
+    at_the_pages(tmp_path, body)

@@ -118,6 +118,8 @@ export class FakeApi {
   shared: Shared[] = [];
   /** What a change tells whoever asks for it. */
   notices: string[] = [];
+  /** Where the page for administrators is. */
+  administration: string | null = null;
   refusals: Partial<Record<string, ApiError>> = {};
   /** What a scale and a deletion wait for before they answer. */
   held: Promise<void> = Promise.resolve();
@@ -176,7 +178,7 @@ export class FakeApi {
           always: [],
           person: null
         })),
-      gateway: () => this._answer('gateway', () => ({ people: false })),
+      gateway: () => this._answer('gateway', () => ({ people: false, administration: this.administration })),
       logs: (key: Key) =>
         this._answer(`logs ${key}`, () => ({ replica: 'r-1', lines: ['one'], next: 1, lost: 0 })),
       scale: async (key: Key, replicas: number) => {

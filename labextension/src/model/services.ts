@@ -139,6 +139,11 @@ export class ServicesModel implements IDisposable {
     return this._offer;
   }
 
+  /** The address of the page for administrators; null for who is none, and until it is known. */
+  get administration(): string | null {
+    return this._administration;
+  }
+
   /** Copies of folders that are being made, by service. */
   get copies(): ReadonlyMap<Key, Copy> {
     return this._copies;
@@ -533,7 +538,8 @@ export class ServicesModel implements IDisposable {
     }
     this._greeting = true;
     try {
-      [this._site] = await Promise.all([this.api.site(), this.refreshOffer()]);
+      const asked = Promise.all([this.api.site(), this.refreshOffer(), this._askAdministration()]);
+      [this._site] = await asked;
       this._tooOld = false;
     } catch (error) {
       this._tooOld = error instanceof ApiError && error.code === 'no_route';
@@ -545,6 +551,17 @@ export class ServicesModel implements IDisposable {
       this._problem = this._tooOldSentence;
     }
     this._changes.soon();
+  }
+
+  /** There is no link where it cannot be told: an older gateway has none. */
+  private async _askAdministration(): Promise<void> {
+    try {
+      this._administration = (await this.api.gateway()).administration ?? null;
+    } catch (error) {
+      if (!(error instanceof ApiError)) {
+        throw error;
+      }
+    }
   }
 
   private get _tooOldSentence(): string {
@@ -573,6 +590,7 @@ export class ServicesModel implements IDisposable {
   private _opened = 0; // how often the stream has begun to tell everything
   private _site: Site | null = null;
   private _offer: Offer | null = null;
+  private _administration: string | null = null;
   private _status: Status = 'loading';
   private _problem: string | null = null;
   private _tooOld = false;

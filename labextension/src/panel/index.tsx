@@ -11,6 +11,7 @@ import React from 'react';
 import type { Key } from '../api';
 import type { ServicesModel } from '../model/services';
 import { CommandIDs } from '../parts';
+import { PageLink } from '../view/pieces';
 import { List } from './list';
 
 export interface PanelOptions {
@@ -82,7 +83,24 @@ export class ServicesPanel extends ReactWidget {
           <Tool label={this._trans.__('Refresh')} icon={refreshIcon} onClick={this._refresh} />
         </div>
         <UseSignal signal={model.changed}>{() => this._list()}</UseSignal>
+        <UseSignal signal={model.changed}>{() => this._administration()}</UseSignal>
       </>
+    );
+  }
+
+  /** Another page, at the Hub: administrators sign in there. */
+  private _administration(): JSX.Element | null {
+    const page = this._panel.model.administration;
+    const text = this._trans.__('Administration');
+    return page === null ? null : (
+      <div className="jp-ModelService-administration">
+        <PageLink
+          page={page}
+          label={this._trans.__('Administration of all model services')}
+          text={text}
+          trans={this._trans}
+        />
+      </div>
     );
   }
 

@@ -91,10 +91,12 @@ export interface PageLinkProps {
   page: string | null | undefined;
   /** "Open the page of ann/chat" */
   label: string;
+  /** What stands there, instead of "Open page". */
+  text?: string;
   trans: TranslationBundle;
 }
 
-export function PageLink({ page, label, trans }: PageLinkProps): JSX.Element | null {
+export function PageLink({ page, label, text, trans }: PageLinkProps): JSX.Element | null {
   if (!page || !/^https?:\/\//.test(page)) {
     return null;
   }
@@ -107,7 +109,7 @@ export function PageLink({ page, label, trans }: PageLinkProps): JSX.Element | n
       aria-label={label}
       title={page}
     >
-      {trans.__('Open page')}
+      {text ?? trans.__('Open page')}
     </a>
   );
 }
