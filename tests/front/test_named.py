@@ -284,7 +284,7 @@ def test_a_token_that_ends_while_a_body_names_its_model_lets_nobody_in(run: Run)
             sent = named("v1/x", body=b'{"model":"o/n"}', token=TOKEN)
             await wire.send(sent[:-5])
             await until(lambda: any(call.named is not None and call.named.reading for call in here.front.calls))
-            here.tokens.over.add(TOKEN)
+            here.tokens.ended.add(TOKEN)
             await wire.send(sent[-5:])
             assert (await wire.answer()).status == 401
             assert not here.replicas[0].seen
