@@ -10,6 +10,7 @@ from typing import Any
 from ..client.units import show_duration
 from ..commands.grammar import PROGRAM
 from ..commands.results import TokenResult, UsesResult
+from ..commands.rotating import former_told
 from .calling import call_line
 from .text import Paint, clean, columns, moment
 
@@ -32,15 +33,12 @@ def token_text(result: TokenResult, quiet: bool) -> str:
         shown = "TOKEN"
     if result.service is None:
         return told
-    return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ')
+    return told + call_line(result.service, header=f'-H "Authorization: Bearer {shown}" ', rules=token.get("rules"))
 
 
 def former(result: TokenResult) -> str:
     """A sentence, with a space before it, of the one in whose place it is."""
-    if result.former is None:
-        return ""
-    ends = f"still is good for {show_duration(result.overlap)}" if result.overlap else "is good no more"
-    return f" The former, {clean(result.former)}, {ends}."
+    return "" if result.former is None else f" The former, {clean(former_told(result.former, result.token))}."
 
 
 def token_table(tokens: Sequence[Json], paint: Paint) -> str:

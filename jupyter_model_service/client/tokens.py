@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..errors import InvalidRequest
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
 from .units import DEFAULT_TOKEN_SECONDS, parse_duration, parse_expiry
 
@@ -21,6 +22,16 @@ KEEP: Any = type("Keep", (), {"__repr__": lambda self: "KEEP"})()
 DEFAULT: Any = type("Default", (), {"__repr__": lambda self: "30 days, or less where less is allowed"})()
 
 DEFAULT_OVERLAP = 86400.0  # seconds
+LONGEST_OVERLAP = 30 * 86400.0
+
+
+def parse_overlap(text: str) -> float:
+    """Seconds of a duration, which may be none at all (``0``) and 30 days at most. A plain number is refused: whoever
+    means 30 days by 30 would have the former token end after half a minute."""
+    overlap = 0.0 if text in ("0", "0s") else parse_duration(text)
+    if overlap > LONGEST_OVERLAP:
+        raise InvalidRequest(f"{text!r} is too long: a former token goes on for at most 30d.")
+    return overlap
 
 
 def listing(key: Key) -> Call[list[TokenInfo]]:
@@ -77,7 +88,7 @@ def limit(
 def rotate(
     key: Key, token_id: str, overlap: float | str = DEFAULT_OVERLAP, expires_in: float | str | None = KEEP
 ) -> Call[NewToken]:
-    body: dict[str, Any] = {"overlap": float(parse_duration(overlap) if isinstance(overlap, str) else overlap)}
+    body: dict[str, Any] = {"overlap": float(parse_overlap(overlap) if isinstance(overlap, str) else overlap)}
     if expires_in is not KEEP:
         body["expires_in"] = parse_expiry(expires_in) if isinstance(expires_in, str) else expires_in
     return Call("POST", f"{_one(key, token_id)}/rotate", reading_model("NewToken"), body=body)

@@ -73,8 +73,9 @@ class Tokens:
         expires_in: float | str | None = KEEP,
     ) -> NewToken:
         """A token in the place of this one, shown this once: of the same name, limits and rules. The former still is
-        good for the ``overlap`` (seconds, or a text such as ``"2h"``; a day by default, 30 at most), and both have
-        their limits together. It lives as long as the former was to, unless ``expires_in`` says otherwise."""
+        good for the ``overlap`` (seconds, or a text such as ``"2h"``; a day by default, 30 at most), no longer
+        than it was to be, and both have their limits together. It lives as long as the former was to, unless
+        ``expires_in`` says otherwise."""
         return self._about_tokens(tokens.rotate(self._connection.key(name), token_id, overlap, expires_in))
 
     def uses(self, name: str, since: str | None = None) -> UseList:

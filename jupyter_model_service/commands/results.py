@@ -95,14 +95,12 @@ class EndpointResult(Result):
 @dataclass(frozen=True)
 class TokenResult(Result):
     """``service`` is what the token opens, where that is to be shown; ``file`` is where the token was written; then
-    ``to_json`` does not show it once more. ``former``: the id of the one in whose place it is, which still is good for
-    ``overlap`` seconds."""
+    ``to_json`` does not show it once more. ``former``: the one in whose place it is, with when that ends now."""
 
     token: Json = field(repr=False)
     service: Json | None
     file: str | None = None
-    former: str | None = None
-    overlap: float = 0.0
+    former: Json | None = None
 
     def to_json(self) -> Any:
         if self.file is None:

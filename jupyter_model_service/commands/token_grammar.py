@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..client.tokens import DEFAULT, DEFAULT_OVERLAP, KEEP
+from ..client.tokens import DEFAULT, DEFAULT_OVERLAP, KEEP, parse_overlap
 from ..client.units import parse_expiry
 from . import values
 from .parser import Parser, name_argument
@@ -85,7 +85,7 @@ def _rotate_token(parser: Parser) -> None:
     parser.add_argument(
         "--overlap",
         metavar="TIME",
-        type=values.span,
+        type=values.checked(parse_overlap),
         default=DEFAULT_OVERLAP,
         help="for how long the former token still is good, such as 2h or 0 (default: 1d, at most 30d)",
     )
@@ -108,7 +108,11 @@ def _uses(parser: Parser) -> None:
 
 
 def _token_argument(parser: Parser) -> None:
-    parser.add_argument("token", metavar="TOKEN", help="the token's id or its label, as `tokens` lists them")
+    parser.add_argument(
+        "token",
+        metavar="TOKEN",
+        help="the token's id or its label, as `tokens` lists them; a label means those that have not expired",
+    )
 
 
 def _limit_token(parser: Parser) -> None:

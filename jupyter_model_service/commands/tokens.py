@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..client import calls, tokens
 from ..client.calls import Key
-from ..client.units import show_duration
-from ..errors import Conflict, InvalidRequest, NotFound
+from ..errors import InvalidRequest
+from . import rotating
 from .results import DoneResult, Result, TokenResult, TokensResult, UsesResult
 from .token_file import check_target, write_token
 from .token_grammar import LIMITS
@@ -41,8 +42,9 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
 def rotate(session: Session, arguments: argparse.Namespace) -> Result:
     path = check_target(arguments.output) if arguments.output is not None else None
     key = session.key(arguments)
-    former = _found(session, key, arguments.token)["id"]
-    token = session.send(tokens.rotate(key, former, arguments.overlap, arguments.expires))
+    former = _found(session, key, arguments.token, as_family=True)
+    token = session.send(tokens.rotate(key, former["id"], arguments.overlap, arguments.expires))
+    former = rotating.ending(former, token, arguments.overlap)
     _noticed(session, token)
     if path is not None:
         try:
@@ -50,10 +52,10 @@ def rotate(session: Session, arguments: argparse.Namespace) -> Result:
         except OSError as error:
             session.send(tokens.revoke(key, token["id"]))
             raise InvalidRequest(
-                f"{path} cannot be written ({error.strerror}); the new token was revoked again. The former, {former}, "
-                f"ends in {show_duration(arguments.overlap)} all the same: rotate it once more before."
+                f"{path} cannot be written ({error.strerror}); the new token was revoked again. The former, "
+                f"{rotating.former_told(former, token)} and no longer: rotate it once more before."
             ) from error
-    return TokenResult(token, None, arguments.output, former, arguments.overlap)
+    return TokenResult(token, None, arguments.output, former)
 
 
 def _noticed(session: Session, token: Mapping[str, Any]) -> None:
@@ -91,7 +93,9 @@ def limit(session: Session, arguments: argparse.Namespace) -> Result:
             "--all-paths or --all-methods."
         )
     key = session.key(arguments)
-    limited = session.send(tokens.limit(key, _found(session, key, arguments.token)["id"], changes, paths, methods))
+    of_all = paths is tokens.KEEP and methods is tokens.KEEP  # limits alone are of the family together
+    found = _found(session, key, arguments.token, as_family=of_all)
+    limited = session.send(tokens.limit(key, found["id"], changes, paths, methods))
     return TokensResult([limited], changed=True)
 
 
@@ -103,13 +107,6 @@ def revoke(session: Session, arguments: argparse.Namespace) -> Result:
     return DoneResult(f"Revoked token {found['id']}{called} of {'/'.join(key)}.", dict(found))
 
 
-def _found(session: Session, key: Key, wanted: str) -> Mapping[str, Any]:
-    """By id, else by label."""
-    known: Sequence[Mapping[str, Any]] = session.send(tokens.listing(key))["tokens"]
-    found = [token for token in known if token["id"] == wanted] or [t for t in known if t["name"] == wanted]
-    if not found:
-        raise NotFound(f"{'/'.join(key)} has no token with that id or label; `tokens` lists them.")
-    if len(found) > 1:
-        ids = ", ".join(str(token["id"]) for token in found)
-        raise Conflict(f"{len(found)} tokens are called {wanted!r}: name it by its id, one of {ids}.")
-    return found[0]
+def _found(session: Session, key: Key, wanted: str, *, as_family: bool = False) -> Mapping[str, Any]:
+    known = session.send(tokens.listing(key))["tokens"]
+    return rotating.chosen("/".join(key), known, wanted, time.time(), as_family=as_family)

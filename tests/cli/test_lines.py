@@ -533,6 +533,26 @@ def test_the_call_that_a_token_is_shown_with_is_one_that_the_model_answers(
     assert out.endswith(f"\n{heading}\n  curl -H \"Authorization: Bearer $(cat '{file}')\" {url}\n")
 
 
+@pytest.mark.parametrize(
+    ("rules", "call"),
+    [
+        (
+            ["--path", "/predict", "--method", "POST"],
+            'it:\n  curl -X POST -H "Authorization: Bearer TOKEN" {}predict\n',
+        ),
+        (["--path", "/v1/*"], 'has):\n  curl -H "Authorization: Bearer TOKEN" {}v1/\n'),
+        (["--path", "/v1/*", "--path", "/health"], 'it:\n  curl -H "Authorization: Bearer TOKEN" {}health\n'),
+    ],
+)
+def test_the_call_that_a_token_for_a_part_is_shown_with_is_one_that_it_may_make(
+    line: Line, fake: FakeGateway, rules: list[str], call: str
+) -> None:
+    definition = {"health_check": {"path": "/health"}}
+    revision = {"number": 1, "created_at": 1.0, "folder": "/m", "model_name": "m", "definition": definition}
+    fake.services["ada/demo"] = service(revisions=[revision])
+    assert line("generate-token", "demo", *rules).out.endswith(call.format("http://127.0.0.1:1/endpoints/ada/demo/"))
+
+
 def test_a_token_that_could_not_be_written_is_revoked_again(line: Line, fake: FakeGateway, tmp_path: Path) -> None:
     fake.services["ada/demo"] = service()
     folder = tmp_path / "folder"
@@ -559,9 +579,12 @@ def test_tokens_are_listed_and_revoked_by_id_or_label(line: Line, fake: FakeGate
     out = line("tokens", "demo").out
     assert re.search(r"t0 +laptop .* bob +expires in 2 h 00 min +2025-06-15 15:06:40", out)
     assert re.search(r"t1 +ci .* - +expired .* never", out)
+    fake.tokens[1]["expires_at"] = time.time() + 60
     ran = line("revoke-token", "demo", "ci")
     assert ran.status == 1
-    assert "t1, t2" in ran.err
+    assert re.search(
+        r"one of t1 \(made .* ago, expires in .* s\), t2 \(made .* ago, expires in 1 h 59 min\)\.", ran.err
+    )
     assert line("revoke-token", "demo", "laptop").out == "Revoked token t0 (laptop) of ada/demo.\n"
     assert line("revoke-token", "demo", "t1").status == 0
     assert [token["id"] for token in fake.tokens] == ["t2"]
@@ -861,16 +884,48 @@ def test_a_token_is_rotated_by_its_label_and_the_former_is_told(line: Line, fake
     assert out.endswith("; limited to 2 at once. Its id is t1. The former, t0, still is good for 1 d 0 h.\n")
     assert fake.requests[-1][3] == {"overlap": 86400.0}
     file = tmp_path / "token"
-    rotate = ["rotate-token", "demo", "t0", "--overlap", "0", "--expires", "never", "--output", str(file)]
+    rotate = ["rotate-token", "demo", "ci", "--overlap", "0", "--expires", "never", "--output", str(file)]
     ran = line(*rotate)
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("jms_secret3\n", 0o600)
-    assert ran.out.endswith("Its id is t2. The former, t0, is good no more.\n")
+    assert ran.out.endswith("Its id is t2. The former, t1, is good no more.\n")
     assert "jms_secret3" not in ran.out
     assert fake.requests[-1][3] == {"overlap": 0.0, "expires_in": None}
     assert line("rotate-token", "demo", "t0", "-q").out == "jms_secret4\n"
-    ran = line("rotate-token", "demo", "ci")
-    assert (ran.status, "tokens are called 'ci': name it by its id" in ran.err) == (1, True)
-    assert line("rotate-token", "demo", "t0", "--overlap", "soon").status == 2
+    for wrong in ("soon", "30", "60d"):  # 30 would be half a minute, to whoever means days
+        assert line("rotate-token", "demo", "t0", "--overlap", wrong).status == 2
+    assert "for at most 30d" in line("rotate-token", "demo", "t0", "--overlap", "60d").err
+
+
+def test_a_token_is_rotated_by_its_label_again_and_again(line: Line, fake: FakeGateway) -> None:
+    """The label is also that of those that have expired, and of the one that goes on meanwhile."""
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo", "--name", "cron")
+    for overlap, former in (("0", "t0"), ("0", "t1"), ("1h", "t2"), ("1h", "t3")):
+        ran = line("rotate-token", "demo", "cron", "--overlap", overlap)
+        assert (ran.status, f"The former, {former}, " in ran.out) == (0, True)
+    assert line("limit-token", "demo", "cron", "--in-flight", "2").status == 0, "it is of both together"
+    assert fake.requests[-1][1].endswith("/tokens/t4")
+    ran = line("revoke-token", "demo", "cron")
+    assert ran.status == 1
+    told = r"3 tokens are called 'cron': name it by its id, one of t2 \(made .* ago, expires in 59 min \d\d s\), t3 .*"
+    assert re.match(told, ran.err)
+    assert "t0" not in ran.err
+    line("generate-token", "demo", "--name", "cron")
+    assert line("rotate-token", "demo", "cron").status == 1, "that is another token of the same label"
+
+
+@pytest.mark.parametrize(
+    ("life", "overlap", "told"),
+    [(3600, "1d", "still is good for 59 min"), (None, "5m", "still is good for 5 min"), (-9, "1d", "had expired")],
+)
+def test_what_is_said_of_the_former_token_is_what_becomes_of_it(
+    line: Line, fake: FakeGateway, life: float | None, overlap: str, told: str
+) -> None:
+    """It ends no later than it was to."""
+    fake.services["ada/demo"] = service()
+    line("generate-token", "demo")
+    fake.tokens[0]["expires_at"] = None if life is None else time.time() + life
+    assert f"The former, t0, {told}" in line("rotate-token", "demo", "t0", "--overlap", overlap).out
 
 
 def test_a_rotated_token_that_could_not_be_written_is_revoked_and_the_former_named(
@@ -888,7 +943,9 @@ def test_a_rotated_token_that_could_not_be_written_is_revoked_and_the_former_nam
     fake.answers["POST", path] = made
     ran = line("rotate-token", "demo", "t0", "--output", str(folder / "token"))
     assert ran.status == 1
-    assert "the new token was revoked again. The former, t0, ends in 1 d 0 h all the same" in ran.err
+    assert (
+        "the new token was revoked again. The former, t0, still is good for 1 d 0 h and no longer: rotate it" in ran.err
+    )
     assert [token["id"] for token in fake.tokens] == ["t0"]
 
 

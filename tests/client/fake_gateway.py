@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import queue
 import threading
@@ -307,8 +308,10 @@ class FakeGateway:
             return 200, token, {}
         if rest[:1] == ["tokens"] and rest[2:] == ["rotate"]:
             (token,) = (each for each in self.tokens if each["id"] == rest[1])
-            new = {**token, "id": f"t{len(self.tokens)}", "family": token["id"]}
+            new = {**token, "id": f"t{len(self.tokens)}", "created_at": time.time()}
+            new["family"] = token["family"] = token.get("family") or token["id"]
             new["expires_at"] = body.get("expires_in", token["expires_at"])
+            token["expires_at"] = min(time.time() + body["overlap"], token["expires_at"] or math.inf)
             self.tokens.append(new)
             return 201, {**new, "token": f"jms_secret{len(self.tokens)}", "notices": self.of_new_tokens}, {}
         if rest == ["uses"]:

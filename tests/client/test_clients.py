@@ -304,6 +304,8 @@ def test_a_token_is_rotated_for_as_long_as_is_said(face: Face, fake: FakeGateway
     requests = len(fake.requests)
     with pytest.raises(InvalidRequest, match="'soon' is no duration"):
         face.rotate_token("demo", made.id, overlap="soon")
+    with pytest.raises(InvalidRequest, match="for at most 30d"):
+        face.rotate_token("demo", made.id, overlap="60d")
     assert len(fake.requests) == requests
 
 
