@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .conftest import open_lab
-from .laboratory import Laboratory
+from .laboratory import Laboratory, eventually
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = api.expect
@@ -31,6 +31,8 @@ def test_a_service_appears_comes_up_and_is_scaled_in_its_row(laboratory: Laborat
         assert client.get("words").replicas.want == 2
         row.get_by_role("button", name="One replica fewer of words").click()
         expect(row).to_contain_text("1 of 1 replicas are ready", timeout=30_000)
+        # The row shows what is wanted as soon as it is clicked: a deletion must not overtake the request.
+        eventually(lambda: client.get("words").replicas.want == 1, "it is asked for")
         client.delete("words")
     expect(panel).to_contain_text("There are no model services yet", timeout=30_000)
 
