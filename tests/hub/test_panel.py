@@ -1,21 +1,25 @@
 """The panel in a notebook server of a real Hub, in a real browser: what carol does there from signing in to the end of her
-service. The tests follow one another on one page."""
+service, and bob, with whom she shares it. The tests follow one another on one page."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
-from tests.ui.browser import Said, missing, open_browser
+from jupyter_model_service.client import Client
+from jupyter_model_service.errors import NotFound
+from tests.ui.browser import missing, open_browser
 from tests.ui.pictures import picture
 
-from .deployment import Deployment, Notebook, Setup, eventually
+from .deployment import Deployment, Setup, eventually
+from .seat import Seat
 from .test_service import replica_containers
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -29,117 +33,8 @@ pytestmark = [
     pytest.mark.parametrize("hub", [SITE], indirect=True, ids=str),
 ]
 
-#: It tells all that it sees of a call, and of its surroundings.
-MODEL = """
-import http.server, json, os, pathlib, sys, time
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(200)
-        if self.path == "/stream":
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for word in ("one", "two", "three", "four", "last"):
-                self.wfile.write(b"%x\\r\\n%b\\r\\n" % (len(word) + 1, word.encode() + b"\\n"))
-                time.sleep(0.5)
-            self.wfile.write(b"0\\r\\n\\r\\n")
-            return
-        word = pathlib.Path(__file__).with_name("word.txt").read_text()
-        seen = {"word": word, "path": self.path, "headers": dict(self.headers), "environment": dict(os.environ)}
-        body = json.dumps(seen).encode()
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-print("listening", flush=True)
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"""
-
-DEFINITION = """\
-models:
-  - name: mirror
-    model_path: /models
-    service:
-      start_command: [python3, server.py, "0.0.0.0", "{port}"]
-      port: 8000
-      health_check: {path: /health, interval: 1}
-"""
-
 #: The browser's own words for what is refused on purpose, and for what is asked of a service just when it goes.
 EXPECTED = ["status of 400", "status of 404"]
-
-
-class Seat:
-    """carol before her browser. ``requests``: all that the page has asked for since JupyterLab came up."""
-
-    def __init__(self, hub: Deployment, page: Any) -> None:
-        self.hub, self.page = hub, page
-        self.said = Said(page)
-        self.requests: list[str] = []
-        self.credentials: set[str] = set()  # that JupyterLab sends with them
-        self.notebook: Notebook
-
-    def sign_in(self) -> None:
-        """By the Hub's page, which starts her server. JupyterLab asks whether it may fetch news, once."""
-        page = self.page
-        page.goto(self.hub.url)
-        page.get_by_label("Username").fill("carol")
-        page.get_by_label("Password").fill("any")
-        page.locator("#login_submit").click()
-        page.wait_for_url("**/user/carol/lab**", timeout=60_000)
-        page.on("request", self._asked)
-        page.on("websocket", lambda socket: self.requests.append(socket.url.replace("ws", "http", 1)))
-        page.locator(".jp-LauncherCard").first.wait_for(timeout=60_000)
-        page.get_by_role("button", name="No", exact=True).click()
-        self.notebook = self.hub.notebook("carol")
-
-    def _asked(self, request: Any) -> None:
-        self.requests.append(request.url)
-        sent = (request.headers.get(name, "") for name in ("authorization", "x-xsrftoken"))
-        self.credentials |= {each.split()[-1] for each in sent if each}
-
-    def put_model(self) -> None:
-        for name, text in (("server.py", MODEL), ("model-definition.yaml", DEFINITION), ("word.txt", "hello")):
-            self.notebook.write(f"mirror/{name}", text)
-
-    def deploy_by_menu(self) -> Any:
-        """The form, of a right-click on the folder."""
-        page = self.page
-        if not page.locator("#filebrowser").is_visible():  # a click on the one that is open closes it
-            page.locator('.jp-SideBar .lm-TabBar-tab[data-id="filebrowser"]').click()
-        page.get_by_role("button", name="Refresh the file browser").click()
-        page.locator(".jp-DirListing-item").filter(has_text="mirror").click(button="right")
-        page.get_by_role("menuitem", name="Deploy as Model Service…").click()
-        form = page.locator(".jp-ModelService-deploy")
-        expect(form.get_by_label("Name", exact=True)).to_have_value("mirror")
-        return form
-
-    @property
-    def view(self) -> Any:
-        return self.page.locator(".jp-ModelService-view")
-
-    def tab(self, name: str) -> Any:
-        self.view.get_by_role("tab", name=name, exact=True).click()
-        return self.view.get_by_role("tabpanel", name=name, exact=True)
-
-    def answer(self, path: str, method: str = "GET") -> Any:
-        """Of a call in the console."""
-        console = self.tab("Try")
-        console.get_by_label("Method").select_option(method)
-        console.get_by_label("Path").fill(path)
-        console.get_by_role("button", name="Send").click()
-        return console.get_by_label("Body of the answer")
-
-    def secrets(self) -> list[str]:
-        """What lets somebody in here: her cookies, and the tokens of her server and of her page."""
-        told = self.notebook.exec("sh", "-c", "echo $JUPYTERHUB_API_TOKEN $JPY_API_TOKEN").stdout.split()
-        cookies = [each["value"] for each in self.page.context.cookies()]
-        return [each.strip('"') for each in {*told, *cookies, *self.credentials} if len(each) > 7]
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +110,194 @@ def test_the_model_answers_in_the_console_and_sees_nothing_that_lets_it_in_here(
     expect(answer).to_contain_text("last")
 
 
+def endpoint(hub: Deployment) -> str:
+    return f"{hub.service_url}endpoints/carol/mirror/"
+
+
+def test_it_is_shared_with_a_user_and_a_group_and_with_pages_of_another_site(hub: Deployment, service: Seat) -> None:
+    """As what, and with limits for each; the role is changed, and the user's share taken back."""
+    hub.api("POST", "/groups/class")
+    hub.api("POST", "/groups/class/users", {"users": ["bob"]})
+    share = service.tab("Share")
+    expect(share).to_contain_text("Private: whoever calls it needs one of its tokens.")
+    form = share.get_by_role("form", name="Share the service")
+    form.get_by_label("Name of the user").fill("alice")
+    form.get_by_label("Role", exact=True).select_option("viewer")
+    form.get_by_label("Calls per day").fill("7")
+    form.get_by_role("button", name="Share", exact=True).click()
+    expect(share.get_by_label("Role of alice")).to_have_value("viewer")
+    hers = share.locator('[data-share="user/alice"]')
+    expect(hers).to_contain_text("7/day")
+    share.get_by_role("button", name="Limits for alice").click()
+    limits = share.get_by_role("form", name="Limits of alice")
+    limits.get_by_label("Calls per day").fill("8")
+    limits.get_by_role("button", name="Set Limits").click()
+    expect(limits).to_have_count(0)
+    expect(hers).to_contain_text("8/day")
+    form.get_by_label("Share with").select_option("group")
+    form.get_by_label("Name of the group").fill("class")
+    form.get_by_label("Role", exact=True).select_option("caller")
+    form.get_by_label("Calls per day").fill("5")
+    form.get_by_role("button", name="Share", exact=True).click()
+    expect(share.locator('[data-share="group/class"]')).to_contain_text("5/day")
+    expect(share).to_contain_text("Shared: whom it is shared with calls it with a token of her own")
+    share.get_by_label("Role of alice").select_option("operator")
+    expect(share.get_by_label("Role of alice")).to_be_enabled()  # it is not while it is being changed
+    expect(share.get_by_label("Role of alice")).to_have_value("operator")
+    expect(hers).to_contain_text("8/day")
+    ask = share.get_by_role("form", name="What may a user do?")
+    ask.get_by_label("What may this user do?").fill("alice")
+    ask.get_by_role("button", name="Tell").click()
+    expect(share.get_by_role("status").filter(has_text="alice")).to_contain_text("may also scale")
+    with Client(hub.gateway_url, hub.token("alice")) as alice:
+        assert alice.get("carol/mirror").role == "operator"
+        share.get_by_role("button", name="Share it with alice no more").click()
+        service.page.get_by_role("dialog").get_by_role("button", name="Unshare").click()
+        expect(hers).to_have_count(0)
+        with pytest.raises(NotFound):
+            alice.get("carol/mirror")
+
+    site = "https://app.example.org"
+    question = {"Origin": site, "Access-Control-Request-Method": "GET"}
+
+    def let_in() -> bool:
+        answer = httpx.options(endpoint(hub), headers=question, trust_env=False)
+        return answer.headers.get("Access-Control-Allow-Origin") == site
+
+    assert not let_in()
+    pages = share.get_by_role("region", name="Pages of other sites")
+    pages.get_by_label("Let pages of this origin call it").fill("*")
+    pages.get_by_role("button", name="Allow").click()
+    expect(pages.get_by_role("alert")).to_contain_text("'*' is no origin")
+    pages.get_by_label("Let pages of this origin call it").fill(site)
+    pages.get_by_role("button", name="Allow").click()
+    expect(pages.locator(f'[data-origin="{site}"]')).to_be_visible()
+    assert let_in()
+    pages.get_by_role("button", name=f"Let pages of {site} call it no more").click()
+    expect(pages).to_contain_text("Pages of no other site may call it")
+    assert not let_in()
+
+
+def test_whom_it_is_shared_with_tries_it_in_a_panel_of_his_own_until_it_is_not_any_more(
+    hub: Deployment, service: Seat
+) -> None:
+    """bob, by his group. carol sees that he called, and he sees nothing of it but that he may call it."""
+    context = service.page.context.browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(20_000)
+    bob = Seat(hub, context.new_page(), "bob")
+    try:
+        bob.sign_in()
+        shared = bob.panel().get_by_role("region", name="Shared with you")
+        expect(shared.get_by_role("listitem")).to_contain_text("carol/mirror")
+        expect(shared.get_by_role("listitem")).to_contain_text("caller")
+        shared.get_by_role("button", name="Try carol/mirror").click()
+        console = bob.page.locator(".jp-ModelService-console")
+        console.get_by_label("Path").fill("/seen")
+        console.get_by_role("button", name="Send").click()
+        expect(console.get_by_label("Body of the answer")).to_contain_text('"word": "hello"')
+        answered = console.get_by_label("Body of the answer").inner_text()
+        assert [each for each in bob.secrets() if each in answered] == []
+        assert "alice" not in bob.page.content(), "nothing of whom else it is, or was, shared with"
+
+        share = service.tab("Share")
+        share.get_by_role("button", name="Look again who called it").click()
+        expect(share.locator("[data-caller='user:bob'] td").nth(1)).to_have_text("1")
+        role = share.get_by_label("Role of class")
+        role.select_option("viewer")  # who may look into it has it in his list
+        seen = bob.panel().get_by_role("list", name="Model services").get_by_role("listitem")
+        expect(seen).to_contain_text("mirror")
+        expect(seen).to_contain_text("viewer")
+        expect(shared).to_have_count(0)
+        expect(role).to_be_enabled()  # it is not while it is being changed
+        role.select_option("caller")
+        expect(shared.get_by_role("listitem")).to_contain_text("caller")
+        expect(seen).to_have_count(0)
+        expect(share.locator('[data-share="group/class"]')).to_contain_text("5/day")
+        share.get_by_role("button", name="Share it with class no more").click()
+        service.page.get_by_role("dialog").get_by_role("button", name="Unshare").click()
+        expect(share).to_contain_text("It is shared with nobody.")
+        expect(shared).to_have_count(0)
+        console.get_by_role("button", name="Send").click()
+        expect(console.get_by_role("region", name="Answer")).to_contain_text("404")
+        assert bob.said.besides(EXPECTED) == []
+    finally:
+        context.close()
+
+
+def test_a_token_is_made_limited_rotated_and_revoked(hub: Deployment, service: Seat) -> None:
+    """A token of the Hub's, from the tab alone; the owner sees what was called with it."""
+
+    def status(token: str, path: str = "seen") -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.get(f"{endpoint(hub)}{path}", headers=headers, trust_env=False).status_code
+
+    tokens = service.tab("Tokens")
+    secret = tokens.locator(".jp-ModelService-secret")
+    tokens.get_by_label("Label").fill("ci")
+    tokens.get_by_label("Calls per day").fill("2")
+    tokens.get_by_label("Only for").fill("GET /seen")
+    tokens.get_by_role("button", name="Make Token").click()
+    former = secret.inner_text()
+    tokens.get_by_role("button", name="Done").click()
+    expect(service.page.locator("body")).not_to_contain_text(former)
+    assert [status(former), status(former, "other"), status(former), status(former)] == [200, 403, 200, 429]
+    tokens.get_by_role("button", name="Limits of ci").click()
+    limits = tokens.get_by_role("form", name="Limits of ci")
+    limits.get_by_label("Calls per day").fill("9")
+    limits.get_by_role("button", name="Set Limits").click()
+    expect(limits).to_have_count(0)
+    assert status(former) == 200
+
+    tokens.get_by_role("button", name="Rotate ci").click()
+    form = tokens.get_by_role("form", name="Another token in the place of ci")
+    form.get_by_role("combobox").select_option("at once")
+    form.get_by_role("button", name="Rotate").click()
+    expect(form).to_have_count(0)
+    new = secret.inner_text()
+    tokens.get_by_role("button", name="Done").click()
+    assert [status(former), status(new)] == [401, 200]
+    with Client(hub.gateway_url, hub.token("carol")) as client:
+        token = next(each for each in client.tokens("mirror") if each.id != each.family)
+    row = tokens.locator(f"[data-token='{token.id}']")
+    expect(row).to_contain_text("9/day")
+    expect(row).to_contain_text("GET /seen")
+    row.get_by_role("button", name="Revoke ci").click()
+    service.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(row).to_have_count(0)
+    assert status(new) == 401
+    share = service.tab("Share")
+    share.get_by_role("button", name="Look again who called it").click()
+    # A token that there is not any more has no label: it is told by its id.
+    expect(share.locator(f"[data-caller='token:{token.family}']")).to_contain_text("token ci")
+    calls = [share.locator(f"[data-caller='token:{each}'] td") for each in (token.family, token.id)]
+    expect(calls[0].nth(1)).to_have_text("3")
+    expect(calls[0].nth(2)).to_have_text("2")
+    expect(calls[1].nth(1)).to_have_text("1")
+
+
+def test_the_audit_tab_tells_who_did_what_and_what_was_refused(service: Seat) -> None:
+    """As a table, and all of it as a file."""
+    audit = service.tab("Audit")
+    audit.get_by_role("button", name="Look Again").click()
+    rows = audit.locator("[data-entry]")
+    expect(rows.filter(has_text="share service").first).to_contain_text("done")
+    expect(rows.filter(has_text="set origins").filter(has_text="refused").first).to_contain_text("carol")
+    audit.get_by_label("Only what was refused").check()
+    expect(rows.filter(has_text="create token")).to_have_count(0)
+    expect(rows.filter(has_text="set origins")).to_have_count(1)
+    audit.get_by_label("Only what was refused").uncheck()
+    audit.get_by_label("Find who or what").fill("rotate")
+    expect(rows).to_have_count(1)
+    with service.page.expect_download() as saving:
+        audit.get_by_role("button", name="Save All…").click()
+    assert saving.value.suggested_filename == "carol-mirror-audit.jsonl"
+    entries = [json.loads(line) for line in Path(saving.value.path()).read_text().splitlines()]
+    did = [(each["who"], each["action"]) for each in entries if each["status"] < 400]
+    wanted = ["create_service", "share_service", "unshare_service", "create_token", "rotate_token", "revoke_token"]
+    assert [each for each in wanted if ("carol", each) not in did] == []
+    assert "set_origins" in [each["action"] for each in entries if each["status"] == 400]
+
+
 def test_it_is_scaled_up_to_the_limit_and_a_killed_replica_is_replaced_with_the_reason(
     hub: Deployment, service: Seat
 ) -> None:
@@ -230,8 +313,7 @@ def test_it_is_scaled_up_to_the_limit_and_a_killed_replica_is_replaced_with_the_
     expect(row).to_contain_text("its container ended (exit code 137)")
     expect(view).to_contain_text("replaced 1 time")
     expect(view).to_contain_text("2 of 2 ready", timeout=40_000)
-    service.page.locator('.jp-SideBar .lm-TabBar-tab[data-id="jupyter-model-service:panel"]').click()
-    expect(service.page.locator(".jp-ModelService-panel").get_by_role("listitem")).to_contain_text("2/2")
+    expect(service.panel().get_by_role("listitem")).to_contain_text("2/2")
     picture(service.page, "hub")
 
 
