@@ -30,8 +30,11 @@ def access_page(result: AccessResult, paint: Paint) -> str:
     if told["shares"]:
         rows = [[clean(cell) for cell in cells(share)] for share in told["shares"]]
         lines += ["", columns([each.upper() for each in COLUMNS], rows, paint)]
-    else:
+    elif result.people:
         lines += ["", f"It is shared with nobody: {PROGRAM} share {clean(result.service)} --user USER does that."]
+    else:
+        generate = f"{PROGRAM} generate-token {clean(result.service)}"
+        lines += ["", f"There is nobody here to share it with: {generate} lets a program call it."]
     return "\n".join(lines)
 
 

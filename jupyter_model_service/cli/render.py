@@ -83,6 +83,8 @@ def _of_others(result: Result, paint: Paint) -> str:
     if isinstance(result, UsesResult):
         return uses_table(result, paint)
     if isinstance(result, AuditResult):
+        if result.entries == []:
+            return clean(result.nothing)
         return "\n".join(entry_line(entry, paint) for entry in result.entries or ())
     if isinstance(result, OverviewResult | LimitsResult):
         return admin_page(result, paint)

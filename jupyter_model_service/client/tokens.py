@@ -3,10 +3,12 @@ read the answer. Pure."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..core.grants import unusual
 from ..errors import InvalidRequest
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
 from .units import DEFAULT_TOKEN_SECONDS, parse_duration, parse_expiry
@@ -60,6 +62,12 @@ def generate(
     if paths or methods:
         body["rules"] = rules(paths, methods)
     return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
+
+
+def warn_of(methods: Sequence[str] | None) -> None:
+    """Of those that may be slips, whoever called the method that calls this."""
+    for sentence in unusual(() if methods is KEEP else methods or ()):
+        warnings.warn(sentence, stacklevel=3)
 
 
 def rules(paths: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:

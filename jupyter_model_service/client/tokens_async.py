@@ -36,6 +36,7 @@ class Tokens:
         paths: Sequence[str] = (),
         methods: Sequence[str] = (),
     ) -> NewToken:
+        tokens.warn_of(methods)
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return await _ask(self, tokens.generate(await self._key(name), token_name, expires_in, limits, paths, methods))
 
@@ -50,6 +51,7 @@ class Tokens:
         paths: Sequence[str] | None = KEEP,
         methods: Sequence[str] | None = KEEP,
     ) -> TokenInfo:
+        tokens.warn_of(methods)
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return await _ask(self, tokens.limit(await self._key(name), token_id, limits, paths, methods))
 

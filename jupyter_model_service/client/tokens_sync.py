@@ -41,6 +41,7 @@ class Tokens:
         how many may come at once), ``in_flight`` (how many at a time, those that wait for a replica included),
         ``calls_per_day`` (of UTC). It is for those ``paths`` and ``methods`` alone that are given: ``/v1/chat/*`` is
         all below ``/v1/chat/``."""
+        tokens.warn_of(methods)
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return self._about_tokens(
             tokens.generate(self._connection.key(name), token_name, expires_in, limits, paths, methods)
@@ -61,6 +62,7 @@ class Tokens:
         counted, and calls in flight go on. ``paths`` and ``methods`` take the place of those that it was for; where one
         of both is given the other stays, and ``None`` is all paths, or all methods. Open calls that they do not allow
         any more end within half a minute."""
+        tokens.warn_of(methods)
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits, paths, methods))
 

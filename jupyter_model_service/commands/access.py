@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..client import access
+from ..client import access, calls
 from ..client.calls import Call
+from ..core.limits import Limits, limits_told
 from ..errors import InvalidRequest, ModelServiceError
 from .results import AccessResult, DoneResult, Result
 from .token_grammar import LIMITS
@@ -46,7 +47,10 @@ def show(session: Session, arguments: argparse.Namespace) -> Result:
         raise InvalidRequest("Say either --no-origins, or with --origin whose pages may call it.")
     if arguments.no_origins or arguments.origins is not None:
         session.send(access.open_to(key, arguments.origins or []))
-    return AccessResult("/".join(key), session.send(access.show(key, arguments.user)))
+    told = session.send(access.show(key, arguments.user))
+    # An older gateway does not say whether there is somebody to share with.
+    people = bool(told["shares"]) or session.send(calls.info()).get("people", True)
+    return AccessResult("/".join(key), told, people)
 
 
 def _whom(arguments: argparse.Namespace) -> list[access.Whom]:
@@ -68,7 +72,5 @@ def _one_by_one(session: Session, whom: list[access.Whom], call: Callable[[str, 
 
 
 def _limits_said(limits: Mapping[str, Any]) -> str:
-    words = {"calls_per_second": "per second", "in_flight": "at once", "calls_per_day": "a day"}
-    given = [(limits[name], word) for name, word in words.items() if limits[name] is not None]
-    said = [f"{count:,.10g} call{'' if count == 1 else 's'} {word}" for count, word in given]
-    return f", each person with at most {' and '.join(said)}" if said else ""
+    given = Limits(**limits)
+    return f", each person with {limits_told(given)}" if given.any else ""

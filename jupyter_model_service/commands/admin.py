@@ -34,12 +34,15 @@ def limits(session: Session, arguments: argparse.Namespace) -> Result:
 
 
 def notice(session: Session, arguments: argparse.Namespace) -> Result:
-    if bool(arguments.text) is arguments.remove:
+    text = " ".join(arguments.text)
+    if arguments.text and arguments.remove:
+        raise InvalidRequest("Say either TEXT, what the notice is to be, or --remove.")
+    if not text.strip() and not arguments.remove:
         raise InvalidRequest("Say with TEXT what the notice is to be, or take it back with --remove.")
     key = session.key(arguments)
     if arguments.remove:
         return DoneResult(f"{'/'.join(key)} has no notice any more.", session.send(admin.no_notice(key)))
-    made = session.send(admin.notice(key, " ".join(arguments.text)))
+    made = session.send(admin.notice(key, text))
     return DoneResult(f"Whoever looks at {'/'.join(key)} sees your notice.", made)
 
 

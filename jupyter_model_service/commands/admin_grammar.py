@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from ..client.units import parse_duration, parse_size
+from ..client.units import parse_duration
 from . import values
 from .parser import Parser, name_argument
 
@@ -25,7 +25,7 @@ _OPTIONS: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
     "max_gpus_per_user": ("--max-gpus", "N", _COUNT, "GPUs of all her services together"),
     "max_gpus_per_replica": ("--max-gpus-per-replica", "N", _COUNT, "GPUs of one replica"),
     "max_cpus": ("--max-cpus", "N", values.cpus, "CPUs of one replica"),
-    "max_memory": ("--max-memory", "SIZE", values.checked(parse_size), "memory of one replica, such as 8g"),
+    "max_memory": ("--max-memory", "SIZE", values.memory, "memory of one replica, such as 8g"),
     "longest_token": ("--longest-token", "TIME", _TIME, "until a new token has expired, such as 7d"),
     "idle_limit": ("--idle-limit", "TIME", _TIME, "without a call until a service is stopped"),
     "longest_life": ("--longest-life", "TIME", _TIME, "from its start until a service is stopped"),
@@ -48,14 +48,15 @@ def _limits(parser: Parser) -> None:
             default=argparse.SUPPRESS,
             help=f"{about}; none: give it back",
         )
-    parser.add_argument(
+    public = parser.add_mutually_exclusive_group()
+    public.add_argument(
         "--no-public",
         dest="allow_public",
         action="store_false",
         default=argparse.SUPPRESS,
         help="her services may not be made public",
     )
-    parser.add_argument(
+    public.add_argument(
         "--public",
         dest="allow_public",
         action="store_const",

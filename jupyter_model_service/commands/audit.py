@@ -35,7 +35,10 @@ def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **qu
         answers = list(found)
         if answers and answers[-1].get("kept") is not None:
             session.observer.notice(f"Entries are kept for {lasting(answers[-1]['kept'])}.")
-        return AuditResult([entry for answer in answers for entry in answer["entries"]])
+        of = query.get("service") or (None if key is None else "/".join(key))
+        about = [f" {word} {value}" for word, value in (("of", of), ("by", query["who"])) if value is not None]
+        nothing = "" if arguments.tail == 0 else f"No entries{''.join(about)}."
+        return AuditResult([entry for answer in answers for entry in answer["entries"]], nothing)
     after = 0
     for answer in found:
         after = _tell(session, answer)

@@ -28,7 +28,7 @@ def _of_service(parser: Parser) -> None:
 
 
 def _of_all(parser: Parser) -> None:
-    parser.add_argument("--service", metavar="OWNER/NAME", help="only what was done to this service")
+    parser.add_argument("--service", metavar="OWNER/NAME", type=values.owned, help="only what was done to this service")
     _reading(parser)
 
 

@@ -134,10 +134,11 @@ class UsesResult(Result):
 
 @dataclass(frozen=True)
 class AccessResult(Result):
-    """``service`` is ``owner/name``."""
+    """``service`` is ``owner/name``; ``people``: there are users and groups to share it with."""
 
     service: str
     access: Json
+    people: bool = True
 
     def to_json(self) -> Any:
         return self.access
@@ -166,9 +167,11 @@ class LimitsResult(Result):
 
 @dataclass(frozen=True)
 class AuditResult(Result):
-    """``entries``, oldest first; ``None`` when they were given to the observer as they came."""
+    """``entries``, oldest first; ``None`` when they were given to the observer as they came. ``nothing``: a sentence
+    for people where there is none."""
 
     entries: Sequence[Json] | None
+    nothing: str = ""
 
     def to_json(self) -> Any:
         return None if self.entries is None else {"entries": list(self.entries)}

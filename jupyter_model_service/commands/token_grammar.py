@@ -69,6 +69,7 @@ def _rule_arguments(parser: Parser, default: list[str] | None) -> None:
         metavar="METHOD",
         dest="methods",
         action="append",
+        type=values.method,
         default=default,
         help="only with this method, such as POST (repeatable)",
     )

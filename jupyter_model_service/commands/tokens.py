@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..client import calls, tokens
 from ..client.calls import Key
+from ..core.grants import unusual
 from ..errors import InvalidRequest
 from . import rotating
 from .results import DoneResult, Result, TokenResult, TokensResult, UsesResult
@@ -27,6 +28,7 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
         tokens.generate(key, arguments.label, arguments.expires, limits, arguments.paths, arguments.methods)
     )
     _noticed(session, token)
+    _unusual(session, arguments.methods)
     if path is not None:
         try:
             write_token(path, token["token"])
@@ -63,6 +65,11 @@ def _noticed(session: Session, token: Mapping[str, Any]) -> None:
         session.observer.notice(sentence)
 
 
+def _unusual(session: Session, methods: Sequence[str] | None) -> None:
+    for sentence in unusual(methods or ()):
+        session.observer.notice(sentence)
+
+
 def uses(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     answer = session.send(tokens.uses(key, arguments.since))
@@ -96,6 +103,7 @@ def limit(session: Session, arguments: argparse.Namespace) -> Result:
     of_all = paths is tokens.KEEP and methods is tokens.KEEP  # limits alone are of the family together
     found = _found(session, key, arguments.token, as_family=of_all)
     limited = session.send(tokens.limit(key, found["id"], changes, paths, methods))
+    _unusual(session, arguments.methods)
     return TokensResult([limited], changed=True)
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ..client.calls import is_text, split_name
 from ..client.scaling import AUTO
-from ..client.units import parse_duration
+from ..client.units import parse_duration, parse_size
 from ..core.names import check_service_name
 from ..core.quantities import UNIT_VALUE
 from ..errors import InvalidRequest
@@ -39,11 +39,37 @@ def service(text: str) -> str:
 
 
 @checked
+def owned(text: str) -> str:
+    """A service of anybody's, which may be deleted by now."""
+    if "/" not in text:  # of an administrator's own it would be looked for in vain, and all is well, so it seems
+        raise InvalidRequest(f"{text!r} is no service of everybody's: write OWNER/NAME.")
+    return service(text)
+
+
+@checked
 def whom(text: str) -> str:
     """A user or a group of the hub."""
     if not text or not is_text(text):
         raise InvalidRequest(f"{text!a} is no name of a user or a group.")
     return text
+
+
+@checked
+def method(text: str) -> str:
+    several = re.split(r"[\s,/|+]+", text.strip())
+    if len(several) > 1:
+        options = " ".join(f"--method {each}" for each in several)
+        raise InvalidRequest(f"{text!r} is not one method: say {options}.")
+    return text
+
+
+@checked
+def memory(text: str) -> int:
+    """Of a replica. Nothing starts in less than a MiB, and whoever writes 1 means a GiB."""
+    found = parse_size(text)
+    if found < 1024**2:
+        raise InvalidRequest(f"{text!r} is no memory for a replica: write one such as 512m or 8g.")
+    return found
 
 
 @checked

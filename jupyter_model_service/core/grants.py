@@ -6,6 +6,7 @@ A model may read an address in its own way: decode it once more, take ``\\`` for
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,17 @@ from urllib.parse import quote
 from ..errors import InvalidRequest
 from .message import Headers, Refusal
 
-__all__ = ["NOT_WITHIN", "SAFE", "PathRule", "changed_half", "check_rules", "may"]
+__all__ = ["NOT_WITHIN", "SAFE", "PathRule", "changed_half", "check_rules", "may", "unusual"]
 
 MOST_RULES = 20
 LONGEST_PATH = 200  # characters
 EVERYWHERE = "/*"
 MOST_METHODS = 10
+#: Of HTTP (RFC 9110, 5789) and of WebDAV (RFC 4918, 3253, 5323).
+USUAL_METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
+    *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
+)
 
 NOT_WITHIN = Refusal(
     403, "path_not_allowed", "This token is not for this path and method: ask the service's owner what it is for."
@@ -124,5 +130,18 @@ def _methods(methods: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None
     found = tuple(dict.fromkeys(method.upper() for method in methods))
     if not 1 <= len(found) <= MOST_METHODS or not all(map(_METHOD.fullmatch, found)):
-        raise InvalidRequest(f"The methods of a token's path are 1 to {MOST_METHODS} words such as GET and POST.")
+        raise InvalidRequest(
+            f"The methods of a token's path are 1 to {MOST_METHODS} words such as GET and POST, each by itself."
+        )
     return found
+
+
+def unusual(methods: Iterable[str]) -> list[str]:
+    """A sentence for each that few models know, and that may be a slip: a token for PSOT opens nothing."""
+    said: list[str] = []
+    for method in dict.fromkeys(each.upper() for each in methods):
+        if method not in USUAL_METHODS:
+            near = difflib.get_close_matches(method, USUAL_METHODS, 1)
+            meant = f"was {near[0]} meant?" if near else "the token opens nothing but what takes it."
+            said.append(f"{method} is no usual method: {meant}")
+    return said

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from ..errors import InvalidRequest
 from .message import Refusal
 
-__all__ = ["DAY", "Allowance", "Limits", "check_limits"]
+__all__ = ["DAY", "Allowance", "Limits", "check_limits", "limits_told"]
 
 DAY = 86400  # seconds; Unix time knows no leap seconds
 
@@ -65,6 +65,14 @@ def check_limits(limits: Limits) -> Limits:
                 "nothing."
             )
     return Limits(per_second, limits.in_flight, limits.calls_per_day)
+
+
+def limits_told(limits: Limits | None) -> str:
+    """``at most 10 calls per second and 200 calls a day``; ``no limits``."""
+    words = {"calls_per_second": "per second", "in_flight": "at once", "calls_per_day": "a day"}
+    given = [(getattr(limits, name), word) for name, word in words.items() if getattr(limits, name, None) is not None]
+    said = [f"{count:,.10g} call{'' if count == 1 else 's'} {word}" for count, word in given]
+    return f"at most {' and '.join(said)}" if said else "no limits"
 
 
 class Allowance:

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
-from .limits import Limits
+from .limits import Limits, limits_told
 
 __all__ = ["NOBODY", "Person", "Role", "Share", "ShareKind", "Sharing", "role_from"]
 
@@ -75,6 +75,12 @@ class Share:
         """Whose limits they are, in the words after "set"; asked for each call."""
         whom = f"for the group {self.name}" if self.kind == "group" else f"for {self.name}"
         return f"by {self.created_by} {whom}" if self.created_by else whom
+
+    @property
+    def told(self) -> str:
+        """Of a group, the beginning of a sentence."""
+        limited = f", each with {limits_told(self.limits)}," if self.limits is not None else ""
+        return f"It is shared as {self.role.word}{limited} with the group {self.name}"
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ class Sharing:
         said: list[str] = []
         own = self.users.get(person.name)
         if own is not None and own.made in (None, person.made):
-            said.append(f"It is shared with {person.name} as {own.role.word}.")
+            limited = f", {limits_told(own.limits)}" if own.limits is not None else ""
+            said.append(f"It is shared with {person.name} as {own.role.word}{limited}.")
         elif own is not None:
             said.append(
                 f"It was shared with another user of the name {person.name}, who was deleted: share it again if it "
@@ -154,7 +161,7 @@ class Sharing:
             )
         for group in sorted(person.groups):
             if (share := self.groups.get(group)) is not None:
-                said.append(f"It is shared as {share.role.word} with the group {group}, which {person.name} is in.")
+                said.append(f"{share.told}, which {person.name} is in.")
         return tuple(said)
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from .. import wire
 from ..core.effective import who_says
-from ..core.limits import Limits
+from ..core.limits import Limits, limits_told
 from ..core.names import owner_from
 from ..core.sharing import Person, Role, Share, ShareKind, Sharing, role_from
 from ..errors import Conflict, NotFound
@@ -33,7 +33,7 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
         set_by=None if holds.policy.allow_public else who_says(holds, "allow_public", call.parts.rules.user(owner)),
         shares=[_counted(call, view.id, _info(share), share.made) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
-        always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id))),
+        always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id)), public=view.public),
         person=None if user is None else await _person(call, user, sharing, public=view.public),
     )
 
@@ -105,8 +105,10 @@ def _counted(call: Call, service_id: str, info: access.ShareInfo, made: str | No
     return info.model_copy(update={"calls_today": calls, "last_call_at": last})
 
 
-def _always(owner: str, name: str, *, people: bool, tokens: bool) -> list[str]:
+def _always(owner: str, name: str, *, people: bool, tokens: bool, public: bool) -> list[str]:
     said = [f"{owner} owns {owner}/{name} and may do everything with it."]
+    if public:
+        said.append("It is public: anybody may call it.")
     if people:
         said.append("Administrators of the hub may do everything with every service.")
     if tokens:
@@ -127,8 +129,12 @@ async def _person(call: Call, user: str, sharing: Sharing, *, public: bool) -> a
         made = await call.parts.engine.sharings.made(user) or made
     asked = Person(user, owner_from(user), made=made)
     by_name, why = sharing.role(asked), list(sharing.why(asked))
-    why += [f"It is shared as {each.role.word} with the group {each.name}: so it is if {user} is in it." for each in
-            sharing.groups.values()]  # fmt: skip
+    why += [f"{each.told}: so it is if {user} is in it." for each in sharing.groups.values()]
+    if by_name is not None and share is not None and any(each.limits for each in sharing.groups.values()):
+        why.append(
+            f"What is shared with {user} by name goes before, with {limits_told(share.limits)}: limits of groups do "
+            f"not hold for {user}."
+        )
     if public:
         why.append("It is public: anybody may call it.")
     role = by_name or (Role.CALLER if public else None)

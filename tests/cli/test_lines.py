@@ -626,6 +626,18 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
     assert json.loads(exported.splitlines()[0])["after"] == {"replicas": 3}
 
 
+def test_whoever_asks_the_audit_log_for_what_is_not_in_it_is_told_so(line: Line, fake: FakeGateway) -> None:
+    """By a slip in a name nothing seems to have been done."""
+    fake.services["ada/demo"] = service()
+    fake.audit = [audited(1)]
+    assert line("admin", "audit", "--service", "demo").status == 2
+    assert line("admin", "audit", "--service", "ada/dmeo").out == "No entries of ada/dmeo.\n"
+    assert line("audit", "demo", "--who", "bob").out == "No entries of ada/demo by bob.\n"
+    assert line("admin", "audit", "--who", "bob", "--json").out == ""
+    assert line("audit", "demo", "--tail", "0").out == ""
+    assert "No entries" not in line("audit", "demo").out
+
+
 def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Line, fake: FakeGateway) -> None:
     fake.services["bob/demo"] = service()
     free = {"name": "", "holder": "nobody", "label": "", "user": None, "server": None, "service": None}
@@ -697,6 +709,10 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     assert line("admin", "limits", "bob", "--clear", "--max-cpus", "1").status == 1
     line("admin", "limits", "bob", "--public")
     assert fake.requests[-1][3] == {"allow_public": None}
+    requests = len(fake.requests)
+    assert line("admin", "limits", "bob", "--public", "--no-public").status == 2
+    assert "write one such as 512m or 8g" in line("admin", "limits", "bob", "--max-memory", "1").err
+    assert len(fake.requests) == requests
 
 
 def test_an_administrator_leaves_a_notice_and_stops_a_service(line: Line, fake: FakeGateway) -> None:
@@ -708,7 +724,10 @@ def test_an_administrator_leaves_a_notice_and_stops_a_service(line: Line, fake: 
     ]
     assert line("admin", "notice", "bob/demo", "--remove").out == "bob/demo has no notice any more.\n"
     assert line("admin", "notice", "bob/demo").status == 1
-    assert line("admin", "notice", "bob/demo", "x", "--remove").status == 1
+    requests = len(fake.requests)
+    assert "Say either TEXT" in line("admin", "notice", "bob/demo", "x", "--remove").err
+    assert "Say with TEXT what" in line("admin", "notice", "bob/demo", "").err
+    assert len(fake.requests) == requests
     assert line("admin", "stop", "bob/demo").out.startswith("bob/demo is stopped: its replicas end")
 
 
@@ -756,6 +775,11 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     )
     ran = line("unshare", "demo", "--user", "bob")
     assert (ran.status, ran.err) == (1, "ada/demo is not shared with bob.\n")
+    status, info, more = fake.usual("GET", "api/v1/", {}, None)
+    fake.answers["GET", "api/v1/"] = (status, {**info, "people": False}, more)
+    assert line("access", "demo").out.endswith(
+        "nobody here to share it with: jupyter model-service generate-token ada/demo lets a program call it.\n"
+    )
 
 
 def test_who_shares_with_several_is_told_how_far_it_came(line: Line, fake: FakeGateway) -> None:
@@ -820,6 +844,20 @@ def test_a_token_is_made_for_paths_and_methods_that_the_list_shows(line: Line, f
     line("generate-token", "demo", "--path", "/x")
     assert fake.requests[-2][3]["rules"] == [{"path": "/x", "methods": None}]
     assert re.search(r"never +any /x +- +-$", line("tokens", "demo").out.splitlines()[2])
+
+
+def test_a_method_that_may_be_a_slip_is_told_and_several_in_one_word_are_refused(line: Line, fake: FakeGateway) -> None:
+    """The token would open nothing."""
+    fake.services["ada/demo"] = service()
+    for words in (["generate-token", "demo", "--name", "ci"], ["limit-token", "demo", "ci"]):
+        ran = line(*words, "--method", "psot", "--method", "GET")
+        assert (ran.status, ran.err) == (0, "PSOT is no usual method: was POST meant?\n")
+        assert line(*words, "--method", "PROPFIND", "--method", "get").err == ""
+        fake.tokens = fake.tokens[:1]
+        requests = len(fake.requests)
+        ran = line(*words, "--method", "GET,POST")
+        assert (ran.status, len(fake.requests)) == (2, requests)
+        assert "say --method GET --method POST." in ran.err
 
 
 def test_a_token_that_lives_shorter_than_was_asked_for_is_said_so_beside_it(line: Line, fake: FakeGateway) -> None:

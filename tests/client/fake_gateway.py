@@ -303,7 +303,9 @@ class FakeGateway:
             if "limits" in body:
                 token |= counted({**(token["limits"] or {}), **body["limits"]})
             if halves := {half: body[half] for half in ("paths", "methods") if half in body}:
-                former = tuple(PathRule(each["path"], each["methods"]) for each in token["rules"])
+                former = tuple(
+                    PathRule(each["path"], each["methods"] and tuple(each["methods"])) for each in token["rules"]
+                )
                 token["rules"] = [dataclasses.asdict(each) for each in changed_half(former, halves)]
             return 200, token, {}
         if rest[:1] == ["tokens"] and rest[2:] == ["rotate"]:

@@ -290,6 +290,15 @@ def test_paths_of_a_token_change_with_and_without_its_limits(face: Face, fake: F
     assert face.limit_token("demo", made.id, methods=None).rules == []
 
 
+def test_of_a_method_that_may_be_a_slip_there_is_a_warning(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    with pytest.warns(UserWarning, match="PSOT is no usual method: was POST meant") as told:
+        made = face.generate_token("demo", methods=["PSOT"])
+    with pytest.warns(UserWarning, match="XYZZY is no usual method: the token opens nothing but") as also:
+        face.limit_token("demo", made.id, methods=["GET", "xyzzy"])
+    assert (len(told), len(also)) == (1, 1)
+
+
 def test_a_token_is_rotated_for_as_long_as_is_said(face: Face, fake: FakeGateway) -> None:
     """A day, and as long as the former was to live, where nothing is."""
     fake.services["ada/demo"] = service()

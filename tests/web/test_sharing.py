@@ -80,6 +80,37 @@ def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_
     assert carol == {"name": "carol", "role": None, "perhaps": "operator", "why": [in_group.format("carol")]}
 
 
+def test_of_one_person_it_is_said_which_limits_are_hers(site: Any) -> None:
+    """By name she has what a group's limits would keep from her."""
+    site.engine.add("alice", "chat", public=False)
+    site.engine.sharings.kept["alice", "chat"] = Sharing(
+        {"bob": Share("user", "bob"), "carol": Share("user", "carol", limits=Limits(2.0, calls_per_day=9))},
+        {"ds": Share("group", "ds", limits=Limits(calls_per_day=1))},
+    )
+
+    async def body(client: httpx.AsyncClient) -> list[Any]:
+        answers = [await client.get(ACCESS, params={"user": user}) for user in ("bob", "carol", "dan")]
+        return [answer.json()["person"]["why"] for answer in answers]
+
+    in_group = "It is shared as caller, each with at most 1 call a day, with the group ds: so it is if {0} is in it."
+    before = "What is shared with {0} by name goes before, with {1}: limits of groups do not hold for {0}."
+    most = "at most 2 calls per second and 9 calls a day"
+    assert site.run(body) == [
+        ["It is shared with bob as caller.", in_group.format("bob"), before.format("bob", "no limits")],
+        [f"It is shared with carol as caller, {most}.", in_group.format("carol"), before.format("carol", most)],
+        [in_group.format("dan")],
+    ]
+
+
+def test_a_public_service_is_said_to_be_anybodys(site: Any) -> None:
+    site.engine.add("alice", "chat", public=True)
+
+    async def body(client: httpx.AsyncClient) -> Any:
+        return (await client.get(ACCESS)).json()["always"]
+
+    assert "It is public: anybody may call it." in site.run(body)
+
+
 def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> None:
     site.engine.add("alice", "chat")
     site.people = False
