@@ -156,7 +156,8 @@ def test_so_it_is_on_the_older_line(make_older: Mirror) -> None:
         mirror.alice.cli("share", "mirror", "--user", "bob")
         assert hub.api("DELETE", "/users/bob").status_code == 204
         assert hub.api("POST", "/users/bob").status_code == 201
-        assert mirror.statuses(mirror.visitor("bob")) == [404]
+        again = mirror.visitor("bob")
+        eventually(lambda: mirror.statuses(again) == [404], "what is known of bob is of this one", KNOWN + SLACK, 1)
 
 
 @pytest.fixture
