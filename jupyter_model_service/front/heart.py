@@ -53,6 +53,7 @@ class Heart:
             call.let_come()
         headers = [pair for pair in head.headers if pair[0].lower() != b"accept-encoding"]  # could not follow
         call.head = replace(head, headers=headers, takes_trailers=False)  # the stream has none
+        call.head.token, call.head.visit = head.token, head.visit  # it is still her call
         start, call.chunked, call.keep = stream_head(
             version=head.version, keep_alive=call.may_keep(), request_id=call.request_id, applied=call.applied
         )

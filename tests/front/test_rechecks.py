@@ -127,6 +127,23 @@ def test_what_was_taken_back_while_a_call_waited_keeps_it_from_the_replica(run: 
     run(body())
 
 
+def test_a_call_that_shows_signs_of_life_is_still_its_callers(run: Run) -> None:
+    """When it is looked at meanwhile, and when a replica is free for it."""
+
+    async def body() -> None:
+        async with site(Replica(), settings=SOON, serving=Serving(concurrency=1)) as here:
+            first = await here.send(here.request("/hang", token=OWNER))
+            await until(lambda: here.backends[0].in_flight == 1, "on the replica")
+            second = await here.send(here.request("/x", "X-Model-Service-Heartbeat: 1"))
+            assert (await second.head()).status == 200
+            await rounds(here)
+            here.replicas[0].release.set()
+            await first.answer()
+            await until(lambda: "/x" in here.replicas[0].paths(), "it gets to the replica")
+
+    run(body())
+
+
 def test_of_whose_token_memory_tells_nothing_a_call_that_waited_goes_on(run: Run) -> None:
     """The Hub is not waited for by everybody behind it."""
 
