@@ -22,7 +22,8 @@ class Caller:
 
     ``manages`` lists the owners whose services the caller may manage; ``invokes`` the ``owner/name`` of the
     services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
-    ``manages_all`` and ``invokes_all`` are of whoever runs the place. ``home`` is the owner that new services of the
+    ``manages_all`` and ``invokes_all`` are of whoever runs the place; ``audits``: it may read the audit log of
+    everything. ``home`` is the owner that new services of the
     caller get. ``forwards``: it passes on the calls of others, so what it says of them (``X-Forwarded-*``) is
     believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls; ``tally``
     counts them, whether they are limited or not. ``rules`` are what of an endpoint the token is for, empty for all of
@@ -39,6 +40,7 @@ class Caller:
     invokes_all: bool = False
     home: str | None = None
     forwards: bool = False
+    audits: bool = False
     allowance: Allowance | None = field(default=None, compare=False, repr=False)
     person: Person | None = None
     rules: tuple[PathRule, ...] = ()

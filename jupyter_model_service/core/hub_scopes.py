@@ -18,10 +18,12 @@ from .hub_options import SERVER_PREFIX
 from .names import owner_from
 from .sharing import Person, Role
 
-__all__ = ["INVOKE", "MANAGE", "Reach", "by_groups", "caller_from", "invoke_scope", "reach_of"]
+__all__ = ["AUDIT", "INVOKE", "MANAGE", "Reach", "by_groups", "caller_from", "invoke_scope", "reach_of"]
 
 INVOKE = "custom:model-service:invoke"
 MANAGE = "custom:model-service:manage"
+#: To read the audit log of everything, and nothing else. A filter makes nothing of it: the log is of all.
+AUDIT = "custom:model-service:audit"
 
 Members = Callable[[str], Collection[str]]
 """The names of a group's users; empty for a group that is not known."""
@@ -113,6 +115,7 @@ def caller_from(
         name=owner_from(name) if person else f"service:{name}",
         manages=manages,
         manages_all=manages_all,
+        audits=name != system_user and not _of_a_replica(name, scopes) and reach_of(scopes, AUDIT).everything,
         invokes=frozenset(f"{owner_from(user)}/{service}" for user, service in calls.servers if service),
         invokes_of=_owners(calls, members),
         invokes_all=calls.everything,

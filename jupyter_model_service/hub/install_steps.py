@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.hub_scopes import INVOKE, MANAGE
+from ..core.hub_scopes import AUDIT, INVOKE, MANAGE
 from .install_checks import Note
 from .limits import NamedServerLimit
 from .private_files import token_in, write_private
@@ -76,11 +76,12 @@ def add_scopes(site: SiteConfig, name: str, token_user: str, note: Note) -> None
         {
             INVOKE: {"description": "Call the endpoints of models"},
             MANAGE: {"description": "Create, change and remove services of models", "subscopes": [INVOKE]},
+            AUDIT: {"description": "Read who did what with services of models, and what was denied to whom"},
         }
     )
     note(
-        f"custom_scopes has two more: {INVOKE}, to call endpoints, and {MANAGE}, to manage services, which "
-        "contains the former."
+        f"custom_scopes has three more: {INVOKE}, to call endpoints, {MANAGE}, to manage services, which contains the "
+        f"former, and {AUDIT}, to read the audit log, which nobody holds until a role of yours gives it."
     )
     site.add_role(
         {

@@ -19,7 +19,7 @@ from jupyter_model_service.app.gateway import Gateway
 from jupyter_model_service.app.hub_gateway import hub_gateway
 from jupyter_model_service.config import HubService, ModelService
 from jupyter_model_service.core.hosts import Hosts
-from jupyter_model_service.core.hub_scopes import MANAGE
+from jupyter_model_service.core.hub_scopes import AUDIT, MANAGE
 from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.core.visits import VISIT_COOKIE, state_of
 from jupyter_model_service.web.page_session import BROWSER_COOKIE, PAGE_COOKIE
@@ -74,6 +74,9 @@ class HubSite:
 
     def administrator(self, user: str = "admin") -> str:
         return self.hub.add_token(user, ["admin:servers", "servers", "access:servers", "access:services"])
+
+    def auditor(self, user: str) -> str:
+        return self.hub.add_token(user, [AUDIT])
 
     def of_a_replica(self, user: str, server: str) -> str:
         """The one that the Hub makes for a replica's server, and that no replica gets."""

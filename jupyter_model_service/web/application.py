@@ -102,7 +102,7 @@ def make_application(
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 
-_OF_THE_WHOLE = ("attach", "list_audit", "metrics", "shutdown", *(route.name for route in ADMIN_ROUTES))
+_OF_THE_WHOLE = ("attach", "metrics", "shutdown", *(route.name for route in ADMIN_ROUTES))
 
 
 def _pages(parts: Parts, shown: Shown, prefix: str) -> list[Any]:
@@ -118,6 +118,8 @@ def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:
         return replace(route, access=Access.ANYONE)
     if shared and route.name in _OF_THE_WHOLE:
         return replace(route, access=Access.ADMIN)
+    if shared and route.name in ("list_audit", "export_audit"):
+        return replace(route, access=Access.AUDITOR)
     return route
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tornado.httputil import HTTPServerRequest
 
-from ..core.audit import AuditQuery, Entry, differences, plain, who_of
+from ..core.audit import AuditQuery, Entry, differences, json_line, plain, who_of
 from ..core.peer import ip_of
 from ..errors import ModelServiceError, NotFound
 from ..wire import ServiceInfo
 from ..wire.audit import AuditEntry, AuditList
 from .call import Call, Tokens
-from .queries import AuditListQuery, ServiceAuditQuery
+from .download import Download
+from .queries import AuditExportQuery, AuditListQuery, ServiceAuditQuery, ServiceExportQuery
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -32,6 +33,9 @@ __all__ = [
     "asked_by",
     "became",
     "denial",
+    "export_audit",
+    "export_service_audit",
+    "exported",
     "list_audit",
     "picture",
     "read_audit",
@@ -181,9 +185,13 @@ async def list_audit(call: Call) -> AuditList:
 
 async def read_audit(call: Call) -> AuditList:
     """Of this service: not of one of the same name that was there before."""
-    query, view = call.given(ServiceAuditQuery), call.parts.engine.service(*call.service)
-    since = max(query.since or 0.0, view.created_at - _CREATION)
+    query = call.given(ServiceAuditQuery)
+    since = _of_this(call, query.since)
     return await _found(call, query, target="/".join(call.service), since=since, who=query.who)
+
+
+def _of_this(call: Call, since: float | None) -> float:
+    return max(since or 0.0, call.parts.engine.service(*call.service).created_at - _CREATION)
 
 
 _CREATION = 1.0  # seconds; its service is there before the entry of its creation is written
@@ -207,3 +215,40 @@ async def _found(
     last = entries[-1].id if entries else query.after
     found = [AuditEntry(**plain(entry)) for entry in entries]
     return AuditList(entries=found, next=last, kept=call.parts.engine.audit.kept)
+
+
+# --- all of it, as a file ------------------------------------------------------------------------------
+
+_AT_ONCE = 100  # entries, 64 KiB each at the most
+
+
+async def export_audit(call: Call) -> Download:
+    query = call.given(AuditExportQuery)
+    return exported(call.parts, _whole(query, query.service, query.since))
+
+
+async def export_service_audit(call: Call) -> Download:
+    query = call.given(ServiceExportQuery)
+    return exported(call.parts, _whole(query, "/".join(call.service), _of_this(call, query.since)))
+
+
+def exported(parts: Engaged, query: AuditQuery) -> Download:
+    """All that ``query`` finds, whatever its ``limit``, the oldest first: one line of JSON for each."""
+    return Download(_lines(parts, query), "audit.jsonl", "application/jsonl")
+
+
+async def _lines(parts: Engaged, query: AuditQuery) -> AsyncIterator[bytes]:
+    after = query.after
+    while True:
+        entries = await parts.engine.audit.find(dataclasses.replace(query, after=after, limit=_AT_ONCE))
+        if entries:
+            yield b"".join(map(json_line, entries))
+        if len(entries) < _AT_ONCE:
+            return
+        after = entries[-1].id
+
+
+def _whole(query: ServiceExportQuery, target: str | None, since: float | None) -> AuditQuery:
+    return AuditQuery(
+        after=query.after, who=query.who, action=query.action, target=target, since=since, until=query.until
+    )

@@ -12,6 +12,7 @@ from time import monotonic
 
 from ..core.access import Caller, role_of
 from ..core.guessing import Guesses, too_many
+from ..core.hub_scopes import AUDIT
 from ..core.sharing import Role, Sharing
 from ..core.token_in_address import NAMES
 from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, TooManyAttempts, Unauthenticated
@@ -77,8 +78,8 @@ def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: 
         if role > Role.CALLER or caller.manages_any:  # else it is the token that is for calling alone
             who = "its owner" if needed is Role.OWNER else f"its owner or its {needed.word}s"
             raise Forbidden(f"This is for {who} alone, and of {owner}/{name} you are its {role.word}: ask {owner}.")
-    elif access is Access.ADMIN:
-        if caller.manages_all:
+    elif access in (Access.ADMIN, Access.AUDITOR):
+        if caller.manages_all or (access is Access.AUDITOR and caller.audits):
             return
         if caller.manages_any:
             if caller.person is not None and caller.person.admin:
@@ -86,7 +87,9 @@ def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: 
                     "You are an administrator of the hub, but this token, as that of a notebook, is for what is yours: "
                     "make one on the Hub's page Token, with the scope admin:servers, and set MODEL_SERVICE_TOKEN to it."
                 )
-            raise Forbidden("This concerns the gateway as a whole: only an administrator of the hub may.")
+            besides = f", or a token with the scope {AUDIT}" if access is Access.AUDITOR else ""
+            raise Forbidden(f"This concerns the gateway as a whole: only an administrator of the hub may{besides}.")
     elif caller.manages_any or (access is Access.PERSON and caller.person is not None):
         return
-    raise Forbidden("This token may call endpoints, but not manage services.")
+    able = "read the audit log" if caller.audits else "call endpoints"
+    raise Forbidden(f"This token may {able}, but not manage services.")

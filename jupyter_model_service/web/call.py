@@ -20,6 +20,7 @@ from ..errors import Forbidden
 from ..ports import Identity, NoRules, Rules, TokenRecord, UseRecord
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
+from .download import Download
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -121,7 +122,7 @@ class Text:
     content_type: str = "text/plain; charset=utf-8"
 
 
-Answer = BaseModel | Mapping[str, Any] | Text | None
+Answer = BaseModel | Mapping[str, Any] | Text | Download | None
 
 
 @dataclass

@@ -21,6 +21,7 @@ from . import auth
 from .audit import ADDRESS_HEADER, Asked, asked_by
 from .call import Answer, Call, Parts, Text
 from .deeds import Wish, admitted, carried_out
+from .download import Download, send
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
 from .stream import EventStreams
@@ -125,7 +126,7 @@ class RouteHandler(BaseHandler):
         if route.handler is None:
             await self.streams.serve(self, self._call(route, path), lambda: self._admit(route, path))
         else:
-            self._answer(route, await route.handler(self._call(route, path)))
+            await self._answer(route, path, await route.handler(self._call(route, path)))
 
     head = post = put = patch = delete = options = get
 
@@ -151,7 +152,7 @@ class RouteHandler(BaseHandler):
             models=self.parsed_with(),
         )
         if answered is not None or not route.abandoned:
-            self._answer(route, answered)
+            await self._answer(route, path, answered)
 
     async def _result(self, route: Route, call: Call) -> Answer:
         if route.handler is None:
@@ -211,9 +212,11 @@ class RouteHandler(BaseHandler):
         values = {k: self.get_query_argument(k) for k in arguments if not (k.isdecimal() and arguments[k] == [b""])}
         return route.query.model_validate(values)
 
-    def _answer(self, route: Route, answer: Answer) -> None:
+    async def _answer(self, route: Route, path: Mapping[str, str], answer: Answer) -> None:
         self.set_status(route.status)
-        if isinstance(answer, Text):
+        if isinstance(answer, Download):
+            await send(self, answer, lambda: self._let_in(route, path))
+        elif isinstance(answer, Text):
             self.set_header("Content-Type", answer.content_type)
             self.finish(answer.body)
         elif answer is None:

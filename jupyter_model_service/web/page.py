@@ -6,13 +6,12 @@ what its owner does not want: a page is shown in a window of its own alone, and 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import enum
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
@@ -26,6 +25,7 @@ from .audit import Asked, asked_by
 from .auth import authorise, refuse_token_in_query
 from .call import Call, Parts
 from .deeds import Wish, admitted, carried_out
+from .download import Download, send
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
 from .route import Access, Handler
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .page_session import PageSessions, PageVisitor
     from .sign_in import Doors
 
-__all__ = ["Download", "Form", "Html", "Page", "PageCall", "PageHandler", "Redirect", "Wanted", "Who"]
+__all__ = ["Form", "Html", "Page", "PageCall", "PageHandler", "Redirect", "Wanted", "Who"]
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +66,7 @@ class Redirect:
     url: str
 
 
-@dataclass(frozen=True)
-class Download:
-    """A file, sent piece by piece: the next is asked for when the browser has taken the former."""
-
-    pieces: AsyncIterator[bytes]
-    name: str
-    kind: str
-
-
 Answer = Html | Redirect | Download | None
-STALLED = 30.0  # seconds in which a browser takes nothing of a piece of a file, after which it gets no more
 
 
 @dataclass(frozen=True)
@@ -198,7 +188,7 @@ class PageHandler(BaseHandler):
             self.set_header("Referrer-Policy", "no-referrer")
             self.redirect(answer.url, status=303)
         elif isinstance(answer, Download):
-            await self._send(page, answer)
+            await send(self, answer, lambda: self._still(page))
         elif answer is None:
             self.finish()
         else:
@@ -211,24 +201,10 @@ class PageHandler(BaseHandler):
     async def _shown(self, page: Page, path: Mapping[str, str], fields: Mapping[str, str]) -> Answer:
         return None if page.handler is None else await page.handler(self._call(path, fields))
 
-    async def _send(self, page: Page, file: Download) -> None:
-        """One that cannot be sent to its end is broken off, so that no browser takes a part for the whole."""
-        piece = await anext(file.pieces, None)  # where that fails, it can still be said
-        self.set_header("Content-Type", file.kind)
-        self.set_header("Content-Disposition", f'attachment; filename="{file.name}"')
-        try:
-            while piece is not None:
-                self.write(piece)
-                await asyncio.wait_for(self.flush(), STALLED)
-                visitor = await self.sessions.visitor(self.request)  # it may take long
-                if visitor is None or (page.who is Who.ADMIN and not visitor.administrator):
-                    raise Forbidden("Whoever takes it may not read it any more.")
-                piece = await anext(file.pieces, None)
-        except Exception as error:
-            log.warning("%s was not sent to its end: %s", file.name, error or type(error).__name__)
-            self.detach().close()
-            return
-        self.finish()
+    async def _still(self, page: Page) -> None:
+        visitor = await self.sessions.visitor(self.request)
+        if visitor is None or (page.who is Who.ADMIN and not visitor.administrator):
+            raise Forbidden("Whoever takes it may not read it any more.")
 
     async def _change(self, page: Page, form: Form, path: Mapping[str, str], fields: Mapping[str, str]) -> None:
         async def admit() -> None:

@@ -3,22 +3,24 @@ a file."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from urllib.parse import urlencode
 
-from ..core.audit import AuditQuery, Entry, json_line
+from ..core.audit import AuditQuery, Entry
 from ..core.audit_words import changed, outcome
 from ..core.sentences import lasting
 from ..errors import InvalidRequest
-from .page import Download, Html, PageCall
+from .audit import exported
+from .download import Download
+from .page import Html, PageCall
 from .queries import LARGEST
 from .rendered import moment, rendered
 
 __all__ = ["audit", "save_audit"]
 
-MOST = 100  # entries of a page, and of what is read at once for a file: 64 KiB each at the most
+MOST = 100  # entries of a page
 _LONGEST = {"who": 300, "action": 100, "about": 300, "since": 10}
 
 
@@ -78,18 +80,7 @@ async def audit(call: PageCall) -> Html:
 
 async def save_audit(call: PageCall) -> Download:
     """All that the same form finds, also what is older than the page, the oldest first."""
-    return Download(_lines(call, _query(_given(call))), "audit.jsonl", "application/jsonl")
-
-
-async def _lines(call: PageCall, query: AuditQuery) -> AsyncIterator[bytes]:
-    after = 0
-    while True:
-        entries = await call.parts.engine.audit.find(replace(query, after=after, limit=MOST))
-        if entries:
-            yield b"".join(map(json_line, entries))
-        if len(entries) < MOST:
-            return
-        after = entries[-1].id
+    return exported(call.parts, _query(_given(call)))
 
 
 def _given(call: PageCall) -> dict[str, str]:

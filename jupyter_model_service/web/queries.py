@@ -26,18 +26,29 @@ class AccessQuery(_Query):
     )
 
 
-class ServiceAuditQuery(_Query):
+class ServiceExportQuery(_Query):
     after: int = Field(default=0, ge=0, le=LARGEST, description="only entries with a greater id")
-    limit: int = Field(default=100, ge=1, le=1000, description="at most so many, oldest first")
-    newest: bool = Field(default=False, description="the last ones, rather than the first")
     who: str | None = Field(default=None, max_length=300, description="only what this caller did")
     action: str | None = Field(default=None, max_length=100, description="only this operation")
     since: float | None = Field(default=None, ge=0, le=1e12, description="Unix time: from then on")
     until: float | None = Field(default=None, ge=0, le=1e12, description="Unix time: before then")
 
 
-class AuditListQuery(ServiceAuditQuery):
+class ServiceAuditQuery(ServiceExportQuery):
+    limit: int = Field(default=100, ge=1, le=1000, description="at most so many, oldest first")
+    newest: bool = Field(default=False, description="the last ones, rather than the first")
+
+
+class _OfEverything(_Query):
     service: str | None = Field(default=None, max_length=300, description="`owner/name`: only what was done to this")
+
+
+class AuditExportQuery(ServiceExportQuery, _OfEverything):
+    pass
+
+
+class AuditListQuery(ServiceAuditQuery, _OfEverything):
+    pass
 
 
 class LogQuery(_Query):

@@ -26,6 +26,7 @@ class Access(enum.Enum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     OWNER = "owner"  # a caller that manages the {owner} in the path
+    AUDITOR = "auditor"  # a caller that may read the audit log of everything, as only an administrator may besides
     ADMIN = "admin"  # a caller that manages everybody's services; only where a gateway has several users
 
     @property

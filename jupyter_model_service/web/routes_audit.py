@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..wire.audit import AuditList
 from . import audit
-from .queries import AuditListQuery, ServiceAuditQuery
+from .queries import AuditExportQuery, AuditListQuery, ServiceAuditQuery, ServiceExportQuery
 from .route import Access, Route, of_service
 
 __all__ = ["AUDIT_ROUTES"]
@@ -14,11 +14,30 @@ AUDIT_ROUTES: tuple[Route, ...] = (
         "GET",
         "api/v1/admin/audit",
         "list_audit",
-        "Who did what, and what was denied to whom, of everything; of a hub for administrators",
+        "Who did what, and what was denied to whom, of everything; of a hub for administrators and auditors",
         audit.list_audit,
         Access.MANAGER,
         query=AuditListQuery,
         answer=AuditList,
     ),
+    Route(
+        "GET",
+        "api/v1/admin/audit.jsonl",
+        "export_audit",
+        "All of that as a file, one line of JSON for each entry, oldest first",
+        audit.export_audit,
+        Access.MANAGER,
+        query=AuditExportQuery,
+        media_type="application/jsonl",
+    ),
     of_service("GET", "/audit", audit.read_audit, "Who did what with the service", AuditList, query=ServiceAuditQuery),
+    of_service(
+        "GET",
+        "/audit.jsonl",
+        audit.export_service_audit,
+        "All of that as a file, one line of JSON for each entry, oldest first",
+        None,
+        query=ServiceExportQuery,
+        media_type="application/jsonl",
+    ),
 )

@@ -28,8 +28,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who did what, and what was denied to whom, of everything; of a hub for administrators */
+        /** Who did what, and what was denied to whom, of everything; of a hub for administrators and auditors */
         get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/audit.jsonl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All of that as a file, one line of JSON for each entry, oldest first */
+        get: operations["export_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -308,6 +325,23 @@ export interface paths {
         };
         /** Who did what with the service */
         get: operations["read_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{owner}/{name}/audit.jsonl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All of that as a file, one line of JSON for each entry, oldest first */
+        get: operations["export_service_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3690,12 +3724,10 @@ export interface operations {
     list_audit: {
         parameters: {
             query?: {
+                /** @description `owner/name`: only what was done to this */
+                service?: string | null;
                 /** @description only entries with a greater id */
                 after?: number;
-                /** @description at most so many, oldest first */
-                limit?: number;
-                /** @description the last ones, rather than the first */
-                newest?: boolean;
                 /** @description only what this caller did */
                 who?: string | null;
                 /** @description only this operation */
@@ -3704,8 +3736,10 @@ export interface operations {
                 since?: number | null;
                 /** @description Unix time: before then */
                 until?: number | null;
-                /** @description `owner/name`: only what was done to this */
-                service?: string | null;
+                /** @description at most so many, oldest first */
+                limit?: number;
+                /** @description the last ones, rather than the first */
+                newest?: boolean;
             };
             header?: never;
             path?: never;
@@ -3720,6 +3754,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                /** @description `owner/name`: only what was done to this */
+                service?: string | null;
+                /** @description only entries with a greater id */
+                after?: number;
+                /** @description only what this caller did */
+                who?: string | null;
+                /** @description only this operation */
+                action?: string | null;
+                /** @description Unix time: from then on */
+                since?: number | null;
+                /** @description Unix time: before then */
+                until?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
                 };
             };
             400: components["responses"]["Error400"];
@@ -4390,10 +4463,51 @@ export interface operations {
             query?: {
                 /** @description only entries with a greater id */
                 after?: number;
+                /** @description only what this caller did */
+                who?: string | null;
+                /** @description only this operation */
+                action?: string | null;
+                /** @description Unix time: from then on */
+                since?: number | null;
+                /** @description Unix time: before then */
+                until?: number | null;
                 /** @description at most so many, oldest first */
                 limit?: number;
                 /** @description the last ones, rather than the first */
                 newest?: boolean;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    export_service_audit: {
+        parameters: {
+            query?: {
+                /** @description only entries with a greater id */
+                after?: number;
                 /** @description only what this caller did */
                 who?: string | null;
                 /** @description only this operation */
@@ -4418,7 +4532,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AuditList"];
+                    "application/jsonl": string;
                 };
             };
             400: components["responses"]["Error400"];

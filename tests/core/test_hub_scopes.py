@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_model_service.core.access import Caller
-from jupyter_model_service.core.hub_scopes import INVOKE, MANAGE, Reach, caller_from, invoke_scope, reach_of
+from jupyter_model_service.core.hub_scopes import AUDIT, INVOKE, MANAGE, Reach, caller_from, invoke_scope, reach_of
 from jupyter_model_service.core.names import owner_from
 from jupyter_model_service.core.sharing import Person, Role
 
@@ -224,3 +224,20 @@ def test_an_administrators_token_is_worth_its_scopes_and_no_more() -> None:
     assert caller.person is not None
     assert caller.person.admin
     assert (caller.manages_any, caller.invokes_all, caller.person.most) == (False, False, Role.CALLER)
+
+
+# --- reading the audit log ---------------------------------------------------------------------------
+
+
+def test_an_auditor_reads_the_audit_log_of_everything_and_does_nothing() -> None:
+    """A person or a service of the Hub, as one that collects logs; a filter makes nothing of it, since it is of all."""
+    for auditor in (user("audra", AUDIT), user("collector", AUDIT, kind="service")):
+        assert auditor.audits
+        assert not auditor.manages_any
+        assert not auditor.may_invoke("alice", "chat")
+        assert auditor.person is None
+    for filtered in ("!user=audra", "!group=ds", "!server=audra/x", "!", "!service=ours"):
+        assert not user("audra", AUDIT + filtered).audits
+    assert not user("alice", AUDIT, "access:servers!server=alice/ms-chat-abc123").audits, "a replica's"
+    assert not user(SYSTEM, AUDIT).audits, "who holds the endpoints' tokens"
+    assert not user("audra", f"{AUDIT}s", INVOKE, MANAGE + "!user=audra").audits

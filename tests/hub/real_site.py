@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.testing.hub_site import DEFINITION, page_cookies, visit_cookie
 from tests.security.people import USERS
 
@@ -17,6 +18,12 @@ from .mirror import VISITING, members
 
 #: What the table needs of ``install()``: hosts for services, and a folder that nobody has to be asked for.
 INSTALLED = (("endpoints_url", "http://*.models.localhost:8000"), ("model_volumes", ("models",)))
+
+#: By which audra may read the audit log, and nothing else besides what every user may: for ``Setup.after``.
+AUDITORS = f"""
+c.JupyterHub.load_groups = {{"auditors": {{"users": ["audra"]}}}}
+c.JupyterHub.load_roles.append({{"name": "auditors", "groups": ["auditors"], "scopes": ["{AUDIT}"]}})
+"""
 
 #: What the Hub's proxy passes on to nobody is asked for at the gateway itself.
 STRAIGHT = {"BREW", "CONNECT"}
@@ -60,6 +67,9 @@ class RealSite:
 
     def administrator(self) -> str:
         return self.hub.token(ADMIN)
+
+    def auditor(self, user: str) -> str:
+        return self.hub.token(user, scopes=[AUDIT])
 
     def expired(self, user: str) -> str:
         """All that she may, for one second, which is over."""

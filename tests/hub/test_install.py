@@ -33,6 +33,7 @@ from .deployment import PREFIX, TEST_LABEL
 MANAGE = "custom:model-service:manage"
 ACCESS = "access:services!service=model-service"
 INVOKE = "custom:model-service:invoke"
+AUDIT = "custom:model-service:audit"
 
 
 class OwnSpawner(DockerSpawner):
@@ -366,7 +367,7 @@ def test_what_a_site_appends_lazily_is_kept(do: Callable[..., Any]) -> None:
     do(c)
     assert [service["name"] for service in c.JupyterHub.services] == ["zero", "one", "model-service"]
     assert roles_of(c)["user"]["scopes"] == ["self", "shares!user", f"{MANAGE}!user", ACCESS]
-    assert set(c.JupyterHub.custom_scopes) == {"custom:other:x", MANAGE, INVOKE}
+    assert set(c.JupyterHub.custom_scopes) == {"custom:other:x", MANAGE, INVOKE, AUDIT}
 
 
 def test_lazy_additions_after_it_still_work(do: Callable[..., Any]) -> None:

@@ -27,7 +27,7 @@ from tests.security.people import everybody
 
 from .deployment import Deployment, Setup
 from .onlooker import NOBODY, Inspected, Inspector, Onlooker
-from .real_site import INSTALLED, RealSite, peopled, real_site
+from .real_site import AUDITORS, INSTALLED, RealSite, peopled, real_site
 from .test_service import MODEL
 from .test_sign_in_lines import AtHub
 
@@ -35,6 +35,7 @@ SITE = Setup(
     managed=False,
     proxy="external",
     config='c.JupyterHub.log_level = "DEBUG"\n',
+    after=AUDITORS,
     install=(*INSTALLED, ("access_log", "access.log"), ("audit_log", "audit.jsonl")),
 )
 

@@ -15,9 +15,9 @@ from tests.security.people import COLUMNS, everybody
 from tests.security.table import ENDPOINTS, OPERATIONS
 
 from .deployment import Deployment, Setup
-from .real_site import INSTALLED, RealSite, peopled, real_site
+from .real_site import AUDITORS, INSTALLED, RealSite, peopled, real_site
 
-LINES = [Setup(install=INSTALLED), Setup(line=5, install=INSTALLED)]
+LINES = [Setup(line=line, install=INSTALLED, after=AUDITORS) for line in (6, 5)]
 pytestmark = pytest.mark.parametrize("hub", LINES, indirect=True, ids=str)
 
 ROW = "GET api/v1/services/{owner}/{name}"

@@ -8,11 +8,15 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.core.policy import Policy, VolumeRule
+from jupyter_model_service.errors import Forbidden
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import AUDIT_KEPT, HubSite, hub_site
+from jupyter_model_service.web import auth
 
 CHAT = "services/alice/chat"
 Run = Callable[..., None]
@@ -20,7 +24,7 @@ Run = Callable[..., None]
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    with FakeHub(users=["alice", "bob", "admin"], interrupt=0.02) as hub:
+    with FakeHub(users=["alice", "bob", "audra", "admin"], interrupt=0.02) as hub:
         yield hub
 
 
@@ -81,6 +85,86 @@ def test_what_owners_do_and_what_others_may_not_is_there_after_a_restart(run: Ru
     copied = (tmp_path / "gateway" / "audit.jsonl").read_text()
     assert [json.loads(line)["id"] for line in copied.splitlines()] == list(range(1, copied.count("\n") + 1))
     assert not [secret for secret in ("s3cret-value", *tokens) if secret in copied]
+
+
+async def exported(site: HubSite, path: str, token: str) -> list[dict[str, Any]]:
+    answer = await site.api("GET", path, token=token)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/jsonl"
+    gathered = "Transfer-Encoding" not in answer.headers
+    assert gathered == (not answer.text), "it is sent while it is read, but for nothing"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_an_auditor_reads_all_of_it_and_nothing_else(run: Run) -> None:
+    """Who did what to services of which she may not know, by her own token; whoever else asks is told who may."""
+
+    async def body(site: HubSite) -> None:
+        alice, audra = site.notebook("alice"), site.auditor("audra")
+        await site.deploy("chat", alice)
+        listed = (await site.api("GET", "admin/audit?limit=1000", token=audra)).json()["entries"]
+        assert [each["action"] for each in listed if each["who"] == "alice"] == ["create_service"]
+        refused = await site.api("GET", "admin/overview", token=audra)
+        assert (refused.status_code, refused.json()["error"]["message"]) == (
+            403,
+            "This token may read the audit log, but not manage services.",
+        )
+        assert (await site.api("GET", CHAT, token=audra)).status_code == 404
+        assert (await site.call("alice/chat", audra)).status_code == 404
+        told = (await site.api("GET", "admin/audit", token=alice)).json()["error"]["message"]
+        assert told.endswith("only an administrator of the hub may, or a token with the scope " + AUDIT + ".")
+
+    run(body)
+
+
+def test_all_of_it_or_of_a_service_is_exported_as_lines_of_json(run: Run, tmp_path: Path) -> None:
+    """As the API tells it, a hundred entries at once; an owner what was done to the service that there is now."""
+
+    async def body(site: HubSite) -> None:
+        alice, audra = site.notebook("alice"), site.auditor("audra")
+        await site.deploy("chat", alice)
+        for _ in range(120):
+            await site.api("PUT", f"{CHAT}/scale", {"replicas": 0}, token=alice)
+        listed = (await site.api("GET", "admin/audit?limit=1000", token=audra)).json()["entries"]
+        assert len(listed) > 120
+        assert await exported(site, "admin/audit.jsonl", audra) == listed
+        own = (await site.api("GET", f"{CHAT}/audit?limit=1000", token=alice)).json()["entries"]
+        assert await exported(site, f"{CHAT}/audit.jsonl", alice) == own
+        assert len(own) == 121
+        found = await exported(site, f"admin/audit.jsonl?action=scale_service&after={own[5]['id']}", audra)
+        assert found == own[6:]
+        assert await exported(site, "admin/audit.jsonl?who=nobody", audra) == []
+        assert await exported(site, "admin/audit.jsonl?service=alice/chat&until=1", audra) == []
+        refused = await site.api("GET", "admin/audit.jsonl?limit=5", token=audra)
+        assert refused.status_code == 400, "it is all of it"
+
+    run(body)
+
+
+def test_an_export_is_broken_off_for_whoever_may_not_read_it_any_more(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long; what she has of it then does not look whole."""
+
+    async def body(site: HubSite) -> None:
+        alice, audra = site.notebook("alice"), site.auditor("audra")
+        await site.deploy("chat", alice)
+        for _ in range(120):
+            await site.api("PUT", f"{CHAT}/scale", {"replicas": 0}, token=alice)
+        admitted = auth.authorise
+
+        def once(*given: Any) -> None:
+            admitted(*given)
+            monkeypatch.setattr(auth, "authorise", never)
+
+        def never(*given: Any) -> None:
+            raise Forbidden("not any more")
+
+        monkeypatch.setattr(auth, "authorise", once)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await site.api("GET", "admin/audit.jsonl", token=audra)
+
+    run(body)
 
 
 async def own_deeds(site: HubSite) -> list[dict[str, Any]]:

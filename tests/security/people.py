@@ -10,7 +10,7 @@ import httpx
 from jupyter_model_service.adapters.sealing import new_key
 from jupyter_model_service.testing.hub import FakeHub
 
-USERS = ("alice", "oscar", "vera", "carol", "gina", "mallory", "admin")
+USERS = ("alice", "oscar", "vera", "carol", "gina", "mallory", "audra", "admin")
 COLUMNS = (
     "anonymous",
     "owner",  # alice, from her notebook
@@ -27,6 +27,7 @@ COLUMNS = (
     "foreign",  # an endpoint token of a service of mallory's
     "token",  # an endpoint token of alice/chat
     "unknown",  # no token of anybody's
+    "auditor",  # audra, by a token that reads the audit log of everything
 )
 #: Who comes with the cookie of a visit, all of alice/chat but for ``elsewhere``.
 VISITORS = (
@@ -56,6 +57,8 @@ class Site(Protocol):
     def visitor(self, user: str) -> str: ...
 
     def administrator(self) -> str: ...
+
+    def auditor(self, user: str) -> str: ...
 
     def of_a_replica(self, user: str, server: str) -> str: ...
 
@@ -112,6 +115,7 @@ async def everybody(site: Site) -> dict[str, str | None]:
         "foreign": (await _token(site, mallory, "mallory/hers"))["token"],
         "token": (await _token(site, alice, f"alice/{SHARED}"))["token"],
         "unknown": "0123456789abcdef0123456789abcdef",
+        "auditor": site.auditor("audra"),
     }
 
 
