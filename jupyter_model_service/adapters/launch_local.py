@@ -50,7 +50,8 @@ from .local_files import (
     runner_in,
     write_spec,
 )
-from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, Snapshot, hold, is_loopback, listening
+from .local_look import Look
+from .processes import DIRECTORY_MARK, REPLICA_MARK, Process, hold, is_loopback, listening
 
 TERM_SECONDS = 0.3  # what a forced stop leaves the runner for an orderly one
 KILL_SECONDS = 1.6  # and how long SIGKILL may take after that
@@ -155,7 +156,7 @@ class LocalLauncher:
         replica = request.replica
         folder = self._folder(replica)
         with self._lock(replica):
-            there = self._seen(replica, Snapshot(str(self.directory))) if folder.exists() else None
+            there = next(iter(self._look(replica).seen()), None) if folder.exists() else None
             if there is not None and there.alive and there.placement:
                 return there.placement
             self._starting.add(replica)
@@ -185,7 +186,8 @@ class LocalLauncher:
         folder.mkdir(mode=0o700)
         (folder / "env").mkdir(mode=0o700)
         with self._placing:
-            port = free_port({address[1] for path in self._folders() if (address := notes_of(path).get("address"))})
+            notes = [notes_of(self._folder(other)) for other in self._replicas()]
+            port = free_port({note["address"][1] for note in notes if note.get("address")})
             gpus = self._choose_gpus(request)
             plan = run_plan(revision, request.service, request.replica, port)
             write_spec(folder, request, plan, port, gpus, self._abandon_after)
@@ -194,15 +196,29 @@ class LocalLauncher:
         wanted = request.revision.resources.gpus
         if not wanted:
             return ()
-        look = Snapshot(str(self.directory))
+        devices = self._gpus()
+        end = time.monotonic() + TERM_SECONDS + KILL_SECONDS
+        for pause in _pauses(0.01):
+            taken, ending = self._given_gpus()
+            free = [gpu for gpu in devices if gpu not in taken | ending]
+            if len(free) >= wanted:
+                return free[:wanted]
+            if len(free) + len(ending) < wanted or time.monotonic() > end:
+                raise LaunchError(shortage(wanted, len(free), len(taken | ending) + len(free)), stage="gpus")
+            time.sleep(pause)
+        raise AssertionError("pauses never end")
+
+    def _given_gpus(self) -> tuple[set[str], set[str]]:
+        """Those of the replicas that live, and those that are about to be free: the runner is dead, and what is left of
+        its processes is being ended. (A worker of the model keeps its memory there until it is killed, too.)"""
         taken: set[str] = set()
-        for path in self._folders():
-            if (seen := self._seen(path.name, look)) and seen.alive:
-                taken.update(notes_of(path).get("gpus", ()))
-        free = [gpu for gpu in self._gpus() if gpu not in taken]
-        if len(free) < wanted:
-            raise LaunchError(shortage(wanted, len(free), len(taken) + len(free)), stage="gpus")
-        return free[:wanted]
+        ending: set[str] = set()
+        look = self._look(*self._replicas())
+        for seen in look.seen():
+            if seen.alive or look.members(seen.replica):
+                gpus = notes_of(self._folder(seen.replica)).get("gpus", ())
+                (taken if seen.alive else ending).update(gpus)
+        return taken, ending
 
     def _spawn(self, folder: Path, replica: str) -> subprocess.Popen[bytes]:
         environment = inheritable(os.environ if self._environment is None else self._environment)
@@ -245,48 +261,26 @@ class LocalLauncher:
     # --- looking ---
 
     def _find(self) -> Sequence[Seen]:
-        look = Snapshot(str(self.directory))
-        found: dict[str, Seen] = {}
-        for folder in self._folders():
-            if (seen := self._seen(folder.name, look)) is not None:
-                found[seen.replica] = seen
+        look = self._look(*self._replicas())
+        for replica in self._replicas():
             with contextlib.suppress(OSError):
-                if (folder / "output.log").stat().st_size > OUTPUT_BYTES:
-                    os.truncate(folder / "output.log", 0)  # it is written in append mode
-        for replica in look.marks.keys() - found.keys():
-            found[replica] = Seen(replica, None, alive=True)
+                output = self._folder(replica) / "output.log"
+                if output.stat().st_size > OUTPUT_BYTES:
+                    os.truncate(output, 0)  # it is written in append mode
         for gone in self.directory.glob(f"{_GONE}*"):  # whose removal was interrupted
             shutil.rmtree(gone, ignore_errors=True)
-        return list(found.values())
+        return [*look.seen(), *(Seen(replica, None, alive=True) for replica in look.strays())]
 
-    def _seen(self, replica: str, look: Snapshot) -> Seen | None:
-        """``None`` when neither a directory nor a process is there."""
-        folder = self._folder(replica)
-        runner = runner_in(folder)
-        if runner:
-            alive = look.named(runner.get("pid"), runner.get("started"), replica) is not None
-            return Seen(replica, placement_in(folder, runner) if alive else None, alive)
-        alive = replica in look.marks or replica in self._starting
-        return Seen(replica, None, alive) if alive or folder.is_dir() else None
-
-    def _members(self, replica: str, look: Snapshot) -> set[Process]:
-        """Every living process that is provably the replica's."""
-        folder = self._folder(replica)
-        runner = runner_in(folder)
-        model = runner.get("model") or {}
-        named = look.named(runner.get("pid"), runner.get("started"), replica)
-        roots = [*look.marks.get(replica, ()), *([named] if named else [])]
-        cwd = notes_of(folder).get("cwd")
-        roots += look.group(model.get("pid"), model.get("started"), model.get("pgid"), cwd)
-        return look.family(roots)
+    def _look(self, *replicas: str) -> Look:
+        return Look(self.directory, [self._folder(replica).name for replica in replicas], self._starting)
 
     def _exposed(self, replica: str, loopback: bool) -> Sequence[str]:
-        found = listening(self._members(replica, Snapshot(str(self.directory))))
+        found = listening(self._look(replica).members(replica))
         outside = sorted((host, port) for host, port in found if loopback or not is_loopback(host))
         return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in outside]
 
     def _holds(self, replica: str, address: tuple[str, int]) -> bool:
-        return hold(self._members(replica, Snapshot(str(self.directory))), address)
+        return hold(self._look(replica).members(replica), address)
 
     # --- ending ---
 
@@ -315,10 +309,9 @@ class LocalLauncher:
 
     def _kill(self, replica: str) -> set[Process]:
         """Returns what would not die."""
-        look = Snapshot(str(self.directory))
-        known = self._members(replica, look)
-        runner = runner_in(self._folder(replica))
-        first = look.named(runner.get("pid"), runner.get("started"), replica)
+        look = self._look(replica)
+        known = look.members(replica)
+        first = look.runner(replica)
         if first is not None:
             first.signal(signal.SIGTERM)
             _wait_for([first], TERM_SECONDS)
@@ -326,7 +319,7 @@ class LocalLauncher:
         clean = 0
         for pause in _pauses(0.002):
             # Two looks without anything: in the middle of its exec a process shows no environment.
-            known |= self._members(replica, Snapshot(str(self.directory)))
+            known |= self._look(replica).members(replica)
             living = {process for process in known if process.lives()}
             clean = 0 if living else clean + 1
             if clean == 2 or (living and time.monotonic() > end):
@@ -343,13 +336,13 @@ class LocalLauncher:
             raise InvalidRequest(f"{replica!r} cannot be a replica's id.")
         return self.directory / replica
 
-    def _folders(self) -> list[Path]:
+    def _replicas(self) -> list[str]:
+        """Those with a directory."""
         try:
             with os.scandir(self.directory) as entries:
-                names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+                return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
         except FileNotFoundError:
             return []
-        return [self.directory / name for name in sorted(names)]
 
     def _lock(self, replica: str) -> threading.Lock:
         with self._guard:

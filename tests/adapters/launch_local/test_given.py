@@ -10,12 +10,14 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from jupyter_model_service.adapters import local_look
 from jupyter_model_service.adapters.launch_local import LocalLauncher
 from jupyter_model_service.adapters.local_files import PORTS, free_port
 from jupyter_model_service.core.definition import Definition
@@ -23,6 +25,7 @@ from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import Placement, Seen, StartRequest
+from jupyter_model_service.runner import runner_command
 
 from .bench import Bench, accepts, eventually, lives
 
@@ -277,4 +280,78 @@ def test_two_replicas_never_share_the_gpus_that_they_asked_for(bench: Bench) -> 
             await again.stop(f"chat-{replica}", None)
 
     asyncio.run(body())
+    assert bench.processes() == []
+
+
+@pytest.mark.parametrize("slow", ["Snapshot", "runner_in"])
+def test_a_gpu_is_not_given_twice_when_a_replica_comes_up_while_the_next_one_is_placed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """On a busy machine a look at 300 processes may take longer than a runner's start, which it then has not seen, while
+    its file is there already; and the start may be over between two questions about it."""
+    looked, up, placing = threading.Event(), threading.Event(), threading.Event()
+    real = getattr(local_look, slow)
+
+    def looks(*args: Any) -> Any:
+        seen = real(*args)
+        if placing.is_set() and not looked.is_set():  # the second one's first look, and the first one is not up yet
+            looked.set()
+            assert up.wait(30)
+        return seen
+
+    def command(python: str, spec: Path) -> Sequence[str]:
+        if spec.parent.name == "chat-a":
+            placing.set()  # it has its GPU, and its runner starts when the other one has begun to look
+            assert looked.wait(30)
+        return runner_command(python, spec)
+
+    async def body() -> None:
+        launcher = bench.launcher(gpus=lambda: ["0", "1"], command=command)
+        one = asyncio.ensure_future(launcher.start(bench.request(replica="chat-a", resources=Resources(gpus=1))))
+        while not placing.is_set():
+            await asyncio.sleep(0.001)
+        monkeypatch.setattr(local_look, slow, looks)
+        two = asyncio.ensure_future(launcher.start(bench.request(replica="chat-b", resources=Resources(gpus=1))))
+        first = await one
+        up.set()
+        assert [first.handle["gpus"], (await two).handle["gpus"]] == [["0"], ["1"]]
+        for replica in "ab":
+            await launcher.stop(f"chat-{replica}", None)
+
+    asyncio.run(body())
+    assert bench.processes() == []
+
+
+def test_a_gpu_is_taken_while_a_process_of_a_killed_runner_lives(bench: Bench) -> None:
+    """The runner's end kills the model's first process alone: a worker that it started keeps its memory of the GPU. Who
+    needs this one waits until the worker is ended, which takes moments, and is told that none is free if it is not."""
+    asked = asyncio.Event()
+
+    def gpus() -> list[str]:
+        loop.call_soon_threadsafe(asked.set)
+        return ["0", "1"]
+
+    async def body() -> None:
+        launcher = bench.launcher(gpus=gpus)
+        one = await launcher.start(bench.request("leaks", replica="chat-a", resources=Resources(gpus=1)))
+        eventually((bench.folder / "leaked.txt").exists)
+        os.kill(one.handle["pid"], signal.SIGKILL)
+        eventually(lambda: not lives(one.handle["pid"]))
+        two = await launcher.start(bench.request(replica="chat-b", resources=Resources(gpus=1)))
+        assert two.handle["gpus"] == ["1"]
+        with pytest.raises(LaunchError, match="1 GPU is needed, and none of this machine's 2 is free"):
+            await launcher.start(bench.request(replica="chat-c", resources=Resources(gpus=1)))
+        asked.clear()
+        three = asyncio.ensure_future(launcher.start(bench.request(replica="chat-c", resources=Resources(gpus=1))))
+        await asked.wait()
+        await launcher.stop("chat-a", None)
+        assert (await three).handle["gpus"] == ["0"]
+        for replica in "bc":
+            await launcher.stop(f"chat-{replica}", None)
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(body())
+    finally:
+        loop.close()
     assert bench.processes() == []
