@@ -1,7 +1,8 @@
 """What of an endpoint a token is for: paths and methods. Pure.
 
 A model may read an address in its own way: decode it once more, take ``\\`` for ``/``, go up at ``..``, cut it at
-``;``. What could be read in two ways is therefore within no rule, and what is within one is compared as it was sent.
+``;``, take a full-width dot for a dot (NFKC of Unicode), or the method that the query names for that of the call. What
+could be read in two ways is therefore within no rule, and what is within one is compared as it was sent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from ..errors import InvalidRequest
 from .message import Headers, Refusal
@@ -35,7 +36,29 @@ NOT_WITHIN = Refusal(
 # Besides what is no character of a path at all: an encoded slash, backslash, dot, semicolon, percent sign, or control
 # character (or the beginning of such a one, written too long), and an empty segment or one of dots.
 _AMBIGUOUS = re.compile(
-    rb"[^\x21-\x7e]|[#;\\]|%(?:2[ef5]|3b|5c|[01][0-9a-f]|7f|c[01])|%(?![0-9a-f]{2})|//|/\.{1,2}(?:/|$)", re.IGNORECASE
+    rb"[^\x21-\x7e]|[#;\\]|%(?:2[ef5]|3b|5c|[01][0-9a-f]|7f|c[01]|e0%[89]|f0%8|f[89a-f])|%(?![0-9a-f]{2})"
+    rb"|//|/\.{1,2}(?:/|$)",
+    re.IGNORECASE,
+)
+# What NFKC, the form to which some frameworks bring names, makes of one character: a dot or two, a slash, also between
+# letters, a semicolon, backslash, percent or number sign. Not "…", nor "1." as one character: no step is made of them.
+_READ_AS = (
+    "\u2024\u2025\ufe30\ufe52\uff0e\uff0f\u2100\u2101\u2105\u2106"
+    "\u037e\ufe14\ufe54\uff1b\ufe68\uff3c\ufe6a\uff05\ufe5f\uff03"
+)
+# Blanks, and what nobody sees: some leave them out, and then a segment is of dots, or empty.
+_UNSEEN = (
+    " \u0085\u00a0\u00ad\u1680\u180e\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f"
+)
+
+
+def _any_of(characters: str) -> str:
+    return f"(?:{'|'.join(map(quote, characters))})"
+
+
+_READ_OTHERWISE = re.compile(
+    f"{_any_of(_READ_AS)}|/(?=[.%]){_any_of(_UNSEEN)}*(?:\\.{_any_of(_UNSEEN)}*){{0,2}}(?:/|$)".encode(), re.IGNORECASE
 )
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 SAFE = "/-._~!$&'()*+,=:@"  # of a path, and not written as %XX
@@ -61,15 +84,33 @@ class PathRule:
 
 
 #: By which some servers take a call for one with another method than its own.
-_OTHER_METHOD = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+_OTHER_METHOD = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-forwarded-method"}
+)
+#: The same in a query, once decoded: as Rails, Symfony, Laravel and Express read ``_method``.
+_METHOD_IN_QUERY = re.compile(
+    rb"(?:^|[&;])(?:_method|x[-_]http[-_]method(?:[-_]override)?|x[-_]method[-_]override)(?:[=&;\[]|$)", re.IGNORECASE
+)
 
 
 def may(rules: tuple[PathRule, ...], method: bytes, target: bytes, headers: Headers | None = None) -> bool:
     """Whether a call is within one of the rules. ``target`` is path and query as they were sent."""
-    path = target.partition(b"?")[0]
-    if _AMBIGUOUS.search(path) or any(name.lower().replace(b"_", b"-") in _OTHER_METHOD for name, _ in headers or ()):
+    path, _, query = target.partition(b"?")
+    if _ambiguous(path) or _METHOD_IN_QUERY.search(unquote_to_bytes(query) if b"%" in query else query):
         return False
-    return any(_of_method(rule, method) and _of_path(rule, path) for rule in rules)
+    names = {name.lower().replace(b"_", b"-") for name, _ in headers or ()}
+    if not names.isdisjoint(_OTHER_METHOD):
+        return False
+    # COPY and MOVE of WebDAV (RFC 4918) write to the path that this header names; only who may use all of them may.
+    aimed = b"destination" in names
+    return any(
+        _of_method(rule, method) and _of_path(rule, path) and (not aimed or rule.path == EVERYWHERE) for rule in rules
+    )
+
+
+def _ambiguous(path: bytes) -> bool:
+    """Whether a path, as it was sent, may be read as another one."""
+    return _AMBIGUOUS.search(path) is not None or (b"%" in path and _READ_OTHERWISE.search(path) is not None)
 
 
 def _of_method(rule: PathRule, method: bytes) -> bool:
@@ -116,7 +157,7 @@ def changed_half(rules: tuple[PathRule, ...], halves: Mapping[str, Sequence[str]
 def _path(path: str) -> str:
     begin = path[:-1] if path.endswith("/*") else path
     plain = begin.isprintable() and not set(begin) & set("*?%")
-    ambiguous = _AMBIGUOUS.search(quote(begin, safe=SAFE + "#;\\").encode())
+    ambiguous = _ambiguous(quote(begin, safe=SAFE + "#;\\").encode())
     if len(path) > LONGEST_PATH or not path.startswith("/") or not plain or ambiguous:
         raise InvalidRequest(
             f"{path!r} is no path for a token: it begins with '/', may end with '/*' for all below, and has neither "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 import pytest
@@ -47,11 +48,28 @@ def test_paths_and_methods(method: bytes, target: bytes, within: bool) -> None:
         b"../admin", b"./x", b"..", b"x/..", b"%2e%2e/admin", b"%2E./admin", b"..%2fadmin", b"%2e%2e%2fadmin", b"x%2Fy",
         b"..\\admin", b"..%5cadmin", b"//admin", b"/admin", b"x//y", b"..;/admin", b"x;a=b", b"x%3By", b"%252e%252e/admin",
         b"x%25", b"x%00", b"x%0d%0a", b"x\x80", b"x y", b"x#y", b"%c0%ae%c0%ae/admin", b"%", b"%2", b"%zz",
+        b"%e0%80%ae%e0%80%ae/admin", b"%f0%80%80%af", b"..%20/admin", b".%E2%80%8B./admin", b"%C2%A0/x", b"x/%2E%EF%BB%BF",
     ],
 )  # fmt: skip
 def test_what_a_model_may_read_in_another_way_is_within_no_rule(rest: bytes) -> None:
     assert not may(CHAT, b"POST", b"/v1/chat/" + rest)
     assert not may((PathRule("/*"),), b"POST", b"/" + rest)
+
+
+@pytest.mark.parametrize("form", ["NFKC", "NFKD"])
+def test_what_unicode_makes_a_dot_or_a_slash_of_is_within_no_rule(form: Literal["NFKC", "NFKD"]) -> None:
+    """Of each character that there is: it adds no slash, no step, no second encoding once it is in that form."""
+    for code in range(0x80, 0x110000):
+        read = "" if 0xD800 <= code < 0xE000 else unicodedata.normalize(form, chr(code))
+        if set(read) & set("/\\;%#") or read in (".", ".."):
+            sent = quote(chr(code)).encode()
+            assert not may(CHAT, b"POST", b"/v1/chat/x" + sent + b"y"), hex(code)
+            assert not may(CHAT, b"POST", b"/v1/chat/." + sent.lower()), hex(code)
+
+
+@pytest.mark.parametrize("rest", ["café", "cafe\u0301", "模型", "½", "…", "⒈", "a b", "a ", "...", "x/ y", "𝔸"])
+def test_names_in_other_letters_are_within(rest: str) -> None:
+    assert may(CHAT, b"POST", b"/v1/chat/" + quote(rest).encode())
 
 
 PIECES = st.sampled_from(
@@ -104,11 +122,40 @@ def test_methods_are_kept_in_capitals_and_rules_are_few() -> None:
         check_rules([PathRule("/")] * 21)
 
 
-@pytest.mark.parametrize("name", [b"X-HTTP-Method-Override", b"x-http-method", b"X_Method_Override"])
+@pytest.mark.parametrize(
+    "name", [b"X-HTTP-Method-Override", b"x-http-method", b"X_Method_Override", b"X-Original-Method"]
+)
 def test_a_call_that_says_to_be_of_another_method_is_within_no_rule(name: bytes) -> None:
     rules = (PathRule("/v1/*", ("POST",)),)
     assert may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*")])
     assert not may(rules, b"POST", b"/v1/x", [(b"Accept", b"*/*"), (name, b"DELETE")])
+
+
+@pytest.mark.parametrize(
+    ("query", "within"),
+    [
+        (b"_method=DELETE", False),
+        (b"a=1&_Method=put", False),
+        (b"a=1;_method=put", False),
+        (b"a=1&%5fmetho%64=put", False),
+        (b"_method[]=put", False),
+        (b"X-HTTP-Method-Override=PUT", False),
+        (b"method=DELETE", True),
+        (b"my_method=x&a=_method", True),
+        (b"_methods=x", True),
+    ],
+)
+def test_so_is_one_whose_query_says_so(query: bytes, within: bool) -> None:
+    assert may((PathRule("/v1/*", ("POST",)),), b"POST", b"/v1/x?" + query) == within
+
+
+def test_a_call_that_writes_to_another_path_of_its_own_is_within_no_rule_for_a_part() -> None:
+    """RFC 4918: COPY and MOVE write where their Destination says, which no rule has looked at."""
+    aimed = [(b"Destination", b"https://models.example.org/endpoints/alice/chat/admin/keys")]
+    assert not may((PathRule("/files/*"),), b"MOVE", b"/files/a", aimed)
+    assert not may((PathRule("/files/*"), PathRule("/other")), b"GET", b"/files/a", aimed)
+    assert may((PathRule("/files/*"),), b"MOVE", b"/files/a", [(b"Depth", b"0")])
+    assert may((PathRule("/*", ("MOVE",)),), b"MOVE", b"/files/a", aimed)
 
 
 GET_AND_POST = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("POST",)))
