@@ -10,10 +10,10 @@ __all__ = ["DURATION", "UNIT_VALUE", "amount", "duration", "parse_duration", "pa
 
 DURATION = r"(?:\d+(?:\.\d+)?[smhdw])+"  # to be matched whole, in either case
 UNIT_VALUE = r"[+-]?[\d.]+ *(%|/?[A-Za-z]{1,3}|[smhdwSMHDW][\d.smhdwSMHDW]+)"  # of a metric, to be matched whole
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(DURATION, re.IGNORECASE)
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.IGNORECASE)
+_DURATION = re.compile(DURATION, re.ASCII | re.IGNORECASE)
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII | re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _EXAMPLES = {
     "percent": "80 or 80%",
@@ -38,7 +38,7 @@ def parse_size(text: str) -> int:
 def parse_duration(text: str, *, plain_seconds: bool = False) -> float:
     """Seconds; units s, m, h, d, w. A bare number is refused unless ``plain_seconds``: 30 what?"""
     cleaned = text.strip()
-    if plain_seconds and re.fullmatch(r"\d+(\.\d+)?", cleaned) and len(cleaned) <= 30:
+    if plain_seconds and re.fullmatch(r"\d+(\.\d+)?", cleaned, re.ASCII) and len(cleaned) <= 30:
         seconds = float(cleaned)
     elif len(cleaned) <= 60 and _DURATION.fullmatch(cleaned):
         seconds = sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in _PART.findall(cleaned))

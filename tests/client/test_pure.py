@@ -34,7 +34,9 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "g", "-1g", "0", "0.0001", "8x", "8gg", "1e9", "nan", "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "g", "-1g", "0", "0.0001", "8x", "8gg", "1e9", "nan", "9" * 40, "\u0663g", "\uff18g"]
+)
 def test_wrong_sizes(text: str) -> None:
     with pytest.raises(InvalidRequest, match="is no size"):
         parse_size(text)
@@ -47,11 +49,12 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "3", "d", "-3d", "0s", "3 days", "3d2", "3x"])
+@pytest.mark.parametrize("text", ["", "3", "d", "-3d", "0s", "3 days", "3d2", "3x", "\u0663", "\u0663d", "\uff13h"])
 def test_wrong_durations(text: str) -> None:
     """A bare number is refused: 30 what?"""
-    with pytest.raises(InvalidRequest, match="is no duration"):
-        parse_duration(text)
+    for plain_seconds in (False, True) if text != "3" else (False,):
+        with pytest.raises(InvalidRequest, match="is no duration"):
+            parse_duration(text, plain_seconds=plain_seconds)
 
 
 def test_a_time_limit_may_be_plain_seconds_and_an_expiry_never() -> None:
