@@ -18,7 +18,7 @@ def entry_line(entry: Json, paint: Paint) -> str:
     who = clean(entry["who"] or "-") + (f" from {clean(entry['address'])}" if entry["address"] else "")
     failed = entry["status"] >= 400
     times = f" ({entry['count']} times)" if entry["count"] > 1 else ""
-    what = clean(changed(entry["before"], entry["after"]))
+    what = clean(changed(entry["before"], entry["after"], moment))
     said = [
         paint(moment(entry["at"]), "dim"),
         who,

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["changed", "outcome"]
+from .sentences import lasting
+
+__all__ = ["changed", "in_utc", "outcome"]
 
 _NOTHING = "-"
 _TRIED = "tried "
+_LAST = 1e11  # Unix time of the year 5138, which any clock can write
+_SECONDS = frozenset(
+    {"expires_in", "overlap", "idle_after", "down_delay", "cooldown", "window", "idle_limit", "longest_life"}
+    | {"longest_token"}
+)
 _BARE = re.compile(r"(?!yes$|no$)[\w./@+~#%=*?&-]*[\w/*](:[\w./@+~#%=*?&:-]+)?")
 
 
@@ -22,10 +30,18 @@ def outcome(status: int, code: str) -> str:
     return f"{status} {code}".strip() if status >= 400 else str(status)
 
 
-def changed(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+def in_utc(at: float) -> str:
+    """``2026-11-30 08:00:00 UTC``, of a Unix time."""
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def changed(
+    was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, moment: Callable[[float], str] = in_utc
+) -> str:
     """``replicas: 1 -> 3``; for what was not there before, or is not any more, ``-``. Where there was nothing at all,
-    or nothing is left, what there is, or was, alone."""
-    before, after = dict(_leaves(was)), dict(_leaves(now))
+    or nothing is left, what there is, or was, alone. ``moment`` writes a Unix time, for fields such as ``expires_at``;
+    those that are in seconds, such as ``expires_in``, are durations."""
+    before, after = dict(_leaves(was, moment)), dict(_leaves(now, moment))
     both, said = bool(was and now), []
     for name in (*before, *(name for name in after if name not in before)):
         old, new = before.get(name, _NOTHING), after.get(name, _NOTHING)
@@ -36,14 +52,23 @@ def changed(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str
     return ", ".join(said)
 
 
-def _leaves(state: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(state: Any, moment: Callable[[float], str], name: str = "") -> Iterator[tuple[str, str]]:
     """Each value that there is, with what leads to it: ``limits calls_per_day``."""
     for key, value in (state or {}).items():
         whole = f"{name} {_plain(str(key))}".strip()
         if isinstance(value, Mapping):
-            yield from _leaves(value, whole)
-        elif (word := _word(value)) != _NOTHING:
+            yield from _leaves(value, moment, whole)
+        elif (word := _timed(str(key), value, moment) or _word(value)) != _NOTHING:
             yield whole, word
+
+
+def _timed(name: str, value: Any, moment: Callable[[float], str]) -> str:
+    """Empty where it is no time; what somebody tried may be any number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if name.endswith("_at") and 0 <= value < _LAST:
+        return moment(value)
+    return lasting(value) if name in _SECONDS and 0 <= value < _LAST else ""
 
 
 def _word(value: Any) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NAMED_ALONE", "TOLD", "UNTOLD", "tried"]
+__all__ = ["NAMED_ALONE", "TOLD", "UNTOLD", "aimed", "tried"]
 
 # fmt: off
 #: Fields of request bodies, and of our pages' forms, whose values are told; those of no other name are.
@@ -53,6 +53,15 @@ def tried(given: Any) -> dict[str, Any]:
     found = _mapping(given, 0) if isinstance(given, Mapping) else {}
     size = len(json.dumps(found))
     return found if size <= LARGEST else {"too_long": size, "fields": list(found)}
+
+
+def aimed(path: Mapping[str, str]) -> dict[str, str]:
+    """Of the variable parts of an address what is not its service: ``{"user": "bob"}`` of a share, ``{"id": …}`` of a
+    token."""
+    rest = {name: value for name, value in path.items() if name not in ("owner", "name")}
+    if rest.get("kind") in ("user", "group") and "whom" in rest:
+        rest[rest.pop("kind")] = rest.pop("whom")
+    return {name: _text(value) for name, value in rest.items()}
 
 
 def _mapping(given: Mapping[Any, Any], depth: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tornado.httputil import HTTPServerRequest
 
 from ..core.audit import AuditQuery, Entry, differences, json_line, plain, who_of
 from ..core.peer import ip_of
+from ..core.tried import aimed
 from ..errors import ModelServiceError, NotFound
 from ..wire import ServiceInfo
 from ..wire.audit import AuditEntry, AuditList
@@ -62,13 +63,20 @@ class Asked:
     @property
     def key(self) -> str:
         """The service in the path, or whatever else is."""
-        if "owner" in self.path and "name" in self.path:
+        if self._of_service:
             return f"{self.path['owner']}/{self.path['name']}"
         return "/".join(self.path.values())
 
+    @property
+    def _of_service(self) -> bool:
+        return "owner" in self.path and "name" in self.path
+
     def attempt(self) -> dict[str, Any]:
-        """What somebody wanted who is refused. Of nobody who is known nothing: anybody can send anything."""
-        found = self.tried() if self.who else {}
+        """What somebody wanted who is refused, and with whom or of which token. Of nobody who is known nothing: anybody
+        can send anything."""
+        if not self.who:
+            return {}
+        found = {**self.tried(), **(aimed(self.path) if self._of_service else {})}
         return {"tried": found} if found else {}
 
     def entry(self, status: int, code: str = "", **more: Any) -> Entry:

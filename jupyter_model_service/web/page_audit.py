@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlencode
 
 from ..core.audit import AuditQuery, Entry
-from ..core.audit_words import changed, outcome
+from ..core.audit_words import changed, in_utc, outcome
 from ..core.sentences import lasting
 from ..errors import InvalidRequest
 from .audit import exported
@@ -128,7 +128,7 @@ def _address(page: str, given: dict[str, str]) -> str:
 
 def _line(entry: Entry) -> Line:
     return Line(
-        at=datetime.fromtimestamp(entry.at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        at=in_utc(entry.at),
         who=entry.who or "-",
         address=entry.address,
         action=entry.action,

@@ -170,18 +170,24 @@ def test_what_somebody_tried_in_vain_is_told_without_secrets(site: Any) -> None:
         environment = {"environment": {"KEY": "s3cret-value"}, "folder": f"/f/{token}", "image": "i" * 900}
         await client.post("/api/v1/services/alice/chat/update", json=environment, headers=bob)
         await client.patch("/api/v1/services/alice/chat/tokens/none", json={"limits": {"in_flight": 2}})
+        await client.delete(f"/api/v1/services/alice/chat/tokens/{token}")
+        await client.delete("/api/v1/services/alice/chat/access/group/ds")
         await client.put(share, content=b"{", headers=bob | {"Content-Type": "application/json"})
         return await entries(site)
 
     found = site.run(body)
     told = {(each.who, each.action, each.status): each.after for each in found}
     assert told == {
-        ("bob", "share_service", 404): {"tried": {"role": "operator", "limits": {"calls_per_day": 5}}},
+        ("bob", "share_service", 404): {
+            "tried": {"role": "operator", "limits": {"calls_per_day": 5}, "user": "mallory"},
+        },
+        ("alice", "unshare_service", 404): {"tried": {"group": "ds"}},
         ("", "share_service", 401): None,
         ("bob", "update_service", 404): {
             "tried": {"environment": ["KEY"], "folder": "/f/…", "image": "…"},
         },
-        ("alice", "change_token", 404): {"tried": {"limits": {"in_flight": 2}}},
+        ("alice", "change_token", 404): {"tried": {"limits": {"in_flight": 2}, "id": "none"}},
+        ("alice", "revoke_token", 404): {"tried": {"id": "…"}},
     }
     assert "s3cret" not in repr(found)
 

@@ -92,7 +92,7 @@ export function Audit(props: AuditProps): JSX.Element {
               <td>{clean(each.address) || '–'}</td>
               <td>{clean(each.action).replace(/_/g, ' ')}</td>
               <td>{outcome(each, trans)}</td>
-              <td className="jp-ModelService-why">{changed(each)}</td>
+              <td className="jp-ModelService-why">{changed(each, now, trans)}</td>
             </tr>
           ))}
         </Table>
@@ -109,15 +109,106 @@ function outcome({ status, code, count }: AuditEntry, trans: TranslationBundle):
   return count > 1 ? trans.__('%1, %2 times', said, count) : said;
 }
 
-/** "replicas: 1 → 3" for each that changed; what there was, or what there is, where there was nothing before or after. */
-export function changed({ before, after }: Pick<AuditEntry, 'before' | 'after'>): string {
-  const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
-  const text = keys
-    .map(key => {
-      const [was, is] = [before?.[key], after?.[key]];
-      const words = [was, is].filter(each => each !== undefined).map(each => JSON.stringify(each));
-      return `${key}: ${words.join(' → ')}`;
-    })
-    .join('; ');
+type State = Record<string, unknown>;
+
+const NOTHING = '-';
+const TRIED = 'tried ';
+const LAST = 1e11; // Unix time of the year 5138
+const SECONDS = new Set(
+  'expires_in overlap idle_after down_delay cooldown window idle_limit longest_life longest_token'.split(' ')
+);
+
+/**
+ * "replicas: 1 → 3" for each that changed; where there was nothing before, or is nothing after, what there is, or was.
+ * The same words as those of `jupyter model-service audit`.
+ */
+export function changed(
+  { before, after }: Pick<AuditEntry, 'before' | 'after'>,
+  now: number,
+  trans: TranslationBundle
+): string {
+  const was = new Map(leaves(before ?? {}, now, trans));
+  const is = new Map(leaves(after ?? {}, now, trans));
+  const both = some(before) && some(after);
+  const said: string[] = [];
+  for (const name of new Set([...was.keys(), ...is.keys()])) {
+    const [old, fresh] = [was.get(name) ?? NOTHING, is.get(name) ?? NOTHING];
+    if (!both || name.startsWith(TRIED)) {
+      said.push(`${name}: ${old === NOTHING ? fresh : old}`);
+    } else if (old !== fresh) {
+      said.push(`${name}: ${old} → ${fresh}`);
+    }
+  }
+  const text = said.join(', ');
   return clean(text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
+}
+
+function some(state: unknown): boolean {
+  return typeof state === 'object' && state !== null && Object.keys(state).length > 0;
+}
+
+/** Each value that there is, with what leads to it: "limits calls_per_day". */
+function leaves(state: State, now: number, trans: TranslationBundle, name = ''): [string, string][] {
+  return Object.entries(state).flatMap(([key, value]): [string, string][] => {
+    const whole = `${name} ${plain(key)}`.trim();
+    if (isState(value)) {
+      return leaves(value, now, trans, whole);
+    }
+    const said = timed(key, value, now, trans) ?? word(value);
+    return said === NOTHING ? [] : [[whole, said]];
+  });
+}
+
+function isState(value: unknown): value is State {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function timed(name: string, value: unknown, now: number, trans: TranslationBundle): string | null {
+  if (typeof value !== 'number' || value < 0 || value >= LAST) {
+    return null;
+  }
+  if (name.endsWith('_at')) {
+    return moment(value, now);
+  }
+  return SECONDS.has(name) ? lasting(value, trans) : null;
+}
+
+/** "30 d", "90 min": exactly, unlike what is shown of what goes on. */
+function lasting(seconds: number, trans: TranslationBundle): string {
+  const whole = (size: number) => seconds >= size && seconds % size === 0;
+  if (whole(86400)) {
+    return trans.__('%1 d', seconds / 86400);
+  }
+  if (whole(3600)) {
+    return trans.__('%1 h', seconds / 3600);
+  }
+  return whole(60) ? trans.__('%1 min', seconds / 60) : trans.__('%1 s', seconds);
+}
+
+function word(value: unknown): string {
+  if (typeof value === 'boolean') {
+    return value ? 'yes' : 'no';
+  }
+  if (Array.isArray(value)) {
+    return value.length === 0 ? NOTHING : `[${value.map(word).join(', ')}]`;
+  }
+  if (isState(value)) {
+    const words = Object.entries(value).map(([key, each]): [string, string] => [plain(key), word(each)]);
+    return (
+      words
+        .filter(([, each]) => each !== NOTHING)
+        .map(pair => pair.join(' '))
+        .join(' ') || NOTHING
+    );
+  }
+  return value === null || value === undefined || value === '' ? NOTHING : plain(String(value));
+}
+
+/** What somebody wrote, in quotes where it could be taken for words of this line. */
+function plain(text: string): string {
+  return /^(?!(?:yes|no)$)[\p{L}\p{N}_./@+~#%=*?&-]*[\p{L}\p{N}_/*](?::[\p{L}\p{N}_./@+~#%=*?&:-]+)?$/u.test(
+    text
+  )
+    ? text
+    : JSON.stringify(text);
 }

@@ -90,9 +90,41 @@ describe('who did what', () => {
 });
 
 describe('what changed', () => {
+  const said = (before: AuditEntry['before'], after: AuditEntry['after']): string =>
+    changed({ before, after }, 1_700_000_000, trans);
+
   it('is each key with what it was and is, and bounded', () => {
-    expect(changed({ before: { a: 1, b: 'x' }, after: { a: 2, c: [1] } })).toBe('a: 1 → 2; b: "x"; c: [1]');
-    expect(changed({ before: null, after: null })).toBe('');
-    expect(changed({ before: null, after: { a: 'y'.repeat(1000) } })).toHaveLength(300);
+    expect(said({ a: 1, b: 'x' }, { a: 2, c: [1] })).toBe('a: 1 → 2, b: x → -, c: - → [1]');
+    expect(said(null, null)).toBe('');
+    expect(said({}, { name: 'demo', mounts: [], image: null })).toBe('name: demo');
+    expect(said(null, { a: 'y'.repeat(1000) })).toHaveLength(300);
+  });
+
+  it('is in words, as the command line has them', () => {
+    const rules = [{ methods: ['GET', 'HEAD'], path: '/a' }];
+    expect(said(null, { tried: { role: 'operator', user: 'bob', public: true } })).toBe(
+      'tried role: operator, tried user: bob, tried public: yes'
+    );
+    expect(said({ replicas: 1 }, { replicas: 2, tried: { replicas: 2 } })).toBe(
+      'replicas: 1 → 2, tried replicas: 2'
+    );
+    expect(said({ tokens: { t1: { rules } } }, null)).toBe('tokens t1 rules: [methods [GET, HEAD] path /a]');
+    expect(said({ limits: { in_flight: 2 } }, { limits: null })).toBe('limits in_flight: 2 → -');
+  });
+
+  it('has dates and durations instead of seconds', () => {
+    expect(said({ expires_at: 1_798_059_028.57 }, { expires_at: null })).toMatch(
+      /^expires_at: 2026-12-2\d \d\d:\d\d → -$/
+    );
+    expect(said(null, { tried: { expires_in: 2592000 } })).toBe('tried expires_in: 30 d');
+    expect(said({ overlap: 90 }, { overlap: 5400 })).toBe('overlap: 90 s → 90 min');
+    expect(said(null, { tried: { expires_in: -1 } })).toBe('tried expires_in: -1');
+  });
+
+  it('has in quotes what could be taken for words of the line', () => {
+    expect(said({ notice: null }, { notice: 'Ends, stopped: no → yes' })).toBe(
+      'notice: - → "Ends, stopped: no → yes"'
+    );
+    expect(said({ image: 'no' }, { image: '-' })).toBe('image: "no" → "-"');
   });
 });
