@@ -35,7 +35,7 @@ from ..errors import Forbidden
 from ..front.access_log import AccessLog
 from ..front.server import Front
 from ..front.visiting import Visiting
-from ..ports import NoQueries, Queries
+from ..ports import Clock, NoQueries, Queries
 from ..web.application import ControlApplication, Shown, make_application
 from ..web.handler import MAX_DISCARDED
 from ..web.sign_in import Doors
@@ -52,13 +52,16 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """One run of the gateway. ``run`` returns after an orderly stop and raises when it cannot start."""
+    """One run of the gateway. ``run`` returns after an orderly stop and raises when it cannot start. ``clock``: another
+    one than the machine's."""
 
-    def __init__(self, settings: GatewaySettings, files: DataDirectory, assemble: Assemble) -> None:
+    def __init__(
+        self, settings: GatewaySettings, files: DataDirectory, assemble: Assemble, clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._files = files
         self._assemble = assemble
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._routing = RoutingTable()
         self._ending = asyncio.Event()
         self._why = ""

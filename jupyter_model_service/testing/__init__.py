@@ -16,13 +16,14 @@ The launcher, the store and the storage pass the same contract suites as the rea
 
 from __future__ import annotations
 
-from .clock import LoopClock, ManualClock, VirtualTimeLoop, run_in_virtual_time
+from .clock import ClockAhead, LoopClock, ManualClock, VirtualTimeLoop, run_in_virtual_time
 from .parts import CountingMeter, FakeDefinitions, FakeProbe
 from .storage import FakeStorage, Shelf
 from .store import Disk, MemoryStore
 from .world import FakeLauncher, FakeLease, FakeLeases, FakeReplica, StartScript, World
 
 __all__ = [
+    "ClockAhead",
     "CountingMeter",
     "Disk",
     "FakeDefinitions",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -64,6 +65,23 @@ class ManualClock:
     def step(self, seconds: float) -> None:
         """Somebody sets the machine's clock: the wall clock jumps, the monotonic one does not."""
         self._now += seconds
+
+
+class ClockAhead:
+    """Ahead of the machine's by ``by`` seconds: whoever asks for the time hears that so much more has passed, and
+    whoever sleeps sleeps as long as ever. Implements ``ports.Clock``."""
+
+    def __init__(self) -> None:
+        self.by = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.by
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.by
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class LoopClock:

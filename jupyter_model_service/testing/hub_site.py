@@ -22,6 +22,7 @@ from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.hub_scopes import AUDIT, MANAGE
 from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.core.visits import VISIT_COOKIE, state_of
+from jupyter_model_service.ports import Clock
 from jupyter_model_service.web.page_session import BROWSER_COOKIE, PAGE_COOKIE
 
 from .hub import FakeHub
@@ -131,10 +132,17 @@ class HubSite:
 
 @contextlib.asynccontextmanager
 async def hub_site(
-    hub: FakeHub, folder: Path, policy: Policy | None = None, *, hosts: Hosts | None = None, base: str | None = None
+    hub: FakeHub,
+    folder: Path,
+    policy: Policy | None = None,
+    *,
+    hosts: Hosts | None = None,
+    base: str | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[HubSite]:
     """The gateway runs until the end of the block; a second one in the same ``folder`` is its next life. In the main
-    thread, since it obeys signals. ``base``: the address by which people come, where it is another."""
+    thread, since it obeys signals. ``base``: the address by which people come, where it is another; ``clock``: the
+    gateway's, where it is not the machine's."""
     key, port = _with_key(folder, hub.key), _free_port()
     address = f"http://127.0.0.1:{port}"
     told = HubService(
@@ -160,7 +168,7 @@ async def hub_site(
         hub.add_user(TOKEN_USER)
     settings = ModelService().settings(told)
     with DataDirectory(folder, folder) as files:
-        gateway = Gateway(settings, files, hub_gateway(settings, told, files))
+        gateway = Gateway(settings, files, hub_gateway(settings, told, files), clock)
         running = asyncio.ensure_future(gateway.run())
         site = HubSite(hub, address)
         try:

@@ -71,6 +71,10 @@ async def answer(site: Site, method: str, path: str, token: str | None, **more: 
 
 
 async def visit_status(site: Site, method: str, path: str, cookie: str) -> int:
+    return (await visit_answer(site, method, path, cookie)).status_code
+
+
+async def visit_answer(site: Site, method: str, path: str, cookie: str) -> httpx.Response:
     """``method`` with who asks, as ``table._VISITS`` has it: what a browser says of that."""
     method, _, who = method.partition("/")
     host = f"{path[1:].partition('/')[0]}.models.localhost" if path.startswith("@") else ""
@@ -85,7 +89,7 @@ async def visit_status(site: Site, method: str, path: str, cookie: str) -> int:
     if origin is not None and method not in ("GET", "HEAD", "NAV", "FRAME"):
         headers["Origin"] = origin
     real = {"NAV": "GET", "FRAME": "GET", "FORM": "POST"}.get(method, method)
-    return (await answer(site, real, path, None, **headers)).status_code
+    return await answer(site, real, path, None, **headers)
 
 
 #: What pages are asked for; a form without its proof is refused to all who may send it.
