@@ -14,7 +14,7 @@ from ..core.access import Caller, role_of
 from ..core.guessing import Guesses, too_many
 from ..core.hub_scopes import AUDIT
 from ..core.sharing import Role, Sharing
-from ..core.token_in_address import NAMES
+from ..core.token_in_address import NAMES, TOKEN_IN_ADDRESS
 from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, TooManyAttempts, Unauthenticated
 from ..ports import Identity
 from .route import Access
@@ -37,10 +37,7 @@ def bearer(authorization: str | None) -> str:
 def refuse_token_in_query(query_names: Mapping[str, object]) -> None:
     for name in query_names:
         if name.lower() in NAMES:
-            raise InvalidRequest(
-                "A token in the address is never accepted, since addresses end up in logs and histories: "
-                "send it in the header `Authorization: Bearer TOKEN`, and revoke the one that was sent."
-            )
+            raise InvalidRequest(TOKEN_IN_ADDRESS.message, code=TOKEN_IN_ADDRESS.code)
 
 
 async def authenticate(identity: Identity, token: str, guesses: Guesses, address: bytes) -> Caller:

@@ -34,7 +34,7 @@ def test_what_is_no_valid_token_gets_401(site: Any, header: str) -> None:
 def test_a_token_in_the_query_is_refused_even_beside_a_good_header(site: Any, path: str, name: str) -> None:
     """400 with a sentence that says where it belongs and that does not repeat it."""
     answer = get(site, path, "jmc_control", params={name: "jmc_control"})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "token_in_address"), "as at an endpoint"
     assert "Authorization: Bearer" in answer.json()["error"]["message"]
     assert "jmc_control" not in answer.text
 
