@@ -89,14 +89,21 @@ class Grant:
 
 
 class Codes:
-    """Each is good once, within :data:`CODE_SECONDS`. ``now`` is monotonic seconds. Only digests are kept."""
+    """Each is good once, within ``seconds``. ``now`` is monotonic seconds. Of codes only digests are kept; the tokens
+    are there as they are, and no longer than their codes are good: :meth:`forget` is to be called when that is over,
+    since nobody comes for the token of somebody who closed the window on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = CODE_SECONDS) -> None:
+        self.seconds = seconds
         self._given: OrderedDict[str, tuple[float, Grant]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._given)
 
     def give(self, code: str, grant: Grant, now: float) -> None:
         """``code``: 32 random bytes as text. The oldest goes where there are too many."""
-        self._given[state_of(code)] = (now + CODE_SECONDS, grant)
+        self.forget(now)
+        self._given[state_of(code)] = (now + self.seconds, grant)
         while len(self._given) > _MOST_CODES:
             self._given.popitem(last=False)
 
@@ -106,3 +113,8 @@ class Codes:
         if grant is None or now >= until or nonce is None or grant.service_id != service_id:
             return None
         return grant.token if compare_digest(grant.state, state_of(nonce)) else None
+
+    def forget(self, now: float) -> None:
+        """Those that are good no more; they are in the order of their ends."""
+        while self._given and next(iter(self._given.values()))[0] <= now:
+            self._given.popitem(last=False)

@@ -3,6 +3,7 @@ good once takes her there (:mod:`core.visits`)."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .page import Answer, PageCall, Redirect
 __all__ = ["Doors", "sign_in"]
 
 _STATE = re.compile(r"[0-9a-f]{64}")
+_LATE = 1.0  # seconds after its end in which a code that nobody took is forgotten: a timer may be early by a little
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,14 @@ async def sign_in(call: PageCall) -> Answer:
     if not _STATE.fullmatch(state):
         raise InvalidRequest("This sign-in did not begin at a page of the service: open that again.")
     code = secrets.token_urlsafe(32)
-    doors.codes.give(code, Grant(endpoint.service_id, state, call.person.token), doors.clock.monotonic())
+    _give(doors, code, Grant(endpoint.service_id, state, call.person.token))
     await call.note(call.person.caller, 303, endpoint.key)
     place = urlencode({"code": code, "next": safe_next(query.get("next", ""))})
     return Redirect(f"{doors.hosts.origin(endpoint.label)}{ENTER.decode()}?{place}")
+
+
+def _give(doors: Doors, code: str, grant: Grant) -> None:
+    """Whether she comes with it or not, her token stays here no longer than it is good."""
+    doors.codes.give(code, grant, doors.clock.monotonic())
+    later = doors.codes.seconds + _LATE
+    asyncio.get_running_loop().call_later(later, lambda: doors.codes.forget(doors.clock.monotonic()))

@@ -100,3 +100,17 @@ def test_a_code_is_good_once_and_soon_for_one_service_and_one_browser() -> None:
         assert tried.take("code", **right) is None  # type: ignore[arg-type]
     assert codes().take("another", **right) is None  # type: ignore[arg-type]
     assert "token" not in repr(Grant("s1", "state", "token"))
+
+
+def test_no_token_is_kept_longer_than_its_code_is_good() -> None:
+    """Who closes the window on the way never comes for hers."""
+    codes = Codes()
+    for number in range(3):
+        codes.give(f"code {number}", Grant("s1", state_of("nonce"), "token"), 100.0 + number)
+    assert len(codes) == 3
+    codes.forget(100.0 + CODE_SECONDS)
+    assert len(codes) == 2
+    assert codes.take("code 1", service_id="s1", nonce="nonce", now=100.5 + CODE_SECONDS) == "token"
+    codes.give("another", Grant("s1", state_of("nonce"), "token"), 86_400.0)
+    assert len(codes) == 1
+    assert codes.take("another", service_id="s1", nonce="nonce", now=86_401.0) == "token"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from jupyter_model_service.core.hosts import Hosts
+from jupyter_model_service.core.visits import Codes
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
@@ -72,6 +73,27 @@ def test_who_may_call_a_service_gets_to_its_page_by_signing_in(tmp_path: Path, w
         assert (await browser.open(again, follow=False)).status_code == 400
 
     at_a_hub(tmp_path, body, line=line)
+
+
+def test_who_closes_the_window_on_the_way_leaves_no_token_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code in her address is good for half a minute, a quarter of a second here, and so long her token is kept."""
+    codes = Codes(0.25)
+    monkeypatch.setattr("jupyter_model_service.app.gateway.Codes", lambda: codes)
+    monkeypatch.setattr("jupyter_model_service.web.sign_in._LATE", 0.05)
+
+    async def body(site: HubSite, browser: Browser) -> None:
+        await browser.login("ann")
+        await browser.open(PAGE)
+        door = next(url for url in browser.went if "/sign-in?service=" in url)
+        left = await browser.open(door, follow=False)
+        assert "code=" in left.headers["Location"]
+        assert len(codes) == 1
+        until = asyncio.get_running_loop().time() + 10
+        while len(codes) and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.02)
+        assert len(codes) == 0
+
+    at_a_hub(tmp_path, body)
 
 
 def test_to_whom_it_is_not_open_it_looks_like_none(tmp_path: Path) -> None:
