@@ -51,33 +51,35 @@ class Rechecks:
     def stands(self, call: Call) -> bool:
         """Whether a call that waited may go to a replica now, by what is known from memory; else it is refused. One of
         whose token only the Hub could tell goes, and is looked at like any that is open."""
-        endpoint, token = call.endpoint, call.credential
-        if endpoint is None or endpoint.public:
-            return True
-        caller = None if token is None else self._front.identity.known(token)
-        if caller is not None:
-            _judge(call, caller)
-        elif token is None:
-            _end(call, UNAUTHENTICATED)
-        elif self._front.identity.over(token):
+        token = self._undecided(call)
+        if token is not None and self._front.identity.over(token):
             _end(call, UNKNOWN_TOKEN)
         return not call.done
 
     def _look(self, call: Call) -> None:
-        endpoint, token = call.endpoint, call.credential
-        if call.done or endpoint is None or endpoint.public:
+        token = self._undecided(call)
+        if token is None:
             return
-        if token is None:  # it was open to all, and is not any more
-            _end(call, UNAUTHENTICATED)
-            return
-        caller = self._front.identity.known(token)
-        if caller is not None:
-            _judge(call, caller)
-        elif token in self._asking:
+        if token in self._asking:
             self._asking[token].append(call)
         else:
             self._asking[token] = [call]
             self._front.spawn(self._ask(token))
+
+    def _undecided(self, call: Call) -> str | None:
+        """The token of a call of which memory does not say whose it is. ``None``: it says so, and by that the call has
+        been judged, or it is one of those that need no token."""
+        endpoint, token = call.endpoint, call.credential
+        if call.done or endpoint is None or endpoint.public:
+            return None
+        if token is None:  # it was open to all, and is not any more
+            _end(call, UNAUTHENTICATED)
+            return None
+        caller = self._front.identity.known(token)
+        if caller is None:
+            return token
+        _judge(call, caller)
+        return None
 
     async def _ask(self, token: str) -> None:
         front = self._front
