@@ -1,36 +1,22 @@
-import { CommandRegistry } from '@lumino/commands';
-import { Menu, Widget } from '@lumino/widgets';
-
 import { ApiError } from '../../api';
-import { eventually, FakeApi, service } from '../../__tests__/fakes';
+import { eventually, FakeApi } from '../../__tests__/fakes';
 import { ServicesModel } from '../../model/services';
 import { ServicesPanel } from '..';
-
-// What is drawn is waited for as in a browser.
-(globalThis as any).IS_REACT_ACT_ENVIRONMENT = false;
+import { Attached } from './attached';
 
 const PAGE = 'https://hub.example.org/services/model-service/';
 
+let attached: Attached;
 let fake: FakeApi;
 let model: ServicesModel;
-let menu: Menu;
 let panel: ServicesPanel;
 
 beforeEach(() => {
-  fake = new FakeApi();
-  fake.services = [service('a')];
-  model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
-  const commands = new CommandRegistry();
-  menu = new Menu({ commands });
-  panel = new ServicesPanel({ model, commands, menu });
-  Widget.attach(panel, document.body);
+  attached = new Attached('a');
+  ({ fake, model, panel } = attached);
 });
 
-afterEach(() => {
-  panel.dispose();
-  menu.dispose();
-  model.dispose();
-});
+afterEach(() => attached.dispose());
 
 const link = () => panel.node.querySelector<HTMLAnchorElement>('.jp-ModelService-administration a');
 

@@ -1,34 +1,23 @@
-import { CommandRegistry } from '@lumino/commands';
 import { MessageLoop } from '@lumino/messaging';
-import { Menu, Widget } from '@lumino/widgets';
+import { Menu } from '@lumino/widgets';
 
 import { eventually, FakeApi, service } from '../../__tests__/fakes';
 import { ServicesModel } from '../../model/services';
 import { ServicesPanel } from '..';
+import { Attached } from './attached';
 
-// What is drawn is waited for as in a browser.
-(globalThis as any).IS_REACT_ACT_ENVIRONMENT = false;
-
+let attached: Attached;
 let fake: FakeApi;
 let model: ServicesModel;
 let menu: Menu;
 let panel: ServicesPanel;
 
 beforeEach(() => {
-  fake = new FakeApi();
-  fake.services = [service('a'), service('b')];
-  model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
-  const commands = new CommandRegistry();
-  menu = new Menu({ commands });
-  panel = new ServicesPanel({ model, commands, menu });
-  Widget.attach(panel, document.body);
+  attached = new Attached('a', 'b');
+  ({ fake, model, menu, panel } = attached);
 });
 
-afterEach(() => {
-  panel.dispose();
-  menu.dispose();
-  model.dispose();
-});
+afterEach(() => attached.dispose());
 
 const focused = () => document.activeElement as HTMLElement;
 

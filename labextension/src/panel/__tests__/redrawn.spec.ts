@@ -1,21 +1,10 @@
-import { CommandRegistry } from '@lumino/commands';
-import { Menu, Widget } from '@lumino/widgets';
-
-import { eventually, FakeApi, service } from '../../__tests__/fakes';
-import { ServicesModel } from '../../model/services';
-import { ServicesPanel } from '..';
-
-// What is drawn is waited for as in a browser.
-(globalThis as any).IS_REACT_ACT_ENVIRONMENT = false;
+import { eventually, service } from '../../__tests__/fakes';
+import { Attached } from './attached';
 
 describe('a change of one service', () => {
   it('draws its row, and no other', async () => {
-    const fake = new FakeApi();
-    fake.services = ['a', 'b', 'c'].map(name => service(name));
-    const model = new ServicesModel({ api: fake.api, isVisible: () => true, stream: { delay: () => 5 } });
-    const commands = new CommandRegistry();
-    const panel = new ServicesPanel({ model, commands, menu: new Menu({ commands }) });
-    Widget.attach(panel, document.body);
+    const attached = new Attached('a', 'b', 'c');
+    const { fake, model, panel } = attached;
     model.watch();
     const row = (name: string) => panel.node.querySelector(`[data-key="ann/${name}"]`);
     await eventually(() => row('c') !== null, 'the rows');
@@ -39,7 +28,6 @@ describe('a change of one service', () => {
     await eventually(() => row('a')?.getAttribute('data-state') === 'stopped', 'the change');
     expect(drawn).toEqual(['ann/b', 'ann/a']);
     spy.mockRestore();
-    panel.dispose();
-    model.dispose();
+    attached.dispose();
   });
 });
