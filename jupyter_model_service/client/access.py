@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,6 +27,12 @@ def share(
     if limits := given(limits or {}):
         body["limits"] = limits
     return Call("PUT", _one(key, kind, whom), reading_model("ShareInfo"), body=body)
+
+
+def warn_of(made: Iterable[ShareInfo]) -> None:
+    """Of what the gateway said of shares, whoever called the method that calls this."""
+    for sentence in dict.fromkeys(sentence for share in made for sentence in share.notices):
+        warnings.warn(sentence, stacklevel=3)
 
 
 def unshare(key: Key, kind: str, whom: str) -> Call[None]:

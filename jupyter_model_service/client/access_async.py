@@ -38,7 +38,9 @@ class Access:
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         key = await self._key(name)
         whom = access.each(users, groups)
-        return await _one_by_one(self, whom, lambda kind, name: access.share(key, kind, name, role, limits))
+        made = await _one_by_one(self, whom, lambda kind, name: access.share(key, kind, name, role, limits))
+        access.warn_of(made)
+        return made
 
     async def unshare(self: HasAccess, name: str, *, users: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
         key, whom = await self._key(name), access.each(users, groups)

@@ -46,11 +46,14 @@ class Access:
     ) -> builtins.list[ShareInfo]:
         """Let these users and the members of these groups call the service, or with ``role`` ``"viewer"`` also look
         into it, or as ``"operator"`` also scale, stop, start, restart, roll back and autoscale. The limits are for each
-        person. Where one of several fails, the error says for whom it was done."""
+        person. Role and limits take the place of those that somebody had; where she loses some by that, or the limits
+        of a group, there is a warning. Where one of several fails, the error says for whom it was done."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
         key = self._connection.key(name)
         whom = access.each(users, groups)
-        return self._one_by_one(whom, lambda kind, name: access.share(key, kind, name, role, limits))
+        made = self._one_by_one(whom, lambda kind, name: access.share(key, kind, name, role, limits))
+        access.warn_of(made)
+        return made
 
     def unshare(self, name: str, *, users: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
         """From the next call on; calls under way end within half a minute. Where it is not shared with one of several,

@@ -64,9 +64,10 @@ def generate(
     return Call("POST", service_path(key, "/tokens"), reading_model("NewToken"), body=body)
 
 
-def warn_of(methods: Sequence[str] | None) -> None:
-    """Of those that may be slips, whoever called the method that calls this."""
-    for sentence in unusual(() if methods is KEEP else methods or ()):
+def warn_of(methods: Sequence[str] | None, said: Sequence[str] = ()) -> None:
+    """Of ``methods`` that may be slips, and of what the gateway ``said``, whoever called the method that calls this."""
+    odd = unusual(() if methods is KEEP else methods or ())
+    for sentence in dict.fromkeys([*said, *odd]):  # an older gateway says nothing of methods
         warnings.warn(sentence, stacklevel=3)
 
 

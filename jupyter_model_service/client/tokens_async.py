@@ -51,9 +51,10 @@ class Tokens:
         paths: Sequence[str] | None = KEEP,
         methods: Sequence[str] | None = KEEP,
     ) -> TokenInfo:
-        tokens.warn_of(methods)
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return await _ask(self, tokens.limit(await self._key(name), token_id, limits, paths, methods))
+        changed = await _ask(self, tokens.limit(await self._key(name), token_id, limits, paths, methods))
+        tokens.warn_of(methods, changed.notices)
+        return changed
 
     async def rotate_token(
         self: HasTokens,

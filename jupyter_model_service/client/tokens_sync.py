@@ -61,10 +61,12 @@ class Tokens:
         """Change the limits that are given, from the next call on; ``None`` takes one away. What was counted stays
         counted, and calls in flight go on. ``paths`` and ``methods`` take the place of those that it was for; where one
         of both is given the other stays, and ``None`` is all paths, or all methods. Open calls that they do not allow
-        any more end within half a minute."""
-        tokens.warn_of(methods)
+        any more end within half a minute. What else is to be known, such as that the other token of a rotation still is
+        for more, is a warning."""
         limits = {"calls_per_second": calls_per_second, "in_flight": in_flight, "calls_per_day": calls_per_day}
-        return self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits, paths, methods))
+        changed = self._about_tokens(tokens.limit(self._connection.key(name), token_id, limits, paths, methods))
+        tokens.warn_of(methods, changed.notices)
+        return changed
 
     def rotate_token(
         self,

@@ -27,8 +27,7 @@ def generate(session: Session, arguments: argparse.Namespace) -> Result:
     token = session.send(
         tokens.generate(key, arguments.label, arguments.expires, limits, arguments.paths, arguments.methods)
     )
-    _noticed(session, token)
-    _unusual(session, arguments.methods)
+    _noticed(session, token, arguments.methods)
     if path is not None:
         try:
             write_token(path, token["token"])
@@ -60,13 +59,9 @@ def rotate(session: Session, arguments: argparse.Namespace) -> Result:
     return TokenResult(token, None, arguments.output, former)
 
 
-def _noticed(session: Session, token: Mapping[str, Any]) -> None:
-    for sentence in token.get("notices", ()):  # an older gateway has none
-        session.observer.notice(sentence)
-
-
-def _unusual(session: Session, methods: Sequence[str] | None) -> None:
-    for sentence in unusual(methods or ()):
+def _noticed(session: Session, token: Mapping[str, Any], methods: Sequence[str] | None = None) -> None:
+    """An older gateway tells nothing of odd methods, or nothing at all."""
+    for sentence in dict.fromkeys([*token.get("notices", ()), *unusual(methods or ())]):
         session.observer.notice(sentence)
 
 
@@ -103,7 +98,7 @@ def limit(session: Session, arguments: argparse.Namespace) -> Result:
     of_all = paths is tokens.KEEP and methods is tokens.KEEP  # limits alone are of the family together
     found = _found(session, key, arguments.token, as_family=of_all)
     limited = session.send(tokens.limit(key, found["id"], changes, paths, methods))
-    _unusual(session, arguments.methods)
+    _noticed(session, limited, arguments.methods)
     return TokensResult([limited], changed=True)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ..errors import InvalidRequest
 from .message import Headers, Refusal
 
-__all__ = ["NOT_WITHIN", "SAFE", "PathRule", "changed_half", "check_rules", "may", "unusual"]
+__all__ = ["NOT_WITHIN", "SAFE", "PathRule", "changed_half", "check_rules", "may", "rules_told", "unusual"]
 
 MOST_RULES = 20
 LONGEST_PATH = 200  # characters
@@ -186,3 +186,9 @@ def unusual(methods: Iterable[str]) -> list[str]:
             meant = f"was {near[0]} meant?" if near else "the token opens nothing but what takes it."
             said.append(f"{method} is no usual method: {meant}")
     return said
+
+
+def rules_told(rules: Iterable[PathRule]) -> str:
+    """``POST /v1/chat/*, GET/HEAD /v1/models``; ``everything``."""
+    found = [f"{'/'.join(rule.methods or ('all methods of',))} {rule.path}" for rule in rules]
+    return ", ".join(found) or "everything"

@@ -40,6 +40,7 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
 
 async def share_service(call: Call) -> access.ShareInfo:
     body, (kind, whom) = call.given(access.ShareRequest), _whom(call)
+    former = call.parts.engine.sharings.of(*call.service).get(kind, whom)
     share = await call.parts.engine.sharings.set(
         *call.service,
         kind,
@@ -49,7 +50,27 @@ async def share_service(call: Call) -> access.ShareInfo:
         by=call.by,
     )
     widened = call.parts.engine.sharings.of(*call.service).widened(share)
-    return _info(share).model_copy(update={"notices": [*_widened(share.name, widened)]})
+    return _info(share).model_copy(update={"notices": [*_reset(former, share), *_widened(share.name, widened)]})
+
+
+def _reset(former: Share | None, share: Share) -> Iterator[str]:
+    """What was not said anew is the default: who meant to change the one half may not have meant to lose the other."""
+    if former is None or former.made not in (None, share.made):
+        return  # another user had the name
+    was, limits = [], former.limits
+    if former.role > share.role:
+        was.append(f"as {former.role.word}")
+    if limits is not None and any(
+        getattr(limits, each.name) is not None and getattr(share.limits, each.name, None) is None
+        for each in dataclasses.fields(limits)
+    ):
+        was.append(f"with {limits_told(limits)}")
+    if was:
+        whom = share.name if share.kind == "user" else f"the group {share.name}"
+        yield (
+            f"So far it was shared with {whom} {' '.join(was)}; now as {share.role.word}, with "
+            f"{limits_told(share.limits)}: what is not said anew does not stay."
+        )
 
 
 def _widened(user: str, groups: tuple[str, ...]) -> Iterator[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Any, cast
 
 from .. import wire
 from ..core.effective import life_told
-from ..core.grants import PathRule
+from ..core.grants import PathRule, rules_told, unusual
 from ..core.limits import DAY, Limits
 from ..engine.token_checks import life_like
 from ..errors import InvalidRequest
@@ -38,7 +38,7 @@ async def create_token(call: Call) -> wire.NewToken:
     record, text = await call.parts.tokens.generate(
         view.id, f"{owner}/{name}", body.name, body.expires_in, limits, _rules(body.rules), call.by, body.shorten
     )
-    return _new(call, record, text, record.life if body.shorten else body.expires_in)
+    return _new(call, record, text, record.life if body.shorten else body.expires_in, _unusual(record.rules))
 
 
 async def rotate_token(call: Call) -> wire.NewToken:
@@ -61,11 +61,27 @@ def _life_of(tokens: Iterable[TokenRecord], token_id: str) -> float | None:
     return life_like(family, None) if family else None
 
 
-def _new(call: Call, record: TokenRecord, text: str, asked: float | None) -> wire.NewToken:
+def _new(call: Call, record: TokenRecord, text: str, asked: float | None, said: Iterable[str] = ()) -> wire.NewToken:
     """With a word where it lives shorter than for the seconds that were ``asked`` for (``None``: for ever)."""
     owner, _ = call.service
-    said = life_told(call.parts.rules.of(owner), call.parts.rules.user(owner), asked, record.life)
-    return wire.NewToken(token=text, notices=said, **_token(call, record))
+    life = life_told(call.parts.rules.of(owner), call.parts.rules.user(owner), asked, record.life)
+    return wire.NewToken(token=text, notices=[*life, *said], **_token(call, record))
+
+
+def _unusual(rules: Iterable[PathRule]) -> list[str]:
+    return unusual(method for rule in rules for method in rule.methods or ())
+
+
+def _otherwise(changed: TokenRecord, family: Iterable[TokenRecord], now: float) -> Iterator[str]:
+    """Of a rotation that is not over: who narrows the one token has not narrowed the other. Both at once would be
+    wrong as well: to open the new one wider must not open the former so, which may have been rotated as it leaked."""
+    for each in family:
+        over = each.expires_at is not None and each.expires_at <= now
+        if each.kin == changed.kin and each.id != changed.id and not over and each.rules != changed.rules:
+            yield (
+                f"{each.id}, which is of the same rotation, still is for {rules_told(each.rules)}: change it by its "
+                "id if that is to be the same."
+            )
 
 
 async def change_token(call: Call) -> wire.TokenInfo:
@@ -83,7 +99,10 @@ async def change_token(call: Call) -> wire.TokenInfo:
         None if body.rules is None else _rules(body.rules),
         halves,
     )
-    return wire.TokenInfo(**_token(call, record))
+    if body.rules is None and not halves:
+        return wire.TokenInfo(**_token(call, record))
+    said = [*_unusual(record.rules), *_otherwise(record, call.parts.tokens.of(view.id), time.time())]
+    return wire.TokenInfo(notices=said, **_token(call, record))
 
 
 async def revoke_token(call: Call) -> None:

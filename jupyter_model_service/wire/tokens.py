@@ -94,11 +94,15 @@ class TokenInfo(BaseModel):
     in_flight: int | None = Field(
         default=None, description="calls that have not ended, of all of its family; null without limits"
     )
+    notices: list[str] = Field(
+        default=[],
+        description="of one that was made or changed, one sentence each: that it lives shorter than was asked for, a "
+        "method that may be a slip, another token of its family that is for something else",
+    )
 
 
 class NewToken(TokenInfo):
     token: str = Field(repr=False, description="shown this once")
-    notices: list[str] = Field(default=[], description="that it lives shorter than was asked for, in a sentence")
 
 
 class TokenList(BaseModel):

@@ -2240,7 +2240,7 @@ export interface components {
             name: string;
             /**
              * Notices
-             * @description that it lives shorter than was asked for, in a sentence
+             * @description of one that was made or changed, one sentence each: that it lives shorter than was asked for, a method that may be a slip, another token of its family that is for something else
              * @default []
              */
             notices: string[];
@@ -3245,6 +3245,12 @@ export interface components {
             limits: components["schemas"]["LimitsInfo"] | null;
             /** Name */
             name: string;
+            /**
+             * Notices
+             * @description of one that was made or changed, one sentence each: that it lives shorter than was asked for, a method that may be a slip, another token of its family that is for something else
+             * @default []
+             */
+            notices: string[];
             /**
              * Rules
              * @description what of the endpoint it is for; empty: all of it

@@ -115,6 +115,7 @@ class FakeGateway:
         self.events: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.tokens: list[dict[str, Any]] = []
+        self.of_changed_tokens: list[str] = []
         self.of_new_tokens: list[str] = []  # what is said of one that lives shorter than was asked for
         self.uses: list[dict[str, Any]] = []
         self.shared: list[dict[str, Any]] = []  # by others, to call them
@@ -307,7 +308,7 @@ class FakeGateway:
                     PathRule(each["path"], each["methods"] and tuple(each["methods"])) for each in token["rules"]
                 )
                 token["rules"] = [dataclasses.asdict(each) for each in changed_half(former, halves)]
-            return 200, token, {}
+            return 200, {**token, "notices": self.of_changed_tokens}, {}
         if rest[:1] == ["tokens"] and rest[2:] == ["rotate"]:
             (token,) = (each for each in self.tokens if each["id"] == rest[1])
             new = {**token, "id": f"t{len(self.tokens)}", "created_at": time.time()}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,19 @@ def test_of_a_method_that_may_be_a_slip_there_is_a_warning(face: Face, fake: Fak
     with pytest.warns(UserWarning, match="XYZZY is no usual method: the token opens nothing but") as also:
         face.limit_token("demo", made.id, methods=["GET", "xyzzy"])
     assert (len(told), len(also)) == (1, 1)
+
+
+def test_what_the_gateway_says_of_a_change_is_a_warning(face: Face, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    made = face.generate_token("demo")
+    fake.of_changed_tokens = ["PSOT is no usual method: was POST meant?", "t9 still is for everything."]
+    with warnings.catch_warnings(record=True) as told:
+        face.limit_token("demo", made.id, methods=["PSOT"])
+    assert [str(each.message) for each in told] == fake.of_changed_tokens
+    fake.of_new_shares = ["So far it was shared with bob as viewer."]
+    with warnings.catch_warnings(record=True) as told:
+        face.share("demo", users=["bob", "carol"])
+    assert [str(each.message) for each in told] == fake.of_new_shares
 
 
 def test_a_token_is_rotated_for_as_long_as_is_said(face: Face, fake: FakeGateway) -> None:

@@ -56,8 +56,10 @@ def test_each_of_a_class_has_her_own_calls_whatever_her_tokens_and_over_a_restar
             assert answer.json()["notices"] == [], "as much as the group"
             answer = await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=alice)
             assert answer.json()["notices"] == [
+                "So far it was shared with bob with at most 4 calls a day; now as caller, with no limits: what is not "
+                "said anew does not stay.",
                 "What is shared with bob by name goes before what is shared with groups: if bob is in the group class, "
-                "the limits there do not hold for bob any more."
+                "the limits there do not hold for bob any more.",
             ]
             assert await status(site, bob, bob) == [503, 503]
 

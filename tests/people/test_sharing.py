@@ -153,6 +153,48 @@ def test_what_somebody_is_by_a_group_is_told_apart_from_what_she_is_by_name(run:
     run(body)
 
 
+def test_who_shares_again_is_told_what_does_not_stay_by_that(run: Run) -> None:
+    """A role that was higher, and limits that there are no more."""
+
+    async def body(site: HubSite) -> None:
+        alice = site.notebook("alice")
+        await site.deploy("chat", alice)
+        five = {"calls_per_day": 5, "in_flight": 2}
+        was = "So far it was shared with bob "
+        rest = "what is not said anew does not stay."
+        for share, told in (
+            ({"role": "operator", "limits": five}, []),
+            ({"role": "operator", "limits": {**five, "calls_per_day": 4}}, []),
+            (
+                {},
+                [
+                    f"{was}as operator with at most 2 calls at once and 4 calls a day; now as caller, with no limits: {rest}"
+                ],
+            ),
+            ({"role": "viewer"}, []),
+            ({"role": "viewer", "limits": five}, []),
+            (
+                {"limits": five},
+                [f"{was}as viewer; now as caller, with at most 2 calls at once and 5 calls a day: {rest}"],
+            ),
+            (
+                {"limits": {"in_flight": 1}},
+                [
+                    f"{was}with at most 2 calls at once and 5 calls a day; now as caller, with at most 1 call at once: {rest}"
+                ],
+            ),
+        ):
+            answer = (await site.api("PUT", f"{CHAT}/access/user/bob", share, token=alice)).json()
+            assert answer["notices"] == told
+        await site.api("PUT", f"{CHAT}/access/group/ds", {"role": "viewer"}, token=alice)
+        answer = (await site.api("PUT", f"{CHAT}/access/group/ds", {}, token=alice)).json()
+        assert answer["notices"] == [
+            f"So far it was shared with the group ds as viewer; now as caller, with no limits: {rest}"
+        ]
+
+    run(body)
+
+
 def test_a_group_is_whoever_is_in_it_when_the_hub_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who leaves has left within the time for which an answer of the Hub is good, here none."""
     monkeypatch.setattr(hub_identity, "FRESH", 0.0)

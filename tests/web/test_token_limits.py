@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 
 TOKENS = "/api/v1/services/alice/chat/tokens"
@@ -93,6 +95,50 @@ def test_rules_change_with_and_without_limits_and_none_lets_it_call_everything(s
         assert (await client.patch(f"{TOKENS}/t9", json={"rules": []})).status_code == 404
 
     site.run(body)
+
+
+def test_what_of_a_token_may_be_a_slip_is_told_with_it(site: Any) -> None:
+    """By the API, so that whoever asks it shows it."""
+    site.engine.add("alice", "chat")
+    odd = "PSOT is no usual method: was POST meant?"
+
+    async def body(client: httpx.AsyncClient) -> None:
+        made = await client.post(TOKENS, json={"rules": [{"path": "/", "methods": ["psot", "GET"]}]})
+        assert made.json()["notices"] == [odd]
+        for change, told in (
+            ({"methods": ["GET"]}, []),
+            ({"methods": ["PSOT"]}, [odd]),
+            ({"limits": {"in_flight": 1}}, []),
+            ({"rules": [{"path": "/a", "methods": ["PSOT"]}, {"path": "/b", "methods": ["PSOT"]}]}, [odd]),
+        ):
+            assert (await client.patch(f"{TOKENS}/t1", json=change)).json()["notices"] == told
+        assert (await client.get(TOKENS)).json()["tokens"][0]["notices"] == []
+
+    site.run(body)
+
+
+def test_who_narrows_one_of_a_rotation_is_told_what_the_other_still_is_for(site: Any) -> None:
+    """Of those that are of it, have not ended, and are for something else."""
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[Any]:
+        await client.post(TOKENS, json={"name": "ci"})
+        (first,) = site.tokens.records["id-alice-chat"]
+        more: dict[str, dict[str, Any]] = {
+            "t2": {"family": "t1"},
+            "t3": {"family": "t1", "rules": (PathRule("/v1/*", ("GET", "HEAD")), PathRule("/x"))},
+            "over": {"family": "t1", "expires_at": 6.0},
+            "other": {"family": "other"},
+        }
+        site.tokens.records["id-alice-chat"] += [replace(first, id=each, **new) for each, new in more.items()]
+        narrowed = (await client.patch(f"{TOKENS}/t1", json={"paths": ["/v1/*"]})).json()["notices"]
+        limited = (await client.patch(f"{TOKENS}/t1", json={"limits": {"in_flight": 1}})).json()["notices"]
+        await client.patch(f"{TOKENS}/t3", json={"rules": [{"path": "/v1/*"}]})
+        return [narrowed, limited, (await client.patch(f"{TOKENS}/t2", json={"paths": ["/v1/*"]})).json()["notices"]]
+
+    said = "{}, which is of the same rotation, still is for {}: change it by its id if that is to be the same."
+    wide, other = said.format("t2", "everything"), said.format("t3", "GET/HEAD /v1/*, all methods of /x")
+    assert site.run(body) == [[wide, other], [], []]
 
 
 def test_a_rotation_says_its_overlap_and_its_life_only_where_they_are_said(site: Any) -> None:

@@ -262,7 +262,8 @@ export class ServiceModel implements IDisposable {
   }
 
   async changeToken(id: string, change: TokenChange): Promise<void> {
-    await this.services.api.changeToken(this.key, id, change);
+    const changed = await this.services.api.changeToken(this.key, id, change);
+    this.services._told(this.key, changed.notices);
     await this._refreshTokens();
   }
 

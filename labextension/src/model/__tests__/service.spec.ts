@@ -55,6 +55,15 @@ it('hands out the token that was made, and forgets one that was revoked, when th
   expect([found.tokens, found.problem]).toEqual([tokens, null]);
 });
 
+it('tells what the gateway says of a token that was changed', async () => {
+  const notices = ['PSOT is no usual method: was POST meant?'];
+  (model.api as any).changeToken = async () => ({ id: 't-1', notices });
+  const told: unknown[] = [];
+  model.noticed.connect((_, { key, sentences }) => void told.push([key, sentences]));
+  await found.changeToken('t-1', { methods: ['PSOT'] } as any);
+  expect(told).toEqual([['ann/a', notices]]);
+});
+
 it('has each event of its own once, and none of other services', async () => {
   found.watch();
   await eventually(() => found.tokens !== null && model.connected === 'stream', 'it is known');

@@ -16,6 +16,7 @@ const TOKEN: Token = {
   created_by: 'alice',
   calls_today: null,
   in_flight: null,
+  notices: [],
   rules: []
 };
 
