@@ -32,7 +32,7 @@ _SIZES = (("t", 1 << 40), ("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10))
 def limit_told(name: str, value: Any, used: float | None = None) -> str:
     """``2 of 5``, ``8 GiB``, ``7 days``: what a user may have, and has of it."""
     if name == "allow_public":
-        return "not allowed"
+        return "allowed" if value else "not allowed"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     said = lasting(value) if name in _TIMES else in_bytes(int(value)) if name == "max_memory" else f"{value:g}"

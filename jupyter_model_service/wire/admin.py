@@ -96,7 +96,9 @@ class LimitsChange(Request):
     max_gpus_per_replica: int | None = Field(default=None, ge=0)
     max_cpus: float | None = Field(default=None, gt=0)
     max_memory: int | None = Field(default=None, gt=0, description="bytes")
-    allow_public: bool | None = None
+    allow_public: Literal[False] | None = Field(
+        default=None, description="false: none; null takes that back. There is no true, as this gives nothing"
+    )
     longest_token: float | None = Field(default=None, gt=0, description="seconds")
     idle_limit: float | None = Field(default=None, gt=0, description="seconds")
     longest_life: float | None = Field(default=None, gt=0, description="seconds")

@@ -2061,9 +2061,10 @@ export interface components {
         LimitsChange: {
             /**
              * Allow Public
+             * @description false: none; null takes that back. There is no true, as this gives nothing
              * @default null
              */
-            allow_public?: boolean | null;
+            allow_public?: false | null;
             /**
              * Idle Limit
              * @description seconds

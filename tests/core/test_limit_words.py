@@ -43,6 +43,7 @@ def test_what_is_written_is_read_as_it_was(limit: tuple[str, float]) -> None:
         ("max_memory", 8 << 30, None, "8 GiB"),
         ("idle_limit", 7 * 86400, None, "7 days"),
         ("allow_public", False, None, "not allowed"),
+        ("allow_public", True, None, "allowed"),
         ("allowed_images", ["a", "b"], None, "a, b"),
         ("allowed_images", [], None, "none"),
     ],

@@ -158,6 +158,19 @@ def test_no_word_about_autoscaling_gets_past_what_an_administrator_took_away(run
     run(body)
 
 
+def test_nobody_gives_public_services_by_what_only_takes_away(run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        given = await site.api("PUT", LIMITS, {"allow_public": True}, token=admin)
+        assert (given.status_code, given.json()["error"]["problems"][0]["where"]) == (400, "allow_public")
+        assert (await site.api("GET", LIMITS, token=admin)).json()["notices"] == []
+        for value, told in ((False, [False]), (None, [])):
+            changed = (await site.api("PUT", LIMITS, {"allow_public": value}, token=admin)).json()
+            assert [each["value"] for each in changed["limits"] if each["name"] == "allow_public"] == told
+
+    run(body)
+
+
 def test_who_may_have_nothing_public_any_more_has_nothing_public_at_once(run: Run) -> None:
     async def body(site: HubSite) -> None:
         alice, admin = site.notebook("alice"), site.administrator("carol")
