@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import InvalidRequest
+from .header_names import OF_PROXIES
 from .message import Headers, RequestHead
 
 __all__ = ["MOST_ORIGINS", "VARY", "Preflight", "check_origins", "comes_from", "lines_for", "preflight"]
@@ -92,7 +93,9 @@ class Preflight(NamedTuple):
 
 
 def preflight(origins: tuple[str, ...], headers: Headers) -> Preflight | None:
-    """Of an OPTIONS request; ``None`` for one that is none, or of a page that may not call."""
+    """Of an OPTIONS request; ``None`` for one that is none, or of a page that may not call, or that wants to say what
+    proxies say (``X-Forwarded-*``). JupyterHub's passes on a caller's ``X-Forwarded-Host``: where it is believed, the
+    answer to a page that says there a service's own host could set cookies for the Hub's address."""
     origin = _allowed(origins, headers)
     method = _value(headers, b"access-control-request-method")
     if origin is None or method is None or not _TOKEN.fullmatch(method):
@@ -101,6 +104,8 @@ def preflight(origins: tuple[str, ...], headers: Headers) -> Preflight | None:
     wanted = _value(headers, b"access-control-request-headers")
     names = [name.strip() for name in wanted.split(b",")] if wanted else []
     if len(names) > _MOST_NAMES or not all(_TOKEN.fullmatch(name) for name in names):
+        return None
+    if any(name.lower().startswith(OF_PROXIES) for name in names):
         return None
     if names:
         lines += b"Access-Control-Allow-Headers: %b\r\n" % b", ".join(names)

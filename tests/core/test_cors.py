@@ -88,6 +88,12 @@ def test_nobody_else_may(headers: list[tuple[bytes, bytes]]) -> None:
     assert preflight(ORIGINS, headers) is None
 
 
+@pytest.mark.parametrize("name", ["x-forwarded-host", "X-Forwarded-Prefix", "X-FORWARDED-FOR"])
+def test_no_page_may_say_what_a_proxy_says_of_the_way(name: str) -> None:
+    """The Hub's passes on what a caller says of the host that she called, and is believed."""
+    assert preflight(ORIGINS, asks(Access_Control_Request_Headers=f"content-type, {name}")) is None
+
+
 def test_answers_say_who_may_read_them_and_never_with_credentials() -> None:
     told = lines_for(ORIGINS, asks())
     assert told.startswith(b"Access-Control-Allow-Origin: https://app.example.org\r\nAccess-Control-Expose-Headers: ")
