@@ -12,6 +12,8 @@ ALONE := $(if $(LOCKED),--no-deps --no-build-isolation)
 PANEL := labextension/package.json labextension/yarn.lock $(shell find labextension/src labextension/schema labextension/style -type f -not -path '*/__tests__/*')
 export VENV_BIN := $(abspath $(BIN))
 ALIVE := deploy/alive.sh
+# One after the other, also of two makes in one clone.
+IN_TURN := $(BIN)/python deploy/in_turn.py $(VENV)/.installing
 
 .PHONY: help demo hub hub-images test test-panel lint lint-python lint-panel panel-packages coverage soak fuzz bench bench-front bench-scaling bench-access bench-hub bench-panel gpu-check audit docs clean
 .DEFAULT_GOAL := help
@@ -142,6 +144,6 @@ $(BIN)/python:
 
 # The panel is built on the way, unless it is there as its sources are now.
 $(VENV)/.installed-%: pyproject.toml $(PANEL) | $(BIN)/python
-	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(PIP) install $(ALONE) --editable '.[$*]'
+	@$(ALIVE) "this package, with what '$*' needs, into $(VENV)" $(IN_TURN) $(PIP) install $(ALONE) --editable '.[$*]'
 	@[ -e jupyter_model_service/labextension/package.json ] || echo "There is no JupyterLab panel: it was not built, as that needs Node.js 20.19 or newer and npm's registry. Everything else is there."
 	@touch $@
