@@ -73,14 +73,14 @@ def owner(call: Call, name: str) -> admin.OwnerUse:
 
 
 async def get_limits(call: Call) -> admin.OwnerUse:
-    user = _user(call)
+    user = call.path["user"]
     await _overriding(call).check(user)
     return owner(call, owner_from(user))
 
 
 async def set_limits(call: Call) -> admin.OwnerUse:
     changes = call.given(admin.LimitsChange).model_dump(exclude_unset=True)
-    overriding, user = _overriding(call), _user(call)
+    overriding, user = _overriding(call), call.path["user"]
     await overriding.check(user)
     before = overriding.of(user)
     try:
@@ -94,7 +94,7 @@ async def set_limits(call: Call) -> admin.OwnerUse:
 
 async def remove_limits(call: Call) -> admin.OwnerUse:
     """Also those of a user who has gone."""
-    overriding, user = _overriding(call), _user(call)
+    overriding, user = _overriding(call), call.path["user"]
     before = overriding.of(user)
     if before is None:
         await overriding.check(user)
@@ -120,13 +120,6 @@ async def remove_notice(call: Call) -> ServiceInfo:
 def _notice(call: Call) -> str | None:
     notice = call.parts.engine.service(*call.service).notice
     return None if notice is None else notice.text
-
-
-def _user(call: Call) -> str:
-    """The Hub's name, also for the audit log."""
-    _overriding(call)
-    call.noted.target = f"user:{call.path['user']}"
-    return call.path["user"]
 
 
 def _overriding(call: Call) -> Overriding:

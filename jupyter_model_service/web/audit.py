@@ -62,9 +62,11 @@ class Asked:
 
     @property
     def key(self) -> str:
-        """The service in the path, or whatever else is."""
+        """The service in the path, ``user:alice`` where it is a user, or whatever else is there."""
         if self._of_service:
             return f"{self.path['owner']}/{self.path['name']}"
+        if self.path.keys() == {"user"}:
+            return f"user:{self.path['user']}"
         return "/".join(self.path.values())
 
     @property

@@ -128,9 +128,8 @@ Answer = BaseModel | Mapping[str, Any] | Text | Download | None
 @dataclass
 class Noted:
     """What a handler knows of its own deed, for the audit log; nothing secret. What changed of the service in the path
-    is seen without it. ``target``: what it was done to, where that is no such service."""
+    is seen without it."""
 
-    target: str | None = None
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
 

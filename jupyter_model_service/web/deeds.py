@@ -108,7 +108,6 @@ class _Deed:
         before, after = differences(before, after)
         before = {**(before or {}), **self._noted.before}
         after = {**(after or {}), **self._noted.after, **self._given()}
-        target = self._noted.target or target
         code = "" if status < 400 else "caller_left"
         entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
         await self._parts.engine.audit.note(entry, self._begun)
@@ -118,8 +117,7 @@ class _Deed:
         status, code = _outcome(error, models)
         before, after = differences(self._before, self._look())
         after = {**(after or {}), **self._asked.attempt()}
-        target = self._noted.target or self._asked.key
-        entry = self._asked.entry(status, code, target=target, before=before or None, after=after or None)
+        entry = self._asked.entry(status, code, before=before or None, after=after or None)
         with contextlib.suppress(ModelServiceError):
             await self._parts.engine.audit.note(entry, self._begun)
 
@@ -129,7 +127,7 @@ class _Deed:
         name = getattr(call.body, "name", None) if call is not None else None
         if self._asked.action == "create_service" and name and call is not None:
             return f"{call.home()}/{name}"
-        return self._noted.target or self._asked.key
+        return self._asked.key
 
     def _look(self) -> dict[str, Any] | None:
         path = self._asked.path

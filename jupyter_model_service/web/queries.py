@@ -40,7 +40,11 @@ class ServiceAuditQuery(ServiceExportQuery):
 
 
 class _OfEverything(_Query):
-    service: str | None = Field(default=None, max_length=300, description="`owner/name`: only what was done to this")
+    service: str | None = Field(
+        default=None,
+        max_length=300,
+        description="`owner/name`: only what was done to this; `user:NAME`: what was done or tried with her limits",
+    )
 
 
 class AuditExportQuery(ServiceExportQuery, _OfEverything):

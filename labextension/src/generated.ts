@@ -3731,7 +3731,7 @@ export interface operations {
     list_audit: {
         parameters: {
             query?: {
-                /** @description `owner/name`: only what was done to this */
+                /** @description `owner/name`: only what was done to this; `user:NAME`: what was done or tried with her limits */
                 service?: string | null;
                 /** @description only entries with a greater id */
                 after?: number;
@@ -3774,7 +3774,7 @@ export interface operations {
     export_audit: {
         parameters: {
             query?: {
-                /** @description `owner/name`: only what was done to this */
+                /** @description `owner/name`: only what was done to this; `user:NAME`: what was done or tried with her limits */
                 service?: string | null;
                 /** @description only entries with a greater id */
                 after?: number;

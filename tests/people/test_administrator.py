@@ -171,6 +171,26 @@ def test_nobody_gives_public_services_by_what_only_takes_away(run: Run) -> None:
     run(body)
 
 
+def test_limits_that_were_changed_refused_and_denied_are_of_one_user_in_the_audit_log(run: Run) -> None:
+    async def first(site: HubSite) -> None:
+        admin = site.administrator("carol")
+        for token, change in ((site.notebook("bob"), {}), (admin, {"max_cpus": "x"}), (admin, {"max_cpus": 2})):
+            await site.api("PUT", LIMITS, change, token=token)
+        await site.api("DELETE", LIMITS, token=admin)
+
+    async def second(site: HubSite) -> None:
+        answer = await site.api("GET", "admin/audit?service=user:alice", token=site.administrator("carol"))
+        assert sorted((each["who"], each["action"], each["status"]) for each in answer.json()["entries"]) == [
+            ("bob", "set_limits", 403),
+            ("carol", "remove_limits", 200),
+            ("carol", "set_limits", 200),
+            ("carol", "set_limits", 400),
+        ]
+
+    run(first)
+    run(second)
+
+
 def test_who_may_have_nothing_public_any_more_has_nothing_public_at_once(run: Run) -> None:
     async def body(site: HubSite) -> None:
         alice, admin = site.notebook("alice"), site.administrator("carol")

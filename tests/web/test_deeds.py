@@ -79,11 +79,11 @@ def happened(log: Log, **fails: ModelServiceError) -> list[Any]:
     return log.happened
 
 
-BEGUN = ("begin", 0, "", "eva", None)
+BEGUN = ("begin", 0, "", "user:eva", None)
 
 
 def test_it_is_noted_before_it_is_done_and_written_down_before_it_is_answered() -> None:
-    noted = ("note", 303, "", "eva", {"limits": {"max_cpus": 1}})
+    noted = ("note", 303, "", "user:eva", {"limits": {"max_cpus": 1}})
     assert happened(Log()) == ["admit", ("check",), "read", BEGUN, "do", noted]
 
 
@@ -100,7 +100,7 @@ def test_it_is_noted_before_it_is_done_and_written_down_before_it_is_answered() 
         (
             "do",
             Conflict("no"),
-            ["admit", ("check",), "read", BEGUN, "do", ("note", 409, "conflict", "eva", TRIED), "conflict"],
+            ["admit", ("check",), "read", BEGUN, "do", ("note", 409, "conflict", "user:eva", TRIED), "conflict"],
         ),
     ],
 )
