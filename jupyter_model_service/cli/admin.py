@@ -44,7 +44,7 @@ def limits_page(owner: Json, paint: Paint) -> str:
     counts = ", ".join(counted(owner[f"{what}s".lower()], what) for what in ("service", "replica", "GPU"))
     rows = [[LIMIT_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
     notices = map(clean, owner.get("notices", ()))  # an older gateway has none
-    table = columns(["LIMIT", "", "SET"], rows, paint)
+    table = columns(["LIMIT", "", "SET"], rows, paint) if rows else ""  # without a Hub nobody has any
     return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(table), *_indented("\n".join(notices))])
 
 

@@ -21,6 +21,9 @@ _READY = len(_ORDER)  # and everything later
 _PASSING = re.compile(r"(next attempt) in [^;]*|, for [\d.]+ \w+( \d+ \w+)?(?=;|$)")
 
 
+_PORT = re.compile(r":\d+\b")
+
+
 class News:
     """Remembers what was told of one service."""
 
@@ -42,12 +45,24 @@ class News:
                 old.add(each["id"])
             text = f"{each['id']} {describe_replica(each)}"
             if self._last.get(each["id"]) != text and each["id"] not in old:
-                news.append(text)
+                news.append(self._short(each, text))
                 if each["phase"] in ENDED and each["reason"]:
                     self._told.add(clean(each["reason"]))
             self._last[each["id"]] = text
         self._ended |= {r["id"] for r in replicas if r["phase"] in ENDED}
         return self._of_service(service) + news
+
+    def _short(self, replica: Json, text: str) -> str:
+        """What to do about a failure is said once: the next attempt differs in its port, if at all."""
+        what, colon, _ = clean(replica["reason"] or "").partition(": ")
+        if replica["phase"] not in ENDED or not colon:
+            return text
+        told = {_PORT.sub(":", reason) for reason in self._told}
+        return (
+            f"{replica['id']} {replica['phase']}: {what} (as before)"
+            if _PORT.sub(":", clean(replica["reason"])) in told
+            else text
+        )
 
     def _of_service(self, service: Json) -> list[str]:
         head = f"{service['name']} is {service['state']}"

@@ -132,9 +132,9 @@ def limits(token: Json) -> str:
 
 
 def rules(token: Json) -> str:
-    """``POST /v1/chat/*``; empty for a token that is for everything."""
+    """``POST /v1/chat/*``, of all methods the path alone; empty for a token that is for everything."""
     found = token.get("rules") or []
-    return ", ".join(" ".join(["/".join(rule.get("methods") or ["any"]), rule["path"]]) for rule in found)
+    return ", ".join(f"{'/'.join(rule.get('methods') or ())} {rule['path']}".strip() for rule in found)
 
 
 def limited(token: Json) -> str:

@@ -194,6 +194,16 @@ def endpoint_listed(key: Key) -> Call[str | None]:
     return Call("GET", "api/v1/services", read)
 
 
+def of_others(key: Key) -> Call[list[str]]:
+    """``OWNER/NAME`` of those of the same name that others own and the caller may use."""
+
+    def read(data: Any) -> list[str]:
+        listed = [*data.get("services", ()), *data.get("shared", ())] if isinstance(data, dict) else []
+        return [f"{each['owner']}/{each['name']}" for each in listed if each["name"] == key[1]]
+
+    return Call("GET", "api/v1/services", read)
+
+
 def create(options: Mapping[str, Any]) -> Call[ServiceInfo]:
     """``options`` are the fields of ``wire.CreateRequest``; those that are ``None`` are left out."""
     copied = Copied(options["folder"], options.get("name"))

@@ -18,9 +18,9 @@ def _whom(parser: Parser, what: str) -> None:
             metavar=option.upper(),
             dest=f"{option}s",
             action="append",
-            type=values.whom,
+            type=values.whoms(f"--{option}"),
             default=[],
-            help=f"{what} {who}; may be repeated",
+            help=f"{what} {who}; may be repeated, once for each",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -47,6 +48,7 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", _Format)
         super().__init__(**options, allow_abbrev=False)
         self._mixing = False
+        self._given: Sequence[str] = ()
 
     @property
     def verb(self) -> str | None:
@@ -58,6 +60,7 @@ class Parser(argparse.ArgumentParser):
         """Options may also stand before an argument that can be left out (``update demo --detach FOLDER``): argparse
         takes it for left out there."""
         given = list(sys.argv[1:] if args is None else args)
+        self._given = self._given or given
         optional = any(action.nargs == argparse.OPTIONAL for action in self._get_positional_actions())
         if self._mixing or not optional or {"-h", "--help"} & set(given):
             return super().parse_known_args(given, namespace)
@@ -68,7 +71,16 @@ class Parser(argparse.ArgumentParser):
             self._mixing = False
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(_sentence(message), self.verb)
+        raise UsageError(_sentence(message) + self._taken_for_an_option(message), self.verb)
+
+    def _taken_for_an_option(self, message: str) -> str:
+        """argparse says of ``--expires -1d`` that there is nothing behind ``--expires``."""
+        found = re.match(r"argument (?:-\w/)?(--[\w-]+): expected one argument", message)
+        pairs = zip(self._given, self._given[1:], strict=False)
+        value = next((value for option, value in pairs if found and option == found[1]), "")
+        if not re.match(r"-[^-]", value) or value in self._option_string_actions:
+            return ""
+        return f" {value!r} begins with '-', as options do: where it is meant, write {found and found[1]}={value}."
 
     def print_help(self, file: Any = None) -> NoReturn:
         raise HelpShown(self.format_help())

@@ -62,7 +62,8 @@ def _rule_arguments(parser: Parser, default: list[str] | None) -> None:
         dest="paths",
         action="append",
         default=default,
-        help="only for this path of the model's, such as /v1/models, or with /* at its end all below (repeatable)",
+        help="only for this path of the model's, such as /v1/models, or with /* at its end all below (repeatable: for "
+        "each of them)",
     )
     parser.add_argument(
         "--method",
@@ -71,7 +72,7 @@ def _rule_arguments(parser: Parser, default: list[str] | None) -> None:
         action="append",
         type=values.method,
         default=default,
-        help="only with this method, such as POST (repeatable)",
+        help="only with this method, such as POST (repeatable: with each of them)",
     )
 
 

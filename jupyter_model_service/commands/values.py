@@ -54,9 +54,25 @@ def whom(text: str) -> str:
     return text
 
 
+def whoms(option: str) -> Callable[[str], str]:
+    """One of several, each with an ``option`` of its own. A comma may be in a name, as in the groups of a directory
+    (``CN=ds,OU=models``); two words with one between them are two names."""
+
+    def read(text: str) -> str:
+        several = [each.strip() for each in whom(text).split(",")]
+        if len(several) > 1 and not any("=" in each for each in several):
+            options = " ".join(f"{option} {each}" for each in several if each)
+            raise InvalidRequest(f"{text!r} is not one name: say {options}.")
+        return text
+
+    return checked(read)
+
+
 @checked
 def method(text: str) -> str:
     several = re.split(r"[\s,/|+]+", text.strip())
+    if text.strip().lower() in ("any", "all", "*"):
+        raise InvalidRequest(f"{text!r} is no method: leave --method out for all of them (limit-token: --all-methods).")
     if len(several) > 1:
         options = " ".join(f"--method {each}" for each in several)
         raise InvalidRequest(f"{text!r} is not one method: say {options}.")

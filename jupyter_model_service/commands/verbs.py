@@ -20,7 +20,7 @@ from ..client.folders import Steps, for_create, for_service, for_update, for_val
 from ..client.light import Connection
 from ..client.waiting import TAIL_LINES, Following, Goal, Outcome
 from ..discovery import find_gateway, start_gateway
-from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError
+from ..errors import Conflict, DefinitionError, InvalidRequest, ModelServiceError, NotFound
 from . import access as access_verbs
 from . import admin as admin_verbs
 from . import audit as audit_verbs
@@ -311,7 +311,14 @@ def _get_endpoint(session: Session, arguments: argparse.Namespace) -> Result:
     key = session.key(arguments)
     call = calls.endpoint_listed(key)
     listed = call.read(session.send(call)) if "/" in arguments.name else None
-    return EndpointResult(listed or session.send(calls.get(key))["endpoint"], openai=arguments.openai)
+    try:
+        return EndpointResult(listed or session.send(calls.get(key))["endpoint"], openai=arguments.openai)
+    except NotFound as error:
+        named = calls.of_others(key)
+        if others := [] if "/" in arguments.name else named.read(session.send(named)):
+            error.message = f"{error.message} Others have one that you may use: {', '.join(others)}."
+            error.args = (error.message, *error.args[1:])
+        raise
 
 
 def _logs(session: Session, arguments: argparse.Namespace) -> Result:

@@ -124,11 +124,11 @@ def _of_path(rule: PathRule, path: bytes) -> bool:
 
 
 def check_rules(rules: Iterable[PathRule]) -> tuple[PathRule, ...]:
-    """As they are kept to. ``InvalidRequest`` for what could never hold, or could be meant in two ways."""
+    """As they are kept to, each once. ``InvalidRequest`` for what could never hold, or could be meant in two ways."""
     found = tuple(rules)
     if len(found) > MOST_RULES:
         raise InvalidRequest(f"A token has at most {MOST_RULES} rules for paths, not {len(found)}.")
-    return tuple(PathRule(_path(rule.path), _methods(rule.methods)) for rule in found)
+    return tuple(dict.fromkeys(PathRule(_path(rule.path), _methods(rule.methods)) for rule in found))
 
 
 def changed_half(rules: tuple[PathRule, ...], halves: Mapping[str, Sequence[str] | None]) -> tuple[PathRule, ...]:
@@ -184,11 +184,13 @@ def unusual(methods: Iterable[str]) -> list[str]:
         if method not in USUAL_METHODS:
             near = difflib.get_close_matches(method, USUAL_METHODS, 1)
             meant = f"was {near[0]} meant?" if near else "the token opens nothing but what takes it."
+            if method in ("ANY", "ALL"):
+                meant = "a token for all of them names none."
             said.append(f"{method} is no usual method: {meant}")
     return said
 
 
 def rules_told(rules: Iterable[PathRule]) -> str:
-    """``POST /v1/chat/*, GET/HEAD /v1/models``; ``everything``."""
-    found = [f"{'/'.join(rule.methods or ('all methods of',))} {rule.path}" for rule in rules]
+    """``POST /v1/chat/*, GET/HEAD /v1/models``; ``everything``. Of all methods the path alone."""
+    found = [f"{'/'.join(rule.methods or ())} {rule.path}".strip() for rule in rules]
     return ", ".join(found) or "everything"

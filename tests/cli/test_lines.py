@@ -63,6 +63,16 @@ def test_version_and_help(line: Line) -> None:
         (["generate-token", "x", "--calls-per-second", "inf"], "'inf' is no number of calls per second"),
         (["generate-token", "x", "--in-flight", "0"], "'0' is not a number from 1 to 1000000"),
         (["generate-token", "x", "--calls-per-day", "none"], "'none' is not a number from 1"),
+        (
+            ["generate-token", "x", "--expires", "-1d"],
+            "begins with '-', as options do: where it is meant, write --expires=-1d.",
+        ),
+        (["generate-token", "x", "--expires=-1d"], "'-1d' is no duration: write a number and a unit"),
+        (["rotate-token", "x", "t0", "--overlap", "-q"], "--overlap: expected one argument. See"),
+        (["generate-token", "x", "--method", "any"], "'any' is no method: leave --method out for all of them"),
+        (["limit-token", "x", "t0", "--method", "*"], "(limit-token: --all-methods)"),
+        (["share", "x", "--user", "alice, carol"], "'alice, carol' is not one name: say --user alice --user carol."),
+        (["unshare", "x", "--group", "a,b"], "'a,b' is not one name: say --group a --group b."),
         (["limit-token", "x", "t0", "--in-flight", "None"], "'None' is not a number from 1 to 1000000"),
         (["logs", "x", "--tail", "-1"], "--tail"),
         (["update", "x", "--public", "--private"], "not allowed with"),
@@ -843,7 +853,29 @@ def test_a_token_is_made_for_paths_and_methods_that_the_list_shows(line: Line, f
     assert "; limited to GET/POST /v1/chat/*, GET/POST /v1/models, 4 at once. Its id is t0." in out
     line("generate-token", "demo", "--path", "/x")
     assert fake.requests[-2][3]["rules"] == [{"path": "/x", "methods": None}]
-    assert re.search(r"never +any /x +- +-$", line("tokens", "demo").out.splitlines()[2])
+    assert re.search(r"never +/x +- +-$", line("tokens", "demo").out.splitlines()[2])
+
+
+def test_a_group_of_a_directory_has_commas_in_its_name(line: Line, fake: FakeGateway) -> None:
+    fake.services["ada/demo"] = service()
+    assert line("share", "demo", "--group", "CN=ds,OU=models").status == 0
+    assert [each["name"] for each in fake.shares.values()] == ["CN=ds,OU=models"]
+
+
+def test_of_a_name_that_only_others_services_have_these_are_named(line: Line, fake: FakeGateway) -> None:
+    """Who was given one to call asks for it by the name that she was told."""
+    fake.shared = [
+        {"owner": "bob", "name": "called", "state": "ready", "endpoint": "http://x/bob/called/", "role": "caller"}
+    ]
+    ran = line("get-endpoint", "called")
+    assert (ran.status, ran.out) == (1, "")
+    assert "Others have one that you may use: bob/called." in ran.err
+    assert "Others" not in line("get-endpoint", "none").err
+
+
+def test_of_an_owner_without_limits_there_is_no_table_of_them(line: Line, fake: FakeGateway) -> None:
+    fake.overview = {"services": [], "owners": [used("ada")], "gpus": [], "gpus_at": None, "gpus_problem": None}
+    assert line("admin", "list").out == "ada: 1 service, 2 replicas, 0 GPUs\n"
 
 
 def test_a_method_that_may_be_a_slip_is_told_and_several_in_one_word_are_refused(line: Line, fake: FakeGateway) -> None:

@@ -48,6 +48,20 @@ def test_five_attempts_are_five_failures_and_one_pause() -> None:
     ]
 
 
+def test_what_to_do_about_a_failure_is_said_once() -> None:
+    """Each attempt listens at another port, and is given up for the same."""
+    why = "listens on 0.0.0.0:{}, where others reach it without a token: give the server its address"
+    states = [starting(replica(f"demo-{n}", "failed", reason=why.format(41000 + n))) for n in range(3)]
+    other = starting(replica("demo-9", "failed", reason="listens on 0.0.0.0:41009: or not"))
+    lines = [line for line in told(starting(), *states, other) if line.startswith("demo-")]
+    assert lines == [
+        f"demo-0 failed: {why.format(41000)}",
+        "demo-1 failed: listens on 0.0.0.0:41001, where others reach it without a token (as before)",
+        "demo-2 failed: listens on 0.0.0.0:41002, where others reach it without a token (as before)",
+        "demo-9 failed: listens on 0.0.0.0:41009: or not",
+    ]
+
+
 def test_a_failure_that_was_there_before_is_told_with_the_service() -> None:
     """Nobody has seen its replica's line."""
     gone = replica("demo-a", "gone", reason="exited with code 1")

@@ -118,6 +118,7 @@ def test_methods_are_words(methods: tuple[str, ...]) -> None:
 
 def test_methods_are_kept_in_capitals_and_rules_are_few() -> None:
     assert check_rules([PathRule("/", ("get", "GET", "post"))]) == (PathRule("/", ("GET", "POST")),)
+    assert check_rules([PathRule("/a"), PathRule("/b"), PathRule("/a")]) == (PathRule("/a"), PathRule("/b"))
     with pytest.raises(InvalidRequest):
         check_rules([PathRule("/")] * 21)
 

@@ -137,7 +137,7 @@ def test_who_narrows_one_of_a_rotation_is_told_what_the_other_still_is_for(site:
         return [narrowed, limited, (await client.patch(f"{TOKENS}/t2", json={"paths": ["/v1/*"]})).json()["notices"]]
 
     said = "{}, which is of the same rotation, still is for {}: change it by its id if that is to be the same."
-    wide, other = said.format("t2", "everything"), said.format("t3", "GET/HEAD /v1/*, all methods of /x")
+    wide, other = said.format("t2", "everything"), said.format("t3", "GET/HEAD /v1/*, /x")
     assert site.run(body) == [[wide, other], [], []]
 
 
