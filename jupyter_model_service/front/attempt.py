@@ -7,6 +7,7 @@ awaited, in a task that ends with the try.
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .call import Call
 
 __all__ = ["Attempt"]
+
+log = logging.getLogger(__name__)
 
 
 class Attempt:
@@ -83,6 +86,9 @@ class Attempt:
             if self._is_current():
                 self._task = None
                 failure = Failure.LACK if getattr(error, "errno", None) in OUR_LACK else Failure.CONNECT
+                if failure is Failure.CONNECT and not self.backend.failures:  # the first in a row
+                    where = f"{self.backend.host}:{self.backend.port}"
+                    log.info("Replica %s took no connection at %s: %r", self.backend.replica, where, error)
                 self._failed(failure, late=isinstance(error, TimeoutError))
             return
         if not self._is_current():
@@ -95,8 +101,7 @@ class Attempt:
             self._attach(connection, monotonic())
 
     def _is_current(self) -> bool:
-        """Whether the running task is still this try's. A task that was done waiting when it was cancelled goes on
-        (``wait_for`` before Python 3.12 says so), while the call is on another replica already."""
+        """Whether the running task is still this try's, and the call not on another replica already."""
         return self._task is not None and self._task is asyncio.current_task()
 
     def _attach(self, connection: Upstream, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,5 +12,6 @@ from .site import run_on
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+def run(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    caplog.set_level(logging.INFO, "jupyter_model_service.front")  # why a replica took no connection, beside a failure
     return lambda body: run_on(request.param, body)

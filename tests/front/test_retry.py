@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -54,8 +54,8 @@ def engine(here: Site) -> None:
         backend.on_refused = lambda backend=backend: asyncio.get_running_loop().call_soon(refused, backend)
 
 
-def test_a_refused_connection_goes_to_another_replica(run: Run) -> None:
-    """A POST too: nothing had been sent. The engine is told, the replica is left out for a while."""
+def test_a_refused_connection_goes_to_another_replica(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A POST too: nothing had been sent. The engine is told, the log says why, the replica is left out for a while."""
 
     async def body() -> None:
         async with site(Replica()) as here:
@@ -70,6 +70,8 @@ def test_a_refused_connection_goes_to_another_replica(run: Run) -> None:
             assert bad.ejected_until > 0
             assert (await here.call("/y")).status == 200
             assert told == ["refused"]
+            assert "Replica refusing took no connection at 127.0.0.1:" in caplog.text
+            assert "ConnectionRefusedError" in caplog.text
 
     run(body())
 
@@ -206,6 +208,33 @@ def test_a_connection_time_out(run: Run) -> None:
                 assert (got.status, got.code) == (504, "connect_timeout")
                 for filler in fillers:
                     filler.close()
+
+    run(body())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_time_in_which_the_front_itself_stood_still_is_none_that_the_replica_took(run: Run, turns: int) -> None:
+    """A hundred connections are on their way, and the process gets no processor for longer than ``connect_timeout``,
+    however many turns of the loop after they began: the kernel has them, and none is held against the replica."""
+
+    async def body() -> None:
+        settings = FrontSettings(tick=1000.0)
+        async with site(Replica(), serving=Serving(connect_timeout=0.4), settings=settings) as here:
+            loop = asyncio.get_running_loop()
+            wires = [await here.wire() for _ in range(100)]
+
+            def turn(left: int) -> None:
+                if left:
+                    loop.call_soon(turn, left - 1)
+                else:
+                    sleep(0.5)
+
+            for wire in wires:
+                wire.writer.write(here.request("/x"))
+            await until(lambda: here.endpoint.in_flight > 0)
+            turn(turns)
+            assert {(await wire.answer()).status for wire in wires} == {200}
+            assert (here.meter.retries, here.backends[0].failures) == ([], 0)
 
     run(body())
 
