@@ -132,10 +132,11 @@ def test_nothing_that_a_caller_sends_breaks_it(data: bytes, whole: bool) -> None
     ],
 )
 def test_no_64_kb_take_long(body: bytes) -> None:
-    """On the event loop: a member or message each took 30 ms; now it is below 1 ms."""
+    """On the event loop: a member or message each took 30 ms; now it is below 1 ms. Of a processor's time: on a busy
+    machine others have it meanwhile."""
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         beginning(body, 16_384, whole=True)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     assert min(times) < 0.01
