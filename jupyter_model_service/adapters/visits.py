@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections import OrderedDict
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -16,6 +15,16 @@ __all__ = ["SealedVisits"]
 
 _MOST = 10_000
 _LONGEST = 4096  # characters: a browser keeps no longer cookie
+_NONE = (0.0, None)
+
+
+class _Cookies(OrderedDict[str, tuple[float, Visit]]):
+    """By their text, as its digest would have to be taken for each call. Only what we sealed ourselves comes in, and
+    the token that it holds stands beside it. The time of a look-up tells nothing of them: a text is found by Python's
+    keyed hash of it before any of it is compared. They are shown nowhere."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} visits>"
 
 
 class SealedVisits:
@@ -26,13 +35,13 @@ class SealedVisits:
         made = HKDF(SHA256(), 32, salt=None, info=purpose.encode("ascii")).derive(key.encode("ascii"))
         self._sealer = Sealer(base64.urlsafe_b64encode(made).decode("ascii"))
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Visit]] = OrderedDict()
+        self._known = _Cookies()
 
     def seal(self, service_id: str, token: str, expires: float) -> str:
         return self._sealer.seal({"s": service_id, "t": token, "e": expires})
 
     def known(self, cookie: str) -> Visit | None:
-        until, visit = self._known.get(_digest(cookie), (0.0, None))
+        until, visit = self._known.get(cookie, _NONE)
         return visit if self._clock.now() < until else None
 
     def resolve(self, cookie: str) -> Visit | None:
@@ -45,11 +54,7 @@ class SealedVisits:
             return None
         if self._clock.now() >= until:
             return None
-        self._known[_digest(cookie)] = (until, visit)
+        self._known[cookie] = (until, visit)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
         return visit
-
-
-def _digest(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

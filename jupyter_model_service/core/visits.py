@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from .message import RequestHead
-from .who_asks import Asker, Said, opens_page, said_in_raw, who_asks
+from .who_asks import Asker, asker_at, opens_page, said_in_raw
 
 __all__ = [
     "ENTER", "NONCE_COOKIE", "VISIT_COOKIE", "Codes", "Grant", "cookie", "counts", "safe_next", "state_of",
@@ -26,6 +26,7 @@ NONCE_COOKIE = b"__Host-model-service-nonce"
 CODE_SECONDS = 30.0
 _MOST_CODES = 10_000
 _MOST_NEXT = 2048
+_HERS = (Asker.PAGE, Asker.PERSON)
 _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -44,20 +45,16 @@ def cookie(head: RequestHead, name: bytes) -> str | None:
     return found.decode("ascii", "replace") if found else None
 
 
-def _said(head: RequestHead) -> Said:
-    return said_in_raw(head.method, head.headers, upgrade=head.upgrade is not None)
-
-
 def wants_page(head: RequestHead) -> bool:
     """Whether somebody opens a page by this, in a window of its own: no frame, no script, no form."""
-    return opens_page(_said(head))
+    return opens_page(said_in_raw(head.method, head.headers, upgrade=head.upgrade is not None))
 
 
 def counts(head: RequestHead, own_origin: str) -> bool:
     """Whether a cookie that came with this call is the visitor's wish: a page of ``own_origin`` made the call, or she
     followed a link or typed the address. A page of a host beside it (the same site to browsers, so that ``SameSite``
     is of no help) can do no more than link."""
-    return who_asks(_said(head), own_origin.__eq__).asker in (Asker.PAGE, Asker.PERSON)
+    return asker_at(own_origin, head.method, head.headers, head.upgrade is not None) in _HERS
 
 
 def visit_said(head: RequestHead, own_origin: str) -> str | None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["Asker", "Said", "Verdict", "at_authority", "opens_page", "said_in", "said_in_raw", "who_asks"]
+__all__ = ["Asker", "Said", "Verdict", "asker_at", "at_authority", "opens_page", "said_in", "said_in_raw", "who_asks"]
 
 
 class Asker(enum.Enum):
@@ -43,7 +44,14 @@ class Verdict(NamedTuple):
     why: str
 
 
-_FIELDS = {b"origin": 0, b"sec-fetch-site": 1, b"sec-fetch-mode": 2, b"sec-fetch-dest": 3, b"accept": 4}
+# Verdicts that are always the same ones.
+_OPENS = Verdict(Asker.PERSON, "it opens a window")
+_BY_ORIGIN = Verdict(Asker.PAGE, "its Origin")
+_BY_SITE = Verdict(Asker.PAGE, "its Sec-Fetch-Site")
+_TYPED = Verdict(Asker.PERSON, "its Sec-Fetch-Site")
+
+_LONGEST = 300  # bytes of a sign that are looked at: an origin is shorter, and so is whatever else a browser says
+_Sign = bytes | None
 
 
 def said_in(method: str, headers: Iterable[tuple[str, str]], *, upgrade: bool = False) -> Said:
@@ -53,14 +61,67 @@ def said_in(method: str, headers: Iterable[tuple[str, str]], *, upgrade: bool = 
 
 
 def said_in_raw(method: bytes, headers: Iterable[tuple[bytes, bytes]], *, upgrade: bool = False) -> Said:
-    """The same, as it came: asked for each call of a visit, so that of a dozen headers only those few are read."""
-    found: list[str | None] = [None] * len(_FIELDS)
+    """The same, as it came."""
+    return _said(method, *_signs(headers), upgrade)
+
+
+def asker_at(own_origin: str, method: bytes, headers: Iterable[tuple[bytes, bytes]], upgrade: bool) -> Asker:
+    """Who asks what came to ``own_origin``, for each call of a visit: one page's calls say the same over and over, so
+    that it is judged once."""
+    return _known_asker(own_origin, method[:_LONGEST], *_signs(headers), upgrade)
+
+
+def _signs(headers: Iterable[tuple[bytes, bytes]]) -> tuple[_Sign, _Sign, _Sign, _Sign, bool]:
+    """Of a dozen headers those few, which are known from most others by their length; as the fields of :class:`Said`
+    from ``origin`` to ``html``, where ``b""`` was said twice."""
+    origin: _Sign = None
+    site: _Sign = None
+    mode: _Sign = None
+    to: _Sign = None
+    accept: _Sign = None
     for name, value in headers:
-        at = _FIELDS.get(name.lower())
-        if at is not None:
-            found[at] = value.decode("latin-1").strip() if found[at] is None else ""
-    origin, site, mode, to, accept = found
-    return Said(method.decode("latin-1"), origin, site, mode, to, "text/html" in (accept or ""), upgrade)
+        length = len(name)
+        if length == 14:
+            name = name.lower()
+            if name == b"sec-fetch-site":
+                site = value[:_LONGEST] if site is None else b""
+            elif name == b"sec-fetch-mode":
+                mode = value[:_LONGEST] if mode is None else b""
+            elif name == b"sec-fetch-dest":
+                to = value[:_LONGEST] if to is None else b""
+        elif length == 6:
+            name = name.lower()
+            if name == b"origin":
+                origin = value[:_LONGEST] if origin is None else b""
+            elif name == b"accept":
+                accept = value if accept is None else b""
+    return origin, site, mode, to, accept is not None and b"text/html" in accept
+
+
+def _said(method: bytes, origin: _Sign, site: _Sign, mode: _Sign, to: _Sign, html: bool, upgrade: bool) -> Said:
+    return Said(
+        method.decode("latin-1"),
+        origin if origin is None else origin.decode("latin-1").strip(),
+        site if site is None else site.decode("latin-1").strip(),
+        mode if mode is None else mode.decode("latin-1").strip(),
+        to if to is None else to.decode("latin-1").strip(),
+        html,
+        upgrade,
+    )
+
+
+@lru_cache(1024)  # 2 MB at most
+def _known_asker(
+    own_origin: str,
+    method: bytes,
+    origin: _Sign,
+    site: _Sign,
+    mode: _Sign,
+    to: _Sign,
+    html: bool,
+    upgrade: bool,
+) -> Asker:
+    return who_asks(_said(method, origin, site, mode, to, html, upgrade), own_origin.__eq__).asker
 
 
 def at_authority(*authorities: str) -> Callable[[str], bool]:
@@ -96,16 +157,16 @@ def who_asks(said: Said, is_own: Callable[[str], bool]) -> Verdict:
             return _foreign(said)
         if said.origin is None:
             return Verdict(Asker.UNSAID, "it has no Origin")
-        return Verdict(Asker.PAGE, "its Origin") if said.site != "none" else _foreign(said)
+        return _BY_ORIGIN if said.site != "none" else _foreign(said)
     if opens_page(said):
-        return Verdict(Asker.PERSON, "it opens a window")
+        return _OPENS
     if not near:
         return _foreign(said)
     if said.site is None:
         if said.origin is None:
             return Verdict(Asker.UNSAID, "it has neither Sec-Fetch-Site nor Origin")
-        return Verdict(Asker.PAGE, "its Origin")
-    return Verdict(Asker.PAGE if said.site == "same-origin" else Asker.PERSON, "its Sec-Fetch-Site")
+        return _BY_ORIGIN
+    return _BY_SITE if said.site == "same-origin" else _TYPED
 
 
 def _foreign(said: Said) -> Verdict:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from jupyter_model_service.adapters import visits as module
 from jupyter_model_service.adapters.sealing import Sealer, new_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.ports import Visit
@@ -21,6 +24,21 @@ def test_a_visit_is_what_was_sealed_until_it_ends_and_over_a_restart() -> None:
     clock.advance(10.0)
     assert visits.resolve(sealed) is None
     assert visits.known(sealed) is None
+
+
+def test_a_bounded_number_is_remembered_and_the_others_are_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they are shown nowhere."""
+    monkeypatch.setattr(module, "_MOST", 3)
+    clock = ManualClock()
+    visits = SealedVisits(new_key(), clock)
+    sealed = [visits.seal("s1", f"token{number}", clock.now() + 10.0) for number in range(5)]
+    for each in sealed:
+        visits.resolve(each)
+    assert [visits.known(each) is None for each in sealed] == [True, True, False, False, False]
+    assert visits.resolve(sealed[0]) == Visit("s1", "token0")
+    shown = repr(vars(visits)) + str(vars(visits))
+    assert not [each for each in sealed if each in shown]
+    assert "token" not in shown
 
 
 def test_nothing_else_is_a_visit() -> None:

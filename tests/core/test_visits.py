@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from jupyter_model_service.core.message import Headers, RequestHead
@@ -63,6 +65,40 @@ def test_what_is_said_twice_does_not_count() -> None:
     twice.headers.append((b"origin", OWN.encode()))
     assert counts(twice, OWN) is False
     assert wants_page(head(**fetch(b"same-site", b"navigate", b"iframe"), Accept=b"text/html")) is False
+
+
+def test_what_was_judged_once_is_judged_so_for_that_origin_and_those_words_alone() -> None:
+    """A page's calls are judged by what they say, which is remembered: of each word that may differ."""
+    said = {**fetch(b"same-origin", b"cors", b"empty"), "Origin": OWN.encode()}
+    beside = SIBLING.decode()
+    for _ in range(2):
+        assert counts(head(b"POST", **said), OWN) is True
+        assert counts(head(b"POST", **said), beside) is False
+        assert counts(head(b"POST", **{**said, "Origin": SIBLING}), beside) is True
+        assert counts(head(b"POST", **{**said, "Origin": SIBLING}), OWN) is False
+        assert counts(head(b"POST", **{**said, "Sec_Fetch_Site": b"same-site"}), OWN) is False
+        opens = fetch(b"cross-site", b"navigate", b"document")
+        assert counts(head(**opens), OWN) is True
+        assert counts(head(b"POST", **opens), OWN) is False
+        assert counts(head(upgrade=b"websocket", **opens), OWN) is False
+        assert counts(head(**{**opens, "Sec_Fetch_Mode": b"no-cors"}), OWN) is False
+        assert counts(head(**{**opens, "Sec_Fetch_Dest": b"iframe"}), OWN) is False
+        assert counts(head(Accept=b"text/html"), OWN) is True
+        assert counts(head(Accept=b"*/*"), OWN) is False
+
+
+def test_what_is_remembered_of_what_callers_say_is_bounded() -> None:
+    """However long it is, and however many ways there are to say it."""
+    tracemalloc.start()
+    try:
+        for number in range(3000):
+            long = b"%d" % number + b"x" * 30_000
+            said = {"Origin": long, "Sec_Fetch_Site": long, "Sec_Fetch_Mode": long, "Sec_Fetch_Dest": long}
+            assert counts(head(long, **said), OWN) is False
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000  # of 450 MB that were said
+    finally:
+        tracemalloc.stop()
+    assert counts(head(b"POST", Origin=OWN.encode() + b"x" * 300), OWN) is False
 
 
 def test_of_two_cookies_of_a_name_none_counts() -> None:
