@@ -50,7 +50,7 @@ it.each([
 
 it('sees no tabs whose whole content is for others', () => {
   const tabs = (role: Role) => TABS.filter(each => isFor(as(role), each)).join(' ');
-  expect(tabs('viewer')).toBe('overview try logs events decisions share');
+  expect(tabs('viewer')).toBe('overview try logs events decisions scaling revisions share');
   expect(tabs('operator')).toBe('overview try logs events decisions scaling revisions share');
   expect(tabs('owner')).toBe(TABS.join(' '));
 });

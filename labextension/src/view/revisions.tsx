@@ -65,12 +65,14 @@ export function Revisions(props: RevisionsProps): JSX.Element {
                     }
                     onClick={() => setCompared(compared === each.number ? null : each.number)}
                   />
-                  <Button
-                    text={trans.__('Roll Back…')}
-                    label={trans.__('Roll back to revision %1', each.number)}
-                    disabled={fixed}
-                    onClick={() => void run(() => props.onRollback(each.number))}
-                  />
+                  {may(service, 'operator') && (
+                    <Button
+                      text={trans.__('Roll Back…')}
+                      label={trans.__('Roll back to revision %1', each.number)}
+                      disabled={fixed}
+                      onClick={() => void run(() => props.onRollback(each.number))}
+                    />
+                  )}
                 </>
               )}
             </td>

@@ -12,6 +12,8 @@ export interface RulesProps {
   rules: readonly Rule[];
   /** Why some metrics cannot be known here. */
   unknown: Readonly<Record<string, string>>;
+  /** Whether she who looks may add and remove some. */
+  changeable: boolean;
   trans: TranslationBundle;
   onAddRule: (rule: RuleSpec) => Promise<void>;
   onRemoveRule: (id: string) => Promise<void>;
@@ -19,12 +21,20 @@ export interface RulesProps {
 
 export interface SchedulesProps {
   schedules: readonly Schedule[];
+  changeable: boolean;
   trans: TranslationBundle;
   onAddSchedule: (schedule: ScheduleSpec) => Promise<void>;
   onRemoveSchedule: (id: string) => Promise<void>;
 }
 
-export function Rules({ rules, unknown, trans, onAddRule, onRemoveRule }: RulesProps): JSX.Element {
+export function Rules({
+  rules,
+  unknown,
+  changeable,
+  trans,
+  onAddRule,
+  onRemoveRule
+}: RulesProps): JSX.Element {
   const units = metricUnits(trans);
   const figure = (rule: Rule, value: number | null) =>
     value === null ? '–' : measure(rule.metric, value, trans);
@@ -42,6 +52,7 @@ export function Rules({ rules, unknown, trans, onAddRule, onRemoveRule }: RulesP
         trans.__('Replicas')
       ]}
       items={rules}
+      changeable={changeable}
       cells={rule => (
         <>
           <td>{rule.metric}</td>
@@ -95,6 +106,7 @@ export function Schedules(props: SchedulesProps): JSX.Element {
       title={trans.__('Schedules')}
       columns={[trans.__('Schedule'), trans.__('When'), trans.__('Time zone'), trans.__('Replicas')]}
       items={schedules}
+      changeable={props.changeable}
       cells={({ when, duration, timezone }) => (
         <>
           <td>{duration === null ? when : trans.__('%1 for %2', when, writeSpan(duration))}</td>
@@ -137,6 +149,7 @@ interface ListedProps<Item> {
   /** Of the cells; before them stands the id, behind them what is done with it. */
   columns: readonly string[];
   items: readonly Item[];
+  changeable: boolean;
   cells: (item: Item) => React.ReactNode;
   /** "Remove rule r1" */
   removing: (id: string) => string;
@@ -147,32 +160,34 @@ interface ListedProps<Item> {
 }
 
 function Listed<Item extends Rule | Schedule>(props: ListedProps<Item>): JSX.Element {
-  const { title, items, trans } = props;
+  const { title, items, changeable, trans } = props;
   const { busy, refused, run } = useWork();
   return (
     <section aria-label={title}>
       <h3>{title}</h3>
       {items.length > 0 && (
-        <Table caption={title} columns={[...props.columns, '']}>
+        <Table caption={title} columns={changeable ? [...props.columns, ''] : props.columns}>
           {items.map(each => (
             <tr key={each.id} data-item={each.id}>
               <th scope="row">{each.id}</th>
               {props.cells(each)}
               <td>{ownBounds(each, trans)}</td>
-              <td>
-                <Button
-                  text={trans.__('Remove')}
-                  label={props.removing(each.id)}
-                  disabled={busy}
-                  onClick={() => void run(() => props.onRemove(each.id))}
-                />
-              </td>
+              {changeable && (
+                <td>
+                  <Button
+                    text={trans.__('Remove')}
+                    label={props.removing(each.id)}
+                    disabled={busy}
+                    onClick={() => void run(() => props.onRemove(each.id))}
+                  />
+                </td>
+              )}
             </tr>
           ))}
         </Table>
       )}
       {refused !== null && <Notice text={refused} kind="bad" />}
-      {props.children}
+      {changeable ? props.children : items.length === 0 && <p>{trans.__('none')}</p>}
     </section>
   );
 }

@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import { duration, moment } from '../format';
+import { may } from '../roles';
 import type { Autoscaling, AutoscalingChange, AutoscalingRequest, Offer, Service } from '../types';
 import { useForm } from './form';
 import { Button, Field, Notice, useWork } from './pieces';
@@ -20,7 +21,9 @@ import { Rules, RulesProps, Schedules, SchedulesProps } from './rules';
 import { measure } from './units';
 
 export interface ScalingProps
-  extends Omit<RulesProps, 'rules' | 'unknown'>, Omit<SchedulesProps, 'schedules'> {
+  extends
+    Omit<RulesProps, 'rules' | 'unknown' | 'changeable'>,
+    Omit<SchedulesProps, 'schedules' | 'changeable'> {
   service: Service;
   /** What there is here; null until it is known. */
   offer: Offer | null;
@@ -39,6 +42,7 @@ export function Scaling(props: ScalingProps): JSX.Element {
   const { service, trans } = props;
   const policy = service.autoscaling;
   const unknown = unknownMetrics(service, props.offer, trans);
+  const changeable = may(service, 'operator');
   return (
     <>
       {policy === null ? (
@@ -47,20 +51,22 @@ export function Scaling(props: ScalingProps): JSX.Element {
             'The number of replicas is as it was set. With autoscaling it follows the calls, between a least and a most.'
           )}
         >
-          <p>
-            {trans.__(
-              'Once that is on, rules (more replicas above a latency, say) and schedules (more on weekdays) can be added here.'
-            )}
-          </p>
+          {changeable && (
+            <p>
+              {trans.__(
+                'Once that is on, rules (more replicas above a latency, say) and schedules (more on weekdays) can be added here.'
+              )}
+            </p>
+          )}
         </Notice>
       ) : (
         <State {...props} policy={policy} />
       )}
-      <Policy {...props} />
+      {changeable ? <Policy {...props} /> : policy !== null && <Facts policy={policy} {...props} />}
       {policy !== null && (
         <>
-          <Rules {...props} rules={policy.rules} unknown={unknown} />
-          <Schedules {...props} schedules={policy.schedules} />
+          <Rules {...props} rules={policy.rules} unknown={unknown} changeable={changeable} />
+          <Schedules {...props} schedules={policy.schedules} changeable={changeable} />
         </>
       )}
     </>
@@ -87,12 +93,14 @@ function State({
             count
           )}
         >
-          <Button
-            text={trans.__('Resume Autoscaling')}
-            look="accept"
-            disabled={busy}
-            onClick={() => void run(onResume)}
-          />
+          {may(service, 'operator') && (
+            <Button
+              text={trans.__('Resume Autoscaling')}
+              look="accept"
+              disabled={busy}
+              onClick={() => void run(onResume)}
+            />
+          )}
         </Notice>
       )}
       <dl className="jp-ModelService-facts">
@@ -135,6 +143,24 @@ export function boundsWords(policy: Autoscaling, trans: TranslationBundle): stri
   const why = policy.bounds === null ? [] : [policy.bounds.why_min, policy.bounds.why_max];
   const said = [...new Set(why.filter(each => each !== 'min' && each !== 'max'))];
   return said.length === 0 ? told : `${told} (${said.join('; ')})`;
+}
+
+/** What others than its operators see of it. */
+function Facts({ service, policy, trans }: ScalingProps & { policy: Autoscaling }): JSX.Element {
+  const form = formOf(policy, service.replicas.want);
+  const labels = labelsOf(trans);
+  return (
+    <dl className="jp-ModelService-facts" aria-label={trans.__('Autoscaling')}>
+      {(Object.keys(labels) as (keyof PolicyForm)[])
+        .filter(name => name !== 'target_concurrency' || form.target)
+        .map(name => (
+          <div key={name}>
+            <dt>{labels[name]}</dt>
+            <dd>{told(form[name], trans)}</dd>
+          </div>
+        ))}
+    </dl>
+  );
 }
 
 const POLICY_FIELDS = ['min', 'max', 'target', 'target_concurrency', 'idle_after', 'down_delay'];

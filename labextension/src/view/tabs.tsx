@@ -32,8 +32,6 @@ export const TABS: readonly Tab[] = tabsOf(nullTranslator.load('')).map(each => 
 
 /** Those whose whole content is for some only. */
 const NEEDED: Partial<Record<Tab, Role>> = {
-  scaling: 'operator',
-  revisions: 'operator',
   tokens: 'owner',
   audit: 'owner',
   definition: 'owner'

@@ -49,6 +49,20 @@ describe('the revisions', () => {
     expect(onRollback).toHaveBeenCalledWith(1);
   });
 
+  it('are there to be read for who may not go back', async () => {
+    render(
+      <Revisions
+        service={{ ...two, role: 'viewer' }}
+        trans={trans}
+        onTakeUp={nothing}
+        onUpdate={none}
+        onRollback={nothing}
+      />
+    );
+    await click('What differs from revision 1');
+    expect(screen.getAllByRole('button').map(each => each.textContent)).toEqual(['Hide']);
+  });
+
   it('say which files have changed, and take them up', async () => {
     const onTakeUp = jest.fn(nothing);
     render(

@@ -33,6 +33,34 @@ describe('the editor of autoscaling', () => {
     expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Save' }).disabled).toBe(true);
   });
 
+  it('is there to be read for viewers, with nothing to press', () => {
+    const rules = [
+      {
+        id: 'r1',
+        metric: 'latency_p95',
+        above: 2,
+        below: null,
+        step: 1,
+        window: 60,
+        cooldown: 60,
+        min: null,
+        max: null
+      }
+    ];
+    const viewed = (autoscaling: typeof POLICY | null) => (
+      <Scaling {...props} service={service('words', { autoscaling, role: 'viewer' })} />
+    );
+    const { rerender } = render(viewed({ ...POLICY, held: true, rules } as typeof POLICY));
+    expect(screen.getByText(/Held at/)).toBeTruthy();
+    expect(screen.getByText('Most').parentElement?.textContent).toBe(`Most${POLICY.max}`);
+    expect(screen.getByRole('rowheader', { name: 'r1' })).toBeTruthy();
+    expect(screen.queryAllByRole('button')).toEqual([]);
+    expect(screen.queryAllByRole('textbox')).toEqual([]);
+    rerender(viewed(null));
+    expect(screen.getByText(/The number of replicas is as it was set/)).toBeTruthy();
+    expect(screen.queryAllByRole('button')).toEqual([]);
+  });
+
   it('leaves what somebody else has changed meanwhile, and tells of it where both changed the same', async () => {
     const onChange = jest.fn(nothing);
     const by = (change: Partial<typeof POLICY>) => (
