@@ -24,7 +24,9 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['DEMO_PROXY_API
 
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = os.environ["DEMO_PASSWORD"]
-c.Authenticator.allowed_users = {"alice", "bob"}
+c.Authenticator.allowed_users = {"alice", "bob", "carol", "dave"}
+c.Authenticator.admin_users = {"admin"}
+c.JupyterHub.load_groups = {"class": {"users": ["carol", "dave"]}}  # alice's; bob is in no group
 
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 c.DockerSpawner.image = image
@@ -48,6 +50,11 @@ installed = install(
     gateway_address=f"{address}:{os.environ['DEMO_GATEWAY_PORT']}",
     # A host for each service, where its pages have an origin of their own and people sign in.
     endpoints_url=os.environ["DEMO_PAGES"],
+    # What differs for the class; whoever is over a limit is told so, and who set it.
+    rules=[{"groups": ["class"], "max_replicas_per_user": 1, "allow_public": False}],
+    # Whose word on who calls is believed: that of the Hub's proxy, and of nobody else. Here all call from this machine.
+    trusted_proxies=[os.environ["DEMO_PROXY_ADDRESS"]],
+    access_log="access.jsonl",  # one line for each call, with the caller's address
     data_dir=f"{folder}/model-service",
 )
 # Labels what the service makes on this engine, so that the tour can remove it at its end.

@@ -1,4 +1,5 @@
-"""The tour on a real JupyterHub: proxy, DockerSpawner, two users; alice serves `examples/tiny-chat`, and it is called.
+"""The tour on a real JupyterHub: proxy, DockerSpawner, a class and an administrator. alice serves `examples/tiny-chat`,
+it is called, and shared with the class.
 
 Needs a Docker engine and the images of `deploy/images/build.sh` (`make hub` sees to both). Everything that it makes is
 named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes when the tour ends, home volumes included
@@ -8,7 +9,6 @@ named `jms-hub…`, labelled as this Hub's, or lies below `.hub/site/`; it goes 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import secrets
@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import docker
 import httpx
+from ingress import Ingress
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY = ROOT / ".hub" / "node_modules" / ".bin" / "configurable-http-proxy"
@@ -35,7 +35,10 @@ STAYS = """\
 What was made once stays, for the next time: the Docker engine runs on, and its images are removed by
   docker image rm --force $(docker image ls --quiet 'jupyter-model-service/*' | sort -u)"""
 SERVICE, REPLICAS = "tiny-chat", 2
+GROUP, CALLS = "class", 200
 QUESTION = "Hello! What can you do?"
+SAID = {"messages": [{"role": "user", "content": QUESTION}]}
+INVENTED = {"X-Forwarded-For": "203.0.113.7"}  # what a caller may say of herself, and nobody believes
 ANSWER = ("Hello, and welcome!", "one word at a time.")  # it always answers the same: how that begins and ends
 
 
@@ -53,6 +56,15 @@ def free_port(address: str, wish: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
+def address_seen(address: str) -> str:
+    """From which address what runs here calls ``address``, as the Hub's proxy does. Mostly not from that one: between a
+    machine and its networks Docker puts the machine's own, 192.0.2.2 for 172.18.0.1."""
+    with socket.create_server((address, 0)) as listener, socket.create_connection(listener.getsockname(), 10):
+        connection, (seen, _) = listener.accept()
+        connection.close()
+    return str(seen)
+
+
 def packed(folder: Path, what: str = ".") -> bytes:
     """A tar archive of what is in a folder."""
     return subprocess.run(["tar", "-C", str(folder), "-c", what], stdout=subprocess.PIPE, check=True).stdout
@@ -65,43 +77,6 @@ def wait_for(look: Callable[[], Any], what: str, seconds: float) -> Any:
             raise SystemExit(f"{what} was not seen within {seconds:.0f} s.")
         time.sleep(0.2)
     return seen
-
-
-class Ingress(threading.Thread):
-    """What stands before a site's endpoints: it passes connections at ``port`` of this machine on to the gateway.
-
-    Browsers take every name below ``localhost`` for this machine, so that no DNS and no TLS is needed to show what a
-    site has at ``https://*.models.example.org``: a host for each service, where its pages have an origin of their own.
-    """
-
-    def __init__(self, port: int, address: str, gateway: int) -> None:
-        super().__init__(name="ingress", daemon=True)
-        self.gateway = address, gateway
-        self.bound = socket.create_server(("127.0.0.1", port), backlog=128)
-        self.port = int(self.bound.getsockname()[1])
-
-    def run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        async with await asyncio.start_server(self._pass_on, sock=self.bound) as server:
-            await server.serve_forever()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, back = await asyncio.open_connection(*self.gateway)
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        except OSError:
-            writer.close()  # the gateway is not up, or one of the two has gone
-
-    @staticmethod
-    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        finally:
-            writer.close()
 
 
 class Site:
@@ -125,6 +100,7 @@ class Site:
         self.address = network.attrs["IPAM"]["Config"][0]["Gateway"]
         self.port = free_port("127.0.0.1", 8000)
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.service_url = f"{self.url}services/model-service/"
         self.gateway_port = free_port(self.address)
         self.ingress = Ingress(free_port("127.0.0.1", 8001), self.address, self.gateway_port)
         self.token, self.password = secrets.token_hex(24), secrets.token_hex(6)
@@ -159,6 +135,7 @@ class Site:
             "DEMO_GATEWAY_PORT": str(self.gateway_port),
             "DEMO_PAGES": f"http://*.models.localhost:{self.ingress.port}",
             "DEMO_PROXY": str(PROXY),
+            "DEMO_PROXY_ADDRESS": address_seen(self.address),
             "DEMO_PROXY_API_PORT": str(free_port("127.0.0.1")),
             "DEMO_PASSWORD": self.password,
             "DEMO_PREFIX": self.name,
@@ -197,10 +174,21 @@ class Site:
             method, f"{self.url}hub/api{path}", json=body, headers=headers, timeout=60, trust_env=False
         )
 
-    def user_token(self, user: str) -> str:
-        answer = self.api("POST", f"/users/{user}/tokens", {"note": "tour", "expires_in": 3600})
+    def user_token(self, user: str, *scopes: str) -> str:
+        """All that she may, or ``scopes``; for a day."""
+        wish = {"note": "tour", "expires_in": 86400} | ({"scopes": [*scopes]} if scopes else {})
+        answer = self.api("POST", f"/users/{user}/tokens", wish)
         answer.raise_for_status()
         return str(answer.json()["token"])
+
+    def keep(self, name: str, token: str) -> None:
+        """In a file that is its owner's alone, so that commands can name it."""
+        file = self.folder / name
+        file.touch(mode=0o600)
+        file.write_text(token + "\n")
+
+    def kept(self, name: str) -> str:
+        return (self.folder / name).read_text().strip()
 
     def notebook(self, user: str) -> str:
         """Start the user's notebook server; the id of its container."""
@@ -269,10 +257,9 @@ class Notebook:
 def ask(endpoint: str, token: str) -> str:
     """One streamed call, printed as it comes; returns the whole answer."""
     headers = {"Authorization": f"Bearer {token}"}
-    body = {"messages": [{"role": "user", "content": QUESTION}]}
     answer = ""
     with httpx.stream(
-        "POST", endpoint + "api/chat", json=body, headers=headers, timeout=30, trust_env=False
+        "POST", endpoint + "api/chat", json=SAID, headers=headers, timeout=30, trust_env=False
     ) as response:
         if response.status_code != 200:
             response.read()
@@ -285,9 +272,8 @@ def ask(endpoint: str, token: str) -> str:
 
 
 def status(endpoint: str, token: str | None) -> int:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    body: dict[str, Any] = {"messages": []}
-    return httpx.post(endpoint + "api/chat", json=body, headers=headers, timeout=30, trust_env=False).status_code
+    headers = INVENTED | ({"Authorization": f"Bearer {token}"} if token else {})
+    return httpx.post(endpoint + "api/chat", json=SAID, headers=headers, timeout=30, trust_env=False).status_code
 
 
 def tour(site: Site, *, once: bool) -> None:
@@ -311,43 +297,107 @@ def tour(site: Site, *, once: bool) -> None:
     answer = ask(endpoint, token)
     if not (answer.startswith(ANSWER[0]) and answer.rstrip().endswith(ANSWER[1])):
         raise SystemExit(f"That is not what {SERVICE} answers: {answer!r}")
-    for who, hers, wanted in (("nobody", None, 401), ("bob", site.user_token("bob"), 404)):
-        if (got := status(endpoint, hers)) != wanted:
-            raise SystemExit(f"To {who} the endpoint answered {got}, not {wanted}.")
+    expect(endpoint, "nobody", None, 401)
+    expect(endpoint, "bob", site.user_token("bob"), 404)
     say("   (without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)")
+    share = ["share", SERVICE, "--group", GROUP, "--calls-per-day", str(CALLS)]
+    say("4. Sharing it with a class:\n   $ jupyter model-service " + " ".join(share))
+    alice.cli(*share)
+    expect(endpoint, "carol", site.user_token("carol"), 200)
+    say("   (carol, who is in that class, calls it with a token of her own)")
+    site.keep("admin-token", site.user_token("admin", "admin:servers"))
+    words = ["admin", "limits", "carol"]
+    say("5. An administrator, who sees what carol may have by the rule for the class:")
+    say("   $ jupyter model-service " + " ".join(words))
+    rule = [line for line in administer(site, *words).splitlines() if line.endswith(f"for the group {GROUP}")]
+    if not rule:
+        raise SystemExit(f"Nothing that carol may have is set for the group {GROUP}.")
+    say("\n".join(rule))
     page = str(json.loads(alice.cli("info", SERVICE, "--json"))["page"])
     if (got := opened(site, page)) != "/services/model-service/sign-in":
         raise SystemExit(f"A browser that opens {page} is sent to {got}, and not to sign in.")
-    say(f"4. Its page is at {page}, where a browser signs in with the Hub.\n")
-    show(site, endpoint, token, page)
+    say(f"6. Its page is at {page}, where a browser signs in with the Hub.")
+    check_addresses(site)
+    say("   (who called is known by her own address: not the proxy's, and not what she says of herself)\n")
+    site.keep("token", token)
+    show(site, endpoint, page)
     if not once:
         say("\nThis stays until Ctrl-C.")
         signal.pause()
     alice.cli("delete", SERVICE, "--yes")
 
 
+def expect(endpoint: str, who: str, token: str | None, wanted: int) -> None:
+    if (got := status(endpoint, token)) != wanted:
+        raise SystemExit(f"To {who} the endpoint answered {got}, not {wanted}.")
+
+
+def administer(site: Site, *words: str) -> str:
+    """What an administrator types, on this machine."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB_", "MODEL_SERVICE_"))}
+    environment |= {"MODEL_SERVICE_URL": site.service_url, "MODEL_SERVICE_TOKEN": site.kept("admin-token")}
+    command = [sys.executable, "-m", "jupyter_model_service.cli", *words]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=60)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: exit status {done.returncode}")
+    return done.stdout.decode()
+
+
 def opened(site: Site, page: str) -> str:
     """Where a browser without a cookie is sent from there: the path."""
     headers = {"Host": httpx.URL(page).netloc.decode(), "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     # Only browsers take every name below localhost for this machine.
-    answer = httpx.get(f"http://127.0.0.1:{site.ingress.port}/", headers=headers, timeout=30, trust_env=False)
+    address = f"http://127.0.0.1:{site.ingress.port}/"
+    answer = httpx.get(address, headers=headers | INVENTED, timeout=30, trust_env=False)
     return httpx.URL(answer.headers.get("Location", "")).path
 
 
-def show(site: Site, endpoint: str, token: str, page: str) -> None:
-    token_file = site.folder / "token"
-    token_file.touch(mode=0o600)
-    token_file.write_text(token + "\n")
-    shown = token_file.relative_to(Path.cwd()) if token_file.is_relative_to(Path.cwd()) else token_file
+def check_addresses(site: Site) -> None:
+    """Of the calls through the Hub's proxy and of the one at the service's own host: all came from this machine."""
+    log = site.folder / "model-service" / "access.jsonl"
+
+    def calls() -> dict[bool, set[str]]:
+        """Whether at the Hub → the addresses from which it was called there."""
+        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        found: dict[bool, set[str]] = {}
+        for line in lines:
+            if line["service"] == f"alice/{SERVICE}":
+                found.setdefault(line["path"].startswith("/services/"), set()).add(line["address"])
+        return found if len(found) == 2 else {}
+
+    seen = wait_for(calls, f"A call of each kind in {log}", 30)
+    if seen[True] | seen[False] != {"127.0.0.1"}:
+        raise SystemExit(f"All was called from 127.0.0.1, and {log} has {seen[True]} (the Hub's proxy), {seen[False]}.")
+
+
+def show(site: Site, endpoint: str, page: str) -> None:
+    def shown(name: str) -> Path:
+        file = site.folder / name
+        return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
     say(f"Endpoint  {endpoint}")
     say(
-        f'Call it   curl -N {endpoint}api/chat -H "Authorization: Bearer $(cat {shown})" \\\n'
+        f'Call it   curl -N {endpoint}api/chat -H "Authorization: Bearer $(cat {shown("token")})" \\\n'
         "               -H 'Content-Type: application/json' \\\n"
-        f"               -d '{json.dumps({'messages': [{'role': 'user', 'content': QUESTION}]})}'"
+        f"               -d '{json.dumps(SAID)}'"
     )
-    say(f"Open it   {page}  (sign in as alice; as bob, too, after: jupyter model-service share {SERVICE} --user bob)")
-    say(f"Hub       {site.url}hub/home  (users alice and bob, password {site.password}; replicas are listed there)")
-    say("Type      in a terminal of alice's JupyterLab: jupyter model-service info tiny-chat")
+    say(f"""\
+Open it   {page}  (sign in as alice, or as carol, with whom it is shared)
+Hub       {site.url}hub/home  The password of all is {site.password}
+            alice        {SERVICE} is hers, and shared with the group {GROUP}
+            carol, dave  are in it: each may call it {CALLS} times a day, and have 1 replica of her own, not public
+            bob          finds nothing until alice types: jupyter model-service share {SERVICE} --user bob
+            admin        sees, limits and stops everything, also by mouse: {site.service_url}
+Type      in a terminal of alice's JupyterLab: jupyter model-service uses {SERVICE}
+          here, as the administrator:
+            export MODEL_SERVICE_URL={site.service_url} MODEL_SERVICE_TOKEN="$(cat {shown("admin-token")})"
+            {jupyter()} model-service admin limits alice --max-replicas 1""")
+
+
+def jupyter() -> str:
+    """The command as it is typed where the tour was started."""
+    found = Path(sys.executable).parent / "jupyter"
+    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
 
 
 def main() -> int:

@@ -17,8 +17,10 @@ from .deployment import PREFIX, PROXY, ROOT, Network, eventually
 def test_the_tour_ends_well_and_leaves_nothing(
     docker_engine: Any, network: Network, notebook_image: Callable[[int], str], tmp_path: Path
 ) -> None:
-    """alice deploys tiny-chat with its package, it answers with her token, not to bob; all is gone afterwards. Replicas
-    do not reach each other, so that nothing is to be said of their network."""
+    """alice deploys tiny-chat with its package, it answers with her token and to her class, not to bob, and an
+    administrator sees the rule; all is gone afterwards. Replicas do not reach each other, and the proxy's address is
+    known, so that nothing is to be said of either. That calls have their callers' addresses in the log, by the proxy as
+    at the service's own host, the tour looks at itself."""
     if not PROXY.exists():
         pytest.skip("JupyterHub's proxy is not installed in .hub: make .hub/.installed-proxy")
     name, folder = f"{PREFIX}{network.session}-tour", tmp_path / "site"
@@ -43,9 +45,13 @@ def test_the_tour_ends_well_and_leaves_nothing(
     assert tour.returncode == 0, told + (log.read_text()[-8000:] if log.exists() else "")
     assert "Hello, and welcome! 👋" in told  # the sign is from the package that its requirements.txt adds
     assert "(without a token it answers 401; bob, with whom it is not shared, gets 404 as if it were not there)" in told
+    assert "(carol, who is in that class, calls it with a token of her own)" in told
+    assert re.search(r"^ +replicas +0 of 1 +for the group class$", told, re.MULTILINE)
+    assert "(who called is known by her own address: not the proxy's, and not what she says of herself)" in told
     assert re.search(r"Its page is at http://tiny-chat--alice\.models\.localhost:\d+/, where a browser signs in", told)
     assert "Model service: " in at_its_start
     assert "reach each other" not in at_its_start
+    assert "trusted_proxies is empty" not in at_its_start
     for kind in (docker_engine.containers, docker_engine.volumes, docker_engine.networks):
         options = {"all": True} if kind is docker_engine.containers else {}
         assert kind.list(filters={"name": name}, **options) == []
