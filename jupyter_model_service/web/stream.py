@@ -22,6 +22,8 @@ from .seen import Seen, event_text
 
 __all__ = ["EventStreams"]
 
+_STILL_HERE = ": still here\n\n"
+
 
 class EventStreams:
     """All open streams of one application; ``close`` ends them, so that a stop does not wait for its readers."""
@@ -87,11 +89,12 @@ class EventStreams:
             while not end.done():
                 # Not wait_for(anext(...)): a heartbeat must not cancel the read and lose a change with it.
                 await asyncio.wait({change, end}, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-                if now() >= look:  # also while one change follows another
-                    await self._send(handler, "".join(seen.became(await again())))
+                if now() >= look:  # also while one change follows another, of which the reader may be told nothing
+                    await self._send(handler, "".join(seen.became(await again())) or _STILL_HERE)
                     look = now() + self._heartbeat
+                elif not change.done():
+                    await self._send(handler, _STILL_HERE)
                 if not change.done():
-                    await self._send(handler, ": still here\n\n")
                     continue
                 found = change.result()
                 if found is None:

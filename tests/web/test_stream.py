@@ -112,6 +112,27 @@ def test_a_quiet_stream_has_a_heartbeat_and_loses_nothing_to_it(site: Any, chang
     assert last == ("removed", {"service": "alice/x"})
 
 
+def test_so_has_one_beside_which_much_changes_that_is_not_its_readers(site: Any, change: Any) -> None:
+    """Of which there is never a pause as long as a heartbeat; a reader takes 30 s of silence for the end of the gateway."""
+    view = site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[str]:
+        async def busy() -> None:
+            while True:
+                site.engine.publish(change("service", "alice/chat", view=view))
+                await asyncio.sleep(0.02)
+
+        async with listening(client) as stream:
+            await next_event(stream)
+            changing = asyncio.ensure_future(busy())
+            try:
+                return [await asyncio.wait_for(anext(stream), 5) for _ in range(3)]
+            finally:
+                changing.cancel()
+
+    assert all(comment.startswith(":") for comment in site.run(body, token="jmc_bob"))
+
+
 def test_nobody_may_keep_or_hold_back_the_stream(site: Any) -> None:
     async def body(client: httpx.AsyncClient) -> httpx.Headers:
         async with client.stream("GET", "/api/v1/events") as answer:
