@@ -115,6 +115,13 @@ class HubUsers:
             user = self._users.get(owner_from(name))
         return user.created if user is not None and user.name == name else None
 
+    def seen(self, name: str) -> str | None:
+        """As :meth:`made`, by what is known already: when she last came, or as of the last look."""
+        met, user = self._met.get(name), self._users.get(owner_from(name))
+        if met is not None and met.made is not None:
+            return met.made
+        return user.created if user is not None and user.name == name else None
+
     async def exists(self, name: str) -> bool:
         """Whether the Hub has the user ``name``, who is known afterwards: now, or where it does not answer, as of the
         last look. Raises ``HubUnavailable`` or ``HubRefused`` for one who was in none."""

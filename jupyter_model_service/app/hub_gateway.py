@@ -235,7 +235,7 @@ class _Beside:
             log.warning("services of %s: %s", owner, why)
             engine.audit.own("keep_services", owner, after={"why": why})
 
-        engine.sharings.made = self._users.made
+        engine.sharings.made, engine.sharings.seen = self._users.made, self._users.seen
         self._identity.came = engine.sharings.came
         self._users.start(lambda: {view.owner for view in engine.services()}, gone, oldest=oldest, renamed=renamed)
         undo.push_async_callback(ended, "the look at users", self._users.stop, 5.0)

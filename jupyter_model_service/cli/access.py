@@ -30,6 +30,7 @@ def access_page(result: AccessResult, paint: Paint) -> str:
     if told["shares"]:
         rows = [[clean(cell) for cell in cells(share)] for share in told["shares"]]
         lines += ["", columns([each.upper() for each in COLUMNS], rows, paint)]
+        lines += [clean(former(share)) for share in told["shares"] if share.get("former")]
     elif result.people:
         lines += ["", f"It is shared with nobody: {PROGRAM} share {clean(result.service)} --user USER does that."]
     else:
@@ -49,6 +50,12 @@ def origins(listed: Iterable[str]) -> str:
     return f"Pages of {', '.join(listed)} may call it from a browser, with a token."
 
 
+def former(share: Json) -> str:
+    """Of a share that lets nobody in any more."""
+    name = share["name"]
+    return f"{name} (former) was deleted, and another user has the name: unshare --user {name} takes it back."
+
+
 def person_role(person: Json) -> str:
     # Administrators and holders of scopes may more, as a sentence above says; who they are, owners are not told.
     role = str(person["role"] or "nothing by a share")
@@ -60,7 +67,7 @@ def cells(share: Json) -> list[str]:
     """One row of a table."""
     return [
         share["kind"],
-        share["name"],
+        f"{share['name']} (former)" if share.get("former") else share["name"],  # an older gateway does not say
         share["role"],
         limits(share) or "-",
         moment(share["created_at"]),

@@ -76,6 +76,11 @@ class Share:
         whom = f"for the group {self.name}" if self.kind == "group" else f"for {self.name}"
         return f"by {self.created_by} {whom}" if self.created_by else whom
 
+    def former(self, made: str | None) -> bool:
+        """Whether it is for somebody who was deleted, where the user who has her name now was ``made`` then; ``None``
+        where that is not known."""
+        return self.kind == "user" and self.made is not None and made is not None and made != self.made
+
     @property
     def told(self) -> str:
         """Of a group, the beginning of a sentence."""
@@ -156,8 +161,8 @@ class Sharing:
             said.append(f"It is shared with {person.name} as {own.role.word}{limited}.")
         elif own is not None:
             said.append(
-                f"It was shared with another user of the name {person.name}, who was deleted: share it again if it "
-                "is for this one."
+                f"It was shared with another user of the name {person.name}, who was deleted: take that back, and "
+                "share it again if it is for this one."
             )
         for group in sorted(person.groups):
             if (share := self.groups.get(group)) is not None:

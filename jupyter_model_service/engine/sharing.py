@@ -1,8 +1,9 @@
 """With whom services are shared: what an owner says about it, and whom it was said of.
 
 A share with a user is bound to the user of that name, by when the Hub made her: at once where she is known, else when
-she comes. Until then nobody could have used it, so that it cannot go over to another one of her name. Whether there is
-such a user or group is never said: an owner must not learn from us who has an account.
+she comes. Until then nobody could have used it, so that it cannot go over to another one of her name; nor does it by a
+new role or new limits: for the next one of that name it is taken back first. Whether there is such a user or group is
+never said: an owner must not learn from us who has an account.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..core.happenings import CHANGED
 from ..core.limits import Limits, check_limits
 from ..core.names import owner_from
 from ..core.sharing import NOBODY, Person, Role, Share, ShareKind, Sharing
-from ..errors import InvalidRequest, NotFound, StoreError
+from ..errors import Conflict, InvalidRequest, NotFound, StoreError
 from .ledger import Ledger
 from .state import Parts, Service
 from .tasks import Tasks
@@ -31,13 +32,14 @@ NAME_LIMIT = 255  # characters; the Hub's own
 
 
 class Sharings:
-    """``made`` tells when the Hub made the user of a name; ``None`` where there is none, or it does not say. Belongs to
-    the engine."""
+    """``made`` tells when the Hub made the user of a name; ``None`` where there is none, or it does not say. ``seen``
+    does so without asking it: as of what is known. Belongs to the engine."""
 
     def __init__(
         self, parts: Parts, tasks: Tasks, ledger: Ledger, turns: Turns, services: Callable[[], Iterable[Service]]
     ) -> None:
         self.made: Callable[[str], Awaitable[str | None]] = _nobody_knows
+        self.seen: Callable[[str], str | None] = lambda name: None
         self._parts = parts
         self._tasks = tasks
         self._ledger = ledger
@@ -48,6 +50,10 @@ class Sharings:
         """Nobody where there is no such service: this decides who may know of one."""
         endpoint = self._parts.routing.get(owner, name)
         return NOBODY if endpoint is None else endpoint.sharing
+
+    def former(self, share: Share) -> bool:
+        """Whether it is for somebody who was deleted in the Hub, and another user has her name."""
+        return share.former(self.seen(share.name))
 
     async def set(
         self,
@@ -61,7 +67,8 @@ class Sharings:
         by: str = "",
     ) -> Share:
         """In the place of what was shared with the same user or group. Holds from the next call on. ``InvalidRequest``,
-        ``NotFound``, or ``StoreError``: then all is as it was."""
+        ``NotFound``, ``Conflict`` where the one of that name whom it is shared with was deleted and another has the
+        name, or ``StoreError``: then all is as it was."""
         _check_name(kind, whom)
         if role >= Role.OWNER:
             raise InvalidRequest("A service has one owner: share it with the role caller, viewer or operator.")
@@ -71,12 +78,20 @@ class Sharings:
         service = self._turns.find(owner, name)
         made = await self.made(whom) if kind == "user" else None
         kept_to = limits if limits is not None and limits.any else None
-        share = Share(kind, whom, role, kept_to, made, self._parts.clock.now(), by)
+        wanted = Share(kind, whom, role, kept_to, made, self._parts.clock.now(), by)
 
         async def body() -> Share:
             self._turns.check_there(service)
             sharing = service.endpoint.sharing
-            if sharing.get(kind, whom) is None and sum(1 for _ in sharing) >= MOST_SHARES:
+            there = sharing.get(kind, whom)
+            if there is not None and there.former(made):
+                raise Conflict(
+                    f"{service.key} is shared with another user of the name {whom}, who was deleted: take that back "
+                    f"first, then share it with the {whom} of now.",
+                    code="shared_with_former",
+                )
+            share = wanted if there is None or there.made is None else replace(wanted, made=there.made)
+            if there is None and sum(1 for _ in sharing) >= MOST_SHARES:
                 raise InvalidRequest(
                     f"{service.key} is shared with {MOST_SHARES:,} users and groups, which is the most: share it with "
                     "a group that they are in."

@@ -188,6 +188,7 @@ class AccessShown(Shown):
             sentences.append(tag("div", access.origins(told["origins"])))
         if (person := told.get("person")) is not None:
             sentences.append(tag("div", f"{person['name']}: {access.person_role(person)}. {' '.join(person['why'])}"))
+        sentences += [tag("div", access.former(each)) for each in told["shares"] if each.get("former")]
         rows = [access.cells(each) for each in told["shares"]]
         table = html.table(access.COLUMNS, rows, "Shared with") if rows else Html("")
         return self.card(f"Who may call {service}", *sentences, table)

@@ -31,7 +31,7 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
         visibility=cast(access.Visibility, view.visibility),
         public_allowed=holds.policy.allow_public,
         set_by=None if holds.policy.allow_public else who_says(holds, "allow_public", call.parts.rules.user(owner)),
-        shares=[_counted(call, view.id, _info(share), share.made) for share in sharing],
+        shares=[_listed(call, view.id, share) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
         always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id)), public=view.public),
         person=None if user is None else await _person(call, user, sharing, public=view.public),
@@ -55,8 +55,8 @@ async def share_service(call: Call) -> access.ShareInfo:
 
 def _reset(former: Share | None, share: Share) -> Iterator[str]:
     """What was not said anew is the default: who meant to change the one half may not have meant to lose the other."""
-    if former is None or former.made not in (None, share.made):
-        return  # another user had the name
+    if former is None:
+        return
     was, limits = [], former.limits
     if former.role > share.role:
         was.append(f"as {former.role.word}")
@@ -118,12 +118,15 @@ def _info(share: Share) -> access.ShareInfo:
     )
 
 
-def _counted(call: Call, service_id: str, info: access.ShareInfo, made: str | None) -> access.ShareInfo:
-    """Of one user. Of a group it would tell who is in it: ``list_uses`` says who called."""
-    if call.parts.uses is None or info.kind != "user":
+def _listed(call: Call, service_id: str, share: Share) -> access.ShareInfo:
+    """With the calls of one user. Of a group they would tell who is in it: ``list_uses`` says who called."""
+    info = _info(share)
+    if share.kind != "user":
         return info
-    calls, last = call.parts.uses.person_today(service_id, info.name, made)
-    return info.model_copy(update={"calls_today": calls, "last_call_at": last})
+    more: dict[str, Any] = {"former": call.parts.engine.sharings.former(share)}
+    if call.parts.uses is not None:
+        more["calls_today"], more["last_call_at"] = call.parts.uses.person_today(service_id, share.name, share.made)
+    return info.model_copy(update=more)
 
 
 def _always(owner: str, name: str, *, people: bool, tokens: bool, public: bool) -> list[str]:

@@ -39,6 +39,10 @@ class ShareInfo(BaseModel):
     created_by: str = ""
     calls_today: int | None = Field(default=None, description="on this day of UTC; of a user alone")
     last_call_at: float | None = Field(default=None, description="of today, if there was one; of a user alone")
+    former: bool = Field(
+        default=False,
+        description="it is for somebody who was deleted in the Hub, and another user has her name: it lets nobody in",
+    )
     notices: list[str] = Field(default=[], description="what was done besides, one sentence each")
 
 

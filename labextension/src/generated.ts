@@ -3074,6 +3074,12 @@ export interface components {
              */
             created_by: string;
             /**
+             * Former
+             * @description it is for somebody who was deleted in the Hub, and another user has her name: it lets nobody in
+             * @default false
+             */
+            former: boolean;
+            /**
              * Kind
              * @enum {string}
              */

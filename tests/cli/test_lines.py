@@ -773,6 +773,12 @@ def test_a_service_is_shared_shown_and_shared_no_more(line: Line, fake: FakeGate
     assert re.search(r"user +bob +caller +5/day +2025-06-15 15:06:40 +ada\n", shown)
     assert re.search(r"group +ds +operator +- ", shown)
     assert json.loads(line("access", "demo", "--json").out)["visibility"] == "shared"
+    fake.shares["user", "bob"]["former"] = True
+    shown = line("access", "demo").out
+    assert re.search(r"user +bob \(former\) +caller ", shown)
+    assert shown.endswith(
+        "\nbob (former) was deleted, and another user has the name: unshare --user bob takes it back.\n"
+    )
     ran = line("unshare", "demo", "--user", "bob", "--user", "carol")
     assert (ran.status, ran.err) == (1, "ada/demo is not shared with carol. Nothing was changed.\n")
     assert line("unshare", "demo", "--user", "bob").out == (

@@ -10,7 +10,7 @@ import pytest
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.sharing import NOBODY, Person, Role, Share
 from jupyter_model_service.engine.sharing import MOST_SHARES
-from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
+from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, StoreError
 
 from .stage import NAME, OWNER, Stage, play
 
@@ -119,7 +119,7 @@ def known(**made: str) -> Callable[[str], Awaitable[str | None]]:
 
 
 def test_a_share_is_bound_to_the_user_who_was_there_or_to_the_first_who_comes() -> None:
-    """Whoever gets the name after her has nothing of it, also after a restart; until shared with again."""
+    """Whoever gets the name after her has nothing of it, also after a restart; until taken back and shared again."""
 
     async def scene(stage: Stage) -> None:
         await stage.ready()
@@ -142,8 +142,33 @@ def test_a_share_is_bound_to_the_user_who_was_there_or_to_the_first_who_comes() 
             await stage.kill()
             await stage.reopen()
         stage.engine.sharings.made = known(bob="later")
+        await stage.engine.sharings.remove(OWNER, NAME, "user", "bob")
         await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
         assert stage.endpoint.sharing.role(replace(BOB, made="later")) is Role.CALLER
+
+    play(scene)
+
+
+def test_new_limits_bind_a_share_to_nobody_else() -> None:
+    """Who only turns the limits of a dead share down shares nothing with whoever has the name now; and while the Hub
+    has nobody of the name, or does not answer, it stays bound to whom it was."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        sharings, later = stage.engine.sharings, replace(BOB, made="later")
+        sharings.made = known(bob=BOB.made)
+        share = await sharings.set(OWNER, NAME, "user", "bob", role=Role.VIEWER)
+        assert not sharings.former(share)
+        sharings.made = known()
+        share = await sharings.set(OWNER, NAME, "user", "bob", limits=LIMITS)
+        assert (share.made, share.limits) == (BOB.made, LIMITS)
+        assert stage.endpoint.sharing.role(later) is None
+        sharings.made, sharings.seen = known(bob="later"), {"bob": "later"}.get
+        with pytest.raises(Conflict, match="another user of the name bob, who was deleted: take that back first") as no:
+            await sharings.set(OWNER, NAME, "user", "bob")
+        assert no.value.code == "shared_with_former"
+        assert stage.endpoint.sharing.get("user", "bob") == share
+        assert sharings.former(share)
 
     play(scene)
 

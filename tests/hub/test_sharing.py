@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from jupyter_model_service.errors import ModelServiceError
+
 from .deployment import Deployment, Setup, eventually
 from .mirror import Mirror, members, told
 
@@ -92,7 +94,7 @@ def test_a_group_is_who_is_in_it_and_who_is_taken_out_is_out_within_thirty_secon
 def test_who_was_deleted_and_made_again_has_nothing_of_what_was_shared_with_the_former(
     hub: Deployment, mirror: Mirror
 ) -> None:
-    """Neither with her tokens, which go with her, nor with new ones, until it is shared with her anew."""
+    """Neither with her tokens, which go with her, nor with new ones, until that is taken back and it is shared with her."""
     assert hub.api("POST", "/users/dora").status_code == 201
     try:
         before = mirror.visitor("dora")
@@ -103,6 +105,10 @@ def test_who_was_deleted_and_made_again_has_nothing_of_what_was_shared_with_the_
         assert hub.api("POST", "/users/dora").status_code == 201
         again = mirror.visitor("dora")
         assert mirror.statuses(again, before) == [404, 401]
+        with pytest.raises(ModelServiceError, match="another user of the name dora, who was deleted: take that back"):
+            mirror.owner.share(mirror.key, users=["dora"])
+        assert mirror.statuses(again) == [404]
+        mirror.owner.unshare(mirror.key, users=["dora"])
         mirror.owner.share(mirror.key, users=["dora"])
         assert mirror.statuses(again, before) == [200, 401]
     finally:

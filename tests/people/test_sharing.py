@@ -237,11 +237,20 @@ def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former
         assert await status(site, bob) == [404]
         told = (await site.api("GET", f"{CHAT}/access?user=bob", token=tokens["alice"])).json()["person"]
         assert told["role"] is None
-        assert "another user of the name bob, who was deleted: share it again" in told["why"][0]
+        assert "another user of the name bob, who was deleted: take that back, and share it again" in told["why"][0]
+        refused = await site.api("PUT", f"{CHAT}/access/user/bob", {"role": "operator"}, token=tokens["alice"])
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "shared_with_former")
+        assert await status(site, bob) == [404]
+        assert [each["former"] for each in await shares(site)] == [True]
+        await site.api("DELETE", f"{CHAT}/access/user/bob", token=tokens["alice"])
         await site.api("PUT", f"{CHAT}/access/user/bob", {}, token=tokens["alice"])
+        assert [each["former"] for each in await shares(site)] == [False]
         assert await status(site, bob) == [503]
         told = (await site.api("GET", f"{CHAT}/access?user=bob", token=tokens["alice"])).json()["person"]
         assert (told["role"], told["why"]) == ("caller", ["It is shared with bob as caller."])
+
+    async def shares(site: HubSite) -> Any:
+        return (await site.api("GET", f"{CHAT}/access", token=tokens["alice"])).json()["shares"]
 
     def remade(hub: FakeHub) -> None:
         before = hub.users.pop("bob").created

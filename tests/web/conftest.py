@@ -134,6 +134,9 @@ class FakeSharings:
     def of(self, owner: str, name: str) -> Sharing:
         return self.kept.get((owner, name), NOBODY)
 
+    def former(self, share: Share) -> bool:
+        return False
+
     async def set(self, owner: str, name: str, kind: Any, whom: str, *, role: Role, limits: Any, by: str) -> Share:
         self._engine._does("share", owner, name, kind, whom, role, limits, by)
         share = Share(kind, whom, role, limits, None, 5.0, by)

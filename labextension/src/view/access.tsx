@@ -99,13 +99,15 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
       >
         {shares.map(each => (
           <tr key={`${each.kind}/${each.name}`} data-share={`${each.kind}/${each.name}`}>
-            <th scope="row">{each.name}</th>
+            <th scope="row" title={each.former ? formerSentence(each, trans) : undefined}>
+              {each.former ? trans.__('%1 (former)', each.name) : each.name}
+            </th>
             <td>{kinds[each.kind]}</td>
             <td>
               <RoleChoice
                 label={trans.__('Role of %1', each.name)}
                 value={each.role}
-                disabled={busy}
+                disabled={busy || each.former}
                 trans={trans}
                 onChange={role =>
                   void run(() => onShare(each.kind, each.name, { role, limits: each.limits }))
@@ -119,6 +121,7 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
               <Button
                 text={trans.__('Limits…')}
                 label={trans.__('Limits for %1', each.name)}
+                disabled={each.former}
                 onClick={() => setLimiting(`${each.kind}/${each.name}`)}
               />
               <Button
@@ -131,6 +134,11 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
           </tr>
         ))}
       </Table>
+      {shares
+        .filter(each => each.former)
+        .map(each => (
+          <Notice key={each.name} text={formerSentence(each, trans)} />
+        ))}
       {limited !== undefined && (
         <ShareLimits
           key={limiting}
@@ -142,6 +150,14 @@ function Shares(props: AccessProps & { shares: readonly ShareInfo[] }): JSX.Elem
       )}
       {refused !== null && <Notice text={refused} kind="bad" />}
     </>
+  );
+}
+
+/** Of a share that lets nobody in any more. */
+function formerSentence(share: ShareInfo, trans: TranslationBundle): string {
+  return trans.__(
+    '%1 (former) was deleted, and another user has the name: unshare it, and share it again if it is for the %1 of now.',
+    share.name
   );
 }
 

@@ -14,6 +14,7 @@ const BOB: ShareInfo = {
   created_by: 'ann',
   calls_today: null,
   last_call_at: null,
+  former: false,
   notices: []
 };
 const ACCESS: AccessInfo = {
@@ -68,6 +69,16 @@ describe('who may do what', () => {
       limits: { calls_per_second: null, in_flight: null, calls_per_day: 200 }
     });
     expect((screen.getByLabelText('Name of the group') as HTMLInputElement).value).toBe('');
+  });
+
+  it('marks what is shared with somebody who was deleted, and lets it be taken back alone', () => {
+    render(<Access {...PROPS} access={{ ...ACCESS, shares: [{ ...BOB, former: true }] }} />);
+    expect(screen.getByRole('rowheader').textContent).toBe('bob (former)');
+    expect(screen.getByText(/bob \(former\) was deleted, and another user has the name/)).toBeTruthy();
+    expect((screen.getByLabelText('Role of bob') as HTMLSelectElement).disabled).toBe(true);
+    const button = (label: string) => screen.getByLabelText(label) as HTMLButtonElement;
+    expect(button('Limits for bob').disabled).toBe(true);
+    expect(button('Share it with bob no more').disabled).toBe(false);
   });
 
   it('changes a role, and leaves the limits as they are', async () => {
