@@ -80,8 +80,11 @@ class Mirror:
         self.alice.cli("create", "models/mirror", "-n", "mirror", *words)
 
     def close(self) -> None:
+        """Afterwards there is no such service: the next test of the file makes its own, of the same name, and that of one
+        that is being deleted is not free (a busy Hub took 3 s to end its replica)."""
         with contextlib.suppress(Exception):
             self.owner.delete(self.key)
+            eventually(lambda: self.key not in {f"{s.owner}/{s.name}" for s in self.owner.list()}, "its end")
         self.owner.close()
 
     def call(self, token: str | None, path: str = "who", **more: Any) -> httpx.Response:
