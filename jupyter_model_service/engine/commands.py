@@ -28,7 +28,7 @@ from .controller import Controller
 from .copying import Copying
 from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
-from .requests import RevisionChange, make_revision
+from .requests import RevisionChange, Still, make_revision, nobody_asks
 from .scaling import Scaling
 from .state import Changed, Parts, Preparing, Service
 from .turns import Turns, public_as
@@ -79,7 +79,13 @@ class Commands:
         return definition, [*problems, *(Problem("", sentence, severity="warning") for sentence in not_enforced)]
 
     async def create(
-        self, owner: str, change: RevisionChange, name: str | None, replicas: int, public: bool
+        self,
+        owner: str,
+        change: RevisionChange,
+        name: str | None,
+        replicas: int,
+        public: bool,
+        still: Still = nobody_asks,
     ) -> Changed:
         if change.folder is None:
             raise InvalidRequest("A service needs a model folder.")
@@ -136,13 +142,16 @@ class Commands:
             async with self._keeping.kept(service_id, owner, revision, copying) as kept:
                 of_copy, problems = await self._definitions.load(folder, change.definition, kept)
                 notices.extend(map(_notice, problems))
+                await still()
                 async with self._turns.turn:
                     copying.decided = True
                     return await body(kept, of_copy)
 
         return Changed(await self._turns.begin(keep(), copying), tuple(notices))
 
-    async def update(self, owner: str, name: str, change: RevisionChange, public: bool | None) -> Changed:
+    async def update(
+        self, owner: str, name: str, change: RevisionChange, public: bool | None, still: Still = nobody_asks
+    ) -> Changed:
         """Roll over to a new revision; ``public`` alone makes none."""
         service = self._turns.find(owner, name)
         notices: list[str] = []
@@ -180,6 +189,7 @@ class Commands:
             async with self._keeping.kept(service.id, owner, made, copying) as kept:
                 of_copy, problems = await self._definitions.load(folder, change.definition, kept)
                 notices.extend(map(_notice, problems))
+                await still()
                 async with self._turns.turn:
                     copying.decided = True
                     return await body(number, folder, kept, of_copy)

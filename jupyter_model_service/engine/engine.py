@@ -44,7 +44,7 @@ from .lives import Lives
 from .notices import Notices
 from .origins import Origins
 from .policies import Policies
-from .requests import RevisionChange
+from .requests import RevisionChange, Still, nobody_asks
 from .scaling import Scaling
 from .scaling_views import DecisionView, decision_view
 from .settings import EngineSettings
@@ -264,14 +264,30 @@ class Engine:
     # --- commands ---
 
     async def create(
-        self, owner: str, *, change: RevisionChange, name: str | None, replicas: int = 1, public: bool = False
+        self,
+        owner: str,
+        *,
+        change: RevisionChange,
+        name: str | None,
+        replicas: int = 1,
+        public: bool = False,
+        still: Still = nobody_asks,
     ) -> ServiceView:
-        """Revision 1 of a new service; ``name`` is made from the model's when it is ``None``."""
-        return self._changed(await self._commands.create(owner, change, name, replicas, public))
+        """Revision 1 of a new service; ``name`` is made from the model's when it is ``None``. ``still`` raises where
+        whoever asked may not any more, once the files are copied, which may take hours: then there is none."""
+        return self._changed(await self._commands.create(owner, change, name, replicas, public, still))
 
-    async def update(self, owner: str, name: str, *, change: RevisionChange, public: bool | None = None) -> ServiceView:
-        """The next revision, and roll over to it; ``public`` alone makes none."""
-        return self._changed(await self._commands.update(owner, name, change, public))
+    async def update(
+        self,
+        owner: str,
+        name: str,
+        *,
+        change: RevisionChange,
+        public: bool | None = None,
+        still: Still = nobody_asks,
+    ) -> ServiceView:
+        """The next revision, and roll over to it; ``public`` alone makes none. ``still`` as in :meth:`create`."""
+        return self._changed(await self._commands.update(owner, name, change, public, still))
 
     async def rollback(self, owner: str, name: str, revision: int | None = None) -> ServiceView:
         """Back to a kept revision; by default the one that was fully up before the active one."""

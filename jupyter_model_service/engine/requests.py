@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.definition import Definition
 from ..core.environment import check_environment
 from ..core.revision import Mount, Resources, Revision
 from ..ports import GivenDefinition
+
+#: Raises where whoever asked may not any more.
+Still = Callable[[], Awaitable[object]]
+
+
+async def nobody_asks() -> None:
+    """Of what the gateway does by itself."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,12 @@ async def list_services(call: Call) -> wire.ServiceList:
 async def create_service(call: Call) -> wire.ServiceInfo:
     body = call.given(wire.CreateRequest)
     view = await call.parts.engine.create(
-        call.home(), change=_change(body), name=body.name, replicas=body.replicas, public=bool(public_of(body))
+        call.home(),
+        change=_change(body),
+        name=body.name,
+        replicas=body.replicas,
+        public=bool(public_of(body)),
+        still=call.still,
     )
     return service_info(view)
 
@@ -128,7 +133,7 @@ async def delete_service(call: Call) -> wire.ServiceInfo:
 async def update_service(call: Call) -> wire.ServiceInfo:
     body = call.given(wire.UpdateRequest)
     public = may_become(call, body)
-    view = await call.parts.engine.update(*call.service, change=_change(body), public=public)
+    view = await call.parts.engine.update(*call.service, change=_change(body), public=public, still=call.still)
     if body.visibility == "private":
         view = await taken_back(call, view)
     return service_info(view)

@@ -144,6 +144,16 @@ class Call:
     body: BaseModel | None = None
     query: BaseModel | None = None
     noted: Noted = field(default_factory=Noted)
+    #: Who asks now, with the token that the request came with; raises where she may not any more. For what takes long.
+    again: Callable[[], Awaitable[Caller | None]] | None = None
+
+    async def still(self) -> None:
+        """Before what was asked for long ago is done: her token may be revoked, or she may be gone."""
+        if self.again is None:
+            return
+        caller = await self.again()
+        if "owner" not in self.path and (caller is None or not caller.may_manage(self.home())):
+            raise Forbidden("This token may not create services any more.")
 
     @property
     def service(self) -> tuple[str, str]:

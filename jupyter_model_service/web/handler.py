@@ -130,9 +130,8 @@ class RouteHandler(BaseHandler):
 
     head = post = put = patch = delete = options = get
 
-    async def _let_in(self, route: Route, path: Mapping[str, str]) -> None:
-        if route.access is not Access.ANYONE:
-            await self._admit(route, path)
+    async def _let_in(self, route: Route, path: Mapping[str, str]) -> Caller | None:
+        return None if route.access is Access.ANYONE else await self._admit(route, path)
 
     async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
         token = auth.bearer(self.request.headers.get("Authorization"))
@@ -160,7 +159,8 @@ class RouteHandler(BaseHandler):
         return await (self._while_wanted(route.handler(call)) if route.abandoned else route.handler(call))
 
     def _call(self, route: Route, path: Mapping[str, str]) -> Call:
-        return Call(self.parts, self.caller, path, self._parse_body(route), self._parse_query(route))
+        body, query = self._parse_body(route), self._parse_query(route)
+        return Call(self.parts, self.caller, path, body, query, again=lambda: self._let_in(route, path))
 
     def _asked(self, route: Route, path: Mapping[str, str]) -> Asked:
         who = self.caller.name if self.caller is not None else ""

@@ -11,7 +11,7 @@ from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.engine.bus import Change
 from jupyter_model_service.engine.requests import RevisionChange
-from jupyter_model_service.errors import InvalidRequest
+from jupyter_model_service.errors import InvalidRequest, Unauthenticated
 from jupyter_model_service.ports import NOTHING_HELD
 from jupyter_model_service.testing import FakeLauncher
 
@@ -71,6 +71,33 @@ def test_a_service_that_is_given_no_name_has_the_one_that_it_gets() -> None:
         view = await stage.engine.create(OWNER, change=RevisionChange(folder=FOLDER), name=None)
         assert {change.key for change in listener.heard} == {view.key}
         await listener.close()
+
+    play(scene)
+
+
+def test_whoever_may_not_any_more_when_the_copy_is_there_gets_nothing_for_it() -> None:
+    """Asked once, after a copy that may have taken hours; what was copied is removed."""
+
+    async def scene(stage: Stage) -> None:
+        stage.shelf.seconds = 40.0
+        asked: list[float] = []
+
+        async def still() -> None:
+            asked.append(stage.clock.now())
+            raise Unauthenticated("The token is not valid: it is unknown, expired or revoked.")
+
+        began = stage.clock.now()
+        change = RevisionChange(folder=FOLDER)
+        with pytest.raises(Unauthenticated):
+            await stage.engine.create(OWNER, change=change, name=NAME, still=still)
+        assert [at - began >= 40.0 for at in asked] == [True]
+        assert stage.engine.services() == []
+        await stage.until(lambda: not stage.shelf.kept)
+        await stage.create()
+        with pytest.raises(Unauthenticated):
+            await stage.engine.update(OWNER, NAME, change=change, still=still)
+        assert (len(asked), stage.view.revision) == (2, 1)
+        await stage.until(lambda: len(stage.shelf.kept) == 1)
 
     play(scene)
 

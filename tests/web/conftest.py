@@ -192,6 +192,7 @@ class FakeEngine:
         self.store_error: str | None = None
         self.changed: list[str] | None = None
         self.failure: Exception | None = None
+        self.meanwhile: Callable[[], object] = lambda: None  # while a folder is copied
         self.sharings = FakeSharings(self)
         self.origins = FakeOrigins()
         self.notices = FakeNotices(self)
@@ -221,13 +222,21 @@ class FakeEngine:
         warning = Problem("models[0].nmae", 'unknown key, did you mean "name"?', "model-definition.yaml", 3, "warning")
         return Definition("Tiny Chat", "/models", 8000), [warning]
 
-    async def create(self, owner: str, *, change: Any, name: str | None, replicas: int, public: bool) -> View:
+    async def create(
+        self, owner: str, *, change: Any, name: str | None, replicas: int, public: bool, still: Any
+    ) -> View:
+        await self.copied(still)
         self._note("create", owner, change, name, replicas, public)
         if (owner, name) in self.kept:
             raise Conflict(f"There is a service {owner}/{name} already.")
         return self.add(owner, name or "tiny-chat", state="starting", public=public, replicas=Counts(replicas, 0, 0))
 
-    async def update(self, owner: str, name: str, *, change: Any, public: bool | None) -> View:
+    async def copied(self, still: Any) -> None:
+        self.meanwhile()
+        await still()
+
+    async def update(self, owner: str, name: str, *, change: Any, public: bool | None, still: Any) -> View:
+        await self.copied(still)
         return self._does("update", owner, name, change, public)
 
     async def scale(self, owner: str, name: str, replicas: int) -> View:

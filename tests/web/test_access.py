@@ -141,6 +141,38 @@ def test_metrics_can_be_opened(site: Any) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
+def test_who_may_not_any_more_when_her_folder_is_copied_has_nothing_made_of_it(site: Any) -> None:
+    """Copies take hours; whoever may no longer, by then, is refused as if she had asked then."""
+    site.engine.add("alice", "chat")
+    hers = dict(site.tokens.callers)
+    token = next(each for each, caller in hers.items() if caller.name == "alice")
+    ways: dict[str, Any] = {
+        "revoked": (None, 401, 401),
+        "for calling alone": (Caller("alice", invokes=frozenset({"alice/chat"})), 403, 403),
+        "of another by now": (Caller("bob", manages=frozenset({"bob"}), home="bob"), 403, 404),
+    }
+
+    async def body(client: httpx.AsyncClient) -> None:
+        for name, (now, created, updated) in ways.items():
+
+            def change(now: Any = now) -> None:
+                site.tokens.callers = {**hers, token: now}
+
+            site.engine.meanwhile = change
+            site.tokens.callers = dict(hers)
+            answer = await client.post("/api/v1/services", json={"folder": "/f", "name": "new"})
+            assert answer.status_code == created, name
+            site.tokens.callers = dict(hers)
+            answer = await client.post("/api/v1/services/alice/chat/update", json={"folder": "/f"})
+            assert answer.status_code == updated, name
+        site.engine.meanwhile = lambda: None
+        site.tokens.callers = dict(hers)
+        assert (await client.post("/api/v1/services", json={"folder": "/f", "name": "new"})).status_code == 201
+
+    site.run(body)
+    assert [each[0] for each in site.engine.asked] == ["create"]
+
+
 # --- a gateway that several users share --------------------------------------------------------------
 
 
