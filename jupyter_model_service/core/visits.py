@@ -24,7 +24,7 @@ ENTER = b"/.model-service/enter"  # where a code is taken, at a service's own ho
 VISIT_COOKIE = b"__Host-model-service-visit"
 NONCE_COOKIE = b"__Host-model-service-nonce"
 CODE_SECONDS = 30.0
-_MOST_CODES = 10_000
+MOST_CODES = 10_000
 _MOST_NEXT = 2048
 _HERS = (Asker.PAGE, Asker.PERSON)
 _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
@@ -101,7 +101,7 @@ class Codes:
         """``code``: 32 random bytes as text. The oldest goes where there are too many."""
         self.forget(now)
         self._given[state_of(code)] = (now + self.seconds, grant)
-        while len(self._given) > _MOST_CODES:
+        while len(self._given) > MOST_CODES:
             self._given.popitem(last=False)
 
     def take(self, code: str, *, service_id: str, nonce: str | None, now: float) -> str | None:

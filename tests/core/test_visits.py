@@ -9,6 +9,7 @@ import pytest
 from jupyter_model_service.core.message import Headers, RequestHead
 from jupyter_model_service.core.visits import (
     CODE_SECONDS,
+    MOST_CODES,
     Codes,
     Grant,
     cookie,
@@ -150,3 +151,13 @@ def test_no_token_is_kept_longer_than_its_code_is_good() -> None:
     codes.give("another", Grant("s1", state_of("nonce"), "token"), 86_400.0)
     assert len(codes) == 1
     assert codes.take("another", service_id="s1", nonce="nonce", now=86_401.0) == "token"
+
+
+def test_of_more_codes_than_are_remembered_the_oldest_is_good_no_more() -> None:
+    """However many are asked for within the seconds in which each is good."""
+    codes = Codes()
+    for number in range(MOST_CODES + 1):
+        codes.give(f"code {number}", Grant("s1", state_of("nonce"), "token"), 100.0)
+    assert len(codes) == MOST_CODES
+    taken = [codes.take(f"code {number}", service_id="s1", nonce="nonce", now=101.0) for number in (0, 1)]
+    assert taken == [None, "token"]

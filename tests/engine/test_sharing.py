@@ -173,6 +173,23 @@ def test_new_limits_bind_a_share_to_nobody_else() -> None:
     play(scene)
 
 
+def test_who_is_unshared_while_her_share_is_bound_is_not_shared_with_after_a_restart() -> None:
+    """What binds it comes to its turn after what took it back, and must not store it again."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready()
+        await stage.engine.sharings.set(OWNER, NAME, "user", "bob")
+        stage.engine.sharings.came(BOB)
+        await stage.engine.sharings.remove(OWNER, NAME, "user", "bob")
+        await stage.quiet()
+        assert not stage.endpoint.sharing
+        await stage.kill()
+        await stage.reopen()
+        assert not stage.endpoint.sharing
+
+    play(scene)
+
+
 def test_what_is_no_share_is_refused_in_a_sentence() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready()

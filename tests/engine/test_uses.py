@@ -234,3 +234,35 @@ def test_what_she_called_before_she_was_limited_counts() -> None:
         assert [at.capped(bob()) for _ in range(2)] == [True, False]
 
     run(body)
+
+
+@pytest.mark.parametrize("how", ["cannot be stored", "is being stored"])
+def test_a_count_that_is_not_stored_yet_is_still_there_when_others_of_the_day_before_are_forgotten(how: str) -> None:
+    """Who called yesterday, and today again: what was counted today stays hers."""
+
+    async def body(at: Setting) -> None:
+        stored, add = asyncio.Event(), at.store.access.add_uses
+
+        async def held(records: Any) -> None:
+            await stored.wait()
+            await add(records)
+
+        at.uses.start()
+        at.uses.of(caller(bob()), "s1").let_in()
+        await at.clock.pass_time(1.0)
+        at.clock.advance(DAY)
+        if how == "cannot be stored":
+            at.store.fail_writes = "disk full"
+        else:
+            at.store.access.add_uses = held  # type: ignore[method-assign]
+        at.uses.of(caller(bob()), "s1").let_in()
+        await at.clock.pass_time(LOOK_EVERY)
+        at.store.fail_writes = None
+        stored.set()
+        await at.clock.pass_time(10 * COUNTS_EVERY)
+        assert at.uses.person_today("s1", "Bob", "then")[0] == 1
+        assert [at.capped(bob()) for _ in range(2)] == [True, False]
+        await at.uses.stop()
+        assert await at.stored() == {("user:Bob", "then"): (2, 1)}
+
+    run(body)
