@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..adapters.gpus import gpu_ids
 from ..core.effective import who_says
 from ..core.policy import Host
-from ..core.replica import Phase
 from ..engine.engine import Engine
-from ..ports import Rules
+from ..engine.views import ServiceView
+from ..ports import NOTHING_HELD, Rules
 from ..wire.offer import GpuOffer, OfferInfo
 
 __all__ = ["Offer", "hub_offer", "own_offer"]
@@ -45,7 +45,7 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
         holds = policies.of(owner)
         policy = holds.policy
         most = policy.max_services_per_user
-        there = 0 if owner is None or most is None else len(engine.services(owner))
+        there = 0 if owner is None or most is None else engine.held().get(owner, NOTHING_HELD).services
         images = site_images or None if policy.allowed_images is None else policy.allowed_images
         return OfferInfo(
             containers=True,
@@ -66,12 +66,8 @@ def hub_offer(policies: Rules, max_replicas: int, host: Host, site_images: Seque
     return offer
 
 
-def _gpus(total: int, services: Iterable[Any]) -> GpuOffer | None:
+def _gpus(total: int, services: Iterable[ServiceView]) -> GpuOffer | None:
     if not total:
         return None
-    used = 0
-    for service in services:
-        each = {revision.number: revision.resources.gpus for revision in service.revisions}
-        living = [replica for replica in service.replica_list if replica.phase != Phase.GONE.value]
-        used += sum(each.get(replica.revision, 0) for replica in living)
+    used = sum(service.gpus for service in services)
     return GpuOffer(total=total, free=max(0, total - used))

@@ -109,10 +109,12 @@ class Wish:
 
 @dataclass(frozen=True)
 class Held:
-    """What the user's other replicas have already."""
+    """What the user's services have already, or those of them that are beside the one it is about. What limits count
+    is what they are to have: ``services`` that are not being deleted, and ``replicas`` also while they are not up."""
 
     replicas: int = 0
     gpus: int = 0
+    services: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.definition import Definition
+from ..core.policy import Held
 from ..core.replica import Phase
 from ..core.routing import RoutingTable
 from ..core.scaling.policy import Autoscaling
@@ -37,6 +38,7 @@ from .bus import Bus, Subscription
 from .commands import Commands
 from .controller import Controller
 from .history import Histories, SeriesView
+from .holding import held_by_owner
 from .journal import Journal
 from .keeping import Keeping
 from .ledger import Ledger
@@ -190,6 +192,10 @@ class Engine:
     def services(self, owner: str | None = None) -> list[ServiceView]:
         found = [self._view(s) for s in self._services() if owner in (None, s.record.owner)]
         return sorted(found, key=lambda view: view.key)
+
+    def held(self) -> Mapping[str, Held]:
+        """What the services of each owner who has some take up, as her limits count it."""
+        return held_by_owner(self._services())
 
     def service(self, owner: str, name: str) -> ServiceView:
         return self._view(self._turns.find(owner, name))

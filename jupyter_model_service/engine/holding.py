@@ -8,6 +8,8 @@ from ..core.policy import Held
 from ..core.replica import Phase
 from .state import Replica, Service
 
+_NOTHING = Held()
+
 
 def replicas_of(service: Service) -> int:
     """As many as it is to have; of one that was given up, those that still live."""
@@ -18,11 +20,20 @@ def replicas_of(service: Service) -> int:
     return service.record.replicas
 
 
+def held_by_owner(services: Iterable[Service]) -> dict[str, Held]:
+    """As limits count it, for whoever is refused by them, is shown them, or is offered what is left."""
+    found: dict[str, Held] = {}
+    for each in services:
+        owner, replicas = each.record.owner, replicas_of(each)
+        was, gpus = found.get(owner, _NOTHING), replicas * each.active.resources.gpus
+        found[owner] = Held(was.replicas + replicas, was.gpus + gpus, was.services + (not each.deleting))
+    return found
+
+
 def held_beside(services: Iterable[Service], owner: str, besides: Service | None) -> Held:
     """By all services of the owner but this one."""
-    others = [each for each in services if each.record.owner == owner and each is not besides]
-    gpus = sum(replicas_of(each) * each.active.resources.gpus for each in others)
-    return Held(sum(map(replicas_of, others)), gpus)
+    others = (each for each in services if each.record.owner == owner and each is not besides)
+    return held_by_owner(others).get(owner, _NOTHING)
 
 
 def held_now(services: Iterable[Service], owner: str, rolling: Service) -> Held:

@@ -126,8 +126,8 @@ class Turns:
 
     def check_room(self, owner: str) -> None:
         """For one more service, which may have no replica: nothing else would bound how many there are."""
-        there = sum(each.record.owner == owner and not each.deleting for each in self._controller.services.values())
-        check_services(self._rules.of(owner), self._rules.user(owner), there)
+        held = held_beside(self._controller.services.values(), owner, None)
+        check_services(self._rules.of(owner), self._rules.user(owner), held.services)
 
     def check_free(self, owner: str, name: str) -> None:
         there = self._controller.services.get((owner, name))

@@ -112,6 +112,13 @@ class ServiceView:
     def key(self) -> str:
         return f"{self.owner}/{self.name}"
 
+    @property
+    def gpus(self) -> int:
+        """That its replicas which live were asked for, whether they are up or not. Limits count those that it is to
+        have (:meth:`.engine.Engine.held`)."""
+        each = {revision.number: revision.resources.gpus for revision in self.revisions}
+        return sum(each.get(r.revision, 0) for r in self.replica_list if r.phase != Phase.GONE.value)
+
 
 @dataclass(frozen=True)
 class CopyView:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.effective import Effective
 from ..core.gpu_looks import GpuLook
 from ..core.limit_words import idle_told
 from ..core.names import owner_from
-from ..core.policy import RULED
+from ..core.policy import RULED, Held
 from ..core.replica import Phase
 from ..engine.views import ServiceView
 from ..errors import Conflict, InvalidRequest
+from ..ports import NOTHING_HELD
 from ..wire import ServiceInfo, admin
 from .api import service_info
 from .call import Call, Overriding
@@ -41,7 +42,7 @@ async def overview(call: Call) -> admin.Overview:
     today = calls_today(call)
     return admin.Overview(
         services=[_service(view, None if today is None else today.get(view.id, 0)) for view in views],
-        owners=owners(call, views),
+        owners=owners(call),
         gpus=gpu_holders(call, views, seen),
         gpus_at=seen.at,
         gpus_problem=seen.problem,
@@ -58,18 +59,15 @@ async def look(call: Call) -> GpuLook:
     return GpuLook() if call.parts.looks is None else await call.parts.looks.look()
 
 
-def owners(call: Call, views: Iterable[ServiceView]) -> list[admin.OwnerUse]:
-    """Who has services, which ``views`` are, or less than others may have."""
-    hers: dict[str, list[ServiceView]] = {}
-    for user in call.parts.overrides.users if call.parts.overrides is not None else ():
-        hers[owner_from(user)] = []
-    for view in views:
-        hers.setdefault(view.owner, []).append(view)
-    return [_owner(call, name, its) for name, its in sorted(hers.items())]
+def owners(call: Call) -> list[admin.OwnerUse]:
+    """Who has services, or less than others may have."""
+    held = call.parts.engine.held()
+    limited = call.parts.overrides.users if call.parts.overrides is not None else ()
+    return [_owner(call, name, held) for name in sorted({*held, *map(owner_from, limited)})]
 
 
 def owner(call: Call, name: str) -> admin.OwnerUse:
-    return _owner(call, name, call.parts.engine.services(name))
+    return _owner(call, name, call.parts.engine.held())
 
 
 async def get_limits(call: Call) -> admin.OwnerUse:
@@ -155,18 +153,12 @@ def _service(view: ServiceView, calls_today: int | None) -> admin.OverviewServic
 def gpus_of(view: ServiceView) -> int:
     """That its replicas have, or will have when they are up."""
     held = sum(len(replica.gpus or ()) for replica in view.replica_list if replica.phase != Phase.GONE.value)
-    return max(held, _wanted_gpus(view))
+    return max(held, view.gpus)
 
 
-def _wanted_gpus(view: ServiceView) -> int:
-    """Of those of its replicas that live, as they were asked for: an owner's limits are counted by these."""
-    each = {revision.number: revision.resources.gpus for revision in view.revisions}
-    return sum(each.get(r.revision, 0) for r in view.replica_list if r.phase != Phase.GONE.value)
-
-
-def _owner(call: Call, name: str, hers: Sequence[ServiceView]) -> admin.OwnerUse:
-    replicas = sum(r.phase != Phase.GONE.value for view in hers for r in view.replica_list)
-    used = {"services": len(hers), "replicas": replicas, "gpus": sum(map(_wanted_gpus, hers))}
+def _owner(call: Call, name: str, held: Mapping[str, Held]) -> admin.OwnerUse:
+    hers = held.get(name, NOTHING_HELD)
+    used = {"services": hers.services, "replicas": hers.replicas, "gpus": hers.gpus}
     holds = call.parts.rules.of(name)
     return admin.OwnerUse(
         owner=name,

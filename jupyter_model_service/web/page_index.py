@@ -120,7 +120,7 @@ async def index(call: PageCall) -> Html:
         (view, role) for view in views if find in view.key and (role := inner.role(view.owner, view.name)) is not None
     ]
     if caller.manages_all:
-        owners = [use for use in admin.owners(inner, views) if find in use.user or find in use.owner]
+        owners = [use for use in admin.owners(inner) if find in use.user or find in use.owner]
     else:
         owners = [admin.owner(inner, caller.name)]
     today, person = admin.calls_today(inner), call.person.caller.person

@@ -42,9 +42,9 @@ class LimitInfo(BaseModel):
 class OwnerUse(BaseModel):
     owner: str
     user: str = Field(description="the Hub's name")
-    services: int
-    replicas: int
-    gpus: int
+    services: int = Field(description="but for those that are being deleted")
+    replicas: int = Field(description="that they are to have, also those that are not up: as limits count them")
+    gpus: int = Field(description="of these")
     limits: list[LimitInfo] = []
     notices: list[str] = Field(default=[], description="what was set for her and takes nothing away, in sentences")
 

@@ -2432,7 +2432,10 @@ export interface components {
         };
         /** OwnerUse */
         OwnerUse: {
-            /** Gpus */
+            /**
+             * Gpus
+             * @description of these
+             */
             gpus: number;
             /**
              * Limits
@@ -2447,9 +2450,15 @@ export interface components {
             notices: string[];
             /** Owner */
             owner: string;
-            /** Replicas */
+            /**
+             * Replicas
+             * @description that they are to have, also those that are not up: as limits count them
+             */
             replicas: number;
-            /** Services */
+            /**
+             * Services
+             * @description but for those that are being deleted
+             */
             services: number;
             /**
              * User

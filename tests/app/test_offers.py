@@ -9,8 +9,13 @@ from typing import Any
 
 from jupyter_model_service.app.offers import hub_offer, own_offer
 from jupyter_model_service.core.effective import Effective, effective
-from jupyter_model_service.core.policy import Host, Policy, PolicyRule
+from jupyter_model_service.core.policy import Held, Host, Policy, PolicyRule
+from jupyter_model_service.engine.views import ServiceView
 from jupyter_model_service.wire.offer import GpuOffer, OfferInfo
+
+
+class View(SimpleNamespace):
+    gpus = ServiceView.gpus
 
 
 class Engine:
@@ -26,9 +31,12 @@ class Engine:
 
         rolling = [replica(1, "draining"), replica(2, "ready"), replica(2, "gone")]
         return [
-            SimpleNamespace(revisions=[revision(1, 1), revision(2, 2)], replica_list=rolling),
-            SimpleNamespace(revisions=[revision(1, 0)], replica_list=[replica(1, "ready")]),
+            View(revisions=[revision(1, 1), revision(2, 2)], replica_list=rolling),
+            View(revisions=[revision(1, 0)], replica_list=[replica(1, "ready")]),
         ]
+
+    def held(self) -> dict[str, Held]:
+        return {"bob": Held(services=2)}
 
 
 class Rules:

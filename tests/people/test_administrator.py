@@ -43,6 +43,25 @@ def run(hub: FakeHub, tmp_path: Path) -> Run:
     return whole
 
 
+def test_what_an_owner_is_shown_to_have_is_what_the_next_is_refused_by(run: Run) -> None:
+    """Of services that are being deleted, too, nothing counts: neither for what is refused nor for what is shown."""
+
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        await site.deploy("chat", alice)
+        assert (await scaled(site, 3, alice))[0] == 202
+        use = (await site.api("GET", LIMITS, token=admin)).json()
+        told = {each["name"]: (each["used"], each["value"]) for each in use["limits"]}
+        assert (use["services"], use["replicas"]) == (1, 3)
+        assert (told["max_services_per_user"], told["max_replicas_per_user"]) == ((1, 100), (3, 5))
+        assert (await site.api("GET", "offer", token=alice)).json()["services_left"] == 99
+        await site.deploy("words", alice)
+        answer = await site.api("PUT", "services/alice/words/scale", {"replicas": 3}, token=alice)
+        assert "That would be 6 replicas of alice, and 5 are the most" in answer.json()["error"]["message"]
+
+    run(body)
+
+
 async def scaled(site: HubSite, replicas: int, token: str) -> tuple[int, str]:
     answer = await site.api("PUT", "services/alice/chat/scale", {"replicas": replicas}, token=token)
     return answer.status_code, answer.json().get("error", {}).get("message", "")
