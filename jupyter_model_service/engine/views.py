@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.definition import definition_to_plain
@@ -257,7 +257,7 @@ def revision_view(revision: Revision) -> RevisionView:
         environment=[name for name, _ in revision.environment],
         mounts=[MountView(m.source, m.target, m.read_only) for m in revision.mounts],
         resources=ResourcesView(revision.resources.cpus, revision.resources.memory, revision.resources.gpus),
-        files=FilesView(source=revision.kept.source, **asdict(revision.kept)),
+        files=FilesView(source=revision.kept.source, **vars(revision.kept)),
         definition=definition_to_plain(revision.definition),
     )
 
