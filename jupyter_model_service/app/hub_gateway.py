@@ -70,7 +70,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         users = HubUsers(api, site.clock, files.path / "owners.json")
         servers = HubServers(api, sealer, site.clock)
         issuer = HubTokens(api, site.clock, user=hub.token_user, name_of=users.name_of)
-        tokens = EndpointTokens(site.store, site.clock, {}, issuer, site.uses.token)
+        tokens = EndpointTokens(site.store, site.clock, {}, issuer, site.uses.token, site.uses.token_today)
         identity = HubIdentity(
             api,
             site.clock,

@@ -48,7 +48,9 @@ def own_gateway(settings: GatewaySettings, files: DataDirectory) -> Assemble:
         token = f"jmc_{secrets.token_urlsafe(32)}"
         # This token is in the hands of the user's Jupyter servers, which pass on calls of browsers.
         owner = Caller(settings.owner, manages=frozenset({settings.owner}), forwards=True)
-        tokens = EndpointTokens(site.store, site.clock, {digest_of(token): owner}, tally=site.uses.token)
+        tokens = EndpointTokens(
+            site.store, site.clock, {digest_of(token): owner}, None, site.uses.token, site.uses.token_today
+        )
         attachments = Attachments(keep=settings.keep, patience=settings.attach_timeout, alone=site.end)
         listener = files.listener(settings.host, settings.port)
         return Assembly(

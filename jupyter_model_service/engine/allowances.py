@@ -1,6 +1,7 @@
 """What is left to each endpoint token that is limited, and the counts of the day in the store.
 
-Tokens that came from one by rotation have their limits together: while two of them are good, no limit is doubled.
+Tokens that came from one by rotation have their limits together: while two of them are good, no limit is doubled. One
+that is limited only now, or again, begins with what it called today meanwhile, as people do (:mod:`.caps`).
 
 A count is on disk less than a second after its call was let in, so that a crash forgets no more than that. Nothing is
 written, and nobody wakes up, while no limited token is used.
@@ -8,9 +9,10 @@ written, and nobody wakes up, while no limited token is used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from jupyter_model_service.core.limits import Allowance
+from jupyter_model_service.core.limits import DAY, Allowance
 from jupyter_model_service.ports import Clock, Store, TokenRecord
 
 from .write_behind import COUNTS_EVERY, WriteBehind
@@ -20,9 +22,11 @@ class Allowances:
     """By ``TokenRecord.kin``. One stays while a token of the kin does, also without limits: those that it gets again
     know what they had counted."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, called: Callable[[str, str], int] = lambda *ids: 0) -> None:
+        """``called`` says how often a token called today, limited or not, by ids of its service and its own."""
         self._store = store
         self._clock = clock
+        self._called = called
         self._kept: dict[str, Allowance] = {}
         self._ids: dict[str, set[str]] = {}  # of the tokens, by kin
         self._unsaved: set[str] = set()
@@ -39,12 +43,16 @@ class Allowances:
         if kept is None:
             counted = partial(self._note, kin)
             kept = self._kept[kin] = Allowance(limits, day=record.day, calls=record.calls, counted=counted)
-            return kept
-        if kept.limits != limits:
+        elif kept.limits != limits:
             kept.change(limits, int(self._clock.monotonic() * 1_000_000_000))
-        if (record.day, record.calls) > (kept.day, kept.calls):  # stored with the youngest of them at its rotation
-            kept.day, kept.calls = record.day, record.calls
+        # The record's was stored with the youngest of them at its rotation.
+        known = max((record.day, record.calls), self._today(record), (kept.day, kept.calls))
+        kept.day, kept.calls = known
         return kept
+
+    def _today(self, record: TokenRecord) -> tuple[int, int]:
+        calls = sum(self._called(record.service_id, each) for each in self._ids[record.kin])
+        return (int(self._clock.now() // DAY), calls) if calls else (0, 0)
 
     def known(self, record: TokenRecord) -> Allowance | None:
         return self._kept.get(record.kin)

@@ -67,7 +67,8 @@ class EndpointTokens:
 
     ``control`` maps digests (:func:`digest_of`) of tokens that are not an endpoint's to who they stand for. ``life``
     says how long a new token of an owner's service lives where so many seconds are asked for, or refuses.
-    ``tally`` gives what counts the calls of a token, by ids of its service and its own.
+    ``tally`` gives what counts the calls of a token, by ids of its service and its own; ``called`` how many it counted
+    today.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class EndpointTokens:
         control: Mapping[str, Caller],
         issuer: TokenIssuer | None = None,
         tally: Callable[[str, str], Tally] | None = None,
+        called: Callable[[str, str], int] = lambda *ids: 0,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -85,7 +87,7 @@ class EndpointTokens:
         self._keys: dict[str, _Key] = {}  # by digest: those that are good unless expired
         self._digests = _Texts()  # by text: of tokens that were good when they were last looked for
         self._records: dict[str, dict[str, TokenRecord]] = {}  # by service id, then token id: those that are listed
-        self._allowances = Allowances(store, clock)
+        self._allowances = Allowances(store, clock, called)
         self.life: Callable[[str, float | None], float | None] = lambda owner, asked: asked
         self._tally = tally
         self._changing = asyncio.Lock()

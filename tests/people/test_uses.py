@@ -81,6 +81,39 @@ def test_a_teacher_sees_what_each_student_called_and_her_cap_holds(hub: FakeHub,
     asyncio.run(second())
 
 
+def test_what_a_token_called_before_it_was_limited_counts(hub: FakeHub, tmp_path: Path) -> None:
+    """As with a person's: 4 calls this morning, by it and by the one in whose place it came, are 4 of its 5; also those
+    that it makes while its limits are taken away for a time, and over a restart."""
+
+    async def body() -> None:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            alice = site.notebook("alice")
+            await site.deploy("chat", alice)
+            made = (await site.api("POST", f"{CHAT}/tokens", {"name": "free"}, token=alice)).json()
+            first = made["token"]
+            rotated = await site.api("POST", f"{CHAT}/tokens/{made['id']}/rotate", {"overlap": 600.0}, token=alice)
+            place, second = f"{CHAT}/tokens/{rotated.json()['id']}", rotated.json()["token"]
+            assert await calls(site, first, second, second) == [503] * 3
+
+        async with hub_site(hub, tmp_path / "gateway") as site:
+
+            async def limit(most: int | None) -> int:
+                limits = {"limits": {"calls_per_day": most}}
+                answer = await site.api("PATCH", place, limits, token=alice)
+                assert answer.status_code == 200, answer.text
+                return int(answer.json()["calls_today"])
+
+            assert await calls(site, first) == [503]
+            assert await limit(5) == 4
+            assert await calls(site, second, second, first) == [503, 429, 429]
+            await limit(None)
+            assert await calls(site, second, second) == [503, 503]
+            assert await limit(8) == 7
+            assert await calls(site, second, first) == [503, 429]
+
+    asyncio.run(body())
+
+
 def test_tokens_are_counted_with_and_without_limits_and_public_calls_together(hub: FakeHub, tmp_path: Path) -> None:
     """What is outside a token's paths is refused, and counted as that; nothing is kept of paths."""
 
