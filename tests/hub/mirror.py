@@ -29,6 +29,24 @@ class Mirror(tornado.web.RequestHandler):
     def prepare(self):
         self.finish(seen(self.request))
 
+OPEN = []  # what streams and sockets that are open now were called in their query
+
+class Open(tornado.web.RequestHandler):
+    def get(self):
+        self.finish(json.dumps(OPEN))
+
+class Events(tornado.web.RequestHandler):
+    async def get(self):
+        self.set_header("Content-Type", "text/event-stream")
+        OPEN.append(self.request.query)
+        try:
+            while True:
+                self.write("data: there is no end\\n\\n")
+                await self.flush()
+                await asyncio.sleep(0.5)
+        finally:
+            OPEN.remove(self.request.query)
+
 class Socket(tornado.websocket.WebSocketHandler):
     def check_origin(self, origin):
         return True
@@ -37,13 +55,19 @@ class Socket(tornado.websocket.WebSocketHandler):
         return next((each for each in offered if each == "chat"), None)
 
     def open(self):
+        OPEN.append(self.request.query)
         self.write_message(json.dumps(seen(self.request)))
+
+    def on_close(self):
+        OPEN.remove(self.request.query)
 
     def on_message(self, message):
         self.write_message(message)
 
 async def main():
-    pages = tornado.web.Application([("/socket", Socket), (".*", Mirror)])
+    pages = tornado.web.Application(
+        [("/socket", Socket), ("/events", Events), ("/open", Open), (".*", Mirror)]
+    )
     tornado.httpserver.HTTPServer(pages).listen(int(sys.argv[1]), "0.0.0.0")
     print("mirroring", flush=True)
     await asyncio.Event().wait()

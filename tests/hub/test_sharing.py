@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from jupyter_model_service.errors import ModelServiceError
 
@@ -13,6 +19,7 @@ from .deployment import Deployment, Setup, eventually
 from .mirror import Mirror, members, told
 
 KNOWN = 30.0  # seconds for which an answer of the Hub about a token is good
+ENDED = 60.0  # seconds after which nothing is open that may not be
 SLACK = 15.0  # for a busy machine
 
 
@@ -113,6 +120,140 @@ def test_who_was_deleted_and_made_again_has_nothing_of_what_was_shared_with_the_
         assert mirror.statuses(again, before) == [200, 401]
     finally:
         hub.api("DELETE", "/users/dora")
+
+
+class Program:
+    """It has an SSE stream and a WebSocket of the model open, and the stream of what changes in the control API, and
+    calls twice a second. ``name`` is what the model knows the first two by."""
+
+    def __init__(self, mirror: Mirror, name: str, token: str) -> None:
+        self.mirror, self.name, self.headers = mirror, name, {"Authorization": f"Bearer {token}"}
+        self._open = [asyncio.Event() for _ in range(3)]
+        self._here = [asyncio.ensure_future(each) for each in (self._events(), self._socket(), self._news())]
+
+    def _client(self, silence: float) -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=False, timeout=silence, headers=self.headers)
+
+    async def _events(self) -> float:
+        """When the last one came."""
+        address, last = f"{self.mirror.url}events?{self.name}", 0.0
+        async with self._client(5.0) as client, client.stream("GET", address) as answer:
+            assert answer.status_code == 200
+            # One comes each half second. The Hub's proxy tells nobody that an answer broke off: there is silence.
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadTimeout):
+                async for _ in answer.aiter_bytes():
+                    self._open[0].set()
+                    last = time.monotonic()
+        return last
+
+    async def _socket(self) -> float:
+        address = f"ws{self.mirror.url.removeprefix('http')}socket?{self.name}"
+        async with connect(address, additional_headers=self.headers, origin=None, proxy=None) as socket:
+            self._open[1].set()
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await socket.recv()
+        return time.monotonic()
+
+    async def _news(self) -> float:
+        """Its end, or that there is no such service for her any more."""
+        address = f"{self.mirror.hub.service_url}api/v1/events"
+        async with self._client(30.0) as client, client.stream("GET", address) as answer:
+            assert answer.status_code == 200
+            async for line in answer.aiter_lines():
+                self._open[2].set()
+                if line == "event: removed":
+                    break
+        return time.monotonic()
+
+    async def begun(self) -> None:
+        await asyncio.wait_for(asyncio.gather(*(each.wait() for each in self._open)), 30)
+
+    async def ended(self) -> float:
+        """When (monotonic) the last of the three was over."""
+        return max(await asyncio.wait_for(asyncio.gather(*self._here), ENDED + SLACK))
+
+    async def refused(self, status: int) -> float:
+        """When (monotonic) a call was let in for the last time."""
+        last = time.monotonic()
+        async with self._client(30.0) as client:
+            while True:
+                began = time.monotonic()
+                answer = await client.get(f"{self.mirror.url}who")
+                if answer.status_code == status:
+                    return last
+                assert answer.status_code == 200, answer.text
+                last = began
+                await asyncio.sleep(0.5)
+
+    def goes_on(self) -> bool:
+        return not any(each.done() for each in self._here)
+
+    async def leave(self) -> None:
+        for each in self._here:
+            each.cancel()
+        await asyncio.gather(*self._here, return_exceptions=True)
+
+
+async def broken_off(mirror: Mirror, token: str) -> bool:
+    """A stream at the gateway's own address, without the Hub's proxy: whether its end is told from one that is whole."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=ENDED, headers=headers) as client,
+        client.stream("GET", f"{mirror.direct}events?direct") as answer,
+    ):
+        assert answer.status_code == 200
+        try:
+            async for _ in answer.aiter_bytes():
+                pass
+        except httpx.RemoteProtocolError:
+            return True
+    return False
+
+
+def test_what_is_done_at_the_hub_is_felt_within_half_a_minute_and_what_is_open_ends_within_one(
+    hub: Deployment, mirror: Mirror
+) -> None:
+    """bob revokes a token, as the Hub's page of tokens does; carol is taken out of the group; dora is deleted. bob's
+    other token, and what he has open with it, is none of it. The model sees the ends as well."""
+
+    async def main() -> None:
+        his, other = mirror.visitor("bob"), mirror.visitor("bob")
+        token_id = hub.api("GET", "/user", token=his).json()["token_id"]
+        ways: list[tuple[str, str, tuple[str, str, Any], int]] = [
+            ("revoked", his, ("DELETE", f"/users/bob/tokens/{token_id}", None), 401),
+            ("out", mirror.visitor("carol"), ("DELETE", "/groups/readers/users", {"users": ["carol"]}), 404),
+            ("deleted", mirror.visitor("dora"), ("DELETE", "/users/dora", None), 401),
+        ]
+        programs = [Program(mirror, name, token) for name, token, _, _ in ways]
+        stays = Program(mirror, "stays", other)
+        direct = asyncio.ensure_future(broken_off(mirror, his))
+        await asyncio.gather(*(each.begun() for each in (*programs, stays)))
+        everybody = sorted([*["revoked", "out", "deleted", "stays"] * 2, "direct"])
+        await asyncio.to_thread(eventually, lambda: opened() == everybody, "all of it, at the model", 10)
+        done = []
+        for _, _, call, _ in ways:
+            assert (await asyncio.to_thread(hub.api, *call)).status_code in (200, 204)
+            done.append(time.monotonic())
+        refusals = asyncio.gather(*(each.refused(way[3]) for each, way in zip(programs, ways, strict=True)))
+        ends = await asyncio.gather(*(each.ended() for each in programs))
+        for (what, *_), at, last, end in zip(ways, done, await refusals, ends, strict=True):
+            print(f"{what}: let in for {last - at:.1f} s more, ended after {end - at:.1f} s")
+            assert last - at < KNOWN + SLACK
+            assert end - at < ENDED
+        assert await asyncio.wait_for(direct, 5)
+        await asyncio.to_thread(eventually, lambda: opened() == ["stays", "stays"], "the ends, at the model", 5)
+        assert stays.goes_on()
+        await stays.leave()
+        assert mirror.statuses(other) == [200]
+
+    def opened() -> list[str]:
+        return sorted(mirror.call(alice, "open").json())
+
+    alice = hub.token("alice")
+    with members(hub, "readers", "carol", "dora"):
+        mirror.owner.share(mirror.key, users=["bob"], groups=["readers"])
+        asyncio.run(main())
 
 
 def test_each_of_a_class_of_three_has_five_calls_a_day_with_whichever_token(hub: Deployment, mirror: Mirror) -> None:
