@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from jupyter_model_service.adapters import hub_users
 from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.errors import Forbidden
@@ -207,4 +208,34 @@ def test_services_of_a_user_who_is_gone_are_removed_by_the_gateway(run: Run, hub
     run(first)
     before = hub.users.pop("alice").created
     hub.add_user("alice").created = before + 3600.0
+    run(second)
+
+
+def test_that_services_of_a_user_who_was_renamed_are_kept_is_told_once(
+    run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be looked for in vain under her new name, and nothing else says where they are."""
+    monkeypatch.setattr(hub_users, "INTERVAL", 0.05)  # seconds between two looks; it takes two in a row
+
+    async def first(site: HubSite) -> None:
+        await site.deploy("chat", site.notebook("alice"))
+
+    async def second(site: HubSite) -> None:
+        end = asyncio.get_running_loop().time() + 60
+        while (deed := (await own_deeds(site))[-1])["action"] != "keep_services":
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.05)
+        assert (deed["target"], deed["status"], deed["before"]) == ("alice", 200, None)
+        assert deed["after"]["why"].startswith(
+            "the Hub has no user alice any more, but alicia, who was made at the same"
+        )
+        await asyncio.sleep(0.5)  # ten looks
+        assert [each["action"] for each in await own_deeds(site)].count("keep_services") == 1
+        listed = await site.api("GET", "services/alice/chat", token=site.administrator())
+        assert (listed.status_code, listed.json()["state"] == "deleting") == (200, False)
+
+    run(first)
+    user = hub.users.pop("alice")
+    user.name = "alicia"
+    hub.users["alicia"] = user
     run(second)
