@@ -20,10 +20,12 @@ __all__ = [
     "Route",
     "answer_head",
     "bearer_token",
+    "called_host",
     "clean_cookies",
     "goes_round",
     "held_bytes",
     "informational_head",
+    "protocol_token",
     "request_head",
     "route",
     "seen_at",
@@ -262,22 +264,37 @@ def _root(said: dict[bytes, bytes], prefix: bytes) -> bytes:
 def settled_for(answer: AnswerHead, head: RequestHead, *, target: bytes, prefix: bytes, peer: Peer) -> AnswerHead:
     """An answer that ``leads`` somewhere, at an address that is not its model's alone (:mod:`location`)."""
     said = _first_values(head.forwarded) if peer.trusted else {}
-    host = said.get(b"x-forwarded-host", head.host)
-    return settled(answer, root=_root(said, prefix), host=host, path=target)
+    return settled(answer, root=_root(said, prefix), host=called_host(head, peer), path=target)
+
+
+def called_host(head: RequestHead, peer: Peer) -> bytes:
+    """The host that the caller called: a proxy that is believed may say it, where it calls us by another name. Of
+    several proxies each adds what it was called by, so that the caller's is the first."""
+    if peer.trusted:
+        for name, value in head.forwarded:
+            if name == b"x-forwarded-host" and (host := _first(value)):
+                return host
+    return head.host
 
 
 def seen_at(head: RequestHead, peer: Peer, prefix: bytes) -> tuple[bytes, bool]:
     """The path of a service as its caller knows it, without the closing slash, and whether she came by HTTPS."""
     said = _first_values(head.forwarded) if peer.trusted and head.forwarded else {}
     secure = said.get(b"x-forwarded-proto", b"")[:5].lower() == b"https"
-    return said.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix, secure
+    return _root(said, prefix), secure
 
 
 def _first_values(headers: Headers) -> dict[bytes, bytes]:
+    """What the proxy that the caller came to said of each, be it in one line or in several."""
     values: dict[bytes, bytes] = {}
     for name, value in headers:
-        values.setdefault(name, value)
+        if name not in values and (first := _first(value)):
+            values[name] = first
     return values
+
+
+def _first(value: bytes) -> bytes:
+    return value.partition(b",")[0].strip()
 
 
 # --- what the caller gets back ----------------------------------------------------------------------------

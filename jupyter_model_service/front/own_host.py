@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core.forwarding import called_host
 from ..core.hosts import is_of_this_machine
 from ..core.message import Refusal
 
@@ -51,12 +52,8 @@ def came(call: Call, hosts: Hosts) -> bool:
 
 
 def called(call: Call) -> bytes:
-    """The host that the caller called: a proxy that is believed may say it, where it calls us by another name."""
-    if call.peer.trusted:
-        for name, value in call.head.forwarded:
-            if name == b"x-forwarded-host" and value:
-                return value.partition(b",")[0].strip()
-    return call.head.host
+    """The host that the caller called."""
+    return called_host(call.head, call.peer)
 
 
 def not_found(call: Call) -> Refusal:

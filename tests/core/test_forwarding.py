@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from jupyter_model_service.core.forwarding import (
     answer_head,
     bearer_token,
+    called_host,
     clean_cookies,
     held_bytes,
     informational_head,
     protocol_token,
     request_head,
     route,
+    seen_at,
+    settled_for,
 )
 from jupyter_model_service.core.message import AnswerHead, RequestHead
 from jupyter_model_service.core.origin import OF_THE_ORIGIN
@@ -129,6 +132,27 @@ def test_a_trusted_peers_word_is_kept_and_added_to() -> None:
     assert b"443" not in untrusted
     assert b"Authorization: Bearer t\r\n" in untrusted
     assert b"Cookie: _xsrf=1\r\n" in untrusted
+
+
+@pytest.mark.parametrize(
+    "lines", [(b"hub.example.org, b:8000",), (b"hub.example.org", b"b:8000"), (b"", b"hub.example.org")]
+)
+def test_behind_two_proxies_the_caller_called_what_the_first_says(lines: tuple[bytes, ...]) -> None:
+    """Each adds what it was called by itself. The same for the model, for where it leads, and for whose host it is."""
+    head = RequestHead(b"GET", 11, b"/p/endpoints/o/n/x", host=b"10.0.0.1:8910")
+    head.forwarded = [(b"x-forwarded-host", line) for line in lines]
+    head.forwarded += [(b"x-forwarded-proto", b"https,http"), (b"x-forwarded-prefix", b"/hub/, /x")]
+    peer, prefix = Peer(b"3.3.3.3", True), b"/p/endpoints/o/n"
+    told = request_head(head, peer=peer, via=b"us", target=b"/x", prefix=prefix, request_id=b"id")
+    assert b"X-Forwarded-Host: hub.example.org\r\n" in told
+    assert b"X-Forwarded-Proto: https\r\n" in told
+    assert b"X-Forwarded-Prefix: /hub/p/endpoints/o/n\r\n" in told
+    assert called_host(head, peer) == b"hub.example.org"
+    assert called_host(head, Peer(b"3.3.3.3")) == b"10.0.0.1:8910"
+    assert seen_at(head, peer, prefix) == (b"/hub/p/endpoints/o/n", True)
+    answer = AnswerHead(303, b"See Other", headers=[(b"Location", b"https://hub.example.org/login")])
+    settled = settled_for(answer, head, target=b"/x", prefix=prefix, peer=peer)
+    assert settled.headers == [(b"Location", b"https://hub.example.org/hub/p/endpoints/o/n/login")]
 
 
 @pytest.mark.parametrize(
