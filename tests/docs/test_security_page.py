@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
+import xml.etree.ElementTree as ElementTree
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
-from tests.security.without_defence import NEEDS, Defence, defences, rows
+from tests.security.without_defence import (
+    NEEDS,
+    Change,
+    Defence,
+    chosen,
+    defences,
+    ends_of,
+    held_tests,
+    read_seen,
+    rows,
+    shown_by,
+    write_seen,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -70,3 +83,47 @@ def test_what_is_written_down_can_still_be_taken_out(defence: Defence) -> None:
     for test in (*defence.tests, *defence.after):
         file, name = test.split("::")
         assert name in names_in(file), test
+
+
+def test_of_an_entry_those_tests_are_run_that_one_asks_for() -> None:
+    one, other = rows()[0].tests[:2]
+    entry = Defence((), (one, other), "hub")
+    assert [each.tests for each in chosen([entry], "hub")] == [(one, other)]
+    assert [each.tests for each in chosen([entry], "hub", test=other)] == [(other,)]
+    assert chosen([entry], "hub", test="test_of_nothing") == []
+    assert chosen([entry], "browser") == []
+
+
+def test_what_fails_for_another_reason_has_shown_nothing() -> None:
+    """Nor has what does not get so far."""
+    assert shown_by({"passed", "assert {'led': 'home'} == {}"}, shows="led") == "assert {'led': 'home'} == {}"
+    assert shown_by({"passed", "assert {'left': 'a'} == {}\n  Full diff:"}, shows="led") is None
+    assert shown_by({"assert 1 == 2"}) == "assert 1 == 2"
+    for ends in ({"passed"}, {"error"}, {"skipped"}, {"no end in 5 s"}, {"ImportError: led"}, set[str]()):
+        assert shown_by(ends, shows="led") is None
+
+
+def test_all_that_a_test_says_counts_and_nothing_of_its_own_lines() -> None:
+    """However long it is: its report cuts the message of one."""
+    case = ElementTree.fromstring(
+        "<testcase><failure message='assert {1: 2, ...'>"
+        "    shown = 'socket'\n>   assert visit() == {}\nE   assert {1: 2,\nE     'led': 3} == {}\n</failure></testcase>"
+    )
+    ends = set(ends_of(case))
+    assert ends == {"assert {1: 2, ...\nassert {1: 2,\n'led': 3} == {}"}
+    assert shown_by(ends, shows="'led'")
+    assert shown_by(ends, shows="socket") is None
+    assert list(ends_of(ElementTree.fromstring("<testcase><error message='x'/></testcase>"))) == ["error"]
+    assert list(ends_of(ElementTree.fromstring("<testcase/>"))) == ["passed"]
+
+
+def test_what_is_run_in_pieces_adds_up(tmp_path: Path) -> None:
+    """A test that two entries name is held when it was seen to fail without each of the two."""
+    changes = [(Change("a.py", text, ""),) for text in ("x", "y")]
+    of = [Defence(changes[0], ("a.py::test_a", "a.py::test_b")), Defence(changes[1], ("a.py::test_b",), "hub")]
+    book = tmp_path / "seen.txt"
+    assert held_tests(read_seen(book), of) == set()
+    write_seen(book, {("a.py: x", "a.py::test_a"), ("a.py: x", "a.py::test_b"), ("gone.py: z", "a.py::test_c")})
+    assert held_tests(read_seen(book), of) == {"a.py::test_a"}
+    write_seen(book, read_seen(book) | {("a.py: y", "a.py::test_b")})
+    assert held_tests(read_seen(book), of) == {"a.py::test_a", "a.py::test_b"}

@@ -92,7 +92,8 @@ def asked_for(hub: Deployment) -> set[str]:
 
 
 def visit(site: Site) -> dict[str, Any]:
-    """Whatever came of the attempts that should not have: nothing. By way, and by where it was seen."""
+    """Whatever came of the attempts that should not have: nothing. By way, and by where it was seen; of the first way by
+    which anything came."""
     hub, aims, chat = site.hub, aims_at(site), site.address("chat--alice")
     site.deploy("bob", "hostile", page(aims, "0.0.0.0"), public=True)
     site.deploy("bob", "guests", page(aims, "0.0.0.0"))
@@ -143,8 +144,12 @@ def visit(site: Site) -> dict[str, Any]:
             "led": escaped(hops, address),
             "left": planted(alice.cookies(), hosts),
             "desk": {desk.url} - {place},
+            "stopped": {site.clients["alice"].get("chat").state} - {"ready"},
+            "noticed": {site.clients["alice"].get("chat").notice} - {None},
         }
         found |= {f"{way}: {what}": each for what, each in bad.items() if each}
+        if found:  # what is hers may not be any more what the other ways need
+            return found
         for each in alice.pages:
             if each not in (mine, desk, hers):
                 each.close()
@@ -158,15 +163,13 @@ def visit(site: Site) -> dict[str, Any]:
     after = {
         "not led": {name: missing for name, missing in unled.items() if missing},
         "reached the chat": calls - linked,
-        "stopped": {site.clients["alice"].get("chat").state} - {"ready"},
-        "noticed": {site.clients["alice"].get("chat").notice} - {None},
         "tokens": asked_for(hub) - before,
         "terminals": desk.evaluate(TERMINALS),
         "signed out of the chat": status(mine) != 200,
         "signed out of the Hub": not desk.evaluate(WHO),
         "signed out of the page": hers.goto(site.service_url).request.redirected_from is not None,
     }
-    return found | {what: each for what, each in after.items() if each}
+    return {what: each for what, each in after.items() if each}
 
 
 def _led(site: Site, name: str) -> set[tuple[str, str]]:
