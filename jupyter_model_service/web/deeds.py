@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from tornado.web import HTTPError
+from pydantic import BaseModel
 
 from ..core.audit import differences
 from ..errors import Forbidden, ModelServiceError, NotFound, TooManyAttempts, Unauthenticated
 from ..wire import ServiceInfo
 from .audit import Asked, denial, picture
 from .call import Answer, Call, Noted, Parts
+from .errors import classified
 
 __all__ = ["Wish", "admitted", "carried_out"]
 
@@ -114,7 +114,7 @@ class _Deed:
 
     async def failed(self, error: Exception, models: Sequence[type[BaseModel]]) -> None:
         """As :meth:`done`, but that the error is what the caller is told, also where it cannot be written yet."""
-        status, code = _outcome(error, models)
+        status, code = classified(error, models)
         before, after = differences(self._before, self._look())
         after = {**(after or {}), **self._asked.attempt()}
         entry = self._asked.entry(status, code, before=before or None, after=after or None)
@@ -136,14 +136,3 @@ class _Deed:
     def _given(self) -> dict[str, Any]:
         body = self._call.body if self._call is not None else None
         return {name: getattr(body, name) for name in _GIVEN.get(self._asked.action, ()) if body is not None}
-
-
-def _outcome(error: Exception, models: Sequence[type[BaseModel]]) -> tuple[int, str]:
-    """As ``errors.refusal`` has it."""
-    if isinstance(error, ModelServiceError):
-        return error.status, error.code
-    if isinstance(error, ValidationError) and error.title in {model.__name__ for model in models}:
-        return 400, "invalid_request"
-    if isinstance(error, HTTPError) and error.status_code < 500:
-        return error.status_code, "invalid_request"
-    return 500, "internal"

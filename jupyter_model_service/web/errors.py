@@ -1,6 +1,7 @@
-"""The one place where an error becomes a status and a body.
+"""The one place where an error becomes a status, a code and a body.
 
-Handlers raise; nothing else in ``web/`` catches. Messages of :class:`ModelServiceError` are written for people and
+Handlers raise, and who catches in between raises again: what is answered, and what the audit log says was, is decided
+here alone. Messages of :class:`ModelServiceError` are written for people and
 go out as they are. Anything unexpected becomes a 500 that says only where to look: its text may hold secrets.
 """
 
@@ -20,7 +21,7 @@ from tornado.web import HTTPError
 from ..errors import ModelServiceError, Problem
 from ..wire import ErrorAnswer, ErrorBody, ProblemInfo
 
-__all__ = ["ERROR_HEADER", "MethodNotAllowed", "Refusal", "UnsupportedMediaType", "refusal"]
+__all__ = ["ERROR_HEADER", "MethodNotAllowed", "Refusal", "UnsupportedMediaType", "classified", "refusal"]
 
 log = logging.getLogger(__name__)
 
@@ -58,30 +59,46 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def classified(error: BaseException, models: Sequence[type[BaseModel]] = ()) -> tuple[int, str]:
+    """The status and the code that any exception comes to; ``models`` as for :func:`refusal`."""
+    if isinstance(error, ModelServiceError):
+        return error.status, error.code
+    if _parsed(error, models) is not None:
+        return 400, "invalid_request"
+    if isinstance(error, HTTPError) and error.status_code < 500:
+        return error.status_code, _CODES.get(error.status_code, "invalid_request")
+    return 500, "internal"
+
+
+def _parsed(error: BaseException, models: Sequence[type[BaseModel]]) -> type[BaseModel] | None:
+    """Of ``models`` the one that was given something else than it takes."""
+    return next((m for m in models if isinstance(error, ValidationError) and error.title == m.__name__), None)
+
+
 def refusal(error: BaseException, request_id: str, models: Sequence[type[BaseModel]] = ()) -> Refusal:
     """Turn any exception into what the caller sees. Unexpected ones are logged here, with the request id.
 
     ``models`` are those that the request was parsed with: a ``ValidationError`` of one of them is the caller's
     mistake, one of any other model is ours.
     """
+    status, code = classified(error, models)
     if isinstance(error, ModelServiceError):
-        refused = _refuse(error.status, error.code, error.message, error.problems, retry_after=error.retry_after)
+        refused = _refuse(status, code, error.message, error.problems, retry_after=error.retry_after)
         if isinstance(error, MethodNotAllowed):
             return replace(refused, headers={**refused.headers, "Allow": error.allowed})
         return refused
-    parsed = next((m for m in models if isinstance(error, ValidationError) and error.title == m.__name__), None)
+    parsed = _parsed(error, models)
     if isinstance(error, ValidationError) and parsed is not None:
         details = error.errors(include_url=False, include_input=False)
         found = tuple(_problem(parsed, detail) for detail in details[:PROBLEMS_TOLD])
         message = "The request cannot be used: " + "; ".join(_sentence(p) for p in found) + "."
-        return _refuse(400, "invalid_request", message, found)
-    if isinstance(error, HTTPError) and error.status_code < 500:
-        code = _CODES.get(error.status_code, "invalid_request")
+        return _refuse(status, code, message, found)
+    if status < 500:
         # Tornado's own message quotes what was sent.
-        return _refuse(error.status_code, code, f"{http.HTTPStatus(error.status_code).phrase}.")
+        return _refuse(status, code, f"{http.HTTPStatus(status).phrase}.")
     log.error("request %s failed inside the gateway", request_id, exc_info=error)
     return _refuse(
-        500, "internal", f"Something failed inside the gateway; its log says more under request id {request_id}."
+        status, code, f"Something failed inside the gateway; its log says more under request id {request_id}."
     )
 
 

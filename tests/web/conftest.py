@@ -22,6 +22,7 @@ from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.grants import PathRule, changed_half, check_rules
 from jupyter_model_service.core.guessing import Guesses
 from jupyter_model_service.core.limits import Limits
+from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.scaling import reading
 from jupyter_model_service.core.scaling.policy import Autoscaling
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
@@ -208,6 +209,9 @@ class FakeEngine:
 
     def services(self, owner: str | None = None) -> list[View]:
         return [v for v in self.kept.values() if owner in (None, v.owner)]
+
+    def held(self) -> dict[str, Held]:
+        return {owner: Held(services=len(self.services(owner))) for owner, _ in self.kept}
 
     def service(self, owner: str, name: str) -> View:
         if (owner, name) not in self.kept:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tornado.web import HTTPError
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.audit import Entry
@@ -16,6 +17,7 @@ from jupyter_model_service.web import deeds, handler, page
 from jupyter_model_service.web.audit import Asked
 from jupyter_model_service.web.call import Call
 from jupyter_model_service.web.deeds import Wish, carried_out
+from jupyter_model_service.web.errors import refusal
 from jupyter_model_service.web.page import Form, Page, Wanted
 from jupyter_model_service.web.pages import PAGES
 from jupyter_model_service.web.route import Access
@@ -106,6 +108,26 @@ def test_it_is_noted_before_it_is_done_and_written_down_before_it_is_answered() 
 )
 def test_however_it_ends_there_is_an_entry(step: str, error: ModelServiceError, entries: list[Any]) -> None:
     assert happened(Log(), **{step: error}) == entries
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 500])
+def test_the_log_says_what_is_answered_also_of_what_tornado_refuses(status: int) -> None:
+    log, error = Log(), HTTPError(status)
+
+    async def admit() -> None:
+        return None
+
+    def read() -> Wish:
+        raise error
+
+    async def body() -> None:
+        parts: Any = SimpleNamespace(engine=SimpleNamespace(audit=log))
+        await carried_out(parts, lambda: ASKED, admit=admit, read=read, status=lambda _: 200)
+
+    with pytest.raises(HTTPError):
+        asyncio.run(body())
+    answered = refusal(error, "req-1")
+    assert [each[1:3] for each in log.happened if each[0] == "note"] == [(answered.status, answered.answer.error.code)]
 
 
 def test_what_cannot_be_written_down_is_not_done() -> None:
