@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 # Schemas are numbered, so that "older" and "newer" are told apart without reading the migrations.
-HEAD = "0006"
+HEAD = "0007"
 
 
 class AnyText(TypeDecorator[str]):
@@ -95,7 +95,8 @@ services = Table(
     UniqueConstraint("owner", "name"),
 )
 
-# ``content`` is the whole frozen revision; its number stands beside it only as the key.
+# ``content`` is the whole frozen revision, the values of its environment sealed (``store_sealed``); its number stands
+# beside it only as the key.
 revisions = Table(
     "revisions",
     metadata,
@@ -104,8 +105,8 @@ revisions = Table(
     Column("content", JSON, nullable=False),
 )
 
-# ``secret`` has to be readable: after a restart the gateway proves with it that it is the replica's own gateway.
-# Encrypting it with a key that lies in the same folder would protect nothing; the file is of mode 0600.
+# ``secret`` has to be known again: after a restart the gateway proves with it that it is the replica's own gateway. It
+# is sealed (``store_sealed``), so that a copy of the database without the key is of no use to whoever finds it.
 replicas = Table(
     "replicas",
     metadata,

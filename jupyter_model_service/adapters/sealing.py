@@ -1,36 +1,40 @@
-"""Options that only the gateway can have made and only the Hub's process can read.
+"""What is sealed on a hub: options that only the gateway can have made and only the Hub's process can read, and what
+is secret in the gateway's database.
 
-Both hold the same key, in a file that ``install()`` makes. Fernet (AES-128-CBC and HMAC-SHA256): what was sealed can
-neither be read nor changed nor made by anybody else; which server it is for stands inside.
+Both processes hold the same key, in a file that ``install()`` makes. Fernet (AES-128-CBC and HMAC-SHA256): what was
+sealed can neither be read nor changed nor made by anybody else; which server or row it is for stands inside.
 """
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import json
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["SealError", "Sealer", "make_key", "new_key", "read_key"]
+from .key_file import SealError, key_bytes, make_key, new_key, read_key
+
+__all__ = ["FernetAtRest", "SealError", "Sealer", "key_for", "make_key", "new_key", "read_key"]
 
 
-class SealError(ValueError):
-    """What is sealed cannot be opened with this key, or the key cannot be used. One sentence."""
+def key_for(purpose: str, key: str) -> str:
+    """A key of its own for this purpose, made of the one that everything has: what is sealed with it can stand for
+    nothing else that the key seals."""
+    made = HKDF(SHA256(), 32, salt=None, info=purpose.encode("ascii")).derive(key.encode("ascii"))
+    return base64.urlsafe_b64encode(made).decode("ascii")
 
 
 class Sealer:
     """``key`` is what :func:`new_key` gives."""
 
     def __init__(self, key: str) -> None:
-        try:
-            self._fernet = Fernet(key.encode("ascii", "replace"))
-        except ValueError:
-            raise SealError("The key of the model service is not one: 44 characters as new_key() makes them.") from None
+        key_bytes(key)
+        self._fernet = Fernet(key)
 
     def seal(self, plain: Mapping[str, Any]) -> str:
         text = json.dumps(dict(plain), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -47,49 +51,18 @@ class Sealer:
         return plain
 
 
-def new_key() -> str:
-    """A fresh key: 32 random bytes in URL-safe base64."""
-    return Fernet.generate_key().decode("ascii")
+class FernetAtRest:
+    """``at_rest.AtRest`` on a hub; ``key`` is the one that gateway and Hub share, ``key_file`` where it is."""
 
+    def __init__(self, key: str, key_file: Path) -> None:
+        self.key_file = key_file
+        self._sealer = Sealer(key_for("state database", key))
 
-def make_key(path: Path) -> str:
-    """The key of this file, made (mode 0600) if there is none: two processes that begin together get the same."""
-    if not path.exists():
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()  # of a process that was killed here and had our number
-        try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(new_key() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, path)  # never in the place of one that came first
-        except OSError as error:
-            raise SealError(f"The key file {path} cannot be made: {error.strerror or error}.") from None
-        finally:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-    return read_key(path)
+    def seal(self, plain: str, about: str) -> str:
+        return self._sealer.seal({"about": about, "plain": plain})
 
-
-def read_key(path: Path) -> str:
-    """The key of this file, which must belong to this user (or root) and be readable by nobody else."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)) as file:
-            facts = os.fstat(file.fileno())
-            text = file.read(1024)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SealError(f"The key file {path} cannot be read: {reason}.") from None
-    if not stat.S_ISREG(facts.st_mode) or facts.st_uid not in (os.getuid(), 0):
-        raise SealError(f"The key file {path} must be a file that belongs to the user who runs this, or to root.")
-    if facts.st_mode & 0o077:
-        raise SealError(f"The key file {path} can be read by others: chmod 600 {path}.")
-    key = text.strip()
-    try:
-        Sealer(key)
-    except SealError:
-        raise SealError(f"The key file {path} holds no key: remove it, and a new one is made.") from None
-    return key
+    def open(self, sealed: str, about: str) -> str:
+        found = self._sealer.open(sealed)
+        if found.get("about") != about or not isinstance(found.get("plain"), str):
+            raise SealError("What is sealed there is of another row.")
+        return str(found["plain"])

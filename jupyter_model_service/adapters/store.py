@@ -2,18 +2,20 @@
 
 All access is on one thread that the store owns, over one connection, so that the loop never waits for a disk.
 Each write is one transaction and is on disk when it returns. A call that takes longer than the limit, or is
-cancelled, is rolled back unless it was already committing.
+cancelled, is rolled back unless it was already committing. What is secret is sealed on the way in (``at_rest``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
@@ -26,10 +28,14 @@ from jupyter_model_service.errors import Conflict, StoreError
 from jupyter_model_service.ports import EventRecord, ReplicaRecord, ServiceRecord, TokenRecord
 
 from . import store_rows as rows
+from .at_rest import AtRest
 from .schema import events, replicas, revisions, services, tokens
 from .store_access import SqlAccess
 from .store_audit import SqlAudit
-from .store_file import MIGRATIONS, Migrations, identity, open_database, translated
+from .store_file import MIGRATIONS, Migrations, identity, key_beside, open_database, translated
+from .store_sealed import unreadable
+
+log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000  # per service
 
@@ -40,8 +46,10 @@ _Work = Callable[[Connection], _T]
 class SqlStore:
     """``limit`` is the seconds that any one call may take before it fails with ``StoreError``."""
 
-    def __init__(self, path: Path, connection: Connection, thread: ThreadPoolExecutor, limit: float, name: str) -> None:
-        self.identity = name
+    def __init__(self, path: Path, opened: _Opened, thread: ThreadPoolExecutor, limit: float) -> None:
+        connection = opened.connection
+        self.identity = opened.name
+        self._at_rest = opened.at_rest
         self.access = SqlAccess(self)
         self.audit = SqlAudit(self)
         self._path = path
@@ -52,24 +60,35 @@ class SqlStore:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, limit: float = 30.0, migrations: Migrations = MIGRATIONS) -> SqlStore:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        limit: float = 30.0,
+        migrations: Migrations = MIGRATIONS,
+        at_rest: Callable[[], AtRest] | None = None,
+    ) -> SqlStore:
         """Make the database (mode 0600) or open it, bringing an older schema to the current one.
 
+        ``at_rest`` is asked once, when there is something to seal, for what seals it; without it that is done under a
+        key of the database's own, in a file beside it. What was sealed with another key cannot be read, which the log
+        says: ``ReplicaRecord.secret``, ``Revision.unread``.
+
         ``StoreError``, with the file as it was: a newer schema, a damaged or foreign file, a folder or file that
-        cannot be written, a full disk.
+        cannot be written, a full disk, a key that cannot be used.
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        opening = thread.submit(_opened, path, migrations)
+        opening = thread.submit(_opened, path, migrations, functools.cache(at_rest or key_beside(path)))
         try:
             # Checking and migrating a large file may take longer than any one call.
-            connection, name = await asyncio.wait_for(asyncio.wrap_future(opening), 4 * limit)
+            opened = await asyncio.wait_for(asyncio.wrap_future(opening), 4 * limit)
         except BaseException as error:
             thread.submit(_close_opened, opening.result)
             thread.shutdown(wait=False)
             if isinstance(error, asyncio.TimeoutError):
                 raise _too_slow(path, 4 * limit) from None
             raise
-        return cls(path, connection, thread, limit, name)
+        return cls(path, opened, thread, limit)
 
     async def close(self) -> None:
         """Move the log into the file and give it back. Calls that are under way end first."""
@@ -89,10 +108,10 @@ class SqlStore:
         return await self._read(services, rows.service_from)
 
     async def revisions(self, service_id: str) -> Sequence[Revision]:
-        return await self._read(revisions, rows.revision_from, service_id)
+        return await self._read(revisions, lambda row: rows.revision_from(row, self._at_rest), service_id)
 
     async def replicas(self) -> Sequence[ReplicaRecord]:
-        return await self._read(replicas, rows.replica_from)
+        return await self._read(replicas, lambda row: rows.replica_from(row, self._at_rest))
 
     async def tokens(self) -> Sequence[TokenRecord]:
         return await self._read(tokens, rows.token_from)
@@ -121,7 +140,7 @@ class SqlStore:
     # --- writing -------------------------------------------------------------------------------------
 
     async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
-        row, first = rows.service_row(record), rows.revision_row(record.id, revision)
+        row, first = rows.service_row(record), rows.revision_row(record.id, revision, self._at_rest)
 
         def add(connection: Connection) -> None:
             same = services.c.owner == record.owner, services.c.name == record.name
@@ -150,7 +169,7 @@ class SqlStore:
         await self._execute(statement, [{"service": service_id, "on": at} for service_id, at in called.items()])
 
     async def add_revision(self, service_id: str, revision: Revision) -> None:
-        await self._insert(revisions, rows.revision_row(service_id, revision))
+        await self._insert(revisions, rows.revision_row(service_id, revision, self._at_rest))
 
     async def remove_revision(self, service_id: str, number: int) -> None:
         this = revisions.c.service_id == service_id, revisions.c.number == number
@@ -161,7 +180,7 @@ class SqlStore:
         await self._delete(services, service_id)
 
     async def save_replica(self, record: ReplicaRecord) -> None:
-        row = rows.replica_row(record)
+        row = rows.replica_row(record, self._at_rest)
         statement = insert_or_update(replicas).values(row)
         await self._execute(statement.on_conflict_do_update(index_elements=[replicas.c.id], set_=row))
 
@@ -285,17 +304,32 @@ def _trim_events(connection: Connection, service_id: str) -> None:
     connection.execute(delete(events).where(of_service, events.c.id <= newest_to_drop.scalar_subquery()))
 
 
-def _opened(path: Path, migrations: Migrations) -> tuple[Connection, str]:
-    connection = open_database(path, migrations)
-    name = identity(connection)
-    connection.commit()  # reading has begun a transaction
-    return connection, name
+class _Opened(NamedTuple):
+    connection: Connection
+    name: str
+    at_rest: AtRest
 
 
-def _close_opened(result: Callable[[], tuple[Connection, str]]) -> None:
+def _opened(path: Path, migrations: Migrations, at_rest: Callable[[], AtRest]) -> _Opened:
+    connection = open_database(path, migrations, at_rest)
+    try:
+        name = identity(connection)
+        connection.commit()  # reading has begun a transaction
+        with translated(path), connection.begin():
+            connection.exec_driver_sql("BEGIN")
+            lost = unreadable(connection, at_rest())
+    except BaseException:
+        connection.close()
+        raise
+    if lost is not None:
+        log.error("%s", lost)
+    return _Opened(connection, name, at_rest())
+
+
+def _close_opened(result: Callable[[], _Opened]) -> None:
     """Runs after an opening that nobody waited for."""
     with suppress(Exception):  # it failed, so that nothing is open
-        result()[0].close()
+        result().connection.close()
 
 
 def _too_slow(path: Path, limit: float) -> StoreError:

@@ -7,7 +7,8 @@ which we cannot use stays, byte for byte, as it is:
 2. the write-ahead log, before SQLite recovers (and by that forgets) what is behind a damaged place;
 3. read-only: is it a database, is it sound, which schema;
 4. an older schema: a copy beside it, then all migrations in one transaction;
-5. opened for writing, and something written: a full disk shows at the start, not in the middle of a launch.
+5. opened for writing, and something written: a full disk shows at the start, not in the middle of a launch;
+6. of a database from before secrets were sealed, what is in its free pages and its log is written over.
 
 The file itself is never opened other than by SQLite: closing any descriptor of it would drop the locks which
 this process holds on it through another connection (POSIX), and with them the file's safety.
@@ -16,6 +17,7 @@ this process holds on it through another connection (POSIX), and with them the f
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -23,7 +25,7 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,11 @@ from sqlalchemy.exc import DBAPIError
 from jupyter_model_service.errors import NoSpace, StoreError
 
 from . import schema
+from .at_rest import AtRest, own_at_rest
+from .key_file import SealError
 from .store_wal import wal_damage
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another connection's write
 
@@ -45,6 +51,9 @@ _CHECKPOINT_PAGES = 250
 _NEW = ".new"  # ending of a database that is being made
 _QUOTED = 300  # characters of what SQLite says
 _NOBODY = f"{0:08x}"  # SQLite's own value of the number that we keep the identity in
+# As SQLite's ``application_id`` ("JMS1"): nothing is left in this database from before secrets were sealed.
+_WITHOUT_PLAIN = 0x4A4D5331
+_SEALS_SINCE = 7  # the schema
 _ABANDONED = 60.0  # seconds after which a half-made one has nobody working on it: making takes milliseconds
 
 
@@ -59,8 +68,16 @@ class Migrations:
 MIGRATIONS = Migrations(Path(__file__).with_name("migrations"), schema.HEAD)
 
 
-def open_database(path: Path, migrations: Migrations = MIGRATIONS) -> Connection:
-    """The open database at ``path``, made if there is none. ``StoreError`` if it cannot be used."""
+def key_beside(path: Path) -> Callable[[], AtRest]:
+    """What seals the secrets of the database at ``path`` with a key of its own in the same folder."""
+    return lambda: own_at_rest(path.with_name(f"{path.stem}.key"))
+
+
+def open_database(
+    path: Path, migrations: Migrations = MIGRATIONS, at_rest: Callable[[], AtRest] | None = None
+) -> Connection:
+    """The open database at ``path``, made if there is none. ``StoreError`` if it cannot be used. ``at_rest`` is asked
+    for what seals, where something is to be sealed."""
     with translated(path):
         _prepare_folder(path)
         if not os.path.lexists(path):
@@ -68,8 +85,14 @@ def open_database(path: Path, migrations: Migrations = MIGRATIONS) -> Connection
         _check_file(path)
         found = _inspect(path, migrations)
         if found != migrations.head:
-            _upgrade(path, found, migrations)
-        return _open_for_writing(path)
+            _upgrade(path, found, migrations, at_rest or key_beside(path))
+        connection = _open_for_writing(path)
+        try:
+            _write_over_what_was(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 @contextmanager
@@ -81,6 +104,8 @@ def translated(path: Path) -> Iterator[None]:
         raise _kind(path, error.orig or error)(explain(path, error.orig or error)) from error
     except (sqlite3.Error, OSError) as error:
         raise _kind(path, error)(explain(path, error)) from error
+    except SealError as error:
+        raise StoreError(f"{error}") from error
     except UnicodeDecodeError as error:  # the driver trips over the message of SQLite that quotes the damage
         raise StoreError(_damaged(path, "it holds text that is none")) from error
 
@@ -179,6 +204,7 @@ def _create(path: Path) -> None:
             schema.metadata.create_all(connection)
             connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
+            connection.exec_driver_sql(f"PRAGMA application_id = {_WITHOUT_PLAIN}")
         _move_into_place(new, path)
     finally:
         beside(new, "-journal").unlink(missing_ok=True)
@@ -257,13 +283,13 @@ def _in_log(path: Path) -> bool:
 # --- 4. older schemas --------------------------------------------------------------------------------
 
 
-def _upgrade(path: Path, found: str, migrations: Migrations) -> None:
+def _upgrade(path: Path, found: str, migrations: Migrations, at_rest: Callable[[], AtRest]) -> None:
     copy = beside(path, f".schema-{found}")
     _back_up(path, copy)
     try:
         with closing(_connection(path)) as connection:
-            _migrate(connection, migrations)
-    except (StoreError, MemoryError):
+            _migrate(connection, migrations, at_rest())
+    except (StoreError, SealError, MemoryError):
         raise
     except Exception as error:  # a migration is code that meets data which nobody foresaw: it may raise anything
         reason = explain(path, getattr(error, "orig", None) or error)
@@ -271,6 +297,12 @@ def _upgrade(path: Path, found: str, migrations: Migrations) -> None:
             f"Bringing the database from schema {found} to {migrations.head} failed, nothing was changed, and a "
             f"copy is at {copy}. {reason}"
         ) from error
+    if int(found) < _SEALS_SINCE:
+        log.warning(
+            "%s is the database as it was, in which the secrets of replicas and the environment values of models stand "
+            "as they are: remove it as soon as you will not go back to the former version",
+            copy,
+        )
 
 
 def _back_up(path: Path, copy: Path) -> None:
@@ -285,7 +317,7 @@ def _back_up(path: Path, copy: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def _migrate(connection: Connection, migrations: Migrations) -> None:
+def _migrate(connection: Connection, migrations: Migrations, at_rest: AtRest) -> None:
     """All steps in one transaction, so that a kill in the middle leaves the old schema."""
     # Here and not above: Alembic takes 150 ms to import, and is needed once per release at most.
     from alembic import command
@@ -293,7 +325,7 @@ def _migrate(connection: Connection, migrations: Migrations) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(migrations.directory).replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, at_rest=at_rest)
     # A step may rebuild a table: dropping the old one must not delete the rows that refer to it.
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     connection.commit()
@@ -331,6 +363,19 @@ def _open_for_writing(path: Path) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_over_what_was(connection: Connection) -> None:
+    """A row that was sealed leaves its former self in the file, as do those that were removed before. Done again by the
+    next start where it could not be finished."""
+    if connection.exec_driver_sql("PRAGMA application_id").scalar_one() == _WITHOUT_PLAIN:
+        connection.commit()
+        return
+    connection.exec_driver_sql("VACUUM")
+    busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    if not busy:
+        connection.exec_driver_sql(f"PRAGMA application_id = {_WITHOUT_PLAIN}")
+    connection.commit()
 
 
 def identity(connection: Connection) -> str:

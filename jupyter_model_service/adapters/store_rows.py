@@ -13,6 +13,9 @@ from jupyter_model_service.core.revision import Revision, revision_from_plain, r
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
 from jupyter_model_service.ports import EventRecord, Notice, Placement, ReplicaRecord, ServiceRecord, TokenRecord
 
+from .at_rest import AtRest
+from .store_sealed import opened_environment, opened_secret, sealed_environment, sealed_secret
+
 
 def service_row(record: ServiceRecord) -> dict[str, Any]:
     return {
@@ -58,25 +61,28 @@ def _autoscaling(plain: Any) -> Autoscaling | None:
     return Autoscaling(**{**plain, "rules": rules, "schedules": schedules})
 
 
-def revision_row(service_id: str, revision: Revision) -> dict[str, Any]:
+def revision_row(service_id: str, revision: Revision, at_rest: AtRest) -> dict[str, Any]:
+    plain = revision_to_plain(revision)
+    sealed = sealed_environment(plain["environment"], service_id, revision.number, at_rest)
     return {
         "service_id": service_id,
         "number": revision.number,
-        "content": revision_to_plain(revision),
+        "content": {**plain, "environment": sealed},
     }
 
 
-def revision_from(row: Row[Any]) -> Revision:
-    return revision_from_plain(row.content)
+def revision_from(row: Row[Any], at_rest: AtRest) -> Revision:
+    pairs, unread = opened_environment(row.content.get("environment"), row.service_id, row.number, at_rest)
+    return dataclasses.replace(revision_from_plain({**row.content, "environment": pairs}), unread=tuple(unread))
 
 
-def replica_row(record: ReplicaRecord) -> dict[str, Any]:
+def replica_row(record: ReplicaRecord, at_rest: AtRest) -> dict[str, Any]:
     placement = record.placement
     return {
         "id": record.id,
         "service_id": record.service_id,
         "revision": record.revision,
-        "secret": record.secret,
+        "secret": sealed_secret(record.secret, record.id, at_rest),
         "placement": None
         if placement is None
         else {
@@ -88,13 +94,13 @@ def replica_row(record: ReplicaRecord) -> dict[str, Any]:
     }
 
 
-def replica_from(row: Row[Any]) -> ReplicaRecord:
+def replica_from(row: Row[Any], at_rest: AtRest) -> ReplicaRecord:
     plain = row.placement
     return ReplicaRecord(
         id=row.id,
         service_id=row.service_id,
         revision=row.revision,
-        secret=row.secret,
+        secret=opened_secret(row.secret, row.id, at_rest),
         placement=None
         if plain is None
         else Placement(handle=plain["handle"], control=_address(plain["control"]), address=_address(plain["address"])),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections import OrderedDict
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from ..ports import Clock, Visit
-from .sealing import Sealer, SealError
+from .sealing import Sealer, SealError, key_for
 
 __all__ = ["SealedVisits"]
 
@@ -32,8 +28,7 @@ class SealedVisits:
     that nothing else that the key seals can stand for a visit."""
 
     def __init__(self, key: str, clock: Clock, purpose: str = "visit") -> None:
-        made = HKDF(SHA256(), 32, salt=None, info=purpose.encode("ascii")).derive(key.encode("ascii"))
-        self._sealer = Sealer(base64.urlsafe_b64encode(made).decode("ascii"))
+        self._sealer = Sealer(key_for(purpose, key))
         self._clock = clock
         self._known = _Cookies()
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ from .options import check_names, in_file, refused_value, where_only
 from .supervisor import supervise, supervised
 
 if TYPE_CHECKING:
+    from ..adapters.at_rest import AtRest
     from .assembly import Assemble
 
 __all__ = ["GatewayApp", "main"]
@@ -147,26 +148,28 @@ class GatewayApp(JupyterApp):
             configure(cast(int, self.log_level), files.log_file)
             from .gateway import Gateway  # most of the program: not needed for --stop, nor when one runs already
 
-            assemble = _assembly(settings, hub, files)
+            assemble, at_rest = _assembly(settings, hub, files)
 
             async def serve() -> None:
-                await Gateway(settings, files, assemble).run()
+                await Gateway(settings, files, assemble, at_rest).run()
 
             _run(serve())
 
 
-def _assembly(settings: GatewaySettings, hub: HubService | None, files: DataDirectory) -> Assemble:
+def _assembly(
+    settings: GatewaySettings, hub: HubService | None, files: DataDirectory
+) -> tuple[Assemble, Callable[[], AtRest] | None]:
     if hub is None:
         from .own_gateway import own_gateway
 
-        return own_gateway(settings, files)
+        return own_gateway(settings, files), None
     try:
-        from .hub_gateway import hub_gateway
+        from .hub_gateway import hub_at_rest, hub_gateway
     except ImportError as error:
         raise InvalidRequest(
             f"{error.name} is not installed, and a hub's gateway needs it: pip install 'jupyter-model-service[hub]'."
         ) from error
-    return hub_gateway(settings, hub, files)
+    return hub_gateway(settings, hub, files), hub_at_rest(hub)
 
 
 def stop_gateway(settings: GatewaySettings, *, leave_replicas: bool) -> None:

@@ -46,14 +46,16 @@ class DataDirectory:
         self.log_file = path / "gateway.log"
         self.port_file = path / "gateway.port"
         self.database = path / "state.db"
+        self.database_key = path / "state.key"
         self.replicas = path / "replicas"
         self.revisions = path / "revisions"
         self.history = path / "history"
 
     def __enter__(self) -> DataDirectory:
         self._make_private(self.path)
-        for file in (self._lock.lock_file, self.runtime_file, self.log_file, self.port_file, self.database):
-            check_plain(Path(file))
+        kept = self.runtime_file, self.log_file, self.port_file, self.database, self.database_key
+        for file in (Path(self._lock.lock_file), *kept):
+            check_plain(file)
         self._acquire()
         try:
             # What a gateway that was killed has left; nobody believes it, since its process is gone.

@@ -16,6 +16,7 @@ from tornado.httpserver import HTTPServer
 
 from .._version import __version__
 from ..adapters.access_writer import AccessWriter
+from ..adapters.at_rest import AtRest
 from ..adapters.audit_sink import AuditFile, AuditSink, AuditStream, AuditSyslog
 from ..adapters.begun_files import BegunFiles
 from ..adapters.clock import SystemClock
@@ -52,15 +53,21 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """One run of the gateway. ``run`` returns after an orderly stop and raises when it cannot start. ``clock``: another
-    one than the machine's."""
+    """One run of the gateway. ``run`` returns after an orderly stop and raises when it cannot start. ``at_rest``: what
+    seals the secrets in its database, as ``SqlStore.open`` takes it; ``clock``: another one than the machine's."""
 
     def __init__(
-        self, settings: GatewaySettings, files: DataDirectory, assemble: Assemble, clock: Clock | None = None
+        self,
+        settings: GatewaySettings,
+        files: DataDirectory,
+        assemble: Assemble,
+        at_rest: Callable[[], AtRest] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._files = files
         self._assemble = assemble
+        self._at_rest = at_rest
         self._clock = clock or SystemClock()
         self._routing = RoutingTable()
         self._ending = asyncio.Event()
@@ -73,7 +80,7 @@ class Gateway:
         raise_descriptor_limit()
         async with contextlib.AsyncExitStack() as undo:
             self._obey_signals(undo)
-            store = await SqlStore.open(files.database)
+            store = await SqlStore.open(files.database, at_rest=self._at_rest)
             undo.push_async_callback(ended, "the store", store.close, 15.0)
             uses = Uses(store, self._clock)
             await uses.load()

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from ..adapters.definition_file import GivenDefinitions
@@ -26,7 +26,7 @@ from ..adapters.hub_tokens import HubTokens
 from ..adapters.hub_users import HubUsers
 from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
-from ..adapters.sealing import Sealer, SealError, read_key
+from ..adapters.sealing import FernetAtRest, Sealer, SealError, read_key
 from ..adapters.visits import SealedVisits
 from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
@@ -48,7 +48,7 @@ from .offers import hub_offer
 from .own_deeds import Looked
 from .supervisor import bind, inherited_listener
 
-__all__ = ["hub_gateway"]
+__all__ = ["hub_at_rest", "hub_gateway"]
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +157,11 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         )
 
     return assemble
+
+
+def hub_at_rest(hub: HubService) -> Callable[[], FernetAtRest]:
+    """Of the key that the Hub has as well, so that there is one key to keep."""
+    return lambda: FernetAtRest(read_key(hub.key_file), hub.key_file)
 
 
 _PAGE_HELP = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..errors import InvalidRequest
 
@@ -38,6 +38,17 @@ def check_environment(environment: Mapping[str, str]) -> None:
                 "the value another name."
             )
     check_sizes(environment)
+
+
+def check_read(unread: Sequence[str]) -> None:
+    """``InvalidRequest`` where values that a revision was given are not known any more (``Revision.unread``)."""
+    if unread:
+        one = len(unread) == 1
+        raise InvalidRequest(
+            f"The value{'' if one else 's'} of the environment variable{'' if one else 's'} {', '.join(unread)} cannot "
+            f"be read any more, as the key by which {'it was' if one else 'they were'} sealed is gone: update the "
+            "service with its environment (--env NAME=VALUE for each variable, or --no-env)."
+        )
 
 
 def check_sizes(environment: Mapping[str, str]) -> None:

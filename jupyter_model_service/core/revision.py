@@ -63,7 +63,8 @@ class SnapshotLimits:
 @dataclass(frozen=True)
 class Revision:
     """``number`` counts from 1 within a service and is never used twice. ``created_at`` is Unix time. ``folder`` is
-    what the user named, ``kept`` what the revision has of it."""
+    what the user named, ``kept`` what the revision has of it. ``unread``: names of environment variables whose values
+    are not known any more; with any, ``environment`` is empty, and no replica is started."""
 
     number: int
     folder: str
@@ -74,6 +75,7 @@ class Revision:
     mounts: tuple[Mount, ...] = ()
     resources: Resources = Resources()
     kept: Kept = Kept()
+    unread: tuple[str, ...] = ()
 
     @property
     def served_folder(self) -> str:
@@ -82,7 +84,8 @@ class Revision:
 
 
 def revision_to_plain(revision: Revision) -> dict[str, Any]:
-    """As plain JSON data, to be stored. :func:`revision_from_plain` gives an equal revision back."""
+    """As plain JSON data, to be stored. :func:`revision_from_plain` gives an equal revision back (``unread`` is no part
+    of it)."""
     return {
         "number": revision.number,
         "folder": revision.folder,

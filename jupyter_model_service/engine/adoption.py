@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | yes | alive, with its address | adopted: same id, same processes, a new lease |
 | yes | dead, unusable or not there | its remains are removed, its record too; the plan replaces it |
+| yes, but its secret cannot be read any more | anything | the same: nobody could prove to it who we are |
 | no | anything | a stray: ended by force |
 
 This covers a gateway that was killed at any instant: between writing the record and the launch (not there), during
@@ -90,7 +91,9 @@ class Adoption:
             each.unseen = True
         for record in known.values():
             service = by_id.get(record.service_id)
-            if service is not None and record.placement is not None and record.revision in service.revisions:
+            if service is None or not record.secret or record.revision not in service.revisions:
+                continue
+            if record.placement is not None:
                 self._controller.adopt(service, record, record.placement)
 
     async def _load(self) -> None:
@@ -179,6 +182,6 @@ class Adoption:
 
 
 def _usable(seen: Seen, record: ReplicaRecord, service: Service) -> bool:
-    if not seen.alive or record.revision not in service.revisions:
+    if not seen.alive or not record.secret or record.revision not in service.revisions:
         return False
     return seen.placement is not None

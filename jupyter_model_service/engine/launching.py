@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from ..core import replica as life
+from ..core.environment import check_read
 from ..core.replica import Phase
 from ..core.sentences import duration
 from ..errors import LaunchError, ModelServiceError
@@ -53,6 +54,7 @@ class Launching:
         await self._ledger.save_replica(replica.record)
 
     async def _start(self, replica: Replica) -> Placement:
+        check_read(replica.revision.unread)
         service, secret = replica.service.record, replica.record.secret
 
         def tell(reason: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.definition import Definition
-from ..core.environment import check_environment
+from ..core.environment import check_environment, check_read
 from ..core.revision import Mount, Resources, Revision
 from ..ports import GivenDefinition
 
@@ -45,7 +45,10 @@ class RevisionChange:
 def make_revision(
     change: RevisionChange, former: Revision | None, number: int, folder: str, definition: Definition, now: float
 ) -> Revision:
-    """``folder`` and ``definition`` were read anew; everything else is changed or kept."""
+    """``folder`` and ``definition`` were read anew; everything else is changed or kept. ``InvalidRequest`` where what
+    is to be kept is not known any more."""
+    if former is not None and change.environment is None:
+        check_read(former.unread)
     environment = former.environment if former is not None else ()
     mounts = former.mounts if former is not None else ()
     resources = former.resources if former is not None else Resources()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ..core.backoff import Retry
 from ..core.effective import check_services
+from ..core.environment import check_read
 from ..core.revision import Revision
 from ..errors import Conflict, InvalidRequest, NotFound
 from ..ports import Rules, ServiceRecord
@@ -112,7 +113,9 @@ class Turns:
     def allowed(
         self, revision: Revision, owner: str, public: bool, replicas: int, besides: Service | None = None
     ) -> tuple[str, ...]:
-        """Raises ``InvalidRequest`` for what the owner may not have beside her other services; what is not enforced."""
+        """Raises ``InvalidRequest`` for what the owner may not have beside her other services, and for what cannot be
+        run any more; what is not enforced."""
+        check_read(revision.unread)
         held = held_beside(self._controller.services.values(), owner, besides)
         check = self._parts.launcher.check
         return tuple(check(revision, owner=owner, public=public, replicas=replicas, held=held))

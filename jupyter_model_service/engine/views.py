@@ -254,7 +254,7 @@ def revision_view(revision: Revision) -> RevisionView:
         folder=revision.folder,
         model_name=revision.definition.name,
         image=revision.image,
-        environment=[name for name, _ in revision.environment],
+        environment=[*(name for name, _ in revision.environment), *revision.unread],
         mounts=[MountView(m.source, m.target, m.read_only) for m in revision.mounts],
         resources=ResourcesView(revision.resources.cpus, revision.resources.memory, revision.resources.gpus),
         files=FilesView(source=revision.kept.source, **vars(revision.kept)),

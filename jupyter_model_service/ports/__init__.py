@@ -291,7 +291,8 @@ class ServiceRecord:
 
 @dataclass(frozen=True)
 class ReplicaRecord:
-    """Written before the launch (``placement`` None) and after it, so that a crash between leaks nothing."""
+    """Written before the launch (``placement`` None) and after it, so that a crash between leaks nothing. Without its
+    ``secret``, when that cannot be read any more, it is of no use but to be ended."""
 
     id: str
     service_id: str

@@ -16,7 +16,7 @@ from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.app.files import DataDirectory
 from jupyter_model_service.app.gateway import Gateway
-from jupyter_model_service.app.hub_gateway import hub_gateway
+from jupyter_model_service.app.hub_gateway import hub_at_rest, hub_gateway
 from jupyter_model_service.config import HubService, ModelService
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.hub_scopes import AUDIT, MANAGE
@@ -168,7 +168,7 @@ async def hub_site(
         hub.add_user(TOKEN_USER)
     settings = ModelService().settings(told)
     with DataDirectory(folder, folder) as files:
-        gateway = Gateway(settings, files, hub_gateway(settings, told, files), clock)
+        gateway = Gateway(settings, files, hub_gateway(settings, told, files), hub_at_rest(told), clock)
         running = asyncio.ensure_future(gateway.run())
         site = HubSite(hub, address)
         try:

@@ -179,7 +179,9 @@ def test_a_place_that_is_no_folder_gets_one_sentence(tmp_path: Path) -> None:
     assert place.read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["gateway.lock", "gateway.json", "gateway.log", "gateway.port", "state.db"])
+@pytest.mark.parametrize(
+    "name", ["gateway.lock", "gateway.json", "gateway.log", "gateway.port", "state.db", "state.key"]
+)
 def test_a_planted_link_or_pipe_gets_one_sentence(tmp_path: Path, name: str) -> None:
     """A link could lead what is written to any file of this user's, and opening a pipe would wait for ever."""
     folder = tmp_path / "data"

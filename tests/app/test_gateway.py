@@ -76,6 +76,7 @@ def test_from_a_folder_to_an_endpoint_and_back_to_nothing(gateways: Any, model: 
         "replicas",
         "revisions",
         "state.db",
+        "state.key",
     ]
     assert [each for name in ("begun", "replicas", "revisions") for each in (gateways.data / name).iterdir()] == []
 

@@ -110,7 +110,7 @@ LISTED = ("services", f"services/alice/{WORD}", f"services/alice/{WORD}/events",
           f"services/alice/{WORD}/access", f"services/alice/{WORD}/logs", f"services/alice/{WORD}/uses",
           "admin/overview", "admin/audit?limit=1000")  # fmt: skip
 #: What the Hub's own user alone may read, and needs again. The configuration has the token of the tests' own service.
-KEPT = {"jupyterhub_config.py", "cookie-secret", "api-token", "sealing.key", "state.db"}
+KEPT = {"jupyterhub_config.py", "cookie-secret", "api-token", "sealing.key"}
 #: What JupyterHub itself writes down, when it says most: a code that has been used by then, and by what it knows which of a
 #: browser's tokens end when somebody signs out there; neither lets anybody in.
 THE_HUBS = (
@@ -119,7 +119,7 @@ THE_HUBS = (
     "the cookie jupyterhub-session-id of / in jupyterhub.sqlite",
 )
 FILES = ("hub.log", "gateway.log", "proxy.log", "jupyterhub.sqlite", "model-service/access.log",
-          "model-service/audit.jsonl")  # fmt: skip
+          "model-service/audit.jsonl", "model-service/state.db")  # fmt: skip
 HUBS_OWN = ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN")  # the token of the server that a notebook is, by which it is one
 
 
@@ -300,11 +300,6 @@ def test_the_files_that_hold_secrets_are_the_hubs_own_users_alone(hub: Deploymen
     assert {path.name for path in files} == KEPT
     assert [path.name for path in files if path.stat().st_mode & 0o077] == []
     assert [path.name for path in files if not left.in_text(path.read_bytes().decode("latin-1"))] == []
-    (database,) = [path for path in files if path.name == "state.db"]
-    assert {whose.partition(" (")[0] for whose in left.in_text(database.read_bytes().decode("latin-1"))} <= {
-        "the secret of a replica",
-        "the password",
-    }
 
 
 def test_who_asks_the_engine_is_told_a_notebooks_own_token_and_a_replicas_own_secret(left: Left) -> None:

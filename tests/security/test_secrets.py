@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +15,7 @@ import pytest
 
 from jupyter_model_service.config import HubService
 from jupyter_model_service.core.hosts import Hosts
+from jupyter_model_service.core.hub_options import ReplicaOptions
 from jupyter_model_service.core.policy import Policy, VolumeRule
 from jupyter_model_service.testing import hub_site as sites
 from jupyter_model_service.testing.browser import Browser
@@ -28,6 +31,15 @@ TOLD = ("metrics", "api/v1/admin/audit?limit=1000", "api/v1/services", "api/v1/s
         "health/ready")  # fmt: skip
 #: Where the gateway keeps what its owner alone may read, and needs again.
 KEPT = {"key"}
+#: Of a model that runs for as long as it is looked for.
+RUNS = """\
+models:
+- name: m
+  model_path: /models
+  service:
+    start_command: [python3, -c, "import time; time.sleep(600)"]
+    port: 8000
+"""
 HOSTS = Hosts("http://*.models.localhost:8000")
 
 
@@ -58,6 +70,17 @@ async def signed_in(site: HubSite, told: dict[str, str]) -> dict[str, str]:
         return {**kept, **codes, "the token of a sign-in": tokens[0]}
 
 
+async def runs_with_a_password(site: HubSite, owner: str) -> None:
+    definition = {"file": "model-definition.yaml", "text": RUNS}
+    await site.deploy("secret", owner, definition=definition, environment={"PASSWORD": VALUE}, replicas=1)
+
+    async def loading() -> None:
+        while "loading" not in (await site.api("GET", "services/alice/secret", token=owner)).text:
+            await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(loading(), 30)
+
+
 def asked(urls: list[str]) -> list[tuple[str, dict[str, list[str]]]]:
     return [(url, parse_qs(urlsplit(url).query)) for url in urls]
 
@@ -70,7 +93,7 @@ def test_nobodys_secret_is_left_anywhere(tmp_path: Path, caplog: pytest.LogCaptu
 
     async def use(site: HubSite) -> None:
         tokens = await everybody(site)
-        await site.deploy("secret", str(tokens["owner"]), environment={"PASSWORD": VALUE})
+        await runs_with_a_password(site, str(tokens["owner"]))
         for way in [*OPERATIONS, *ENDPOINTS]:
             method, path = way.split(" ", 1)
             for who in COLUMNS:
@@ -96,7 +119,11 @@ def test_nobodys_secret_is_left_anywhere(tmp_path: Path, caplog: pytest.LogCaptu
             return site.address
 
         address = asyncio.run(main())
-        secrets |= {"the gateway's own": hub.token, "the key": hub.key}
+        secrets |= {"the gateway's own": hub.token, "the key": hub.key, "the value": VALUE}
+        secrets |= {
+            f"the secret of {one.replica}": one.secret for one in hub.engine.started if isinstance(one, ReplicaOptions)
+        }
+        assert [whose for whose in secrets if whose.startswith("the secret of secret-")]
     told["the log"] = "\n".join(
         caplog.handler.format(record)
         for record in caplog.records
@@ -106,9 +133,13 @@ def test_nobodys_secret_is_left_anywhere(tmp_path: Path, caplog: pytest.LogCaptu
     files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     names = {Path(name).name for name in files}
     assert {"state.db", "access.log", "audit.jsonl"} <= names, "what should be looked through is there"
+    assert {name for name in names if name.endswith("key")} == KEPT
+    with closing(sqlite3.connect(tmp_path / "gateway" / "state.db")) as database:
+        told["a dump of the database"] = "\n".join(database.iterdump())
+    assert "PASSWORD" in told["a dump of the database"]
+    assert 'INSERT INTO "replicas"' in told["a dump of the database"]
     assert b"endpoints/alice" in next(data for name, data in files.items() if name.endswith("access.log"))
     found = [f"{who} in {place}" for place, text in told.items() for who, secret in secrets.items() if secret in text]
-    found += [f"the value in {place}" for place, text in told.items() if VALUE in text]
     found += [
         f"{who} in the file {name}"
         for name, data in files.items()

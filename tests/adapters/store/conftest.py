@@ -14,10 +14,10 @@ from .samples import fill
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a database that was closed."""
+    """A folder with a database that was closed, and the key of what is sealed in it."""
     folder = tmp_path_factory.mktemp("closed")
     asyncio.run(fill(folder / "state.db"))
-    assert [f.name for f in folder.iterdir()] == ["state.db"]
+    assert sorted(f.name for f in folder.iterdir()) == ["state.db", "state.key"]
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_model_service.adapters.at_rest import AtRest
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
 from jupyter_model_service.core.definition import Definition
@@ -67,6 +69,31 @@ async def ids(path: Path) -> list[int]:
         return [e.id for e in await store.events(limit=1000)]
     finally:
         await store.close()
+
+
+def as_before(path: Path, at_rest: AtRest) -> None:
+    """The database as a gateway left it that did not seal yet (schema 0006): secrets stand there in plain."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for id, sealed in connection.execute("SELECT id, secret FROM replicas").fetchall():
+            plain = at_rest.open(sealed, f"secret of {id}")
+            connection.execute("UPDATE replicas SET secret = ? WHERE id = ?", (plain, id))
+        for service, number, text in connection.execute("SELECT * FROM revisions").fetchall():
+            content = json.loads(text)
+            if content["environment"]:
+                sealed = content["environment"]["sealed"]
+                content["environment"] = json.loads(at_rest.open(sealed, f"environment of {service} {number}"))
+            here = json.dumps(content), service, number
+            connection.execute("UPDATE revisions SET content = ? WHERE service_id = ? AND number = ?", here)
+        connection.execute("UPDATE alembic_version SET version_num = '0006'")
+        connection.execute("PRAGMA application_id = 0")
+
+
+def bytes_in(folder: Path, *, but: str = "") -> bytes:
+    """Of all files there, but those of one ending; and of the database's dump."""
+    found = [path.read_bytes() for path in folder.iterdir() if path.is_file() and not (but and path.match(but))]
+    with closing(sqlite3.connect(folder / "state.db")) as connection:
+        found.append("\n".join(connection.iterdump()).encode("utf-8", "surrogatepass"))
+    return b"\0".join(found)
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:

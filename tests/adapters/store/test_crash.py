@@ -113,7 +113,7 @@ def test_two_stores_on_one_file_see_each_other_and_lose_nothing(tmp_path: Path) 
 
     asyncio.run(body())
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-    assert os.listdir(tmp_path) == ["state.db"]
+    assert sorted(os.listdir(tmp_path)) == ["state.db", "state.key"]
 
 
 def test_two_processes_on_one_file_lose_nothing(tmp_path: Path) -> None:
@@ -242,6 +242,6 @@ def test_a_cancelled_opening_leaves_nothing_open(tmp_path: Path) -> None:
         while any(thread.name.startswith("store") for thread in set(threading.enumerate()) - before):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
-        assert os.listdir(tmp_path) == ["state.db"]
+        assert sorted(os.listdir(tmp_path)) == ["state.db", "state.key"]
 
     asyncio.run(body())

@@ -36,6 +36,7 @@ def test_a_new_database_is_for_its_owner_only(path: Path) -> None:
             "state.db": 0o600,
             "state.db-wal": 0o600,
             "state.db-shm": 0o600,
+            "state.key": 0o600,
         }
         await store.close()
 

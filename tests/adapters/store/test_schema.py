@@ -104,7 +104,7 @@ def test_an_older_schema_is_lifted_with_a_copy_beside_it(
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert rows(kept, "SELECT version_num FROM alembic_version") == [(schema.HEAD,)]
     assert rows(kept, "SELECT count(*) FROM events") == [(60,)]
-    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", f"state.db.schema-{schema.HEAD}"]
+    assert sorted(f.name for f in path.parent.iterdir()) == ["state.db", f"state.db.schema-{schema.HEAD}", "state.key"]
     assert "written by a newer version" in refused(path)  # by what is installed now
     kept.replace(path)
     assert asyncio.run(ids(path)) == list(range(1, 61))

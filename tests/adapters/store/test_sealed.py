@@ -1,0 +1,226 @@
+"""No secret stands in the database as it is: not in a row, not in a page that became free, not in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_model_service.adapters import store_file
+from jupyter_model_service.adapters.at_rest import AtRest, HmacAtRest, own_at_rest
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import FernetAtRest
+from jupyter_model_service.adapters.store import SqlStore
+from jupyter_model_service.ports import Placement, ReplicaRecord
+
+from .samples import REVISION, SERVICE, as_before, bytes_in, events, refused, rows
+
+VALUES = ("a-password-of-the-owners", "ein Geheimnis für zwei")
+SECRETS = {f"chat-{number:06}": f"{number:02x}" * 32 for number in range(0xA0, 0xA8)}
+GIVEN = replace(REVISION, environment=(("NOTE", VALUES[1]), ("PASSWORD", VALUES[0])))
+PLACE = Placement({"user": "u"}, ("127.0.0.1", 1), ("127.0.0.1", 2))
+LOOKED_FOR = (*(word.encode() for word in (*VALUES, *SECRETS.values())), b"ein Geheimnis f\\u00fcr zwei")
+KINDS: list[Callable[[str, Path], AtRest]] = [HmacAtRest, FernetAtRest]
+
+
+def found(data: bytes) -> list[bytes]:
+    return [word for word in LOOKED_FOR if word in data]
+
+
+def record(id: str) -> ReplicaRecord:
+    return ReplicaRecord(id, SERVICE.id, 1, SECRETS[id], PLACE, 7.0)
+
+
+async def use(store: SqlStore) -> None:
+    """Rows that are written, written again, and removed."""
+    await store.add_service(SERVICE, GIVEN)
+    for number in range(2, 6):
+        await store.add_revision(SERVICE.id, replace(GIVEN, number=number))
+    for id in SECRETS:
+        await store.save_replica(replace(record(id), placement=None))
+        await store.save_replica(record(id))
+    for number in (2, 3):
+        await store.remove_revision(SERVICE.id, number)
+    await store.remove_replica("chat-000160")
+
+
+async def as_written(store: SqlStore) -> None:
+    assert await store.revisions(SERVICE.id) == [replace(GIVEN, number=number) for number in (1, 4, 5)]
+    there = {each.id: each for each in await store.replicas()}
+    assert there == {id: record(id) for id in SECRETS if id != "chat-000160"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_file_and_no_dump_of_a_used_database_has_a_secret(path: Path, kind: Callable[[str, Path], AtRest]) -> None:
+    at_rest = kind(new_key(), path.with_name("another.key"))
+
+    async def body() -> None:
+        store = await SqlStore.open(path, at_rest=lambda: at_rest)
+        await use(store)
+        await as_written(store)
+        assert b"PASSWORD" in bytes_in(path.parent), "what everybody may know is found"
+        assert found(bytes_in(path.parent)) == []
+        await store.close()
+        assert found(bytes_in(path.parent)) == []
+        store = await SqlStore.open(path, at_rest=lambda: at_rest)
+        await as_written(store)
+        await store.close()
+
+    asyncio.run(body())
+    assert sorted(each.name for each in path.parent.iterdir()) == ["state.db"], "a key that is given is no other's"
+
+
+def made_before(path: Path) -> AtRest:
+    """A database of before secrets were sealed, as a kill left it: with rows in the log, and what was removed in pages
+    that are free."""
+    first = path.parent.parent / "first" / "state.db"
+    at_rest = own_at_rest_in(first.parent)
+
+    async def fill() -> None:
+        store = await SqlStore.open(first)
+        await use(store)
+        for n in range(40):
+            await store.add_events(events(1 + 3 * n, 3))
+        await store.close()
+
+    asyncio.run(fill())
+    as_before(first, at_rest)
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA secure_delete=OFF")  # as SQLite is unless built otherwise, which Debian's is
+        connection.execute("CREATE TABLE scratch (text TEXT)")
+        connection.executemany(
+            "INSERT INTO scratch VALUES (?)", [(f"{word!r}" * 400,) for word in (*VALUES, *SECRETS.values())]
+        )
+        connection.commit()
+        connection.execute("DROP TABLE scratch")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(FULL)")
+        connection.execute("UPDATE replicas SET created_at = created_at")
+        connection.commit()
+        path.parent.mkdir(mode=0o700)
+        for name in ("state.db", "state.db-wal", "state.key"):
+            shutil.copy2(first.with_name(name), path.with_name(name))
+    path.chmod(0o600)
+    assert len(found(path.read_bytes())) == len(LOOKED_FOR)
+    assert found(path.with_name("state.db-wal").read_bytes())
+    return at_rest
+
+
+def own_at_rest_in(folder: Path) -> AtRest:
+    folder.mkdir(mode=0o700)
+    return own_at_rest(folder / "state.key")
+
+
+def test_what_a_former_version_left_is_sealed_and_written_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And read as it was: who runs is known again, with the secret that the replicas have."""
+    made_before(path)
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        assert found(path.read_bytes() + path.with_name("state.db-wal").read_bytes()) == []
+        await as_written(store)
+        await store.save_replica(record("chat-000161"))
+        await as_written(store)
+        await store.close()
+
+    asyncio.run(body())
+    copy = path.with_name("state.db.schema-0006")
+    assert found(bytes_in(path.parent, but="*.schema-*")) == []
+    assert found(copy.read_bytes()), "the way back is as it was, of which the log tells"
+    assert [each.getMessage() for each in caplog.records if f"{copy} is the database as it was" in each.getMessage()]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_could_not_be_written_over_is_so_by_the_next_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the gateway is killed after the migration, or another program reads at that moment."""
+    made_before(path)
+
+    def stop(connection: object) -> None:
+        raise KeyboardInterrupt
+
+    async def body() -> None:
+        await (await SqlStore.open(path)).close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_file, "_write_over_what_was", stop)
+        with pytest.raises(KeyboardInterrupt):
+            store_file.open_database(path)
+    assert rows(path, "SELECT version_num FROM alembic_version") == [("0007",)]
+    assert found(path.read_bytes()), "in free pages"
+    asyncio.run(body())
+    assert found(bytes_in(path.parent, but="*.schema-*")) == []
+
+
+def test_a_key_that_is_lost_is_told_and_nothing_else_is_lost_with_it(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Replicas are known, so that they can be ended; of environments the names are. Put back, it opens what it sealed."""
+    key = path.with_name("state.key")
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await use(store)
+        await store.close()
+        assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+        kept = key.rename(key.with_name("kept"))
+        store = await SqlStore.open(path)
+        (told,) = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
+        assert f"The key {key} is not the one" in told
+        assert "of 7 replicas" in told
+        assert "of 3 revisions" in told
+        assert await store.replicas() == [replace(record(id), secret="") for id in SECRETS if id != "chat-000160"]
+        first, *_ = await store.revisions(SERVICE.id)
+        assert first == replace(GIVEN, environment=(), unread=("NOTE", "PASSWORD"))
+        await store.add_revision(SERVICE.id, replace(GIVEN, number=6))
+        assert (await store.revisions(SERVICE.id))[-1] == replace(GIVEN, number=6), "what is new is sealed with it"
+        await store.remove_revision(SERVICE.id, 6)
+        await store.close()
+        kept.replace(key)
+        store = await SqlStore.open(path)
+        await as_written(store)
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_who_can_write_rows_and_has_no_key_gets_nobodys_values_into_another_model(path: Path) -> None:
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await store.add_service(SERVICE, GIVEN)
+        await store.add_service(replace(SERVICE, id="s2", owner="eve"), replace(GIVEN, environment=(("X", "y"),)))
+        await store.save_replica(record("chat-000160"))
+        await store.save_replica(record("chat-000161"))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            of = "(SELECT content FROM revisions WHERE service_id = 's1')"
+            connection.execute(f"UPDATE revisions SET content = {of} WHERE service_id = 's2'")
+            of = "(SELECT secret FROM replicas WHERE id = 'chat-000160')"
+            connection.execute(f"UPDATE replicas SET secret = {of}")
+        (hers,) = await store.revisions("s2")
+        assert (hers.environment, hers.unread) == ((), ("NOTE", "PASSWORD"))
+        assert [each.secret for each in await store.replicas()] == [SECRETS["chat-000160"], ""]
+        await store.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("do", "said"), [(lambda key: key.chmod(0o644), "chmod 600"), (lambda key: key.write_text("x"), "holds no key")]
+)
+def test_a_key_that_cannot_be_used_ends_the_start(path: Path, do: Callable[[Path], object], said: str) -> None:
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await use(store)
+        await store.close()
+
+    asyncio.run(body())
+    do(path.with_name("state.key"))
+    assert said in refused(path)
