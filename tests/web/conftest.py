@@ -95,6 +95,7 @@ class View:
     page: str | None = None
     notice: Notice | None = None
     last_call_at: float | None = None
+    gpus: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
