@@ -91,9 +91,6 @@ class _Deed:
 
     async def begin(self, wish: Wish) -> None:
         """Right before it is done. ``Overloaded``: it must not be."""
-        if wish.asked.path != self._asked.path:
-            self._asked, self._before = wish.asked, None
-            self._before = self._look()
         self._asked, self._call = wish.asked, wish.call
         entry = self._asked.entry(0, target=self._aim(), before=self._before, after=self._given() or None)
         makes_room = self._asked.action in _MAKES_ROOM

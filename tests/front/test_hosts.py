@@ -145,6 +145,21 @@ def test_a_proxy_that_is_believed_may_say_which_host_was_called(run: Run, truste
     run(body())
 
 
+def test_behind_two_proxies_the_host_is_the_first_that_one_of_them_saw(run: Run) -> None:
+    """Each adds the host by which it was called itself."""
+
+    async def body() -> None:
+        settings = FrontSettings(trusted_proxies=("127.0.0.1",))
+        async with site(Replica(), settings=settings, hosts=HOSTS) as here:
+            for number, said in enumerate((f"{OWN}, inner.local", f"{OWN} ,10.0.0.2:8000")):
+                await at(here, "10.0.0.1:8910", "/health/x", f"X-Forwarded-Host: {said}")
+                assert (len(here.replicas[0].seen), len(here.web.seen)) == (number + 1, 0)
+            await at(here, "10.0.0.1:8910", "/health/x", f"X-Forwarded-Host: hub.example.org, {OWN}")
+            assert (len(here.replicas[0].seen), len(here.web.seen)) == (2, 1)
+
+    run(body())
+
+
 def test_without_hosts_of_their_own_a_host_says_nothing(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:

@@ -300,6 +300,27 @@ def test_a_stream_of_a_visit_ends_with_it(run: Run) -> None:
     run(body())
 
 
+def test_a_stream_of_an_administrators_visit_goes_on_while_she_is_one(run: Run) -> None:
+    """Though nothing is shared with her; and no longer."""
+
+    async def body() -> None:
+        async with own_hosts(settings=SOON) as here:
+            lines = ["GET /sse HTTP/1.1", f"Host: {OWN}", here.visit("admins"), *FETCHES, "", ""]
+            wire = await here.site.send("\r\n".join(lines))
+            got = await wire.head()
+            assert got.status == 200
+            before = here.site.front.rechecks._next
+            await until(lambda: here.site.front.rechecks._next > before + 0.1, "two looks")
+            assert here.site.front.calls
+            here.site.tokens.people["admins"] = Caller("root", person=Person("root", "root"))
+            await wire.body(got)
+            assert not got.complete
+            await within(here.site.replicas[0].hung_up.wait())
+            assert here.site.meter.broken_answers == ["revoked"]
+
+    run(body())
+
+
 def test_a_token_goes_before_a_visit(run: Run) -> None:
     async def body() -> None:
         async with own_hosts() as here:

@@ -357,6 +357,29 @@ def test_what_the_hub_said_of_a_token_counts_also_where_it_says_nothing_of_its_u
     run(body)
 
 
+def test_what_was_known_of_a_user_is_not_known_of_the_one_whom_her_token_is_of_now(run: Run) -> None:
+    """The Hub has renamed her, and says nothing of the one of that name: she manages nothing, and is nobody with whom
+    something is shared, as she may not be whom the services of the new name were made for."""
+
+    async def body(s: Setting) -> None:
+        before = await s.identity.resolve("bobs")
+        assert before is not None
+        assert before.person is not None
+        assert before.manages == {"bob"}
+        s.hub.by_token["bobs"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
+        s.clock.advance(31)
+
+        async def user(name: str, *, patience: float | None = None) -> HubUser | None:
+            raise DOWN
+
+        s.hub.user = user  # type: ignore[method-assign]
+        after = await s.identity.resolve("bobs")
+        assert after is not None
+        assert (after.name, after.person, after.manages) == ("alice", None, frozenset())
+
+    run(body)
+
+
 def test_users_that_are_remembered_are_bounded(run: Run) -> None:
     async def body(s: Setting) -> None:
         for number in range(USERS + 50):

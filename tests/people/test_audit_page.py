@@ -20,7 +20,7 @@ from jupyter_model_service.adapters.store_audit import SqlAudit
 from jupyter_model_service.core.audit import AuditQuery, Entry
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub_site import PREFIX, HubSite
-from jupyter_model_service.web.page_session import PageSessions
+from jupyter_model_service.web.page_session import PageSessions, PageVisitor
 
 from .test_pages import at_the_pages, page, said, send
 
@@ -175,11 +175,11 @@ def test_nobody_but_an_administrator_reads_it(tmp_path: Path) -> None:
     at_the_pages(tmp_path, body)
 
 
-@pytest.mark.parametrize("why", ["unreadable", "no administrator"])
+@pytest.mark.parametrize("why", ["unreadable", "no administrator", "signed out"])
 def test_a_file_that_is_broken_off_does_not_look_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """Where the log cannot be read any more, and where whoever takes it is no administrator any more."""
+    """Where the log cannot be read any more, and where whoever takes it is no administrator any more, or is signed out."""
     find, visitor, reads = SqlAudit.find, PageSessions.visitor, 0
 
     async def fails_later(self: SqlAudit, query: AuditQuery) -> Any:
@@ -189,16 +189,23 @@ def test_a_file_that_is_broken_off_does_not_look_whole(
             raise OSError("the disk is gone")
         return await find(self, query)
 
-    async def none_later(self: PageSessions, request: Any) -> Any:
+    async def another_later(self: PageSessions, request: Any) -> PageVisitor | None:
         found = await visitor(self, request)
-        return None if reads == 2 and why == "no administrator" else found
+        if reads < 2 or why == "unreadable":
+            return found
+        if why == "signed out":
+            return None
+        assert found is not None
+        assert found.caller.person is not None
+        person = dataclasses.replace(found.caller.person, admin=False)
+        return dataclasses.replace(found, caller=dataclasses.replace(found.caller, person=person))
 
     async def body(site: HubSite, browser_of: BrowserOf) -> None:
         nonlocal reads
         put(tmp_path, *(Entry(1.0, "dora", "", "x", f"n{each}") for each in range(250)))
         carol = await browser_of("carol")
         monkeypatch.setattr(SqlAudit, "find", fails_later)
-        monkeypatch.setattr(PageSessions, "visitor", none_later)
+        monkeypatch.setattr(PageSessions, "visitor", another_later)
         reads = 0
         with pytest.raises(httpx.RemoteProtocolError):
             await saved(carol, "?who=dora")

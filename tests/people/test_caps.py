@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core.hub_scopes import MANAGE
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
 
@@ -84,5 +85,22 @@ def test_whoever_calls_by_a_scope_has_the_calls_of_her_class_and_no_more(hub: Fa
             assert await status(site, elsewhere) == [404]
             uses = (await site.api("GET", f"{CHAT}/uses", token=alice)).json()["uses"]
             assert [(each["kind"], each["name"], each["calls"]) for each in uses] == [("user", "bob", 5)]
+
+    asyncio.run(body())
+
+
+def test_who_manages_the_service_is_limited_by_no_share(hub: FakeHub, tmp_path: Path) -> None:
+    """An administrator, and whom a scope lets manage it, as the owner: though they are in the group that has limits."""
+
+    async def body() -> None:
+        async with hub_site(hub, tmp_path / "gateway") as site:
+            alice, bob = site.notebook("alice"), site.notebook("bob")
+            manager = hub.add_token("carol", [f"{MANAGE}!user=alice"])
+            await site.deploy("chat", alice)
+            share = {"limits": {"calls_per_day": 1}}
+            assert (await site.api("PUT", f"{CHAT}/access/group/class", share, token=alice)).status_code == 200
+            assert await status(site, *[site.administrator("carol")] * 3) == [503] * 3
+            assert await status(site, *[manager] * 3, *[alice] * 3) == [503] * 6
+            assert await status(site, bob, bob) == [503, 429]
 
     asyncio.run(body())

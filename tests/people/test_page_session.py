@@ -11,12 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
+from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.sealing import new_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.sharing import Person
 from jupyter_model_service.core.visits import state_of
+from jupyter_model_service.ports import Clock
 from jupyter_model_service.testing import ManualClock
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub import FakeHub
@@ -28,10 +30,21 @@ STATE = "0" * 64
 DOOR = f"{PREFIX}sign-in?service=chat--ann&next=/a%3Fb&state={STATE}"
 
 
-def in_browser(folder: Path, body: Callable[[HubSite, Browser], Awaitable[None]], *, line: int = 6) -> None:
+class LaterClock(SystemClock):
+    """``later``: seconds that have gone by, to whoever looks at the time of day."""
+
+    later = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.later
+
+
+def in_browser(
+    folder: Path, body: Callable[[HubSite, Browser], Awaitable[None]], *, line: int = 6, clock: Clock | None = None
+) -> None:
     async def main() -> None:
         with FakeHub(users=["ann", "bob", "root"], line=line, interrupt=0.02) as hub:
-            async with hub_site(hub, folder / "gateway", hosts=HOSTS) as site, Browser(site) as browser:
+            async with hub_site(hub, folder / "gateway", hosts=HOSTS, clock=clock) as site, Browser(site) as browser:
                 await site.deploy("chat", site.notebook("ann"))
                 await body(site, browser)
 
@@ -189,6 +202,39 @@ def test_a_code_is_good_with_its_verifier_alone_and_once(tmp_path: Path) -> None
         ).status_code == 403
 
     in_browser(tmp_path, body)
+
+
+def test_codes_of_a_sign_in_are_not_guessed(tmp_path: Path) -> None:
+    """Not even in a browser that has begun one; and then a good one is not taken either, so that nothing is learnt."""
+
+    async def body(site: HubSite, browser: Browser) -> None:
+        await browser.login("ann")
+        begun = await browser.open(DOOR, follow=False)
+        back = (await browser.open(begun.headers["Location"], follow=False)).headers["Location"]
+        good = parse_qs(urlsplit(back).query)["code"][0]
+        tried = [(await browser.open(back.replace(good, f"guess{n}"), follow=False)).status_code for n in range(30)]
+        assert tried == [400] * 20 + [429] * 10
+        refused = await browser.open(back, follow=False)
+        assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+        assert browser.cookie("model-service-page") is None
+
+    in_browser(tmp_path, body)
+
+
+def test_a_session_is_good_for_half_a_day(tmp_path: Path) -> None:
+    """However long whoever has a copy of its cookie keeps it, and the Hub's token is good."""
+    clock = LaterClock()
+
+    async def body(site: HubSite, browser: Browser) -> None:
+        await browser.login("ann")
+        await _signed_in(browser)
+        clock.later = 12 * 3600.0 - 60.0
+        assert (await browser.open(PREFIX, follow=False)).status_code == 200
+        clock.later = 12 * 3600.0
+        answer = await browser.open(PREFIX, follow=False)
+        assert (answer.status_code, urlsplit(answer.headers["Location"]).path) == (302, "/hub/api/oauth2/authorize")
+
+    in_browser(tmp_path, body, clock=clock)
 
 
 def test_pages_are_for_windows_of_their_own(tmp_path: Path) -> None:
