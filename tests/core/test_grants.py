@@ -209,3 +209,7 @@ def test_a_rule_is_written_as_in_an_address_once(monkeypatch: pytest.MonkeyPatch
     rules = tuple(PathRule(f"/{number}/ä") for number in range(20))
     assert not any(may(rules, b"GET", b"/x") for _ in range(100))
     assert len(written) == 20
+
+
+def test_a_word_for_all_methods_is_none() -> None:
+    assert grants.unusual(["any", "GET"]) == ["ANY is no usual method: a token for all of them names none."]
