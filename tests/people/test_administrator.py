@@ -62,6 +62,23 @@ def test_what_an_owner_is_shown_to_have_is_what_the_next_is_refused_by(run: Run)
     run(body)
 
 
+def test_so_are_gpus_that_an_owner_is_shown_to_have(run: Run) -> None:
+    """Each replica that is to be there has as many as its service asks for, whether it got them or not."""
+
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("carol")
+        await site.api("PUT", LIMITS, {"max_gpus_per_user": 5}, token=admin)
+        await site.deploy("chat", alice, gpus=2)
+        assert (await scaled(site, 2, alice))[0] == 202
+        use = (await site.api("GET", LIMITS, token=admin)).json()
+        told = {each["name"]: (each["used"], each["value"]) for each in use["limits"]}
+        assert (use["gpus"], told["max_gpus_per_user"]) == (4, (4, 5))
+        status, why = await scaled(site, 3, alice)
+        assert (status, "That would be 6 GPUs for the replicas of alice, and 5 are the most" in why) == (400, True), why
+
+    run(body)
+
+
 async def scaled(site: HubSite, replicas: int, token: str) -> tuple[int, str]:
     answer = await site.api("PUT", "services/alice/chat/scale", {"replicas": replicas}, token=token)
     return answer.status_code, answer.json().get("error", {}).get("message", "")
