@@ -10,7 +10,7 @@ import httpx
 
 from jupyter_model_service.adapters.sealing import read_key
 from jupyter_model_service.core.hub_scopes import AUDIT
-from jupyter_model_service.testing.hub_site import DEFINITION, page_cookies, visit_cookie
+from jupyter_model_service.testing.site import Site
 from tests.security.people import USERS
 
 from .deployment import ADMIN, Deployment, eventually
@@ -29,19 +29,17 @@ c.JupyterHub.load_roles.append({{"name": "auditors", "groups": ["auditors"], "sc
 STRAIGHT = {"BREW", "CONNECT"}
 
 
-class RealSite:
+class RealSite(Site):
     """``address`` is the gateway's own, to which whatever serves the services' hosts passes them on; all else goes
-    through the Hub's proxy. In the loop that made it."""
+    through the Hub's proxy."""
 
     def __init__(self, hub: Deployment) -> None:
+        super().__init__(f"http://{hub.network.address}:{hub.gateway_port}", hub.service_url)
         self.hub = hub
-        self.address = f"http://{hub.network.address}:{hub.gateway_port}"
-        self._http = httpx.AsyncClient(base_url=hub.service_url, trust_env=False, timeout=30.0)
 
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    # --- tokens, as the Hub gives them ---
+    @property
+    def key(self) -> str:
+        return read_key(self.hub.folder / "model-service" / "sealing.key")
 
     def notebook(self, user: str) -> str:
         """alice's is the one in her container; another's is made with what the Hub says of that, of her own server."""
@@ -81,46 +79,10 @@ class RealSite:
         token_id = self.hub.api("GET", "/user", token=token).json()["token_id"]
         assert self.hub.api("DELETE", f"/users/{user}/tokens/{token_id}").status_code == 204
 
-    @property
-    def _key(self) -> str:
-        return read_key(self.hub.folder / "model-service" / "sealing.key")
-
-    def signed_in(self, token: str) -> str:
-        return page_cookies(self._key, token)
-
-    def visit(self, service_id: str, token: str, *, seconds: float = 3600.0, key: str | None = None) -> str:
-        return visit_cookie(key or self._key, service_id, token, seconds)
-
-    # --- the gateway ---
-
-    async def api(self, method: str, path: str, body: Any = None, *, token: str | None) -> httpx.Response:
-        return await self.request(method, f"api/v1/{path}", token=token, json=body)
-
-    async def call(self, service: str, token: str | None) -> httpx.Response:
-        return await self.request("GET", f"endpoints/{service}/", token=token)
-
-    async def request(self, method: str, path: str, *, token: str | None, **more: Any) -> httpx.Response:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return await self._http.request(method, path, headers=headers, **more)
-
-    async def status(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> int:
-        return (await self.head(method, path, headers, **more)).status_code
-
     async def head(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response:
-        """Without the body: an event stream has no end."""
         if method in STRAIGHT and "://" not in path:
             path = f"{self.hub.gateway_url}{path}"
-        async with self._http.stream(method, path, headers=headers, **more) as answer:
-            return answer
-
-    async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]:
-        """Without replicas: a call that is let in finds none (503)."""
-        definition = {"file": "model-definition.yaml", "text": DEFINITION}
-        body = {"folder": "volume:models", "definition": definition, "name": name, "replicas": 0, **more}
-        answer = await self.api("POST", "services", body, token=token)
-        assert answer.status_code == 201, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        return await super().head(method, path, headers, **more)
 
 
 @contextlib.asynccontextmanager

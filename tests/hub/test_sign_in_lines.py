@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from jupyter_model_service.testing.browser import Browser
-from jupyter_model_service.testing.hub_site import DEFINITION
+from jupyter_model_service.testing.site import DEFINITION
 
 from .deployment import ADMIN, Deployment, Setup
 

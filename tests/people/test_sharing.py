@@ -12,7 +12,8 @@ import pytest
 
 from jupyter_model_service.adapters import hub_identity
 from jupyter_model_service.testing.hub import FakeHub
-from jupyter_model_service.testing.hub_site import DEFINITION, HubSite, hub_site
+from jupyter_model_service.testing.hub_site import HubSite, hub_site
+from jupyter_model_service.testing.site import DEFINITION
 
 CHAT = "services/alice/chat"
 Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]

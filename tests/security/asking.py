@@ -9,8 +9,9 @@ import httpx
 
 from jupyter_model_service.core.hosts import Hosts, label_of
 from jupyter_model_service.testing.browser import NAVIGATION
+from jupyter_model_service.testing.site import Site
 
-from .people import SHARED, Site
+from .people import SHARED
 from .table import ELSEWHERE, ENDPOINTS, LISTED, METHODS, OPERATIONS, ORIGIN, SHOWN, VISITS
 
 #: What stands for the variables of a path; ``x`` for those of other names.

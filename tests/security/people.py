@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import httpx
-
 from jupyter_model_service.adapters.sealing import new_key
 from jupyter_model_service.testing.hub import FakeHub
+from jupyter_model_service.testing.site import Site
 
 USERS = ("alice", "oscar", "vera", "carol", "gina", "mallory", "audra", "admin")
 COLUMNS = (
@@ -42,45 +38,6 @@ VISITORS = (
 )
 #: alice/own is private, alice/chat is shared, alice/open is public; mallory/hers is there for its token.
 PRIVATE, SHARED, PUBLIC = "own", "chat", "open"
-
-
-class Site(Protocol):
-    """Where they come: the whole gateway of a fake Hub (``testing.hub_site.HubSite``), or of a real one
-    (``tests.hub.real_site.RealSite``)."""
-
-    @property
-    def address(self) -> str:
-        """Where the hosts of services are answered."""
-
-    def notebook(self, user: str) -> str: ...
-
-    def visitor(self, user: str) -> str: ...
-
-    def administrator(self) -> str: ...
-
-    def auditor(self, user: str) -> str: ...
-
-    def of_a_replica(self, user: str, server: str) -> str: ...
-
-    def expired(self, user: str) -> str: ...
-
-    def sign_out(self, user: str, token: str) -> None: ...
-
-    def signed_in(self, token: str) -> str: ...
-
-    def visit(self, service_id: str, token: str, *, seconds: float = 3600.0, key: str | None = None) -> str: ...
-
-    async def api(self, method: str, path: str, body: Any = None, *, token: str | None) -> httpx.Response: ...
-
-    async def call(self, service: str, token: str | None) -> httpx.Response: ...
-
-    async def request(self, method: str, path: str, *, token: str | None) -> httpx.Response: ...
-
-    async def status(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> int: ...
-
-    async def head(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response: ...
-
-    async def deploy(self, name: str, token: str, **more: Any) -> dict[str, Any]: ...
 
 
 def people() -> FakeHub:
