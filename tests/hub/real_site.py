@@ -17,7 +17,7 @@ from .deployment import ADMIN, Deployment, eventually
 from .mirror import VISITING, members
 
 #: What the table needs of ``install()``: hosts for services, and a folder that nobody has to be asked for.
-INSTALLED = (("endpoints_url", "http://*.models.localhost:8000"), ("model_volumes", ("models",)))
+INSTALLED = (("endpoints_url", "http://*.models.localhost"), ("model_volumes", ("models",)))
 
 #: By which audra may read the audit log, and nothing else besides what every user may: for ``Setup.after``.
 AUDITORS = f"""

@@ -228,7 +228,7 @@ MADE = ("first", "third", "fourth")
 
 async def signed_in(hub: Deployment) -> tuple[str, dict[str, str]]:
     """What carol is shown, and all that this leaves in her browser or was in its addresses for a moment."""
-    address = f"http://{WORD}--alice.models.localhost:8000/who"
+    address = f"http://{WORD}--alice.models.localhost/who"
     async with AtHub(hub) as browser:
         await browser.sign_in("carol")
         shown = [await browser.open(address)]

@@ -10,8 +10,16 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.security.asking import CALLS, Tokens, calls_differing, lists_differing, pages_differing
-from tests.security.people import COLUMNS, everybody
+from tests.security.asking import (
+    CALLS,
+    ORIGINS,
+    Tokens,
+    calls_differing,
+    lists_differing,
+    pages_differing,
+    visits_differing,
+)
+from tests.security.people import COLUMNS, SHARED, everybody, visitors
 from tests.security.table import ENDPOINTS, OPERATIONS
 
 from .deployment import Deployment, Setup
@@ -75,6 +83,19 @@ def test_each_cell_of_the_table_is_really_asked_for(hub: Deployment, tokens: Tok
 
 def test_everybody_finds_in_lists_what_the_table_says(hub: Deployment, tokens: Tokens) -> None:
     found = asked(hub, partial(lists_differing, tokens=tokens))
+    assert not found, "\n".join(found)
+
+
+def test_a_visit_is_good_for_its_own_pages_and_whoever_opens_them(hub: Deployment, tokens: Tokens) -> None:
+    """Whatever origins the owner lists; of real tokens that the Hub gave, and one that it has forgotten."""
+
+    async def ask(site: RealSite) -> list[str]:
+        listed = {"origins": [ORIGINS["PRE!"]]}
+        answered = await site.api("PUT", f"services/alice/{SHARED}/access/origins", listed, token=tokens["owner"])
+        assert answered.status_code == 200, answered.text
+        return await visits_differing(site, await visitors(site))
+
+    found = asked(hub, ask)
     assert not found, "\n".join(found)
 
 
