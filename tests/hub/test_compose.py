@@ -39,6 +39,14 @@ places = [(host, int(port)) for host, port in zip(sys.argv[1::2], sys.argv[2::2]
 with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
     print(*pool.map(look, places), sep="\\n")
 """
+CALL = """
+import sys, urllib.error, urllib.request
+asked = urllib.request.Request(sys.argv[1], b"", {"X-Forwarded-For": "203.0.113.7"})
+try:
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=60)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 
 
 def compose_command() -> list[str] | None:
@@ -65,6 +73,7 @@ class Site:
     def __post_init__(self) -> None:
         shutil.copytree(COMPOSE, self.folder)
         self.prefix = f"10.{150 + secrets.randbelow(50)}.{secrets.randbelow(256)}"
+        self.notebooks = f"10.{200 + secrets.randbelow(50)}"
         self.bridge = f"br-{self.name[-11:]}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -74,13 +83,17 @@ class Site:
         own = {
             "HUB_NAME": self.name, "COMPOSE_PROJECT_NAME": self.name, "HUB_IMAGE": self.image,
             "NOTEBOOK_IMAGE": self.notebook_image, "PUBLIC_ADDRESS": address, "PUBLIC_URL": self.url.rstrip("/"),
-            "REPLICAS_PREFIX": self.prefix, "REPLICAS_BRIDGE": self.bridge, "HUB_PASSWORD": self.password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
+            "REPLICAS_PREFIX": self.prefix, "REPLICAS_BRIDGE": self.bridge, "NOTEBOOKS_PREFIX": self.notebooks,
+            "HUB_PASSWORD": self.password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
         }  # fmt: skip
         lines = (self.folder / "example.env").read_text().splitlines()
         told = [
             re.sub(r"^(\w+)=.*", lambda m: f"{m[1]}={own.get(m[1], m[0].partition('=')[2])}", line) for line in lines
         ]
         (self.folder / ".env").write_text("\n".join(told) + "\n")
+        config = self.folder / "jupyterhub_config.py"  # which has no access log, as that holds what is personal
+        log = '    access_log="access.jsonl",\n    data_dir='
+        config.write_text(config.read_text().replace("    data_dir=", log))
         # Nothing of the tester's shell goes before what is in .env.
         self.environment = {k: v for k, v in os.environ.items() if k not in own and not k.startswith("COMPOSE_")}
         if self.apart:
@@ -220,6 +233,32 @@ def call(endpoint: str, token: str | None) -> int:
     return httpx.post(f"{endpoint}noop", headers=headers, timeout=60, trust_env=False).status_code
 
 
+def check_addresses(site: Site) -> None:
+    """Of two who call through the proxy the log has two addresses, and neither is the proxy's. What a caller says of
+    herself is not believed, be it through the proxy or past it; and no notebook may get the proxy's address."""
+    notebook = site.engine.containers.get(f"{site.name}-alice")
+    hers, proxys = (site.address(each, "notebooks") for each in (notebook, site.container("proxy")))
+    assert proxys == f"{site.notebooks}.0.2"
+    assert hers.startswith(f"{site.notebooks}.")
+    assert int(hers.split(".")[2]) >= 128
+    gateway = site.container("gateway" if site.apart else "hub")
+    at = "model-gateway" if site.apart else "model-service"
+    path = "/services/model-service/endpoints/alice/noop/"
+    for way, to in (("proxy", "proxy:8000"), ("past", f"{at}:8910")):
+        assert site.exec(notebook, "python3", "-c", CALL, f"http://{to}{path}{way}") == "401\n"
+    assert call(f"{site.url}{path[1:]}outside/", None) == 401
+
+    def addresses() -> dict[str, str]:
+        lines = site.exec(gateway, "cat", "/srv/model-service/access.jsonl").splitlines()
+        ways = {line["path"].removeprefix(path): line["address"] for line in map(json.loads, lines)}
+        return {way: ways[way] for way in ("proxy", "past", "outside/noop") if way in ways}
+
+    eventually(lambda: len(addresses()) == 3, "the three calls in the access log", 30, 0.3)
+    seen = addresses()
+    assert (seen["proxy"], seen["past"]) == (hers, hers)
+    assert seen["outside/noop"] not in (hers, proxys)
+
+
 def check_rules(site: Site, replica: Any) -> None:
     """With the rules of the guide another replica reaches neither the model nor the proxy; the Hub's container does."""
     model, proxy = ((site.address(each, "replicas"), 8000) for each in (replica, site.container("proxy")))
@@ -232,11 +271,36 @@ def check_rules(site: Site, replica: Any) -> None:
         assert site.reached(site.container("hub"), model) == ["reached"]
 
 
+def test_a_deployment_without_addresses_for_notebooks_is_told_before_anything_changes(tmp_path: Path) -> None:
+    """Its network is there, and full: an engine gives it no others. The file that the error names says what to do."""
+    command = compose_command()
+    if command is None:
+        pytest.skip("there is no docker-compose here (Debian's docker-compose)")
+    site = shutil.copytree(COMPOSE, tmp_path / "compose")
+    told = (site / "example.env").read_text().replace("HUB_PASSWORD=", "HUB_PASSWORD=12345678")
+    told = told.replace("CONFIGPROXY_AUTH_TOKEN=", "CONFIGPROXY_AUTH_TOKEN=1234")
+    environment = {k: v for k, v in os.environ.items() if k != "NOTEBOOKS_PREFIX" and not k.startswith("COMPOSE_")}
+
+    def config(env: str) -> subprocess.CompletedProcess[str]:
+        (site / ".env").write_text(env)
+        return subprocess.run(
+            [*command, "config"], cwd=site, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    assert config(told).returncode == 0
+    before = config(told.replace("NOTEBOOKS_PREFIX=", "# "))
+    assert before.returncode != 0
+    assert "NOTEBOOKS_PREFIX" in before.stderr
+    assert "see example.env" in before.stderr
+    assert re.search(r"^# The notebooks' network: .*\n#.*remove\.sh.*\nNOTEBOOKS_PREFIX=", told, re.M)
+
+
 def test_a_service_is_deployed_and_called_and_nothing_is_left(deploy_site: Callable[[bool], Site]) -> None:
     """alice's notebook deploys it, the proxy leads to it; only the Hub has the engine; all goes with remove.sh."""
     site = deploy_site(False)
     endpoint, token = site.deploy("alice")
     assert endpoint == f"{site.service_url}endpoints/alice/noop/"
+    check_addresses(site)
     assert (call(endpoint, token), call(endpoint, None)) == (200, 401)
     hub = site.container("hub")
     found = site.containers()
@@ -270,6 +334,7 @@ def test_calls_go_on_while_the_hub_restarts_when_the_gateway_is_apart(deploy_sit
     """Neither an ordered nor a killed Hub fails a call; the gateway's container has no socket of the engine."""
     site = deploy_site(True)
     endpoint, token = site.deploy("alice")
+    check_addresses(site)
     gateway = site.container("gateway")
     assert SOCKET not in [mount["Source"] for mount in gateway.attrs["Mounts"]]
     answers: list[int] = []
