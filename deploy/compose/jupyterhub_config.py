@@ -24,7 +24,9 @@ c.JupyterHub.cleanup_servers = False  # so do notebooks and replicas
 # Your authenticator comes here.
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = os.environ["HUB_PASSWORD"]
+c.SharedPasswordAuthenticator.admin_password = os.environ.get("HUB_ADMIN_PASSWORD", "")
 c.Authenticator.allowed_users = set(os.environ["HUB_USERS"].split())
+c.Authenticator.admin_users = set(os.environ.get("HUB_ADMINS", "").split())
 
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
 c.DockerSpawner.image = image

@@ -69,6 +69,7 @@ class Site:
     command: list[str]
     apart: bool
     password: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+    admin_password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def __post_init__(self) -> None:
         shutil.copytree(COMPOSE, self.folder)
@@ -84,7 +85,7 @@ class Site:
             "HUB_NAME": self.name, "COMPOSE_PROJECT_NAME": self.name, "HUB_IMAGE": self.image,
             "NOTEBOOK_IMAGE": self.notebook_image, "PUBLIC_ADDRESS": address, "PUBLIC_URL": self.url.rstrip("/"),
             "REPLICAS_PREFIX": self.prefix, "REPLICAS_BRIDGE": self.bridge, "NOTEBOOKS_PREFIX": self.notebooks,
-            "HUB_PASSWORD": self.password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
+            "HUB_PASSWORD": self.password, "HUB_ADMIN_PASSWORD": self.admin_password, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
         }  # fmt: skip
         lines = (self.folder / "example.env").read_text().splitlines()
         told = [
@@ -134,8 +135,9 @@ class Site:
         """A browser's session, with what the Hub's API wants of one."""
         browser = httpx.Client(base_url=self.url, timeout=60, follow_redirects=True, trust_env=False)
         browser.get("hub/login")
-        form = {"username": user, "password": self.password, "_xsrf": browser.cookies["_xsrf"]}
-        answer = browser.post("hub/login", data=form)
+        password = self.admin_password if user == "admin" else self.password
+        form = {"username": user, "password": password, "_xsrf": browser.cookies["_xsrf"]}
+        answer = browser.post("hub/login", params={"next": "/hub/home"}, data=form)  # which starts no notebook
         browser.headers["X-XSRFToken"] = next(
             c.value or "" for c in browser.cookies.jar if c.name == "_xsrf" and c.path == "/hub/"
         )
@@ -259,6 +261,15 @@ def check_addresses(site: Site) -> None:
     assert seen["outside/noop"] not in (hers, proxys)
 
 
+def check_administrator(site: Site) -> None:
+    """She logs in with the password of administrators, and sees everybody's services and limits on the page."""
+    browser = site.log_in("admin")
+    assert browser.get("hub/api/users/admin").json()["admin"] is True
+    page = browser.get("services/model-service/")
+    assert (page.status_code, page.url.path) == (200, "/services/model-service/")
+    assert "alice/noop" in page.text
+
+
 def check_rules(site: Site, replica: Any) -> None:
     """With the rules of the guide another replica reaches neither the model nor the proxy; the Hub's container does."""
     model, proxy = ((site.address(each, "replicas"), 8000) for each in (replica, site.container("proxy")))
@@ -301,6 +312,7 @@ def test_a_service_is_deployed_and_called_and_nothing_is_left(deploy_site: Calla
     endpoint, token = site.deploy("alice")
     assert endpoint == f"{site.service_url}endpoints/alice/noop/"
     check_addresses(site)
+    check_administrator(site)
     assert (call(endpoint, token), call(endpoint, None)) == (200, 401)
     hub = site.container("hub")
     found = site.containers()
