@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ MET = 30.0  # seconds for which nobody asks for a user again who was met, whatev
 ANOTHER = 1.0  # seconds of one whose services are a former user's, until these are gone, or who is just being deleted
 MOST = 10_000  # users remembered so
 STALE = 300.0  # seconds for which it counts who is in a group, while the Hub does not say it anew
+MAKING = 86_400.0  # seconds for which an owner is kept in mind whose first service is not there yet: it may be copied
 CLOCKS = (
     600.0  # seconds that the clock of the Hub's machine and that of this one may differ by; no service goes for that
 )
@@ -76,6 +78,7 @@ class HubUsers:
         self._missing: set[str] = set()  # owners that the last look did not find
         self._writing = asyncio.Lock()  # the file
         self._noted: set[str] = set()  # owners that are in it
+        self._making: dict[str, float] = {}  # until when (monotonic) one of them counts without a service
         self._task: asyncio.Task[None] | None = None
         self._oldest: Callable[[str], float | None] = lambda owner: None
         self._told: Callable[[str, str], None] = lambda owner, why: None
@@ -216,6 +219,7 @@ class HubUsers:
                     write_book, self._path, {**book, owner: {"name": name, "created": user.created}}
                 )
             self._noted.add(owner)
+            self._making[owner] = self._clock.monotonic() + MAKING
 
     async def look(self, *, patience: float | None = None) -> Mapping[str, HubUser]:
         """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
@@ -289,7 +293,11 @@ class HubUsers:
         name: whoever has it may not be whom it was shared with."""
         users = await self.look()
         book = await asyncio.to_thread(_read, self._path)
-        new = {owner: kept for owner, kept in book.items() if owner in owners}
+        new = {
+            owner: kept
+            for owner, kept in book.items()
+            if owner in owners or self._is_making(owner, kept, users.get(owner))
+        }
         missing: set[str] = set()
         renamed: dict[str, str] = {}
         for owner in owners:
@@ -322,6 +330,14 @@ class HubUsers:
                 await asyncio.to_thread(write_book, self._path, new)
         for name in [name for name, met in self._met.items() if not met.hers]:  # what she makes from now on is hers
             del self._met[name]
+
+    def _is_making(self, owner: str, kept: Mapping[str, str], user: HubUser | None) -> bool:
+        """Whether something may be made just now for the owner, who has no services yet: a look that forgot her would
+        take the one who is renamed, or made anew, before the next look for somebody of whom nothing is known."""
+        if self._clock.monotonic() >= self._making.get(owner, -inf):
+            self._making.pop(owner, None)
+            return False
+        return user is not None and user.created == kept.get("created")
 
     def _another(self, owner: str, known: str | None, user: HubUser) -> bool:
         """Whether the services of ``owner`` were made for another user of that name, made at the time ``known``."""

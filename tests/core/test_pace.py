@@ -46,7 +46,8 @@ class Service:
 def test_who_comes_back_then_finds_a_place(
     slots: int, seconds: float, waiting: int, busy_for: float, looked: bool
 ) -> None:
-    """All who waited have been served, and one more call has ended. Nor is anybody sent away for much longer."""
+    """All who waited have been served, and one more call has ended. Nor is anybody sent away for much longer: for about
+    twice as long where there are but two or three ends to go by."""
     traffic, pace, now = Traffic(), Pace(), 1000.0
     service = Service(slots, seconds, traffic, now)
     for _ in range(int(busy_for * 2)):
@@ -58,7 +59,7 @@ def test_who_comes_back_then_finds_a_place(
     right = (waiting + 1) * seconds / slots
     if found < 60.0:
         assert service.until(now + found + 1e-6) >= waiting + 1
-    assert found <= max(1.0, right * 1.8)
+    assert found <= max(1.0, right * 2.1)
 
 
 def test_what_was_long_ago_counts_no_more() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from deploy.hub.run import Ingress
+from deploy.hub.ingress import Ingress
 from jupyter_model_service.client import Client
 from tests.ports import free_port
 from tests.ui.browser import open_browser

@@ -227,7 +227,7 @@ def test_the_commands_of_the_page_work_as_written(
     monkeypatch.chdir(tmp_path)  # where a Hub would be started
     settings = blocks("python config")
     settings += blocks("python config", page=README)
-    assert len(settings) == 5
+    assert len(settings) == 6
     for block in settings:
         c = a_site(engine="")
         c.JupyterHub.load_roles = []

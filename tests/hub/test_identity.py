@@ -14,8 +14,8 @@ import pytest
 from jupyter_model_service.adapters.hub_identity import MOST, HubIdentity
 from jupyter_model_service.adapters.hub_models import HubToken, HubUser
 from jupyter_model_service.adapters.hub_tokens import HubTokens
+from jupyter_model_service.adapters.hub_users import MAKING, HubUsers
 from jupyter_model_service.adapters.hub_users import MOST as USERS
-from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.core.access import Caller, role_of
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_scopes import INVOKE
@@ -885,6 +885,47 @@ def test_an_owner_without_services_is_no_longer_kept(run: Run, tmp_path: Path) -
         assert gone.seen == []
         assert json.loads((tmp_path / "owners.json").read_text())["alice"]["created"] == "2027-01-01"
         assert (tmp_path / "owners.json").stat().st_mode & 0o777 == 0o600
+
+    run(body)
+
+
+def test_an_owner_for_whom_the_first_service_is_just_being_made_is_not_forgotten_by_a_look(run: Run) -> None:
+    """It is noted whose it is before it is there, and copying its folder may take hours. One look between the two was
+    enough for the services of a user who was renamed soon afterwards to be removed as of one who was deleted."""
+
+    async def body(s: Setting) -> None:
+        gone, told = Gone(), list[str]()
+        s.users._told = lambda owner, why: told.append(owner)
+        await s.users.name_of("alice")
+        await s.users.check(set(), gone)  # hers is not there yet
+        s.hub.users_there["alicia"] = replace(s.hub.users_there.pop("alice"), name="alicia")
+        for _ in range(3):
+            await s.users.check({"alice"}, gone)
+        assert (told, gone.seen) == (["alice"], [])
+
+    run(body)
+
+
+def test_nor_for_ever_or_for_another_user(run: Run, tmp_path: Path) -> None:
+    """What was begun for her came to nothing; the next user of that name loses nothing by it."""
+
+    async def body(s: Setting) -> None:
+        def kept() -> list[str]:
+            return list(json.loads((tmp_path / "owners.json").read_text()))
+
+        gone = Gone()
+        await s.users.name_of("alice")
+        await s.users.check(set(), gone)
+        assert kept() == ["alice"]
+        before = s.hub.users_there["alice"]
+        s.hub.users_there["alice"] = HubUser("alice", created="2027-01-01")
+        await s.users.check(set(), gone)
+        assert kept() == []
+        s.hub.users_there["alice"] = before
+        await s.users.name_of("alice")
+        s.clock.advance(MAKING)
+        await s.users.check(set(), gone)
+        assert kept() == []
 
     run(body)
 

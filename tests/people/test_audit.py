@@ -212,13 +212,17 @@ def test_services_of_a_user_who_is_gone_are_removed_by_the_gateway(run: Run, hub
 
 
 def test_that_services_of_a_user_who_was_renamed_are_kept_is_told_once(
-    run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """They would be looked for in vain under her new name, and nothing else says where they are."""
     monkeypatch.setattr(hub_users, "INTERVAL", 0.05)  # seconds between two looks; it takes two in a row
 
     async def first(site: HubSite) -> None:
         await site.deploy("chat", site.notebook("alice"))
+        end = asyncio.get_running_loop().time() + 60
+        while not (owners := tmp_path / "gateway" / "owners.json").exists() or "alice" not in owners.read_text():
+            assert asyncio.get_running_loop().time() < end, "the next look notes whose it is"
+            await asyncio.sleep(0.02)
 
     async def second(site: HubSite) -> None:
         end = asyncio.get_running_loop().time() + 60
