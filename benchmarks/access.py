@@ -23,7 +23,7 @@ from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_identity import HubIdentity
 from jupyter_model_service.adapters.hub_models import HubUser
 from jupyter_model_service.adapters.hub_users import Met
-from jupyter_model_service.adapters.sealing import new_key
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.core.access import may_call, may_visit
 from jupyter_model_service.core.definition import Definition, Serving

@@ -17,9 +17,9 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .key_file import SealError, key_bytes, make_key, new_key, read_key
+from .key_file import SealError, key_bytes
 
-__all__ = ["FernetAtRest", "SealError", "Sealer", "key_for", "make_key", "new_key", "read_key"]
+__all__ = ["FernetAtRest", "Sealer", "key_for"]
 
 
 def key_for(purpose: str, key: str) -> str:
@@ -30,7 +30,7 @@ def key_for(purpose: str, key: str) -> str:
 
 
 class Sealer:
-    """``key`` is what :func:`new_key` gives."""
+    """``key`` is what :func:`.key_file.new_key` gives."""
 
     def __init__(self, key: str) -> None:
         key_bytes(key)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from ..ports import Clock, Visit
-from .sealing import Sealer, SealError, key_for
+from .key_file import SealError
+from .sealing import Sealer, key_for
 
 __all__ = ["SealedVisits"]
 

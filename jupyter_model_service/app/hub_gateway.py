@@ -24,9 +24,10 @@ from ..adapters.hub_servers import HubServers
 from ..adapters.hub_storage import HubStorage
 from ..adapters.hub_tokens import HubTokens
 from ..adapters.hub_users import HubUsers
+from ..adapters.key_file import SealError, read_key
 from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
-from ..adapters.sealing import FernetAtRest, Sealer, SealError, read_key
+from ..adapters.sealing import FernetAtRest, Sealer
 from ..adapters.visits import SealedVisits
 from ..config import GatewaySettings, HubService
 from ..core.effective import token_life

@@ -23,13 +23,13 @@ class Caller:
     ``manages`` lists the owners whose services the caller may manage; ``invokes`` the ``owner/name`` of the
     services that may be called besides the managed ones, ``invokes_of`` the owners all of whose services may be.
     ``manages_all`` and ``invokes_all`` are of whoever runs the place; ``audits``: it may read the audit log of
-    everything. ``home`` is the owner that new services of the
-    caller get. ``forwards``: it passes on the calls of others, so what it says of them (``X-Forwarded-*``) is
-    believed. ``allowance`` is of a token whose calls are limited, and the same object for all of its calls; ``tally``
-    counts them, whether they are limited or not. ``rules`` are what of an endpoint the token is for, empty for all of
-    it. ``person``: whom the token acts for, where it is one that what is shared with her may be used with.
-    ``counted_as``: whose calls its calls are, also where she may use nothing of that with it: she is counted, and
-    limited, as one person, whatever tokens she calls with.
+    everything. ``home`` is the owner that new services of the caller get. ``forwards``: it passes on the calls of
+    others, so what it says of them (``X-Forwarded-*``) is believed. ``allowance`` is of a token whose calls are
+    limited, and the same object for all of its calls; ``tally`` counts them, whether they are limited or not.
+    ``rules`` are what of an endpoint the token is for, empty for all of it. ``person``: whom the token acts for,
+    where it is one that what is shared with her may be used with. ``counted_as``: whose calls its calls are, also
+    where she may use nothing of that with it: she is counted, and limited, as one person, whatever tokens she calls
+    with.
     """
 
     name: str

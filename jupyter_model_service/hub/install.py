@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..adapters.sealing import Sealer, SealError, make_key
+from ..adapters.key_file import SealError, make_key
+from ..adapters.sealing import Sealer
 from ..core.policy import SERVICES, SNAPSHOT_FILES, Policy, host_to_plain, of_any_registry, policy_to_plain
 from . import given, given_rules
 from . import install_checks as checks

@@ -18,7 +18,7 @@ from jupyterhub import orm
 from jupyterhub.utils import maybe_future
 from tornado import web
 
-from ..adapters.sealing import SealError
+from ..adapters.key_file import SealError
 from ..core.hub_options import KEY, SERVER_PREFIX, Options, ReplicaOptions, options_from_plain, sealed_in
 from ..core.sentences import counted, in_bytes
 from ..errors import LaunchError

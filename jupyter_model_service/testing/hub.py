@@ -32,8 +32,9 @@ from jupyter_model_service.adapters.hub_policies import HubPolicies
 from jupyter_model_service.adapters.hub_servers import HubServers
 from jupyter_model_service.adapters.hub_storage import HubStorage
 from jupyter_model_service.adapters.hub_users import HubUsers
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.launch_hub import HubLauncher
-from jupyter_model_service.adapters.sealing import Sealer, new_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.hub_options import KEY, Options
 from jupyter_model_service.core.policy import Policy
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tornado.web
 
 from jupyter_model_service.adapters.hub_models import hub_time
-from jupyter_model_service.adapters.sealing import SealError
+from jupyter_model_service.adapters.key_file import SealError
 from jupyter_model_service.core.hub_options import Options, options_from_plain, sealed_in
 
 from .hub_sign_in import sign_in_rules

@@ -190,41 +190,34 @@ def _plain(value: Any) -> dict[str, Any] | None:
 
 async def list_audit(call: Call) -> AuditList:
     query = call.given(AuditListQuery)
-    return await _found(call, query, target=query.service, since=query.since, who=query.who)
+    return await _found(call, query, _asked_for(query, query.service, query.since))
 
 
 async def read_audit(call: Call) -> AuditList:
     """Of this service: not of one of the same name that was there before."""
     query = call.given(ServiceAuditQuery)
-    since = _of_this(call, query.since)
-    return await _found(call, query, target="/".join(call.service), since=since, who=query.who)
+    return await _found(call, query, _of_the_service(call, query))
 
 
-def _of_this(call: Call, since: float | None) -> float:
-    return max(since or 0.0, call.parts.engine.service(*call.service).created_at - _CREATION)
+async def _found(call: Call, query: ServiceAuditQuery, wanted: AuditQuery) -> AuditList:
+    audit = call.parts.engine.audit
+    entries = await audit.find(dataclasses.replace(wanted, limit=query.limit, newest=query.newest))
+    last = entries[-1].id if entries else query.after
+    return AuditList(entries=[AuditEntry(**plain(entry)) for entry in entries], next=last, kept=audit.kept)
+
+
+def _of_the_service(call: Call, query: ServiceExportQuery) -> AuditQuery:
+    began = call.parts.engine.service(*call.service).created_at - _CREATION
+    return _asked_for(query, "/".join(call.service), max(query.since or 0.0, began))
+
+
+def _asked_for(query: ServiceExportQuery, target: str | None, since: float | None) -> AuditQuery:
+    return AuditQuery(
+        after=query.after, who=query.who, action=query.action, target=target, since=since, until=query.until
+    )
 
 
 _CREATION = 1.0  # seconds; its service is there before the entry of its creation is written
-
-
-async def _found(
-    call: Call, query: ServiceAuditQuery, *, target: str | None, since: float | None, who: str | None
-) -> AuditList:
-    entries = await call.parts.engine.audit.find(
-        AuditQuery(
-            after=query.after,
-            limit=query.limit,
-            newest=query.newest,
-            who=who,
-            action=query.action,
-            target=target,
-            since=since,
-            until=query.until,
-        )
-    )
-    last = entries[-1].id if entries else query.after
-    found = [AuditEntry(**plain(entry)) for entry in entries]
-    return AuditList(entries=found, next=last, kept=call.parts.engine.audit.kept)
 
 
 # --- all of it, as a file ------------------------------------------------------------------------------
@@ -234,12 +227,12 @@ _AT_ONCE = 100  # entries, 64 KiB each at the most
 
 async def export_audit(call: Call) -> Download:
     query = call.given(AuditExportQuery)
-    return exported(call.parts, _whole(query, query.service, query.since))
+    return exported(call.parts, _asked_for(query, query.service, query.since))
 
 
 async def export_service_audit(call: Call) -> Download:
     query = call.given(ServiceExportQuery)
-    return exported(call.parts, _whole(query, "/".join(call.service), _of_this(call, query.since)))
+    return exported(call.parts, _of_the_service(call, query))
 
 
 def exported(parts: Engaged, query: AuditQuery) -> Download:
@@ -256,9 +249,3 @@ async def _lines(parts: Engaged, query: AuditQuery) -> AsyncIterator[bytes]:
         if len(entries) < _AT_ONCE:
             return
         after = entries[-1].id
-
-
-def _whole(query: ServiceExportQuery, target: str | None, since: float | None) -> AuditQuery:
-    return AuditQuery(
-        after=query.after, who=query.who, action=query.action, target=target, since=since, until=query.until
-    )

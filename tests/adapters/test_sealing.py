@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_model_service.adapters.sealing import Sealer, SealError, make_key, new_key, read_key
+from jupyter_model_service.adapters.key_file import SealError, make_key, new_key, read_key
+from jupyter_model_service.adapters.sealing import Sealer
 
 plain = st.dictionaries(
     st.text(max_size=8),
@@ -85,7 +86,7 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_processes_that_begin_together_get_the_same_key(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from jupyter_model_service.adapters.sealing import make_key; print(make_key(pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from jupyter_model_service.adapters.key_file import make_key; print(make_key(pathlib.Path(sys.argv[1])))"
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "key")], stdout=subprocess.PIPE, text=True)
         for _ in range(6)

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from jupyter_model_service.adapters import visits as module
-from jupyter_model_service.adapters.sealing import Sealer, new_key
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.ports import Visit
 from jupyter_model_service.testing import ManualClock

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.adapters.key_file import make_key
 from jupyter_model_service.adapters.local_files import free_port
-from jupyter_model_service.adapters.sealing import make_key
 from jupyter_model_service.app.assembly import Site
 from jupyter_model_service.app.files import DataDirectory
 from jupyter_model_service.app.hub_gateway import hub_gateway

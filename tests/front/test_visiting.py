@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from jupyter_model_service.adapters.clock import SystemClock
-from jupyter_model_service.adapters.sealing import new_key
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.hosts import Hosts

@@ -23,7 +23,7 @@ import docker
 import httpx
 import psutil
 
-from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.adapters.key_file import read_key
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.adapters.key_file import read_key
 from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.testing.site import Site
 from tests.security.people import USERS

@@ -13,7 +13,8 @@ import docker
 import httpx
 import pytest
 
-from jupyter_model_service.adapters.sealing import Sealer, new_key
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.hub_options import Summary, enveloped, options_from_plain, sealed_in
 
 from .deployment import ADMIN, PREFIX, TEST_LABEL, Deployment, Network, Notebook, Setup, eventually, remove_container

@@ -20,7 +20,7 @@ from jupyterhub.apihandlers.users import UserServerAPIHandler
 from tornado.web import HTTPError
 from traitlets.config import Config
 
-from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.adapters.key_file import read_key
 from jupyter_model_service.core.policy import Policy, PolicyRule, VolumeRule, policy_from_plain
 from jupyter_model_service.hub import install
 from jupyter_model_service.hub.addresses import Addresses

@@ -22,9 +22,10 @@ from jupyter_model_service.adapters.hub_policies import HubPolicies
 from jupyter_model_service.adapters.hub_servers import HubServers
 from jupyter_model_service.adapters.hub_storage import HubStorage
 from jupyter_model_service.adapters.hub_users import HubUsers
+from jupyter_model_service.adapters.key_file import read_key
 from jupyter_model_service.adapters.launch_hub import HubLauncher
 from jupyter_model_service.adapters.lease import TcpLeases
-from jupyter_model_service.adapters.sealing import Sealer, read_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.hub_options import replica_of, server_name
 from jupyter_model_service.core.policy import Policy

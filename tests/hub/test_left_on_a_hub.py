@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from jupyter_model_service.adapters.clock import SystemClock
-from jupyter_model_service.adapters.sealing import read_key
+from jupyter_model_service.adapters.key_file import read_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from tests.security.asking import WEB_SOCKET, calls_differing
 from tests.security.people import everybody

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_model_service.adapters.sealing import Sealer, new_key
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.hub_options import ReplicaOptions, ReplicaStorage
 from jupyter_model_service.core.policy import Policy, PolicyRule
 from jupyter_model_service.errors import LaunchError

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from jupyter_model_service.adapters.sealing import Sealer, new_key, read_key
+from jupyter_model_service.adapters.key_file import new_key, read_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.hub_options import (
     CollectOptions,
     Options,

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from jupyterhub import orm
 
-from jupyter_model_service.adapters.sealing import Sealer, new_key
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.policy import Policy
 from jupyter_model_service.hub.settings import HubSettings
 from jupyter_model_service.hub.spawner import spawner_class

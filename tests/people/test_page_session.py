@@ -12,7 +12,7 @@ import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from jupyter_model_service.adapters.clock import SystemClock
-from jupyter_model_service.adapters.sealing import new_key
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.visits import SealedVisits
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.hosts import Hosts

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_model_service.adapters.sealing import FernetAtRest, Sealer, new_key
+from jupyter_model_service.adapters.key_file import new_key
+from jupyter_model_service.adapters.sealing import FernetAtRest, Sealer
 from jupyter_model_service.core.hub_options import ReplicaOptions
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_model_service.adapters.sealing import new_key
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.site import Site
 
