@@ -1,7 +1,4 @@
-"""Files that hold a key: 32 random bytes in URL-safe base64, for the eyes of the user who runs this (mode 0600).
-
-With the standard library alone: a user's own gateway has one as well, and nothing that encrypts is installed for it.
-"""
+"""Files that hold a key: 32 random bytes in URL-safe base64, for the eyes of the user who runs this (mode 0600)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What is sealed on a hub: options that only the gateway can have made and only the Hub's process can read, and what
-is secret in the gateway's database.
+"""What is sealed: on a hub, options that only the gateway can have made and only the Hub's process can read; and
+everywhere what is secret in the gateway's database (``at_rest``).
 
-Both processes hold the same key, in a file that ``install()`` makes. Fernet (AES-128-CBC and HMAC-SHA256): what was
-sealed can neither be read nor changed nor made by anybody else; which server or row it is for stands inside.
+On a hub both processes hold the same key, in a file that ``install()`` makes. Fernet (AES-128-CBC and HMAC-SHA256):
+what was sealed can neither be read nor changed nor made by anybody else; which server or row it is for stands inside.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .key_file import SealError, key_bytes
 
-__all__ = ["FernetAtRest", "Sealer", "key_for"]
+__all__ = ["Sealer", "key_for"]
 
 
 def key_for(purpose: str, key: str) -> str:
@@ -49,20 +48,3 @@ class Sealer:
         if not isinstance(plain, dict):
             raise SealError("These options were not made by this Hub's model service.")
         return plain
-
-
-class FernetAtRest:
-    """``at_rest.AtRest`` on a hub; ``key`` is the one that gateway and Hub share, ``key_file`` where it is."""
-
-    def __init__(self, key: str, key_file: Path) -> None:
-        self.key_file = key_file
-        self._sealer = Sealer(key_for("state database", key))
-
-    def seal(self, plain: str, about: str) -> str:
-        return self._sealer.seal({"about": about, "plain": plain})
-
-    def open(self, sealed: str, about: str) -> str:
-        found = self._sealer.open(sealed)
-        if found.get("about") != about or not isinstance(found.get("plain"), str):
-            raise SealError("What is sealed there is of another row.")
-        return str(found["plain"])

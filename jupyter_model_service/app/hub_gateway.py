@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
+from ..adapters.at_rest import AtRest
 from ..adapters.definition_file import GivenDefinitions
 from ..adapters.host_gpus import HostGpus, LeasesWithHostGpus
 from ..adapters.hub_api import HubApi
@@ -27,7 +28,7 @@ from ..adapters.hub_users import HubUsers
 from ..adapters.key_file import SealError, read_key
 from ..adapters.launch_hub import HubLauncher
 from ..adapters.lease import TcpLeases
-from ..adapters.sealing import FernetAtRest, Sealer
+from ..adapters.sealing import Sealer
 from ..adapters.visits import SealedVisits
 from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
@@ -160,9 +161,9 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
     return assemble
 
 
-def hub_at_rest(hub: HubService) -> Callable[[], FernetAtRest]:
+def hub_at_rest(hub: HubService) -> Callable[[], AtRest]:
     """Of the key that the Hub has as well, so that there is one key to keep."""
-    return lambda: FernetAtRest(read_key(hub.key_file), hub.key_file)
+    return lambda: AtRest(read_key(hub.key_file), hub.key_file)
 
 
 _PAGE_HELP = (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OF_A_HUB = ("cryptography", "docker", "dockerspawner", "jupyterhub", "pynvml")
+OF_A_HUB = ("docker", "dockerspawner", "jupyterhub", "pynvml")
 PARTS = ("app.gateway", "app.own_gateway", "cli", "client", "notebook", "server_extension")
 
 

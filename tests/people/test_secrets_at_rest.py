@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.adapters.at_rest import AtRest
 from jupyter_model_service.adapters.key_file import new_key
-from jupyter_model_service.adapters.sealing import FernetAtRest, Sealer
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.hub_options import ReplicaOptions
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
@@ -76,7 +77,7 @@ def test_a_hubs_gateway_that_is_brought_up_to_date_adopts_what_the_former_one_st
             (before,) = (await shown(site))["replica_list"]
         kept = [VALUE.encode(), *secrets_of(hub)]
         assert [each for each in kept if each in bytes_in(folder, but="key")] == []
-        as_before(database, FernetAtRest(hub.key, folder / "key"))
+        as_before(database, AtRest(hub.key, folder / "key"))
         assert [each for each in kept if each in database.read_bytes()] == kept
         for _ in range(2):
             async with hub_site(hub, folder) as site:

@@ -14,7 +14,6 @@ SECRET = re.compile(
 )
 #: What was given, and what it should be. Tokens are in none of these: they are looked up by their digests.
 COMPARED = {
-    "adapters/at_rest.py": 1,  # the tag of what is sealed in the database
     "core/lease_proof.py": 1,  # a runner's proof that it knows its replica's secret
     "core/visits.py": 1,  # the state of the browser that a one-time code is for
     "runner/runner.py": 1,  # the gateway's proof
