@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..commands.results import LimitsResult, OverviewResult
-from ..core.limit_words import LIMIT_WORDS, limit_told
+from ..core.limit_words import limit_told, limit_words
 from ..core.sentences import counted, in_bytes
 from .text import Paint, clean, columns, moment
 
@@ -42,7 +42,7 @@ def overview_page(told: Json, paint: Paint) -> str:
 
 def limits_page(owner: Json, paint: Paint) -> str:
     counts = ", ".join(counted(owner[f"{what}s".lower()], what) for what in ("service", "replica", "GPU"))
-    rows = [[LIMIT_WORDS.get(each["name"], each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
+    rows = [[limit_words(each["name"]), _value(each), _set_by(each)] for each in owner["limits"]]
     notices = map(clean, owner.get("notices", ()))  # an older gateway has none
     table = columns(["LIMIT", "", "SET"], rows, paint) if rows else ""  # without a Hub nobody has any
     return "\n".join([f"{clean(owner['user'])}: {counts}", *_indented(table), *_indented("\n".join(notices))])

@@ -4,49 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
 
-from ..client.units import parse_duration
+from ..core.limit_words import limit_read
+from ..core.policy_limits import NUMBERS, Limit
 from . import values
 from .parser import Parser, name_argument
 
-_COUNT = values.number(0, 1_000_000)
-_TIME = values.checked(parse_duration)
-
-#: Fields of ``wire.LimitsChange`` → option, its word, how it is read, its help
-_OPTIONS: dict[str, tuple[str, str, Callable[[str], Any], str]] = {
-    "max_services_per_user": (
-        "--max-services",
-        "N",
-        _COUNT,
-        "her services, also those without a replica",
-    ),
-    "max_replicas_per_user": ("--max-replicas", "N", _COUNT, "replicas of all her services together"),
-    "max_gpus_per_user": ("--max-gpus", "N", _COUNT, "GPUs of all her services together"),
-    "max_gpus_per_replica": ("--max-gpus-per-replica", "N", _COUNT, "GPUs of one replica"),
-    "max_cpus": ("--max-cpus", "N", values.cpus, "CPUs of one replica"),
-    "max_memory": ("--max-memory", "SIZE", values.memory, "memory of one replica, such as 8g"),
-    "longest_token": ("--longest-token", "TIME", _TIME, "until a new token has expired, such as 7d"),
-    "idle_limit": ("--idle-limit", "TIME", _TIME, "without a call until a service is stopped"),
-    "longest_life": ("--longest-life", "TIME", _TIME, "from its start until a service is stopped"),
-}
-LIMITS = (*_OPTIONS, "allow_public")
+#: Of a limit of each kind: the word that stands for its value in a help, and an example of one
+_WORDS = {"count": ("N", ""), "cpus": ("N", ""), "bytes": ("SIZE", ", such as 8g"), "seconds": ("TIME", ", such as 7d")}
+#: Fields of ``wire.LimitsChange``
+LIMITS = (*(each.name for each in NUMBERS), "allow_public")
 
 
 def _nothing(parser: Parser) -> None:
     pass
 
 
+def _read(limit: Limit) -> Callable[[str], float]:
+    return values.checked(lambda text: limit_read(limit.name, text))
+
+
 def _limits(parser: Parser) -> None:
     parser.add_argument("user", metavar="USER", type=values.whom, help="the Hub's name of the user")
-    for field, (option, word, read, about) in _OPTIONS.items():
+    for limit in NUMBERS:
+        word, example = _WORDS[limit.kind]
         parser.add_argument(
-            option,
+            f"--{limit.name.removesuffix('_per_user').replace('_', '-')}",
             metavar=word,
-            dest=field,
-            type=values.or_none(read),
+            dest=limit.name,
+            type=values.or_none(_read(limit)),
             default=argparse.SUPPRESS,
-            help=f"{about}; none: give it back",
+            help=f"{limit.about}{example}; none: give it back",
         )
     public = parser.add_mutually_exclusive_group()
     public.add_argument(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from .policy_limits import NUMBERS
 from .sentences import lasting
 
 __all__ = ["changed", "in_utc", "outcome"]
@@ -19,8 +20,8 @@ _NOTHING = "-"
 _TRIED = "tried "
 _LAST = 1e11  # Unix time of the year 5138, which any clock can write
 _SECONDS = frozenset(
-    {"expires_in", "overlap", "idle_after", "down_delay", "cooldown", "window", "idle_limit", "longest_life"}
-    | {"longest_token"}
+    {"expires_in", "overlap", "idle_after", "down_delay", "cooldown", "window"}
+    | {each.name for each in NUMBERS if each.kind == "seconds"}
 )
 _BARE = re.compile(r"(?!yes$|no$)[\w./@+~#%=*?&-]*[\w/*](:[\w./@+~#%=*?&:-]+)?")
 

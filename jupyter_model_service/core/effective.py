@@ -16,17 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InvalidRequest
-from .policy import RULED, Policy, PolicyRule, whose
+from .policy import Policy, PolicyRule, whose
+from .policy_limits import LIMITS
 from .sentences import counted, lasting
 
 __all__ = ["Effective", "Override", "check_services", "effective", "life_told", "token_life", "who_says"]
 
-_NOT_IN_A_SUM = ("allow_public", "allowed_images")
-
 
 @dataclass(frozen=True)
 class Override:
-    """``changes`` are values of ``policy.RULED`` fields; ``by`` is the administrator's name."""
+    """``changes`` are values of ``policy_limits.LIMITS``; ``by`` is the administrator's name."""
 
     changes: Mapping[str, Any]
     by: str
@@ -50,7 +49,7 @@ def effective(policy: Policy, user: str, groups: Collection[str], override: Over
     """What holds for ``user``, who is in ``groups``. The policy in it has no rules any more."""
     changes: dict[str, Any] = {}
     set_by: dict[str, str] = {}
-    for name in RULED:
+    for name in LIMITS:
         found = [*_of_user(policy.rules, name, user)] or [*_of_groups(policy.rules, name, groups)]
         if found:
             changes[name], set_by[name] = _widest(name, found)
@@ -58,18 +57,19 @@ def effective(policy: Policy, user: str, groups: Collection[str], override: Over
     for name, value in (override.changes if override is not None else {}).items():
         assert override is not None
         by = f"by {override.by} for {user}"
-        if name in RULED and tighter(name, value, changes.get(name, getattr(policy, name))):
+        if name in LIMITS and tighter(name, value, changes.get(name, getattr(policy, name))):
             changes[name], set_by[name] = value, by
-        elif name in RULED:
+        elif name in LIMITS:
             idle[name] = value, by
     return Effective(dataclasses.replace(policy, **changes, rules=()), set_by, idle)
 
 
 def tighter(name: str, value: Any, than: Any) -> bool:
     """Whether ``value`` gives less of the field ``name``. Lists of images cannot be told apart so."""
-    if name == "allow_public":
+    kind = LIMITS[name].kind
+    if kind == "flag":
         return bool(than) and not value
-    return name not in _NOT_IN_A_SUM and _size(value) < _size(than)
+    return kind != "patterns" and _size(value) < _size(than)
 
 
 def token_life(holds: Effective, owner: str, asked: float | None) -> float | None:
@@ -137,10 +137,11 @@ def _of_groups(rules: Sequence[PolicyRule], name: str, groups: Collection[str]) 
 
 def _widest(name: str, found: Sequence[tuple[Any, str]]) -> tuple[Any, str]:
     """Of images what any of them allows; else the first of those that give most."""
-    if name == "allowed_images":
+    kind = LIMITS[name].kind
+    if kind == "patterns":
         images = dict.fromkeys(image for allowed, _ in found for image in allowed or ())
         return tuple(images), " and ".join(dict.fromkeys(by for _, by in found))
-    return max(found, key=lambda each: each[0] if name == "allow_public" else _size(each[0]))
+    return max(found, key=lambda each: each[0] if kind == "flag" else _size(each[0]))
 
 
 def _size(value: Any) -> float:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .plain_data import Fields
+from .policy_limits import LIMITS, MOST_PATTERNS, RANGES
 from .sentences import counted, in_bytes
 
 SNAPSHOT_BYTES = 20 << 30
@@ -36,8 +37,8 @@ class VolumeRule:
 
 @dataclass(frozen=True)
 class PolicyRule:
-    """What holds for some instead of what holds for everybody: ``changes`` are values of :data:`RULED` fields of the
-    policy. ``core.effective`` says which rule goes first."""
+    """What holds for some instead of what holds for everybody: ``changes`` are values of some of the :data:`LIMITS`.
+    ``core.effective`` says which rule goes first."""
 
     changes: Mapping[str, Any]
     users: tuple[str, ...] = ()
@@ -70,27 +71,6 @@ class Policy:
     idle_limit: float | None = None
     longest_life: float | None = None
     rules: tuple[PolicyRule, ...] = ()
-
-
-RULED = (
-    "allowed_images",
-    "max_services_per_user",
-    "max_replicas_per_user",
-    "max_gpus_per_user",
-    "max_gpus_per_replica",
-    "max_cpus",
-    "max_memory",
-    "allow_public",
-    "longest_token",
-    "idle_limit",
-    "longest_life",
-)
-"""The fields of a policy that may differ for users and groups."""
-
-AS_A_NOTEBOOK = ("allowed_images", "max_cpus", "max_memory")
-"""Without a value of these, something of the user's notebook holds: no value is not more than any value."""
-
-LONGEST = 100 * 365 * 86400.0  # seconds; of anything that the policy has a time for
 
 
 @dataclass(frozen=True)
@@ -292,22 +272,12 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
     fields = Fields("The policy", {**later, "max_services_per_user": SERVICES, **plain})
 
     policy = Policy(
-        allowed_images=_names(fields, "allowed_images"),
-        max_services_per_user=_ruled(fields, "max_services_per_user"),
-        max_replicas_per_user=_ruled(fields, "max_replicas_per_user"),
-        max_gpus_per_user=_ruled(fields, "max_gpus_per_user"),
-        max_gpus_per_replica=_ruled(fields, "max_gpus_per_replica"),
-        max_cpus=_ruled(fields, "max_cpus"),
-        max_memory=_ruled(fields, "max_memory"),
+        **{name: _limit(fields, name) for name in LIMITS},
         model_volumes=tuple(_rule(each) for each in fields.items("model_volumes", most=10_000)),
         snapshot_bytes_per_user=fields.integer("snapshot_bytes_per_user"),
         snapshot_files=fields.integer("snapshot_files"),
-        allow_public=fields.flag("allow_public"),
         users=_names(fields, "users"),
         groups=_names(fields, "groups"),
-        longest_token=_ruled(fields, "longest_token"),
-        idle_limit=_ruled(fields, "idle_limit"),
-        longest_life=_ruled(fields, "longest_life"),
         rules=tuple(_policy_rule(each) for each in fields.items("rules", most=10_000)),
     )
     fields.finish()
@@ -315,14 +285,14 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
 
 
 def changes_from_plain(what: str, plain: object) -> dict[str, Any]:
-    """Some of the :data:`RULED` fields, as :func:`changes_to_plain` writes them; ``ValueError`` for anything else, or
+    """Some of the :data:`LIMITS`, as :func:`changes_to_plain` writes them; ``ValueError`` for anything else, or
     for no value of one that cannot be without."""
     fields = Fields(what, plain)
     assert isinstance(plain, Mapping)  # Fields has seen to it
     for name in plain:
-        if name in AS_A_NOTEBOOK and plain[name] is None:
+        if name in LIMITS and LIMITS[name].as_a_notebook and plain[name] is None:
             raise ValueError(f'{what}: "{name}" needs a value there.')
-    found = {name: _ruled(fields, name) for name in RULED if name in plain}
+    found = {name: _limit(fields, name) for name in LIMITS if name in plain}
     fields.finish()
     return found
 
@@ -338,16 +308,16 @@ def _policy_rule(plain: object) -> PolicyRule:
     return rule
 
 
-def _ruled(fields: Fields, name: str) -> Any:
-    if name == "allow_public":
+def _limit(fields: Fields, name: str) -> Any:
+    kind = LIMITS[name].kind
+    if kind == "flag":
         return fields.flag(name)
-    if name == "allowed_images":
+    if kind == "patterns":
         return _names(fields, name)
-    if name == "max_cpus":
-        return fields.optional(name, lambda: fields.number(name, least=0, most=100_000))
-    if name in ("longest_token", "idle_limit", "longest_life"):
-        return fields.optional(name, lambda: fields.number(name, least=1, most=LONGEST))
-    return fields.optional(name, lambda: fields.integer(name))
+    within = RANGES[kind]
+    if within.whole:
+        return fields.optional(name, lambda: fields.integer(name, least=int(within.least), most=int(within.most)))
+    return fields.optional(name, lambda: fields.number(name, least=within.least, most=within.most))
 
 
 def host_to_plain(host: Host) -> dict[str, Any]:
@@ -359,7 +329,7 @@ def host_from_plain(plain: Mapping[str, Any]) -> Host:
     fields = Fields("The figures of the host", plain)
     host = Host(
         gpus=fields.optional("gpus", lambda: fields.integer("gpus", least=0)),
-        cpus=fields.optional("cpus", lambda: fields.number("cpus", least=0, most=100_000)),
+        cpus=fields.optional("cpus", lambda: fields.number("cpus", least=0, most=RANGES["cpus"].most)),
         memory=fields.optional("memory", lambda: fields.integer("memory", least=0)),
     )
     fields.finish()
@@ -379,7 +349,7 @@ def _rule(plain: object) -> VolumeRule:
 
 
 def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
-    return fields.optional(name, lambda: fields.texts(name, most=100_000))
+    return fields.optional(name, lambda: fields.texts(name, most=MOST_PATTERNS))
 
 
 def _names_out(names: tuple[str, ...] | None) -> list[str] | None:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .policy_limits import NUMBERS
+
 __all__ = ["NAMED_ALONE", "TOLD", "UNTOLD", "aimed", "tried"]
 
 # fmt: off
@@ -23,8 +25,7 @@ TOLD = frozenset((
     "role", "limits", "calls_per_second", "calls_per_day", "in_flight", "origins", "expires_in", "shorten", "overlap",
     "methods", "path", "paths",
     # of administrators
-    "allow_public", "idle_limit", "longest_life", "longest_token", "max_cpus", "max_gpus_per_replica",
-    "max_gpus_per_user", "max_memory", "max_replicas_per_user", "max_services_per_user", "text", "user", "no_public",
+    "allow_public", *(each.name for each in NUMBERS), "text", "user", "no_public",
     # of the gateway
     "pid", "create_time", "keep", "leave_replicas",
 ))

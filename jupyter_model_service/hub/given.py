@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.hosts import Hosts
-from ..core.policy import LONGEST, VolumeRule
+from ..core.policy import VolumeRule
+from ..core.policy_limits import LIMITS, LONGEST_PATTERN, MOST_PATTERNS, RANGES, Kind
 from ..core.quantities import duration
 from ..core.syslog import place_of
 from .site_config import WrongSetting
@@ -22,9 +23,11 @@ def names_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise WrongSetting(f"{what} is one text, {given!r}, and must be a list of them.")
     names = tuple(given)
+    if len(names) > MOST_PATTERNS:
+        raise WrongSetting(f"{what} has {len(names)} names, and may have {MOST_PATTERNS}.")
     for name in names:
-        if not isinstance(name, str) or not name or not name.isprintable():
-            raise WrongSetting(f"{what} has {name!r}, which is no name.")
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_PATTERN or not name.isprintable():
+            raise WrongSetting(f"{what} has {name!r:.60}, which is no name.")
     return names
 
 
@@ -36,6 +39,33 @@ def networks_of(what: str, given: Iterable[str]) -> tuple[str, ...]:
         except ValueError:
             raise WrongSetting(f"{what} has {name!r}, which is no address and no network such as 10.0.0.0/8.") from None
     return names
+
+
+def limit_of(name: str, given: Any, where: str = "") -> Any:
+    """One of :data:`core.policy_limits.LIMITS`, as ``install()`` or one of its rules (``where``) has it."""
+    what, limit = f"{where}{name}", LIMITS[name]
+    if limit.kind == "flag":
+        if not isinstance(given, bool):
+            raise WrongSetting(f"{what} is {given!r}, and must be True or False.")
+        return given
+    if given is None:
+        return None
+    if limit.kind == "patterns":
+        return names_of(what, given)
+    value = _number(limit.kind, given)
+    if not limit.range.has(value):
+        raise WrongSetting(f"{what} is {given!r}, and must be {limit.range.told}, or None.")
+    return value if limit.range.whole else float(value)
+
+
+def _number(kind: Kind, given: Any) -> Any:
+    """As it is written in a Python file: sizes and times also as texts."""
+    if kind == "seconds":
+        return _seconds(given)
+    try:
+        return size_of(given) if kind == "bytes" else given
+    except ValueError:
+        return None
 
 
 def count_of(what: str, given: int | None) -> int | None:
@@ -55,17 +85,15 @@ def time_of(what: str, given: str | float | None) -> float | None:
     """In seconds."""
     if given is None:
         return None
-    text = f"{given}s" if isinstance(given, int | float) and not isinstance(given, bool) else given
-    seconds = duration(text) if isinstance(text, str) else None
-    if seconds is None or not 1 <= seconds <= LONGEST:
+    seconds = _seconds(given)
+    if not RANGES["seconds"].has(seconds):
         raise WrongSetting(f'{what} is {given!r}, and must be a time of a second or more such as "30d", or None.')
     return seconds
 
 
-def cpus_of(given: float | None, what: str = "max_cpus") -> float | None:
-    if given is not None and (not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1e5):
-        raise WrongSetting(f"{what} is {given!r}, and must be a number above 0, or None.")
-    return given if given is None else float(given)
+def _seconds(given: Any) -> float | None:
+    text = f"{given}s" if isinstance(given, int | float) and not isinstance(given, bool) else given
+    return duration(text) if isinstance(text, str) else None
 
 
 def setting_size_of(what: str, given: str | int | None) -> int | None:

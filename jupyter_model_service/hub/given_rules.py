@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.policy import AS_A_NOTEBOOK, RULED, PolicyRule
+from ..core.policy import PolicyRule
+from ..core.policy_limits import LIMITS
 from . import given
 from .site_config import WrongSetting
 
@@ -28,32 +29,11 @@ def _rule(where: str, rule: Mapping[str, Any]) -> PolicyRule:
     for name, value in rule.items():
         if name in who:
             continue
-        if name not in RULED:
-            raise WrongSetting(f"{where} has {name!r}, and a rule may have: {', '.join(RULED)}, users and groups.")
-        if value is None and name in AS_A_NOTEBOOK:
+        if name not in LIMITS:
+            raise WrongSetting(f"{where} has {name!r}, and a rule may have: {', '.join(LIMITS)}, users and groups.")
+        if value is None and LIMITS[name].as_a_notebook:
             raise WrongSetting(f"{where}: {name} is None, and a rule needs a value there; leave it out instead.")
-        changes[name] = _READ[name](f"{where}: {name}", value)
+        changes[name] = given.limit_of(name, value, f"{where}: ")
     if not changes:
         raise WrongSetting(f"{where} changes nothing.")
     return PolicyRule(changes, who.get("users", ()), who.get("groups", ()))
-
-
-def _flag(what: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise WrongSetting(f"{what} is {value!r}, and must be True or False.")
-    return value
-
-
-_READ: dict[str, Callable[[str, Any], Any]] = {
-    "allowed_images": given.names_of,
-    "max_services_per_user": given.count_of,
-    "max_replicas_per_user": given.count_of,
-    "max_gpus_per_user": given.count_of,
-    "max_gpus_per_replica": given.count_of,
-    "max_cpus": lambda what, value: given.cpus_of(value, what),
-    "max_memory": given.setting_size_of,
-    "allow_public": _flag,
-    "longest_token": given.time_of,
-    "idle_limit": given.time_of,
-    "longest_life": given.time_of,
-}

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.gpu_pool import Mixed, known_ids, on_trust
 from ..core.policy import Host, Policy
+from ..core.policy_limits import RANGES
 from ..errors import LaunchError
 from .gpus import read_inventory
 from .site_config import SiteConfig
@@ -43,11 +44,12 @@ def _gpus_there(allowed: Collection[str] | None) -> int | None:
 def as_notebooks_have(policy: Policy, site: SiteConfig, spawner: type[Any]) -> Policy:
     """With the limits of a notebook here, where the policy has none of its own and the site's are no functions."""
     cpus, memory = site.of_spawners(spawner, "cpu_limit"), site.of_spawners(spawner, "mem_limit")
-    if policy.max_cpus is None and isinstance(cpus, int | float) and cpus > 0:
+    if policy.max_cpus is None and RANGES["cpus"].has(cpus):
         policy = replace(policy, max_cpus=float(cpus))
     if policy.max_memory is None and memory and not callable(memory):
         with contextlib.suppress(ValueError):  # the spawner itself refuses it
-            policy = replace(policy, max_memory=size_of(memory))
+            size = size_of(memory)
+            policy = replace(policy, max_memory=size if RANGES["bytes"].has(size) else None)
     return policy
 
 

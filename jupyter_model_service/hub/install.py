@@ -103,22 +103,22 @@ def install(
     """
     try:
         policy = Policy(
-            allowed_images=None if allowed_images is None else given.names_of("allowed_images", allowed_images),
-            max_services_per_user=given.count_of("max_services_per_user", max_services_per_user),
-            max_replicas_per_user=given.count_of("max_replicas_per_user", max_replicas_per_user),
-            max_gpus_per_user=given.count_of("max_gpus_per_user", max_gpus_per_user),
-            max_gpus_per_replica=given.count_of("max_gpus_per_replica", max_gpus_per_replica),
-            max_cpus=given.cpus_of(max_cpus),
-            max_memory=given.setting_size_of("max_memory", max_memory),
+            allowed_images=given.limit_of("allowed_images", allowed_images),
+            max_services_per_user=given.limit_of("max_services_per_user", max_services_per_user),
+            max_replicas_per_user=given.limit_of("max_replicas_per_user", max_replicas_per_user),
+            max_gpus_per_user=given.limit_of("max_gpus_per_user", max_gpus_per_user),
+            max_gpus_per_replica=given.limit_of("max_gpus_per_replica", max_gpus_per_replica),
+            max_cpus=given.limit_of("max_cpus", max_cpus),
+            max_memory=given.limit_of("max_memory", max_memory),
             model_volumes=given.volumes_of(model_volumes),
             snapshot_bytes_per_user=given.setting_size_of("snapshot_bytes_per_user", snapshot_bytes_per_user) or 0,
             snapshot_files=given.count_of("snapshot_files", snapshot_files) or 0,
-            allow_public=bool(allow_public),
+            allow_public=given.limit_of("allow_public", allow_public),
             users=None if users is None else given.names_of("users", users),
             groups=None if groups is None else given.names_of("groups", groups),
-            longest_token=given.time_of("longest_token", longest_token),
-            idle_limit=given.time_of("idle_limit", idle_limit),
-            longest_life=given.time_of("longest_life", longest_life),
+            longest_token=given.limit_of("longest_token", longest_token),
+            idle_limit=given.limit_of("idle_limit", idle_limit),
+            longest_life=given.limit_of("longest_life", longest_life),
             rules=given_rules.rules_of(rules),
         )
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service_name):

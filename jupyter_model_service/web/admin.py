@@ -9,7 +9,8 @@ from ..core.effective import Effective
 from ..core.gpu_looks import GpuLook
 from ..core.limit_words import idle_told
 from ..core.names import owner_from
-from ..core.policy import RULED, Held
+from ..core.policy import Held
+from ..core.policy_limits import LIMITS
 from ..core.replica import Phase
 from ..engine.views import ServiceView
 from ..errors import Conflict, InvalidRequest
@@ -32,8 +33,6 @@ __all__ = [
     "set_limits",
     "set_notice",
 ]
-
-_USED = {"max_services_per_user": "services", "max_replicas_per_user": "replicas", "max_gpus_per_user": "gpus"}
 
 
 async def overview(call: Call) -> admin.Overview:
@@ -170,13 +169,13 @@ def _owner(call: Call, name: str, held: Mapping[str, Held]) -> admin.OwnerUse:
 
 
 def _limits(holds: Effective, used: dict[str, int]) -> Iterable[admin.LimitInfo]:
-    for name in RULED:
+    for name, limit in LIMITS.items():
         value = getattr(holds.policy, name)
-        if value is None or (name == "allow_public" and value):
+        if value is None or value is True:
             continue
         yield admin.LimitInfo(
             name=name,
             value=list(value) if isinstance(value, tuple) else value,
-            used=used.get(_USED.get(name, "")),
+            used=used.get(limit.sum_of or ""),
             set_by=holds.set_by.get(name, ""),
         )

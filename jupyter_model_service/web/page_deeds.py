@@ -3,8 +3,9 @@ in the control API, and carried out as that, with its checks (``web/deeds.py``).
 
 from __future__ import annotations
 
-from ..core.limit_words import LIMIT_WORDS, limit_read
+from ..core.limit_words import limit_read
 from ..core.plain_page import plain_page
+from ..core.policy_limits import NUMBERS
 from ..errors import InvalidRequest
 from ..wire import UpdateRequest
 from ..wire.admin import LimitsChange, NoticeRequest
@@ -34,9 +35,9 @@ def _limits(call: PageCall) -> Wanted:
     if not 0 < len(user) <= _LONGEST_NAME or not user.isprintable():
         raise InvalidRequest("Whose limits are they to be? Write the Hub's name of a user.")
     given: dict[str, object] = {"allow_public": False if "no_public" in call.form else None}
-    for name in LimitsChange.model_fields:
-        if name != "allow_public":
-            given[name] = _read(name, call.form.get(name, ""))
+    for limit in NUMBERS:
+        text = call.form.get(limit.name, "").strip()
+        given[limit.name] = limit_read(limit.name, text) if text else None
     return Wanted(admin.set_limits, {"user": user}, LimitsChange.model_validate(given))
 
 
@@ -50,15 +51,3 @@ LIMITS = Form(Access.ADMIN, _limits)
 async def sign_out(call: PageCall) -> Answer:
     call.sessions.end(call.handler)
     return Html(plain_page("Models", [_SIGNED_OUT], [(call.prefix, "Sign in again")]))
-
-
-def _read(name: str, text: str) -> float | int | None:
-    try:
-        value = limit_read(name, text)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{LIMIT_WORDS[name]}: {error}") from None
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
-    if value == 0 and name == "max_cpus":
-        raise InvalidRequest(f"{LIMIT_WORDS[name]}: with none, nothing runs.")
-    return value

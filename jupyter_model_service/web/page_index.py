@@ -10,11 +10,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..core.gpu_looks import GpuLook
-from ..core.limit_words import LIMIT_WORDS, limit_told, limit_written
+from ..core.limit_words import limit_told, limit_words, limit_written
+from ..core.policy_limits import NUMBERS
 from ..core.sentences import counted, in_bytes
 from ..core.sharing import Role
 from ..engine.views import ServiceView
-from ..wire.admin import GpuHolder, LimitsChange, OwnerUse
+from ..wire.admin import GpuHolder, OwnerUse
 from . import admin
 from .call import Call
 from .gpu_holders import gpu_holders
@@ -24,7 +25,6 @@ from .rendered import moment, rendered
 __all__ = ["index", "styles"]
 
 MOST = 200  # rows of a table; who has more looks for some
-_NUMBERS = tuple(name for name in LimitsChange.model_fields if name != "allow_public")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _owner(call: Call, use: OwnerUse) -> Owner:
         has=", ".join(counted(count, what) for count, what in counts),
         limits=[
             Limit(
-                LIMIT_WORDS.get(each.name, each.name),
+                limit_words(each.name),
                 limit_told(each.name, each.value, each.used),
                 each.set_by or "for all users",
             )
@@ -196,7 +196,8 @@ def _owner(call: Call, use: OwnerUse) -> Owner:
 
 def _fields(taken: Mapping[str, object]) -> list[Field]:
     return [
-        Field(name, LIMIT_WORDS[name], limit_written(name, taken[name]) if name in taken else "") for name in _NUMBERS
+        Field(each.name, each.words, limit_written(each.name, taken[each.name]) if each.name in taken else "")
+        for each in NUMBERS
     ]
 
 

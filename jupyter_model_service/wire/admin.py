@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
+from ..core.policy_limits import NUMBERS, Limit
 from .request import Request
 
 __all__ = ["EndInfo", "GpuHolder", "LimitInfo", "LimitsChange", "NoticeInfo", "NoticeRequest", "Overview", "OwnerUse"]
@@ -87,18 +88,24 @@ class Overview(BaseModel):
     gpus_problem: str = Field(default="", description="why it is not known, or not known anew, what others hold")
 
 
-class LimitsChange(Request):
-    """For one user, until it is taken back. It only tightens what the installation says; what is left out stays."""
+def _number(limit: Limit) -> Any:
+    """The type and the field of one that is a number."""
+    within = limit.range
+    about = f"{within.unit}: {limit.about}" if within.unit else limit.about
+    number = int if within.whole else float
+    return number | None, Field(default=None, ge=within.least, le=within.most, description=about)
 
-    max_services_per_user: int | None = Field(default=None, ge=0)
-    max_replicas_per_user: int | None = Field(default=None, ge=0)
-    max_gpus_per_user: int | None = Field(default=None, ge=0)
-    max_gpus_per_replica: int | None = Field(default=None, ge=0)
-    max_cpus: float | None = Field(default=None, gt=0)
-    max_memory: int | None = Field(default=None, gt=0, description="bytes")
-    allow_public: Literal[False] | None = Field(
-        default=None, description="false: none; null takes that back. There is no true, as this gives nothing"
-    )
-    longest_token: float | None = Field(default=None, gt=0, description="seconds")
-    idle_limit: float | None = Field(default=None, gt=0, description="seconds")
-    longest_life: float | None = Field(default=None, gt=0, description="seconds")
+
+_LIMITS: dict[str, Any] = {each.name: _number(each) for each in NUMBERS}
+_LIMITS["allow_public"] = (
+    Literal[False] | None,
+    Field(default=None, description="false: none; null takes that back. There is no true, as this gives nothing"),
+)
+LimitsChange = create_model(
+    "LimitsChange",
+    __base__=Request,
+    __module__=__name__,
+    __doc__="For one user, until it is taken back. It only tightens what the installation says; "
+    "what is left out stays.",
+    **_LIMITS,
+)

@@ -2067,50 +2067,55 @@ export interface components {
             allow_public?: false | null;
             /**
              * Idle Limit
-             * @description seconds
+             * @description seconds: without a call until a service is stopped
              * @default null
              */
             idle_limit?: number | null;
             /**
              * Longest Life
-             * @description seconds
+             * @description seconds: from its start until a service is stopped
              * @default null
              */
             longest_life?: number | null;
             /**
              * Longest Token
-             * @description seconds
+             * @description seconds: until a new token has expired
              * @default null
              */
             longest_token?: number | null;
             /**
              * Max Cpus
+             * @description CPUs of one replica
              * @default null
              */
             max_cpus?: number | null;
             /**
              * Max Gpus Per Replica
+             * @description GPUs of one replica
              * @default null
              */
             max_gpus_per_replica?: number | null;
             /**
              * Max Gpus Per User
+             * @description GPUs of all her services together
              * @default null
              */
             max_gpus_per_user?: number | null;
             /**
              * Max Memory
-             * @description bytes
+             * @description bytes: memory of one replica
              * @default null
              */
             max_memory?: number | null;
             /**
              * Max Replicas Per User
+             * @description replicas of all her services together
              * @default null
              */
             max_replicas_per_user?: number | null;
             /**
              * Max Services Per User
+             * @description her services, also those without a replica
              * @default null
              */
             max_services_per_user?: number | null;

@@ -721,7 +721,9 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
     assert fake.requests[-1][3] == {"allow_public": None}
     requests = len(fake.requests)
     assert line("admin", "limits", "bob", "--public", "--no-public").status == 2
-    assert "write one such as 512m or 8g" in line("admin", "limits", "bob", "--max-memory", "1").err
+    assert (
+        "memory of a replica: '1' is not a size from 1 MiB" in line("admin", "limits", "bob", "--max-memory", "1").err
+    )
     assert len(fake.requests) == requests
 
 

@@ -18,7 +18,8 @@ from jupyter_model_service.core.effective import (
     life_told,
     token_life,
 )
-from jupyter_model_service.core.policy import AS_A_NOTEBOOK, RULED, Held, Policy, PolicyRule, Wish, check
+from jupyter_model_service.core.policy import Held, Policy, PolicyRule, Wish, check
+from jupyter_model_service.core.policy_limits import LIMITS
 from jupyter_model_service.errors import InvalidRequest
 
 USERS, GROUPS = ("alice", "bob"), ("ds", "ops")
@@ -32,12 +33,12 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "idle_limit": st.none() | st.floats(1, 9),
     "longest_life": st.none() | st.floats(1, 9),
 }
-changes = st.fixed_dictionaries({}, optional={name: values.get(name, st.none() | counts) for name in RULED})
+changes = st.fixed_dictionaries({}, optional={name: values.get(name, st.none() | counts) for name in LIMITS})
 some = st.lists(st.sampled_from(USERS), max_size=2).map(tuple), st.lists(st.sampled_from(GROUPS), max_size=2).map(tuple)
 rules = st.lists(st.builds(PolicyRule, changes, *some), max_size=4).map(tuple)
 policies = st.builds(
     lambda base, rules: Policy(**base, rules=rules),
-    st.fixed_dictionaries({}, optional={**{n: values.get(n, st.none() | counts) for n in RULED}}),
+    st.fixed_dictionaries({}, optional={**{n: values.get(n, st.none() | counts) for n in LIMITS}}),
     rules,
 )
 hers = st.lists(st.sampled_from(GROUPS), unique=True)
@@ -53,7 +54,7 @@ def test_her_own_rule_goes_before_those_of_her_groups_and_these_before_what_hold
 ) -> None:
     """A rule holds as it is written, also where it gives more; of several of a kind that which gives most."""
     found = effective(policy, "alice", groups)
-    for name in RULED:
+    for name in LIMITS:
         own = [rule.changes[name] for rule in policy.rules if name in rule.changes and "alice" in rule.users]
         of_groups = [
             rule.changes[name] for rule in policy.rules if name in rule.changes and set(rule.groups) & set(groups)
@@ -77,7 +78,7 @@ def test_her_own_rule_goes_before_those_of_her_groups_and_these_before_what_hold
 def test_an_override_only_tightens(policy: Policy, groups: list[str], said: dict[str, Any]) -> None:
     before = effective(policy, "alice", groups)
     after = effective(policy, "alice", groups, Override(said, "carol"))
-    for name in RULED:
+    for name in LIMITS:
         was, now = getattr(before.policy, name), getattr(after.policy, name)
         if name == "allowed_images":
             assert now == was, "lists of names cannot be compared, so none is taken"
@@ -104,7 +105,7 @@ def test_what_is_no_rule_for_her_changes_nothing(policy: Policy, groups: list[st
 
 def test_no_value_is_no_most_where_a_notebooks_holds_instead() -> None:
     """Then the gateway and the Hub's process would not agree which of two rules gives more."""
-    assert set(AS_A_NOTEBOOK) <= set(RULED)
+    assert [name for name in LIMITS if LIMITS[name].as_a_notebook] == ["allowed_images", "max_cpus", "max_memory"]
     assert effective(Policy(rules=(PolicyRule({"max_cpus": 4.0}, (), ("ds",)),)), "a", ["ds"]).policy.max_cpus == 4.0
 
 

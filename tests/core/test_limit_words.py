@@ -14,7 +14,9 @@ from jupyter_model_service.errors import InvalidRequest
 counts = st.integers(0, 10**6)
 times = st.one_of(st.integers(1, 10**8), st.integers(1, 3000).map(lambda days: days * 86400))
 sizes = st.one_of(
-    st.just((1 << 50) + 1), st.integers(1, 1 << 50), st.integers(1, 1 << 20).map(lambda gibibytes: gibibytes << 30)
+    st.just((1 << 50) + 1),
+    st.integers(1 << 20, 1 << 50),
+    st.integers(1, 1 << 20).map(lambda gibibytes: gibibytes << 30),
 )
 limits = st.one_of(
     st.tuples(
@@ -52,9 +54,9 @@ def test_a_limit_is_told_in_its_unit(name: str, value: object, used: float | Non
     assert limit_told(name, value, used) == told
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "1.5", "1e3", "٣", "9" * 20])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1e3", "٣", "9" * 20, "1000001"])
 def test_what_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises((ValueError, InvalidRequest)):
+    with pytest.raises(InvalidRequest, match=r"GPUs: .* is not a whole number from 0 to 1000000"):
         limit_read("max_gpus_per_user", text)
 
 

@@ -184,12 +184,12 @@ def test_an_administrator_limits_a_user_and_gives_it_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"max_cpus": "0"}, "CPUs of a replica"),
-        ({"max_cpus": "1.2.3"}, "'1.2.3' is no number"),
-        ({"max_replicas_per_user": "-1"}, "is no number of replicas"),
-        ({"max_gpus_per_user": "1e9"}, "is no number of GPUs"),
-        ({"max_memory": "much"}, "memory of a replica: 'much' is no size"),
-        ({"idle_limit": "30"}, "idle at most: '30' is no duration"),
+        ({"max_cpus": "0"}, "CPUs of a replica: '0' is not a number from 0.001 to 100000"),
+        ({"max_cpus": "1.2.3"}, "'1.2.3' is not a number"),
+        ({"max_replicas_per_user": "-1"}, "replicas: '-1' is not a whole number from 0"),
+        ({"max_gpus_per_user": "1e9"}, "GPUs: '1e9' is not a whole number from 0 to 1000000"),
+        ({"max_memory": "much"}, "memory of a replica: 'much' is not a size from 1 MiB"),
+        ({"idle_limit": "30"}, "idle at most: '30' is not a time from a second"),
         ({"user": ""}, "Whose limits"),
         ({"user": "a\nb"}, "Whose limits"),
     ],
