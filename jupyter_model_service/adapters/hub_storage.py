@@ -79,9 +79,10 @@ class HubStorage:
         image: str | None = None,
         expected: Callable[[int, int], None] = lambda files, size: None,
     ) -> Kept:
-        if folder.startswith(VOLUME):
-            return _mounted(folder.removeprefix(VOLUME))
-        user = await self._users.name_of(owner)
+        mounted = _mounted(folder.removeprefix(VOLUME)) if folder.startswith(VOLUME) else None
+        user = await self._users.name_of(owner)  # noted by it: a service without replicas asks nothing else of the Hub
+        if mounted is not None:
+            return mounted
         options = SnapshotOptions(
             user=user,
             server=job_server(secrets.token_hex(6)),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..core.names import owner_from
-from ..errors import HubRefused, HubUnavailable, ModelServiceError, NotFound
+from ..errors import HubRefused, HubUnavailable, ModelServiceError, NotFound, StoreError
 from ..ports import Clock
 from .hub_models import HubUser, unix_time
 from .private_file import read_book, write_book
@@ -190,7 +190,8 @@ class HubUsers:
         return met
 
     async def name_of(self, owner: str) -> str:
-        """The Hub's name of the user that ``owner`` stands for; ``NotFound`` when there is none."""
+        """The Hub's name of the user that ``owner`` stands for, who is noted when it returns. ``NotFound`` when there
+        is none, ``StoreError`` when it cannot be noted."""
         if owner not in self._users:
             async with self._looking:
                 now = self._clock.monotonic()
@@ -198,28 +199,30 @@ class HubUsers:
                     await self.look()
         if owner not in self._users:
             raise NotFound(f"The Hub has no user whose services would be {owner}'s.")
-        await self._note(self._users[owner].name, owner)
+        await self._note(self._users[owner], owner)
         return self._users[owner].name
 
-    async def _note(self, name: str, owner: str) -> None:
+    async def _note(self, known: HubUser, owner: str) -> None:
         """Before anything is made for an owner: a user who is deleted and made anew before the next look would else
-        inherit it."""
+        inherit it, and one who is renamed before it would be taken for a deleted one."""
+        self._making[owner] = self._clock.monotonic() + MAKING  # of one who is noted, too: her last service may just go
         if owner in self._noted:
             return
         try:
-            user = await self._api.user(name)
+            user = await self._api.user(known.name)
         except (HubUnavailable, HubRefused):
-            return  # then nothing is made either; noted the next time
+            user = known  # whoever manages something was met a moment ago, and a service may be made without the Hub
         if user is None or not user.created:
             return
         async with self._writing:
             book = await asyncio.to_thread(_read, self._path)
             if owner not in book:
-                await asyncio.to_thread(
-                    write_book, self._path, {**book, owner: {"name": name, "created": user.created}}
-                )
+                noted = {**book, owner: {"name": known.name, "created": user.created}}
+                try:
+                    await asyncio.to_thread(write_book, self._path, noted)
+                except OSError as error:
+                    raise StoreError(f"{self._path} cannot be written: {error.strerror or error}.") from error
             self._noted.add(owner)
-            self._making[owner] = self._clock.monotonic() + MAKING
 
     async def look(self, *, patience: float | None = None) -> Mapping[str, HubUser]:
         """Read the list anew; owner → user. Raises ``HubUnavailable`` or ``HubRefused``."""
@@ -293,11 +296,7 @@ class HubUsers:
         name: whoever has it may not be whom it was shared with."""
         users = await self.look()
         book = await asyncio.to_thread(_read, self._path)
-        new = {
-            owner: kept
-            for owner, kept in book.items()
-            if owner in owners or self._is_making(owner, kept, users.get(owner))
-        }
+        new = {owner: kept for owner, kept in book.items() if owner in owners}
         missing: set[str] = set()
         renamed: dict[str, str] = {}
         for owner in owners:
@@ -324,7 +323,12 @@ class HubUsers:
         self._missing, self._renamed = missing, renamed
         async with self._writing:
             now = await asyncio.to_thread(_read, self._path)
-            new |= {owner: kept for owner, kept in now.items() if owner not in book}  # noted meanwhile
+            new |= {
+                owner: kept
+                for owner, kept in now.items()
+                if owner not in book  # noted meanwhile
+                or (owner not in owners and self._is_making(owner, kept, users.get(owner)))
+            }
             self._noted = set(new)
             if new != now:
                 await asyncio.to_thread(write_book, self._path, new)
@@ -333,11 +337,12 @@ class HubUsers:
 
     def _is_making(self, owner: str, kept: Mapping[str, str], user: HubUser | None) -> bool:
         """Whether something may be made just now for the owner, who has no services yet: a look that forgot her would
-        take the one who is renamed, or made anew, before the next look for somebody of whom nothing is known."""
+        take the one who is renamed, or made anew, before the next look for somebody of whom nothing is known. Whom the
+        list lacks may be renamed already; the next of her name is told from her when she comes (:meth:`meet`)."""
         if self._clock.monotonic() >= self._making.get(owner, -inf):
             self._making.pop(owner, None)
             return False
-        return user is not None and user.created == kept.get("created")
+        return user is None or user.created == kept.get("created")
 
     def _another(self, owner: str, known: str | None, user: HubUser) -> bool:
         """Whether the services of ``owner`` were made for another user of that name, made at the time ``known``."""

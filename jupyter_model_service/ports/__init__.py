@@ -104,7 +104,8 @@ class Storage(Protocol):
         expected: Callable[[int, int], None] = lambda files, size: None,
     ) -> Kept:
         """Keep the folder's files for this revision, in the place of what may be there under the same key. ``owner``:
-        whose folder it is, where that is not the user that we run as; ``image``: what the revision's replicas run.
+        whose folder it is, where that is not the user that we run as; then who that was is kept as well, whatever the
+        folder. ``image``: what the revision's replicas run.
 
         ``progress(files, bytes)`` is called on the loop now and then, at least each 20 s while the work goes on, also
         while it waits for its turn; ``expected(files, bytes)`` at most once, with what it will come to as far as a look

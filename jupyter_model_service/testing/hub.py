@@ -198,6 +198,15 @@ class FakeHub:
         user = self.users[name] = User(name, time.time(), tuple(groups), admin)
         return user
 
+    def rename_user(self, name: str, new: str) -> None:
+        """As on the Hub's page of users: she is the one who was made then, and her servers are hers."""
+        user = self.users.pop(name)
+        user.name = new
+        self.users[new] = user
+        for token in self.tokens.values():
+            if token.owner == name:
+                token.owner = new
+
     def add_token(self, owner: str, scopes: Iterable[str], *, service: bool = False, **fields: Any) -> str:
         text = secrets.token_hex(16)
         taken = {token.id for token in self.tokens.values()}

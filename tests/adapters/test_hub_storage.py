@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_a_folder_of_the_owner_is_kept_in_the_revisions_volume(hub: FakeHub, pla
         assert hub.servers() == {}
 
     play(body, policy=Policy(snapshot_bytes_per_user=7000, snapshot_files=12))
+
+
+def test_whose_a_volume_is_served_is_noted_though_the_hub_does_nothing_for_it(
+    hub: FakeHub, play: Play, tmp_path: Path
+) -> None:
+    """A service without replicas asks nothing of the Hub: whose it is would be noted at the next look only."""
+
+    async def body(parts: HubParts) -> None:
+        kept = await parts.storage.keep(ONE, 1, "volume:models", untold, owner="ann")
+        assert (kept.kind, kept.path) == ("live", "models")
+        (noted,) = json.loads((tmp_path / "users.json").read_text())
+        assert noted == "ann"
+        assert hub.engine.started == []
+
+    play(body)
 
 
 def test_what_a_copy_left_out_is_told(hub: FakeHub, play: Play) -> None:

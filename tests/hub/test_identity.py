@@ -906,6 +906,52 @@ def test_an_owner_for_whom_the_first_service_is_just_being_made_is_not_forgotten
     run(body)
 
 
+def test_nor_where_she_is_noted_already_and_her_last_service_just_goes(run: Run) -> None:
+    """Its look does not find a service of hers, the next one finds the new one; in between she is renamed, after which
+    the Hub says nothing of her under the former name."""
+
+    async def body(s: Setting) -> None:
+        gone, told = Gone(), list[str]()
+        s.users._told = lambda owner, why: told.append(owner)
+        await s.users.check({"alice"}, gone)  # of her former service
+        s.clock.advance(MAKING)
+        await s.users.name_of("alice")
+        await s.users.check(set(), gone)
+        s.hub.users_there["alicia"] = replace(s.hub.users_there.pop("alice"), name="alicia")
+        await s.users.check(set(), gone)  # its files are still being copied
+        for _ in range(3):
+            await s.users.check({"alice"}, gone)
+        assert (told, gone.seen) == (["alice"], [])
+
+    run(body)
+
+
+def test_whose_a_service_is_that_is_made_while_the_hub_is_away_is_noted_as_it_last_said(
+    run: Run, tmp_path: Path
+) -> None:
+    """One of a volume and without replicas needs nothing of the Hub."""
+
+    async def body(s: Setting) -> None:
+        await s.users.look()
+        s.hub.silent = DOWN
+        await s.users.name_of("alice")
+        assert json.loads((tmp_path / "owners.json").read_text())["alice"]["created"] == "2026-01-02"
+
+    run(body)
+
+
+def test_an_owner_who_cannot_be_noted_gets_nothing_made(run: Run, tmp_path: Path) -> None:
+    async def body(s: Setting) -> None:
+        (tmp_path / ".owners.json.part").mkdir()  # where it is written first
+        with pytest.raises(StoreError, match=r"owners\.json cannot be written: Is a directory\."):
+            await s.users.name_of("alice")
+        (tmp_path / ".owners.json.part").rmdir()
+        await s.users.name_of("alice")
+        assert (tmp_path / "owners.json").exists()
+
+    run(body)
+
+
 def test_nor_for_ever_or_for_another_user(run: Run, tmp_path: Path) -> None:
     """What was begun for her came to nothing; the next user of that name loses nothing by it."""
 
@@ -926,6 +972,11 @@ def test_nor_for_ever_or_for_another_user(run: Run, tmp_path: Path) -> None:
         s.clock.advance(MAKING)
         await s.users.check(set(), gone)
         assert kept() == []
+        await s.users.name_of("alice")
+        assert kept() == ["alice"]
+        next_life = HubUsers(s.hub, s.clock, tmp_path / "owners.json")  # what was begun ended with the last
+        await next_life.check(set(), gone)
+        assert (kept(), gone.seen) == ([], [])
 
     run(body)
 
