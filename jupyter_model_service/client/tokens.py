@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ..core.bounds import LONGEST_OVERLAP
 from ..core.grants import unusual
 from ..errors import InvalidRequest
 from .calls import Call, Key, given, read_nothing, reading_model, service_path
@@ -24,7 +25,6 @@ KEEP: Any = type("Keep", (), {"__repr__": lambda self: "KEEP"})()
 DEFAULT: Any = type("Default", (), {"__repr__": lambda self: "30 days, or less where less is allowed"})()
 
 DEFAULT_OVERLAP = 86400.0  # seconds
-LONGEST_OVERLAP = 30 * 86400.0
 
 
 def parse_overlap(text: str) -> float:
@@ -32,7 +32,7 @@ def parse_overlap(text: str) -> float:
     means 30 days by 30 would have the former token end after half a minute."""
     overlap = 0.0 if text in ("0", "0s") else parse_duration(text)
     if overlap > LONGEST_OVERLAP:
-        raise InvalidRequest(f"{text!r} is too long: a former token goes on for at most 30d.")
+        raise InvalidRequest(f"{text!r} is too long: a former token goes on for at most {LONGEST_OVERLAP / 86400:g}d.")
     return overlap
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from ..core.bounds import LONGEST_NOTICE
 from ..core.limit_words import limit_read
 from ..core.policy_limits import NUMBERS, Limit
 from . import values
@@ -57,7 +58,9 @@ def _limits(parser: Parser) -> None:
 
 def _notice(parser: Parser) -> None:
     name_argument(parser)
-    parser.add_argument("text", metavar="TEXT", nargs="*", help="what to say, in one line of at most 500 characters")
+    parser.add_argument(
+        "text", metavar="TEXT", nargs="*", help=f"what to say, in one line of at most {LONGEST_NOTICE} characters"
+    )
     parser.add_argument("--remove", action="store_true", help="take the notice back")
 
 

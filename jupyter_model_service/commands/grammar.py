@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..client.calls import parse_mount
-from ..client.units import parse_size
+from ..core.bounds import MOST_GPUS, MOST_REPLICAS
 from . import access_grammar, admin_grammar, audit_grammar, scaling_grammar, token_grammar, values, workbench_grammar
 from .parser import PROGRAM, HelpShown, Parser, UsageError, name_argument, near, waiting_arguments
 
@@ -46,9 +46,9 @@ def _revision(parser: Parser) -> None:
     )
     parser.add_argument("--cpu", metavar="N", dest="cpus", type=values.cpus, help="CPUs of each replica")
     parser.add_argument(
-        "--memory", metavar="SIZE", type=values.checked(parse_size), help="memory of each replica, such as 512m or 8g"
+        "--memory", metavar="SIZE", type=values.memory, help="memory of each replica, such as 512m or 8g"
     )
-    parser.add_argument("--gpus", metavar="N", type=values.number(0, 64), help="GPUs of each replica")
+    parser.add_argument("--gpus", metavar="N", type=values.number(0, MOST_GPUS), help="GPUs of each replica")
     parser.add_argument("--image", metavar="IMAGE", help="container image, where replicas are containers")
 
 
@@ -74,7 +74,11 @@ def _create(parser: Parser) -> None:
         help="lower-case letters, digits and dashes, 20 at most (default: the model's)",
     )
     parser.add_argument(
-        "--replicas", metavar="N", type=values.number(0, 100), default=1, help="copies of the model server (default: 1)"
+        "--replicas",
+        metavar="N",
+        type=values.number(0, MOST_REPLICAS),
+        default=1,
+        help="copies of the model server (default: 1)",
     )
     _revision(parser)
     access_grammar.visibility_arguments(parser, new=True)
@@ -105,7 +109,7 @@ def _get_endpoint(parser: Parser) -> None:
 def _scale(parser: Parser) -> None:
     name_argument(parser)
     parser.add_argument(
-        "replicas", metavar="REPLICAS", type=values.number(0, 100), help="how many; 0 keeps only the endpoint"
+        "replicas", metavar="REPLICAS", type=values.number(0, MOST_REPLICAS), help="how many; 0 keeps only the endpoint"
     )
     waiting_arguments(parser)
 

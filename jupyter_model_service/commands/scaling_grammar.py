@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..core.bounds import MOST_REPLICAS
 from . import values
 from .parser import Parser, name_argument
 
@@ -11,8 +12,8 @@ LAST_DECISIONS = 5
 
 
 def _counts(parser: Parser, fewest: str, most: str) -> None:
-    parser.add_argument("--min", metavar="N", type=values.number(0, 100), help=f"the fewest {fewest}")
-    parser.add_argument("--max", metavar="N", type=values.number(1, 100), help=f"the most {most}")
+    parser.add_argument("--min", metavar="N", type=values.number(0, MOST_REPLICAS), help=f"the fewest {fewest}")
+    parser.add_argument("--max", metavar="N", type=values.number(1, MOST_REPLICAS), help=f"the most {most}")
 
 
 def _autoscale(parser: Parser) -> None:
@@ -66,7 +67,9 @@ def _rule_add(parser: Parser) -> None:
         "--above", metavar="X", type=values.threshold, help="add replicas above this, such as 80, 1.5s or 8g"
     )
     parser.add_argument("--below", metavar="Y", type=values.threshold, help="take replicas away below this")
-    parser.add_argument("--step", metavar="N", type=values.number(1, 100), help="how many at a time (default: 1)")
+    parser.add_argument(
+        "--step", metavar="N", type=values.number(1, MOST_REPLICAS), help="how many at a time (default: 1)"
+    )
     parser.add_argument(
         "--cooldown", metavar="S", type=values.span, help="then the rule rests for so long (default: 300, which is 5m)"
     )
@@ -109,7 +112,7 @@ def _explain(parser: Parser) -> None:
     parser.add_argument(
         "--last",
         metavar="N",
-        type=values.number(1, 100),
+        type=values.number(1, MOST_REPLICAS),
         default=LAST_DECISIONS,
         help=f"the last N decisions (default: {LAST_DECISIONS}); those that differ in their figures only are one",
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..client.tokens import DEFAULT, DEFAULT_OVERLAP, KEEP, parse_overlap
 from ..client.units import parse_expiry
+from ..core.bounds import LONGEST_OVERLAP
+from ..core.limits import MOST_IN_FLIGHT, MOST_PER_DAY
 from . import values
 from .parser import Parser, name_argument
 
@@ -27,14 +29,14 @@ def limit_arguments(
     parser.add_argument(
         "--in-flight",
         metavar="N",
-        type=wrapped(values.number(1, 1_000_000)),
+        type=wrapped(values.number(1, MOST_IN_FLIGHT)),
         default=default,
         help="so many calls at a time, those that wait for a replica, streams and WebSockets included",
     )
     parser.add_argument(
         "--calls-per-day",
         metavar="N",
-        type=wrapped(values.number(1, 999_999_999_999)),
+        type=wrapped(values.number(1, MOST_PER_DAY)),
         default=default,
         help="so many calls on a day, which begins at 00:00 UTC",
     )
@@ -89,7 +91,8 @@ def _rotate_token(parser: Parser) -> None:
         metavar="TIME",
         type=values.checked(parse_overlap),
         default=DEFAULT_OVERLAP,
-        help="for how long the former token still is good, such as 2h or 0 (default: 1d, at most 30d)",
+        help="for how long the former token still is good, such as 2h or 0 (default: 1d, at most "
+        f"{LONGEST_OVERLAP / 86400:g}d)",
     )
     parser.add_argument(
         "--expires",

@@ -12,6 +12,8 @@ from typing import TypeVar
 from ..client.calls import is_text, split_name
 from ..client.scaling import AUTO
 from ..client.units import parse_duration, parse_size
+from ..core.bounds import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, MOST_MEMORY
+from ..core.limits import LEAST_PER_SECOND, MOST_PER_SECOND
 from ..core.names import check_service_name
 from ..core.quantities import UNIT_VALUE
 from ..errors import InvalidRequest
@@ -83,7 +85,7 @@ def method(text: str) -> str:
 def memory(text: str) -> int:
     """Of a replica. Nothing starts in less than a MiB, and whoever writes 1 means a GiB."""
     found = parse_size(text)
-    if found < 1024**2:
+    if not LEAST_MEMORY <= found <= MOST_MEMORY:
         raise InvalidRequest(f"{text!r} is no memory for a replica: write one such as 512m or 8g.")
     return found
 
@@ -108,7 +110,7 @@ def folder(text: str) -> str:
 def number(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         # int() alone would take "1_0" and "١", and ten thousand digits.
-        found = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else -1
+        found = int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else -1
         if not low <= found <= high:
             raise InvalidRequest(f"{text!r} is not a number from {low} to {high}.")
         return found
@@ -122,7 +124,7 @@ def cpus(text: str) -> float:
         found = float(text) if len(text) <= 12 else 0.0
     except ValueError:
         found = 0.0
-    if not 0 < found <= 1024:
+    if not LEAST_CPUS <= found <= MOST_CPUS:
         raise InvalidRequest(f"{text!r} is no number of CPUs: 0.5 is half of one.")
     return found
 
@@ -130,7 +132,7 @@ def cpus(text: str) -> float:
 @checked
 def rate(text: str) -> float:
     found = _number(text)
-    if found is None or not 0.001 <= found <= 1_000_000:
+    if found is None or not LEAST_PER_SECOND <= found <= MOST_PER_SECOND:
         raise InvalidRequest(f"{text!r} is no number of calls per second: write one such as 10, or 0.5.")
     return found
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from traitlets import Bool, Dict, Float, Int, Unicode
 from traitlets.config import Configurable
 
+from ..core.bounds import MOST_REPLICAS
 from ..core.names import owner_from
 from ..core.revision import SnapshotLimits
 from ..core.scaling.metrics import QUERY_NAME
@@ -108,7 +109,10 @@ class ModelService(Configurable):
         "gateway that nobody restarts. 0: never.",
     ).tag(config=True)
     max_replicas_per_service = Int(
-        100, min=1, max=100, help="The most replicas that one service may be scaled to; more than 100 are refused."
+        MOST_REPLICAS,
+        min=1,
+        max=MOST_REPLICAS,
+        help=f"The most replicas that one service may be scaled to; more than {MOST_REPLICAS} are refused.",
     ).tag(config=True)
     open_metrics = Bool(
         False,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core.crowding import SHARE_PER_OWNER, SHARE_PER_SERVICE
 from ..core.hosts import Hosts
 from ..core.policy import Host, Policy, host_from_plain, policy_from_plain
 from ..errors import InvalidRequest
@@ -45,8 +46,10 @@ class HubService:
     oauth_callback: str = ""
     host_has: Host = field(default_factory=Host)  # for replicas, where install() saw it
     site_images: tuple[str, ...] = ()  # that the Hub lists for its users
-    share_per_service: float = 0.33  # of the callers who may be connected, the calls that one service may have open
-    share_per_owner: float = 0.5  # … and all services of one owner together
+    share_per_service: float = (
+        SHARE_PER_SERVICE  # of the callers who may be connected, the calls that one service may have open
+    )
+    share_per_owner: float = SHARE_PER_OWNER  # … and all services of one owner together
     access_log: str = ""
     access_log_bytes: int = 0
     audit_kept: float | None = None  # seconds; 0: for ever, None: as the gateway's own options say
@@ -88,8 +91,8 @@ def hub_service(environment: Mapping[str, str] | None = None) -> HubService:
         trusted_proxies=_networks(told.get("trusted_proxies") or ()),
         host_has=host_has,
         site_images=tuple(map(str, told.get("site_images") or ())),
-        share_per_service=float(told.get("share_per_service") or 0.33),
-        share_per_owner=float(told.get("share_per_owner") or 0.5),
+        share_per_service=float(told.get("share_per_service") or SHARE_PER_SERVICE),
+        share_per_owner=float(told.get("share_per_owner") or SHARE_PER_OWNER),
         access_log=str(told.get("access_log") or ""),
         access_log_bytes=int(told.get("access_log_bytes") or 0),
         audit_kept=None if told.get("audit_kept") is None else float(told["audit_kept"]),

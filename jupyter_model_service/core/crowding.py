@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["at_a_time", "most_callers", "most_of_one", "most_refused"]
+__all__ = ["SHARE_PER_OWNER", "SHARE_PER_SERVICE", "at_a_time", "most_callers", "most_of_one", "most_refused"]
 
 _FEWEST = 16
+
+# Of the callers for whom there is room, those of one service, and of all services of one owner, by default on a Hub.
+SHARE_PER_SERVICE, SHARE_PER_OWNER = 0.33, 0.5
 
 
 def most_callers(descriptors: int) -> int:

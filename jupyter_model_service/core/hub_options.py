@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from .bounds import LONGEST_PERSON
 from .plain_data import Fields
 
 KEY = "model_service"
@@ -307,7 +308,7 @@ def _fields(kind: type[_Any], plain: Mapping[str, Any]) -> Fields:
 
 
 def _user(fields: Fields) -> str:
-    return fields.text("user", most=255)
+    return fields.text("user", most=LONGEST_PERSON)
 
 
 def _server(fields: Fields) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .bounds import LEAST_CPUS, LEAST_MEMORY, MOST_MEMORY
+
 __all__ = ["LIMITS", "LONGEST_PATTERN", "MOST_PATTERNS", "NUMBERS", "RANGES", "Kind", "Limit", "Range"]
 
 Kind = Literal["patterns", "count", "cpus", "bytes", "seconds", "flag"]
@@ -35,13 +37,12 @@ class Range:
         return isinstance(value, kinds) and not isinstance(value, bool) and self.least <= value <= self.most
 
 
-#: Of the kinds that are numbers. Half a thousandth of a CPU no engine gives, and in less than a MiB nothing starts:
-#: whoever writes 32 means GiB. ``None`` is how "no limit" is written, so that no number has to be larger than these.
+#: Of the kinds that are numbers. ``None`` is how "no limit" is written, so that no number has to be larger than these.
 RANGES: Mapping[Kind, Range] = MappingProxyType(
     {
         "count": Range(0, 1_000_000, True, "a whole number from 0 to 1000000"),
-        "cpus": Range(0.001, 100_000, False, "a number from 0.001 to 100000"),
-        "bytes": Range(1 << 20, 1 << 60, True, "a size from 1 MiB to 1 EiB such as 8G", "bytes"),
+        "cpus": Range(LEAST_CPUS, 100_000, False, "a number from 0.001 to 100000"),
+        "bytes": Range(LEAST_MEMORY, MOST_MEMORY, True, "a size from 1 MiB to 1 EiB such as 8G", "bytes"),
         "seconds": Range(1, 100 * 365 * 86400, False, "a time from a second to 100 years such as 30d", "seconds"),
     }
 )

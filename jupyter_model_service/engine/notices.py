@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..core.bounds import LONGEST_NOTICE
 from ..errors import InvalidRequest, NotFound
 from ..ports import Clock, Notice
 from .state import Service
 from .turns import Turns
 
 __all__ = ["Notices"]
-
-MOST = 500  # characters
 
 
 class Notices:
@@ -24,8 +23,8 @@ class Notices:
     async def set(self, owner: str, name: str, text: str, by: str) -> None:
         """In the place of a former one. Plain text in one line: it is shown as it is, with who says it."""
         text = text.strip()
-        if not 0 < len(text) <= MOST or not text.isprintable():
-            raise InvalidRequest(f"A notice is one line of 1 to {MOST} printable characters.")
+        if not 0 < len(text) <= LONGEST_NOTICE or not text.isprintable():
+            raise InvalidRequest(f"A notice is one line of 1 to {LONGEST_NOTICE} printable characters.")
         service = self._turns.find(owner, name)
         notice = Notice(text, by, self._clock.now())
 

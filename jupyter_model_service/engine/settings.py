@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.bounds import MOST_REPLICAS
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -26,7 +28,7 @@ class EngineSettings:
     store_retry: float = 5.0  # between two attempts to write what could not be written
     log_timeout: float = 10.0
     departed_kept: int = 5  # failed replicas per service that are still shown
-    max_replicas: int = 100
+    max_replicas: int = MOST_REPLICAS
     keep_limit: float = 6 * 3600.0  # reading and copying a folder; whoever waits for it waits longer
     keep_silence: float = 60.0  # without a word about the copy, which is then given up
     look_limit: float = 0.5  # that a look at what changed in a folder may delay an answer

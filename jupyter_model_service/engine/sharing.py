@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
+from ..core.bounds import LONGEST_PERSON
 from ..core.happenings import CHANGED
 from ..core.limits import Limits, check_limits
 from ..core.names import owner_from
@@ -28,7 +29,6 @@ __all__ = ["Sharings"]
 log = logging.getLogger(__name__)
 
 MOST_SHARES = 1_000  # of one service: a class is one group
-NAME_LIMIT = 255  # characters; the Hub's own
 
 
 class Sharings:
@@ -160,5 +160,5 @@ def _said(kind: ShareKind, whom: str) -> str:
 
 
 def _check_name(kind: ShareKind, whom: str) -> None:
-    if not whom or len(whom) > NAME_LIMIT or not whom.isprintable():
-        raise InvalidRequest(f"The name of a {kind} has 1 to {NAME_LIMIT} printable characters.")
+    if not whom or len(whom) > LONGEST_PERSON or not whom.isprintable():
+        raise InvalidRequest(f"The name of a {kind} has 1 to {LONGEST_PERSON} printable characters.")

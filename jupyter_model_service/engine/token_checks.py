@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from jupyter_model_service.core.bounds import LONGEST_LABEL, LONGEST_OVERLAP, LONGEST_TOKEN
 from jupyter_model_service.core.limits import Limits, check_limits
 from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.ports import TokenRecord
 
-NAME_LIMIT = 100  # characters
 MOST_TOKENS = 2_000  # of one service, with those that have expired and were not revoked
-LONGEST = 10 * 365 * 86400.0  # seconds until a token expires, at most
-LONGEST_OVERLAP = 30 * 86400.0  # seconds for which a token goes on beside the one that takes its place, at most
 
 
 def kept_to(limits: Limits | None) -> Limits | None:
@@ -22,8 +20,8 @@ def kept_to(limits: Limits | None) -> Limits | None:
 
 
 def check_name(name: str) -> None:
-    if len(name) > NAME_LIMIT:
-        raise InvalidRequest(f"The name of a token has at most {NAME_LIMIT} characters, this one has {len(name)}.")
+    if len(name) > LONGEST_LABEL:
+        raise InvalidRequest(f"The name of a token has at most {LONGEST_LABEL} characters, this one has {len(name)}.")
     if not name.isprintable():
         raise InvalidRequest("The name of a token has only printable characters: no line breaks or control codes.")
 
@@ -38,16 +36,16 @@ def check_room(there: int) -> None:
 
 
 def check_expiry(expires_in: float | None) -> None:
-    if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= LONGEST):
+    if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= LONGEST_TOKEN):
         raise InvalidRequest(
-            f"A token expires after more than 0 and at most {LONGEST:.0f} seconds, or never: {expires_in} is neither."
+            f"A token expires after more than 0 and at most {LONGEST_TOKEN} seconds, or never: {expires_in} is neither."
         )
 
 
 def check_overlap(overlap: float) -> None:
     if not (math.isfinite(overlap) and 0 <= overlap <= LONGEST_OVERLAP):
         raise InvalidRequest(
-            f"A token goes on for 0 to {LONGEST_OVERLAP:.0f} seconds beside the one that takes its place, {overlap} is "
+            f"A token goes on for 0 to {LONGEST_OVERLAP} seconds beside the one that takes its place, {overlap} is "
             "neither: make another token with `generate-token`, and revoke this one when nobody needs it any more."
         )
 
@@ -57,4 +55,4 @@ def life_like(family: Iterable[TokenRecord], longest: float | None) -> float | N
     which was to live longest (others may have been ended by rotation), and no longer than ``longest``."""
     lives = [math.inf if each.life is None else each.life for each in family]
     found = min(max(lives), math.inf if longest is None else longest)
-    return None if found == math.inf else min(found, LONGEST)
+    return None if found == math.inf else min(found, float(LONGEST_TOKEN))

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..adapters.key_file import SealError, make_key
 from ..adapters.sealing import Sealer
+from ..core.crowding import SHARE_PER_OWNER, SHARE_PER_SERVICE
 from ..core.policy import SERVICES, SNAPSHOT_FILES, Policy, host_to_plain, of_any_registry, policy_to_plain
 from . import given, given_rules
 from . import install_checks as checks
@@ -70,8 +71,8 @@ def install(
     data_dir: str | Path = "model-service",
     token_user: str | None = None,
     trusted_proxies: Iterable[str] = (),
-    share_per_service: float = 0.33,
-    share_per_owner: float = 0.5,
+    share_per_service: float = SHARE_PER_SERVICE,
+    share_per_owner: float = SHARE_PER_OWNER,
     access_log: str | Path | None = None,
     access_log_bytes: str | int | None = "64M",
     audit_kept: str | float | None = "365d",

@@ -3,6 +3,7 @@ in the control API, and carried out as that, with its checks (``web/deeds.py``).
 
 from __future__ import annotations
 
+from ..core.bounds import LONGEST_NOTICE, LONGEST_PERSON
 from ..core.limit_words import limit_read
 from ..core.plain_page import plain_page
 from ..core.policy_limits import NUMBERS
@@ -15,7 +16,6 @@ from .route import Access
 
 __all__ = ["LIMITS", "NOTICE", "PRIVATE", "START", "STOP", "sign_out"]
 
-_LONGEST_NAME = 255  # of a user
 _SIGNED_OUT = "You are signed out of this page. At the Hub you may still be signed in: sign out there as well."
 
 
@@ -24,15 +24,15 @@ def _notice(call: PageCall) -> Wanted:
     text = call.form.get("text", "").strip()
     if not text:
         return Wanted(admin.remove_notice, call.path)
-    if len(text) > 500:
-        raise InvalidRequest("A notice is one line of 1 to 500 printable characters.")
+    if len(text) > LONGEST_NOTICE:
+        raise InvalidRequest(f"A notice is one line of 1 to {LONGEST_NOTICE} printable characters.")
     return Wanted(admin.set_notice, call.path, NoticeRequest(text=text))
 
 
 def _limits(call: PageCall) -> Wanted:
     """All fields of the form: one that is empty gives back what was taken."""
     user = call.form.get("user", "").strip()
-    if not 0 < len(user) <= _LONGEST_NAME or not user.isprintable():
+    if not 0 < len(user) <= LONGEST_PERSON or not user.isprintable():
         raise InvalidRequest("Whose limits are they to be? Write the Hub's name of a user.")
     given: dict[str, object] = {"allow_public": False if "no_public" in call.form else None}
     for limit in NUMBERS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..core.bounds import LONGEST_PERSON
+
 LARGEST = 2**63 - 1  # the greatest id that the database can hold and compare
 
 
@@ -22,7 +24,10 @@ class EventQuery(_Query):
 
 class AccessQuery(_Query):
     user: str | None = Field(
-        default=None, min_length=1, max_length=255, description="say of this user, too, what she may do, and why"
+        default=None,
+        min_length=1,
+        max_length=LONGEST_PERSON,
+        description="say of this user, too, what she may do, and why",
     )
 
 

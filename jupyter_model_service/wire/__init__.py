@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from ..core.bounds import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, MOST_GPUS, MOST_MEMORY, MOST_REPLICAS
 from .access import AccessInfo, AccessRole, SharedInfo, ShareInfo, Visibility
 from .admin import EndInfo, NoticeInfo, Overview, OwnerUse
 from .audit import AuditEntry, AuditList
@@ -145,15 +146,15 @@ class RevisionOptions(Request):
     image: str | None = None
     environment: dict[str, str] | None = None
     mounts: list[MountSpec] | None = None
-    cpus: float | None = Field(default=None, gt=0, le=1024)
-    memory: int | None = Field(default=None, gt=0, description="bytes")
-    gpus: int | None = Field(default=None, ge=0, le=64)
+    cpus: float | None = Field(default=None, ge=LEAST_CPUS, le=MOST_CPUS)
+    memory: int | None = Field(default=None, ge=LEAST_MEMORY, le=MOST_MEMORY, description="bytes")
+    gpus: int | None = Field(default=None, ge=0, le=MOST_GPUS)
 
 
 class CreateRequest(RevisionOptions):
     folder: str
     name: str | None = Field(default=None, description="default: made from the definition's model name")
-    replicas: int = Field(default=1, ge=0, le=100)
+    replicas: int = Field(default=1, ge=0, le=MOST_REPLICAS)
     public: bool = Field(default=False, description="callers need no token; as visibility in one word")
     visibility: Literal["private", "public"] | None = Field(
         default=None, description="public in one word; what is made is shared with nobody yet"
@@ -170,7 +171,7 @@ class UpdateRequest(RevisionOptions):
 
 
 class ScaleRequest(Request):
-    replicas: int = Field(ge=0, le=100)
+    replicas: int = Field(ge=0, le=MOST_REPLICAS)
 
 
 class RollbackRequest(Request):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from ..core.cors import MOST_ORIGINS
 from .request import Request
 from .tokens import LimitsInfo, LimitsSpec
 
@@ -69,7 +70,9 @@ class AccessInfo(BaseModel):
 
 
 class OriginsRequest(Request):
-    origins: list[str] = Field(max_length=100, description="such as https://app.example.org; they replace the former")
+    origins: list[str] = Field(
+        max_length=MOST_ORIGINS, description="such as https://app.example.org; they replace the former"
+    )
 
 
 class SharedInfo(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
+from ..core.bounds import LONGEST_NOTICE
 from ..core.policy_limits import NUMBERS, Limit
 from .request import Request
 
@@ -28,7 +29,7 @@ class EndInfo(BaseModel):
 
 
 class NoticeRequest(Request):
-    text: str = Field(min_length=1, max_length=500)
+    text: str = Field(min_length=1, max_length=LONGEST_NOTICE)
 
 
 class LimitInfo(BaseModel):

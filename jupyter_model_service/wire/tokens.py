@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from ..core.bounds import LONGEST_LABEL, LONGEST_OVERLAP, LONGEST_TOKEN
+from ..core.grants import LONGEST_PATH, MOST_METHODS, MOST_RULES
+from ..core.limits import LEAST_PER_SECOND, MOST_IN_FLIGHT, MOST_PER_DAY, MOST_PER_SECOND
 from .request import Request
 
 
@@ -11,31 +14,35 @@ class LimitsSpec(Request):
     """How much one token may call; null: as much as it likes. In a change, what is left out stays as it is."""
 
     calls_per_second: float | None = Field(
-        default=None, ge=0.001, le=1_000_000, description="rounded up, also how many may come at once"
+        default=None, ge=LEAST_PER_SECOND, le=MOST_PER_SECOND, description="rounded up, also how many may come at once"
     )
     in_flight: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="calls at once, those that wait for a replica included"
+        default=None, ge=1, le=MOST_IN_FLIGHT, description="calls at once, those that wait for a replica included"
     )
-    calls_per_day: int | None = Field(default=None, ge=1, le=1_000_000_000_000, description="on one day of UTC")
+    calls_per_day: int | None = Field(default=None, ge=1, le=MOST_PER_DAY, description="on one day of UTC")
 
 
 class PathRuleSpec(Request):
     """What of the endpoint a token is for."""
 
-    path: str = Field(max_length=200, description="behind the endpoint's address: exactly it, or with `/*` all below")
+    path: str = Field(
+        max_length=LONGEST_PATH, description="behind the endpoint's address: exactly it, or with `/*` all below"
+    )
     methods: list[str] | None = Field(
-        default=None, min_length=1, max_length=10, description="null: all; GET allows HEAD"
+        default=None, min_length=1, max_length=MOST_METHODS, description="null: all; GET allows HEAD"
     )
 
 
 class TokenRequest(Request):
-    name: str = Field(default="", max_length=100)
-    expires_in: float | None = Field(default=None, gt=0, le=10 * 365 * 86400, description="seconds; null: never")
+    name: str = Field(default="", max_length=LONGEST_LABEL)
+    expires_in: float | None = Field(default=None, gt=0, le=LONGEST_TOKEN, description="seconds; null: never")
     shorten: bool = Field(
         default=False, description="whether the longest life that is allowed will do, where that is shorter"
     )
     limits: LimitsSpec | None = None
-    rules: list[PathRuleSpec] = Field(default=[], max_length=20, description="what it is for; empty: for everything")
+    rules: list[PathRuleSpec] = Field(
+        default=[], max_length=MOST_RULES, description="what it is for; empty: for everything"
+    )
 
 
 class TokenChange(Request):
@@ -43,24 +50,30 @@ class TokenChange(Request):
 
     limits: LimitsSpec | None = None
     rules: list[PathRuleSpec] | None = Field(
-        default=None, max_length=20, description="what it is for from now on; empty: for everything"
+        default=None, max_length=MOST_RULES, description="what it is for from now on; empty: for everything"
     )
     paths: list[str] | None = Field(
-        default=None, min_length=1, max_length=20, description="in place of its paths, with its methods; null: all"
+        default=None,
+        min_length=1,
+        max_length=MOST_RULES,
+        description="in place of its paths, with its methods; null: all",
     )
     methods: list[str] | None = Field(
-        default=None, min_length=1, max_length=10, description="in place of its methods, of each path; null: all"
+        default=None,
+        min_length=1,
+        max_length=MOST_METHODS,
+        description="in place of its methods, of each path; null: all",
     )
 
 
 class RotateRequest(Request):
     overlap: float = Field(
-        default=86400.0, ge=0, le=30 * 86400, description="seconds for which the former token still is good"
+        default=86400.0, ge=0, le=LONGEST_OVERLAP, description="seconds for which the former token still is good"
     )
     expires_in: float | None = Field(
         default=None,
         gt=0,
-        le=10 * 365 * 86400,
+        le=LONGEST_TOKEN,
         description="seconds; null: never; left out: as long as the former was to live",
     )
 

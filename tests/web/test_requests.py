@@ -49,11 +49,11 @@ def test_create_hands_everything_to_the_engine(site: Any) -> None:
             "environment": {"A": "b"},
             "mounts": [{"source": "/s", "target": "/t", "read_only": True}],
             "cpus": 1.5,
-            "memory": 1024,
+            "memory": 1 << 30,
             "gpus": 1,
         },
     )
-    change = RevisionChange("/models/x", "img", {"A": "b"}, (Mount("/s", "/t", True),), 1.5, 1024, 1)
+    change = RevisionChange("/models/x", "img", {"A": "b"}, (Mount("/s", "/t", True),), 1.5, 1 << 30, 1)
     assert site.engine.asked == [("create", "alice", change, "chat", 2, True)]
     assert answer.status_code == 201
     assert answer.json()["state"] == "starting"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..bounds import MOST_REPLICAS
 from ..document import Key, default_of
 from .policy import Autoscaling, Rule, Schedule
 from .schedule_forms import LEAST_DURATION, LONGEST_WHEN, MOST_DURATION
@@ -11,7 +12,6 @@ from .schedule_forms import LEAST_DURATION, LONGEST_WHEN, MOST_DURATION
 __all__ = ["AUTOSCALING", "BACKEND_AI_RULE", "MOST_REPLICAS", "RULE", "SCHEDULE"]
 
 DAY = 86_400  # seconds
-MOST_REPLICAS = 100  # of one service; the engine has no more
 
 
 def _policy(name: str, form: str, meaning: str, **rest: Any) -> Key:

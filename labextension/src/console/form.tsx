@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useId, useState } from 'react';
 
+import { BOUNDS } from '../bounds';
 import type { SampleRequest } from '../types';
 import { Button, Field, useWork } from '../view/pieces';
 import { Method, METHODS, takesBody, Typed, Wrong } from './request';
@@ -186,7 +187,7 @@ export function Samples(props: SamplesProps): JSX.Element {
             className="jp-mod-styled"
             aria-label={trans.__('Name of the sample request')}
             value={name}
-            maxLength={100}
+            maxLength={BOUNDS.SampleRequest.name.longest}
             autoFocus
             onFocus={event => event.target.select()}
             onChange={event => setName(event.target.value)}

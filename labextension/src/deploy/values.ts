@@ -1,6 +1,7 @@
 /** What stands in the form, and what is sent of it. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { BOUNDS } from '../bounds';
 import type { CreateRequest, FolderInfo, Offer, Problem, Revision, UpdateRequest } from '../types';
 
 export interface Variable {
@@ -32,7 +33,7 @@ export type Wrong = Partial<
 /** As the server has it (core/names.py). */
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const LONGEST_NAME = 20;
-const MOST_CPUS = 1024;
+const { cpus: CPUS, gpus: GPUS, memory: MEMORY, replicas: REPLICAS } = BOUNDS.CreateRequest;
 const GIB = 2 ** 30; // bytes
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -115,7 +116,7 @@ export function createBody(
   trans: TranslationBundle
 ): Asked<CreateRequest> {
   const replicas = whole(values.replicas);
-  const most = offer?.max_replicas ?? 100;
+  const most = offer?.max_replicas ?? REPLICAS.most;
   const { body, wrong } = options(values, offer, trans);
   if (!NAME.test(values.name) || values.name.length > LONGEST_NAME) {
     wrong.name = trans.__(
@@ -157,7 +158,7 @@ function options(values: Values, offer: Offer | null, trans: TranslationBundle) 
   }
   if (hasGpus(offer) && values.gpus.trim() !== '') {
     const gpus = whole(values.gpus);
-    const most = offer?.max_gpus_per_replica ?? offer?.gpus?.total ?? 64;
+    const most = offer?.max_gpus_per_replica ?? offer?.gpus?.total ?? GPUS.most;
     if (gpus === null || gpus > most) {
       wrong.gpus = trans.__('A number from 0 to %1.', most);
     } else {
@@ -165,10 +166,10 @@ function options(values: Values, offer: Offer | null, trans: TranslationBundle) 
     }
   }
   if (offer?.containers && values.cpus.trim() !== '') {
-    const most = offer.cpus ?? MOST_CPUS;
+    const most = offer.cpus ?? CPUS.most;
     const cpus = amount(values.cpus);
-    if (cpus === null || cpus > most) {
-      wrong.cpus = trans.__('A number above 0, up to %1.', most);
+    if (cpus === null || cpus < CPUS.least || cpus > most) {
+      wrong.cpus = trans.__('A number from %1 to %2.', CPUS.least, most);
     } else {
       body.cpus = cpus;
     }
@@ -176,7 +177,7 @@ function options(values: Values, offer: Offer | null, trans: TranslationBundle) 
   if (offer?.containers && values.memory.trim() !== '') {
     const memory = amount(values.memory);
     const count = Math.round((memory ?? 0) * GIB);
-    if (count < 1 || (offer.memory !== null && count > offer.memory)) {
+    if (count < MEMORY.least || (offer.memory !== null && count > offer.memory)) {
       wrong.memory =
         offer.memory === null
           ? trans.__('A number of GiB above 0, such as 0.5.')

@@ -1,6 +1,7 @@
 /** How much a token may call, as people write and read it. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { BOUNDS } from '../bounds';
 import type { LimitsInfo, LimitsSpec } from '../types';
 import { figureOf } from './units';
 
@@ -36,13 +37,15 @@ export function problemOf(name: LimitName, typed: string, trans: TranslationBund
   if (text === '') {
     return null;
   }
-  if (name === 'calls_per_second') {
-    const right = /^\d+(\.\d+)?$/.test(text) && Number(text) >= 0.001 && Number(text) <= 1e6;
-    return right ? null : trans.__('A number such as 10, or 0.5; empty: no limit.');
+  const { least, most } = BOUNDS.LimitsSpec[name];
+  const whole = name !== 'calls_per_second';
+  const written = whole ? /^\d+$/ : /^\d+(\.\d+)?$/;
+  if (written.test(text) && Number(text) >= least && Number(text) <= most) {
+    return null;
   }
-  const most = name === 'in_flight' ? 1e6 : 1e12;
-  const right = /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= most;
-  return right ? null : trans.__('A whole number from 1 on; empty: no limit.');
+  return whole
+    ? trans.__('A whole number from 1 on; empty: no limit.')
+    : trans.__('A number such as 10, or 0.5; empty: no limit.');
 }
 
 /** All three: an empty field takes its limit away. */

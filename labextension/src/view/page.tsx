@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { BOUNDS } from '../bounds';
 import type {
   AutoscalingChange,
   AutoscalingRequest,
@@ -130,7 +131,7 @@ function Whole(props: PageProps & { service: Service }): JSX.Element {
         {...actions}
         service={service}
         wanted={props.wanted}
-        most={props.offer?.max_replicas ?? 100}
+        most={props.offer?.max_replicas ?? BOUNDS.ScaleRequest.replicas.most}
         pending={props.pending}
         copy={props.copy}
         trans={trans}

@@ -1,9 +1,11 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
 import type { Revision, Series } from '../../types';
+import { BOUNDS } from '../../bounds';
 import { differences } from '../difference';
 import { picturesOf } from '../figures';
 import { formOf, NEW_RULE, policyFrom, problemsIn, ruleFrom, scheduleFrom } from '../policy';
+import { problemOf } from '../limits';
 import { chunks, countOf, pieces, plainLine } from '../search';
 import { measure, readSpan, writeSpan } from '../units';
 import { yamlOf } from '../yaml';
@@ -36,6 +38,19 @@ it('tells a measured value with the unit of its metric', () => {
   expect(measure('memory', 1024 ** 3, trans)).toBe('1 GiB');
   expect(measure('concurrency', 5.6, trans)).toBe('5.6');
   expect(measure('queued', null, trans)).toBe('unknown');
+});
+
+it.each([
+  ['calls_per_second', '0.001', '0.0009'],
+  ['in_flight', '1', '0'],
+  ['calls_per_day', '1', '0']
+] as const)('takes of %s what the gateway takes, and no more', (name, least, less) => {
+  const { most } = BOUNDS.LimitsSpec[name];
+  expect([least, String(most), ''].map(text => problemOf(name, text, trans))).toEqual([null, null, null]);
+  expect(BOUNDS.LimitsSpec[name].least).toBe(Number(least));
+  for (const text of [less, String(most + 1), '-1', 'x', '1e3']) {
+    expect(problemOf(name, text, trans)).not.toBeNull();
+  }
 });
 
 describe('the policy as a form', () => {
