@@ -25,9 +25,10 @@ from jupyter_model_service.adapters.hub_models import HubUser
 from jupyter_model_service.adapters.hub_users import Met
 from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.visits import SealedVisits
-from jupyter_model_service.core.access import may_call, may_visit
+from jupyter_model_service.core.access import denied
 from jupyter_model_service.core.definition import Definition, Serving
 from jupyter_model_service.core.forwarding import bearer_token
+from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.message import RequestHead
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.core.routing import Endpoint
@@ -59,21 +60,22 @@ async def met(name: str, *, within: float) -> Met:
     return Met(True, "2026-01-01", time.monotonic())
 
 
-def decide(identity: Identity, header: list[bytes], endpoint: Endpoint) -> bool:
-    token = bearer_token(header)
-    return token is not None and may_call(identity.known(token), endpoint)
+def decide(identity: Identity, head: RequestHead, endpoint: Endpoint) -> bool:
+    token = bearer_token(head.authorization)
+    caller = None if token is None else identity.known(token)
+    return denied(caller, endpoint, False, head, b"/ask") is None
 
 
 def service(sharing: Sharing) -> Endpoint:
     return Endpoint("alice", "chat", False, Serving(), sharing=sharing)
 
 
-async def endpoint_tokens() -> tuple[EndpointTokens, list[str]]:
+async def endpoint_tokens(rules: tuple[PathRule, ...] = ()) -> tuple[EndpointTokens, list[str]]:
     store = MemoryStore()
     record = ServiceRecord("s", "alice", "chat", False, True, 1, 1, None, 0.0)
     await store.add_service(record, Revision(1, "/m", Definition("m", "/m", 8000), 0.0))
     tokens = EndpointTokens(store, SystemClock(), {})
-    made = [(await tokens.generate("s", "alice/chat", f"t{n}", None))[1] for n in range(MANY)]
+    made = [(await tokens.generate("s", "alice/chat", f"t{n}", None, rules=rules))[1] for n in range(MANY)]
     return tokens, made
 
 
@@ -83,7 +85,7 @@ def visited(visits: SealedVisits, identity: Identity, head: RequestHead, endpoin
     sealed = visit_said(head, "https://chat--alice.models.example.org")
     visit = None if sealed is None else visits.known(sealed)
     caller = None if visit is None else identity.known(visit.token)
-    return caller is not None and may_visit(caller, endpoint)
+    return denied(caller, endpoint, True, head, b"/ask") is None
 
 
 def visitor() -> tuple[SealedVisits, RequestHead]:
@@ -101,6 +103,7 @@ def visitor() -> tuple[SealedVisits, RequestHead]:
 async def cases() -> dict[str, tuple[Identity, str, Endpoint, bool]]:
     """Identity, token, service, and what has to come out."""
     own, made = await endpoint_tokens()
+    bounded, paths = await endpoint_tokens((PathRule("/ask", ("POST",)),))
     groups = tuple(f"g{n}" for n in range(20))
     users = {f"token-{n}": HubUser(f"user{n}", scopes=VISITS, groups=groups) for n in range(MANY)}
     users["alices"] = HubUser("alice", scopes=frozenset({"access:servers!server=alice/"}))
@@ -112,6 +115,7 @@ async def cases() -> dict[str, tuple[Identity, str, Endpoint, bool]]:
     nobody = Sharing({}, {f"h{n}": Share("group", f"h{n}") for n in range(MANY)})
     return {
         "a token of the endpoint": (own, made[500], service(Sharing()), True),
+        "a token of the endpoint, for one path": (bounded, paths[500], service(Sharing()), True),
         "the owner's token of the Hub": (hub, "alices", service(Sharing()), True),
         "shared with the user": (hub, "token-500", service(people), True),
         "shared with one of her 20 groups": (hub, "token-500", service(classes), True),
@@ -147,10 +151,12 @@ def main(argv: list[str] | None = None) -> int:
     over += cost > limit
     print(f"{'signed in to its page':42} {cost:6.2f} µs{'  more than ' + format(limit, 'g') if cost > limit else ''}")
     for name, (identity, token, endpoint, wanted) in found.items():
-        header = [f"Bearer {token}".encode()]
-        if decide(identity, header, endpoint) is not wanted:
+        head = RequestHead(
+            b"POST", 11, b"/ask", headers=[(b"Accept", b"*/*")], authorization=[b"Bearer " + token.encode()]
+        )
+        if decide(identity, head, endpoint) is not wanted:
             raise SystemExit(f"{name}: the decision is wrong, so that its cost says nothing")
-        cost = microseconds(lambda i=identity, h=header, e=endpoint: decide(i, h, e), given.runs)  # type: ignore[misc]
+        cost = microseconds(lambda i=identity, h=head, e=endpoint: decide(i, h, e), given.runs)  # type: ignore[misc]
         over += cost > limit
         print(f"{name:42} {cost:6.2f} µs{'  more than ' + format(limit, 'g') if cost > limit else ''}")
     return 1 if over else 0

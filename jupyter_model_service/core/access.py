@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .grants import PathRule
-from .limits import Allowance
+from .grants import may as within
+from .limits import Allowance, Limits
 from .sharing import Person, Role, Sharing
 from .tally import Tally
 
 if TYPE_CHECKING:
+    from .message import RequestHead
     from .routing import Endpoint
 
-__all__ = ["Caller", "at_our_pages", "knows", "may_call", "may_visit", "role_of"]
+__all__ = [
+    "Caller", "Denied", "at_our_pages", "cap", "denied", "knows", "may_call", "may_visit", "role_of",
+]  # fmt: skip
+
+#: Why a call is not let in: nothing says who sends it; she has nothing to do with the service, of which she learns
+#: nothing then; what she calls with is for other paths or methods of it.
+Denied = Literal["unauthenticated", "not_found", "path_not_allowed"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,11 @@ class Caller:
     counted_as: Person | None = field(default=None, compare=False)
 
     @property
+    def counts_as(self) -> Person | None:
+        """The person whose calls its calls are; ``None`` for a token that stands for nobody."""
+        return self.counted_as or self.person
+
+    @property
     def manages_any(self) -> bool:
         return self.manages_all or bool(self.manages)
 
@@ -59,8 +72,16 @@ class Caller:
         return self.invokes_all or owner in self.invokes_of or self.may_manage(owner)
 
     def may_invoke(self, owner: str, name: str) -> bool:
+        return self.may_invoke_key(owner, f"{owner}/{name}")
+
+    def may_invoke_key(self, owner: str, key: str) -> bool:
+        """The service of which ``key`` is ``owner/name``. Asked for each call."""
         return (
-            self.invokes_all or owner in self.invokes_of or f"{owner}/{name}" in self.invokes or self.may_manage(owner)
+            key in self.invokes
+            or owner in self.manages
+            or self.manages_all
+            or self.invokes_all
+            or owner in self.invokes_of
         )
 
 
@@ -80,8 +101,8 @@ def role_of(caller: Caller | None, owner: str, name: str, sharing: Sharing) -> R
 
 
 def knows(caller: Caller, endpoint: Endpoint) -> bool:
-    """Whether there is a role. What most calls have is looked at first."""
-    if caller.may_invoke(endpoint.owner, endpoint.name):
+    """Whether there is a role. What most calls have, a token of the endpoint, is looked at first."""
+    if endpoint.key in caller.invokes or caller.may_invoke_key(endpoint.owner, endpoint.key):
         return True
     person = caller.person
     return person is not None and (person.owner == endpoint.owner or endpoint.sharing.lets_in(person))
@@ -95,6 +116,38 @@ def may_visit(caller: Caller, endpoint: Endpoint) -> bool:
     """Whether somebody who has signed in may open the service's pages. Administrators of the Hub may, who get into
     every notebook besides; what they signed in with manages nothing."""
     return knows(caller, endpoint) or (caller.person is not None and caller.person.admin)
+
+
+def denied(
+    caller: Caller | None, endpoint: Endpoint | None, visiting: bool, head: RequestHead, target: bytes
+) -> Denied | None:
+    """Why this call is not let in, or may not go on; ``None``: it may. The same where it comes in, where it waited, and
+    while it goes on.
+
+    ``caller`` is whose credential it has, ``None`` where it has none, or one that is nobody's; ``endpoint`` that which
+    it is for, ``None`` where there is none of that name; ``visiting``: it is by a visit of somebody who signed in to
+    the service's pages. ``target`` is path and query as they were sent, from the end of the endpoint's own address."""
+    if endpoint is not None and endpoint.public:
+        return None
+    if caller is None:
+        return "unauthenticated"
+    # Whoever may not call learns nothing of what exists: the answer is the same.
+    if endpoint is None or not (may_visit if visiting else knows)(caller, endpoint):
+        return "not_found"
+    if caller.rules and not within(caller.rules, head.method, target, head.headers):
+        return "path_not_allowed"
+    return None
+
+
+def cap(caller: Caller, endpoint: Endpoint) -> tuple[Person, Limits, str] | None:
+    """Whose calls a share limits here, to what, and by whom that was said (``Share.set_by``): whatever token she calls
+    with, else she made herself one by a scope that her class has, and called on. ``None``: nothing limits an owner, who
+    manages the service, or a token of the endpoint, which has limits of its own (``Caller.allowance``)."""
+    person = caller.counts_as
+    if person is None or person.owner == endpoint.owner or caller.may_manage(endpoint.owner) or not endpoint.sharing:
+        return None
+    share = endpoint.sharing.share_for(person)
+    return None if share is None or share.limits is None else (person, share.limits, share.set_by)
 
 
 def at_our_pages(person: Person) -> Caller:

@@ -102,6 +102,10 @@ class Endpoint:
     listed: bytes = b""
     table: RoutingTable | None = field(default=None, repr=False)
     owned: Owned = field(default_factory=Owned)  # the same one for all of an owner's in the table
+    key: str = field(init=False)  # ``owner/name``, made once: it is looked up for each call
+
+    def __post_init__(self) -> None:
+        self.key = f"{self.owner}/{self.name}"
 
     def publish(self, public: bool) -> None:
         """Whether it may be called without a token, from now on."""
@@ -114,10 +118,6 @@ class Endpoint:
     def ready(self) -> int:
         """How many replicas serve now, busy or not."""
         return sum(1 for backend in self.backends if backend.serving and not backend.lost)
-
-    @property
-    def key(self) -> str:
-        return f"{self.owner}/{self.name}"
 
 
 class RoutingTable:

@@ -71,7 +71,7 @@ class Uses:
 
     def of(self, caller: Caller, service_id: str) -> Tally:
         """Of a caller that has none of its own."""
-        person = caller.counted_as or caller.person
+        person = caller.counts_as
         key = (service_id, caller.name, None) if person is None else (service_id, person.name, person.made or "")
         use = self._people.get(key)
         return self._met(key).tally if use is None else use.tally

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller
+from ..core.access import Caller, Denied
+from ..core.grants import NOT_WITHIN
 from ..core.guessing import too_many
 from ..core.message import Refusal
 from ..core.peer import sender
@@ -16,7 +17,7 @@ from ..core.peer import sender
 if TYPE_CHECKING:
     from .call import Call
 
-__all__ = ["UNAUTHENTICATED", "UNKNOWN_TOKEN", "ask", "who_is"]
+__all__ = ["UNAUTHENTICATED", "UNKNOWN_TOKEN", "ask", "refusal", "who_is"]
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,13 @@ UNAUTHENTICATED = Refusal(401, "unauthenticated", "A token is needed here: send 
 UNKNOWN_TOKEN = Refusal(
     401, "unauthenticated", "The token is unknown, has expired or was revoked: ask the service's owner for another one."
 )
+
+
+def refusal(call: Call, why: Denied) -> Refusal:
+    """What ``call`` is told, which is not let in, or may not go on."""
+    if why == "path_not_allowed":
+        return NOT_WITHIN
+    return UNAUTHENTICATED if why == "unauthenticated" else call.not_found()
 
 
 _Answered = Callable[["Call", "Caller | None", Refusal], None]

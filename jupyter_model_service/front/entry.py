@@ -6,20 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from ..core.access import Caller, knows, may_visit
+from ..core.access import Caller, cap, denied
 from ..core.forwarding import bearer_token, protocol_token, route
-from ..core.grants import NOT_WITHIN, may
 from ..core.message import Refusal
 from ..core.visits import ENTER
 from . import addressed, cors, named, own_host, visiting
-from .asking import ask
+from .asking import ask, refusal
 from .limiting import admitted
 
 if TYPE_CHECKING:
-    from ..core.limits import Allowance
     from ..core.routing import Endpoint
-    from ..core.sharing import Person
-    from ..ports import Uses
     from .call import Call
 
 __all__ = ["BEGINS", "Way", "begin"]
@@ -158,42 +154,24 @@ def _asked(call: Call, caller: Caller | None, refusal: Refusal) -> None:
 
 def _authorise(call: Call, caller: Caller, endpoint: Endpoint | None) -> None:
     call.known_as = caller.name
-    # Who may not call learns nothing of what exists: the answer is the same.
-    if endpoint is None or not (
-        caller.may_invoke(call.owner, call.name)
-        or (knows(caller, endpoint) if call.visit is None else may_visit(caller, endpoint))
-    ):
-        call.refuse(call.not_found())
-        return
     tally = caller.tally
-    if caller.rules and not may(caller.rules, call.head.method, call.target, call.head.headers):
-        if tally is not None:
+    why = denied(caller, endpoint, call.visit is not None, call.head, call.target)
+    if why is not None or endpoint is None:
+        if tally is not None and why == "path_not_allowed":
             tally.refuse()
-        call.refuse(NOT_WITHIN)
+        call.refuse(refusal(call, why or "not_found"))
         return
     _believe(call, caller)
     allowance, uses = caller.allowance, call.front.uses
     if tally is None and uses is not None:
-        person = caller.counted_as or caller.person
-        if person is not None:
-            allowance = _cap(caller, person, endpoint, uses)
+        if (capped := cap(caller, endpoint)) is not None:
+            allowance = uses.allowance(endpoint.service_id, *capped)
         tally = uses.of(caller, endpoint.service_id)  # whoever is limited has one of her own by now
     if allowance is not None and not admitted(call, allowance, tally):
         return
     if tally is not None:
         tally.let_in()
     call.enter(endpoint)
-
-
-def _cap(caller: Caller, person: Person, endpoint: Endpoint, uses: Uses) -> Allowance | None:
-    """What the share that is hers allows her, whatever token she calls with: else she made herself one by a scope that
-    her class has, and called on. Nothing limits an owner, or who manages the service."""
-    if person.owner == endpoint.owner or caller.may_manage(endpoint.owner) or not endpoint.sharing:
-        return None
-    share = endpoint.sharing.share_for(person)
-    if share is None or share.limits is None:
-        return None
-    return uses.allowance(endpoint.service_id, person, share.limits, share.set_by)
 
 
 def _believe(call: Call, caller: Caller | None) -> None:

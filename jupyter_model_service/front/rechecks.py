@@ -8,11 +8,9 @@ import logging
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..core.access import Caller, knows, may_visit
+from ..core.access import Caller, denied
 from ..core.ending import Broken
-from ..core.grants import NOT_WITHIN
-from ..core.grants import may as within
-from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
+from .asking import UNKNOWN_TOKEN, refusal
 
 if TYPE_CHECKING:
     from ..core.message import Refusal
@@ -72,13 +70,10 @@ class Rechecks:
         endpoint, token = call.endpoint, call.credential
         if call.done or endpoint is None or endpoint.public:
             return None
-        if token is None:  # it was open to all, and is not any more
-            _end(call, UNAUTHENTICATED)
-            return None
-        caller = self._front.identity.known(token)
-        if caller is None:
+        caller = None if token is None else self._front.identity.known(token)
+        if caller is None and token is not None:
             return token
-        _judge(call, caller)
+        _judge(call, caller)  # one without a token was open to all, and is not any more
         return None
 
     async def _ask(self, token: str) -> None:
@@ -99,13 +94,10 @@ class Rechecks:
                 _end(call, UNKNOWN_TOKEN)
 
 
-def _judge(call: Call, caller: Caller) -> None:
-    endpoint = call.endpoint
-    may = knows if call.visit is None else may_visit
-    if endpoint is not None and not endpoint.public and not may(caller, endpoint):
-        _end(call, call.not_found())
-    elif caller.rules and not within(caller.rules, call.head.method, call.target, call.head.headers):
-        _end(call, NOT_WITHIN)
+def _judge(call: Call, caller: Caller | None) -> None:
+    why = denied(caller, call.endpoint, call.visit is not None, call.head, call.target)
+    if why is not None:
+        _end(call, refusal(call, why))
 
 
 def _end(call: Call, refusal: Refusal) -> None:
