@@ -13,8 +13,8 @@ UNREAD_SECONDS = 60.0  # for which what a server came to stays readable, if nobo
 @dataclass
 class Life:
     """``error`` is ``{"stage", "message"}``, ``result`` a job's. With one of them the server runs nothing: it is there
-    to be read. ``ended``: why a replica's container runs no more, in one clause. ``restored``: it was so before the Hub
-    was restarted, and whoever asked is not waiting any more."""
+    to be read. ``ended``: why a replica's container runs no more, in one clause; ``exit``: with what, as the Hub is
+    told. ``restored``: it was so before the Hub was restarted, and whoever asked is not waiting any more."""
 
     do: str
     replica: str | None = None
@@ -33,6 +33,7 @@ class Life:
     at: float = field(default_factory=time.monotonic)
     restored: bool = False
     ended: str | None = None
+    exit: str | int | None = None
 
     @property
     def over(self) -> bool:

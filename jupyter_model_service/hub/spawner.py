@@ -57,6 +57,9 @@ if TYPE_CHECKING:
         async def start(self) -> Any: ...
         async def stop(self, now: bool = False) -> None: ...
         async def poll(self) -> Any: ...
+        async def poll_and_notify(self) -> Any: ...
+        @property
+        def ready(self) -> bool: ...
         @property
         def active(self) -> bool: ...
         @property
@@ -86,6 +89,7 @@ class ModelServiceMixin(_Site):
     model_service_parts: ClassVar[HubParts | None] = None
     model_service_life: Life | None = None
     model_service_failures: dict[str, Any] | None = None  # the Hub's settings, which have its count of failed spawns
+    model_service_noticing: asyncio.Lock | None = None
 
     # --- starting ---
 
@@ -196,6 +200,13 @@ class ModelServiceMixin(_Site):
             return 1 if life.read_by_now else None
         if life.container is None:
             return None if not life.restored else 1
+        if life.exit is None:
+            life.exit = await self._exit_of(life)
+        return life.exit
+
+    async def _exit_of(self, life: Life) -> str | int | None:
+        """``None`` while its container runs. No container of ours is started twice: what it says once is for good, and
+        the Hub, which asks twice before it forgets a server, needs no engine for the second answer."""
         try:
             seen = await self._parts().docker("inspect_container", life.container)
         except ENGINE_ERRORS as error:
@@ -208,6 +219,22 @@ class ModelServiceMixin(_Site):
         if life.ended is None:
             life.ended = await container.how_it_ended(self._parts().docker, seen)
         return f"ExitCode={state.get('ExitCode')}"
+
+    async def poll_and_notify(self) -> Any:
+        """The Hub tells of an end once, whatever comes of it: a proxy that is away just then leaves a server that has
+        ended and counts as active for as long as the Hub runs, and of which each DELETE is refused (500). So is a
+        DELETE that comes while it is being told. Therefore one at a time, and what it did not forget is forgotten here;
+        the Hub takes a route that is left from its proxy when it next looks at all of them."""
+        if not self.name.startswith(SERVER_PREFIX):
+            return await super().poll_and_notify()
+        if self.model_service_noticing is None:
+            self.model_service_noticing = asyncio.Lock()
+        async with self.model_service_noticing:
+            status = await super().poll_and_notify()
+            if status is not None and self.ready:
+                self.log.warning("Model service: %s has ended (%s), and is forgotten after all", self._told(), status)
+                await self.user.stop(self.name)
+        return status
 
     async def stop(self, now: bool = False) -> None:
         if self.model_service_life is None:
