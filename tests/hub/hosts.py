@@ -94,8 +94,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def opened(make: Callable[..., Deployment], folder: Path, line: int = 6) -> Iterator[Site]:
-    """``make``: the fixture ``make_deployment``; ``folder``: of the browser."""
+def opened(make: Callable[..., Deployment], folder: Path, line: int = 6, *, as_tls: bool = False) -> Iterator[Site]:
+    """``make``: the fixture ``make_deployment``; ``folder``: of the browser, which takes plain HTTP for what it is, or
+    the Hub's address and the gateway's ``as_tls``: with service workers, ``Secure`` cookies and ``Sec-Fetch-…`` there."""
     from .conftest import running
 
     port, domain = free_port(), "models.localhost"
@@ -104,7 +105,8 @@ def opened(make: Callable[..., Deployment], folder: Path, line: int = 6) -> Iter
     try:
         hub.start()
         Ingress(port, hub.network.address, hub.gateway_port).start()
-        with open_browser(folder) as browser:
+        trusted = (f"--unsafely-treat-insecure-origin-as-secure={hub.url},{hub.gateway_url}",) if as_tls else ()
+        with open_browser(folder, *trusted) as browser:
             made = Site(hub, port, browser, domain=domain, url=hub.url)
             yield made
             made.close()

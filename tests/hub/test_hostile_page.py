@@ -1,5 +1,5 @@
-"""A hostile model's page on every way of a Hub of the older line, in a real browser. That of the newer one is in
-``test_sign_in``, beside the page that it tries to act on."""
+"""A hostile model's page on every way of a Hub of the older line, in a real browser that takes the Hub for one with TLS.
+That of the newer one is in ``test_sign_in``, over plain HTTP, beside the page that it tries to act on."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ pytestmark = [
 def test_a_hostile_page_acts_with_nobodys_rights_on_any_way(
     make_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    with opened(make_deployment, tmp_path, line=5) as site:
+    with opened(make_deployment, tmp_path, line=5, as_tls=True) as site:
         assert visit(site) == {}
