@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._version import __version__
-from ..core.audit import AuditQuery, differences
+from ..core.audit import AuditQuery, Entry, differences
 from ..engine.engine import Engine
 from ..engine.tokens import EndpointTokens
 from ..web.audit import became
+from ..web.routes import OPERATIONS
 
 __all__ = ["END", "START", "Looked", "ends", "starts"]
 
@@ -30,11 +31,16 @@ class Looked:
 async def starts(looked: Looked, base: str, configured: Mapping[str, Any]) -> None:
     """Before anybody can change anything. ``configured``: what its administrator has set, nothing secret."""
     audit = looked.engine.audit
-    await audit.settle(lambda entry: became(looked, entry))
+    await audit.settle(lambda entry: _became(looked, entry))
     now = {"version": __version__, "pid": os.getpid(), "address": base, **configured}
     former = await audit.find(AuditQuery(action=START, newest=True, limit=1))
     before, _ = differences(former[-1].after if former else {}, now)
     audit.own(START, before=before or None, after=now)
+
+
+def _became(looked: Looked, entry: Entry) -> Entry:
+    operation = OPERATIONS.get(entry.action)
+    return became(looked, entry, makes_service=operation is not None and operation.makes_service)
 
 
 def ends(looked: Looked, why: str, *, replicas_end: bool) -> None:

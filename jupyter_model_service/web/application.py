@@ -21,7 +21,6 @@ from .page import Page, PageHandler
 from .page_session import PageSessions
 from .pages import PAGES
 from .routes import ROUTES, Access, Route
-from .routes_admin import ADMIN_ROUTES
 from .sign_in import Doors
 from .stream import EventStreams
 
@@ -102,9 +101,6 @@ def make_application(
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 
-_OF_THE_WHOLE = ("attach", "metrics", "shutdown", *(route.name for route in ADMIN_ROUTES))
-
-
 def _pages(parts: Parts, shown: Shown, prefix: str) -> list[Any]:
     by_path: dict[str, dict[str, Page]] = {}
     for page in PAGES:
@@ -114,13 +110,9 @@ def _pages(parts: Parts, shown: Shown, prefix: str) -> list[Any]:
 
 
 def _route(route: Route, *, open_metrics: bool, shared: bool) -> Route:
-    if open_metrics and route.name == "metrics":
+    if open_metrics and route.opens:
         return replace(route, access=Access.ANYONE)
-    if shared and route.name in _OF_THE_WHOLE:
-        return replace(route, access=Access.ADMIN)
-    if shared and route.name in ("list_audit", "export_audit"):
-        return replace(route, access=Access.AUDITOR)
-    return route
+    return replace(route, access=route.shared) if shared and route.shared is not None else route
 
 
 def _pattern(path: str) -> str:

@@ -171,11 +171,11 @@ def picture(parts: Engaged, owner: str, name: str) -> dict[str, Any] | None:
     return found
 
 
-def became(parts: Engaged, entry: Entry) -> Entry:
-    """Of what was begun and not noted: what there is of it now."""
+def became(parts: Engaged, entry: Entry, *, makes_service: bool) -> Entry:
+    """Of what was begun and not noted: what there is of it now. ``makes_service``: as the operation's row has it."""
     owner, _, name = entry.target.partition("/")
     after = picture(parts, owner, name) if owner and name and "/" not in name else None
-    if entry.before is None and entry.action != "create_service":
+    if entry.before is None and not makes_service:
         return entry
     before, now = differences(entry.before, after)
     return dataclasses.replace(entry, before=before or None, after=now or None)

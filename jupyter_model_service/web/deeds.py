@@ -19,20 +19,19 @@ from ..wire import ServiceInfo
 from .audit import Asked, denial, picture
 from .call import Answer, Call, Noted, Parts
 from .errors import classified
+from .route import Route
 
 __all__ = ["Wish", "admitted", "carried_out"]
 
 T = TypeVar("T")
 
-# Of requests that concern no service: what of their bodies is worth a note.
-_GIVEN = {"attach": ("pid", "keep"), "shutdown": ("leave_replicas",), "validate": ("folder",)}
-_MAKES_ROOM = ("delete_service",)  # on a disk that is full
-
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody who may wants to be done: a request that was read and found well-formed."""
+    """What somebody who may wants to be done: a request that was read and found well-formed. ``route`` is the operation
+    that it is, also where a form of our pages asks for it."""
 
+    route: Route
     call: Call
     do: Callable[[Call], Awaitable[Answer]]
     asked: Asked
@@ -55,14 +54,16 @@ async def carried_out(
     read: Callable[[], Wish],
     status: Callable[[Answer], int],
     models: Sequence[type[BaseModel]] = (),
+    makes_room: bool = False,
 ) -> Answer:
     """Do what a request asks for. ``admit`` raises for who may not, ``read`` for what is no such request; ``status`` is
-    what it will be answered with, and ``models`` are those that it was parsed with.
+    what it will be answered with, and ``models`` are those that it was parsed with. ``makes_room``: as the
+    operation's row has it.
 
     ``Overloaded``: it was not done, as it could not be noted, or was done and is not written down yet, as it says."""
     await admitted(parts, asked, admit)
     began = asked()
-    await parts.engine.audit.check(makes_room=began.action in _MAKES_ROOM)
+    await parts.engine.audit.check(makes_room=makes_room)
     deed = _Deed(parts, began)
     try:
         wish = read()
@@ -81,20 +82,19 @@ class _Deed:
     def __init__(self, parts: Parts, asked: Asked) -> None:
         self._parts = parts
         self._asked = asked
-        self._call: Call | None = None
+        self._wish: Wish | None = None
         self._begun = ""
         self._before = self._look()
 
     @property
     def _noted(self) -> Noted:
-        return Noted() if self._call is None else self._call.noted
+        return Noted() if self._wish is None else self._wish.call.noted
 
     async def begin(self, wish: Wish) -> None:
         """Right before it is done. ``Overloaded``: it must not be."""
-        self._asked, self._call = wish.asked, wish.call
-        entry = self._asked.entry(0, target=self._aim(), before=self._before, after=self._given() or None)
-        makes_room = self._asked.action in _MAKES_ROOM
-        self._begun = await self._parts.engine.audit.begin(entry, makes_room=makes_room)
+        self._asked, self._wish = wish.asked, wish
+        entry = self._asked.entry(0, target=_aim(wish), before=self._before, after=self._given() or None)
+        self._begun = await self._parts.engine.audit.begin(entry, makes_room=wish.route.makes_room)
 
     async def done(self, answered: Answer, status: int) -> None:
         """Written when this returns; ``Overloaded`` where that is not possible."""
@@ -118,18 +118,16 @@ class _Deed:
         with contextlib.suppress(ModelServiceError):
             await self._parts.engine.audit.note(entry, self._begun)
 
-    def _aim(self) -> str:
-        """The service, also of one that is to be made, where that is said."""
-        call = self._call
-        name = getattr(call.body, "name", None) if call is not None else None
-        if self._asked.action == "create_service" and name and call is not None:
-            return f"{call.home()}/{name}"
-        return self._asked.key
-
     def _look(self) -> dict[str, Any] | None:
         path = self._asked.path
         return picture(self._parts, path["owner"], path["name"]) if "owner" in path and "name" in path else None
 
     def _given(self) -> dict[str, Any]:
-        body = self._call.body if self._call is not None else None
-        return {name: getattr(body, name) for name in _GIVEN.get(self._asked.action, ()) if body is not None}
+        wish = self._wish
+        return {} if wish is None else {name: getattr(wish.call.body, name) for name in wish.route.told}
+
+
+def _aim(wish: Wish) -> str:
+    """The service, also of one that is to be made, where that is said."""
+    name = getattr(wish.call.body, "name", None) if wish.route.makes_service else None
+    return f"{wish.call.home()}/{name}" if name else wish.asked.key

@@ -145,10 +145,11 @@ class RouteHandler(BaseHandler):
             lambda: self._asked(route, path),
             admit=lambda: self._let_in(route, path),
             read=lambda: Wish(
-                self._call(route, path), lambda call: self._result(route, call), self._asked(route, path)
+                route, self._call(route, path), lambda call: self._result(route, call), self._asked(route, path)
             ),
             status=lambda answer: self.get_status() if answer is None and route.abandoned else route.status,
             models=self.parsed_with(),
+            makes_room=route.makes_room,
         )
         if answered is not None or not route.abandoned:
             await self._answer(route, path, answered)

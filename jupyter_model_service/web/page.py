@@ -28,7 +28,7 @@ from .deeds import Wish, admitted, carried_out
 from .download import Download, send
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
-from .route import Access, Handler
+from .route import Access, Route
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -111,9 +111,9 @@ def _at_our_pages(visitor: PageVisitor) -> Caller:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a form asks for: an operation of the control API, by its handler."""
+    """What a form asks for: an operation of the control API, by its row."""
 
-    handler: Handler
+    route: Route
     path: Mapping[str, str]
     body: BaseModel | None = None
 
@@ -216,8 +216,9 @@ class PageHandler(BaseHandler):
         def read() -> Wish:
             shown = self._call(path, fields)
             wanted = form.read(shown)
-            asked = replace(shown.asked, action=wanted.handler.__name__, path=wanted.path)
-            return Wish(Call(self.parts, shown.caller, wanted.path, wanted.body), wanted.handler, asked)
+            asked = replace(shown.asked, action=wanted.route.name, path=wanted.path)
+            call = Call(self.parts, shown.caller, wanted.path, wanted.body)
+            return Wish(wanted.route, call, wanted.route.done_by, asked)
 
         asked = functools.partial(self._asked, path, fields)
         await carried_out(self.parts, asked, admit=admit, read=read, status=lambda _: 303)

@@ -10,9 +10,8 @@ from ..core.policy_limits import NUMBERS
 from ..errors import InvalidRequest
 from ..wire import UpdateRequest
 from ..wire.admin import LimitsChange, NoticeRequest
-from . import admin, api
 from .page import Answer, Form, Html, PageCall, Wanted
-from .route import Access
+from .routes import OPERATIONS, Access
 
 __all__ = ["LIMITS", "NOTICE", "PRIVATE", "START", "STOP", "sign_out"]
 
@@ -23,10 +22,10 @@ def _notice(call: PageCall) -> Wanted:
     """An empty one takes the former back."""
     text = call.form.get("text", "").strip()
     if not text:
-        return Wanted(admin.remove_notice, call.path)
+        return Wanted(OPERATIONS["remove_notice"], call.path)
     if len(text) > LONGEST_NOTICE:
         raise InvalidRequest(f"A notice is one line of 1 to {LONGEST_NOTICE} printable characters.")
-    return Wanted(admin.set_notice, call.path, NoticeRequest(text=text))
+    return Wanted(OPERATIONS["set_notice"], call.path, NoticeRequest(text=text))
 
 
 def _limits(call: PageCall) -> Wanted:
@@ -38,12 +37,12 @@ def _limits(call: PageCall) -> Wanted:
     for limit in NUMBERS:
         text = call.form.get(limit.name, "").strip()
         given[limit.name] = limit_read(limit.name, text) if text else None
-    return Wanted(admin.set_limits, {"user": user}, LimitsChange.model_validate(given))
+    return Wanted(OPERATIONS["set_limits"], {"user": user}, LimitsChange.model_validate(given))
 
 
-STOP = Form(Access.OPERATOR, lambda call: Wanted(api.stop_service, call.path))
-START = Form(Access.OPERATOR, lambda call: Wanted(api.start_service, call.path))
-PRIVATE = Form(Access.OWNER, lambda call: Wanted(api.update_service, call.path, UpdateRequest(public=False)))
+STOP = Form(Access.OPERATOR, lambda call: Wanted(OPERATIONS["stop_service"], call.path))
+START = Form(Access.OPERATOR, lambda call: Wanted(OPERATIONS["start_service"], call.path))
+PRIVATE = Form(Access.OWNER, lambda call: Wanted(OPERATIONS["update_service"], call.path, UpdateRequest(public=False)))
 NOTICE = Form(Access.ADMIN, _notice)
 LIMITS = Form(Access.ADMIN, _limits)
 

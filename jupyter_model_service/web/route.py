@@ -49,10 +49,16 @@ Model = type[BaseModel] | None
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. ``path`` has no leading slash: it lies below the prefix that the gateway is served at.
+    """One operation. ``path`` has no leading slash: it lies below the prefix that the gateway is served at. ``name``
+    is what the API's document and the audit log of years call it, whatever becomes of its function's name; those that
+    there are stand in ``docs/operations.md``.
 
     ``statuses`` are those besides the ones that ``errors_of`` adds for every route of that kind. A route with
     ``media_type`` other than JSON has no ``answer`` model; ``handler`` is ``None`` for the event stream only.
+
+    ``shared``: who may in the place of ``access`` where the gateway has several users, and ``opens`` that anyone may
+    where that is asked for. For the audit log: of one that concerns no service, ``told`` are the fields of its body
+    that are worth a note; ``makes_service``: of the name in its body; ``makes_room``: it is done on a full disk, too.
     """
 
     method: str
@@ -68,6 +74,18 @@ class Route:
     statuses: tuple[int, ...] = ()
     abandoned: bool = False  # given up when the caller leaves
     media_type: str = "application/json"
+    shared: Access | None = None
+    opens: bool = False
+    told: tuple[str, ...] = ()
+    makes_service: bool = False
+    makes_room: bool = False
+
+    @property
+    def done_by(self) -> Handler:
+        """``TypeError`` for the event stream, which does nothing."""
+        if self.handler is None:
+            raise TypeError(f"{self.name} is no operation that is done")
+        return self.handler
 
     @property
     def changes(self) -> bool:
@@ -89,11 +107,11 @@ class Route:
 _SERVICE = "api/v1/services/{owner}/{name}"
 
 
-def of_service(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
-    """Something about one service; the operation has its handler's name."""
-    return Route(method, _SERVICE + rest, handler.__name__, summary, handler, answer=answer, **more)
+def of_service(method: str, rest: str, name: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+    """Something about one service."""
+    return Route(method, _SERVICE + rest, name, summary, handler, answer=answer, **more)
 
 
-def change_of(method: str, rest: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
+def change_of(method: str, rest: str, name: str, handler: Handler, summary: str, answer: Model, **more: Any) -> Route:
     """It may contradict what the service is, or is doing."""
-    return of_service(method, rest, handler, summary, answer, **{"statuses": (409,), **more})
+    return of_service(method, rest, name, handler, summary, answer, **{"statuses": (409,), **more})

@@ -7,6 +7,9 @@ and a function that does it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from .. import wire
 from ..wire.offer import OfferInfo
 from . import api, scaling
@@ -17,7 +20,7 @@ from .routes_admin import ADMIN_ROUTES
 from .routes_audit import AUDIT_ROUTES
 from .routes_tokens import TOKEN_ROUTES
 
-__all__ = ["ROUTES", "Access", "Route"]
+__all__ = ["OPERATIONS", "ROUTES", "Access", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "api/v1/", "gateway_info", "What this gateway is", api.info, Access.PERSON, answer=wire.GatewayInfo),
@@ -32,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
         request=wire.ValidateRequest,
         answer=wire.ValidateAnswer,
         statuses=(422,),
+        told=("folder",),
     ),
     Route(
         "GET",
@@ -54,19 +58,23 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         statuses=(409, 422),
         abandoned=True,
+        makes_service=True,
     ),
-    of_service("GET", "", api.get_service, "One service", wire.ServiceInfo, access=Access.VIEWER),
+    of_service("GET", "", "get_service", api.get_service, "One service", wire.ServiceInfo, access=Access.VIEWER),
     change_of(
         "DELETE",
         "",
+        "delete_service",
         api.delete_service,
         "End the replicas and remove the service with its endpoint, tokens and history",
         wire.ServiceInfo,
         status=202,
+        makes_room=True,
     ),
     change_of(
         "POST",
         "/update",
+        "update_service",
         api.update_service,
         "Make the next revision and roll over to it",
         wire.ServiceInfo,
@@ -78,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "PUT",
         "/scale",
+        "scale_service",
         api.scale_service,
         "Set the wanted number of replicas",
         wire.ServiceInfo,
@@ -88,6 +97,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/rollback",
+        "rollback_service",
         api.rollback_service,
         "Return to a kept revision",
         wire.ServiceInfo,
@@ -98,6 +108,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/restart",
+        "restart_service",
         api.restart_service,
         "Replace every replica, or try again after a failure",
         wire.ServiceInfo,
@@ -107,6 +118,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/stop",
+        "stop_service",
         api.stop_service,
         "End the replicas; the service and its endpoint stay",
         wire.ServiceInfo,
@@ -116,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/start",
+        "start_service",
         api.start_service,
         "Start a stopped or failed service",
         wire.ServiceInfo,
@@ -125,6 +138,7 @@ ROUTES: tuple[Route, ...] = (
     of_service(
         "GET",
         "/autoscaling",
+        "get_autoscaling",
         scaling.get_autoscaling,
         "How many replicas there may be, by which rules, and what was decided last",
         wire.AutoscalingInfo,
@@ -133,6 +147,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "PUT",
         "/autoscaling",
+        "set_autoscaling",
         scaling.set_autoscaling,
         "Autoscale the service by this policy, which replaces the former one",
         wire.AutoscalingInfo,
@@ -142,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "PATCH",
         "/autoscaling",
+        "adjust_autoscaling",
         scaling.adjust_autoscaling,
         "Change what is given of the policy and leave all else as it is",
         wire.AutoscalingInfo,
@@ -151,6 +167,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "DELETE",
         "/autoscaling",
+        "end_autoscaling",
         scaling.end_autoscaling,
         "End autoscaling; the number of replicas stays as it is",
         wire.ServiceInfo,
@@ -159,6 +176,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/autoscaling/resume",
+        "resume_autoscaling",
         scaling.resume_autoscaling,
         "Go on after a scale by hand",
         wire.AutoscalingInfo,
@@ -167,6 +185,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/autoscaling/rules",
+        "add_rule",
         scaling.add_rule,
         "Add a rule; in the answer it is the last",
         wire.AutoscalingInfo,
@@ -177,6 +196,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "DELETE",
         "/autoscaling/rules/{id}",
+        "remove_rule",
         scaling.remove_rule,
         "Remove a rule",
         wire.AutoscalingInfo,
@@ -185,6 +205,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "POST",
         "/autoscaling/schedules",
+        "add_schedule",
         scaling.add_schedule,
         "Add a schedule; in the answer it is the last",
         wire.AutoscalingInfo,
@@ -195,6 +216,7 @@ ROUTES: tuple[Route, ...] = (
     change_of(
         "DELETE",
         "/autoscaling/schedules/{id}",
+        "remove_schedule",
         scaling.remove_schedule,
         "Remove a schedule",
         wire.AutoscalingInfo,
@@ -203,6 +225,7 @@ ROUTES: tuple[Route, ...] = (
     of_service(
         "GET",
         "/decisions",
+        "list_decisions",
         scaling.list_decisions,
         "The last decisions of the autoscaler: what was measured and wanted, what cut it, and why",
         wire.DecisionList,
@@ -212,6 +235,7 @@ ROUTES: tuple[Route, ...] = (
     of_service(
         "GET",
         "/series",
+        "read_series",
         scaling.read_series,
         "Calls, latency, replicas and GPU over the last day",
         wire.SeriesAnswer,
@@ -221,6 +245,7 @@ ROUTES: tuple[Route, ...] = (
     of_service(
         "GET",
         "/events",
+        "list_events",
         api.list_events,
         "What happened to the service",
         wire.EventList,
@@ -230,6 +255,7 @@ ROUTES: tuple[Route, ...] = (
     of_service(
         "GET",
         "/logs",
+        "read_logs",
         api.read_logs,
         "Log lines of one replica",
         wire.LogAnswer,
@@ -276,8 +302,10 @@ ROUTES: tuple[Route, ...] = (
         "A Jupyter server says that it is there: the gateway ends with the last one, unless it is kept",
         api.attach,
         Access.MANAGER,
+        shared=Access.ADMIN,
         request=wire.AttachRequest,
         answer=wire.GatewayInfo,
+        told=("pid", "keep"),
     ),
     Route(
         "POST",
@@ -286,9 +314,11 @@ ROUTES: tuple[Route, ...] = (
         "End the gateway, in order",
         api.shutdown,
         Access.MANAGER,
+        shared=Access.ADMIN,
         request=wire.ShutdownRequest,
         answer=wire.GatewayInfo,
         status=202,
+        told=("leave_replicas",),
     ),
     Route("GET", "health/live", "live", "The process answers", api.live, Access.ANYONE, media_type="text/plain"),
     Route(
@@ -301,5 +331,18 @@ ROUTES: tuple[Route, ...] = (
         statuses=(503,),
         media_type="text/plain",
     ),
-    Route("GET", "metrics", "metrics", "Prometheus metrics", api.metrics, Access.MANAGER, media_type="text/plain"),
+    Route(
+        "GET",
+        "metrics",
+        "metrics",
+        "Prometheus metrics",
+        api.metrics,
+        Access.MANAGER,
+        shared=Access.ADMIN,
+        opens=True,
+        media_type="text/plain",
+    ),
 )
+
+#: By name, for whoever has one: a form of our pages, an entry of the audit log.
+OPERATIONS: Mapping[str, Route] = MappingProxyType({route.name: route for route in ROUTES})

@@ -11,11 +11,18 @@ __all__ = ["ACCESS_ROUTES"]
 
 ACCESS_ROUTES: tuple[Route, ...] = (
     of_service(
-        "GET", "/access", access.get_access, "Who may do what with the service, and why", AccessInfo, query=AccessQuery
+        "GET",
+        "/access",
+        "get_access",
+        access.get_access,
+        "Who may do what with the service, and why",
+        AccessInfo,
+        query=AccessQuery,
     ),
     change_of(
         "PUT",
         "/access/origins",
+        "set_origins",
         access.set_origins,
         "Let pages of these origins call the endpoint from a browser, in the place of the former ones",
         AccessInfo,
@@ -24,6 +31,7 @@ ACCESS_ROUTES: tuple[Route, ...] = (
     change_of(
         "PUT",
         "/access/{kind}/{whom}",
+        "share_service",
         access.share_service,
         "Share the service with a user or a group, from the next call on; in the place of what was shared so far",
         ShareInfo,
@@ -32,6 +40,7 @@ ACCESS_ROUTES: tuple[Route, ...] = (
     change_of(
         "DELETE",
         "/access/{kind}/{whom}",
+        "unshare_service",
         access.unshare_service,
         "Share the service no more with a user or a group, from the next call on",
         None,

@@ -1,4 +1,5 @@
-"""The access log's part of the page for operators: its fields, its reasons, and its commands, run as they stand there."""
+"""The page for operators: fields, reasons and commands of the access log, run as they stand there, and the names that
+operations have in the audit log."""
 
 from __future__ import annotations
 
@@ -10,11 +11,17 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.app.own_deeds import END, START
 from jupyter_model_service.core.access_line import FIELDS, Entry, line
 from jupyter_model_service.core.ending import Broken
+from jupyter_model_service.engine.journal import DEEDS
+from jupyter_model_service.web.pages import PAGES
+from jupyter_model_service.web.routes import OPERATIONS as OF_THE_API
+from jupyter_model_service.web.routes import ROUTES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 SECTION = PAGE.partition("## Access log\n")[2].partition("\n## ")[0]
+OPERATIONS = PAGE.partition("### Names of operations\n")[2].partition("\n### ")[0]
 COMMANDS = re.findall(r"^# (.+)\n(jq .+)$", SECTION, re.MULTILINE)
 
 
@@ -111,3 +118,17 @@ def test_the_commands_of_the_page_answer_what_they_say(what: str, command: str, 
 def test_each_command_is_run() -> None:
     assert [what for what, _ in COMMANDS] == list(WANTED)
     assert SECTION.count("\njq ") == len(COMMANDS)
+
+
+def test_operations_are_called_in_the_audit_log_as_the_page_has_it_whatever_their_functions_are_called() -> None:
+    """Another name would hide what was done so far from whoever looks for it."""
+    told = re.findall(r"`(\w+)`", OPERATIONS.partition("| --- |")[2])
+    assert len(told) == len(set(told))
+    of_the_gateway_itself = {START, END, *DEEDS.values()} | {
+        name
+        for file in (Path(__file__).parents[2] / "jupyter_model_service" / "app").glob("*.py")
+        for name in re.findall(r'\baudit\.own\(\s*"(\w+)"', file.read_text("utf-8"))
+    }
+    assert {"keep_services", "delete_service"} <= of_the_gateway_itself
+    assert set(told) == {*OF_THE_API, *(page.name for page in PAGES), *of_the_gateway_itself}
+    assert len(OF_THE_API) == len(ROUTES), "two operations of one name"

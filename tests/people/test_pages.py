@@ -227,6 +227,9 @@ def test_an_administrator_leaves_a_notice_and_takes_it_back(tmp_path: Path) -> N
         for refused in ("a\nb", "x" * 501):
             answer = await send(carol, "services/alice/chat/notice", await page(carol), text=refused)
             assert answer.status_code == 400
+        told = await site.api("GET", "admin/audit?service=alice/chat&who=carol", token=site.administrator("carol"))
+        done = [(each["action"], each["status"]) for each in told.json()["entries"]]
+        assert done == [("set_notice", 303), ("remove_notice", 303), ("set_notice", 400), ("set_notice", 400)]
 
     at_the_pages(tmp_path, body)
 

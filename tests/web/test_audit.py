@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from jupyter_model_service.adapters.clock import SystemClock
+from jupyter_model_service.app import own_deeds
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.audit import AuditQuery, Entry
+from jupyter_model_service.engine.audit import Audit
+from jupyter_model_service.engine.ledger import Ledger
 from jupyter_model_service.web.route import Route
 from jupyter_model_service.web.routes import ROUTES
 
@@ -206,3 +210,82 @@ def test_a_user_who_is_called_as_the_gateway_is_told_apart_from_it(site: Any) ->
         assert sorted(each.action for each in found if each.who == "user:gateway") == ["delete_service", "stop_service"]
 
     site.run(body)
+
+
+# --- what the row of an operation says of it -----------------------------------------------------------
+
+
+class Begun:
+    """Implements ``ports.Begun``: all that was ever begun, and what a former life left."""
+
+    def __init__(self, *left: Entry) -> None:
+        self.entries = list(left)
+
+    async def add(self, entry: Entry) -> str:
+        self.entries.append(entry)
+        return str(len(self.entries))
+
+    async def remove(self, key: str) -> None: ...
+
+    async def left(self) -> list[tuple[str, Entry]]:
+        return [(str(place), entry) for place, entry in enumerate(self.entries)]
+
+
+def log_of(site: Any, begun: Begun) -> Audit:
+    ledger = Ledger(site.engine.store, SystemClock(), 0.1, lambda: None)
+    site.engine.audit = Audit(site.engine.store, SystemClock(), ledger, kept=None, retry=0.1, begun=begun)
+    return site.engine.audit  # type: ignore[no-any-return]
+
+
+def test_what_is_begun_says_which_service_is_to_be_made_and_what_the_whole_gateway_is_asked_for(site: Any) -> None:
+    begun = Begun()
+    log_of(site, begun)
+
+    async def body(client: httpx.AsyncClient) -> None:
+        await client.post("/api/v1/services", json={"folder": "/f", "name": "new"})
+        await client.post("/api/v1/validate", json={"folder": "/f"})
+        await client.post("/api/v1/gateway/attach", json={"pid": 7, "create_time": 1.0, "keep": True})
+        await client.post("/api/v1/gateway/shutdown", json={"leave_replicas": True})
+
+    site.run(body)
+    assert [(each.action, each.target, each.after) for each in begun.entries] == [
+        ("create_service", "alice/new", None),
+        ("validate", "", {"folder": "/f"}),
+        ("attach", "", {"pid": 7, "keep": True}),
+        ("shutdown", "", {"leave_replicas": True}),
+    ]
+
+
+def test_on_a_full_disk_what_makes_room_is_done_and_nothing_else_is(site: Any) -> None:
+    site.engine.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> list[int]:
+        site.engine.store.room = lambda: False
+        chat = "/api/v1/services/alice/chat"
+        answers = [
+            await client.put(f"{chat}/scale", json={"replicas": 2}),  # finds out, and is done
+            await client.put(f"{chat}/scale", json={"replicas": 3}),
+            await client.delete(chat),
+        ]
+        return [each.status_code for each in answers]
+
+    assert site.run(body) == [503, 503, 503]
+    assert [each[0] for each in site.engine.asked] == ["scale", "delete"]
+
+
+def test_of_a_service_whose_creation_was_interrupted_there_is_what_there_is_of_it(site: Any) -> None:
+    """Of one that was only looked at when it was not there yet, nothing: somebody else has made it since."""
+
+    def was(action: str) -> Entry:
+        return Entry(1.0, "alice", "", action, "alice/new", 0)
+
+    async def body(client: httpx.AsyncClient) -> list[Entry]:
+        log_of(site, Begun(was("create_service"), was("set_notice"), was("of_another_version")))
+        site.engine.add("alice", "new")
+        await own_deeds.starts(own_deeds.Looked(site.engine, site.tokens), "http://gateway/", {})
+        return await entries(site)
+
+    made, *others = site.run(body)[:3]
+    assert made.after is not None
+    assert made.after["id"] == "id-alice-new"
+    assert [(each.action, each.after) for each in others] == [("set_notice", None), ("of_another_version", None)]

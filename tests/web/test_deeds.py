@@ -20,7 +20,7 @@ from jupyter_model_service.web.deeds import Wish, carried_out
 from jupyter_model_service.web.errors import refusal
 from jupyter_model_service.web.page import Form, Page, Wanted
 from jupyter_model_service.web.pages import PAGES
-from jupyter_model_service.web.route import Access
+from jupyter_model_service.web.routes import OPERATIONS, Access
 
 ASKED = Asked("bob", "10.1.2.3", "set_limits", {}, "req-1", lambda: {"role": "viewer"})
 TRIED = {"tried": {"role": "viewer"}}
@@ -72,7 +72,7 @@ def happened(log: Log, **fails: ModelServiceError) -> list[Any]:
 
     def read() -> Wish:
         step("read")
-        return Wish(Call(parts, Caller("bob"), {}), do, replace(ASKED, path={"user": "eva"}))
+        return Wish(OPERATIONS["set_limits"], Call(parts, Caller("bob"), {}), do, replace(ASKED, path={"user": "eva"}))
 
     work = carried_out(parts, lambda: ASKED, admit=admit, read=read, status=lambda _: 303)
     try:
@@ -142,7 +142,7 @@ def test_whatever_changes_something_is_carried_out_so() -> None:
     """The handlers of both tables call nothing else for it; a page that changes something is a form, and shows nothing."""
     assert handler.carried_out is page.carried_out is deeds.carried_out
     assert {each.name for each in PAGES if each.method != "GET" and each.form is None} == {"sign_out"}
-    form = Form(Access.ADMIN, lambda call: Wanted(_nothing, call.path))
+    form = Form(Access.ADMIN, lambda call: Wanted(OPERATIONS["set_limits"], call.path))
     for wrong in (
         {"method": "POST", "handler": _nothing},
         {"method": "POST"},
