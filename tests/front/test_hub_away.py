@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from jupyter_model_service.engine.tokens import EndpointTokens
 from jupyter_model_service.errors import HubUnavailable
 from jupyter_model_service.front.server import FrontSettings
 from jupyter_model_service.testing import ManualClock, MemoryStore
+from jupyter_model_service.testing.hub_in_memory import MemoryHub
 
 from .site import Site, site, until, within
 from .upstreams import Replica
@@ -28,29 +29,7 @@ BOBS, NEW = "bobs", "bobs new one"
 SOON = FrontSettings(recheck_every=0.05, identity_timeout=0.5)
 
 
-class SmallHub:
-    """It knows bob, by two tokens. ``away``: it refuses connections, or (``hangs``) says nothing at all."""
-
-    def __init__(self) -> None:
-        self.away = self.hangs = False
-
-    async def _answer(self) -> None:
-        if self.away and self.hangs:
-            await asyncio.Event().wait()
-        if self.away:
-            raise HubUnavailable("The Hub is down.")
-
-    async def user_of(self, token: str, *, patience: float = 0.0) -> HubUser | None:
-        await self._answer()
-        visits = frozenset({"access:services!service=model-service"})
-        return HubUser("bob", scopes=visits) if token in (BOBS, NEW) else None
-
-    async def user(self, name: str, *, patience: float | None = None) -> HubUser | None:
-        await self._answer()
-        return HubUser("bob", created="2026")
-
-    async def users(self, *, patience: float | None = None) -> Sequence[HubUser]:
-        raise AssertionError("nobody looks at all users here")
+VISITS = HubUser("bob", scopes=frozenset({"access:services!service=model-service"}))
 
 
 async def code(here: Site, token: str) -> str | None:
@@ -66,7 +45,7 @@ def test_streams_and_calls_go_on_for_five_minutes_without_the_hub_and_no_longer(
     monkeypatch.setattr(hub_identity, "SLOW", 0.05)  # seconds that a Hub which hangs holds up a call
 
     async def body() -> None:
-        hub, clock = SmallHub(), ManualClock()
+        hub, clock = MemoryHub([HubUser("bob", created="2026")], {BOBS: VISITS, NEW: VISITS}), ManualClock()
         users = HubUsers(hub, clock, tmp_path / "owners.json")
         endpoints = EndpointTokens(MemoryStore(), clock, {})
         identity = HubIdentity(hub, clock, endpoints=endpoints, system_user="nobody", meet=users.meet)
@@ -77,7 +56,7 @@ def test_streams_and_calls_go_on_for_five_minutes_without_the_hub_and_no_longer(
             got = await events.head()
             socket = await here.send(here.request("/tunnel", "Connection: Upgrade", "Upgrade: shout", token=BOBS))
             assert (got.status, (await socket.head()).status) == (200, 101)
-            hub.away, hub.hangs = True, hangs
+            hub.hold, hub.silent = asyncio.Event() if hangs else None, HubUnavailable("The Hub is down.")
             for seconds in (31.0, 268.5):  # the Hub is to be asked again, and 299.5 s after its last word
                 clock.advance(seconds)
                 looks = here.front.rechecks._next
@@ -91,7 +70,7 @@ def test_streams_and_calls_go_on_for_five_minutes_without_the_hub_and_no_longer(
             assert here.meter.broken_answers == ["revoked", "revoked"]
             assert [await code(here, token) for token in (BOBS, NEW)] == ["identity_unavailable"] * 2
             await identity.close()  # what hangs is asked no more
-            hub.away = False
+            hub.hold = hub.silent = None
             assert [await code(here, token) for token in (BOBS, NEW)] == ["200", "200"]
         await identity.close()
         await users.stop()
