@@ -17,6 +17,7 @@ from jupyter_model_service.adapters.metrics import PrometheusMeter
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
+from jupyter_model_service.engine.callers import Callers
 from jupyter_model_service.engine.tokens import EndpointTokens, digest_of
 from jupyter_model_service.front.server import Front
 from jupyter_model_service.testing import MemoryStore
@@ -39,7 +40,7 @@ async def serve(services: int, replicas: int, behind: int) -> None:
     caller = Caller("token:benchmark", invokes_of=frozenset({"o"}))
     front = Front(
         routing=routing,
-        identity=EndpointTokens(MemoryStore(), clock, {digest_of(TOKEN): caller}),
+        callers=Callers(EndpointTokens(MemoryStore(), clock, {digest_of(TOKEN): caller}), clock),
         meter=PrometheusMeter(routing=routing, services=list, clock=clock),
         web_socket="",
     )

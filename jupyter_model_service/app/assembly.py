@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..adapters.lease import TcpLeases
-from ..core.guessing import Guesses
 from ..core.hosts import Hosts
+from ..engine.callers import Callers
 from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
@@ -68,7 +68,7 @@ class Assembly:
     prefix: str = "/"
     front: FrontSettings = field(default_factory=FrontSettings)
     hosts: Hosts | None = None
-    sessions: Callable[[Guesses], PageSessions] | None = None  # of people at our own pages
+    sessions: Callable[[Callers], PageSessions] | None = None  # of people at our own pages
     visits: Visits | None = None  # of people at the hosts of services
     shared: bool = False
     may_end: bool = True  # on request, and with it the replicas

@@ -27,9 +27,9 @@ from ..adapters.probe import HttpProbe
 from ..adapters.store import SqlStore
 from ..config import GatewaySettings
 from ..core.audit import Entry
-from ..core.guessing import Guesses
 from ..core.routing import RoutingTable
 from ..core.visits import Codes
+from ..engine.callers import Callers
 from ..engine.engine import Engine
 from ..engine.uses import Uses
 from ..errors import Forbidden
@@ -109,12 +109,12 @@ class Gateway:
             undo.push_async_callback(ended, "the figures over time", figures.stop, 5.0)
             parts.begin(engine, undo)
 
-            guesses = Guesses()
+            callers = Callers(parts.identity, self._clock, timeout=parts.front.identity_timeout)
             codes = Codes()  # by which people get from our pages to the hosts of services
             application = make_application(
                 engine=engine,
                 tokens=parts.tokens,
-                identity=parts.identity,
+                callers=callers,
                 metrics=meter.text,
                 info=lambda: self._info(parts),
                 attach=parts.attach,
@@ -126,21 +126,19 @@ class Gateway:
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,
                 told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
-                guesses=guesses,
                 looks=parts.looks,
-                shown=self._shown(parts, guesses, codes),
+                shown=self._shown(parts, callers, codes),
                 uses=uses,
             )
             web_socket = self._serve_web(undo, application)
             front = Front(
                 routing=self._routing,
-                identity=parts.identity,
+                callers=callers,
                 meter=meter,
                 web_socket=str(web_socket),
                 prefix=parts.prefix,
                 settings=parts.front,
                 access_log=log_of_calls,
-                guesses=guesses,
                 hosts=parts.hosts,
                 uses=uses,
                 visiting=self._visiting(parts, codes),
@@ -262,11 +260,11 @@ class Gateway:
         undo.push_async_callback(ended, "the control API", stop, 5.0)
         return path
 
-    def _shown(self, parts: Assembly, guesses: Guesses, codes: Codes) -> Shown | None:
+    def _shown(self, parts: Assembly, callers: Callers, codes: Codes) -> Shown | None:
         if parts.sessions is None:
             return None
         doors = None if parts.hosts is None else Doors(self._routing, parts.hosts, codes, self._clock)
-        return Shown(parts.sessions(guesses), doors)
+        return Shown(parts.sessions(callers), doors)
 
     def _visiting(self, parts: Assembly, codes: Codes) -> Visiting | None:
         if parts.hosts is None or parts.visits is None:

@@ -32,9 +32,9 @@ from ..adapters.sealing import Sealer
 from ..adapters.visits import SealedVisits
 from ..config import GatewaySettings, HubService
 from ..core.effective import token_life
-from ..core.guessing import Guesses
 from ..core.hub_options import CONTROL_PORT
 from ..core.policy import policy_to_plain
+from ..engine.callers import Callers
 from ..engine.engine import Engine
 from ..engine.overrides import Overrides
 from ..engine.settings import EngineSettings
@@ -89,15 +89,14 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         oauth = HubOauth(hub.api_url, hub.api_token, client)
         site.undo.push_async_callback(ended, "the connections of sign-ins", oauth.close, 5.0)
 
-        def sessions(guesses: Guesses) -> PageSessions:
+        def sessions(callers: Callers) -> PageSessions:
             return PageSessions(
                 oauth,
-                identity,
+                callers,
                 SealedVisits(key, site.clock, "page"),
                 site.clock,
                 prefix=hub.prefix,
                 secure=hub.base.startswith("https:"),
-                guesses=guesses,
             )
 
         policies = HubPolicies(hub.policy, users)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ..core.message import Refusal
 from ..core.token_in_address import TOKEN_IN_ADDRESS, tokens_in
-from .asking import UNKNOWN_TOKEN, who_is
+from ..engine.callers import UNKNOWN_TOKEN
+from .asking import address_of
 
 if TYPE_CHECKING:
     from .call import Call
@@ -22,8 +24,8 @@ def held(call: Call, go_on: Callable[[Call], None]) -> bool:
     tokens = tokens_in(call.target)
     if not tokens:
         return False
-    identity = call.front.identity
-    if any(identity.met(token) for token in tokens):
+    callers = call.front.callers
+    if any(callers.met(token) for token in tokens):
         call.refuse(TOKEN_IN_ADDRESS)
     else:
         call.asks = call.front.spawn(_look_up(call, tokens, go_on))
@@ -33,12 +35,9 @@ def held(call: Call, go_on: Callable[[Call], None]) -> bool:
 async def _look_up(call: Call, tokens: tuple[str, ...], go_on: Callable[[Call], None]) -> None:
     refusal = None
     for token in tokens:
-        caller, otherwise = await who_is(call, token)
-        if caller is not None:
-            refusal = TOKEN_IN_ADDRESS
-        elif otherwise is not UNKNOWN_TOKEN:
-            refusal = otherwise
-        if refusal is not None:
+        found = await call.front.callers.who(token, address_of(call))
+        if found is not UNKNOWN_TOKEN:
+            refusal = found if isinstance(found, Refusal) else TOKEN_IN_ADDRESS
             break
     if call.asks is not asyncio.current_task():  # cancelled when it was done waiting already
         return

@@ -111,7 +111,7 @@ def _to_service(call: Call) -> None:
             call.refuse(own_host.FOREIGN_HOST)
             return
         if token is not None and (head.forwarded or head.request_id):
-            _believe(call, front.identity.known(token))
+            _believe(call, front.callers.known(token))
         if endpoint.anyone is not None:
             endpoint.anyone.let_in()
         elif front.uses is not None:
@@ -132,7 +132,7 @@ def _to_service(call: Call) -> None:
         if call.visit is None:
             return
         token = call.visit.token
-    caller = front.identity.known(token)
+    caller = front.callers.known(token)
     if caller is None:
         ask(call, token, _asked, vetted=call.visit is not None)
     else:

@@ -40,7 +40,7 @@ def begin(call: Call) -> None:
     token = call.head.token
     if token is None:
         token = call.head.token = bearer_token(call.head.authorization)
-    caller = None if token is None else call.front.identity.known(token)
+    caller = None if token is None else call.front.callers.known(token)
     if token is None or caller is not None:
         named.goes_on(call, caller, UNAUTHENTICATED)
     else:

@@ -29,7 +29,7 @@ FOREIGN_HOST = Refusal(
 def is_foreign(call: Call, token: str | None) -> bool:
     """Whether a page of any site may have sent it, to a name of that site which it made lead here (DNS rebinding): to
     the browser that page is then of this origin, and reads what it likes. It can send no token that is good."""
-    return not is_of_this_machine(call.head.host) and (token is None or call.front.identity.known(token) is None)
+    return not is_of_this_machine(call.head.host) and (token is None or call.front.callers.known(token) is None)
 
 
 def came(call: Call, hosts: Hosts) -> bool:

@@ -3,23 +3,20 @@ what was shared is taken back. Limits are for new calls: lowered ones end none."
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from math import inf
 from typing import TYPE_CHECKING
 
 from ..core.access import Caller, denied
 from ..core.ending import Broken
-from .asking import UNKNOWN_TOKEN, refusal
+from ..core.message import Refusal
+from ..engine.callers import IDENTITY_UNAVAILABLE, UNKNOWN_TOKEN
+from .asking import refusal
 
 if TYPE_CHECKING:
-    from ..core.message import Refusal
     from .call import Call
     from .server import Front
 
 __all__ = ["Rechecks"]
-
-log = logging.getLogger(__name__)
 
 _AT_ONCE = 200  # calls in one tick: 15,000 that are open take 8 s, and none of the ticks more than a millisecond
 
@@ -50,7 +47,7 @@ class Rechecks:
         """Whether a call that waited may go to a replica now, by what is known from memory; else it is refused. One of
         whose token only the Hub could tell goes, and is looked at like any that is open."""
         token = self._undecided(call)
-        if token is not None and self._front.identity.over(token):
+        if token is not None and self._front.callers.over(token):
             _end(call, UNKNOWN_TOKEN)
         return not call.done
 
@@ -70,28 +67,26 @@ class Rechecks:
         endpoint, token = call.endpoint, call.credential
         if call.done or endpoint is None or endpoint.public:
             return None
-        caller = None if token is None else self._front.identity.known(token)
+        caller = None if token is None else self._front.callers.known(token)
         if caller is None and token is not None:
             return token
         _judge(call, caller)  # one without a token was open to all, and is not any more
         return None
 
     async def _ask(self, token: str) -> None:
-        front = self._front
+        callers = self._front.callers
         try:
-            caller = await asyncio.wait_for(front.identity.resolve(token), front.settings.identity_timeout)
-            good = caller is not None
-        except Exception as error:
-            # A Hub that is away ends nothing for as long as its last word is good, and no longer.
-            caller, good = None, front.identity.met(token)
-            log.warning("The token of open calls could not be checked (%s)", type(error).__name__)
+            found = await callers.who(token, vetted=True)
         finally:
             calls = self._asking.pop(token)
+        # A Hub that is away ends nothing for as long as its last word is good, and no longer.
+        if found is IDENTITY_UNAVAILABLE and callers.met(token):
+            return
         for call in calls:
-            if caller is not None:
-                _judge(call, caller)
-            elif not good:
+            if isinstance(found, Refusal):
                 _end(call, UNKNOWN_TOKEN)
+            else:
+                _judge(call, found)
 
 
 def _judge(call: Call, caller: Caller | None) -> None:

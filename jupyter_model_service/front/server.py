@@ -17,13 +17,13 @@ from ..core.crowding import most_of_one
 from ..core.definition import Serving
 from ..core.ending import OVERLOADED
 from ..core.fairness import Room
-from ..core.guessing import Guesses
 from ..core.hosts import Hosts
 from ..core.message import Refusal
 from ..core.openai import V1
 from ..core.peer import Peer, Proxies
 from ..core.routing import Backend, Endpoint, RoutingTable
-from ..ports import Identity, Meter, Uses
+from ..engine.callers import Callers
+from ..ports import Meter, Uses
 from .access_log import AccessLog
 from .backlog import Backlog
 from .call import Call
@@ -56,21 +56,19 @@ class Front:
         self,
         *,
         routing: RoutingTable,
-        identity: Identity,
+        callers: Callers,
         meter: Meter,
         web_socket: str,
         prefix: str = "/",
         settings: FrontSettings | None = None,
         access_log: AccessLog | None = None,
-        guesses: Guesses | None = None,
         hosts: Hosts | None = None,
         uses: Uses | None = None,
         visiting: Visiting | None = None,
     ) -> None:
         self.routing = routing
-        self.identity = identity
+        self.callers = callers
         self.uses = uses
-        self.guesses = Guesses() if guesses is None else guesses
         self.meter = meter
         self.access_log = access_log
         self.hosts = hosts

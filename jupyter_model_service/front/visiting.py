@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
-from ..core.guessing import too_many
 from ..core.hosts import Hosts, label_of
 from ..core.message import Refusal
 from ..core.names import is_service_name
-from ..core.peer import sender
 from ..core.visits import (
     ENTER,
     NONCE_COOKIE,
@@ -29,8 +26,9 @@ from ..core.visits import (
     visit_said,
     wants_page,
 )
+from ..engine.callers import UNKNOWN_TOKEN
 from ..ports import Clock, Visit, Visits
-from .asking import UNAUTHENTICATED, UNKNOWN_TOKEN
+from .asking import UNAUTHENTICATED, address_of
 from .own_host import called
 
 if TYPE_CHECKING:
@@ -83,15 +81,15 @@ def entered(call: Call, visiting: Visiting) -> bool:
     path, _, query = call.target.partition(b"?")
     if path != ENTER:
         return False
-    endpoint, head, now = call.front.routing.get(call.owner, call.name), call.head, monotonic()
+    endpoint, head = call.front.routing.get(call.owner, call.name), call.head
     said = parse_qs(query.decode("latin-1")) if query.count(b"&") < _MOST_FIELDS else {}
     code, place = said.get("code", [""])[-1], safe_next(said.get("next", ["/"])[-1])
-    address, guesses = sender(call.peer, head.forwarded), call.front.guesses
+    address, callers = address_of(call), call.front.callers
     if not wants_page(head):
         call.refuse(_OVER)
         return True
-    if (wait := guesses.may_ask(address, code, now)) is not None:
-        call.refuse(too_many(wait))
+    if (refusal := callers.too_many(address, code)) is not None:
+        call.refuse(refusal)
         return True
     token = None
     if endpoint is not None:
@@ -103,7 +101,7 @@ def entered(call: Call, visiting: Visiting) -> bool:
     elif endpoint is not None and _visit(call, endpoint, visiting) is not None:
         call.redirect(place.encode(), 303)  # two windows of hers came back, and the other was first
     else:
-        guesses.failed(address, code, now)
+        callers.wrong(address, code)
         call.refuse(_OVER)
     return True
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
 
-from ..core.guessing import Guesses
-from ..ports import Identity, NoRules, Rules
+from ..ports import NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 from .call import Counts, Looks, Overriding, Parts, Tokens
@@ -25,6 +24,7 @@ from .sign_in import Doors
 from .stream import EventStreams
 
 if TYPE_CHECKING:
+    from ..engine.callers import Callers
     from ..engine.engine import Engine
 
 __all__ = ["ControlApplication", "Shown", "make_application"]
@@ -65,7 +65,7 @@ def make_application(
     *,
     engine: Engine,
     tokens: Tokens,
-    identity: Identity,
+    callers: Callers,
     metrics: Callable[[], bytes],
     info: Callable[[], GatewayInfo],
     attach: Callable[[int, float, bool], None],
@@ -78,7 +78,6 @@ def make_application(
     shared: bool = False,
     told: Callable[[], Sequence[str]] = tuple,
     streams: EventStreams | None = None,
-    guesses: Guesses | None = None,
     looks: Looks | None = None,
     shown: Shown | None = None,
     uses: Counts | None = None,
@@ -88,16 +87,15 @@ def make_application(
     ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
     ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
     has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
-    adds, of what is no reason to send callers elsewhere. ``guesses`` counts wrong tokens, for the front, too;
-    ``looks`` sees the GPUs of the machine; ``shown``: there are pages for people, who sign in; ``uses`` knows who
-    called how often.
+    adds, of what is no reason to send callers elsewhere. ``looks`` sees the GPUs of the machine; ``shown``: there are
+    pages for people, who sign in; ``uses`` knows who called how often.
     """
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
     describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
     parts = Parts(
-        engine, tokens, identity, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
+        engine, tokens, callers, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
     )
-    parts = replace(parts, looks=looks, uses=uses, guesses=parts.guesses if guesses is None else guesses)
+    parts = replace(parts, looks=looks, uses=uses)
     return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 

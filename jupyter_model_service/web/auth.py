@@ -6,56 +6,64 @@ browser send them. A token in the query is refused even when it is right, since 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from time import monotonic
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core.access import Caller, role_of
-from ..core.guessing import Guesses, too_many
+from ..core.forwarding import bearer_token
 from ..core.hub_scopes import AUDIT
+from ..core.message import Refusal
 from ..core.sharing import Role, Sharing
 from ..core.token_in_address import NAMES, TOKEN_IN_ADDRESS
-from ..errors import Forbidden, InvalidRequest, NotFound, Overloaded, TooManyAttempts, Unauthenticated
-from ..ports import Identity
+from ..engine.callers import Callers
+from ..errors import (
+    Forbidden,
+    InvalidRequest,
+    ModelServiceError,
+    NotFound,
+    Overloaded,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from .route import Access
 
-_RESOLVE_TIMEOUT = 10.0  # seconds; the Hub's own limit for one answer is shorter
-_MAX_TOKEN = 4096  # characters; ours have 47
+#: As what a refusal is raised, by its code.
+_RAISED: dict[str, type[ModelServiceError]] = {
+    "unauthenticated": Unauthenticated,
+    "too_many_attempts": TooManyAttempts,
+    "identity_unavailable": Overloaded,
+    "token_in_address": InvalidRequest,
+}
 
 
-def bearer(authorization: str | None) -> str:
-    """The token of a request. ``Unauthenticated`` when there is none that could be one."""
-    if not authorization:
+def raised(refusal: Refusal) -> ModelServiceError:
+    """The error by which the answer becomes what the front says for the same reason."""
+    error = _RAISED[refusal.code](refusal.message, code=refusal.code)
+    error.retry_after = refusal.retry_after
+    return error
+
+
+def bearer(authorization: Sequence[str]) -> str:
+    """The token of a request, of its Authorization headers. ``Unauthenticated`` where there is none that could be."""
+    token = bearer_token([value.encode("latin-1", "replace") for value in authorization])
+    if token is None and any(authorization):
+        raise Unauthenticated("The Authorization header is not of the form `Bearer TOKEN`, or comes twice.")
+    if token is None:
         raise Unauthenticated("This needs a token: send the header `Authorization: Bearer TOKEN`.")
-    scheme, _, token = authorization.partition(" ")
-    token = token.strip()
-    if scheme.lower() not in ("bearer", "token") or not token or len(token) > _MAX_TOKEN:
-        raise Unauthenticated("The Authorization header is not of the form `Bearer TOKEN`.")
     return token
 
 
 def refuse_token_in_query(query_names: Mapping[str, object]) -> None:
     for name in query_names:
         if name.lower() in NAMES:
-            raise InvalidRequest(TOKEN_IN_ADDRESS.message, code=TOKEN_IN_ADDRESS.code)
+            raise raised(TOKEN_IN_ADDRESS)
 
 
-async def authenticate(identity: Identity, token: str, guesses: Guesses, address: bytes) -> Caller:
+async def authenticate(callers: Callers, token: str, address: bytes) -> Caller:
     """``address``: the caller's, by which wrong tokens are counted. One that was good lately never waits for that."""
-    caller = identity.known(token)
-    if caller is None:
-        met = identity.met(token)
-        if not met and (wait := guesses.may_ask(address, token, monotonic())) is not None:
-            raise TooManyAttempts(too_many(wait).message, retry_after=wait)
-        try:
-            caller = await asyncio.wait_for(identity.resolve(token), _RESOLVE_TIMEOUT)
-        except (asyncio.TimeoutError, TimeoutError):
-            raise Overloaded("The token cannot be checked now; try again.", code="identity_unavailable") from None
-        if caller is None and not met:
-            guesses.failed(address, token, monotonic())
-    if caller is None:
-        raise Unauthenticated("The token is not valid: it is unknown, expired or revoked.")
-    return caller
+    found = await callers.who(token, address)
+    if isinstance(found, Refusal):
+        raise raised(found)
+    return found
 
 
 def authorise(access: Access, caller: Caller, path: Mapping[str, str], sharing: Callable[[str, str], Sharing]) -> None:

@@ -12,17 +12,17 @@ from ..core.access import Caller, role_of
 from ..core.effective import Override
 from ..core.gpu_looks import GpuLook
 from ..core.grants import PathRule
-from ..core.guessing import Guesses
 from ..core.limits import Limits
 from ..core.reports import GpuSample
 from ..core.sharing import Role
 from ..errors import Forbidden
-from ..ports import Identity, NoRules, Rules, TokenRecord, UseRecord
+from ..ports import NoRules, Rules, TokenRecord, UseRecord
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 from .download import Download
 
 if TYPE_CHECKING:
+    from ..engine.callers import Callers
     from ..engine.engine import Engine
     from ..engine.tokens import Use
 
@@ -99,7 +99,7 @@ class Parts:
 
     engine: Engine
     tokens: Tokens
-    identity: Identity
+    callers: Callers  # the front's, too
     metrics: Callable[[], bytes]
     info: Callable[[], GatewayInfo]
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
@@ -109,7 +109,6 @@ class Parts:
     rules: Rules = field(default_factory=NoRules)
     overrides: Overriding | None = None  # where there are users to set limits for
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
-    guesses: Guesses = field(default_factory=Guesses)  # the front's, too
     looks: Looks | None = None  # where others than replicas may have GPUs
     uses: Counts | None = None
 

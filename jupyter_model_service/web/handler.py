@@ -134,8 +134,8 @@ class RouteHandler(BaseHandler):
         return None if route.access is Access.ANYONE else await self._admit(route, path)
 
     async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
-        token = auth.bearer(self.request.headers.get("Authorization"))
-        self.caller = caller = await auth.authenticate(self.parts.identity, token, self.parts.guesses, self._address())
+        token = auth.bearer(self.request.headers.get_list("Authorization"))
+        self.caller = caller = await auth.authenticate(self.parts.callers, token, self._address())
         auth.authorise(route.access, caller, path, self.parts.engine.sharings.of)
         return caller
 

@@ -8,30 +8,29 @@ neither of them.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import re
 import secrets
 from dataclasses import dataclass, field
-from time import monotonic
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
 from ..core.access import Caller
-from ..core.guessing import Guesses, too_many
+from ..core.message import Refusal
 from ..core.visits import safe_next, state_of
-from ..errors import Forbidden, HubUnavailable, InvalidRequest, TooManyAttempts, Unauthenticated
-from ..ports import Clock, Identity, Oauth, Visits
+from ..engine.callers import IDENTITY_UNAVAILABLE, Callers
+from ..errors import Forbidden, InvalidRequest, Overloaded, Unauthenticated
+from ..ports import Clock, Oauth, Visits
+from .auth import raised
 
 __all__ = ["BROWSER_COOKIE", "PAGE_COOKIE", "PageSessions", "PageVisitor"]
 
 PAGE_COOKIE = "model-service-page"
 BROWSER_COOKIE = "model-service-browser"
 LIFE = 12 * 3600.0  # seconds
-PATIENCE = 10.0  # seconds for the Hub to say who somebody is
 _BROWSER = re.compile(r"[\w-]{43}", re.ASCII)
 _LONGEST_STATE = 4096
 
@@ -58,26 +57,25 @@ class PageVisitor:
 
 class PageSessions:
     """``cookies`` seals sessions; ``prefix`` is the path of our pages, with a slash at both ends; ``secure``: people
-    come by https. ``guesses`` counts codes that are none, by address. Belongs to one event loop."""
+    come by https. ``callers`` says whose a token is, and counts codes that are none, by address. Belongs to one event
+    loop."""
 
     def __init__(
         self,
         oauth: Oauth,
-        identity: Identity,
+        callers: Callers,
         cookies: Visits,
         clock: Clock,
         *,
         prefix: str,
         secure: bool,
-        guesses: Guesses | None = None,
     ) -> None:
         self._oauth = oauth
-        self._identity = identity
+        self._callers = callers
         self._cookies = cookies
         self._clock = clock
         self._prefix = prefix
         self._secure = secure
-        self._guesses = Guesses() if guesses is None else guesses
         # No host beside ours can set one of that name, so that nobody is signed in as somebody else by it.
         self._browser = f"__Host-{BROWSER_COOKIE}" if secure else BROWSER_COOKIE
 
@@ -86,7 +84,7 @@ class PageSessions:
         return self._secure
 
     async def visitor(self, request: HTTPServerRequest) -> PageVisitor | None:
-        """``None``: nobody is signed in; ``HubUnavailable``: it cannot be found out who."""
+        """``None``: nobody is signed in; ``Overloaded``: it cannot be found out who."""
         sealed, browser = _cookie(request, PAGE_COOKIE), self._name(request)
         if sealed is None or browser is None:
             return None
@@ -144,22 +142,19 @@ class PageSessions:
 
     async def _exchange(self, handler: RequestHandler, code: str, verifier: str) -> str:
         address = handler.request.headers.get("X-Model-Service-Address", "").encode("latin-1", "replace")
-        if (wait := self._guesses.may_ask(address, code, monotonic())) is not None:
-            raise TooManyAttempts(too_many(wait).message, retry_after=wait)
+        if (refusal := self._callers.too_many(address, code)) is not None:
+            raise raised(refusal)
         try:
             return await self._oauth.exchange(code, verifier)
         except Unauthenticated as error:
-            self._guesses.failed(address, code, monotonic())
+            self._callers.wrong(address, code)
             raise InvalidRequest(error.message) from None
 
     async def _caller(self, token: str, *, signs_in: bool = False) -> Caller | None:
-        caller = self._identity.known(token)
-        if caller is not None:
-            return caller
-        try:
-            return await asyncio.wait_for(self._identity.resolve(token, signs_in=signs_in), PATIENCE)
-        except (asyncio.TimeoutError, TimeoutError):
-            raise HubUnavailable("The Hub does not say who you are; try again.") from None
+        found = await self._callers.who(token, vetted=True, signs_in=signs_in)  # the Hub made it, for us
+        if found is IDENTITY_UNAVAILABLE:
+            raise Overloaded("The Hub does not say who you are now; try again.", code=IDENTITY_UNAVAILABLE.code)
+        return None if isinstance(found, Refusal) else found
 
     def _name(self, request: HTTPServerRequest) -> str | None:
         value = _cookie(request, self._browser)

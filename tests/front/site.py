@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Serving
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
+from jupyter_model_service.engine.callers import Callers
 from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import Front, FrontSettings
 from jupyter_model_service.front.visiting import Visiting
@@ -259,14 +261,14 @@ async def until(condition: Callable[[], Any], what: str = "") -> None:
 class Site:
     """``site.endpoint`` is ``o/n``, private, on ``replicas``."""
 
-    def __init__(self, replicas: list[Replica], web: Replica, front: Front, port: int) -> None:
+    def __init__(self, replicas: list[Replica], web: Replica, front: Front, port: int, tokens: Tokens) -> None:
         self.replicas = replicas
         self.web = web
         self.front = front
         self.port = port
         self.routing = front.routing
         self.meter: Counts = front.meter  # type: ignore[assignment]
-        self.tokens: Tokens = front.identity  # type: ignore[assignment]
+        self.tokens = tokens
         self._wires: list[Wire] = []
 
     @property
@@ -341,9 +343,10 @@ async def site(
         routing = RoutingTable()
         endpoint = Endpoint("o", "n", public, serving or Serving(), [r.backend() for r in started])
         routing.put(endpoint)
+        tokens = Tokens()
         front = Front(
             routing=routing,
-            identity=Tokens(),
+            callers=Callers(tokens, SystemClock(), timeout=(settings or FrontSettings()).identity_timeout),
             meter=Counts(),
             web_socket=path,
             prefix=prefix,
@@ -353,7 +356,7 @@ async def site(
             visiting=visiting,
         )
         sock = socket.create_server(("127.0.0.1", 0))
-        here = Site(started, web, front, sock.getsockname()[1])
+        here = Site(started, web, front, sock.getsockname()[1], tokens)
         await front.start(sock)
         try:
             yield here

@@ -396,7 +396,7 @@ async def quiet_bridge(here: Site) -> None:
 async def is_revoked(here: Site) -> None:
     wire = await here.send(here.request("/sse"))
     await wire.head()
-    here.front.identity.ended.add(TOKEN)  # looked at again each ``recheck_every``
+    here.tokens.ended.add(TOKEN)  # looked at again each ``recheck_every``
 
 
 async def is_drained(here: Site) -> None:

@@ -308,7 +308,7 @@ def test_a_page_of_another_origin_guesses_no_tokens_from_its_visitors_address(ru
                 wire = await here.send(asked.replace(b"/o/n/", b"/o/missing/") if number % 2 else asked)
                 answer = await wire.answer()
                 assert (answer.status, answer.code) == (403, "origin_not_allowed")
-            assert here.front.identity.asked == []
+            assert here.tokens.asked == []
             assert (await here.call("/x", token=SLOW)).status == 200, "nothing of it counts against the address"
 
     run(body())

@@ -58,7 +58,7 @@ def test_what_is_nobodys_token_is_the_models_own_parameter(run: Run) -> None:
         async with site(Replica()) as here:
             target = "/echo?token=a-models-own&b=c"
             got = await here.call(target, method="POST", body=b"hello")
-            assert (got.status, here.front.identity.asked) == (200, ["a-models-own"])
+            assert (got.status, here.tokens.asked) == (200, ["a-models-own"])
             assert here.replicas[0].seen[-1].target == target
             got = await here.call(target, token=None)
             assert (got.status, got.code) == (401, "unauthenticated")
@@ -69,7 +69,7 @@ def test_what_is_nobodys_token_is_the_models_own_parameter(run: Run) -> None:
 def test_a_token_in_the_address_that_cannot_be_looked_up_stays_here(run: Run) -> None:
     async def body() -> None:
         async with site(Replica(), public=True) as here:
-            here.front.identity.fails = True
+            here.tokens.fails = True
             got = await here.call("/x?token=somebodys")
             assert (got.status, got.code) == (503, "identity_unavailable")
             assert here.replicas[0].connections == 0
@@ -94,7 +94,7 @@ def test_guessing_is_slow_and_who_is_known_does_not_notice(run: Run) -> None:
             assert [(got.status, got.code) for got in refused] == [(429, "too_many_attempts")] * 2
             assert refused[0].body == refused[1].body
             assert int(refused[0].one("Retry-After")) >= 1
-            assert len(here.front.identity.asked) == 20
+            assert len(here.tokens.asked) == 20
             got = await here.call(f"/x?token={SLOW}")
             assert (got.status, got.code) == (429, "too_many_attempts")
             assert (await here.call("/x")).status == 200
@@ -126,10 +126,10 @@ def test_a_thousand_good_tokens_may_come_at_once(run: Run) -> None:
 
     async def body() -> None:
         async with site(Replica()) as here:
-            here.front.identity.answer = asyncio.Event()
+            here.tokens.answer = asyncio.Event()
             calls = [asyncio.ensure_future(here.call("/x", token=SLOW)) for _ in range(100)]
-            await until(lambda: len(here.front.identity.asked) == 100, "all of them are looked up")
-            here.front.identity.answer.set()
+            await until(lambda: len(here.tokens.asked) == 100, "all of them are looked up")
+            here.tokens.answer.set()
             assert {got.status for got in await asyncio.gather(*calls)} == {200}
 
     run(body())

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from jupyter_model_service.adapters import hub_identity
+from jupyter_model_service.adapters.clock import SystemClock
 from jupyter_model_service.adapters.hub_identity import HubIdentity
 from jupyter_model_service.adapters.hub_models import HubUser
 from jupyter_model_service.adapters.hub_users import HubUsers
 from jupyter_model_service.core.sharing import NOBODY, Share
+from jupyter_model_service.engine.callers import Callers
 from jupyter_model_service.engine.tokens import EndpointTokens
 from jupyter_model_service.errors import HubUnavailable
 from jupyter_model_service.front.server import FrontSettings
@@ -50,7 +52,7 @@ def test_streams_and_calls_go_on_for_five_minutes_without_the_hub_and_no_longer(
         endpoints = EndpointTokens(MemoryStore(), clock, {})
         identity = HubIdentity(hub, clock, endpoints=endpoints, system_user="nobody", meet=users.meet)
         async with site(Replica(), Replica(), settings=SOON) as here:
-            here.front.identity = identity
+            here.front.callers = Callers(identity, SystemClock(), timeout=SOON.identity_timeout)
             here.endpoint.sharing = NOBODY.with_share(Share("user", "bob", made="2026"))
             events = await here.send(here.request("/sse", token=BOBS))
             got = await events.head()

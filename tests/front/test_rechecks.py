@@ -55,7 +55,7 @@ def test_a_stream_ends_when_its_token_does(run: Run, token: str) -> None:
             other, _ = await open_stream(here, SLOW if token == TOKEN else TOKEN)
             await rounds(here)
             assert len(here.front.calls) == 2
-            here.front.identity.ended.add(token)
+            here.tokens.ended.add(token)
             await ends(here, wire, got)
             await rounds(here)
             assert len(here.front.calls) == 1
@@ -70,7 +70,7 @@ def test_an_upgraded_connection_ends_too(run: Run) -> None:
             wire = await here.send(here.request("/tunnel", "Connection: Upgrade", "Upgrade: shout"))
             assert (await wire.head()).status == 101
             await rounds(here)
-            here.front.identity.ended.add(TOKEN)
+            here.tokens.ended.add(TOKEN)
             assert await within(wire.reader.read(-1)) == b"hello "
             assert here.meter.broken_answers == ["revoked"]
 
@@ -86,7 +86,7 @@ def test_a_call_that_got_nothing_yet_is_refused(run: Run) -> None:
             await until(lambda: here.backends[0].in_flight == 1, "on the replica")
             second = await here.send(here.request("/x"))
             await until(lambda: here.endpoint.waiting == 1, "in the queue")
-            here.front.identity.ended.add(TOKEN)
+            here.tokens.ended.add(TOKEN)
             for wire in (first, second):
                 got = await wire.answer()
                 assert (got.status, got.code) == (401, "unauthenticated")
@@ -102,7 +102,7 @@ def test_what_was_taken_back_while_a_call_waited_keeps_it_from_the_replica(run: 
 
     async def body() -> None:
         async with site(Replica(), serving=Serving(concurrency=1)) as here:
-            identity, token = here.front.identity, {"revoked": TOKEN, "private": None}.get(how, GROUP)
+            identity, token = here.tokens, {"revoked": TOKEN, "private": None}.get(how, GROUP)
             here.endpoint.sharing = NOBODY.with_share(Share("group", "class"))
             here.endpoint.public = how == "private"
             identity.people[GROUP] = Caller("bob", person=person)
@@ -168,7 +168,7 @@ def test_a_stream_ends_when_what_was_shared_is_taken_back(run: Run, how: str) ->
         async with site(Replica(), settings=SOON) as here:
             share = Share("user", "bob", made="2026") if by_user else Share("group", "class")
             here.endpoint.sharing = NOBODY.with_share(share)
-            here.front.identity.people[GROUP] = Caller("bob", person=person)
+            here.tokens.people[GROUP] = Caller("bob", person=person)
             wire, got = await open_stream(here, GROUP)
             assert got.status == 200
             await rounds(here)
@@ -176,7 +176,7 @@ def test_a_stream_ends_when_what_was_shared_is_taken_back(run: Run, how: str) ->
                 here.endpoint.sharing = NOBODY
             else:
                 now = replace(person, made="2027") if by_user else replace(person, groups=frozenset())
-                here.front.identity.people[GROUP] = Caller("bob", person=now)
+                here.tokens.people[GROUP] = Caller("bob", person=now)
             await ends(here, wire, got)
 
     run(body())
@@ -189,13 +189,13 @@ def test_a_stream_ends_when_its_token_is_for_other_paths_or_methods_from_now_on(
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
             may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/sse", ("GET",)),))
-            here.front.identity.people[GROUP] = may_call
+            here.tokens.people[GROUP] = may_call
             wire, got = await open_stream(here, GROUP)
             assert got.status == 200
-            here.front.identity.people[GROUP] = replace(may_call, rules=(PathRule("/*", ("GET",)),))
+            here.tokens.people[GROUP] = replace(may_call, rules=(PathRule("/*", ("GET",)),))
             await rounds(here)
             assert len(here.front.calls) == 1
-            here.front.identity.people[GROUP] = replace(may_call, rules=(rule,))
+            here.tokens.people[GROUP] = replace(may_call, rules=(rule,))
             await ends(here, wire, got)
 
     run(body())
@@ -205,10 +205,10 @@ def test_what_waits_is_refused_when_its_token_is_for_other_paths_from_now_on(run
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
             may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/hang"),))
-            here.front.identity.people[GROUP] = may_call
+            here.tokens.people[GROUP] = may_call
             wire = await here.send(here.request("/hang", token=GROUP))
             await until(lambda: here.backends[0].in_flight == 1, "on the replica")
-            here.front.identity.people[GROUP] = replace(may_call, rules=(PathRule("/v1/*"),))
+            here.tokens.people[GROUP] = replace(may_call, rules=(PathRule("/v1/*"),))
             got = await wire.answer()
             assert (got.status, got.code) == (403, "path_not_allowed")
 
@@ -222,7 +222,7 @@ def test_limits_that_are_lowered_end_no_stream(run: Run) -> None:
         async with site(Replica(), settings=SOON) as here:
             allowance = Allowance(Limits(in_flight=3))
             caller = Caller("token:chat", invokes=frozenset({"o/n"}), allowance=allowance)
-            here.front.identity.people[GROUP] = caller
+            here.tokens.people[GROUP] = caller
             wires = [(await open_stream(here, GROUP))[0] for _ in range(3)]
             allowance.change(Limits(in_flight=1), 0)
             await rounds(here)
@@ -256,7 +256,7 @@ def test_a_stream_without_a_token_ends_when_its_service_is_made_private(run: Run
 def test_a_hub_that_is_away_ends_nothing_while_its_last_word_is_good(run: Run) -> None:
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
-            tokens = here.front.identity
+            tokens = here.tokens
             wire, got = await open_stream(here, SLOW)
             tokens.met = lambda token: True
             tokens.fails = True
@@ -274,7 +274,7 @@ def test_one_question_for_all_calls_of_a_token(run: Run) -> None:
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
             wires = [(await open_stream(here, SLOW))[0] for _ in range(5)]
-            tokens = here.front.identity
+            tokens = here.tokens
             tokens.answer = asyncio.Event()
             tokens.asked.clear()
             await until(lambda: tokens.asked, "a question")

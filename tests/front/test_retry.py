@@ -260,8 +260,8 @@ def test_a_kept_alive_connection_that_was_closed_unused(run: Run, retry: bool, w
                 await serve_one(first, b"one")
                 assert (await asyncio.to_thread(caller.recv, 1 << 16)).endswith(b"one")
                 if written:
-                    known = here.tokens.known
-                    here.tokens.known = lambda token: first.close() or known(token)  # type: ignore[method-assign]
+                    known = here.front.callers.known
+                    here.front.callers.known = lambda token: first.close() or known(token)
                     caller.sendall(post)
                 else:
                     caller.sendall(post)

@@ -18,6 +18,8 @@ from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.hosts import Hosts
 from jupyter_model_service.core.sharing import Person
 from jupyter_model_service.core.visits import state_of
+from jupyter_model_service.engine.callers import Callers
+from jupyter_model_service.errors import HubUnavailable, ModelServiceError
 from jupyter_model_service.ports import Clock
 from jupyter_model_service.testing import ManualClock
 from jupyter_model_service.testing.browser import Browser
@@ -284,7 +286,7 @@ def test_a_session_is_good_for_as_long_as_the_hub_says_whose_token_it_is() -> No
     """It is asked each time; a token that is no person's is nobody's, and no session says what it is."""
     clock, asked = ManualClock(), Asked()
     pages = SealedVisits(new_key(), clock, "page")
-    sessions = PageSessions(_NONE, asked, pages, clock, prefix="/s/", secure=False)
+    sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
     request = _request(f"model-service-page={pages.seal(state_of(BROWSER), 't', 1e12)}; {BROWSER_IS}")
     assert asyncio.run(sessions.visitor(request)) is None
     asked.callers["t"] = Caller("ann")
@@ -302,12 +304,27 @@ def test_a_session_is_good_for_as_long_as_the_hub_says_whose_token_it_is() -> No
     assert asked.tokens == ["t"] * 4
 
 
+def test_where_the_hub_does_not_say_who_she_is_the_code_is_that_of_an_endpoint() -> None:
+    clock, asked = ManualClock(), Asked()
+
+    async def away(token: str, *, signs_in: bool = False) -> Caller | None:
+        raise HubUnavailable("The Hub is away.")
+
+    asked.resolve = away  # type: ignore[method-assign]
+    pages = SealedVisits(new_key(), clock, "page")
+    sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
+    request = _request(f"model-service-page={pages.seal(state_of(BROWSER), 't', 1e12)}; {BROWSER_IS}")
+    with pytest.raises(ModelServiceError) as refused:
+        asyncio.run(sessions.visitor(request))
+    assert (refused.value.status, refused.value.code) == (503, "identity_unavailable")
+
+
 def test_what_is_no_session_of_this_browser_is_none() -> None:
     """One that somebody put there (of another browser), a visit of a service, one of two, one that has run out: nobody
     is asked whose it is."""
     key, clock, asked = new_key(), ManualClock(), Asked()
     pages = SealedVisits(key, clock, "page")
-    sessions = PageSessions(_NONE, asked, pages, clock, prefix="/s/", secure=False)
+    sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
     old = pages.seal(state_of(BROWSER), "token", clock.now() + 10)
     clock.advance(11)
     fresh = pages.seal(state_of(BROWSER), "token", clock.now() + 10)

@@ -28,6 +28,7 @@ from jupyter_model_service.core.scaling.policy import Autoscaling
 from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
 from jupyter_model_service.core.sharing import NOBODY, Role, Share, Sharing
 from jupyter_model_service.engine.audit import Audit
+from jupyter_model_service.engine.callers import Callers
 from jupyter_model_service.engine.history import SeriesView
 from jupyter_model_service.engine.ledger import Ledger
 from jupyter_model_service.engine.overrides import Overrides
@@ -481,7 +482,7 @@ class ControlSite:
         return make_application(
             engine=engine,
             tokens=self.tokens,
-            identity=self.tokens,
+            callers=Callers(self.tokens, SystemClock(), guesses=self.guesses),
             metrics=lambda: b"model_service_replicas 1.0\n",
             info=self.info,
             attach=self.attach,
@@ -492,7 +493,6 @@ class ControlSite:
             open_metrics=self.open_metrics,
             shared=self.shared,
             streams=self.streams,
-            guesses=self.guesses,
         )
 
     @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from jupyter_model_service.core.access import Caller
+from jupyter_model_service.errors import HubUnavailable
 
 CHAT = "/api/v1/services/alice/chat"
 
@@ -27,6 +28,26 @@ def test_what_is_no_valid_token_gets_401(site: Any, header: str) -> None:
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["x-model-service-error"] == answer.json()["error"]["code"] == "unauthenticated"
+
+
+def test_two_tokens_are_none(site: Any) -> None:
+    """As at an endpoint: nobody says by which of them it is to be."""
+    headers = [("Authorization", "Bearer jmc_control"), ("Authorization", "Bearer jmc_control")]
+    answer = get(site, "/api/v1/services", None, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+    assert "twice" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("error", [HubUnavailable("The Hub is away."), OSError("jmc_secret")], ids=["away", "broken"])
+def test_where_nobody_can_say_whose_a_token_is_the_answer_is_that_of_an_endpoint(site: Any, error: Exception) -> None:
+    async def resolve(token: str, *, signs_in: bool = False) -> Caller | None:
+        raise error
+
+    site.tokens.resolve = resolve
+    answer = get(site, "/api/v1/services", "unheard-of")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "identity_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert "jmc_secret" not in answer.text
 
 
 @pytest.mark.parametrize("name", ["token", "Token", "access_token", "api_key"])
