@@ -38,6 +38,7 @@ from ..front.server import Front
 from ..front.visiting import Visiting
 from ..ports import Clock, NoQueries, Queries
 from ..web.application import ControlApplication, Shown, make_application
+from ..web.call import Parts
 from ..web.handler import MAX_DISCARDED
 from ..web.sign_in import Doors
 from ..wire import GatewayInfo
@@ -111,7 +112,7 @@ class Gateway:
 
             callers = Callers(parts.identity, self._clock, timeout=parts.front.identity_timeout)
             codes = Codes()  # by which people get from our pages to the hosts of services
-            application = make_application(
+            of_the_api = Parts(
                 engine=engine,
                 tokens=parts.tokens,
                 callers=callers,
@@ -122,13 +123,16 @@ class Gateway:
                 offer=lambda owner: parts.offer(engine, owner),
                 rules=parts.rules,
                 overrides=parts.overrides,
+                told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
+                looks=parts.looks,
+                uses=uses,
+            )
+            application = make_application(
+                of_the_api,
                 prefix=parts.prefix,
                 open_metrics=settings.open_metrics,
                 shared=parts.shared,
-                told=lambda: [*parts.told(), *([] if writer is None else [_of_log(writer)]), *_of_sinks(sinks)],
-                looks=parts.looks,
                 shown=self._shown(parts, callers, codes),
-                uses=uses,
             )
             web_socket = self._serve_web(undo, application)
             front = Front(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.effective import Effective
 from ..core.gpu_looks import GpuLook
@@ -17,8 +17,11 @@ from ..errors import Conflict, InvalidRequest
 from ..ports import NOTHING_HELD
 from ..wire import ServiceInfo, admin
 from .api import service_info
-from .call import Call, Overriding
+from .call import Call
 from .gpu_holders import gpu_holders
+
+if TYPE_CHECKING:
+    from ..engine.overrides import Overrides
 
 __all__ = [
     "calls_today",
@@ -119,7 +122,7 @@ def _notice(call: Call) -> str | None:
     return None if notice is None else notice.text
 
 
-def _overriding(call: Call) -> Overriding:
+def _overriding(call: Call) -> Overrides:
     if call.parts.overrides is None:
         raise Conflict("There is nobody to set limits for but you: that is for a JupyterHub.", code="no_people")
     return call.parts.overrides

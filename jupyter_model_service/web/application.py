@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import Application
 
-from ..ports import NoRules, Rules
-from ..wire import GatewayInfo
-from ..wire.offer import OfferInfo
-from .call import Counts, Looks, Overriding, Parts, Tokens
+from .call import Parts
 from .handler import NothingHere, RouteHandler
 from .openapi import document
 from .page import Page, PageHandler
@@ -22,10 +19,6 @@ from .pages import PAGES
 from .routes import ROUTES, Access, Route
 from .sign_in import Doors
 from .stream import EventStreams
-
-if TYPE_CHECKING:
-    from ..engine.callers import Callers
-    from ..engine.engine import Engine
 
 __all__ = ["ControlApplication", "Shown", "make_application"]
 
@@ -62,41 +55,19 @@ class ControlApplication(Application):
 
 
 def make_application(
+    parts: Parts,
     *,
-    engine: Engine,
-    tokens: Tokens,
-    callers: Callers,
-    metrics: Callable[[], bytes],
-    info: Callable[[], GatewayInfo],
-    attach: Callable[[int, float, bool], None],
-    shutdown: Callable[[bool], None],
-    offer: Callable[[str | None], Awaitable[OfferInfo]],
-    rules: Rules | None = None,
-    overrides: Overriding | None = None,
     prefix: str = "/",
     open_metrics: bool = False,
     shared: bool = False,
-    told: Callable[[], Sequence[str]] = tuple,
     streams: EventStreams | None = None,
-    looks: Looks | None = None,
     shown: Shown | None = None,
-    uses: Counts | None = None,
 ) -> ControlApplication:
-    """Build the application. ``metrics`` is the text for Prometheus; ``open_metrics`` serves it without a token.
-
-    ``attach(pid, create_time, keep)`` raises ``InvalidRequest`` when there is no such process;
-    ``shutdown(leave_replicas)`` only asks for the end, so that the answer can still be sent. ``shared``: the gateway
-    has several users, and what concerns it as a whole is for administrators. ``told``: lines that ``health/ready``
-    adds, of what is no reason to send callers elsewhere. ``looks`` sees the GPUs of the machine; ``shown``: there are
-    pages for people, who sign in; ``uses`` knows who called how often.
-    """
+    """Build the application. ``open_metrics`` serves them without a token. ``shared``: the gateway has several users,
+    and what concerns it as a whole is for administrators. ``shown``: there are pages for people, who sign in."""
     routes = [_route(route, open_metrics=open_metrics, shared=shared) for route in ROUTES]
-    describe = functools.cache(lambda: document(routes))  # 25 ms that a start does not need
-    parts = Parts(
-        engine, tokens, callers, metrics, info, attach, shutdown, describe, offer, rules or NoRules(), overrides, told
-    )
-    parts = replace(parts, looks=looks, uses=uses)
-    return ControlApplication(parts, routes, prefix, EventStreams() if streams is None else streams, shown)
+    described = replace(parts, document=functools.cache(lambda: document(routes)))  # 25 ms that a start does not need
+    return ControlApplication(described, routes, prefix, EventStreams() if streams is None else streams, shown)
 
 
 def _pages(parts: Parts, shown: Shown, prefix: str) -> list[Any]:

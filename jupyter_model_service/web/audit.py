@@ -20,12 +20,13 @@ from ..core.tried import aimed
 from ..errors import ModelServiceError, NotFound
 from ..wire import ServiceInfo
 from ..wire.audit import AuditEntry, AuditList
-from .call import Call, Tokens
+from .call import Call
 from .download import Download
 from .queries import AuditExportQuery, AuditListQuery, ServiceAuditQuery, ServiceExportQuery
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from ..engine.tokens import EndpointTokens
 
 __all__ = [
     "ADDRESS_HEADER",
@@ -107,7 +108,7 @@ class Engaged(Protocol):
     @property
     def engine(self) -> Engine: ...
     @property
-    def tokens(self) -> Tokens: ...
+    def tokens(self) -> EndpointTokens: ...
 
 
 class Handling(Protocol):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from ..core.access import Caller, role_of
-from ..core.effective import Override
 from ..core.gpu_looks import GpuLook
-from ..core.grants import PathRule
-from ..core.limits import Limits
 from ..core.reports import GpuSample
 from ..core.sharing import Role
 from ..errors import Forbidden
-from ..ports import NoRules, Rules, TokenRecord, UseRecord
+from ..ports import NoRules, Rules
 from ..wire import GatewayInfo
 from ..wire.offer import OfferInfo
 from .download import Download
@@ -24,66 +21,11 @@ from .download import Download
 if TYPE_CHECKING:
     from ..engine.callers import Callers
     from ..engine.engine import Engine
-    from ..engine.tokens import Use
+    from ..engine.overrides import Overrides
+    from ..engine.tokens import EndpointTokens
+    from ..engine.uses import Uses
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class Tokens(Protocol):
-    """The endpoint tokens, as ``engine.tokens.EndpointTokens`` keeps them."""
-
-    async def generate(
-        self,
-        service_id: str,
-        key: str,
-        name: str,
-        expires_in: float | None,
-        limits: Limits | None = None,
-        rules: Iterable[PathRule] = (),
-        by: str = "",
-        shorten: bool = False,
-    ) -> tuple[TokenRecord, str]: ...
-    async def rotate(
-        self,
-        service_id: str,
-        key: str,
-        token_id: str,
-        overlap: float,
-        expires_in: float | None = ...,
-        by: str = "",
-    ) -> tuple[TokenRecord, str]: ...
-    def of(self, service_id: str) -> Sequence[TokenRecord]: ...
-    def use(self, record: TokenRecord) -> Use | None: ...
-    async def change(
-        self,
-        service_id: str,
-        token_id: str,
-        limits: Mapping[str, Any] | None = None,
-        rules: Iterable[PathRule] | None = None,
-        halves: Mapping[str, Sequence[str] | None] | None = None,
-    ) -> TokenRecord: ...
-    async def revoke(self, service_id: str, token_id: str) -> None: ...
-    def forget(self, service_id: str) -> None: ...
-
-
-class Counts(Protocol):
-    """Who called what how often, as ``engine.uses.Uses`` keeps it."""
-
-    def today(self) -> Mapping[str, int]: ...
-    def token_today(self, service_id: str, token_id: str) -> int: ...
-    def person_today(self, service_id: str, name: str, made: str | None) -> tuple[int, float | None]: ...
-    async def since(self, service_id: str, day: int, limit: int) -> Sequence[UseRecord]: ...
-
-
-class Overriding(Protocol):
-    """What administrators take from users, as ``engine.overrides.Overrides`` keeps it."""
-
-    @property
-    def users(self) -> Sequence[str]: ...
-    def of(self, user: str) -> Override | None: ...
-    async def check(self, user: str) -> None: ...
-    async def change(self, user: str, changes: Mapping[str, Any], by: str) -> None: ...
-    async def remove(self, user: str) -> None: ...
 
 
 class Looks(Protocol):
@@ -95,22 +37,24 @@ class Looks(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What the control API stands on. ``attach`` and ``shutdown`` belong to the program around it."""
+    """What the control API stands on. ``attach`` and ``shutdown`` belong to the program around it: the one raises
+    ``InvalidRequest`` when there is no such process, the other only asks for the end, so that the answer can still be
+    sent. ``metrics`` is the text for Prometheus."""
 
     engine: Engine
-    tokens: Tokens
+    tokens: EndpointTokens
     callers: Callers  # the front's, too
     metrics: Callable[[], bytes]
     info: Callable[[], GatewayInfo]
     attach: Callable[[int, float, bool], None]  # pid, create time, keep
     shutdown: Callable[[bool], None]  # whether the replicas are left running
-    document: Callable[[], Mapping[str, Any]]  # OpenAPI
     offer: Callable[[str | None], Awaitable[OfferInfo]]  # to an owner
     rules: Rules = field(default_factory=NoRules)
-    overrides: Overriding | None = None  # where there are users to set limits for
+    overrides: Overrides | None = None  # where there are users to set limits for
     told: Callable[[], Sequence[str]] = tuple  # more lines for ``health/ready``
     looks: Looks | None = None  # where others than replicas may have GPUs
-    uses: Counts | None = None
+    uses: Uses | None = None  # where somebody counts who calls how often
+    document: Callable[[], Mapping[str, Any]] = dict  # OpenAPI, of the operations that the application has
 
 
 @dataclass(frozen=True)

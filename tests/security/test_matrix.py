@@ -15,6 +15,7 @@ from tornado.routing import PathMatches
 from jupyter_model_service.front import entry
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
 from jupyter_model_service.web.application import Shown, make_application
+from jupyter_model_service.web.call import Parts
 from jupyter_model_service.web.handler import RouteHandler
 from jupyter_model_service.web.page import Page, PageHandler, Who
 from jupyter_model_service.web.route import Route
@@ -56,9 +57,9 @@ _ANY: Any = None
 
 def served() -> Iterator[Route | Page | str]:
     """What the application really answers to, its pages as well; the path alone of what is in no table of ours."""
-    needed = inspect.signature(make_application).parameters.values()
-    given: dict[str, Any] = {each.name: None for each in needed if each.default is inspect.Parameter.empty}
-    for rule in make_application(**given, prefix="", shared=True, shown=Shown(_ANY)).wildcard_router.rules:
+    needed = inspect.signature(Parts).parameters.values()
+    parts = Parts(**{each.name: _ANY for each in needed if each.default is inspect.Parameter.empty})
+    for rule in make_application(parts, prefix="", shared=True, shown=Shown(_ANY)).wildcard_router.rules:
         if rule.target is RouteHandler:
             yield from rule.target_kwargs["routes"].values()
         elif rule.target is PageHandler:

@@ -38,6 +38,7 @@ from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Pro
 from jupyter_model_service.ports import EventRecord, Notice, TokenRecord
 from jupyter_model_service.testing.store import MemoryStore
 from jupyter_model_service.web.application import make_application
+from jupyter_model_service.web.call import Parts
 from jupyter_model_service.web.handler import MAX_DISCARDED
 from jupyter_model_service.web.stream import EventStreams
 from jupyter_model_service.wire.offer import OfferInfo
@@ -479,7 +480,7 @@ class ControlSite:
 
     def application(self) -> Any:
         engine: Any = self.engine
-        return make_application(
+        parts = Parts(
             engine=engine,
             tokens=self.tokens,
             callers=Callers(self.tokens, SystemClock(), guesses=self.guesses),
@@ -489,10 +490,9 @@ class ControlSite:
             shutdown=self.ended.append,
             offer=self.offer,
             overrides=self.overrides,
-            prefix=self.prefix,
-            open_metrics=self.open_metrics,
-            shared=self.shared,
-            streams=self.streams,
+        )
+        return make_application(
+            parts, prefix=self.prefix, open_metrics=self.open_metrics, shared=self.shared, streams=self.streams
         )
 
     @contextlib.asynccontextmanager
