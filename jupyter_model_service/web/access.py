@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from .. import wire
+from ..core.access_words import always_told, explained
 from ..core.effective import who_says
 from ..core.limits import Limits, limits_told
-from ..core.names import owner_from
-from ..core.sharing import Person, Role, Share, ShareKind, Sharing, role_from
+from ..core.sharing import Share, ShareKind, Sharing, role_from
 from ..errors import Conflict, NotFound
 from ..wire import access
 from .call import Call
@@ -27,13 +27,14 @@ async def _access(call: Call, user: str | None) -> access.AccessInfo:
     owner, name = call.service
     view, sharing = call.parts.engine.service(owner, name), call.parts.engine.sharings.of(owner, name)
     people, holds = call.parts.info().people, call.parts.rules.of(owner)
+    tokens = bool(call.parts.tokens.of(view.id))
     return access.AccessInfo(
         visibility=cast(access.Visibility, view.visibility),
         public_allowed=holds.policy.allow_public,
         set_by=None if holds.policy.allow_public else who_says(holds, "allow_public", call.parts.rules.user(owner)),
         shares=[_listed(call, view.id, share) for share in sharing],
         origins=list(call.parts.engine.origins.of(owner, name)),
-        always=_always(owner, name, people=people, tokens=bool(call.parts.tokens.of(view.id)), public=view.public),
+        always=list(always_told(owner, name, people=people, tokens=tokens, public=view.public)),
         person=None if user is None else await _person(call, user, sharing, public=view.public),
     )
 
@@ -129,40 +130,11 @@ def _listed(call: Call, service_id: str, share: Share) -> access.ShareInfo:
     return info.model_copy(update=more)
 
 
-def _always(owner: str, name: str, *, people: bool, tokens: bool, public: bool) -> list[str]:
-    said = [f"{owner} owns {owner}/{name} and may do everything with it."]
-    if public:
-        said.append("It is public: anybody may call it.")
-    if people:
-        said.append("Administrators of the hub may do everything with every service.")
-    if tokens:
-        said.append("Whoever has one of its tokens may call it, as far as the token goes.")
-    if people:
-        said.append("Whoever the administrator gave a scope for it may do what the scope says.")
-    return said
-
-
 async def _person(call: Call, user: str, sharing: Sharing, *, public: bool) -> access.PersonAccess:
-    """By what is known here. Which groups somebody is in is the Hub's to tell, and not to each owner."""
-    owner, name = call.service
-    if owner_from(user) == owner:
-        return access.PersonAccess(name=user, role="owner", why=[f"{user} owns {owner}/{name}."])
     share = sharing.get("user", user)
     made = None if share is None else share.made
     if made is not None:  # she may have been deleted, and another one have her name; a silent Hub tells nothing of that
         made = await call.parts.engine.sharings.made(user) or made
-    asked = Person(user, owner_from(user), made=made)
-    by_name, why = sharing.role(asked), list(sharing.why(asked))
-    why += [f"{each.told}: so it is if {user} is in it." for each in sharing.groups.values()]
-    if by_name is not None and share is not None and any(each.limits for each in sharing.groups.values()):
-        why.append(
-            f"What is shared with {user} by name goes before, with {limits_told(share.limits)}: limits of groups do "
-            f"not hold for {user}."
-        )
-    if public:
-        why.append("It is public: anybody may call it.")
-    role = by_name or (Role.CALLER if public else None)
-    by_group = max((each.role for each in sharing.groups.values()), default=None)
-    more = by_group if by_group is not None and (role is None or by_group > role) else None
-    words: dict[str, Any] = {"role": role and role.word, "perhaps": more and more.word}
-    return access.PersonAccess(name=user, **words, why=why or [f"Nothing of it is shared with {user}."])
+    found = explained(user, made, *call.service, sharing, public=public)
+    words: dict[str, Any] = {"role": found.role and found.role.word, "perhaps": found.perhaps and found.perhaps.word}
+    return access.PersonAccess(name=user, **words, why=list(found.why))
