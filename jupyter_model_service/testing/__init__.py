@@ -11,8 +11,8 @@ second one over the same three::
     world.on_start = lambda replica: replica.serves()
     run_in_virtual_time(body())
 
-The launcher, the store, the storage and the Hubs (:mod:`.hub`, :mod:`.hub_in_memory`) pass the same contract suites as
-the real ones.
+The launcher, the store, the storage, the Hubs (:mod:`.hub`, :mod:`.hub_in_memory`) and the identity (:mod:`.identity`)
+pass the same contract suites as the real ones.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from jupyter_model_service.engine.callers import Callers
 from jupyter_model_service.front.access_log import AccessLog
 from jupyter_model_service.front.server import Front, FrontSettings
 from jupyter_model_service.front.visiting import Visiting
+from jupyter_model_service.testing.identity import FakeIdentity
 
 from .upstreams import Replica
 
@@ -65,54 +66,30 @@ async def _and_then_nothing(body: Coroutine[Any, Any, Any]) -> Any:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-class Tokens:
-    """Implements ``Identity``."""
+class Tokens(FakeIdentity):
+    """``limited`` is the allowance of the limited ones; the same for all of their calls."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.answer: asyncio.Event | None = None  # resolve waits for it
-        self.fails = False
+        super().__init__(
+            {
+                TOKEN: Caller("token:good", invokes=frozenset({"o/n", "o/gone"})),
+                FORWARDER: Caller("o", manages=frozenset({"o"}), forwards=True),
+                OWNER: Caller("o", manages=frozenset({"o"})),
+                OTHER: Caller("token:other", invokes=frozenset({"o/other"})),
+            },
+            {SLOW: Caller("token:slow", invokes=frozenset({"o/n"}))},
+        )
         self.limited = Allowance(Limits())
-        self.ended: set[str] = set()  # tokens that were good
-        self.people: dict[str, Caller] = {}
 
-    def known(self, token: str) -> Caller | None:
-        if token in self.ended:
-            return None
-        if token in self.people:
-            return self.people[token]
-        if token == TOKEN:
-            return Caller("token:good", invokes=frozenset({"o/n", "o/gone"}))
-        if token == LIMITED:
-            return self._limited()
-        if token == FORWARDER:
-            return Caller("o", manages=frozenset({"o"}), forwards=True)
-        if token == OWNER:
-            return Caller("o", manages=frozenset({"o"}))
-        if token == OTHER:
-            return Caller("token:other", invokes=frozenset({"o/other"}))
-        return None
+    @property
+    def limited(self) -> Allowance:
+        return self._limited
 
-    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
-        self.asked.append(token)
-        if self.answer is not None:
-            await self.answer.wait()
-        if self.fails:
-            raise OSError("the hub is down")
-        if token in self.ended:
-            return None
-        if token == SLOW_LIMITED:
-            return self._limited()
-        return Caller("token:slow", invokes=frozenset({"o/n"})) if token == SLOW else None
-
-    def met(self, token: str) -> bool:
-        return self.known(token) is not None
-
-    def over(self, token: str) -> bool:
-        return token in self.ended
-
-    def _limited(self) -> Caller:
-        return Caller("token:limited", invokes=frozenset({"o/n", "o/gone"}), allowance=self.limited)
+    @limited.setter
+    def limited(self, allowance: Allowance) -> None:
+        self._limited = allowance
+        caller = Caller("token:limited", invokes=frozenset({"o/n", "o/gone"}), allowance=allowance)
+        self.callers[LIMITED] = self.elsewhere[SLOW_LIMITED] = caller
 
 
 class Counts:

@@ -112,7 +112,7 @@ def test_an_identity_that_does_not_answer(run: Run) -> None:
 
     async def body() -> None:
         async with site(Replica(), settings=FrontSettings(identity_timeout=0.1)) as here:
-            here.tokens.fails = True
+            here.tokens.error = OSError("the hub is down")
             got = await here.call("/x", token=SLOW)
             assert (got.status, got.code) == (503, "identity_unavailable")
             assert got.one("Retry-After") == "1"

@@ -34,7 +34,7 @@ def test_only_what_the_token_is_for_reaches_the_model(run: Run, method: str, pat
     async def body() -> None:
         async with site(Replica()) as here:
             rules = (PathRule("/v1/chat/*", ("POST",)),)
-            here.tokens.people[CHAT] = Caller("token:chat", invokes=frozenset({"o/n"}), rules=rules)
+            here.tokens.callers[CHAT] = Caller("token:chat", invokes=frozenset({"o/n"}), rules=rules)
             got = await here.call(path, method=method, body=b"x" if method == "POST" else b"", token=CHAT)
             assert got.status == status
             if status == 403:
@@ -52,7 +52,7 @@ def test_also_by_the_models_name(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
             rules = (PathRule("/v1/chat/*", ("POST",)),)
-            here.tokens.people[CHAT] = Caller("token:chat", invokes=frozenset({"o/n"}), rules=rules)
+            here.tokens.callers[CHAT] = Caller("token:chat", invokes=frozenset({"o/n"}), rules=rules)
             for path, status in (("chat/completions", 200), ("embeddings", 403)):
                 data = here.request("/x", method="POST", body=b'{"model": "n"}', token=CHAT)
                 data = data.replace(b"/endpoints/o/n/x", f"/v1/{path}".encode())

@@ -18,18 +18,12 @@ from jupyter_model_service.core.limits import DAY, Allowance, Limits
 from jupyter_model_service.core.routing import Backend
 from jupyter_model_service.front.server import FrontSettings
 
+from .conftest import Day
 from .site import LIMITED, OTHER, SLOW_LIMITED, Answer, Site, site, until, within
 from .upstreams import Replica
 
 Run = Callable[[Any], Any]
 SHOUT = ("Connection: Upgrade", "Upgrade: shout")
-
-
-async def hold_off_midnight() -> None:
-    """A count of a day is what is told here: not one of two days."""
-    left = DAY - time.time() % DAY
-    if left < 30:
-        await asyncio.sleep(left + 0.1)
 
 
 def outcome(got: Answer) -> tuple[int, str | None]:
@@ -53,7 +47,6 @@ def test_of_many_calls_at_once_exactly_those_that_are_allowed_get_in(
     allowed = 1 if limits.calls_per_second else 7
 
     async def body() -> None:
-        await hold_off_midnight()
         async with site(Replica()) as here:
             here.tokens.limited = Allowance(limits)
             here.tokens.answer = asyncio.Event()  # of the slow one: all of them are known in the same turn of the loop
@@ -112,16 +105,20 @@ def test_whoever_comes_back_after_retry_after_is_let_in(run: Run) -> None:
     run(body())
 
 
-def test_the_daily_limit_says_how_long_the_day_still_is(run: Run) -> None:
+def test_the_daily_limit_says_how_long_the_day_still_is(run: Run, day: Day) -> None:
+    """And with the next day it begins anew."""
+
     async def body() -> None:
-        await hold_off_midnight()
         async with site(Replica()) as here:
             here.tokens.limited = Allowance(Limits(calls_per_day=1))
             assert (await here.call(token=LIMITED)).status == 200
-            before = DAY - time.time() % DAY
-            refused = await here.call(token=LIMITED)
-            after = DAY - time.time() % DAY
-            assert after <= int(refused.one("Retry-After") or 0) <= before + 1
+            for left in (DAY / 2, 1.0):
+                day.now += day.left - left
+                refused = await here.call(token=LIMITED)
+                assert (refused.status, refused.one("Retry-After")) == (429, f"{left:.0f}")
+            day.now += 1.0
+            assert (await here.call(token=LIMITED)).status == 200
+            assert (await here.call(token=LIMITED)).status == 429
 
     run(body())
 

@@ -297,7 +297,7 @@ def test_an_identity_that_does_not_answer(run: Run) -> None:
 
     async def body() -> None:
         async with site(Replica(), settings=FrontSettings(identity_timeout=0.1)) as here:
-            here.tokens.fails = True
+            here.tokens.error = OSError("the hub is down")
             assert refused(await call(here, token=SLOW)) == (503, "identity_unavailable")
             here.endpoint.publish(True)
             assert (await call(here, token=SLOW)).status == 200

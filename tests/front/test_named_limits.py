@@ -14,7 +14,7 @@ from jupyter_model_service.core.limits import Allowance, Limits
 from jupyter_model_service.front.server import FrontSettings
 
 from .site import LIMITED, SLOW_LIMITED, Site, site, until, within
-from .test_limits import hold_off_midnight, outcome
+from .test_limits import outcome
 from .test_named import BODY, call, named, to_o_n
 from .upstreams import Replica
 
@@ -44,7 +44,6 @@ def test_of_many_calls_at_once_exactly_those_that_are_allowed_get_in(
     allowed = 1 if limits.calls_per_second else 7
 
     async def body() -> None:
-        await hold_off_midnight()
         async with site(hanging()) as here:
             here.tokens.limited = Allowance(limits)
             here.tokens.answer = asyncio.Event()
@@ -92,7 +91,6 @@ def test_what_counts(run: Run) -> None:
     """Each call once, the list of models and what names no model too; and the service's own address with them."""
 
     async def body() -> None:
-        await hold_off_midnight()
         async with site(Replica()) as here:
             here.tokens.limited = allowance = Allowance(Limits(calls_per_day=5))
 

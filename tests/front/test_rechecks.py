@@ -105,7 +105,7 @@ def test_what_was_taken_back_while_a_call_waited_keeps_it_from_the_replica(run: 
             identity, token = here.tokens, {"revoked": TOKEN, "private": None}.get(how, GROUP)
             here.endpoint.sharing = NOBODY.with_share(Share("group", "class"))
             here.endpoint.public = how == "private"
-            identity.people[GROUP] = Caller("bob", person=person)
+            identity.callers[GROUP] = Caller("bob", person=person)
             first = await here.send(here.request("/hang", token=OWNER))
             await until(lambda: here.backends[0].in_flight == 1, "on the replica")
             second = await here.send(here.request("/x", token=token))
@@ -116,7 +116,7 @@ def test_what_was_taken_back_while_a_call_waited_keeps_it_from_the_replica(run: 
             elif how == "unshared":
                 here.endpoint.sharing = NOBODY
             else:
-                identity.people[GROUP] = Caller("bob", person=person, rules=(PathRule("/y"),))
+                identity.callers[GROUP] = Caller("bob", person=person, rules=(PathRule("/y"),))
             here.replicas[0].release.set()
             assert (await first.answer()).status == 200
             expected = {"unshared": (404, "not_found"), "for other paths": (403, "path_not_allowed")}
@@ -168,7 +168,7 @@ def test_a_stream_ends_when_what_was_shared_is_taken_back(run: Run, how: str) ->
         async with site(Replica(), settings=SOON) as here:
             share = Share("user", "bob", made="2026") if by_user else Share("group", "class")
             here.endpoint.sharing = NOBODY.with_share(share)
-            here.tokens.people[GROUP] = Caller("bob", person=person)
+            here.tokens.callers[GROUP] = Caller("bob", person=person)
             wire, got = await open_stream(here, GROUP)
             assert got.status == 200
             await rounds(here)
@@ -176,7 +176,7 @@ def test_a_stream_ends_when_what_was_shared_is_taken_back(run: Run, how: str) ->
                 here.endpoint.sharing = NOBODY
             else:
                 now = replace(person, made="2027") if by_user else replace(person, groups=frozenset())
-                here.tokens.people[GROUP] = Caller("bob", person=now)
+                here.tokens.callers[GROUP] = Caller("bob", person=now)
             await ends(here, wire, got)
 
     run(body())
@@ -189,13 +189,13 @@ def test_a_stream_ends_when_its_token_is_for_other_paths_or_methods_from_now_on(
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
             may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/sse", ("GET",)),))
-            here.tokens.people[GROUP] = may_call
+            here.tokens.callers[GROUP] = may_call
             wire, got = await open_stream(here, GROUP)
             assert got.status == 200
-            here.tokens.people[GROUP] = replace(may_call, rules=(PathRule("/*", ("GET",)),))
+            here.tokens.callers[GROUP] = replace(may_call, rules=(PathRule("/*", ("GET",)),))
             await rounds(here)
             assert len(here.front.calls) == 1
-            here.tokens.people[GROUP] = replace(may_call, rules=(rule,))
+            here.tokens.callers[GROUP] = replace(may_call, rules=(rule,))
             await ends(here, wire, got)
 
     run(body())
@@ -205,10 +205,10 @@ def test_what_waits_is_refused_when_its_token_is_for_other_paths_from_now_on(run
     async def body() -> None:
         async with site(Replica(), settings=SOON) as here:
             may_call = Caller("token:chat", invokes=frozenset({"o/n"}), rules=(PathRule("/hang"),))
-            here.tokens.people[GROUP] = may_call
+            here.tokens.callers[GROUP] = may_call
             wire = await here.send(here.request("/hang", token=GROUP))
             await until(lambda: here.backends[0].in_flight == 1, "on the replica")
-            here.tokens.people[GROUP] = replace(may_call, rules=(PathRule("/v1/*"),))
+            here.tokens.callers[GROUP] = replace(may_call, rules=(PathRule("/v1/*"),))
             got = await wire.answer()
             assert (got.status, got.code) == (403, "path_not_allowed")
 
@@ -222,7 +222,7 @@ def test_limits_that_are_lowered_end_no_stream(run: Run) -> None:
         async with site(Replica(), settings=SOON) as here:
             allowance = Allowance(Limits(in_flight=3))
             caller = Caller("token:chat", invokes=frozenset({"o/n"}), allowance=allowance)
-            here.tokens.people[GROUP] = caller
+            here.tokens.callers[GROUP] = caller
             wires = [(await open_stream(here, GROUP))[0] for _ in range(3)]
             allowance.change(Limits(in_flight=1), 0)
             await rounds(here)
@@ -259,7 +259,7 @@ def test_a_hub_that_is_away_ends_nothing_while_its_last_word_is_good(run: Run) -
             tokens = here.tokens
             wire, got = await open_stream(here, SLOW)
             tokens.met = lambda token: True
-            tokens.fails = True
+            tokens.error = OSError("the hub is down")
             await rounds(here)
             assert len(here.front.calls) == 1
             tokens.met = lambda token: False

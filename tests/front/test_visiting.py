@@ -41,9 +41,9 @@ class Here:
 
     def __init__(self, here: Site, visiting: Visiting) -> None:
         self.site, self.visiting = here, visiting
-        here.tokens.people["bobs"] = BOB
-        here.tokens.people["admins"] = Caller("root", person=Person("root", "root", admin=True))
-        here.tokens.people["evas"] = Caller("eva", person=Person("eva", "eva"))
+        here.tokens.callers["bobs"] = BOB
+        here.tokens.callers["admins"] = Caller("root", person=Person("root", "root", admin=True))
+        here.tokens.callers["evas"] = Caller("eva", person=Person("eva", "eva"))
         here.endpoint.service_id = "s1"
         here.endpoint.sharing = NOBODY.with_share(Share("user", "bob"))
 
@@ -267,7 +267,7 @@ def test_a_visit_is_worth_what_its_owner_may_now(run: Run) -> None:
             here.site.tokens.ended.add("bobs")
             assert (await here.get("/echo", here.visit(), *FETCHES)).status == 401
             assert (await here.get("/echo", here.visit(), *OPENS)).status == 303
-            here.site.tokens.fails = True
+            here.site.tokens.error = OSError("the hub is down")
             assert (await here.get("/echo", here.visit(), *OPENS)).one(
                 "X-Model-Service-Error"
             ) == "identity_unavailable"
@@ -312,7 +312,7 @@ def test_a_stream_of_an_administrators_visit_goes_on_while_she_is_one(run: Run) 
             before = here.site.front.rechecks._next
             await until(lambda: here.site.front.rechecks._next > before + 0.1, "two looks")
             assert here.site.front.calls
-            here.site.tokens.people["admins"] = Caller("root", person=Person("root", "root"))
+            here.site.tokens.callers["admins"] = Caller("root", person=Person("root", "root"))
             await wire.body(got)
             assert not got.complete
             await within(here.site.replicas[0].hung_up.wait())
@@ -437,7 +437,7 @@ def test_a_visitor_holds_nobody_up_while_the_hub_is_asked(run: Run) -> None:
     async def body() -> None:
         async with own_hosts() as here:
             here.site.tokens.answer = asyncio.Event()
-            del here.site.tokens.people["bobs"]
+            del here.site.tokens.callers["bobs"]
             slow = asyncio.ensure_future(here.get("/echo", here.visit("bobs"), *FETCHES))
             await until(lambda: here.site.tokens.asked == ["bobs"], "asked")
             assert (await here.get("/echo", here.visit("admins"), *FETCHES)).status == 200

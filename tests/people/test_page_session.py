@@ -25,6 +25,7 @@ from jupyter_model_service.testing import ManualClock
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import PREFIX, HubSite, hub_site
+from jupyter_model_service.testing.identity import FakeIdentity
 from jupyter_model_service.web.page_session import PageSessions
 
 HOSTS = Hosts("http://*.models.localhost:8000")
@@ -261,37 +262,16 @@ def test_the_control_api_takes_no_cookie(tmp_path: Path) -> None:
     in_browser(tmp_path, body)
 
 
-class Asked:
-    """The identity of a Hub that knows who ``callers`` are, and was asked about these tokens."""
-
-    def __init__(self) -> None:
-        self.callers: dict[str, Caller] = {}
-        self.tokens: list[str] = []
-
-    def known(self, token: str) -> None:
-        return None
-
-    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
-        self.tokens.append(token)
-        return self.callers.get(token)
-
-    def met(self, token: str) -> bool:
-        return False
-
-    def over(self, token: str) -> bool:
-        return False
-
-
 def test_a_session_is_good_for_as_long_as_the_hub_says_whose_token_it_is() -> None:
     """It is asked each time; a token that is no person's is nobody's, and no session says what it is."""
-    clock, asked = ManualClock(), Asked()
+    clock, asked = ManualClock(), FakeIdentity()
     pages = SealedVisits(new_key(), clock, "page")
     sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
     request = _request(f"model-service-page={pages.seal(state_of(BROWSER), 't', 1e12)}; {BROWSER_IS}")
     assert asyncio.run(sessions.visitor(request)) is None
-    asked.callers["t"] = Caller("ann")
+    asked.elsewhere["t"] = Caller("ann")
     assert asyncio.run(sessions.visitor(request)) is None
-    asked.callers["t"] = Caller("ann", person=Person("ann", "ann", admin=True))
+    asked.elsewhere["t"] = Caller("ann", person=Person("ann", "ann", admin=True))
     visitor = asyncio.run(sessions.visitor(request))
     assert visitor is not None
     assert (visitor.caller.name, visitor.administrator, visitor.caller.manages_any) == ("ann", True, False)
@@ -299,18 +279,14 @@ def test_a_session_is_good_for_as_long_as_the_hub_says_whose_token_it_is() -> No
     assert visitor.sent(visitor.xsrf)
     assert not visitor.sent("")
     assert visitor.xsrf not in repr(visitor)
-    del asked.callers["t"]
+    del asked.elsewhere["t"]
     assert asyncio.run(sessions.visitor(request)) is None
-    assert asked.tokens == ["t"] * 4
+    assert asked.asked == ["t"] * 4
 
 
 def test_where_the_hub_does_not_say_who_she_is_the_code_is_that_of_an_endpoint() -> None:
-    clock, asked = ManualClock(), Asked()
-
-    async def away(token: str, *, signs_in: bool = False) -> Caller | None:
-        raise HubUnavailable("The Hub is away.")
-
-    asked.resolve = away  # type: ignore[method-assign]
+    clock, asked = ManualClock(), FakeIdentity()
+    asked.error = HubUnavailable("The Hub is away.")
     pages = SealedVisits(new_key(), clock, "page")
     sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
     request = _request(f"model-service-page={pages.seal(state_of(BROWSER), 't', 1e12)}; {BROWSER_IS}")
@@ -322,7 +298,7 @@ def test_where_the_hub_does_not_say_who_she_is_the_code_is_that_of_an_endpoint()
 def test_what_is_no_session_of_this_browser_is_none() -> None:
     """One that somebody put there (of another browser), a visit of a service, one of two, one that has run out: nobody
     is asked whose it is."""
-    key, clock, asked = new_key(), ManualClock(), Asked()
+    key, clock, asked = new_key(), ManualClock(), FakeIdentity()
     pages = SealedVisits(key, clock, "page")
     sessions = PageSessions(_NONE, Callers(asked, clock), pages, clock, prefix="/s/", secure=False)
     old = pages.seal(state_of(BROWSER), "token", clock.now() + 10)
@@ -338,9 +314,9 @@ def test_what_is_no_session_of_this_browser_is_none() -> None:
         f"model-service-page={fresh}; {BROWSER_IS}; {BROWSER_IS}",
     ):
         assert asyncio.run(sessions.visitor(_request(cookies))) is None, cookies
-    assert asked.tokens == []
+    assert asked.asked == []
     asyncio.run(sessions.visitor(_request(f"model-service-page={fresh}; {BROWSER_IS}")))
-    assert asked.tokens == ["token"]
+    assert asked.asked == ["token"]
 
 
 _NONE: Any = None  # nobody signs in
