@@ -6,7 +6,7 @@ which we cannot use stays, byte for byte, as it is:
 1. folder and file: there, ours to write, a regular file that is not empty;
 2. the write-ahead log, before SQLite recovers (and by that forgets) what is behind a damaged place;
 3. read-only: is it a database, is it sound, which schema;
-4. an older schema: a copy beside it, then all migrations in one transaction;
+4. an older schema: a copy beside it (``store_copies``), then all migrations in one transaction;
 5. opened for writing, and something written: a full disk shows at the start, not in the middle of a launch;
 6. of a database from before secrets were sealed, what is in its free pages and its log is written over.
 
@@ -23,8 +23,6 @@ import secrets
 import shutil
 import sqlite3
 import stat
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +37,15 @@ from jupyter_model_service.errors import NoSpace, StoreError
 from . import schema
 from .at_rest import AtRest, own_at_rest
 from .key_file import SealError
+from .store_copies import (
+    WITHOUT_PLAIN,
+    back_up,
+    clear_half_made,
+    empty_file_for,
+    sync_folder,
+    told_of_plain,
+    way_back,
+)
 from .store_wal import wal_damage
 
 log = logging.getLogger(__name__)
@@ -48,13 +55,8 @@ BUSY_TIMEOUT = 5.0  # seconds to wait for another connection's write
 # A log of 1 MiB: what has to be read again after a kill, and checked by ``store_wal`` (30 ms).
 _CHECKPOINT_PAGES = 250
 
-_NEW = ".new"  # ending of a database that is being made
 _QUOTED = 300  # characters of what SQLite says
 _NOBODY = f"{0:08x}"  # SQLite's own value of the number that we keep the identity in
-# As SQLite's ``application_id`` ("JMS1"): nothing is left in this database from before secrets were sealed.
-_WITHOUT_PLAIN = 0x4A4D5331
-_SEALS_SINCE = 7  # the schema
-_ABANDONED = 60.0  # seconds after which a half-made one has nobody working on it: making takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def open_database(
             _create(path)
         _check_file(path)
         found = _inspect(path, migrations)
+        clear_half_made(path)
         if found != migrations.head:
             _upgrade(path, found, migrations, at_rest or key_beside(path))
         connection = _open_for_writing(path)
@@ -92,6 +95,8 @@ def open_database(
         except BaseException:
             connection.close()
             raise
+        if (plain := told_of_plain(path)) is not None:
+            log.warning("%s", plain)
         return connection
 
 
@@ -193,29 +198,19 @@ def beside(path: Path, ending: str) -> Path:
 
 def _create(path: Path) -> None:
     """Made under another name and then linked into place: a database that is there is always complete."""
-    for half_made in path.parent.glob(f".{path.name}.*{_NEW}"):
-        with suppress(OSError):
-            if time.time() - half_made.stat().st_mtime > _ABANDONED:
-                half_made.unlink()
-    new = _empty_file_for(path)
+    clear_half_made(path)
+    new = empty_file_for(path)
     try:
         with closing(_connection(new)) as connection, connection.begin():
             connection.exec_driver_sql("BEGIN")
             schema.metadata.create_all(connection)
             connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
-            connection.exec_driver_sql(f"PRAGMA application_id = {_WITHOUT_PLAIN}")
+            connection.exec_driver_sql(f"PRAGMA application_id = {WITHOUT_PLAIN}")
         _move_into_place(new, path)
     finally:
         beside(new, "-journal").unlink(missing_ok=True)
         new.unlink(missing_ok=True)
-
-
-def _empty_file_for(path: Path) -> Path:
-    """In the same folder, mode 0600."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_NEW, dir=path.parent)
-    os.close(descriptor)
-    return Path(name)
 
 
 def _move_into_place(new: Path, path: Path) -> None:
@@ -229,15 +224,7 @@ def _move_into_place(new: Path, path: Path) -> None:
             raise
         # A file system without hard links. The gateway's lock keeps a second one out here.
         os.rename(new, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 # --- 3. is it ours, sound, and how old ---------------------------------------------------------------
@@ -284,8 +271,8 @@ def _in_log(path: Path) -> bool:
 
 
 def _upgrade(path: Path, found: str, migrations: Migrations, at_rest: Callable[[], AtRest]) -> None:
-    copy = beside(path, f".schema-{found}")
-    _back_up(path, copy)
+    copy = way_back(path, found)
+    back_up(path, copy, _raw)
     try:
         with closing(_connection(path)) as connection:
             _migrate(connection, migrations, at_rest())
@@ -297,24 +284,6 @@ def _upgrade(path: Path, found: str, migrations: Migrations, at_rest: Callable[[
             f"Bringing the database from schema {found} to {migrations.head} failed, nothing was changed, and a "
             f"copy is at {copy}. {reason}"
         ) from error
-    if int(found) < _SEALS_SINCE:
-        log.warning(
-            "%s is the database as it was, in which the secrets of replicas and the environment values of models stand "
-            "as they are: remove it as soon as you will not go back to the former version",
-            copy,
-        )
-
-
-def _back_up(path: Path, copy: Path) -> None:
-    """With what is in the log; complete or not there at all."""
-    new = _empty_file_for(path)
-    try:
-        with closing(_raw(path, "ro")) as source, closing(_raw(new, "rw")) as target:
-            source.backup(target)
-        new.replace(copy)
-        _sync_folder(path.parent)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _migrate(connection: Connection, migrations: Migrations, at_rest: AtRest) -> None:
@@ -368,13 +337,13 @@ def _open_for_writing(path: Path) -> Connection:
 def _write_over_what_was(connection: Connection) -> None:
     """A row that was sealed leaves its former self in the file, as do those that were removed before. Done again by the
     next start where it could not be finished."""
-    if connection.exec_driver_sql("PRAGMA application_id").scalar_one() == _WITHOUT_PLAIN:
+    if connection.exec_driver_sql("PRAGMA application_id").scalar_one() == WITHOUT_PLAIN:
         connection.commit()
         return
     connection.exec_driver_sql("VACUUM")
     busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
     if not busy:
-        connection.exec_driver_sql(f"PRAGMA application_id = {_WITHOUT_PLAIN}")
+        connection.exec_driver_sql(f"PRAGMA application_id = {WITHOUT_PLAIN}")
     connection.commit()
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -138,7 +141,7 @@ def test_what_a_former_version_left_is_sealed_and_written_over(path: Path, caplo
 
 
 def test_what_could_not_be_written_over_is_so_by_the_next_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the gateway is killed after the migration, or another program reads at that moment."""
+    """As when the gateway is killed after the migration."""
     made_before(path)
 
     def stop(connection: object) -> None:
@@ -155,6 +158,81 @@ def test_what_could_not_be_written_over_is_so_by_the_next_start(path: Path, monk
     assert found(path.read_bytes()), "in free pages"
     asyncio.run(body())
     assert found(bytes_in(path.parent, but="*.schema-*")) == []
+
+
+def test_so_is_what_another_program_was_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it may still read stays in the file until it is done."""
+    made_before(path)
+    monkeypatch.setattr(store_file, "BUSY_TIMEOUT", 0.2)
+
+    async def left_by_a_start() -> list[bytes]:
+        store = await SqlStore.open(path)
+        left = found(path.read_bytes() + path.with_name("state.db-wal").read_bytes())
+        await store.close()
+        return left
+
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as another:
+        another.execute("BEGIN")
+        assert another.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
+        assert asyncio.run(left_by_a_start())
+    assert asyncio.run(left_by_a_start()) == []
+
+
+KILLED_IN_ITS_UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from jupyter_model_service.adapters.store_file import open_database
+
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+open_database(Path(sys.argv[1]))
+"""
+
+
+def test_what_a_kill_during_the_upgrade_leaves_is_removed_by_the_next_start(path: Path) -> None:
+    """It is a whole copy, with a name that nobody sees."""
+    made_before(path)
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_ITS_UPGRADE, str(path)], timeout=60)
+    assert killed.returncode == -9
+    (left,) = path.parent.glob(".state.db.*")
+    assert found(left.read_bytes())
+    earlier = left.with_name(".state.db.aaaa.new")  # of former versions, which had one name for all that they made
+    shutil.copy2(left, earlier)
+    os.utime(earlier, (1, 1))
+
+    async def body() -> None:
+        await (await SqlStore.open(path)).close()
+
+    asyncio.run(body())
+    assert sorted(each.name for each in path.parent.iterdir()) == ["state.db", "state.db.schema-0006", "state.key"]
+    assert found(bytes_in(path.parent, but="*.schema-*")) == []
+
+
+def test_copies_with_secrets_are_named_at_each_start_while_they_are_there(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of earlier upgrades as well; not one in which they stand sealed."""
+    made_before(path)
+    older, sealed = path.with_name("state.db.schema-0005"), path.with_name("state.db.schema-0007")
+    shutil.copy2(path, older)
+    copies = [older, path.with_name("state.db.schema-0006")]
+
+    def named_at_a_start() -> list[str]:
+        async def body() -> None:
+            await (await SqlStore.open(path)).close()
+
+        caplog.clear()
+        asyncio.run(body())
+        told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+        words = " ".join(told).replace(",", "").split()
+        return sorted(each.name for each in path.parent.iterdir() if str(each) in words)
+
+    for _ in range(2):
+        assert named_at_a_start() == sorted(each.name for each in copies)
+    shutil.copy2(path, sealed)
+    copies.pop().unlink()
+    assert named_at_a_start() == [older.name]
+    older.unlink()
+    assert named_at_a_start() == []
 
 
 def test_a_key_that_is_lost_is_told_and_nothing_else_is_lost_with_it(
