@@ -116,12 +116,15 @@ class Sharing:
             return Sharing({key: share for key, share in self.users.items() if key != name}, self.groups)
         return Sharing(self.users, {key: share for key, share in self.groups.items() if key != name})
 
+    def _own(self, person: Person) -> Share | None:
+        """The share by her name, where it is hers and not that of a former user who had it."""
+        share = self.users.get(person.name)
+        return share if share is not None and share.made in (None, person.made) else None
+
     def role(self, person: Person) -> Role | None:
         """The highest that is shared with her; ``None`` where nothing is. ``Person.most`` is not looked at."""
-        best: Role | None = None
-        own = self.users.get(person.name)
-        if own is not None and own.made in (None, person.made):
-            best = own.role
+        own = self._own(person)
+        best = None if own is None else own.role
         if self.groups:
             for group in person.groups:
                 share = self.groups.get(group)
@@ -131,15 +134,14 @@ class Sharing:
 
     def lets_in(self, person: Person) -> bool:
         """Whether there is a :meth:`role`. Asked for each call, so that twenty groups cost no more than one."""
-        own = self.users.get(person.name)
-        if own is not None and own.made in (None, person.made):
+        if self._own(person) is not None:
             return True
         return bool(self.groups) and not self.groups.keys().isdisjoint(person.groups)
 
     def share_for(self, person: Person) -> Share | None:
         """The share whose limits are hers: her own, else that of her groups which lets her call most."""
-        own = self.users.get(person.name)
-        if own is not None and own.made in (None, person.made):
+        own = self._own(person)
+        if own is not None:
             return own
         found = [share for group in sorted(person.groups) if (share := self.groups.get(group)) is not None]
         return max(found, key=lambda share: _width(share.limits), default=None)
@@ -155,11 +157,11 @@ class Sharing:
     def why(self, person: Person) -> tuple[str, ...]:
         """Each share that is for her, and each of her name that is not, in one sentence."""
         said: list[str] = []
-        own = self.users.get(person.name)
-        if own is not None and own.made in (None, person.made):
+        own = self._own(person)
+        if own is not None:
             limited = f", {limits_told(own.limits)}" if own.limits is not None else ""
             said.append(f"It is shared with {person.name} as {own.role.word}{limited}.")
-        elif own is not None:
+        elif person.name in self.users:
             said.append(
                 f"It was shared with another user of the name {person.name}, who was deleted: take that back, and "
                 "share it again if it is for this one."

@@ -22,12 +22,19 @@ from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.grants import PathRule, changed_half, check_rules
 from jupyter_model_service.core.limits import Limits
 from jupyter_model_service.core.tally import Tally
+from jupyter_model_service.core.token_checks import (
+    check_expiry,
+    check_name,
+    check_overlap,
+    check_room,
+    kept_to,
+    life_like,
+)
 from jupyter_model_service.errors import NotFound
 from jupyter_model_service.ports import Clock, IssuedToken, Store, TokenIssuer, TokenRecord
 
 from .allowances import Allowances
 from .own_tokens import OwnTokens
-from .token_checks import check_expiry, check_name, check_overlap, check_room, kept_to, life_like
 from .write_behind import WriteBehind
 
 MOST_TEXTS = 1024  # of tokens just used
@@ -172,6 +179,14 @@ class EndpointTokens:
         await self._keep(record, key, self._store.add_token(record))
         return record, issued.text
 
+    def life_asked(self, service_id: str, token_id: str) -> float | None:
+        """Seconds that one in the place of this token is to live where nobody says how many, whatever may be allowed;
+        ``None`` for ever. ``NotFound``."""
+        return life_like(self._lives(self._listed(service_id, token_id)), None)
+
+    def _lives(self, token: TokenRecord) -> list[float | None]:
+        return [each.life for each in self._records[token.service_id].values() if each.kin == token.kin]
+
     async def rotate(
         self,
         service_id: str,
@@ -187,8 +202,8 @@ class EndpointTokens:
         check_overlap(overlap)
         check_room(len(self._records.get(service_id, {})))
         owner, former = key.partition("/")[0], self._listed(service_id, token_id)
-        family = [each for each in self._records[service_id].values() if each.kin == former.kin]
-        life = life_like(family, self.life(owner, None)) if expires_in is KEEP else self.life(owner, expires_in)
+        kept = expires_in is KEEP
+        life = life_like(self._lives(former), self.life(owner, None)) if kept else self.life(owner, expires_in)
         check_expiry(life)
         issued = await self._issuer.issue(key, former.name, life)
         async with self._changing:

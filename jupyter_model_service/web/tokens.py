@@ -12,7 +12,6 @@ from .. import wire
 from ..core.effective import life_told
 from ..core.grants import PathRule, rules_told, unusual
 from ..core.limits import DAY, Limits
-from ..engine.token_checks import life_like
 from ..errors import InvalidRequest
 from ..ports import TokenRecord, UseRecord
 from ..wire.tokens import PathRuleSpec
@@ -46,19 +45,11 @@ async def rotate_token(call: Call) -> wire.NewToken:
     owner, name = call.service
     view = call.parts.engine.service(owner, name)
     life = {"expires_in": body.expires_in} if "expires_in" in body.model_fields_set else {}
-    asked = life["expires_in"] if life else _life_of(call.parts.tokens.of(view.id), call.path["id"])
+    asked = life["expires_in"] if life else call.parts.tokens.life_asked(view.id, call.path["id"])
     record, text = await call.parts.tokens.rotate(
         view.id, f"{owner}/{name}", call.path["id"], body.overlap, by=call.by, **life
     )
     return _new(call, record, text, asked)
-
-
-def _life_of(tokens: Iterable[TokenRecord], token_id: str) -> float | None:
-    """Seconds that the one in the place of this would live; of one that is not there the engine says so."""
-    known = list(tokens)
-    kin = next((token.kin for token in known if token.id == token_id), None)
-    family = [token for token in known if token.kin == kin]
-    return life_like(family, None) if family else None
 
 
 def _new(call: Call, record: TokenRecord, text: str, asked: float | None, said: Iterable[str] = ()) -> wire.NewToken:

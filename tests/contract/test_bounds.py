@@ -25,8 +25,8 @@ from jupyter_model_service.core.limits import (
     check_limits,
 )
 from jupyter_model_service.core.names import MAX_SERVICE_NAME
+from jupyter_model_service.core.token_checks import check_expiry, check_name, check_overlap
 from jupyter_model_service.engine.sharing import _check_name
-from jupyter_model_service.engine.token_checks import check_expiry, check_name, check_overlap
 from jupyter_model_service.errors import InvalidRequest
 from jupyter_model_service.web.queries import AccessQuery, AuditListQuery
 from jupyter_model_service.wire import CreateRequest, ScaleRequest, UpdateRequest

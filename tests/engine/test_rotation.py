@@ -152,6 +152,7 @@ def test_the_new_one_lives_as_long_as_the_former_was_to_and_no_longer_than_one_m
         assert second.expires_at == now + 11 * DAY
         again, _ = await rotate(at, former.id)
         assert again.expires_at == now + 11 * DAY, "its own end came nearer, its life is that of its kin"
+        assert at.tokens.life_asked("s1", former.id) == 10 * DAY
         other, _ = await rotate(at, second.id, expires_in=None)
         assert other.expires_at is None
         forever, _ = await rotate(at, other.id)
@@ -160,6 +161,9 @@ def test_the_new_one_lives_as_long_as_the_former_was_to_and_no_longer_than_one_m
         for asked in (KEEP, None):
             least, _ = await rotate(at, other.id, expires_in=asked)
             assert least.expires_at == at.clock.now() + 3 * DAY
+        assert at.tokens.life_asked("s1", other.id) is None, "more than one may"
+        with pytest.raises(NotFound):
+            at.tokens.life_asked("s2", other.id)
 
     run(body)
 

@@ -19,7 +19,7 @@ from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.engine.token_checks import MOST_TOKENS
+from jupyter_model_service.core.token_checks import MOST_TOKENS
 from jupyter_model_service.engine.tokens import MOST_TEXTS, EndpointTokens, digest_of
 from jupyter_model_service.errors import InvalidRequest, NotFound, StoreError
 from jupyter_model_service.ports import ServiceRecord, TokenRecord

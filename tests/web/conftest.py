@@ -418,6 +418,9 @@ class FakeTokens:
                 return record
         raise NotFound(f"There is no token {token_id}.")
 
+    def life_asked(self, service_id: str, token_id: str) -> float | None:
+        return self._listed(service_id, token_id).life
+
     async def rotate(
         self, service_id: str, key: str, token_id: str, overlap: float, expires_in: Any = "as before", by: str = ""
     ) -> Any:

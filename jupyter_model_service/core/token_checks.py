@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from jupyter_model_service.core.bounds import LONGEST_LABEL, LONGEST_OVERLAP, LONGEST_TOKEN
-from jupyter_model_service.core.limits import Limits, check_limits
-from jupyter_model_service.errors import InvalidRequest
-from jupyter_model_service.ports import TokenRecord
+from ..errors import InvalidRequest
+from .bounds import LONGEST_LABEL, LONGEST_OVERLAP, LONGEST_TOKEN
+from .limits import Limits, check_limits
 
 MOST_TOKENS = 2_000  # of one service, with those that have expired and were not revoked
 
@@ -50,9 +49,9 @@ def check_overlap(overlap: float) -> None:
         )
 
 
-def life_like(family: Iterable[TokenRecord], longest: float | None) -> float | None:
-    """Seconds that one more of a family lives where nobody says how many, ``None`` for ever: as long as that of them
-    which was to live longest (others may have been ended by rotation), and no longer than ``longest``."""
-    lives = [math.inf if each.life is None else each.life for each in family]
-    found = min(max(lives), math.inf if longest is None else longest)
+def life_like(lives: Iterable[float | None], longest: float | None) -> float | None:
+    """Seconds that one more of a family lives where nobody says how many, ``None`` for ever: as long as that of its
+    ``lives`` which was to be longest (others may have been ended by rotation), and no longer than ``longest``."""
+    known = [math.inf if each is None else each for each in lives]
+    found = min(max(known), math.inf if longest is None else longest)
     return None if found == math.inf else min(found, float(LONGEST_TOKEN))
