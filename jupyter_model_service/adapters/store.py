@@ -72,7 +72,8 @@ class SqlStore:
 
         ``at_rest`` is asked once, when there is something to seal, for what seals it; without it that is done under a
         key of the database's own, in a file beside it. What was sealed with another key cannot be read, which the log
-        says: ``ReplicaRecord.secret``, ``Revision.unread``.
+        says, nor what was sealed for another row, or another content of it: ``ReplicaRecord.secret``,
+        ``Revision.unread``.
 
         ``StoreError``, with the file as it was: a newer schema, a damaged or foreign file, a folder or file that
         cannot be written, a full disk, a key that cannot be used.
@@ -107,8 +108,8 @@ class SqlStore:
     async def services(self) -> Sequence[ServiceRecord]:
         return await self._read(services, rows.service_from)
 
-    async def revisions(self, service_id: str) -> Sequence[Revision]:
-        return await self._read(revisions, lambda row: rows.revision_from(row, self._at_rest), service_id)
+    async def revisions(self, service: ServiceRecord) -> Sequence[Revision]:
+        return await self._read(revisions, lambda row: rows.revision_from(row, service, self._at_rest), service.id)
 
     async def replicas(self) -> Sequence[ReplicaRecord]:
         return await self._read(replicas, lambda row: rows.replica_from(row, self._at_rest))
@@ -140,7 +141,7 @@ class SqlStore:
     # --- writing -------------------------------------------------------------------------------------
 
     async def add_service(self, record: ServiceRecord, revision: Revision) -> None:
-        row, first = rows.service_row(record), rows.revision_row(record.id, revision, self._at_rest)
+        row, first = rows.service_row(record), rows.revision_row(record, revision, self._at_rest)
 
         def add(connection: Connection) -> None:
             same = services.c.owner == record.owner, services.c.name == record.name
@@ -168,8 +169,8 @@ class SqlStore:
         statement = update(services).where(services.c.id == bindparam("service")).values(last_call_at=bindparam("on"))
         await self._execute(statement, [{"service": service_id, "on": at} for service_id, at in called.items()])
 
-    async def add_revision(self, service_id: str, revision: Revision) -> None:
-        await self._insert(revisions, rows.revision_row(service_id, revision, self._at_rest))
+    async def add_revision(self, service: ServiceRecord, revision: Revision) -> None:
+        await self._insert(revisions, rows.revision_row(service, revision, self._at_rest))
 
     async def remove_revision(self, service_id: str, number: int) -> None:
         this = revisions.c.service_id == service_id, revisions.c.number == number

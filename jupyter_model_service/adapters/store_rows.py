@@ -14,7 +14,7 @@ from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedul
 from jupyter_model_service.ports import EventRecord, Notice, Placement, ReplicaRecord, ServiceRecord, TokenRecord
 
 from .at_rest import AtRest
-from .store_sealed import opened_environment, opened_secret, sealed_environment, sealed_secret
+from .store_sealed import opened_environment, opened_secret, sealed_content, sealed_secret
 
 
 def service_row(record: ServiceRecord) -> dict[str, Any]:
@@ -61,18 +61,16 @@ def _autoscaling(plain: Any) -> Autoscaling | None:
     return Autoscaling(**{**plain, "rules": rules, "schedules": schedules})
 
 
-def revision_row(service_id: str, revision: Revision, at_rest: AtRest) -> dict[str, Any]:
-    plain = revision_to_plain(revision)
-    sealed = sealed_environment(plain["environment"], service_id, revision.number, at_rest)
+def revision_row(service: ServiceRecord, revision: Revision, at_rest: AtRest) -> dict[str, Any]:
     return {
-        "service_id": service_id,
+        "service_id": service.id,
         "number": revision.number,
-        "content": {**plain, "environment": sealed},
+        "content": sealed_content(revision_to_plain(revision), service.owner, service.id, at_rest),
     }
 
 
-def revision_from(row: Row[Any], at_rest: AtRest) -> Revision:
-    pairs, unread = opened_environment(row.content.get("environment"), row.service_id, row.number, at_rest)
+def revision_from(row: Row[Any], service: ServiceRecord, at_rest: AtRest) -> Revision:
+    pairs, unread = opened_environment(row.content, service.owner, service.id, row.number, at_rest)
     return dataclasses.replace(revision_from_plain({**row.content, "environment": pairs}), unread=tuple(unread))
 
 
@@ -82,7 +80,7 @@ def replica_row(record: ReplicaRecord, at_rest: AtRest) -> dict[str, Any]:
         "id": record.id,
         "service_id": record.service_id,
         "revision": record.revision,
-        "secret": sealed_secret(record.secret, record.id, at_rest),
+        "secret": sealed_secret(record.secret, record.id, record.service_id, record.revision, at_rest),
         "placement": None
         if placement is None
         else {
@@ -100,7 +98,7 @@ def replica_from(row: Row[Any], at_rest: AtRest) -> ReplicaRecord:
         id=row.id,
         service_id=row.service_id,
         revision=row.revision,
-        secret=opened_secret(row.secret, row.id, at_rest),
+        secret=opened_secret(row.secret, row.id, row.service_id, row.revision, at_rest),
         placement=None
         if plain is None
         else Placement(handle=plain["handle"], control=_address(plain["control"]), address=_address(plain["address"])),

@@ -46,8 +46,9 @@ def check_read(unread: Sequence[str]) -> None:
         one = len(unread) == 1
         raise InvalidRequest(
             f"The value{'' if one else 's'} of the environment variable{'' if one else 's'} {', '.join(unread)} cannot "
-            f"be read any more, as the key by which {'it was' if one else 'they were'} sealed is gone: update the "
-            "service with its environment (--env NAME=VALUE for each variable, or --no-env)."
+            f"be read any more, as the key by which {'it was' if one else 'they were'} sealed is gone, or the service "
+            "was changed in the database by something else than the gateway: update the service with its environment "
+            "(--env NAME=VALUE for each variable, or --no-env)."
         )
 
 

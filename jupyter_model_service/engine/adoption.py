@@ -102,7 +102,7 @@ class Adoption:
         for service_id, share in await self._parts.store.access.shares():
             shared[service_id] = shared.get(service_id, NOBODY).with_share(share)
         for record in await self._parts.store.services():
-            revisions = {revision.number: revision for revision in await self._parts.store.revisions(record.id)}
+            revisions = {revision.number: revision for revision in await self._parts.store.revisions(record)}
             if record.active not in revisions:
                 log.error("Service %s/%s is left out: its revision is not in the store", record.owner, record.name)
                 continue

@@ -169,7 +169,7 @@ class Commands:
             made = make_revision(change, service.active, number, folder, definition, self._parts.clock.now())
             revision = replace(made, kept=kept)
             self._turns.allowed_for(service, revision, public)
-            await self._ledger.commit(lambda: self._parts.store.add_revision(service.id, revision))
+            await self._ledger.commit(lambda: self._parts.store.add_revision(service.record, revision))
             service.last_number = number  # never used twice, even if the next write fails
             scaled = await self._activate(service, revision, public)
             notices.extend(scaled.notices)

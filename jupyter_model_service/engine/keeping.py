@@ -261,7 +261,7 @@ class Keeping:
 
     async def _wanted(self) -> Collection[KeptKey]:
         store = self._parts.store
-        stored = {(s.id, r.number) for s in await store.services() for r in await store.revisions(s.id)}
+        stored = {(s.id, r.number) for s in await store.services() for r in await store.revisions(s)}
         return (
             stored | self._coming | {(s.id, r.revision.number) for s in self._services() for r in s.replicas.values()}
         )

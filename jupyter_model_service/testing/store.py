@@ -76,8 +76,8 @@ class MemoryStore:
     async def services(self) -> Sequence[ServiceRecord]:
         return list((await self._read()).services.values())
 
-    async def revisions(self, service_id: str) -> Sequence[Revision]:
-        kept = (await self._read()).revisions.get(service_id, {})
+    async def revisions(self, service: ServiceRecord) -> Sequence[Revision]:
+        kept = (await self._read()).revisions.get(service.id, {})
         return [kept[number] for number in sorted(kept)]
 
     async def replicas(self) -> Sequence[ReplicaRecord]:
@@ -110,12 +110,12 @@ class MemoryStore:
             if service_id in disk.services:
                 disk.services[service_id] = dataclasses.replace(disk.services[service_id], last_call_at=at)
 
-    async def add_revision(self, service_id: str, revision: Revision) -> None:
+    async def add_revision(self, service: ServiceRecord, revision: Revision) -> None:
         disk = await self._write()
-        self._known(service_id)
-        if revision.number in disk.revisions[service_id]:
-            raise StoreError(f"Revision {revision.number} of service {service_id} exists already.")
-        disk.revisions[service_id][revision.number] = revision
+        self._known(service.id)
+        if revision.number in disk.revisions[service.id]:
+            raise StoreError(f"Revision {revision.number} of service {service.id} exists already.")
+        disk.revisions[service.id][revision.number] = revision
 
     async def remove_revision(self, service_id: str, number: int) -> None:
         (await self._write()).revisions.get(service_id, {}).pop(number, None)

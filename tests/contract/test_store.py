@@ -45,13 +45,13 @@ def test_a_removed_revision_is_gone_and_no_other(opener: Opener) -> None:
     async def body(store: Store) -> None:
         await store.add_service(service(), revision())
         await store.add_service(service("s2", "other"), revision())
-        await store.add_revision("s1", revision(2))
+        await store.add_revision(service(), revision(2))
         await store.remove_revision("s1", 1)
         await store.remove_revision("s1", 7)
-        assert [r.number for r in await store.revisions("s1")] == [2]
-        assert [r.number for r in await store.revisions("s2")] == [1]
+        assert [r.number for r in await store.revisions(service())] == [2]
+        assert [r.number for r in await store.revisions(service("s2"))] == [1]
         again = await opener.reopen(store)
-        assert [r.number for r in await again.revisions("s1")] == [2]
+        assert [r.number for r in await again.revisions(service())] == [2]
         await again.close()
 
     with_store(opener, body)
@@ -84,7 +84,7 @@ def test_a_new_store_is_empty(opener: Opener) -> None:
             [],
             [],
         ]
-        assert await store.revisions("s1") == []
+        assert await store.revisions(service()) == []
 
     with_store(opener, body)
 
@@ -93,7 +93,7 @@ def test_a_service_comes_with_its_first_revision(opener: Opener) -> None:
     async def body(store: Store) -> None:
         await store.add_service(service(), revision())
         assert await store.services() == [service()]
-        assert await store.revisions("s1") == [revision()]
+        assert await store.revisions(service()) == [revision()]
 
     with_store(opener, body)
 
@@ -104,7 +104,7 @@ def test_a_taken_name_is_a_conflict_and_leaves_nothing_of_the_second(opener: Ope
         with pytest.raises(Conflict, match="u/chat"):
             await store.add_service(service("s2", replicas=3), revision())
         assert await store.services() == [service()]
-        assert await store.revisions("s2") == []
+        assert await store.revisions(service("s2")) == []
 
     with_store(opener, body)
 
@@ -169,14 +169,14 @@ def test_an_unknown_service_is_refused(opener: Opener) -> None:
     async def body(store: Store) -> None:
         for write in (
             store.save_service(service()),
-            store.add_revision("s1", revision()),
+            store.add_revision(service(), revision()),
             store.save_replica(replica()),
             store.add_token(token()),
         ):
             with pytest.raises(StoreError):
                 await write
         assert [*await store.services(), *await store.replicas(), *await store.tokens()] == []
-        assert await store.revisions("s1") == []
+        assert await store.revisions(service()) == []
 
     with_store(opener, body)
 
@@ -185,10 +185,10 @@ def test_revisions_come_in_the_order_of_their_numbers_and_are_never_replaced(ope
     async def body(store: Store) -> None:
         await store.add_service(service(), revision(1))
         for number in (3, 2, 10):
-            await store.add_revision("s1", revision(number))
+            await store.add_revision(service(), revision(number))
         with pytest.raises(StoreError):
-            await store.add_revision("s1", dataclasses.replace(revision(2), folder="/other"))
-        assert await store.revisions("s1") == [revision(n) for n in (1, 2, 3, 10)]
+            await store.add_revision(service(), dataclasses.replace(revision(2), folder="/other"))
+        assert await store.revisions(service()) == [revision(n) for n in (1, 2, 3, 10)]
 
     with_store(opener, body)
 
@@ -202,11 +202,11 @@ def test_a_removed_service_takes_all_that_belongs_to_it_and_nothing_else(opener:
             await store.add_events([event(n + 1, id)])
         await store.remove_service("s1")
         assert [s.id for s in await store.services()] == ["s2"]
-        assert await store.revisions("s1") == []
+        assert await store.revisions(service()) == []
         assert [r.service_id for r in await store.replicas()] == ["s2"]
         assert [t.service_id for t in await store.tokens()] == ["s2"]
         assert [e.service_id for e in await store.events()] == ["s2"]
-        assert await store.revisions("s2") == [revision()]
+        assert await store.revisions(service("s2")) == [revision()]
         await store.add_service(service("s3", name="chat-s1"), revision())  # the name is free again
 
     with_store(opener, body)
@@ -368,14 +368,14 @@ def test_everything_is_there_in_the_next_process(opener: Opener) -> None:
     async def body() -> None:
         store = await opener.open()
         await store.add_service(service(stable=1), revision())
-        await store.add_revision("s1", revision(2))
+        await store.add_revision(service(), revision(2))
         await store.save_replica(replica(placement=placement))
         await store.add_token(token())
         await store.add_events([event(1), event(2)])
         store = await opener.reopen(store)
         try:
             assert await store.services() == [service(stable=1)]
-            assert await store.revisions("s1") == [revision(1), revision(2)]
+            assert await store.revisions(service()) == [revision(1), revision(2)]
             assert await store.replicas() == [replica(placement=placement)]
             assert await store.tokens() == [token()]
             assert await store.events() == [event(1), event(2)]
@@ -545,7 +545,7 @@ def test_every_record_comes_back_as_it_went_in(
         store = await opener.reopen(store)
         try:
             assert await store.services() == [a_service]
-            assert await store.revisions("s1") == [a_revision]
+            assert await store.revisions(a_service) == [a_revision]
             assert await store.replicas() == [a_replica]
             assert await store.tokens() == [a_token]
             assert await store.events("s1") == sorted(some_events, key=lambda e: e.id)

@@ -15,6 +15,7 @@ import pytest
 from jupyter_model_service.adapters.at_rest import AtRest
 from jupyter_model_service.adapters.store import SqlStore
 from jupyter_model_service.adapters.store_file import MIGRATIONS, Migrations
+from jupyter_model_service.adapters.store_sealed import opened_environment, opened_secret
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.revision import Revision
 from jupyter_model_service.errors import StoreError
@@ -74,14 +75,16 @@ async def ids(path: Path) -> list[int]:
 def as_before(path: Path, at_rest: AtRest) -> None:
     """The database as a gateway left it that did not seal yet (schema 0006): secrets stand there in plain."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        for id, sealed in connection.execute("SELECT id, secret FROM replicas").fetchall():
-            plain = at_rest.open(sealed, f"secret of {id}")
+        there = connection.execute("SELECT secret, id, service_id, revision FROM replicas").fetchall()
+        for sealed, id, service, number in there:
+            plain = opened_secret(sealed, id, service, number, at_rest)
+            assert plain
             connection.execute("UPDATE replicas SET secret = ? WHERE id = ?", (plain, id))
+        owners = dict(connection.execute("SELECT id, owner FROM services").fetchall())
         for service, number, text in connection.execute("SELECT * FROM revisions").fetchall():
             content = json.loads(text)
-            if content["environment"]:
-                sealed = content["environment"]["sealed"]
-                content["environment"] = json.loads(at_rest.open(sealed, f"environment of {service} {number}"))
+            content["environment"], unread = opened_environment(content, owners[service], service, number, at_rest)
+            assert not unread
             here = json.dumps(content), service, number
             connection.execute("UPDATE revisions SET content = ? WHERE service_id = ? AND number = ?", here)
         connection.execute("UPDATE alembic_version SET version_num = '0006'")

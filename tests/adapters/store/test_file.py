@@ -161,7 +161,7 @@ def test_any_damage_is_either_harmless_or_one_sentence(
         store = await SqlStore.open(path)
         try:
             for service in await store.services():
-                await store.revisions(service.id)
+                await store.revisions(service)
             await store.events()
             await store.tokens()
             await store.replicas()

