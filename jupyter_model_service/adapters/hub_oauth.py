@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from ..core.hub_scopes import AUDIT
 from ..errors import HubRefused, HubUnavailable, Unauthenticated
 
 __all__ = ["HubOauth", "OauthClient"]
@@ -20,9 +21,10 @@ SECONDS = 15.0  # for one exchange: the Hub answers from its database
 @dataclass(frozen=True)
 class OauthClient:
     """``authorize`` is where browsers go, ``callback`` where the Hub sends them back to: the one address that it knows
-    of this service. Both are as browsers see them, or paths at the Hub's own address."""
+    of this service. Both are as browsers see them, or paths at the Hub's own address. ``service``: its name there."""
 
     client_id: str
+    service: str
     authorize: str
     callback: str
 
@@ -46,11 +48,14 @@ class HubOauth:
     async def close(self) -> None:
         await self._http.aclose()
 
-    def authorize_url(self, state: str, challenge: str) -> str:
+    def authorize_url(self, state: str, challenge: str, *, audits: bool = False) -> str:
+        # Asked for nothing, the Hub takes all that the client may have, and logs a warning about whoever has less.
+        scope = AUDIT if audits else f"access:services!service={self._client.service}"
         query = {
             "client_id": self._client.client_id,
             "redirect_uri": self._client.callback,
             "response_type": "code",
+            "scope": scope,
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",

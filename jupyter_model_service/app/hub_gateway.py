@@ -85,7 +85,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
             service_name=hub.service_name,
         )
         site.undo.push_async_callback(ended, "questions to the Hub", identity.close, 5.0)
-        client = OauthClient(hub.oauth_client, hub.oauth_authorize, hub.oauth_callback)
+        client = OauthClient(hub.oauth_client, hub.service_name, hub.oauth_authorize, hub.oauth_callback)
         oauth = HubOauth(hub.api_url, hub.api_token, client)
         site.undo.push_async_callback(ended, "the connections of sign-ins", oauth.close, 5.0)
 

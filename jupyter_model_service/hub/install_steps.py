@@ -44,8 +44,9 @@ def add_service(
     """The file with the service's token, where the Hub does not run the gateway."""
     name = settings.service_name
     # The Hub's menu leads to its page, which is everybody's: each sees hers there, administrators all. Whoever signs in
-    # to it gives away nothing by that but who she is.
+    # to it gives away nothing by that but who she is; and, on the page of the audit log, whether she is an auditor.
     service: dict[str, Any] = {"name": name, "url": settings.gateway, "display": True, "oauth_no_confirm": True}
+    service["oauth_client_allowed_scopes"] = [AUDIT]
     if managed:
         service["command"] = [sys.executable, "-m", "jupyter_model_service.app", "--hub"]
         # Which process the gateway is to end with: it may be killed before that one can look.

@@ -224,8 +224,9 @@ class Visits(Protocol):
 class Oauth(Protocol):
     """The Hub's sign-in."""
 
-    def authorize_url(self, state: str, challenge: str) -> str:
-        """Where a browser is sent. ``challenge``: of PKCE, by SHA-256."""
+    def authorize_url(self, state: str, challenge: str, *, audits: bool = False) -> str:
+        """Where a browser is sent. ``challenge``: of PKCE, by SHA-256; ``audits``: to come back with a token that
+        reads the audit log as well, if hers may."""
 
     async def exchange(self, code: str, verifier: str) -> str:
         """The token of the person who signed in. ``Unauthenticated`` for a code that is not good (any more),

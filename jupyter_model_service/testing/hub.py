@@ -131,6 +131,7 @@ class FakeHub:
         self.sessions: dict[str, str] = {}  # of people's browsers, and who is signed in there
         self.codes: dict[str, Granted] = {}
         self.kept_out: set[str] = set()  # of signing in at the service
+        self.auditors: set[str] = set()  # who may read the audit log, by a role
         self.scopes: frozenset[str] = SERVICE_SCOPES
         self.activity: dict[tuple[str, str], str] = {}
         self.token = self.add_token("model-service", self.scopes, service=True)

@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 
 import tornado.web
 
+from jupyter_model_service.core.hub_scopes import AUDIT
+
 if TYPE_CHECKING:
     from .hub import FakeHub
 
@@ -21,6 +23,7 @@ __all__ = ["CALLBACK", "CLIENT", "Granted", "sign_in_rules"]
 CLIENT = "service-model-service"
 CALLBACK = "/services/model-service/oauth_callback"
 _SESSION = "jupyterhub-session-id"
+_ACCESS = "access:services!service=model-service"
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Granted:
     user: str
     session: str
     challenge: str
+    scopes: tuple[str, ...] = ()
 
 
 def sign_in_rules(hub: FakeHub) -> list[Any]:
@@ -88,8 +92,13 @@ class _Authorize(_Page):
             return
         if user in self.hub.kept_out:
             raise tornado.web.HTTPError(403, "You do not have permission to access this service")
+        # What the client may have and she has; of a client that asks for nothing in particular, all that it may have.
+        asked = said("scope", AUDIT).split()
+        if not {AUDIT, _ACCESS}.issuperset(asked):
+            raise tornado.web.HTTPError(400, "a scope that this client may not have")
+        held = tuple(each for each in asked if each == AUDIT and user in self.hub.auditors)
         code = secrets.token_hex(8)
-        self.hub.codes[code] = Granted(user, self.session, said("code_challenge", ""))
+        self.hub.codes[code] = Granted(user, self.session, said("code_challenge", ""), held)
         self.redirect(f"{CALLBACK}?" + urlencode({"code": code, "state": said("state")}))
 
 
@@ -108,7 +117,7 @@ class _Exchange(_Page):
         if granted is None or not right or not (self.hub.line == 5 or _fits(granted, said("code_verifier", ""))):
             self._refuse(400, "invalid_grant")
             return
-        scopes = ["access:services!service=model-service", *_who(granted.user)]
+        scopes = [_ACCESS, *_who(granted.user), *granted.scopes]
         text = self.hub.add_token(granted.user, scopes, note="OAuth", session=granted.session)
         self.finish(json.dumps({"access_token": text, "token_type": "Bearer", "scope": " ".join(scopes)}))
 

@@ -47,6 +47,7 @@ class Who(enum.Enum):
 
     ANYONE = "anyone"
     VISITOR = "visitor"  # somebody who has signed in
+    AUDITOR = "auditor"  # … and reads the audit log of everything, as an administrator does
     ADMIN = "admin"  # … and is an administrator of the Hub
 
 
@@ -100,6 +101,12 @@ class PageCall:
     def caller(self) -> Caller:
         """Who she is at our pages."""
         return _at_our_pages(self.person)
+
+
+def _shown_to(who: Who, visitor: PageVisitor) -> bool:
+    if who is Who.AUDITOR:
+        return visitor.reads_audit
+    return who is not Who.ADMIN or visitor.administrator
 
 
 def _at_our_pages(visitor: PageVisitor) -> Caller:
@@ -203,7 +210,7 @@ class PageHandler(BaseHandler):
 
     async def _still(self, page: Page) -> None:
         visitor = await self.sessions.visitor(self.request)
-        if visitor is None or (page.who is Who.ADMIN and not visitor.administrator):
+        if visitor is None or not _shown_to(page.who, visitor):
             raise Forbidden("Whoever takes it may not read it any more.")
 
     async def _change(self, page: Page, form: Form, path: Mapping[str, str], fields: Mapping[str, str]) -> None:
@@ -238,11 +245,14 @@ class PageHandler(BaseHandler):
         if visitor is None:
             if page.method != "GET":
                 raise Unauthenticated("You are not signed in any more: open the page again.")
-            self.sessions.begin(self, self.request.uri or self.prefix)
+            self.sessions.begin(self, self.request.uri or self.prefix, audits=page.who is Who.AUDITOR)
             return False
         if page.method != "GET" and not visitor.sent(form.get("xsrf", "")):
             raise Forbidden("This form did not come from a page of the model service that was shown to you.")
-        if page.who is Who.ADMIN and not visitor.administrator:
+        if not _shown_to(page.who, visitor):
+            if page.who is Who.AUDITOR and not visitor.asked:  # signed in for a page that everybody has
+                self.sessions.begin(self, self.request.uri or self.prefix, audits=True)
+                return False
             raise NotFound("There is no page here for you.")
         return True
 

@@ -1,5 +1,5 @@
-"""The page of the audit log, for administrators: its newest entries, those that somebody looks for, and all of these as
-a file."""
+"""The page of the audit log, for administrators and auditors: its newest entries, those that somebody looks for, and
+all of these as a file."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Shown:
     of all pages."""
 
     visitor: str
+    admin: bool
     xsrf: str
     now: str
     kept: str
@@ -65,6 +66,7 @@ async def audit(call: PageCall) -> Html:
     person = call.person.caller.person
     shown = Shown(
         visitor=person.name if person is not None else call.caller.name,
+        admin=call.person.administrator,
         xsrf=call.person.xsrf,
         now=moment(datetime.now(timezone.utc).timestamp()),
         kept="" if log.kept is None else lasting(log.kept),

@@ -98,6 +98,7 @@ class Index:
 
     who: str
     admin: bool
+    audits: bool
     xsrf: str
     find: str
     now: str
@@ -127,6 +128,7 @@ async def index(call: PageCall) -> Html:
     shown = Index(
         who=person.name if person is not None else caller.name,
         admin=caller.manages_all,
+        audits=call.person.reads_audit,
         xsrf=call.person.xsrf,
         find=find,
         now=moment(datetime.now(timezone.utc).timestamp()),

@@ -33,22 +33,28 @@ BROWSER_COOKIE = "model-service-browser"
 LIFE = 12 * 3600.0  # seconds
 _BROWSER = re.compile(r"[\w-]{43}", re.ASCII)
 _LONGEST_STATE = 4096
+_ASKED = "+audit"  # of a state and a session: the Hub was asked for the right to read the audit log, too
 
 
 @dataclass(frozen=True)
 class PageVisitor:
     """``token`` is hers, from the Hub; ``xsrf`` stands in each form of a page that she is shown, and has to come back
     with it. ``caller`` is who that token makes her: one who may call, and manages nothing. What a page lets her do
-    beyond that is the page's to decide."""
+    beyond that is the page's to decide. ``asked``: the Hub was asked whether she reads the audit log, too."""
 
     caller: Caller
     token: str = field(repr=False)
     xsrf: str = field(repr=False)
+    asked: bool = False
 
     @property
     def administrator(self) -> bool:
         """Of the Hub. Her token administers nothing; she does, at our pages."""
         return self.caller.person is not None and self.caller.person.admin
+
+    @property
+    def reads_audit(self) -> bool:
+        return self.administrator or self.caller.audits
 
     def sent(self, xsrf: str) -> bool:
         """Whether a form came from a page that was shown to her."""
@@ -90,24 +96,27 @@ class PageSessions:
             return None
         # Of these the "service" is the browser: a session that was put into another one is none.
         session = self._cookies.known(sealed) or self._cookies.resolve(sealed)
-        if session is None or not hmac.compare_digest(session.service_id, state_of(browser)):
+        if session is None:
+            return None
+        state, asked, _ = session.service_id.partition(_ASKED)
+        if not hmac.compare_digest(state, state_of(browser)):
             return None
         caller = await self._caller(session.token)
         if caller is None or caller.person is None:
             return None
-        return PageVisitor(caller, session.token, _hmac(sealed, "xsrf"))
+        return PageVisitor(caller, session.token, _hmac(sealed, "xsrf"), asked != "")
 
-    def begin(self, handler: RequestHandler, next: str) -> None:
-        """To the Hub, and back to ``next``, a path below ours."""
+    def begin(self, handler: RequestHandler, next: str, *, audits: bool = False) -> None:
+        """To the Hub, and back to ``next``, a path below ours; ``audits``: as who reads the audit log, if she may."""
         browser = self._name(handler.request)
         if browser is None:
             browser = secrets.token_urlsafe(32)
             self._set(handler, self._browser, browser)
-        place = base64.urlsafe_b64encode(self._place(next).encode()).decode()
+        place = base64.urlsafe_b64encode(((_ASKED if audits else "") + self._place(next)).encode()).decode()
         # Two windows may sign in at once: the state says where each goes on, and holds for this browser alone.
         state = f"{place}.{_hmac(browser, 'state', place)}"
         challenge = _plain(hashlib.sha256(self._verifier(browser).encode()).digest())
-        self._lead(handler, self._oauth.authorize_url(state, challenge))
+        self._lead(handler, self._oauth.authorize_url(state, challenge, audits=audits))
         handler.finish()
 
     async def finish(self, handler: RequestHandler) -> Caller:
@@ -129,9 +138,11 @@ class PageSessions:
                 "You are nobody whom the model service of this Hub knows. If the Hub made you just now, under the name "
                 "of a former user, try again in a moment."
             )
-        sealed = self._cookies.seal(state_of(browser), token, self._clock.now() + LIFE)
+        to = base64.urlsafe_b64decode(place).decode()
+        asked = _ASKED if to.startswith(_ASKED) else ""
+        sealed = self._cookies.seal(state_of(browser) + asked, token, self._clock.now() + LIFE)
         self._set(handler, PAGE_COOKIE, sealed)
-        self._lead(handler, self._place(base64.urlsafe_b64decode(place).decode()))
+        self._lead(handler, self._place(to.removeprefix(_ASKED)))
         return caller
 
     def end(self, handler: RequestHandler) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from jupyter_model_service.adapters.hub_oauth import HubOauth, OauthClient
+from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.errors import HubRefused, HubUnavailable, ModelServiceError, Unauthenticated
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_sign_in import CALLBACK, CLIENT, Granted
@@ -21,7 +22,7 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 
 def at(hub: FakeHub, body: Callable[[HubOauth], Awaitable[None]], *, secret: str | None = None) -> None:
     async def main() -> None:
-        client = OauthClient(CLIENT, "/hub/api/oauth2/authorize", CALLBACK)
+        client = OauthClient(CLIENT, "model-service", "/hub/api/oauth2/authorize", CALLBACK)
         oauth = HubOauth(hub.url, hub.token if secret is None else secret, client)
         try:
             await body(oauth)
@@ -69,17 +70,19 @@ def test_what_cannot_be_found_out_is_said_and_nothing_secret(wrong: str, error: 
 
 def test_browsers_are_sent_with_state_and_challenge_and_no_secret() -> None:
     async def body(oauth: HubOauth) -> None:
-        url = urlsplit(oauth.authorize_url("a&b", CHALLENGE))
-        assert url.path == "/hub/api/oauth2/authorize"
-        assert {name: values[0] for name, values in parse_qs(url.query).items()} == {
-            "client_id": CLIENT,
-            "redirect_uri": CALLBACK,
-            "response_type": "code",
-            "state": "a&b",
-            "code_challenge": CHALLENGE,
-            "code_challenge_method": "S256",
-        }
-        assert "a secret" not in f"{url}{oauth!r}"
+        for audits, scope in ((False, "access:services!service=model-service"), (True, AUDIT)):
+            url = urlsplit(oauth.authorize_url("a&b", CHALLENGE, audits=audits))
+            assert url.path == "/hub/api/oauth2/authorize"
+            assert {name: values[0] for name, values in parse_qs(url.query).items()} == {
+                "client_id": CLIENT,
+                "redirect_uri": CALLBACK,
+                "response_type": "code",
+                "scope": scope,
+                "state": "a&b",
+                "code_challenge": CHALLENGE,
+                "code_challenge_method": "S256",
+            }
+            assert "a secret" not in f"{url}{oauth!r}"
 
     with FakeHub() as hub:
         at(hub, body, secret="a secret")

@@ -4,6 +4,7 @@ sign-in: what a browser is told, step by step. A browser itself is in ``test_sig
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -17,9 +18,10 @@ from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.site import DEFINITION
 
 from .deployment import ADMIN, Deployment, Setup
+from .real_site import AUDITORS
 
 OWN = (("endpoints_url", "http://*.models.localhost:8000"), ("model_volumes", ("models",)))
-LINES = [Setup(install=OWN), Setup(line=5, install=OWN)]
+LINES = [Setup(install=OWN, after=AUDITORS), Setup(line=5, install=OWN, after=AUDITORS)]
 HOST = "chat--alice.models.localhost"
 PAGE = f"http://{HOST}:8000/a?b=1"
 VISIT = "__Host-model-service-visit"
@@ -111,6 +113,28 @@ def test_people_sign_in_and_are_out_again_when_the_hub_says_so(hub: Deployment, 
             await alice.open("/hub/logout")
             await asyncio.gather(_until(bob, 404), _until(alice, 401))
             assert "/hub/login" in (await alice.open(PAGE)).url.path
+
+    running(body)
+
+
+def test_an_auditor_reads_the_page_of_the_audit_log_and_others_do_not(hub: Deployment, chat: dict[str, Any]) -> None:
+    """By her role at the Hub, which is asked about it there alone; without a word to agree to."""
+    place = f"{hub.service_url}audit"
+
+    async def body() -> None:
+        async with AtHub(hub) as audra, AtHub(hub) as alice:
+            for browser, user in ((audra, "audra"), (alice, "alice")):
+                await browser.sign_in(user)
+                assert (await browser.open(hub.service_url)).status_code == 200
+            answer = await audra.open(place)
+            assert (answer.status_code, audra.went[-1]) == (200, place), answer.text
+            assert "create_service" in answer.text
+            lines = (await audra.open(f"{place}.jsonl")).text.splitlines()
+            assert "alice/chat" in {json.loads(line)["target"] for line in lines}
+            assert "Owners" not in (await audra.open(hub.service_url)).text
+            for _ in range(2):
+                assert (await alice.open(place)).status_code == 404
+            assert (await alice.open(hub.service_url)).status_code == 200
 
     running(body)
 

@@ -3,6 +3,7 @@ them close."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import html
@@ -12,12 +13,15 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from jupyter_model_service.adapters import hub_identity
 from jupyter_model_service.adapters.store_audit import SqlAudit
 from jupyter_model_service.core.audit import AuditQuery, Entry
+from jupyter_model_service.core.hub_scopes import AUDIT
 from jupyter_model_service.testing.browser import Browser
 from jupyter_model_service.testing.hub_site import PREFIX, HubSite
 from jupyter_model_service.web.page_session import PageSessions, PageVisitor
@@ -213,6 +217,41 @@ def test_a_file_that_is_broken_off_does_not_look_whole(
         monkeypatch.undo()
         assert len(await saved(carol, "?who=dora")) == 250
 
+    at_the_pages(tmp_path, body)
+
+
+def test_an_auditor_reads_it_once_the_hub_was_asked_and_does_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether she comes there first or from the page of services; who is none is told so after one way to the Hub."""
+
+    async def body(site: HubSite, browser_of: BrowserOf) -> None:
+        site.hub.auditors.add("bob")
+        bob, alice = await browser_of("bob"), await browser_of("alice")
+        assert "Audit log" not in await page(bob), "she was not asked about, for a page that everybody has"
+        text = await page(bob, "audit")
+        assert "/hub/api/oauth2/authorize" in [urlsplit(url).path for url in bob.went]
+        assert "Signed in as bob , an auditor" in said(text)
+        assert "bob" in {entry["who"] for entry in await saved(bob)}
+        assert linked(await page(bob), "Audit log") == "audit"
+        for shown in (await page(bob), text):
+            for beyond in ("alice/chat/stop", "Owners", 'action="limits"'):
+                assert beyond not in shown
+        assert (await send(bob, "services/alice/chat/stop", await page(bob))).status_code == 404
+        for _ in range(2):
+            refused = await alice.open(f"{PREFIX}audit")
+            assert (refused.status_code, "no page here for you" in refused.text) == (404, True)
+            ways.append([urlsplit(url).path for url in alice.went].count("/hub/api/oauth2/authorize"))
+        assert ways == [1, 0]
+        assert "alice/chat" in await page(alice), "she is signed in as before"
+        monkeypatch.setattr(hub_identity, "FRESH", 0.0)
+        for token in site.hub.tokens.values():
+            token.scopes -= {AUDIT}
+        while (answer := await bob.open(f"{PREFIX}audit")).status_code == 200:  # what is just being asked is told
+            await asyncio.sleep(0.02)
+        assert (answer.status_code, bob.went) == (404, [f"{site.address}{PREFIX}audit"])
+
+    ways: list[int] = []
     at_the_pages(tmp_path, body)
 
 
