@@ -1,5 +1,6 @@
 """Writes what the panel knows of the HTTP API: ``labextension/openapi.json``, which its TypeScript types are generated
-from, and ``labextension/src/bounds.ts``, the least and the most of what requests may have.
+from, and ``labextension/src/bounds.ts``, the least and the most of what requests may have, and which fields are
+durations.
 
 Run it with ``python docs/generate_openapi.py`` after a change to the HTTP API, then ``jlpm types`` in ``labextension/``
 (``make docs`` does both). A test compares the files with the code, so that the panel cannot drift from its server.
@@ -12,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jupyter_model_service.core.audit_words import SECONDS
 from jupyter_model_service.server_extension.openapi import openapi_document
 
 PANEL = Path(__file__).resolve().parent.parent / "labextension"
@@ -41,7 +43,9 @@ def text() -> str:
 def bounds() -> str:
     document = openapi_document()
     lines = [
-        "/** The least and the most of what requests may have: written by docs/generate_openapi.py, not by hand. */",
+        "/** What the server says, written by docs/generate_openapi.py and not by hand. */",
+        "",
+        "/** The least and the most of what requests may have. */",
         "export const BOUNDS = {",
     ]
     for name in sorted(_sent(document)):
@@ -56,7 +60,10 @@ def bounds() -> str:
             lines[-1] = lines[-1].removesuffix(",")
             lines.append("  },")
     lines[-1] = lines[-1].removesuffix(",")
-    return "\n".join([*lines, "} as const;"]) + "\n"
+    lines += ["} as const;", "", "/** Fields that are in seconds. */", "export const SECONDS: readonly string[] = ["]
+    lines += [f"  '{name}'," for name in sorted(SECONDS)]
+    lines[-1] = lines[-1].removesuffix(",")
+    return "\n".join([*lines, "];"]) + "\n"
 
 
 def _bounds(schema: dict[str, Any]) -> list[str]:

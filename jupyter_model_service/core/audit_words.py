@@ -14,12 +14,13 @@ from typing import Any
 from .policy_limits import NUMBERS
 from .sentences import lasting
 
-__all__ = ["changed", "in_utc", "outcome"]
+__all__ = ["SECONDS", "changed", "in_utc", "outcome"]
 
 _NOTHING = "-"
 _TRIED = "tried "
 _LAST = 1e11  # Unix time of the year 5138, which any clock can write
-_SECONDS = frozenset(
+#: Fields that are durations, be it in the API or of what changed; the panel has them from here, too.
+SECONDS = frozenset(
     {"expires_in", "overlap", "idle_after", "down_delay", "cooldown", "window"}
     | {each.name for each in NUMBERS if each.kind == "seconds"}
 )
@@ -69,7 +70,7 @@ def _timed(name: str, value: Any, moment: Callable[[float], str]) -> str:
         return ""
     if name.endswith("_at") and 0 <= value < _LAST:
         return moment(value)
-    return lasting(value) if name in _SECONDS and 0 <= value < _LAST else ""
+    return lasting(value) if name in SECONDS and 0 <= value < _LAST else ""
 
 
 def _word(value: Any) -> str:

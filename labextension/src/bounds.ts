@@ -1,4 +1,6 @@
-/** The least and the most of what requests may have: written by docs/generate_openapi.py, not by hand. */
+/** What the server says, written by docs/generate_openapi.py and not by hand. */
+
+/** The least and the most of what requests may have. */
 export const BOUNDS = {
   AutoscalingChange: {
     down_delay: { least: 0 },
@@ -98,3 +100,16 @@ export const BOUNDS = {
     memory: { least: 1048576, most: 1152921504606846976 }
   }
 } as const;
+
+/** Fields that are in seconds. */
+export const SECONDS: readonly string[] = [
+  'cooldown',
+  'down_delay',
+  'expires_in',
+  'idle_after',
+  'idle_limit',
+  'longest_life',
+  'longest_token',
+  'overlap',
+  'window'
+];

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+from jupyter_model_service.core.audit_words import SECONDS
 from jupyter_model_service.core.bounds import LONGEST_NOTICE
 from jupyter_model_service.core.limits import MOST_PER_DAY
 
@@ -36,6 +37,8 @@ def test_the_panels_bounds_are_those_of_the_api() -> None:
     assert bounds == generator().bounds(), SAID
     assert f"calls_per_day: {{ least: 1, most: {MOST_PER_DAY} }}" in bounds
     assert f"text: {{ longest: {LONGEST_NOTICE} }}" in bounds
+    durations = re.findall(r"'(\w+)'", bounds.partition("export const SECONDS")[2])
+    assert set(durations) == SECONDS
 
 
 def test_the_types_name_every_schema_of_the_document() -> None:

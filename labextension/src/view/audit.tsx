@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
+import { SECONDS } from '../bounds';
 import { clean, moment } from '../format';
 import type { AuditEntry } from '../types';
 import { Button, Notice, Table, useWork } from './pieces';
@@ -114,9 +115,6 @@ type State = Record<string, unknown>;
 const NOTHING = '-';
 const TRIED = 'tried ';
 const LAST = 1e11; // Unix time of the year 5138
-const SECONDS = new Set(
-  'expires_in overlap idle_after down_delay cooldown window idle_limit longest_life longest_token'.split(' ')
-);
 
 /**
  * "replicas: 1 → 3" for each that changed; where there was nothing before, or is nothing after, what there is, or was.
@@ -170,7 +168,7 @@ function timed(name: string, value: unknown, now: number, trans: TranslationBund
   if (name.endsWith('_at')) {
     return moment(value, now);
   }
-  return SECONDS.has(name) ? lasting(value, trans) : null;
+  return SECONDS.includes(name) ? lasting(value, trans) : null;
 }
 
 /** "30 d", "90 min": exactly, unlike what is shown of what goes on. */
