@@ -18,6 +18,7 @@ from typing import Any
 from ..core.definition import Definition
 from ..core.names import check_service_name, service_name_from
 from ..core.revision import Kept, Revision
+from ..core.revision_change import RevisionChange, make_revision
 from ..core.routing import Endpoint
 from ..core.sentences import counted
 from ..errors import Conflict, InvalidRequest, NotFound, Problem
@@ -28,10 +29,9 @@ from .controller import Controller
 from .copying import Copying
 from .keeping import Keeping, as_now, unkept
 from .ledger import Ledger
-from .requests import RevisionChange, Still, make_revision, nobody_asks
 from .scaling import Scaling
 from .state import Changed, Parts, Preparing, Service
-from .turns import Turns, public_as
+from .turns import Still, Turns, nobody_asks, public_as
 
 STAYS_FAILED = "scaled to {}, but the service stays failed until it is updated, rolled back, started or restarted"
 

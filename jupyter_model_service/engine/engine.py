@@ -12,6 +12,7 @@ from typing import Any
 from ..core.definition import Definition
 from ..core.policy import Held
 from ..core.replica import Phase
+from ..core.revision_change import RevisionChange
 from ..core.routing import RoutingTable
 from ..core.scaling.policy import Autoscaling
 from ..errors import NotFound, Overloaded, Problem
@@ -46,14 +47,13 @@ from .lives import Lives
 from .notices import Notices
 from .origins import Origins
 from .policies import Policies
-from .requests import RevisionChange, Still, nobody_asks
 from .scaling import Scaling
 from .scaling_views import DecisionView, decision_view
 from .settings import EngineSettings
 from .sharing import Sharings
 from .state import DECISIONS_KEPT, Changed, Parts, Replica, Service
 from .tasks import Tasks, within
-from .turns import Turns
+from .turns import Still, Turns, nobody_asks
 from .views import ServiceView, service_view
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ What every command needs, and nothing of what any one of them does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..core.backoff import Retry
@@ -23,6 +23,13 @@ from .ledger import Ledger
 from .state import Parts, Service
 
 T = TypeVar("T")
+
+#: Raises where whoever asked may not any more.
+Still = Callable[[], Awaitable[object]]
+
+
+async def nobody_asks() -> None:
+    """Of what the gateway does by itself."""
 
 
 def public_as(service: Service, wanted: bool | None) -> bool:

@@ -17,6 +17,7 @@ from ..core.limits import Limits
 from ..core.policy import Held
 from ..core.reports import LeaseEvent
 from ..core.revision import Kept, Revision
+from ..core.revision_change import GivenDefinition
 from ..core.scaling.policy import Autoscaling
 from ..errors import Problem
 from .access import (
@@ -63,14 +64,6 @@ class Clock(Protocol):
 
 
 # --- model folders ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class GivenDefinition:
-    """A folder's definition as the user's program read it: the name of the file in the folder, and its text."""
-
-    file: str
-    text: str
 
 
 class Definitions(Protocol):

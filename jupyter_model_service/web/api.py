@@ -10,10 +10,10 @@ from ..core.definition import definition_to_plain, json_schema
 from ..core.happenings import UNTOLD
 from ..core.names import service_name_from
 from ..core.revision import Mount
+from ..core.revision_change import GivenDefinition, RevisionChange
 from ..core.sharing import Role
-from ..engine.requests import RevisionChange
 from ..errors import Overloaded, Problem
-from ..ports import EventRecord, GivenDefinition
+from ..ports import EventRecord
 from ..wire.access import SharedInfo
 from ..wire.offer import OfferInfo
 from .call import Call, Text

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jupyter_model_service.core.environment import check_environment
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import InvalidRequest
 
 

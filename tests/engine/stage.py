@@ -8,9 +8,9 @@ from typing import Any
 
 from jupyter_model_service.core.definition import Definition, HealthCheck, Serving
 from jupyter_model_service.core.replica import LIVE, Phase
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.routing import Backend, Endpoint, RoutingTable
 from jupyter_model_service.engine.engine import Engine
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.engine.views import ReplicaView, ServiceView
 from jupyter_model_service.ports import EventRecord, NoQueries, NoRules, Queries, Rules

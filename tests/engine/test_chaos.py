@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import Conflict, LaunchError, StoreError
 from jupyter_model_service.testing import FakeReplica, StartScript
 

@@ -11,7 +11,7 @@ import pytest
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.replica import Phase
 from jupyter_model_service.core.revision import Mount, Revision
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import Conflict, DefinitionError, InvalidRequest, LaunchError, NotFound, Problem
 from jupyter_model_service.ports import NOTHING_HELD, ServiceRecord
 from jupyter_model_service.testing import FakeLauncher, FakeReplica, MemoryStore

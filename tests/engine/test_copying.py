@@ -9,8 +9,8 @@ import pytest
 
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.engine.bus import Change
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.errors import InvalidRequest, Unauthenticated
 from jupyter_model_service.ports import NOTHING_HELD
 from jupyter_model_service.testing import FakeLauncher

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.routing import Backend
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.testing import FakeReplica
 
 from .stage import NAME, OWNER, Stage, definition, play

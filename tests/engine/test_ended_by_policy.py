@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from jupyter_model_service.core.effective import Effective
 from jupyter_model_service.core.policy import Policy
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.engine.lives import AFTER_A_START, EVERY
-from jupyter_model_service.engine.requests import RevisionChange
 
 from .stage import NAME, OWNER, Stage, play
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import StoreError
 
 from .stage import NAME, OWNER, Stage, play

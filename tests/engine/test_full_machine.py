@@ -14,9 +14,9 @@ from jupyter_model_service.adapters.launch_local import LocalLauncher
 from jupyter_model_service.adapters.lease import TcpLeases
 from jupyter_model_service.adapters.probe import HttpProbe
 from jupyter_model_service.core.definition import Definition
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.routing import RoutingTable
 from jupyter_model_service.engine.engine import Engine
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.engine.views import ServiceView
 from jupyter_model_service.errors import InvalidRequest

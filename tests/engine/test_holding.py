@@ -8,7 +8,7 @@ from typing import Any
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.replica import Phase
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.testing import FakeLauncher
 
 from .stage import FOLDER, NAME, OWNER, Stage, play

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 import pytest
 
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import (
     Conflict,

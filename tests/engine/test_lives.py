@@ -14,7 +14,7 @@ from jupyter_model_service import wire
 from jupyter_model_service.core.definition import HealthCheck
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.revision import Revision
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.engine.settings import EngineSettings
 from jupyter_model_service.errors import InvalidRequest, LaunchError
 from jupyter_model_service.ports import NOTHING_HELD, Placement, ReplicaRecord, Seen, StartRequest

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.scaling_views import AutoscalingView
 from jupyter_model_service.engine.views import ServiceView
 from jupyter_model_service.errors import Conflict, InvalidRequest, NotFound, Problem, StoreError

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import LaunchError
 from jupyter_model_service.ports import ReplicaRecord, StartRequest
 from jupyter_model_service.testing import FakeReplica, StartScript

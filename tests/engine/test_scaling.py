@@ -14,8 +14,8 @@ import pytest
 from jupyter_model_service.core.policy import Held
 from jupyter_model_service.core.reports import GpuSample
 from jupyter_model_service.core.revision import Revision
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.scaling.policy import Autoscaling, Rule, Schedule
-from jupyter_model_service.engine.requests import RevisionChange
 from jupyter_model_service.engine.state import Service
 from jupyter_model_service.engine.views import AutoscalingView
 from jupyter_model_service.errors import InvalidRequest

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import InvalidRequest
 
 from .stage import FOLDER, NAME, OWNER, Stage, play

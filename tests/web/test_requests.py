@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from jupyter_model_service.core.revision import Mount
-from jupyter_model_service.engine.requests import RevisionChange
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.errors import (
     DefinitionError,
     GatewayUnavailable,

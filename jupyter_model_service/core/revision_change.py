@@ -1,21 +1,23 @@
-"""What a caller may ask to change of a revision, and the revision that comes of it."""
+"""What may be changed of a revision, and the revision that comes of it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.definition import Definition
-from ..core.environment import check_environment, check_read
-from ..core.revision import Mount, Resources, Revision
-from ..ports import GivenDefinition
+from .definition import Definition
+from .environment import check_environment, check_read
+from .revision import Mount, Resources, Revision
 
-#: Raises where whoever asked may not any more.
-Still = Callable[[], Awaitable[object]]
+__all__ = ["GivenDefinition", "RevisionChange", "make_revision"]
 
 
-async def nobody_asks() -> None:
-    """Of what the gateway does by itself."""
+@dataclass(frozen=True)
+class GivenDefinition:
+    """A folder's definition as the user's program read it: the name of the file in the folder, and its text."""
+
+    file: str
+    text: str
 
 
 @dataclass(frozen=True)
