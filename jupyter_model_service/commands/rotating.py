@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..client.units import show_duration
+from ..core.token_checks import end_beside
 from ..errors import Conflict, NotFound
 
 Json = Mapping[str, Any]
 
 
 def ending(former: Json, new: Json, overlap: float) -> Json:
-    """``former`` with when it ends now, by the gateway's clock: ``overlap`` seconds after ``new`` was made, and never
-    later than it was to. One of an hour that is rotated with a day ends in that hour."""
-    ends = new["created_at"] + overlap
-    return {**former, "expires_at": ends if former["expires_at"] is None else min(ends, former["expires_at"])}
+    """``former`` with when it ends now, by the gateway's clock and rule."""
+    return {**former, "expires_at": end_beside(new["created_at"], overlap, former["expires_at"])}
 
 
 def former_told(former: Json, new: Json) -> str:

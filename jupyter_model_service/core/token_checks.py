@@ -49,6 +49,13 @@ def check_overlap(overlap: float) -> None:
         )
 
 
+def end_beside(made_at: float, overlap: float, expires_at: float | None) -> float:
+    """When a token ends (Unix time) in whose place another one was ``made_at``: ``overlap`` seconds later, and never
+    later than it was to (``expires_at``). One of an hour that is rotated with a day ends in that hour."""
+    ends = made_at + overlap
+    return ends if expires_at is None else min(ends, expires_at)
+
+
 def life_like(lives: Iterable[float | None], longest: float | None) -> float | None:
     """Seconds that one more of a family lives where nobody says how many, ``None`` for ever: as long as that of its
     ``lives`` which was to be longest (others may have been ended by rotation), and no longer than ``longest``."""

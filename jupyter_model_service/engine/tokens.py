@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from jupyter_model_service.core.token_checks import (
     check_name,
     check_overlap,
     check_room,
+    end_beside,
     kept_to,
     life_like,
 )
@@ -212,7 +212,6 @@ class EndpointTokens:
             except NotFound:
                 self._issuer.withdraw(issued.id)
                 raise
-            ends = min(self._clock.now() + overlap, former.expires_at or math.inf)
             record = self._record(
                 issued,
                 service_id,
@@ -224,6 +223,7 @@ class EndpointTokens:
             )
             if (counted := self._allowances.known(former)) is not None:
                 record = replace(record, day=counted.day, calls=counted.calls)
+            ends = end_beside(record.created_at, overlap, former.expires_at)
             await self._keep(record, key, self._store.rotate_token(token_id, ends, record))
             if token_id in self._records.get(service_id, {}):
                 self._renew(replace(self._listed(service_id, token_id), expires_at=ends))
