@@ -26,14 +26,17 @@ SETTLING = (0.1, 0.3, 0.6)  # a start whose answer we did not wait for may reach
 ATTEMPTS = 3  # at a start whose answer was lost and of which the Hub knows nothing
 REMOVE_SECONDS = 2.0  # for the Hub to remove the record of a server that it has stopped
 TOLD_EVERY = 0.5  # seconds between two looks while the Hub has not answered a start
-END_SECONDS = 120.0  # for a server to go: the Hub's own time to stop a container is 10 s
+END_SECONDS = 50.0  # for a server to go: the Hub's own time to stop a container is 10 s
+REFUSED_PAUSE = 5.0  # seconds at most between two attempts at a server that the Hub refuses to end
+RECORD_SECONDS = 10.0  # for which a Hub is asked to remove a mere record that it refuses to remove
+LEFT_EVERY = 300.0  # seconds between two attempts at the records that are left
 
 
 @dataclass(frozen=True)
 class ServerState:
     """What the Hub's process tells of a server of ours. ``control`` and ``address``: of the runner and of the model
     server, once there is a container. ``error`` is stage and sentence, ``result`` a job's, ``progress`` how far it is
-    (``files``, ``bytes``)."""
+    (``files``, ``bytes``). ``exited``: the Hub's process has seen that its container runs no more; ``ended``: why."""
 
     do: str = ""
     replica: str = ""
@@ -45,6 +48,13 @@ class ServerState:
     error: tuple[str, str] | None = None
     result: Mapping[str, Any] | None = None
     progress: Mapping[str, Any] = field(default_factory=dict)
+    exited: bool = False
+    ended: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs, nor will."""
+        return self.exited or self.error is not None or self.result is not None
 
 
 def state_of(server: HubServer) -> ServerState | None:
@@ -64,6 +74,8 @@ def state_of(server: HubServer) -> ServerState | None:
         error=(str(error.get("stage") or "start"), str(error.get("message"))) if isinstance(error, Mapping) else None,
         result=result if isinstance(result, Mapping) else None,
         progress=progress if isinstance(progress, Mapping) else {},
+        exited=told.get("exit") is not None,
+        ended=str(told.get("ended") or ""),
     )
 
 
@@ -83,6 +95,7 @@ class HubServers:
         self._sealer = sealer
         self._clock = clock
         self._patience = patience
+        self._left: set[tuple[str, str]] = set()  # users and names of the records that the Hub did not remove
 
     def is_ours(self, server: HubServer) -> bool:
         """Whether this service asked for it: nobody else can seal, while a user may name her servers as she likes."""
@@ -179,12 +192,16 @@ class HubServers:
             return _Posted(refused=str(error))  # it runs already, or is being stopped, or did not come up
         return _Posted()
 
-    async def end(self, user: str, name: str, *, settle: bool = False) -> None:
+    async def end(self, user: str, name: str, *, settle: bool = False, limit: float | None = None) -> str | None:
         """Until nothing is there, which is fine from the beginning. ``settle``: its start may be under way to the Hub.
-        ``LaunchError`` when the Hub cannot end it, ``HubUnavailable``."""
-        end = self._clock.monotonic() + END_SECONDS
+        ``LaunchError`` when the Hub has not ended it within ``limit`` seconds (50), ``HubUnavailable``.
+
+        Of a server of which nothing runs, the Hub may keep the record, and refuse to remove it, for as long as it runs:
+        a sentence about that. It is tried again by :meth:`remove_left`."""
+        began, limit = self._clock.monotonic(), END_SECONDS if limit is None else limit
         settling = iter(SETTLING if settle else ())
-        for pause in _pauses():
+        pauses, refusals = _pauses(), _pauses(REFUSED_PAUSE)
+        while True:
             refused = ""
             try:
                 await self._api.stop_server(user, name, remove=True)
@@ -192,34 +209,50 @@ class HubServers:
                 if error.hub_status not in (400, 500):
                     raise LaunchError(f"The server {name} cannot be ended: {error}", stage="stop") from error
                 refused = f": {error}"
-            if await self._left(user, name, end):
+            if (there := await self._left_of(user, name, began + limit)) is None:
+                self._left.discard((user, name))
                 if (wait := next(settling, None)) is None:
-                    return
+                    return None
                 await self._clock.sleep(wait)
                 continue
-            if self._clock.monotonic() > end:
+            taken = self._clock.monotonic() - began
+            if refused and taken > RECORD_SECONDS and _runs_nothing(there):
+                self._left.add((user, name))
+                return f"nothing of it runs, but the Hub does not remove its record{refused}"
+            if taken > limit:
                 raise LaunchError(
-                    f"The Hub did not end the server {name} within {duration(END_SECONDS)}{refused}", stage="stop"
+                    f"The Hub did not end the server {name} within {duration(limit)}{refused}", stage="stop"
                 )
-            await self._clock.sleep(pause)
+            await self._clock.sleep(next(refusals if refused else pauses))
 
-    async def _left(self, user: str, name: str, end: float) -> bool:
-        """Wait while the Hub is at it; whether it is gone then. The Hub answers before it has removed the record."""
+    async def _left_of(self, user: str, name: str, end: float) -> HubServer | None:
+        """Wait while the Hub is at it; what there is of it then. The Hub answers before it has removed the record."""
         removed_by = self._clock.monotonic() + REMOVE_SECONDS
         for pause in _pauses():
             server = await self._api.server(user, name)
             if server is None:
-                return True
+                return None
             now = self._clock.monotonic()
             if now > end or (server.pending != "stop" and (not server.stopped or now > removed_by)):
-                return False
+                return server
             await self._clock.sleep(pause)
         raise AssertionError("pauses never end")
 
-    async def clean(self, user: str, name: str, *, settle: bool) -> None:
+    async def remove_left(self) -> None:
+        """Until cancelled: try again, each five minutes, to have removed what the Hub refused to remove."""
+        while True:
+            await self._clock.sleep(LEFT_EVERY)
+            for user, name in sorted(self._left):
+                with contextlib.suppress(HubUnavailable, HubRefused):
+                    await self._api.stop_server(user, name, remove=True)
+                    if await self._left_of(user, name, self._clock.monotonic()) is None:
+                        self._left.discard((user, name))
+                        log.info("The Hub has removed its record of the server %s at last", name)
+
+    async def clean(self, user: str, name: str, *, settle: bool, limit: float | None = None) -> None:
         """:meth:`end` after a start that failed or was cancelled: goes on when we are cancelled once more, and raises
         nothing, as there is a better reason to tell. Who must be sure ends it again."""
-        work = asyncio.ensure_future(self.end(user, name, settle=settle))
+        work = asyncio.ensure_future(self.end(user, name, settle=settle, limit=limit))
         while not work.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([work])
@@ -227,11 +260,16 @@ class HubServers:
             log.warning("The server %s is left for now: %s", name, error)
 
 
-def _pauses() -> Iterator[float]:
+def _runs_nothing(server: HubServer) -> bool:
+    state = state_of(server)
+    return (server.stopped and not server.pending) or (state is not None and state.over)
+
+
+def _pauses(longest: float = 0.5) -> Iterator[float]:
     pause = 0.02
     while True:
         yield pause
-        pause = min(pause * 1.5, 0.5)
+        pause = min(pause * 1.5, longest)
 
 
 def _address(value: object) -> tuple[str, int] | None:

@@ -45,6 +45,7 @@ from .hub_users import HubUsers
 log = logging.getLogger(__name__)
 
 START_SECONDS = 600.0  # the image may have to be pulled
+CLEAN_SECONDS = 20.0  # after a start that failed: while it lasts nothing is started in its place
 SWEEP_EVERY = 600.0  # between two looks at all users of the Hub
 ACTIVITY_EVERY = 60.0
 ACTIVITY_LOOK = 5.0  # until a new replica is reported, too: a culler may have a time limit of seconds
@@ -146,7 +147,8 @@ class HubLauncher:
             placement = _placement(user, options.server, await self._started(options, request))
         except BaseException as error:
             # Only of a start that did not get an answer can anything still be under way.
-            await self._servers.clean(user, options.server, settle=not isinstance(error, LaunchError))
+            settle = not isinstance(error, LaunchError)
+            await self._servers.clean(user, options.server, settle=settle, limit=CLEAN_SECONDS)
             raise
         finally:
             self._starting.discard(request.replica)
@@ -193,18 +195,20 @@ class HubLauncher:
         self._gpus = newer(self._gpus, {replica: _gpus_in(placement) for replica, placement in placed.items()})
         return seen
 
-    async def stop(self, replica: str, placement: Placement | None) -> None:
+    async def stop(self, replica: str, placement: Placement | None) -> str | None:
+        left = None
         user = placement.handle.get("user") if placement is not None else self._where.get(replica)
         if user is None:
             await self._sweep()
             user = self._where.get(replica)
         if user is not None:
-            await self._servers.end(user, server_name(replica), settle=placement is None)
+            left = await self._servers.end(user, server_name(replica), settle=placement is None)
         self._touch(replica)
         self._where.pop(replica, None)
         self._controls.pop(replica, None)
         self._gpus.pop(replica, None)
         self._ended.pop(replica, None)
+        return left
 
     def gpus_of(self, replica: str) -> Sequence[str]:
         """Those that it was given, of one that was there at the last look."""
@@ -275,6 +279,8 @@ class HubLauncher:
         state = state_of(server)
         if state is not None and state.error is not None:
             return Seen(replica, None, alive=False, reason=state.error[1])
+        if state is not None and state.exited and state.ended:
+            return Seen(replica, None, alive=False, reason=state.ended)
         if server.pending == "stop":
             return Seen(replica, None, alive=False, reason=await self._post_mortem(replica, server))
         if server.stopped:

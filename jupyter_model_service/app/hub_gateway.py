@@ -110,7 +110,7 @@ def hub_gateway(settings: GatewaySettings, hub: HubService, files: DataDirectory
         jobs = HubJobs(servers)
         looks = HubLooks(jobs, hub.token_user, site.clock, gpus)
         site.undo.push_async_callback(ended, "the look at GPUs", looks.stop, 5.0)
-        beside = _Beside(users, issuer, launcher, tokens, identity)
+        beside = _Beside(users, issuer, launcher, servers, tokens, identity)
         return Assembly(
             mode="hub",
             owner=hub.service_name,
@@ -202,19 +202,21 @@ def _attach(pid: int, create_time: float, keep: bool) -> NoReturn:
 
 
 class _Beside:
-    """What runs beside the engine: the look at users, the tidying of tokens, the reports of activity."""
+    """What runs beside the engine: the look at users, the tidying of tokens and of records, the reports of activity."""
 
     def __init__(
         self,
         users: HubUsers,
         issuer: HubTokens,
         launcher: HubLauncher,
+        servers: HubServers,
         tokens: EndpointTokens,
         identity: HubIdentity,
     ) -> None:
         self._users = users
         self._issuer = issuer
         self._launcher = launcher
+        self._servers = servers
         self._tokens = tokens
         self._identity = identity
 
@@ -248,6 +250,7 @@ class _Beside:
         self._issuer.start(self._tokens.ids)
         undo.push_async_callback(ended, "the tidying of tokens", self._issuer.stop, 5.0)
         self._run("activity", self._launcher.report_activity(), undo)
+        self._run("records that were left", self._servers.remove_left(), undo)
 
     @staticmethod
     def _run(name: str, work: Coroutine[Any, Any, None], undo: contextlib.AsyncExitStack) -> None:

@@ -45,6 +45,7 @@ AUDIENCES: Mapping[str, Audience] = {
     "service.notice": "viewer",
     "replica.waiting": "viewer",
     "replica.adopted": "viewer",
+    "replica.left": "viewer",
     **{f"replica.{phase}": "viewer" for phase in Phase},
 }
 

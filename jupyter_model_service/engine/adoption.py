@@ -171,7 +171,9 @@ class Adoption:
         pause = 1.0
         while True:
             try:
-                await within(self._parts.clock, self._parts.launcher.stop(replica, placement), FORCE_LIMIT)
+                left = await within(self._parts.clock, self._parts.launcher.stop(replica, placement), FORCE_LIMIT)
+                if left is not None:
+                    log.warning("Replica %s: %s", replica, left)
                 break
             except Exception as error:  # a stray that cannot be ended yet is tried again, for ever
                 log.warning("Replica %s cannot be ended yet: %r", replica, error)

@@ -60,7 +60,7 @@ class Controller:
         self.contact = Contact(parts, tasks, Look(parts), self.apply)
         self._launching = Launching(parts, ledger, self.contact, self.apply)
         self._probing = Probing(parts, self.apply)
-        self._ending = Ending(parts, tasks, ledger, self.apply)
+        self._ending = Ending(parts, tasks, ledger, journal, self.apply)
 
     # --- events ---
 

@@ -11,6 +11,7 @@ from ..core import replica as life
 from ..core.replica import Phase
 from ..core.sentences import duration
 from .contact import Emit
+from .journal import Journal
 from .ledger import Ledger
 from .state import Parts, Replica
 from .tasks import Tasks, until, within
@@ -23,11 +24,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # between two attempts to end by force
 
 
 class Ending:
-    def __init__(self, parts: Parts, tasks: Tasks, ledger: Ledger, emit: Emit) -> None:
+    def __init__(self, parts: Parts, tasks: Tasks, ledger: Ledger, journal: Journal, emit: Emit) -> None:
         self._parts = parts
         self._clock = parts.clock
         self._tasks = tasks
         self._ledger = ledger
+        self._journal = journal
         self._emit = emit
 
     async def run(self, replica: Replica) -> None:
@@ -40,7 +42,10 @@ class Ending:
             self._emit(replica, life.StopBegun("; ".join(filter(None, (replica.life.reason, cut)))))
         await self._ask(replica)
         await self._give_lease_back(replica)
-        await self._force(replica)
+        if (left := await self._force(replica)) is not None:
+            said = f"replica {replica.id} has ended: {left.rstrip('.')}; that is tried again, and nothing waits for it"
+            log.warning("Service %s: %s", replica.service.key, said)
+            self._journal.add(replica.service, "replica.left", said, replica)
         if not replica.service.deleting:
             self._ledger.remove_replica(replica.id)
         self._emit(replica, life.Ended())
@@ -89,14 +94,13 @@ class Ending:
         except Exception as error:  # force comes next, whatever the lease says
             log.warning("The lease of replica %s did not close: %r", replica.id, error)
 
-    async def _force(self, replica: Replica) -> None:
-        """Until it works: a replica that is forgotten while it lives would be an orphan."""
+    async def _force(self, replica: Replica) -> str | None:
+        """Until it works: a replica that is forgotten while it lives would be an orphan. What is left, and does not."""
         pause = FIRST_PAUSE
         while True:
             try:
                 stop = self._parts.launcher.stop(replica.id, replica.record.placement)
-                await within(self._clock, stop, FORCE_LIMIT)
-                return
+                return await within(self._clock, stop, FORCE_LIMIT)
             except Exception as error:
                 log.warning("Replica %s cannot be ended yet: %s", replica.id, error or type(error).__name__)
             await self._clock.sleep(pause)

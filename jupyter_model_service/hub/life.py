@@ -66,6 +66,8 @@ class Life:
             "error": self.error,
             "result": self.result,
             "progress": self.progress,
+            "exit": self.exit,
+            "ended": self.ended,
         }
 
     @classmethod

@@ -190,8 +190,12 @@ class Launcher(Protocol):
     async def find(self) -> Sequence[Seen]:
         """Every replica of ours that exists, in one bulk look: the truth after a restart or a doubt."""
 
-    async def stop(self, replica: str, placement: Placement | None) -> None:
-        """End everything of the replica, by force: processes, port and directory are gone on return."""
+    async def stop(self, replica: str, placement: Placement | None) -> str | None:
+        """End everything of the replica, by force: processes, port and directory are gone on return.
+
+        A clause about what is left all the same, of which nothing runs, and which the launcher tries again to remove;
+        ``None``: nothing. ``LaunchError`` when it cannot be ended (yet).
+        """
 
     async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
         """Addresses (``0.0.0.0:8000``) on which the replica listens where it must not; empty when fine."""

@@ -51,7 +51,8 @@ SERVICE_SCOPES = frozenset(
 
 @dataclass
 class Server:
-    """One named server. ``pending`` as the Hub's API says it."""
+    """One named server. ``pending`` as the Hub's API says it. ``unheard``: it has ended, and what was to forget it has
+    failed: it is active for as long as the Hub runs."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Server:
     started: float | None = None
     last_activity: float | None = None
     work: asyncio.Task[None] | None = None
+    unheard: bool = False
 
     @property
     def active(self) -> bool:
@@ -189,6 +191,7 @@ class FakeHub:
                 http.stop()
                 await http.close_all_connections()
             for server in self.all_servers():
+                server.unheard = False  # the next one looks at all of them anew
                 if server.work is not None:
                     server.work.cancel()
                     server.pending = None
@@ -231,6 +234,16 @@ class FakeHub:
     def servers(self) -> dict[str, Server]:
         return {server.name: server for server in self.all_servers()}
 
+    def miss_the_end(self, user: str, name: str, *, known: bool = True) -> None:
+        """Its container is killed while the Hub's proxy is away: the Hub tells of that once, and nothing comes of it.
+        ``known``: our spawner says in its state that it has ended."""
+        server = self.users[user].servers[name]
+        told = server.state[KEY]
+        self.do(self.engine.kill(told["container"]))
+        if known:
+            told |= {"exit": "ExitCode=137", "ended": self.engine.ended(told["container"])}
+        server.unheard = True
+
     def stop_as_a_person(self, user: str, name: str) -> None:
         """The stop button on the Hub's page."""
         self.do(self.stop_server(self.users[user].servers[name]))
@@ -263,6 +276,8 @@ class FakeHub:
         why = self.engine.ended(told["container"]) if told.get("container") else None
         if why is None and not told.get("error"):
             return True
+        if server.unheard:
+            return False
         await self.stop_server(server, why)
         return False
 
@@ -276,7 +291,7 @@ class FakeHub:
 
         told: dict[str, Any] = {}
         server.state = {KEY: told}
-        server.pending = "spawn"
+        server.pending, server.unheard = "spawn", False
         server.work = self._loop.create_task(work())
         return server.work
 

@@ -223,6 +223,8 @@ class _Server(_Handler):
             return
         if there.pending or (there.ready and await self.hub.look(there)):
             await self.hub.stop_server(there)
+        if remove and there.active:
+            raise tornado.web.HTTPError(500)  # "Spawner … is active and cannot be deleted", in its log alone
         if remove:  # soon after the answer, as the real one does
             asyncio.get_running_loop().call_later(self.hub.removal, user.servers.pop, server, None)
         self.done(204)

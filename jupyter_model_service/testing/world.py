@@ -191,6 +191,7 @@ class World:
     find_error: ModelServiceError | None = None
     find_seconds: float = 0.0  # that launcher.find() takes
     stop_error: LaunchError | None = None
+    stop_leaves: str | None = None  # what launcher.stop() says is left of it
     generation: int = 0
     _numbers: int = 0
 
@@ -278,13 +279,14 @@ class FakeLauncher:
             raise self.world.find_error
         return [Seen(r.id, r.placement if r.alive else None, r.alive, r.why) for r in self.world]
 
-    async def stop(self, replica: str, placement: Placement | None) -> None:
+    async def stop(self, replica: str, placement: Placement | None) -> str | None:
         there = self.world.replicas.get(replica)
         await asyncio.sleep(there.stop_seconds if there is not None else 0.0)
         if self.world.stop_error is not None:
             raise self.world.stop_error
         if self._generation == self.world.generation:
             self.world.remove(replica)
+        return self.world.stop_leaves
 
     async def exposed(self, replica: str, placement: Placement) -> Sequence[str]:
         await asyncio.sleep(0)

@@ -17,8 +17,12 @@ from typing import Any
 
 import pytest
 
-from jupyter_model_service.adapters import launch_hub
+from jupyter_model_service.adapters import hub_servers, launch_hub
+from jupyter_model_service.adapters.hub_api import HubApi, HubServer
+from jupyter_model_service.adapters.hub_servers import HubServers
+from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.lease import TcpLeases
+from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.definition import Definition
 from jupyter_model_service.core.effective import Override
 from jupyter_model_service.core.hub_options import KEY, ReplicaOptions, ReplicaStorage, VolumeMount
@@ -26,8 +30,9 @@ from jupyter_model_service.core.names import owner_from
 from jupyter_model_service.core.policy import Held, Host, Policy, VolumeRule
 from jupyter_model_service.core.reports import LeaseEvent, LeaseOpened, LeaseState
 from jupyter_model_service.core.revision import Kept, Mount, Resources, Revision
-from jupyter_model_service.errors import HubUnavailable, InvalidRequest, LaunchError, NotFound
+from jupyter_model_service.errors import HubRefused, HubUnavailable, InvalidRequest, LaunchError, NotFound
 from jupyter_model_service.ports import Seen, StartRequest
+from jupyter_model_service.testing import LoopClock, run_in_virtual_time
 from jupyter_model_service.testing.hub import FakeHub, HubParts, Server, hub_parts
 
 SERVE = ("python3", "-c", "import time; time.sleep(600)", "{port}")
@@ -438,6 +443,100 @@ def test_what_a_person_stopped_on_the_hubs_page_is_not_alive_and_can_be_cleared(
         await lease.close()
         assert await seen(parts) == {A: Seen(A, None, False)}
         await parts.launcher.stop(A, placement)
+        assert hub.servers() == {}
+
+    play(body)
+
+
+def test_a_record_that_the_hub_does_not_remove_holds_nothing_up_and_is_tried_again(
+    hub: FakeHub, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replica has ended, and the Hub missed it: it refuses to remove the record for as long as it runs."""
+    monkeypatch.setattr(hub_servers, "RECORD_SECONDS", 2.0)
+    monkeypatch.setattr(hub_servers, "LEFT_EVERY", 0.05)
+
+    async def body(parts: HubParts) -> None:
+        placement = await parts.launcher.start(ask())
+        await asyncio.to_thread(hub.miss_the_end, "ann", f"ms-{A}")
+        assert await seen(parts) == {A: Seen(A, None, False, "its container ended with exit code 137")}
+        left = await parts.launcher.stop(A, placement)
+        assert left is not None
+        assert left.startswith("nothing of it runs, but the Hub does not remove its record: ")
+        assert "500" in left
+        assert list(hub.servers()) == [f"ms-{A}"]
+        await parts.launcher.start(ask(B))
+        trying = asyncio.ensure_future(parts.servers.remove_left())
+        await asyncio.sleep(0.2)
+        assert len(hub.servers()) == 2
+        hub.servers()[f"ms-{A}"].unheard = False  # the Hub has been restarted, say
+        while f"ms-{A}" in hub.servers():
+            await asyncio.sleep(0.02)
+        trying.cancel()
+        assert (await seen(parts))[B].alive
+
+    play(body)
+
+
+def test_a_hub_that_refuses_is_not_asked_twice_a_second() -> None:
+    """Each refusal is an error with its traceback in the Hub's log."""
+
+    class Refusing(HubApi):
+        asked = 0
+
+        async def stop_server(
+            self, user: str, name: str, *, remove: bool = True, patience: float | None = None
+        ) -> bool:
+            self.asked += 1
+            raise HubRefused("status 500", hub_status=500)
+
+        async def server(self, user: str, name: str, *, patience: float | None = None) -> HubServer | None:
+            return HubServer(user, name, ready=True, pending=None, stopped=False, state={}, user_options={})
+
+    async def body() -> None:
+        api = Refusing("http://127.0.0.1:1", "token")
+        with pytest.raises(LaunchError, match="within 50 s: status 500"):
+            await HubServers(api, Sealer(new_key()), LoopClock()).end("ann", f"ms-{A}")
+        assert 10 < api.asked < 25
+        await api.close()
+
+    run_in_virtual_time(body())
+
+
+def test_what_may_still_run_is_not_taken_for_a_mere_record(
+    hub: FakeHub, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub refuses, and nobody says that the container has ended: it is tried for as long as it takes."""
+    monkeypatch.setattr(hub_servers, "RECORD_SECONDS", 0.2)
+    monkeypatch.setattr(hub_servers, "END_SECONDS", 1.0)
+
+    async def body(parts: HubParts) -> None:
+        placement = await parts.launcher.start(ask())
+        hub.fail(500, method="DELETE", times=1000)
+        with pytest.raises(LaunchError, match=r"did not end the server .* within 1 s: .* status 500"):
+            await parts.launcher.stop(A, placement)
+        assert (await seen(parts))[A].alive
+        hub.faults.clear()
+        assert await parts.launcher.stop(A, placement) is None
+        assert hub.servers() == {}
+
+    play(body)
+
+
+def test_a_start_that_failed_is_told_though_the_hub_keeps_its_record(
+    hub: FakeHub, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is cleaned up after, nothing is started in its place."""
+    monkeypatch.setattr(launch_hub, "CLEAN_SECONDS", 1.0)
+    hub.engine.script.error = ("engine", "The Docker engine does not answer.")
+    hub.fail(500, method="DELETE", times=1000)
+
+    async def body(parts: HubParts) -> None:
+        began = time.monotonic()
+        with pytest.raises(LaunchError, match="The Docker engine does not answer"):
+            await parts.launcher.start(ask())
+        assert time.monotonic() - began < 8
+        hub.faults.clear()
+        assert await parts.launcher.stop(A, None) is None
         assert hub.servers() == {}
 
     play(body)

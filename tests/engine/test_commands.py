@@ -640,6 +640,27 @@ def test_a_replica_whose_end_fails_is_not_forgotten() -> None:
     play(scene)
 
 
+def test_of_a_replica_of_which_nothing_runs_it_is_told_what_is_left_and_nothing_waits_for_it() -> None:
+    """The launcher has ended it, and will try again to remove what is left of it."""
+
+    async def scene(stage: Stage) -> None:
+        (replica,) = await stage.ready()
+        stage.world.stop_leaves = "nothing of it runs, but the Hub does not remove its record: status 500."
+        replica.exits(1)
+        await stage.until(lambda: stage.view.state == "ready" and stage.view.replicas.total == 1, 5)
+        await stage.until(lambda: replica.id not in stage.disk.replicas, 5)
+        (left,) = await stage.told("replica.left")
+        assert left.message == (
+            f"replica {replica.id} has ended: nothing of it runs, but the Hub does not remove its record: status 500; "
+            "that is tried again, and nothing waits for it"
+        )
+        assert (left.replica, left.audience) == (replica.id, "viewer")
+        await stage.engine.delete(OWNER, NAME)
+        await stage.until(lambda: not stage.engine.services(), 30)
+
+    play(scene)
+
+
 def test_stopped_services_keep_everything_and_start_again() -> None:
     async def scene(stage: Stage) -> None:
         await stage.ready(2)

@@ -240,7 +240,7 @@ class Deployment:
         path.write_text(self.configuration())
         path.chmod(0o600)
         if self.setup.proxy == "external" and self.proxy is None:
-            self._start_proxy()
+            self.start_proxy()
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         self.process = self._run([str(PYTHONS[self.setup.line]), "-m", "jupyterhub", "-f", str(path)], self.log)
         if wait:
@@ -254,7 +254,7 @@ class Deployment:
                 cwd=self.folder, env=self.environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
-    def _start_proxy(self) -> None:
+    def start_proxy(self) -> None:
         address = self.network.address
         words = [
             "--ip",

@@ -17,6 +17,8 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.user import User
 from requests.exceptions import ConnectionError as NoEngine
 
+from jupyter_model_service.adapters.hub_models import HubServer
+from jupyter_model_service.adapters.hub_servers import ServerState, state_of
 from jupyter_model_service.adapters.key_file import new_key
 from jupyter_model_service.adapters.sealing import Sealer
 from jupyter_model_service.core.policy import Policy
@@ -166,6 +168,27 @@ def test_nor_does_a_proxy_that_is_away_then() -> None:
         assert hub.records() == []
 
     asyncio.run(body())
+
+
+def test_that_its_container_has_ended_is_in_the_state_that_the_gateway_reads() -> None:
+    """So that a record which the Hub does not remove is not taken for a replica that lives."""
+
+    async def body() -> None:
+        hub = Hub()
+        assert not _state_of(hub).over
+        await hub.spawner.poll()
+        assert (_state_of(hub).over, _state_of(hub).ended) == (
+            True,
+            "its container ended (exit code 137): the model was killed",
+        )
+
+    asyncio.run(body())
+
+
+def _state_of(hub: Hub) -> ServerState:
+    state = state_of(HubServer("alice", NAME, state=hub.spawner.get_state()))
+    assert state is not None
+    return state
 
 
 def test_a_server_is_removed_after_what_is_under_way_for_its_end() -> None:

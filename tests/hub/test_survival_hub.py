@@ -137,6 +137,27 @@ def test_a_restart_of_the_hub_fails_no_call_with_a_proxy_and_a_gateway_beside_it
     assert unmanaged.ids() == before
 
 
+def test_a_replica_that_ends_while_the_hubs_proxy_is_away_leaves_no_record(unmanaged: Stage) -> None:
+    """The Hub tells of its end once, and what is to forget it needs the proxy: JupyterHub by itself would count it as
+    active for as long as it runs, and refuse to remove it."""
+    stage, hub = unmanaged, unmanaged.hub
+    stage.ready(3)
+    assert hub.proxy is not None
+    hub.proxy.kill()
+    hub.proxy.wait()
+    began = hub.log.stat().st_size
+    try:
+        next(iter(stage.containers().values())).kill()
+        unheard = b"Unhandled error in poll callback"  # after up to 30 s for which the Hub asks its proxy again
+        eventually(lambda: unheard in hub.log.read_bytes()[began:], "an end that nobody was told of", 60)
+    finally:
+        hub.start_proxy()
+    eventually(lambda: hub.api("POST", "/proxy").status_code == 200, "its routes are there again")
+    stage.ready(3, 120)
+    servers = [name for name in hub.servers("alice") if name.startswith("ms-")]
+    assert sorted(servers) == sorted(f"ms-{replica}" for replica in stage.containers())
+
+
 def all_ended_by_the_hub(stage: Stage) -> None:
     hub = stage.hub
     stage.ready(3)
