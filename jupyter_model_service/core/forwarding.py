@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
+from .escapes import read_leniently
 from .header_names import OURS
 from .location import settled
 from .message import AnswerHead, Headers, Refusal, RequestHead
@@ -84,9 +84,7 @@ _known_route = lru_cache(2048)(_route)  # 2 MB at most
 
 
 def _text(segment: bytes) -> str:
-    if b"%" in segment:
-        segment = unquote_to_bytes(segment)
-    return segment.decode("utf-8", "replace")
+    return read_leniently(segment).decode("utf-8", "replace")
 
 
 # --- who calls ----------------------------------------------------------------------------------------

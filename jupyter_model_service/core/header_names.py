@@ -6,7 +6,9 @@ __all__ = [
     "ANSWER_RULES",
     "CLAIMS",
     "CONNECTION_OPTIONS",
+    "DESTINATION",
     "OF_PROXIES",
+    "OTHER_METHOD",
     "OURS",
     "REQUEST_RULES",
     "answer_header_passes",
@@ -39,12 +41,34 @@ CLAIMS = (
     b"x-real-ip",
     b"x-client-ip",
     b"true-client-ip",
-    b"x-original-url",
-    b"x-rewrite-url",
-    b"remote-user",
-    b"x-remote-user",
     b"x-scheme",
+    # How the model is mounted, and what it was asked for: gunicorn and WSGI applications take these for the truth, and
+    # would serve another path than the one by which the caller was let in.
+    b"script-name",
+    b"x-script-name",
+    b"path-info",
+    b"x-original-url",
+    b"x-original-uri",
+    b"x-rewrite-url",
+    b"x-request-uri",
+    b"x-replaced-path",
+    b"x-envoy-original-path",
+    b"x-http-destinationurl",
+    b"x-ms-original-url",
+    b"x-waws-unencoded-url",
+    # Which files the proxy sends in the model's place (Rack's Sendfile).
+    b"x-sendfile-type",
+    b"x-accel-mapping",
     # Proxies that sign people in say so to what is behind them, a Hub for one: some of it opens things in their name.
+    b"remote-user",
+    b"remote-groups",
+    b"remote-name",
+    b"remote-email",
+    b"x-remote-user",
+    b"x-remote-group",
+    b"x-webauth-user",
+    b"x-authenticated-user",
+    b"x-proxy-user",
     b"x-auth-request-access-token",
     b"x-auth-request-email",
     b"x-auth-request-groups",
@@ -65,6 +89,12 @@ CLAIMS = (
     b"x-ms-client-principal-id",
     b"x-ms-client-principal-name",
 )
+#: By which some servers take a call for one with another method than its own. In capitals or with "_", too.
+OTHER_METHOD = frozenset(
+    {b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-forwarded-method"}
+)
+#: Where COPY and MOVE of WebDAV (RFC 4918) write to.
+DESTINATION = b"destination"
 # Others than those in the rules are of no proxy that we know; some (-Access-Token, -Email, -User of oauth2-proxy) are
 # its callers' secrets.
 OF_PROXIES = b"x-forwarded-"

@@ -419,8 +419,31 @@ def test_what_a_proxy_says_of_whom_it_signed_in_is_no_models(run: Run) -> None:
     async def body() -> None:
         async with site(Replica()) as here:
             said = ("X-Auth-Request-Access-Token: secret", "x-amzn-oidc-data: secret", "Cf-Access-Jwt-Assertion: secret",
-                    "X_MS_Token_AAD_Id_Token: secret", "X-Goog-IAP-JWT-Assertion: secret")  # fmt: skip
+                    "X_MS_Token_AAD_Id_Token: secret", "X-Goog-IAP-JWT-Assertion: secret",
+                    "X-WebAuth-User: secret", "X_Authenticated_User: secret", "X-Proxy-User: secret",
+                    "Remote-Groups: secret", "Remote_Email: secret", "X-Remote-Group: secret")  # fmt: skip
             assert "secret" not in str((await here.call("/x", *said)).json()["headers"])
+
+    run(body())
+
+
+MOUNTED = (
+    "SCRIPT_NAME Script-Name X-Script-Name PATH_INFO X-Original-URL X-Original-URI X-Rewrite-URL X_Request_Uri"
+    " X-Replaced-Path X-Envoy-Original-Path X-HTTP-DestinationURL X-MS-Original-URL X-WAWS-Unencoded-URL"
+    " X-Sendfile-Type X-Accel-Mapping X-Forwarded-Prefix X-Forwarded-Uri"
+)
+
+
+@pytest.mark.parametrize("name", MOUNTED.split())
+def test_no_caller_says_how_a_model_is_mounted_nor_what_it_was_asked_for(run: Run, name: str) -> None:
+    """gunicorn believes SCRIPT_NAME of 127.0.0.1, the gateway: a call of /v1/admin would be one of /admin."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            other = name.swapcase().replace("_", "-") if "-" not in name else name.replace("-", "_")
+            got = await here.call("/v1/admin", f"{name}: /evil", f"{other}: /evil", "X-Own: 1")
+            assert "evil" not in str(got.json()["headers"])
+            assert dict(got.json()["headers"])["X-Own"] == "1"
 
     run(body())
 

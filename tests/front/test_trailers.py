@@ -53,6 +53,7 @@ FORBIDDEN = (
     " Content-Encoding Content-Range Range If-Match If-None-Match Cache-Control Pragma Max-Forwards X-Forwarded-For"
     " X-Forwarded-User X_Forwarded_For Via Forwarded X-Real-IP X_Real_IP X-Request-Id X-Client-Request-Id Prefer"
     " X-Model-Service-Replica X-Model-Service-Heartbeat X-XSRFToken Referer Sec-WebSocket-Protocol Origin X-Named"
+    " Content_Type If_Match Cache_Control"
 )
 
 
@@ -68,6 +69,25 @@ def test_what_may_not_stand_behind_a_body_is_dropped(run: Run, name: str) -> Non
             seen = here.replicas[0].seen[-1]
             assert seen.trailers == ["A: 1", "B: 2"]
             assert seen.all("Trailer") == ["A"]
+            assert b"evil" not in seen.raw_head + seen.raw_body
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "name", ["SCRIPT_NAME", "X-Script-Name", "PATH_INFO", "X-HTTP-Method-Override", "X_HTTP_Method", "Destination"]
+)
+def test_by_no_trailer_a_call_becomes_one_of_another_path_or_method(run: Run, name: str) -> None:
+    """The rules of a token were asked before it came: in a head, each of them ends there or opens nothing."""
+
+    async def body() -> None:
+        async with site(Replica()) as here:
+            wire = await here.send(
+                upload(here, f"A: 1\r\n{name}: /evil\r\n{name.swapcase()}: /evil\r\n", f"Trailer: {name}")
+            )
+            assert (await wire.answer()).json()["body"] == "abc"
+            seen = here.replicas[0].seen[-1]
+            assert (seen.trailers, seen.all("Trailer")) == (["A: 1"], [])
             assert b"evil" not in seen.raw_head + seen.raw_body
 
     run(body())
