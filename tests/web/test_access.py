@@ -10,6 +10,8 @@ import pytest
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.errors import HubUnavailable
 
+from .conftest import eventually
+
 CHAT = "/api/v1/services/alice/chat"
 
 
@@ -40,10 +42,7 @@ def test_two_tokens_are_none(site: Any) -> None:
 
 @pytest.mark.parametrize("error", [HubUnavailable("The Hub is away."), OSError("jmc_secret")], ids=["away", "broken"])
 def test_where_nobody_can_say_whose_a_token_is_the_answer_is_that_of_an_endpoint(site: Any, error: Exception) -> None:
-    async def resolve(token: str, *, signs_in: bool = False) -> Caller | None:
-        raise error
-
-    site.tokens.resolve = resolve
+    site.identity.error = error
     answer = get(site, "/api/v1/services", "unheard-of")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "identity_unavailable")
     assert answer.headers["Retry-After"] == "1"
@@ -68,8 +67,8 @@ def test_a_cookie_is_no_credential(site: Any) -> None:
 
 def test_an_endpoint_token_may_not_manage(site: Any) -> None:
     """403 where it may know of the service or of the operation, 404 where it may not even know."""
-    site.engine.add("alice", "chat")
-    site.engine.add("alice", "other")
+    site.add("alice", "chat")
+    site.add("alice", "other")
 
     async def body(client: httpx.AsyncClient) -> list[int]:
         calls = [
@@ -94,7 +93,7 @@ def test_an_endpoint_token_may_not_manage(site: Any) -> None:
 
 def test_somebody_elses_service_looks_like_none(site: Any) -> None:
     """Bob cannot tell alice's service from one that does not exist, by any method."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> list[tuple[int, str]]:
         answers = []
@@ -110,43 +109,48 @@ def test_somebody_elses_service_looks_like_none(site: Any) -> None:
 
 
 def test_a_list_holds_only_what_the_caller_manages(site: Any) -> None:
-    site.engine.add("alice", "chat")
-    site.engine.add("bob", "code")
+    site.add("alice", "chat")
+    site.add("bob", "code")
     answer = get(site, "/api/v1/services", "jmc_bob")
     assert [s["name"] for s in answer.json()["services"]] == ["code"]
 
 
 def test_a_new_service_belongs_to_its_caller(site: Any) -> None:
     site.run(lambda c: c.post("/api/v1/services", json={"folder": "/m"}), token="jmc_bob")
-    assert list(site.engine.kept) == [("bob", "tiny-chat")]
+    assert [view.key for view in site.engine.services()] == ["bob/tiny-chat"]
 
 
 def test_a_caller_of_several_owners_creates_in_its_own_name(site: Any) -> None:
     """And one that is none of the several has to be refused: whose would the service be?"""
     both = frozenset({"alice", "bob"})
-    site.tokens.callers["several"] = Caller("bob", manages=both)
-    site.tokens.callers["robot"] = Caller("robot", manages=both)
-    site.tokens.callers["helper"] = Caller("helper", manages=frozenset({"alice"}))
+    site.identity.callers["several"] = Caller("bob", manages=both)
+    site.identity.callers["robot"] = Caller("robot", manages=both)
+    site.identity.callers["helper"] = Caller("helper", manages=frozenset({"alice"}))
     answers = [
         site.run(lambda c: c.post("/api/v1/services", json={"folder": "/m"}), token=token)
         for token in ("several", "robot", "helper")
     ]
     assert [a.status_code for a in answers] == [201, 403, 201]
-    assert list(site.engine.kept) == [("bob", "tiny-chat"), ("alice", "tiny-chat")]
+    assert [view.key for view in site.engine.services()] == ["alice/tiny-chat", "bob/tiny-chat"]
 
 
 def test_a_token_that_is_not_in_memory_is_resolved(site: Any) -> None:
     """``known`` first; only what it does not know is asked for."""
+    site.identity.elsewhere["late"] = site.identity.callers["jmc_control"]
     assert get(site, "/api/v1/services", "late").status_code == 200
     assert get(site, "/api/v1/services", "jmc_control").status_code == 200
-    assert site.tokens.resolved == ["late"]
+    assert site.identity.asked == ["late"]
 
 
 def test_health_needs_no_token_and_says_nothing(site: Any) -> None:
     """Ready follows the database; the reason stays in the log, since anyone may ask."""
     assert get(site, "/health/live", None).text == "ok\n"
     assert get(site, "/health/ready", None).text == "ok\n"
-    site.engine.store_error = "disk full at /home/alice/secret"
+    site.add("alice", "chat", replicas=1)
+    site.store.fail_writes = "disk full at /home/alice/secret"
+    (replica,) = site.world
+    replica.exits(1)  # which cannot be written down
+    site.play(eventually(lambda: site.engine.store_error))
     answer = get(site, "/health/ready", None)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
@@ -164,8 +168,8 @@ def test_metrics_can_be_opened(site: Any) -> None:
 
 def test_who_may_not_any_more_when_her_folder_is_copied_has_nothing_made_of_it(site: Any) -> None:
     """Copies take hours; whoever may no longer, by then, is refused as if she had asked then."""
-    site.engine.add("alice", "chat")
-    hers = dict(site.tokens.callers)
+    site.add("alice", "chat")
+    hers = dict(site.identity.callers)
     token = next(each for each, caller in hers.items() if caller.name == "alice")
     ways: dict[str, Any] = {
         "revoked": (None, 401, 401),
@@ -177,21 +181,22 @@ def test_who_may_not_any_more_when_her_folder_is_copied_has_nothing_made_of_it(s
         for name, (now, created, updated) in ways.items():
 
             def change(now: Any = now) -> None:
-                site.tokens.callers = {**hers, token: now}
+                site.identity.callers = {**hers, token: now}
 
-            site.engine.meanwhile = change
-            site.tokens.callers = dict(hers)
+            site.storage.meanwhile = change
+            site.identity.callers = dict(hers)
             answer = await client.post("/api/v1/services", json={"folder": "/f", "name": "new"})
             assert answer.status_code == created, name
-            site.tokens.callers = dict(hers)
+            site.identity.callers = dict(hers)
             answer = await client.post("/api/v1/services/alice/chat/update", json={"folder": "/f"})
             assert answer.status_code == updated, name
-        site.engine.meanwhile = lambda: None
-        site.tokens.callers = dict(hers)
+        site.storage.meanwhile = lambda: None
+        site.identity.callers = dict(hers)
         assert (await client.post("/api/v1/services", json={"folder": "/f", "name": "new"})).status_code == 201
 
     site.run(body)
-    assert [each[0] for each in site.engine.asked] == ["create"]
+    made = {view.key: view.revision for view in site.engine.services()}
+    assert made == {"alice/chat": 1, "alice/new": 1}
 
 
 # --- a gateway that several users share --------------------------------------------------------------
@@ -222,8 +227,8 @@ def test_what_concerns_a_shared_gateway_as_a_whole_is_for_administrators(site: A
 
 def test_an_administrator_sees_and_manages_everybodys_services(site: Any) -> None:
     site.shared = True
-    site.engine.add("alice", "chat")
-    site.engine.add("bob", "draw")
+    site.add("alice", "chat")
+    site.add("bob", "draw")
     listed = get(site, "/api/v1/services", "jmc_admin").json()["services"]
     assert [(each["owner"], each["name"]) for each in listed] == [("alice", "chat"), ("bob", "draw")]
     assert statuses(site, "jmc_admin", ("DELETE", CHAT, None)) == [202]
@@ -239,6 +244,6 @@ def test_new_services_and_the_gateways_description_are_the_callers_own(site: Any
 
 def test_a_service_of_the_hub_has_no_home_for_new_services(site: Any) -> None:
     """It may manage everybody's; whose a new one would be it cannot say."""
-    site.tokens.callers["robot"] = Caller("service:robot", manages_all=True)
-    site.engine.add("alice", "chat")
+    site.identity.callers["robot"] = Caller("service:robot", manages_all=True)
+    site.add("alice", "chat")
     assert statuses(site, "robot", ("POST", "/api/v1/services", {"folder": "/m"}), ("GET", CHAT, None)) == [403, 200]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from jupyter_model_service.core.revision import Mount
 from jupyter_model_service.core.revision_change import RevisionChange
+from jupyter_model_service.engine.engine import Engine
+from jupyter_model_service.engine.views import ServiceView
 from jupyter_model_service.errors import (
     DefinitionError,
     GatewayUnavailable,
@@ -25,6 +28,8 @@ from jupyter_model_service.errors import (
     WaitTimeout,
 )
 from jupyter_model_service.web.handler import MAX_BODY, MAX_DISCARDED, MAX_KEYS
+
+from .conftest import FOLDER
 
 API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 CHAT = "/api/v1/services/alice/chat"
@@ -61,7 +66,7 @@ def test_create_hands_everything_to_the_engine(site: Any) -> None:
 
 def test_the_tokens_of_a_deleted_service_are_forgotten(site: Any) -> None:
     """Or they would open the next service of that name."""
-    view = site.engine.add("alice", "chat")
+    view = site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> httpx.Response:
         await client.post(f"{CHAT}/tokens", json={})
@@ -74,23 +79,29 @@ def test_the_tokens_of_a_deleted_service_are_forgotten(site: Any) -> None:
 
 def test_what_is_left_out_of_an_update_stays_none(site: Any) -> None:
     """``None`` is "keep"; an empty environment is "no variables"."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     post(site, f"{CHAT}/update", {"environment": {}})
     assert site.engine.asked == [("update", "alice", "chat", RevisionChange(environment={}), None)]
 
 
 def test_what_changed_in_a_folder_is_told_where_one_service_is_asked_for(site: Any) -> None:
     """It costs a look at the folder, which a list of all services must not."""
-    site.engine.add("alice", "chat")
-    site.engine.changed = ["app.py"]
+    site.add("alice", "chat")
+    site.shelf.folders[FOLDER]["app.py"] = b"2"
     assert site.run(lambda c: c.get(CHAT)).json()["changed"] == ["app.py"]
     (listed,) = site.run(lambda c: c.get("/api/v1/services")).json()["services"]
     assert listed["changed"] is None
 
 
 def test_a_body_may_be_left_out_where_nothing_in_it_is_needed(site: Any) -> None:
-    site.engine.add("alice", "chat")
-    assert post(site, f"{CHAT}/rollback").status_code == 202
+    site.add("alice", "chat", replicas=1)
+
+    async def updated() -> None:
+        await Engine.update(site.engine, "alice", "chat", change=RevisionChange(environment={"A": "1"}))
+
+    site.play(updated())
+    answer = post(site, f"{CHAT}/rollback")
+    assert (answer.status_code, answer.json()["revision"]) == (202, 1)
     assert site.engine.asked == [("rollback", "alice", "chat", None)]
     assert post(site, "/api/v1/gateway/shutdown").status_code == 202
     assert site.ended == [False]
@@ -219,7 +230,7 @@ def test_a_body_far_beyond_the_limit_is_not_even_read(site: Any) -> None:
             writer.close()
             return said
 
-    head, _, rest = asyncio.run(main()).partition(b"\r\n\r\n")
+    head, _, rest = site.play(main()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 413 ")
     assert json.loads(rest)["error"]["code"] == "too_large"
 
@@ -248,7 +259,7 @@ def test_a_cache_breaker_is_no_parameter(site: Any) -> None:
 
 
 def test_limits_of_a_query_are_checked(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     for query in ("limit=0", "limit=100000", "after=-1", "after=x", "replicas=a"):
         assert site.run(lambda c, q=query: c.get(f"{CHAT}/logs?{q}")).status_code == 400
     assert site.engine.asked == []
@@ -256,7 +267,7 @@ def test_limits_of_a_query_are_checked(site: Any) -> None:
 
 @pytest.mark.parametrize("where", ["logs", "events"])
 def test_a_cursor_beyond_every_id_is_refused_with_one_sentence(site: Any, where: str) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat", replicas=1)
     for after in ("9" * 40, str(2**63)):
         answer = site.run(lambda c, after=after: c.get(f"{CHAT}/{where}?after={after}"))
         assert answer.status_code == 400
@@ -333,13 +344,19 @@ def test_the_unexpected_is_logged_and_not_shown(site: Any, caplog: pytest.LogCap
 
 def test_our_own_wrong_answer_is_not_the_callers_mistake(site: Any) -> None:
     """A view that does not fit the wire model is a 500."""
-    site.engine.add("alice", "chat", state="nonsense")
+    site.add("alice", "chat")
+    inspect = site.engine.inspect
+
+    async def nonsense(owner: str, name: str) -> ServiceView:
+        return replace(await inspect(owner, name), state="nonsense")
+
+    site.engine.inspect = nonsense
     assert site.run(lambda c: c.get(CHAT)).status_code == 500
 
 
 def test_one_line_is_logged_for_an_action_without_secrets(site: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Who, what, how it went and the request id; no token, query or body. Reading is quiet."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     with caplog.at_level(logging.INFO, logger="jupyter_model_service"):
         post(site, f"{CHAT}/update", {"environment": {"KEY": "hunter2"}}, headers={"X-Request-Id": "r1"})
         post(site, f"{CHAT}/tokens", {"name": "x"})
@@ -381,7 +398,7 @@ def test_the_prefix_is_part_of_every_address(site: Any) -> None:
 @pytest.mark.parametrize("path", ["services", "services/alice/chat/update"])
 def test_what_takes_hours_is_given_up_when_the_caller_leaves(site: Any, path: str) -> None:
     """At once: nobody would be told of what comes of it."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     ended: list[str] = []
 
     async def body(client: httpx.AsyncClient) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
 import pytest
+
+from jupyter_model_service.core.scaling.signals import Bounds, Decision, Wish
+from jupyter_model_service.engine.history import COLUMNS, Point
+from jupyter_model_service.engine.state import Decided
 
 BASE = "/api/v1/services/alice/chat"
 
 
 @pytest.fixture(autouse=True)
 def chat(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
+
+
+def counted(site: Any) -> None:
+    """90 calls of a minute that is over."""
+    minute = 60 * (int(time.time()) // 60)
+    site.engine.histories.of(site.engine.service("alice", "chat").id).add(minute, Point(60.0, calls=90.0, queued=0.0))
 
 
 def test_a_policy_is_set_shown_and_ended(site: Any) -> None:
@@ -33,19 +44,23 @@ def test_a_policy_is_set_shown_and_ended(site: Any) -> None:
     assert site.engine.asked[0] == ("autoscale", "alice", "chat", {"min": 0, "max": 8})
 
 
-def test_a_change_of_a_policy_leaves_the_rest_and_tells_what_it_did_besides(site: Any) -> None:
+def test_a_change_of_a_policy_leaves_the_rest_and_tells_what_is_doubtful_in_it(site: Any) -> None:
+    changes = {"min": 0, "target_concurrency": None, "rules": [{"metric": "latency_p95", "above": 300}]}
+
     async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
         return [
             await client.put(f"{BASE}/autoscaling", json={"max": 8, "target_concurrency": 3}),
-            await client.patch(f"{BASE}/autoscaling", json={"min": 0, "target_concurrency": None}),
+            await client.patch(f"{BASE}/autoscaling", json=changes),
             await client.get(f"{BASE}/autoscaling"),
             await client.patch(f"{BASE}/autoscaling", json={"targe": 0}),
         ]
 
     _, changed, shown, wrong = site.run(body)
-    assert site.engine.asked[1] == ("adjust", "alice", "chat", {"min": 0, "target_concurrency": None})
+    assert site.engine.asked[1] == ("adjust", "alice", "chat", changes)
     assert (changed.json()["min"], changed.json()["max"], changed.json()["target_concurrency"]) == (0, 8, None)
-    assert changed.json() == {**shown.json(), "notices": ["told besides"]}
+    (doubt,) = changed.json()["notices"]
+    assert doubt == "Rule r1: above is 300 seconds of latency_p95; is 300ms meant?"
+    assert changed.json() == {**shown.json(), "notices": [doubt]}
     assert (wrong.status_code, wrong.json()["error"]["message"]) == (
         400,
         "targe is not a known key; did you mean target?",
@@ -141,12 +156,13 @@ def test_what_is_not_there_cannot_be_removed(site: Any) -> None:
 
 
 def test_figures_of_several_services_come_in_one_answer_without_those_of_others(site: Any) -> None:
-    site.engine.add("alice", "other")
-    site.engine.add("bob", "code")
+    site.add("alice", "other")
+    site.add("bob", "code")
     keys = "alice/chat,bob/code,alice/gone,alice,,alice/other,alice/chat"
+    counted(site)
+    named = {"services": keys, "since": int(time.time()) - 600, "step": 30, "values": "calls_per_second,queued"}
 
     async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
-        named = {"services": keys, "since": 5, "step": 30, "values": "calls_per_second,queued"}
         return [
             await client.get("/api/v1/series", params=named),
             await client.get("/api/v1/series", params={"services": "alice/chat", "values": "queued"}),
@@ -155,32 +171,45 @@ def test_figures_of_several_services_come_in_one_answer_without_those_of_others(
         ]
 
     several, none, all_, nothing = site.run(body)
-    one = {"step": 30.0, "times": [30.0, 60.0], "values": {"calls_per_second": [None, 1.5]}}
-    assert several.json() == {"services": {"alice/chat": one, "alice/other": one}}
-    assert none.json()["services"]["alice/chat"]["values"] == {}
-    assert all_.json() == {"services": {"alice/chat": one}}
+    found = several.json()["services"]
+    assert set(found) == {"alice/chat", "alice/other"}
+    assert all(set(each["values"]) == {"calls_per_second", "queued"} for each in found.values())
+    assert 1.5 in found["alice/chat"]["values"]["calls_per_second"]
+    assert 1.5 not in found["alice/other"]["values"]["calls_per_second"]
+    assert set(none.json()["services"]["alice/chat"]["values"]) == {"queued"}
+    assert set(all_.json()["services"]) == {"alice/chat"}
+    assert set(all_.json()["services"]["alice/chat"]["values"]) == set(COLUMNS)
     assert nothing.status_code == 400
     asked = [each[1:] for each in site.engine.asked]
-    assert asked[0] == ("alice", "chat", 5.0, 30.0)
+    assert asked[0] == ("alice", "chat", named["since"], 30.0)
     assert not any(owner == "bob" for owner, *_ in asked)
 
 
 def test_decisions_and_series_are_asked_for_as_the_query_says(site: Any) -> None:
+    counted(site)
+    wish = Wish("target", None, "the calls are not known yet")
+    decision = Decision(1.0, 1, 1, "stays at 1", (wish,), {"demand": None}, Bounds(1, 1))
+    site.engine._turns.find("alice", "chat").scaled.decisions.append(Decided(decision, 1.5, 0.5, None))
+    since = int(time.time()) - 600
+
     async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response, httpx.Response]:
         return (
             await client.get(f"{BASE}/decisions"),
-            await client.get(f"{BASE}/series", params={"since": 5, "step": 30}),
+            await client.get(f"{BASE}/series", params={"since": since, "step": 30}),
             await client.get(f"{BASE}/decisions", params={"limit": 101}),
         )
 
     decisions, series, too_many = site.run(body)
-    (decision,) = decisions.json()["decisions"]
-    assert decision["wishes"] == [{"source": "target", "count": None, "why": "the calls are not known yet"}]
-    assert decision["measured"] == {"demand": None}
-    assert (decision["since"], decision["at"]) == (0.5, 1.5)
-    assert series.json() == {"step": 30.0, "times": [30.0, 60.0], "values": {"calls_per_second": [None, 1.5]}}
+    (told,) = decisions.json()["decisions"]
+    assert told["wishes"] == [{"source": "target", "count": None, "why": "the calls are not known yet"}]
+    assert told["measured"] == {"demand": None}
+    assert (told["since"], told["at"], told["changed"], told["reason"]) == (0.5, 1.5, False, "stays at 1")
+    assert (series.json()["step"], set(series.json()["values"])) == (30.0, set(COLUMNS))
+    lengths = {len(each) for each in (series.json()["times"], *series.json()["values"].values())}
+    assert len(lengths) == 1, "one figure for each time"
+    assert 1.5 in series.json()["values"]["calls_per_second"]
     assert too_many.status_code == 400
-    assert site.engine.asked == [("decisions", "alice", "chat", 20), ("series", "alice", "chat", 5.0, 30.0)]
+    assert site.engine.asked == [("decisions", "alice", "chat", 20), ("series", "alice", "chat", float(since), 30.0)]
 
 
 def test_somebody_elses_service_is_nobodys_business(site: Any) -> None:

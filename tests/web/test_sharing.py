@@ -9,17 +9,23 @@ import pytest
 
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.limits import Limits
+from jupyter_model_service.core.revision import Mount
+from jupyter_model_service.core.revision_change import RevisionChange
 from jupyter_model_service.core.sharing import Person, Role, Share, Sharing
+from jupyter_model_service.engine.bus import Change
+from jupyter_model_service.engine.engine import Engine
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.errors import Forbidden, NotFound
 from jupyter_model_service.web.auth import authorise
 from jupyter_model_service.web.routes import ROUTES, Access
 
+from .conftest import FOLDER, eventually
+
 ACCESS = "/api/v1/services/alice/chat/access"
 
 
 def test_a_service_is_shared_shown_and_shared_no_more(site: Any) -> None:
-    site.engine.add("alice", "chat", visibility="shared")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> None:
         made = await client.put(f"{ACCESS}/user/bob", json={"role": "operator", "limits": {"calls_per_day": 9}})
@@ -39,15 +45,17 @@ def test_a_service_is_shared_shown_and_shared_no_more(site: Any) -> None:
         assert (await client.delete(f"{ACCESS}/user/bob")).status_code == 404
         assert [share["name"] for share in (await client.get(ACCESS)).json()["shares"]] == ["a/class of 2026"]
 
+        assert site.engine.sharings.of("alice", "chat").get("user", "bob") is None
+        await client.put(f"{ACCESS}/user/bob", json={"role": "operator", "limits": {"calls_per_day": 9}})
+
     site.run(body)
-    assert next(asked for asked in site.engine.asked if asked[0] == "share")[3:] == (
-        "user", "bob", Role.OPERATOR, Limits(calls_per_day=9), "alice",
-    )  # fmt: skip
+    share = site.engine.sharings.of("alice", "chat").get("user", "bob")
+    assert (share.role, share.limits, share.created_by) == (Role.OPERATOR, Limits(calls_per_day=9), "alice")
 
 
 def test_pages_of_other_origins_are_let_in_by_the_owner_alone(site: Any) -> None:
     """And what is no origin changes nothing."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> None:
         told = await client.put(f"{ACCESS}/origins", json={"origins": ["https://App.example.org:443/"]})
@@ -63,10 +71,7 @@ def test_pages_of_other_origins_are_let_in_by_the_owner_alone(site: Any) -> None
 
 
 def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_is_in(site: Any) -> None:
-    site.engine.add("alice", "chat", public=False)
-    site.engine.sharings.kept["alice", "chat"] = Sharing(
-        {"bob": Share("user", "bob", Role.VIEWER)}, {"ds": Share("group", "ds", Role.OPERATOR)}
-    )
+    site.add("alice", "chat", Share("user", "bob", Role.VIEWER), Share("group", "ds", Role.OPERATOR))
 
     async def body(client: httpx.AsyncClient) -> list[Any]:
         answers = [await client.get(ACCESS, params={"user": user}) for user in ("alice", "bob", "carol")]
@@ -82,10 +87,12 @@ def test_of_one_person_it_is_said_what_she_may_and_why_and_not_which_groups_she_
 
 def test_of_one_person_it_is_said_which_limits_are_hers(site: Any) -> None:
     """By name she has what a group's limits would keep from her."""
-    site.engine.add("alice", "chat", public=False)
-    site.engine.sharings.kept["alice", "chat"] = Sharing(
-        {"bob": Share("user", "bob"), "carol": Share("user", "carol", limits=Limits(2.0, calls_per_day=9))},
-        {"ds": Share("group", "ds", limits=Limits(calls_per_day=1))},
+    site.add(
+        "alice",
+        "chat",
+        Share("user", "bob"),
+        Share("user", "carol", limits=Limits(2.0, calls_per_day=9)),
+        Share("group", "ds", limits=Limits(calls_per_day=1)),
     )
 
     async def body(client: httpx.AsyncClient) -> list[Any]:
@@ -103,7 +110,7 @@ def test_of_one_person_it_is_said_which_limits_are_hers(site: Any) -> None:
 
 
 def test_a_public_service_is_said_to_be_anybodys(site: Any) -> None:
-    site.engine.add("alice", "chat", public=True)
+    site.add("alice", "chat", public=True)
 
     async def body(client: httpx.AsyncClient) -> Any:
         return (await client.get(ACCESS)).json()["always"]
@@ -112,7 +119,7 @@ def test_a_public_service_is_said_to_be_anybodys(site: Any) -> None:
 
 
 def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     site.people = False
 
     async def body(client: httpx.AsyncClient) -> list[httpx.Response]:
@@ -127,7 +134,7 @@ def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> N
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "no_people")
         assert "generate-token" in answer.json()["error"]["message"]
     assert get.json()["always"] == ["alice owns alice/chat and may do everything with it."]
-    assert site.engine.asked == []
+    assert [*site.engine.sharings.of("alice", "chat")] == []
 
 
 @pytest.mark.parametrize(
@@ -139,12 +146,13 @@ def test_where_there_are_no_people_there_is_nobody_to_share_with(site: Any) -> N
         ("user/bob", {"rolle": "viewer"}, 400),
         ("team/bob", {}, 404),
         ("user/", {}, 404),
+        ("user/alice", {}, 400),  # hers already
     ],
 )
 def test_what_is_no_share_is_refused(site: Any, path: str, body: Any, status: int) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     assert site.run(lambda c: c.put(f"{ACCESS}/{path}", json=body)).status_code == status
-    assert site.engine.asked == []
+    assert [*site.engine.sharings.of("alice", "chat")] == []
 
 
 # --- who may, by role ------------------------------------------------------------------------------------
@@ -187,33 +195,32 @@ def test_somebody_is_enough_where_a_person_is_asked_for_and_an_endpoints_token_i
 
 # --- what those see whom it is shared with ---------------------------------------------------------------
 
-REVISION = {
-    "number": 1, "created_at": 1.0, "folder": "/home/alice/secret", "model_name": "m", "environment": ["API_KEY"],
-    "mounts": [{"source": "/data", "target": "/data"}], "definition": {"start_command": ["serve", "--key", "k"]},
-    "image": "registry/nb:1",
+SHARED = (Share("user", "bob", Role.OPERATOR), Share("group", "ds", Role.CALLER))
+#: What a service is made of, and nobody's but its owner's to know.
+OF_THE_OWNER: dict[str, Any] = {
+    "environment": {"API_KEY": "k"}, "mounts": [Mount("/data", "/data")], "image": "registry/nb:1",
 }  # fmt: skip
-REPLICA = {"id": "chat-abc123", "revision": 1, "phase": "ready", "since": 1.0, "pid": 7, "address": "10.0.0.7:8000"}
-SHARED = Sharing({"bob": Share("user", "bob", Role.OPERATOR)}, {"ds": Share("group", "ds", Role.CALLER)})
 
 
 def as_person(site: Any, name: str, *groups: str, most: Role = Role.OPERATOR) -> str:
     token = f"token-of-{name}"
-    site.tokens.callers[token] = Caller(name, person=Person(name, name, frozenset(groups), most=most))
+    site.identity.callers[token] = Caller(name, person=Person(name, name, frozenset(groups), most=most))
     return token
 
 
 def test_an_operator_sees_how_a_service_is_and_not_what_it_is_made_of(site: Any) -> None:
     """Also in the answers to what she does."""
-    site.engine.add("alice", "chat", revisions=(REVISION,), replica_list=(REPLICA,), visibility="shared")
-    site.engine.sharings.kept["alice", "chat"] = SHARED
+    site.add("alice", "chat", *SHARED, replicas=1, **OF_THE_OWNER)
     token = as_person(site, "bob")
     chat = "/api/v1/services/alice/chat"
 
     async def body(client: httpx.AsyncClient) -> list[Any]:
-        calls = [("GET", "", None), ("PUT", "/scale", {"replicas": 2}), ("POST", "/restart", {}), ("POST", "/stop", {})]
-        calls += [("POST", "/start", {}), ("POST", "/rollback", {})]
+        calls = [("GET", "", None), ("PUT", "/scale", {"replicas": 2}), ("POST", "/restart", {})]
+        calls += [("POST", "/rollback", {}), ("POST", "/stop", {}), ("POST", "/start", {})]
+        await Engine.update(site.engine, "alice", "chat", change=RevisionChange())
+        await eventually(lambda: site.engine.service("alice", "chat").state == "ready")
         answers = [await client.request(method, chat + rest, json=json) for method, rest, json in calls]
-        assert {answer.status_code for answer in answers} == {200, 202}
+        assert [answer.status_code for answer in answers] == [200, *[202] * 5]
         listed = (await client.get("/api/v1/services")).json()
         assert listed["shared"] == []
         return [*(answer.json() for answer in answers), *listed["services"]]
@@ -221,21 +228,28 @@ def test_an_operator_sees_how_a_service_is_and_not_what_it_is_made_of(site: Any)
     found = site.run(body, token=token)
     assert len(found) == 7
     for info in found:
-        assert (info["role"], info["visibility"], info["state"]) == ("operator", "shared", "ready")
-        (revision,), (replica,) = info["revisions"], info["replica_list"]
-        assert (revision["image"], revision["model_name"]) == ("registry/nb:1", "m")
-        assert [revision[key] for key in ("folder", "environment", "mounts", "definition")] == ["", [], [], {}]
-        assert (replica["id"], replica["pid"], replica["address"]) == ("chat-abc123", None, None)
+        assert (info["role"], info["visibility"], info["owner"]) == ("operator", "shared", "alice")
+        assert [revision["number"] for revision in info["revisions"]] == [1, 2]
+        for revision in info["revisions"]:
+            assert (revision["image"], revision["model_name"]) == ("registry/nb:1", "Tiny Chat")
+            assert [revision[key] for key in ("folder", "environment", "mounts", "definition")] == ["", [], [], {}]
+        for replica in info["replica_list"]:
+            assert (replica["id"][:5], replica["pid"], replica["address"]) == ("chat-", None, None)
+    assert found[0]["replica_list"]
+    site.play(eventually(lambda: site.engine.service("alice", "chat").state == "ready"))
     owned = site.run(lambda c: c.get(chat)).json()
-    assert (owned["role"], owned["revisions"][0]["folder"]) == ("owner", "/home/alice/secret")
-    assert owned["replica_list"][0]["address"] == "10.0.0.7:8000"
+    assert (owned["role"], owned["revisions"][0]["folder"]) == ("owner", FOLDER)
+    assert (owned["revisions"][0]["environment"], owned["revisions"][0]["mounts"][0]["source"]) == (
+        ["API_KEY"],
+        "/data",
+    )
+    assert owned["replica_list"][0]["address"].startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize("role", list(Role)[:3])
 def test_each_role_may_what_the_table_of_operations_says(site: Any, role: Role) -> None:
     """All operations on a service, by the access of their rows; a caller is told that she may call it."""
-    site.engine.add("alice", "chat")
-    site.engine.sharings.kept["alice", "chat"] = Sharing({"bob": Share("user", "bob", role)})
+    site.add("alice", "chat", Share("user", "bob", role))
     token = as_person(site, "bob")
     routes = [route for route in ROUTES if route.access.role is not None]
     assert {route.access for route in routes} == {Access.VIEWER, Access.OPERATOR, Access.OWNER}
@@ -255,9 +269,8 @@ def test_each_role_may_what_the_table_of_operations_says(site: Any, role: Role) 
 
 def test_who_may_only_call_a_service_sees_its_address_and_no_more(site: Any) -> None:
     """A member of a group, by a token that is good for calling alone."""
-    site.engine.add("alice", "chat")
-    site.engine.add("alice", "other")
-    site.engine.sharings.kept["alice", "chat"] = SHARED
+    site.add("alice", "chat", *SHARED)
+    site.add("alice", "other")
     token = as_person(site, "carol", "ds", most=Role.CALLER)
 
     async def body(client: httpx.AsyncClient) -> list[Any]:
@@ -275,31 +288,34 @@ def test_who_may_only_call_a_service_sees_its_address_and_no_more(site: Any) -> 
     assert (series, info) == ({"services": {}}, 200)
 
 
-def test_the_event_stream_of_a_viewer_has_what_is_shared_with_her_until_it_is_not(site: Any, change: Any) -> None:
-    view = site.engine.add("alice", "chat", revisions=(REVISION,))
-    other = site.engine.add("alice", "other")
-    site.engine.sharings.kept["alice", "chat"] = Sharing({"bob": Share("user", "bob", Role.VIEWER)})
+def test_the_event_stream_of_a_viewer_has_what_is_shared_with_her_until_it_is_not(site: Any) -> None:
+    site.add("alice", "chat", Share("user", "bob", Role.VIEWER), **OF_THE_OWNER)
+    site.add("alice", "other")
     token = as_person(site, "bob")
     copy = CopyView("alice/chat", "/home/alice/secret", 2, 0, 0, None, None, 0.0, False)
 
     async def body(client: httpx.AsyncClient) -> str:
         async with client.stream("GET", "/api/v1/events") as stream:
-            said = ""
+            said, step = "", 0
             async for piece in stream.aiter_text():
                 said += piece
-                if "hello" in said and site.engine.kept:
-                    site.engine.kept.clear()
-                    site.engine.publish(
-                        change("copying", "alice/chat", copy=copy), change("service", "alice/other", other)
-                    )
-                    site.engine.publish(change("service", "alice/chat", view))
-                if '"role":"viewer"' in said and site.engine.sharings.kept:
-                    site.engine.sharings.kept.clear()
-                    site.engine.publish(change("service", "alice/chat", view), change("resync", ""), None)
+                if "hello" in said and step == 0:
+                    step = 1
+                    site.engine.publish(Change("copying", "alice/chat", copy=copy))
+                    await site.engine.stop_service("alice", "other")
+                    site.engine.publish(Change("service", "alice/chat"))
+                if '"role":"viewer"' in said and step == 1:
+                    step = 2
+                    await site.engine.sharings.remove("alice", "chat", "user", "bob")
+                    site.engine.publish(Change("service", "alice/chat"), Change("resync"))
+                if "event: resync" in said:
+                    break
         return said
 
     said = site.run(body, token=token)
     assert said.count("event: service") == 1
-    assert "event: resync" in said
+    assert "event: removed" in said
+    assert FOLDER not in said
+    assert "API_KEY" not in said
     assert "secret" not in said
     assert "other" not in said

@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 
+from jupyter_model_service.engine.bus import Change
 from jupyter_model_service.engine.views import CopyView
 from jupyter_model_service.ports import EventRecord
 from jupyter_model_service.web.stream import EventStreams
 
-from .conftest import BOB, CONTROL
+from .conftest import BOB, CONTROL, eventually
 
 
 async def blocks(answer: httpx.Response) -> AsyncIterator[str]:
@@ -37,14 +38,6 @@ async def next_event(stream: AsyncIterator[str]) -> tuple[str, Any]:
     return "end", None
 
 
-async def eventually(check: Any) -> None:
-    for _ in range(1000):
-        if check():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
-
-
 @contextlib.asynccontextmanager
 async def listening(client: httpx.AsyncClient) -> AsyncIterator[AsyncIterator[str]]:
     async with client.stream("GET", "/api/v1/events") as answer:
@@ -52,21 +45,20 @@ async def listening(client: httpx.AsyncClient) -> AsyncIterator[AsyncIterator[st
         yield blocks(answer)
 
 
-def test_hello_then_everything_that_changes(site: Any, change: Any) -> None:
+def test_hello_then_everything_that_changes(site: Any) -> None:
     """Each kind with its documented data; the subscription exists before hello."""
-    view = site.engine.add("alice", "chat")
+    site.add("alice", "chat", replicas=1)
     event = EventRecord(9, 2.0, "id", "replica.ready", "chat is ready", "chat-abc123", {"seconds": 1.5})
 
     async def body(client: httpx.AsyncClient) -> list[tuple[str, Any]]:
         async with listening(client) as stream:
             found = [await next_event(stream)]
             site.engine.publish(
-                change("service", "alice/chat", view=view),
-                change("event", "alice/chat", event=event),
-                change("resync", ""),
-                change("removed", "alice/chat"),
+                Change("service", "alice/chat"), Change("event", "alice/chat", event=event), Change("resync")
             )
-            return [*found, *[await next_event(stream) for _ in range(4)]]
+            found += [await next_event(stream) for _ in range(3)]
+            site.engine.publish(Change("removed", "alice/chat"))
+            return [*found, await next_event(stream)]
 
     hello, service, happened, resync, removed = site.run(body)
     assert hello == ("hello", {})
@@ -78,33 +70,33 @@ def test_hello_then_everything_that_changes(site: Any, change: Any) -> None:
     assert removed == ("removed", {"service": "alice/chat"})
 
 
-def test_other_owners_changes_are_not_shown(site: Any, change: Any) -> None:
+def test_other_owners_changes_are_not_shown(site: Any) -> None:
     """Not their services, events or removals; a resync concerns everybody."""
-    alices = site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     event = EventRecord(1, 2.0, "id", "k", "m")
 
     async def body(client: httpx.AsyncClient) -> tuple[str, Any]:
         async with listening(client) as stream:
             await next_event(stream)
             site.engine.publish(
-                change("service", "alice/chat", view=alices),
-                change("event", "alice/chat", event=event),
-                change("removed", "alice/chat"),
-                change("resync", ""),
+                Change("service", "alice/chat"),
+                Change("event", "alice/chat", event=event),
+                Change("removed", "alice/chat"),
+                Change("resync"),
             )
             return await next_event(stream)
 
     assert site.run(body, token="jmc_bob") == ("resync", {})
 
 
-def test_a_quiet_stream_has_a_heartbeat_and_loses_nothing_to_it(site: Any, change: Any) -> None:
+def test_a_quiet_stream_has_a_heartbeat_and_loses_nothing_to_it(site: Any) -> None:
     """Comments keep proxies from closing it; a change after several of them still comes."""
 
     async def body(client: httpx.AsyncClient) -> tuple[list[str], tuple[str, Any]]:
         async with listening(client) as stream:
             await next_event(stream)
             comments = [await anext(stream) for _ in range(3)]
-            site.engine.publish(change("removed", "alice/x"))
+            site.engine.publish(Change("removed", "alice/x"))
             return comments, await next_event(stream)
 
     comments, last = site.run(body)
@@ -112,14 +104,14 @@ def test_a_quiet_stream_has_a_heartbeat_and_loses_nothing_to_it(site: Any, chang
     assert last == ("removed", {"service": "alice/x"})
 
 
-def test_so_has_one_beside_which_much_changes_that_is_not_its_readers(site: Any, change: Any) -> None:
+def test_so_has_one_beside_which_much_changes_that_is_not_its_readers(site: Any) -> None:
     """Of which there is never a pause as long as a heartbeat; a reader takes 30 s of silence for the end of the gateway."""
-    view = site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> list[str]:
         async def busy() -> None:
             while True:
-                site.engine.publish(change("service", "alice/chat", view=view))
+                site.engine.publish(Change("service", "alice/chat"))
                 await asyncio.sleep(0.02)
 
         async with listening(client) as stream:
@@ -176,23 +168,24 @@ def test_the_end_of_the_gateway_ends_the_stream(site: Any) -> None:
     assert site.run(body) == [("end", None), ("end", None)]
 
 
-def test_a_reader_that_takes_nothing_is_cut_off(site: Any, change: Any) -> None:
+def test_a_reader_that_takes_nothing_is_cut_off(site: Any) -> None:
     """Bounded memory: once the socket is full, nothing more is queued for it, and after a while it is closed."""
     site.streams = EventStreams(heartbeat=0.1, stalled=0.3)
-    view = site.engine.add("alice", "chat", reason="x" * 100_000)
+    site.add("alice", "chat")
+    events = [EventRecord(number, 2.0, "id", "k", "x" * 100_000) for number in range(200)]
 
     async def main() -> None:
         async with site.serving():
             reader, writer = await asyncio.open_unix_connection(site.path, limit=1024)
             writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer jmc_control\r\n\r\n")
             await eventually(lambda: len(site.engine.subscriptions) == 1)
-            site.engine.publish(*[change("service", "alice/chat", view=view)] * 200)
+            site.engine.publish(*[Change("event", "alice/chat", event=event) for event in events])
             await eventually(lambda: not site.engine.subscriptions)
             got = await asyncio.wait_for(reader.read(), 20)
             assert len(got) < 10_000_000, "far from all 200 changes of 100 kB each were kept for it"
             writer.close()
 
-    asyncio.run(main())
+    site.play(main())
 
 
 def test_there_is_a_bound_on_open_streams(site: Any) -> None:
@@ -213,7 +206,7 @@ def test_one_caller_does_not_take_the_streams_of_all(site: Any) -> None:
     usual = inspect.signature(EventStreams).parameters
     assert (usual["limit"].default, usual["of_one"].default) == (200, 40)
     site.streams = EventStreams(of_one=1)
-    site.tokens.callers["jmc_another"] = site.tokens.callers[CONTROL]
+    site.identity.callers["jmc_another"] = site.identity.callers[CONTROL]
 
     async def body(client: httpx.AsyncClient) -> tuple[httpx.Response, tuple[str, Any], tuple[str, Any]]:
         async with listening(client) as stream:
@@ -233,14 +226,14 @@ def test_one_caller_does_not_take_the_streams_of_all(site: Any) -> None:
     assert bobs == after == ("hello", {})
 
 
-def test_how_far_a_copy_is_goes_to_its_owner(site: Any, change: Any) -> None:
+def test_how_far_a_copy_is_goes_to_its_owner(site: Any) -> None:
     """There is no service yet that could be looked at."""
     copy = CopyView("alice/new", "/models/new", 1, 3, 30, 10, 100, 1.5, False)
 
     async def body(client: httpx.AsyncClient) -> tuple[str, Any]:
         async with listening(client) as stream:
             await next_event(stream)
-            site.engine.publish(change("copying", "alice/new", copy=copy), change("resync", ""))
+            site.engine.publish(Change("copying", "alice/new", copy=copy), Change("resync"))
             return await next_event(stream)
 
     kind, data = site.run(body)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from typing import Any
 
 import httpx
 import pytest
 
-from jupyter_model_service.core.grants import PathRule
 from jupyter_model_service.core.limits import Limits
 
 TOKENS = "/api/v1/services/alice/chat/tokens"
@@ -16,12 +15,18 @@ TOKENS = "/api/v1/services/alice/chat/tokens"
 
 def test_limits_are_made_shown_and_changed_one_by_one(site: Any) -> None:
     """A limit that a change leaves out stays, and null takes it away; the token itself is shown once."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> None:
         made = (await client.post(TOKENS, json={"limits": {"calls_per_second": 2, "in_flight": 4}})).json()
         assert made["limits"] == {"calls_per_second": 2.0, "in_flight": 4, "calls_per_day": None}
-        assert (made["calls_today"], made["in_flight"]) == (7, 2)
+        assert (made["calls_today"], made["in_flight"]) == (0, 0)
+        allowance = site.tokens.known("jms_secret1").allowance
+        for call in range(3):
+            assert allowance.admit(call * 10**9, time.time()) is None
+        allowance.release(0.1)
+        (told,) = (await client.get(TOKENS)).json()["tokens"]
+        assert (told["calls_today"], told["in_flight"]) == (3, 2)
         changed = await client.patch(f"{TOKENS}/t1", json={"limits": {"in_flight": None, "calls_per_day": 9}})
         assert changed.status_code == 200
         assert changed.json()["limits"] == {"calls_per_second": 2.0, "in_flight": None, "calls_per_day": 9}
@@ -29,12 +34,12 @@ def test_limits_are_made_shown_and_changed_one_by_one(site: Any) -> None:
         assert (await client.get(TOKENS)).json()["tokens"] == [changed.json()]
 
     site.run(body)
-    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [Limits(2.0, None, 9)]
+    assert [t.limits for t in site.of()] == [Limits(2.0, None, 9)]
 
 
 def test_what_a_token_is_for_is_taken_and_shown(site: Any) -> None:
     """Methods in capitals; a path that could mean two things is refused, and no token is made."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> None:
         rules = [{"path": "/v1/chat/*", "methods": ["post"]}, {"path": "/v1/models"}]
@@ -57,7 +62,7 @@ def test_what_a_token_is_for_is_taken_and_shown(site: Any) -> None:
 
 
 def test_rules_change_with_and_without_limits_and_none_lets_it_call_everything(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     rules = [{"path": "/v1/*", "methods": ["GET"]}]
 
     async def body(client: httpx.AsyncClient) -> None:
@@ -99,7 +104,7 @@ def test_rules_change_with_and_without_limits_and_none_lets_it_call_everything(s
 
 def test_what_of_a_token_may_be_a_slip_is_told_with_it(site: Any) -> None:
     """By the API, so that whoever asks it shows it."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     odd = "PSOT is no usual method: was POST meant?"
 
     async def body(client: httpx.AsyncClient) -> None:
@@ -119,18 +124,17 @@ def test_what_of_a_token_may_be_a_slip_is_told_with_it(site: Any) -> None:
 
 def test_who_narrows_one_of_a_rotation_is_told_what_the_other_still_is_for(site: Any) -> None:
     """Of those that are of it, have not ended, and are for something else."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> list[Any]:
         await client.post(TOKENS, json={"name": "ci"})
-        (first,) = site.tokens.records["id-alice-chat"]
-        more: dict[str, dict[str, Any]] = {
-            "t2": {"family": "t1"},
-            "t3": {"family": "t1", "rules": (PathRule("/v1/*", ("GET", "HEAD")), PathRule("/x"))},
-            "over": {"family": "t1", "expires_at": 6.0},
-            "other": {"family": "other"},
-        }
-        site.tokens.records["id-alice-chat"] += [replace(first, id=each, **new) for each, new in more.items()]
+        for token, overlap in (("t1", 600), ("t2", 600), ("t3", 600)):
+            assert (await client.post(f"{TOKENS}/{token}/rotate", json={"overlap": overlap})).status_code == 201
+        await site.tokens.rotate(site.of()[0].service_id, "alice/chat", "t4", 0.0)  # t4 is over
+        await client.post(TOKENS, json={"name": "other"})
+        await client.delete(f"{TOKENS}/t5")
+        rules = [{"path": "/v1/*", "methods": ["GET", "HEAD"]}, {"path": "/x"}]
+        assert (await client.patch(f"{TOKENS}/t3", json={"rules": rules})).status_code == 200
         narrowed = (await client.patch(f"{TOKENS}/t1", json={"paths": ["/v1/*"]})).json()["notices"]
         limited = (await client.patch(f"{TOKENS}/t1", json={"limits": {"in_flight": 1}})).json()["notices"]
         await client.patch(f"{TOKENS}/t3", json={"rules": [{"path": "/v1/*"}]})
@@ -143,23 +147,32 @@ def test_who_narrows_one_of_a_rotation_is_told_what_the_other_still_is_for(site:
 
 def test_a_rotation_says_its_overlap_and_its_life_only_where_they_are_said(site: Any) -> None:
     """A life that is left out is that of the former, ``null`` is for ever."""
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
+    ways: list[tuple[dict[str, Any], float, float | None]] = [
+        ({}, 86400.0, 7200.0),
+        ({"overlap": 0, "expires_in": None}, 0.0, None),
+        ({"overlap": 60.5, "expires_in": 3600}, 60.5, 3600.0),
+    ]
 
     async def body(client: httpx.AsyncClient) -> None:
-        await client.post(TOKENS, json={"name": "laptop"})
-        for request in ({}, {"overlap": 0, "expires_in": None}, {"overlap": 60.5, "expires_in": 3600}):
-            made = await client.post(f"{TOKENS}/t1/rotate", json=request)
-            assert (made.status_code, made.json()["token"], made.json()["created_by"]) == (201, "jms_secret2", "alice")
+        for request, overlap, life in ways:
+            now, first = time.time(), (await client.post(TOKENS, json={"name": "ci", "expires_in": 7200})).json()
+            made = await client.post(f"{TOKENS}/{first['id']}/rotate", json=request)
+            assert (made.status_code, made.json()["created_by"]) == (201, "alice")
+            assert made.json()["token"] not in (first["token"], "")
+            left = {each.id: each.expires_at for each in site.of()}
+            assert left[first["id"]] == pytest.approx(min(now + overlap, first["expires_at"]), abs=5)
+            assert left[made.json()["id"]] == (None if life is None else pytest.approx(now + life, abs=5))
         for wrong in ({"overlap": -1}, {"overlap": 30 * 86400 + 1}, {"expires_in": 0}, {"overlap": None}):
             assert (await client.post(f"{TOKENS}/t1/rotate", json=wrong)).status_code == 400
         assert (await client.post(f"{TOKENS}/t9/rotate", json={})).status_code == 404
 
     site.run(body)
-    assert site.tokens.rotated == [("t1", 86400.0, "as before"), ("t1", 0.0, None), ("t1", 60.5, 3600.0)]
+    assert len(site.of()) == 6
 
 
 def test_a_token_without_limits_has_no_counts(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> Any:
         await client.post(TOKENS, json={})
@@ -185,7 +198,7 @@ def test_a_token_without_limits_has_no_counts(site: Any) -> None:
     ],
 )
 def test_what_is_no_limit_is_refused_for_new_and_old_tokens(site: Any, limits: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
 
     async def body(client: httpx.AsyncClient) -> list[int]:
         await client.post(TOKENS, json={})
@@ -196,18 +209,18 @@ def test_what_is_no_limit_is_refused_for_new_and_old_tokens(site: Any, limits: A
         return [answer.status_code for answer in answers]
 
     assert site.run(body) == [400, 400]
-    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [None]
+    assert [t.limits for t in site.of()] == [None]
 
 
 @pytest.mark.parametrize("change", [{}, {"limits": None}, {"name": "other"}])
 def test_a_change_names_what_it_changes(site: Any, change: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     answer = site.run(lambda c: c.patch(f"{TOKENS}/t1", json=change))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 
 
 def test_only_who_manages_the_service_changes_limits_of_tokens_that_there_are(site: Any) -> None:
-    site.engine.add("alice", "chat")
+    site.add("alice", "chat")
     change = {"limits": {"in_flight": 1}}
 
     async def body(client: httpx.AsyncClient) -> list[int]:
@@ -219,4 +232,4 @@ def test_only_who_manages_the_service_changes_limits_of_tokens_that_there_are(si
         return [*found, (await client.patch(f"{TOKENS}/t9", json=change)).status_code]
 
     assert site.run(body) == [403, 404, 401, 404]
-    assert [t.limits for t in site.tokens.of("id-alice-chat")] == [None]
+    assert [t.limits for t in site.of()] == [None]
