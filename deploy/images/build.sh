@@ -124,7 +124,7 @@ make_notebook() { # hub6 | hub5
     printf '%s\n' "$hub" "$quick_start" 'jupyterlab>=4.2,<5' 'uvicorn>=0.29' 'fastapi>=0.110' 'hatchling>=1.27'
   } >"$scratch/source/requirements-$line.txt"
   layers notebook "$line" "JupyterLab and $hub" /opt/nb/bin/python $here/start.sh \
-    -- 'ENV PATH=/opt/nb/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/jovyan' \
+    -- 'ENV PATH=/opt/nb/bin:/usr/local/bin:/usr/bin:/bin HOME=/home/jovyan SHELL=/bin/bash' \
     'USER 1000' 'WORKDIR /home/jovyan' 'ENTRYPOINT ["start.sh"]' 'CMD ["jupyterhub-singleuser"]' 'EXPOSE 8888'
 }
 

@@ -122,7 +122,16 @@ def test_nothing_of_the_host_is_in_the_images(
     )
     for image in (notebook_image(6), site_image):
         told = docker_engine.containers.run(image, ["sh", "-c", script], remove=True).decode().splitlines()
-        assert [line for line in told if not line.startswith(("PATH=", "HOME=", "HOSTNAME=", "PWD="))] == []
+        assert [line for line in told if not line.startswith(("PATH=", "HOME=", "SHELL=", "HOSTNAME=", "PWD="))] == []
+
+
+def test_a_terminal_of_jupyterlab_finds_the_commands_of_the_notebook(
+    docker_engine: Any, notebook_image: Callable[[int], str]
+) -> None:
+    """It is a login shell, the one that ``SHELL`` names: what ``docker exec`` finds, it need not."""
+    command = ["sh", "-c", "\"$SHELL\" -l -c 'command -v jupyter; echo $BASH'"]
+    told = docker_engine.containers.run(notebook_image(6), command, remove=True).decode().split()
+    assert told == ["/opt/nb/bin/jupyter", "/bin/bash"]
 
 
 def test_the_hubs_image_has_all_that_its_containers_start(docker_engine: Any, site_image: str) -> None:
