@@ -119,10 +119,8 @@ class HubUsers:
         return user.created if user is not None and user.name == name else None
 
     def seen(self, name: str) -> str | None:
-        """As :meth:`made`, by what is known already: when she last came, or as of the last look."""
-        met, user = self._met.get(name), self._users.get(owner_from(name))
-        if met is not None and met.made is not None:
-            return met.made
+        """As :meth:`made`, by what is known already: as of when she last came, or of the last look."""
+        user = self._users.get(owner_from(name))
         return user.created if user is not None and user.name == name else None
 
     async def exists(self, name: str) -> bool:

@@ -2,8 +2,10 @@
 
 A share with a user is bound to the user of that name, by when the Hub made her: at once where she is known, else when
 she comes. Until then nobody could have used it, so that it cannot go over to another one of her name; nor does it by a
-new role or new limits: for the next one of that name it is taken back first. Whether there is such a user or group is
-never said: an owner must not learn from us who has an account.
+new role or new limits: for the next one of that name it is taken back first. That tells
+the owner, of a user whom she shared with, that she was deleted and that another has her name (``former``, and the code
+``shared_with_former``). Whether there is a user or a group of some name is not said otherwise: an owner must not learn
+from us who has an account.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from .audit import Asked, denial, picture
 from .call import Answer, Call, Noted, Parts
 from .errors import classified
 from .route import Route
+from .token_as_name import TokenAsName
 
 __all__ = ["Wish", "admitted", "carried_out"]
 
@@ -41,7 +42,7 @@ async def admitted(parts: Parts, asked: Callable[[], Asked], admit: Callable[[],
     """What ``admit`` answers. Whom it refuses, ``asked`` (after it has found out who asks) is written down of."""
     try:
         return await admit()
-    except (Unauthenticated, Forbidden, NotFound, TooManyAttempts) as error:
+    except (Unauthenticated, Forbidden, NotFound, TooManyAttempts, TokenAsName) as error:
         parts.engine.audit.denied(denial(asked(), error))
         raise
 

@@ -25,6 +25,7 @@ from .download import Download, send
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
 from .stream import EventStreams
+from .token_as_name import HIDDEN, hidden, in_address, in_body, is_token, texts_of
 
 __all__ = ["MAX_BODY", "MAX_DISCARDED", "MAX_KEYS", "NothingHere", "RouteHandler"]
 
@@ -107,6 +108,7 @@ class RouteHandler(BaseHandler):
     """All operations of one path; ``routes`` maps the method to its row."""
 
     route: Route | None = None
+    holds_token = False  # where a name belongs, so that nothing of it is told
 
     def initialize(self, parts: Parts, routes: Mapping[str, Route], streams: EventStreams) -> None:
         self.parts = parts
@@ -114,6 +116,7 @@ class RouteHandler(BaseHandler):
         self.streams = streams
 
     async def get(self, **path: str) -> None:
+        self.holds_token = HIDDEN in hidden(self.parts, path).values()
         route = self.routes.get(self.request.method or "")
         if route is None:
             raise MethodNotAllowed(tuple(self.routes))
@@ -136,6 +139,9 @@ class RouteHandler(BaseHandler):
     async def _admit(self, route: Route, path: Mapping[str, str]) -> Caller:
         token = auth.bearer(self.request.headers.get_list("Authorization"))
         self.caller = caller = await auth.authenticate(self.parts.callers, token, self._address())
+        asked_for = [*path.values(), *map(self.get_query_argument, self.request.query_arguments)]
+        if any(is_token(self.parts, text) for text in asked_for):
+            raise in_address()
         auth.authorise(route.access, caller, path, self.parts.engine.sharings.of)
         return caller
 
@@ -165,16 +171,14 @@ class RouteHandler(BaseHandler):
 
     def _asked(self, route: Route, path: Mapping[str, str]) -> Asked:
         who = self.caller.name if self.caller is not None else ""
+        path = hidden(self.parts, path)
         return asked_by(self, route.name, who, path, self._tried if route.request is not None else dict)
 
     def _tried(self) -> Mapping[str, Any]:
         """What of the body may be told; of one that is larger than any useful one, nothing."""
-        if self._overflow or self._body.count(b'":') > MAX_KEYS:
+        if self.holds_token or self._overflow or self._body.count(b'":') > MAX_KEYS:
             return {}
-        try:
-            return tried(json.loads(self._body or b"{}"))
-        except (ValueError, RecursionError):
-            return {}
+        return tried(self._json())
 
     def _address(self) -> bytes:
         """The caller's, as the front says."""
@@ -205,7 +209,17 @@ class RouteHandler(BaseHandler):
             raise UnsupportedMediaType("The body has to be JSON, with the header `Content-Type: application/json`.")
         if self._body.count(b'":') > MAX_KEYS:
             raise TooLarge(f"The body of a control request may have at most {MAX_KEYS} keys.")
+        if any(is_token(self.parts, text) for text in texts_of(self._json())):
+            self.holds_token = True
+            raise in_body()
         return route.request.model_validate_json(bytes(self._body) or b"{}")
+
+    def _json(self) -> Any:
+        """Before anybody has looked whether it is right; ``None`` where it is no JSON."""
+        try:
+            return json.loads(self._body or b"{}")
+        except (ValueError, RecursionError):
+            return None
 
     def _parse_query(self, route: Route) -> BaseModel:
         # JupyterLab appends ?1700000000000 to keep caches away: a bare number is no parameter.
@@ -233,7 +247,7 @@ class RouteHandler(BaseHandler):
             level,
             "%s %s %s %s by %s in %.0f ms request=%s",
             self.request.method,
-            self.request.path,
+            HIDDEN if self.holds_token else self.request.path,
             self.get_status(),
             self.error_code or "ok",
             self.caller.name if self.caller is not None else "-",

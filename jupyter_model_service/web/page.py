@@ -29,6 +29,7 @@ from .download import Download, send
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
 from .route import Access, Route
+from .token_as_name import HIDDEN, hidden, in_address, in_body, is_token, texts_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -162,6 +163,7 @@ class PageHandler(BaseHandler):
 
     page: Page | None = None
     visitor: PageVisitor | None = None
+    holds_token = False  # where a name belongs, so that nothing of it is told
 
     def initialize(
         self, parts: Parts, pages: Mapping[str, Page], sessions: PageSessions, doors: Doors | None, prefix: str
@@ -177,6 +179,7 @@ class PageHandler(BaseHandler):
         self.set_header("Referrer-Policy", "same-origin")
 
     async def get(self, **path: str) -> None:
+        self.holds_token = HIDDEN in hidden(self.parts, path).values()
         page = self.pages.get(self.request.method or "")
         if page is None:
             raise MethodNotAllowed(tuple(self.pages))
@@ -221,6 +224,11 @@ class PageHandler(BaseHandler):
             authorise(form.access, _at_our_pages(self.visitor), path, self.parts.engine.sharings.of)
 
         def read() -> Wish:
+            if self.holds_token:
+                raise in_address()
+            if any(is_token(self.parts, text) for text in texts_of(fields)):
+                self.holds_token = True
+                raise in_body()
             shown = self._call(path, fields)
             wanted = form.read(shown)
             asked = replace(shown.asked, action=wanted.route.name, path=wanted.path)
@@ -294,7 +302,12 @@ class PageHandler(BaseHandler):
     def _asked(self, path: Mapping[str, str], form: Mapping[str, str]) -> Asked:
         who, page = self.visitor.caller.name if self.visitor is not None else "", self.page
         about = {page.about: self.get_query_argument(page.about, "")} if page is not None and page.about else {}
-        return asked_by(self, page.name if page is not None else "", who, {**path, **about}, lambda: tried(form))
+        return asked_by(
+            self, page.name if page is not None else "", who, hidden(self.parts, {**path, **about}), self._tried(form)
+        )
+
+    def _tried(self, form: Mapping[str, str]) -> Callable[[], Mapping[str, Any]]:
+        return lambda: {} if self.holds_token else tried(form)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else ModelServiceError("That failed.")
@@ -313,7 +326,7 @@ class PageHandler(BaseHandler):
         log.info(
             "%s %s %s %s by %s in %.0f ms request=%s",
             self.request.method,
-            self.request.path,
+            HIDDEN if self.holds_token else self.request.path,
             self.get_status(),
             self.error_code or "ok",
             self.visitor.caller.name if self.visitor is not None else "-",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,64 @@ def test_that_services_of_a_user_who_was_renamed_are_kept_is_told_once(
     run(first)
     monkeypatch.setattr(hub_users, "INTERVAL", 0.05)  # seconds between two looks; it takes two in a row
     run(second)
+
+
+def test_a_token_that_is_known_is_no_name_and_stands_nowhere(
+    run: Run, hub: FakeHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of an endpoint, whether it was ever used or not, or of the Hub: wherever a name or a note belongs. Whose value in
+    an environment it is, it may be."""
+    caplog.set_level(logging.DEBUG, "jupyter_model_service")
+    told: list[str] = []
+
+    async def body(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator()
+        await site.deploy("chat", alice)
+        made = (await site.api("POST", f"{CHAT}/tokens", {"name": "ci"}, token=alice)).json()["token"]
+        bob = site.notebook("bob")
+        hub.tokens["short-one"] = hub.tokens.pop(site.visitor("alice"))
+        for token in (bob, "short-one"):
+            assert (await site.api("GET", "services", token=token)).status_code in (200, 403)
+        for number, token in enumerate((made, bob, "short-one")):
+            ways = [
+                ("PUT", f"{CHAT}/access/user/{token}", {"role": "caller"}),
+                ("PUT", f"{CHAT}/access/group/{token}", {"role": "caller"}),
+                ("DELETE", f"{CHAT}/access/user/{token}", None),
+                ("DELETE", f"{CHAT}/tokens/{token}", None),
+                ("GET", f"{CHAT}/access?user={token}", None),
+                ("GET", f"services/alice/{token}", None),
+                ("POST", f"services/{token}/chat/stop", {}),
+                ("POST", f"{CHAT}/tokens", {"name": token}),
+                ("PUT", f"{CHAT}/access/origins", {"origins": [token]}),
+                ("POST", "services", {"name": token, "folder": "/models/m"}),
+                ("POST", "services", {"name": "other", "folder": f"/models/{token}", "image": token}),
+                ("POST", f"{CHAT}/update", {"environment": {token: "x"}}),
+            ]
+            for method, path, body in ways:
+                answer = await site.api(method, path, body, token=alice)
+                assert (answer.status_code, "revoke" in answer.text) == (400, True), (method, path, answer.text)
+                assert answer.json()["error"]["code"] == ("token_in_address" if token in path else "token_as_name"), (
+                    method,
+                    path,
+                )
+            for method, path, body in (
+                ("PUT", f"admin/users/{token}/limits", {"max_services_per_user": 3}),
+                ("PUT", "admin/services/alice/chat/notice", {"text": f"call it with {made} from now on"}),
+            ):
+                answer = await site.api(method, path, body, token=admin)
+                assert answer.status_code == 400, (path, answer.text)
+            assert (await site.api("DELETE", f"services/alice/{token}", token=None)).status_code == 401
+            assert (await site.deploy(f"m{number}", alice, environment={"UPSTREAM": token}))["revision"] == 1
+        for path in (f"{CHAT}/audit?limit=1000", f"{CHAT}/events", f"{CHAT}/tokens", f"{CHAT}/access"):
+            told.append((await site.api("GET", path, token=alice)).text)
+        told.append((await site.api("GET", "admin/audit?limit=1000", token=admin)).text)
+        told.extend([made, bob])
+
+    run(body)
+    *told, made, bob = told
+    told += [caplog.handler.format(each) for each in caplog.records if each.name.startswith("jupyter_model_service")]
+    files = [path.read_bytes() for path in (tmp_path / "gateway").rglob("*") if path.is_file()]
+    assert any(b"share_service" in each for each in files)
+    for token in (made, bob, "short-one"):
+        assert [each for each in told if token in each] == []
+        assert [each for each in files if token.encode() in each] == []

@@ -234,6 +234,28 @@ def test_an_administrator_leaves_a_notice_and_takes_it_back(tmp_path: Path) -> N
     at_the_pages(tmp_path, body)
 
 
+def test_a_token_that_is_known_is_no_note_and_no_name(tmp_path: Path) -> None:
+    """Neither is it shown at the page, nor in the audit log."""
+
+    async def body(site: HubSite, browser_of: Callable[[str], Awaitable[Browser]]) -> None:
+        carol, alice = await browser_of("carol"), site.notebook("alice")
+        given = {"name": "ci"}
+        token = (await site.api("POST", "services/alice/chat/tokens", given, token=alice)).json()["token"]
+        for path, fields in (
+            ("services/alice/chat/notice", {"text": f"call it with {token}"}),
+            ("limits", {"user": token, "max_replicas_per_user": "1"}),
+            (f"services/alice/{token}/stop", {}),
+        ):
+            answer = await send(carol, path, await page(carol), **fields)
+            assert (answer.status_code, "revoke" in answer.text) == (400, True), path
+        assert token not in await page(carol)
+        told = await site.api("GET", "admin/audit?who=carol&limit=1000", token=site.administrator("carol"))
+        assert "set_notice" in told.text
+        assert [each for each in told.json()["entries"] if token in str(each)] == []
+
+    at_the_pages(tmp_path, body)
+
+
 def test_services_are_started_and_stopped_by_whom_they_are_open_to(tmp_path: Path) -> None:
     async def state(site: HubSite) -> str:
         found: str = (await site.api("GET", "services/alice/chat", token=site.notebook("alice"))).json()["state"]
