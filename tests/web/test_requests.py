@@ -88,7 +88,8 @@ def test_what_changed_in_a_folder_is_told_where_one_service_is_asked_for(site: A
     """It costs a look at the folder, which a list of all services must not."""
     site.add("alice", "chat")
     site.shelf.folders[FOLDER]["app.py"] = b"2"
-    assert site.run(lambda c: c.get(CHAT)).json()["changed"] == ["app.py"]
+    told = site.run(lambda c: c.get(CHAT)).json()
+    assert (told["changed"], told["folder_changed"], told["folder_gone"]) == (["app.py"], True, False)
     (listed,) = site.run(lambda c: c.get("/api/v1/services")).json()["services"]
     assert listed["changed"] is None
 
