@@ -54,8 +54,7 @@ def error(
     ]
     if refusal.status == 401:
         lines.append("WWW-Authenticate: Bearer")
-    if refusal.retry_after is not None:
-        lines.append(f"Retry-After: {max(1, math.ceil(refusal.retry_after))}")
+    lines += _wait(refusal)
     if applied:
         lines.append(applied.decode("latin-1").rstrip())
     return _finish(lines, body, to)
@@ -79,7 +78,16 @@ def found(body: bytes, to: To, *, allow: bytes | None = None, applied: bytes = b
     return _finish(lines, body, to)
 
 
-_TITLES = {400: "This cannot be opened", 401: "This is private", 404: "There is nothing here"}
+_TITLES = {
+    400: "This cannot be opened",
+    401: "This is private",
+    403: "This may not be opened",
+    404: "There is nothing here",
+    429: "Not now",
+    502: "The model does not answer",
+    503: "The model cannot answer now",
+    504: "The model does not answer",
+}
 _LINKS = {400: [("/", "Begin again")]}
 
 
@@ -94,8 +102,13 @@ def _page(refusal: Refusal, to: To) -> bytes:
         "Referrer-Policy: no-referrer",
         "Cache-Control: no-store",
         f"X-Model-Service-Error: {refusal.code}",
+        *_wait(refusal),
     ]
     return _finish(lines, body, to)
+
+
+def _wait(refusal: Refusal) -> list[str]:
+    return [] if refusal.retry_after is None else [f"Retry-After: {max(1, math.ceil(refusal.retry_after))}"]
 
 
 def redirect(location: bytes, to: To, status: int = 308, cookies: Iterable[bytes] = ()) -> bytes:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def sent() -> set[tuple[int, str]]:
     """Status and code of each refusal that stands in the source of the front and of what it decides by."""
     found = set()
-    for folder in ("front", "core"):
+    for folder in ("front", "core", "engine"):
         for path in (ROOT / "jupyter_model_service" / folder).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refusal", "BadMessage"):

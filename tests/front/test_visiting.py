@@ -419,6 +419,26 @@ def test_a_service_that_is_made_anew_meanwhile_is_not_the_one(run: Run) -> None:
     run(body())
 
 
+def test_who_opens_a_page_that_cannot_be_had_now_is_told_so_on_one(run: Run) -> None:
+    """Without a replica, and of an address that guessed too much, as a private service's too; a script is told as ever."""
+
+    async def body() -> None:
+        async with own_hosts() as here:
+            here.site.backends.clear()
+            here.site.endpoint.wanted = False
+            shown, asked = [await here.get("/", here.visit(), *who) for who in (OPENS, FETCHES)]
+            for number in range(30):
+                guessed = await here.get("/", f"Authorization: Bearer guess{number:08}", *OPENS)
+            for got, status, title in ((shown, 503, "The model cannot answer now"), (guessed, 429, "Not now")):
+                assert (got.status, got.one("Content-Type")) == (status, "text/html; charset=utf-8")
+                assert f"<h1>{title}</h1>" in got.body.decode()
+                assert "script" not in str(got.one("Content-Security-Policy"))
+            assert int(str(guessed.one("Retry-After"))) >= 1
+            assert (asked.status, asked.one("Content-Type")) == (503, "application/json")
+
+    run(body())
+
+
 def test_who_guesses_beside_her_keeps_no_visitor_out(run: Run) -> None:
     """Her cookie is none that somebody could have guessed."""
 
