@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from .grants import PathRule
-from .grants import may as within
+from .grants import Grant, PathRule
 from .limits import Allowance, Limits
 from .sharing import Person, Role, Sharing
 from .tally import Tally
@@ -54,6 +54,10 @@ class Caller:
     rules: tuple[PathRule, ...] = ()
     tally: Tally | None = field(default=None, compare=False, repr=False)
     counted_as: Person | None = field(default=None, compare=False)
+
+    @cached_property
+    def grant(self) -> Grant:
+        return Grant(self.rules)
 
     @property
     def counts_as(self) -> Person | None:
@@ -134,7 +138,7 @@ def denied(
     # Whoever may not call learns nothing of what exists: the answer is the same.
     if endpoint is None or not (may_visit if visiting else knows)(caller, endpoint):
         return "not_found"
-    if caller.rules and not within(caller.rules, head.method, target, head.headers):
+    if caller.rules and not caller.grant.allows(head.method, target, head.headers):
         return "path_not_allowed"
     return None
 

@@ -19,7 +19,7 @@ from . import escapes
 from .header_names import DESTINATION, OTHER_METHOD
 from .message import Headers, Refusal
 
-__all__ = ["NOT_WITHIN", "SAFE", "PathRule", "changed_half", "check_rules", "may", "rules_told", "unusual"]
+__all__ = ["NOT_WITHIN", "SAFE", "Grant", "PathRule", "changed_half", "check_rules", "may", "rules_told", "unusual"]
 
 MOST_RULES = 20
 LONGEST_PATH = 200  # characters
@@ -41,8 +41,9 @@ LONGEST_CALL = 4 << 10
 
 # Of a path as it is sent: what no address has, or a model may take for a slash or the path's end.
 _PLAIN = bytes(code for code in range(0x21, 0x7F) if code not in b"#;\\")
-# Of one that is decoded: control characters, and what a model that decodes it once more would decode, or cut it at.
-_NEVER = bytes([*range(0x20), *b"%;\\", 0x7F])
+# Of one that is decoded: control characters, and what a model that decodes it once more would decode, or cut it at; and
+# slashes and dots, of which it has those that were sent as such.
+_NEVER = bytes([*range(0x20), *b"%;\\/.", 0x7F])
 # What NFKC, the form to which some frameworks bring names, makes of one character: a dot or two, a slash, also between
 # letters, a semicolon, backslash, percent sign, or number or question mark. Not "…", nor "1." as one character: no step
 # is made of them.
@@ -59,7 +60,7 @@ _UNSEEN = (
 )
 _READ_OTHERWISE = re.compile(f"[{_READ_AS}]")
 #: A segment of dots and of what nobody sees, or dots before an encoded ``?`` or ``#``.
-_STEP = re.compile(rf"/\.*(?:[{_UNSEEN}][.{_UNSEEN}]*(?:[/?#]|$)|[?#])")
+_STEP = re.compile(rf"/\.{{0,2}}(?:[{_UNSEEN}][.{_UNSEEN}]*(?:[/?#]|$)|[?#])")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 SAFE = "/-._~!$&'()*+,=:@"  # of a path, and not written as %XX
 
@@ -93,34 +94,61 @@ _OTHER_METHOD_ASKED = tuple(
 _ALIKE = bytes.maketrans(b";.-+ [\0", b"&____==")
 
 
-def may(rules: tuple[PathRule, ...], method: bytes, target: bytes, headers: Headers | None = None) -> bool:
-    """Whether a call is within one of the rules. ``target`` is path and query as they were sent."""
-    path, _, query = target.partition(b"?")
-    everywhere = within = False
-    for rule in rules:
-        sent = rule.sent
-        if path.startswith(sent) and (rule.all_below or len(path) == len(sent)) and _of_method(rule, method):
-            within = True
-            everywhere = everywhere or rule.path == EVERYWHERE
-    if not within or _ambiguous(path) or (query and _asks_other_method(query)):
-        return False
-    for name, _ in headers or ():
-        if len(name) in _LENGTHS:
-            meant = name.lower().replace(b"_", b"-")
-            # No rule has looked at the path that COPY and MOVE write to: only who may use all of them may.
-            if meant in OTHER_METHOD or (meant == DESTINATION and not everywhere):
-                return False
-    return True
+class Grant:
+    """The rules of one token, put together once: for 20 of them a call is not compared 20 times."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, rules: Iterable[PathRule]) -> None:
+        together: dict[tuple[str, ...] | None, list[PathRule]] = {}
+        for rule in rules:
+            together.setdefault(rule.methods, []).append(rule)
+        self._groups = [
+            (
+                None if methods is None else frozenset(each.encode() for each in (*methods, *_also(methods))),
+                frozenset(rule.sent for rule in found if not rule.all_below),
+                tuple(rule.sent for rule in found if rule.all_below),
+                any(rule.path == EVERYWHERE for rule in found),
+            )
+            for methods, found in together.items()
+        ]
+
+    def allows(self, method: bytes, target: bytes, headers: Headers | None = None) -> bool:
+        """Whether a call is within one of the rules. ``target`` is path and query as they were sent."""
+        path, _, query = target.partition(b"?")
+        within = everywhere = False
+        for methods, exact, below, everything in self._groups:
+            if (methods is None or method in methods) and (path in exact or path.startswith(below)):
+                within = True
+                everywhere = everywhere or everything
+        if not within or _ambiguous(path) or (query and _asks_other_method(query)):
+            return False
+        for name, _ in headers or ():
+            if len(name) in _LENGTHS:
+                meant = name.lower().replace(b"_", b"-")
+                # No rule has looked at the path that COPY and MOVE write to: only who may use all of them may.
+                if meant in OTHER_METHOD or (meant == DESTINATION and not everywhere):
+                    return False
+        return True
+
+
+def _also(methods: tuple[str, ...]) -> tuple[str, ...]:
+    return ("HEAD",) if "GET" in methods else ()
+
+
+def may(rules: Iterable[PathRule], method: bytes, target: bytes, headers: Headers | None = None) -> bool:
+    """As :meth:`Grant.allows`, for one call."""
+    return Grant(rules).allows(method, target, headers)
 
 
 _LENGTHS = frozenset(map(len, (*OTHER_METHOD, DESTINATION)))  # of 12 headers none is looked at further
 
 
 def _ambiguous(path: bytes) -> bool:
-    """Whether a path, as it was sent, may be read as another one. Of 4 KiB that is 0.1 ms at most."""
+    """Whether a path, as it was sent, may be read as another one. Of 4 KiB that is 0.3 ms at most."""
     if len(path) > LONGEST_CALL or path.translate(None, _PLAIN):
         return True
-    if b"//" in path or b"/./" in path or b"/../" in path or path.endswith((b"/.", b"/..")):
+    if b"//" in path or (b"/." in path and (b"/./" in path or b"/../" in path or path.endswith((b"/.", b"/..")))):
         return True
     if b"%" not in path:
         return False
@@ -129,9 +157,7 @@ def _ambiguous(path: bytes) -> bool:
         text = read.decode()
     except UnicodeDecodeError:  # no escape, or no UTF-8: each server makes something else of it
         return True
-    if len(read.translate(None, _NEVER)) < len(read):
-        return True
-    if read.count(b"/") > path.count(b"/") or read.count(b".") > path.count(b"."):
+    if len(read.translate(None, _NEVER)) + path.count(b"/") + path.count(b".") < len(read):
         return True
     return _STEP.search(text) is not None or _READ_OTHERWISE.search(text) is not None
 
@@ -147,12 +173,6 @@ def _asks_other_method(query: bytes) -> bool:
     while b"__" in read:
         read = read.replace(b"__", b"_")
     return any(name in read for name in _OTHER_METHOD_ASKED)
-
-
-def _of_method(rule: PathRule, method: bytes) -> bool:
-    if rule.methods is None or method.decode("latin-1") in rule.methods:
-        return True
-    return method == b"HEAD" and "GET" in rule.methods
 
 
 def check_rules(rules: Iterable[PathRule]) -> tuple[PathRule, ...]:
