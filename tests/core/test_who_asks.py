@@ -124,6 +124,30 @@ def test_what_is_said_twice_counts_for_nothing() -> None:
     assert who_asks(said, own) == (Asker.FOREIGN, "it has two Origins")
 
 
+OPENED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "rest", "name", "other", "word", "once", "twice"),
+    [
+        ("POST", {}, "Origin", "https://evil.example", OWN, Asker.PAGE, Asker.FOREIGN),
+        ("POST", {}, "Sec-Fetch-Site", "cross-site", "same-origin", Asker.PAGE, Asker.FOREIGN),
+        ("GET", OPENED, "Sec-Fetch-Mode", "no-cors", "navigate", Asker.PERSON, Asker.FOREIGN),
+        ("GET", OPENED, "Sec-Fetch-Dest", "iframe", "document", Asker.PERSON, Asker.FOREIGN),
+        ("GET", {}, "Accept", "image/png", "text/html", Asker.PERSON, Asker.UNSAID),
+    ],
+)
+def test_none_of_two_words_counts_whichever_comes_last(
+    method: str, rest: dict[str, str], name: str, other: str, word: str, once: Asker, twice: Asker
+) -> None:
+    """A proxy may join, or a server take, the one or the other."""
+    given = [(each, value) for each, value in rest.items() if each != name]
+    assert who_asks(said_in(method, [*given, (name, word)]), own).asker is once
+    for both in ((other, word), (word, other), (word, word)):
+        said = said_in(method, [*given, *((name, value) for value in both)])
+        assert who_asks(said, own).asker is twice, both
+
+
 @pytest.mark.parametrize(
     ("authority", "origin", "is_own"),
     [

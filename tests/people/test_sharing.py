@@ -232,6 +232,8 @@ def test_a_user_who_was_made_anew_has_nothing_of_what_was_shared_with_the_former
         while await status(site, site.notebook("bob")) == [503] and time.monotonic() < end:
             await asyncio.sleep(0.1)
         assert await status(site, site.notebook("bob")) == [404]
+        if came:  # whom it was shared with is known: as soon as the other one comes, long before the next list of all
+            assert [each["former"] for each in await shares(site)] == [True]
 
     async def second(site: HubSite) -> None:
         bob = site.notebook("bob")
