@@ -11,13 +11,14 @@ second one over the same three::
     world.on_start = lambda replica: replica.serves()
     run_in_virtual_time(body())
 
-The launcher, the store, the storage, the Hubs (:mod:`.hub`, :mod:`.hub_in_memory`) and the identity (:mod:`.identity`)
-pass the same contract suites as the real ones.
+The launcher, the store, the storage, the Hubs (:mod:`.hub`, :mod:`.hub_in_memory`), the identity and the issuer of
+tokens pass the same contract suites as the real ones.
 """
 
 from __future__ import annotations
 
 from .clock import ClockAhead, LoopClock, ManualClock, VirtualTimeLoop, run_in_virtual_time
+from .identity import FakeIdentity, FakeIssuer
 from .parts import CountingMeter, FakeDefinitions, FakeProbe
 from .storage import FakeStorage, Shelf
 from .store import Disk, MemoryStore
@@ -28,6 +29,8 @@ __all__ = [
     "CountingMeter",
     "Disk",
     "FakeDefinitions",
+    "FakeIdentity",
+    "FakeIssuer",
     "FakeLauncher",
     "FakeLease",
     "FakeLeases",

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from jupyter_model_service.core.access import Caller
-from jupyter_model_service.core.sharing import Person, Role
+from jupyter_model_service.core.sharing import NOBODY, Person, Role
 from jupyter_model_service.engine.bus import Change
 
 from .conftest import eventually
@@ -72,6 +72,23 @@ def test_who_had_a_part_in_a_service_is_told_when_it_is_deleted(shared: Any, rol
     shared.play(with_carol(shared, role))
     assert shared.run(body, token=CAROL) == [("removed", {"service": "alice/chat"})]
     shared.play(shared.made("alice", "chat"))
+    shared.play(with_carol(shared, role))
+    assert shared.run(body, token="jmc_bob") == []
+
+
+@ROLES
+def test_so_she_is_where_its_removal_is_the_first_thing_that_she_hears(shared: Any, role: Role) -> None:
+    """What was queued of a service that is gone is dropped."""
+    shared.play(with_carol(shared, role))
+
+    async def body(client: httpx.AsyncClient) -> list[tuple[str, Any]]:
+        async with listening(client) as stream:
+            await next_event(stream)
+            shared.routing.get("alice", "chat").sharing = NOBODY
+            shared.engine.publish(Change("removed", "alice/chat"))
+            return await told(shared, stream)
+
+    assert shared.run(body, token=CAROL) == [("removed", {"service": "alice/chat"})]
     shared.play(with_carol(shared, role))
     assert shared.run(body, token="jmc_bob") == []
 
