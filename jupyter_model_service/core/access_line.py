@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from .ending import Broken
 from .message import Headers
+from .token_in_address import TOKEN_IN_ADDRESS
 
 __all__ = ["FIELDS", "LONGEST_NAME", "LONGEST_PATH", "LONGEST_TRACE", "Entry", "line", "own_code", "trace_id"]
 
@@ -103,9 +104,11 @@ def _what(
     broken: Broken | None,
 ) -> str:
     service = _text(f"{owner}/{name}") if name else "null"
+    # Of the control API, it may be in the path: a token of the Hub's, which looks like nothing in particular.
+    path = '"[token]"' if code == TOKEN_IN_ADDRESS.code and not name else _path(target)
     return (
         f'"service":{service},"owner":{_text(owner)},"revision":{revision or "null"},"caller":{_text(caller)},'
-        f'"address":{_sent(address)},"method":{_sent(method)},"path":{_path(target)},"status":{status},'
+        f'"address":{_sent(address)},"method":{_sent(method)},"path":{path},"status":{status},'
         f'"code":{_text(code)},"broken":{_text("" if broken is None else broken.value)},"bytes_in":'
     )
 

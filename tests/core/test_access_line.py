@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jupyter_model_service.core.access_line import FIELDS, LONGEST_PATH, Entry, line, trace_id
 from jupyter_model_service.core.ending import Broken
+from jupyter_model_service.core.token_in_address import TOKEN_IN_ADDRESS
 
 CALL = Entry(
     began=1000.0,
@@ -153,6 +154,15 @@ def test_a_break_in_a_name_makes_no_second_line() -> None:
 )
 def test_no_query_and_no_token_of_ours_is_in_a_path(target: bytes, path: str) -> None:
     assert read(target=target)["path"] == path
+
+
+def test_nothing_is_told_of_an_address_of_the_control_api_that_was_refused_for_the_token_in_it() -> None:
+    there = TOKEN_IN_ADDRESS.code
+    target = b"/api/v1/services/ann/chat/access/user/5e3c"
+    assert read(target=target, owner="", name="", code=there, status=400)["path"] == "[token]"
+    assert read(target=target, owner="", name="", code="", status=200)["path"] == target.decode()
+    called = read(target=b"/endpoints/ann/chat/x?token=5e3c", owner="ann", name="chat", code=there, status=400)
+    assert called["path"] == "/endpoints/ann/chat/x", "there it was in the query"
 
 
 @pytest.mark.parametrize(
