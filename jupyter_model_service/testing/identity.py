@@ -15,7 +15,9 @@ class FakeIdentity:
     """Implements ``ports.Identity``: ``callers`` are known from memory, ``elsewhere`` are those whom only ``resolve``
     finds, each time, and ``ended`` are tokens that were good.
 
-    ``asked`` lists what ``resolve`` was asked for. It waits for ``answer``, and raises ``error``, where there is one.
+    ``asked`` lists what ``resolve`` was asked for, ``signed_in`` those of a sign-in. It waits for ``answer``,
+    and raises ``error``, where there is one. ``lately``: tokens that were good within the last five minutes, besides
+    those in ``callers``; what ``resolve`` finds is added, and what it does not is taken out.
     """
 
     def __init__(self, callers: Mapping[str, Caller] | None = None, elsewhere: Mapping[str, Caller] | None = None):
@@ -23,29 +25,32 @@ class FakeIdentity:
         self.elsewhere = dict(elsewhere or {})
         self.ended: set[str] = set()
         self.asked: list[str] = []
+        self.signed_in: list[str] = []
         self.answer: asyncio.Event | None = None
         self.error: Exception | None = None
-        self._met: set[str] = set()  # of those that are elsewhere
+        self.lately: set[str] = set()
 
     def known(self, token: str) -> Caller | None:
         return None if token in self.ended else self.callers.get(token)
 
     async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
         self.asked.append(token)
+        if signs_in:
+            self.signed_in.append(token)
         if self.answer is not None:
             await self.answer.wait()
         if self.error is not None:
             raise self.error
-        self._met.discard(token)
+        self.lately.discard(token)
         if token in self.ended:
             return None
         found = self.callers.get(token) or self.elsewhere.get(token)
         if found is not None:
-            self._met.add(token)
+            self.lately.add(token)
         return found
 
     def met(self, token: str) -> bool:
-        return token not in self.ended and (token in self.callers or token in self._met)
+        return token not in self.ended and (token in self.callers or token in self.lately)
 
     def over(self, token: str) -> bool:
         return token in self.ended

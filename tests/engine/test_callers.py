@@ -12,43 +12,14 @@ from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.message import Refusal
 from jupyter_model_service.engine.callers import IDENTITY_UNAVAILABLE, UNKNOWN_TOKEN, Callers
 from jupyter_model_service.errors import HubUnavailable
-from jupyter_model_service.testing import LoopClock, run_in_virtual_time
+from jupyter_model_service.testing import FakeIdentity, LoopClock, run_in_virtual_time
 
 ANN, AT, ELSEWHERE = Caller("ann"), b"203.0.113.7", b"203.0.113.8"
 
 
-class Hub:
-    """Implements ``Identity``."""
-
-    def __init__(self) -> None:
-        self.people: dict[str, Caller] = {}
-        self.remembered: dict[str, Caller] = {}
-        self.good: set[str] = set()  # tokens that were met
-        self.asked: list[tuple[str, bool]] = []
-        self.fails: Exception | None = None
-        self.hangs = False
-
-    def known(self, token: str) -> Caller | None:
-        return self.remembered.get(token)
-
-    async def resolve(self, token: str, *, signs_in: bool = False) -> Caller | None:
-        self.asked.append((token, signs_in))
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.fails is not None:
-            raise self.fails
-        return self.people.get(token)
-
-    def met(self, token: str) -> bool:
-        return token in self.good
-
-    def over(self, token: str) -> bool:
-        return token == "over"
-
-
 def with_hub(body: Any, **settings: Any) -> None:
     async def main() -> None:
-        hub = Hub()
+        hub = FakeIdentity()
         await body(hub, Callers(hub, LoopClock(), **settings))
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, "nothing that was asked outlives who asked"
@@ -57,15 +28,16 @@ def with_hub(body: Any, **settings: Any) -> None:
 
 
 def test_it_is_known_from_memory_or_asked_for_and_nobodys_is_nobodys() -> None:
-    async def body(hub: Hub, callers: Callers) -> None:
-        hub.remembered["a"] = hub.people["b"] = ANN
+    async def body(hub: FakeIdentity, callers: Callers) -> None:
+        hub.callers["a"] = hub.elsewhere["b"] = ANN
+        hub.ended.add("over")
         assert (callers.known("a"), callers.known("b")) == (ANN, None)
         assert await callers.who("a", AT) is ANN
         assert hub.asked == []
         assert await callers.who("b", AT) is ANN
         assert await callers.who("c", AT) is UNKNOWN_TOKEN
         assert await callers.who("b", signs_in=True, vetted=True) is ANN
-        assert hub.asked == [("b", False), ("c", False), ("b", True)]
+        assert (hub.asked, hub.signed_in) == (["b", "c", "b"], ["b"])
         assert (callers.over("over"), callers.over("a")) == (True, False)
 
     with_hub(body)
@@ -73,13 +45,13 @@ def test_it_is_known_from_memory_or_asked_for_and_nobodys_is_nobodys() -> None:
 
 @pytest.mark.parametrize("how", ["says so", "breaks", "hangs"])
 def test_where_nobody_can_say_it_the_outcome_is_one(how: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def body(hub: Hub, callers: Callers) -> None:
-        hub.fails = {"says so": HubUnavailable("Away: secret-token."), "breaks": OSError("secret-token")}.get(how)
-        hub.hangs = how == "hangs"
+    async def body(hub: FakeIdentity, callers: Callers) -> None:
+        hub.error = {"says so": HubUnavailable("Away: secret-token."), "breaks": OSError("secret-token")}.get(how)
+        hub.answer = asyncio.Event() if how == "hangs" else None
         clock = asyncio.get_running_loop()
         began = clock.time()
         assert await callers.who("secret-token", AT) is IDENTITY_UNAVAILABLE
-        assert clock.time() - began == pytest.approx(7.0 if hub.hangs else 0.0, abs=0.1)
+        assert clock.time() - began == pytest.approx(7.0 if hub.answer else 0.0, abs=0.1)
         for number in range(30):
             assert await callers.who(f"t{number}", AT) is IDENTITY_UNAVAILABLE, "what was not looked up is no guess"
 
@@ -89,8 +61,8 @@ def test_where_nobody_can_say_it_the_outcome_is_one(how: str, caplog: pytest.Log
 
 
 def test_after_twenty_wrong_ones_an_address_waits_and_no_other_nor_who_was_met() -> None:
-    async def body(hub: Hub, callers: Callers) -> None:
-        hub.people["mine"] = ANN
+    async def body(hub: FakeIdentity, callers: Callers) -> None:
+        hub.elsewhere["mine"] = ANN
         for number in range(19):
             assert await callers.who(f"wrong-{number}", AT) is UNKNOWN_TOKEN
         assert callers.too_many(AT, "a-code") is None
@@ -103,8 +75,7 @@ def test_after_twenty_wrong_ones_an_address_waits_and_no_other_nor_who_was_met()
         assert len(hub.asked) == asked
         assert await callers.who("mine", ELSEWHERE) is ANN
         assert await callers.who("mine", AT, vetted=True) is ANN
-        hub.good.add("mine")
-        assert await callers.who("mine", AT) is ANN
+        assert await callers.who("mine", AT) is ANN, "by now it was met"
         await LoopClock().sleep(2.5)
         assert await callers.who("wrong-next", AT) is UNKNOWN_TOKEN, "its time is the clock's"
 
@@ -112,8 +83,8 @@ def test_after_twenty_wrong_ones_an_address_waits_and_no_other_nor_who_was_met()
 
 
 def test_what_was_good_before_counts_as_no_guess() -> None:
-    async def body(hub: Hub, callers: Callers) -> None:
-        hub.good |= {f"met-{number}" for number in range(30)}
+    async def body(hub: FakeIdentity, callers: Callers) -> None:
+        hub.lately |= {f"met-{number}" for number in range(30)}
         for number in range(30):
             assert await callers.who(f"met-{number}", AT) is UNKNOWN_TOKEN
             assert await callers.who(f"vetted-{number}", AT, vetted=True) is UNKNOWN_TOKEN
