@@ -30,7 +30,11 @@ class TokenAsName(InvalidRequest):
 
 
 def in_address() -> TokenAsName:
-    return TokenAsName(TOKEN_IN_ADDRESS.message, code=TOKEN_IN_ADDRESS.code)
+    return TokenAsName(
+        "A token was sent in the address, in the place of a name: nothing was changed, but logs on the way may have "
+        "it. Say a name instead, and revoke the token that was sent.",
+        code=TOKEN_IN_ADDRESS.code,
+    )
 
 
 def in_body() -> TokenAsName:
