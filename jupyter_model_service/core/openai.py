@@ -9,9 +9,10 @@ not there any more.
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as _escaped
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from .access import Caller, knows, may_call
+from .escapes import read_leniently
 from .message import Headers, Refusal
 from .model_field import Found
 from .routing import Endpoint, RoutingTable
@@ -123,7 +124,7 @@ def model_of_path(path: bytes) -> str | None:
         return ""
     if not path.startswith(b"models/"):
         return None
-    return unquote_to_bytes(path[len(b"models/") :]).decode("utf-8", "replace")
+    return read_leniently(path[len(b"models/") :]).decode("utf-8", "replace")
 
 
 def listing(caller: Caller | None, table: RoutingTable) -> bytes:
