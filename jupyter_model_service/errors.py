@@ -9,6 +9,7 @@
     ├── Conflict                 409 conflict                the name is taken, the state does not allow it
     ├── TooLarge                 413 too_large
     ├── TooManyAttempts          429 too_many_attempts       too many wrong tokens came from this address
+    ├── TooMuchAtOnce            429 too_much_at_once        what she asked for before is not taken yet
     ├── Overloaded               503 overloaded              try later (``retry_after`` seconds)
     ├── LaunchError              502 launch_failed           a replica could not be started (``stage``)
     ├── UpstreamError            502 replica_died            a replica broke a call
@@ -45,6 +46,7 @@ __all__ = [
     "StoreError",
     "TooLarge",
     "TooManyAttempts",
+    "TooMuchAtOnce",
     "Unauthenticated",
     "UpstreamError",
     "WaitTimeout",
@@ -136,6 +138,14 @@ class TooLarge(ModelServiceError):
 class TooManyAttempts(ModelServiceError):
     code = "too_many_attempts"
     status = 429
+
+
+class TooMuchAtOnce(ModelServiceError):
+    """Whoever asks has not taken yet what she asked for before, or others have not."""
+
+    code = "too_much_at_once"
+    status = 429
+    retry_after = 5.0
 
 
 class Overloaded(ModelServiceError):

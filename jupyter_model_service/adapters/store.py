@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -129,10 +130,15 @@ class SqlStore:
             query = query.where(table.c.service_id == service_id)
         return await self._select(query, record)
 
-    async def _select(self, query: Select[Any], record: Callable[[Row[Any]], _T]) -> list[_T]:
+    async def _select(
+        self, query: Select[Any], record: Callable[[Row[Any]], _T], fits: Callable[[Row[Any]], bool] | None = None
+    ) -> list[_T]:
+        """``fits``: of each row before the next is read; the first that does not is the end."""
+
         def read(connection: Connection) -> list[_T]:
             try:
-                return [record(row) for row in connection.execute(query)]
+                with connection.execute(query) as found:
+                    return [record(row) for row in (found if fits is None else takewhile(fits, found))]
             except (LookupError, TypeError, ValueError) as error:
                 raise StoreError(f"The database {self._path} holds something unreadable: {error!r}.") from error
 

@@ -24,5 +24,10 @@ class Audit:
         self: HasAudit, name: str | None = None, *, after: int = 0, limit: int = 100, newest: bool = True
     ) -> builtins.list[AuditEntry]:
         key = None if name is None else await self._key(name)
-        call = audit.read(key, after=after, limit=limit, newest=newest)
-        return call.read(await self._plain(call)).entries
+        calls = audit.some(key, limit, after=after, newest=newest)
+        try:
+            call = next(calls)
+            while True:
+                call = calls.send(await self._plain(call))
+        except StopIteration as end:
+            return audit.entries(end.value)

@@ -20,5 +20,10 @@ class Audit:
         """Who did what with the service, or without a name of everything, which on a hub is for administrators: the
         last ``limit`` entries with an id above ``after``, or without ``newest`` the first, oldest first."""
         key = None if name is None else self._connection.key(name)
-        call = audit.read(key, after=after, limit=limit, newest=newest)
-        return call.read(self._connection.send(call)).entries
+        calls = audit.some(key, limit, after=after, newest=newest)
+        try:
+            call = next(calls)
+            while True:
+                call = calls.send(self._connection.send(call))
+        except StopIteration as end:
+            return audit.entries(end.value)

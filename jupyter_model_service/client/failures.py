@@ -20,7 +20,7 @@ _CLASSES = [
 _BY_CODE: dict[str, type[ModelServiceError]] = {kind.code: kind for kind in _CLASSES}
 #: For a code that this version does not know; where two classes share a status, the more general one.
 _BY_STATUS: dict[int, type[ModelServiceError]] = {kind.status: kind for kind in _CLASSES}
-_BY_STATUS |= {500: errors.StoreError, 502: errors.UpstreamError, 503: errors.Overloaded}
+_BY_STATUS |= {429: errors.TooManyAttempts, 500: errors.StoreError, 502: errors.UpstreamError, 503: errors.Overloaded}
 
 
 def error_from(status: int, headers: Mapping[str, str], body: bytes, where: str) -> ModelServiceError:

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..client import audit
-from ..client.calls import Key
+from ..client.calls import Call, Key
 from ..client.events import Reconnect
 from ..core.sentences import lasting
-from ..errors import GatewayUnavailable
+from ..errors import GatewayUnavailable, TooMuchAtOnce
 from .results import AuditResult, Json, Result
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .verbs import Session
 
 _INTERVAL = 1.0  # seconds between two looks
+_PATIENCE = 60.0
 
 
 def of_service(session: Session, arguments: argparse.Namespace) -> Result:
@@ -53,15 +54,44 @@ def _pages(session: Session, key: Key | None, query: dict[str, Any], tail: int |
     """The last ``tail`` entries, or all of them, page by page."""
     if tail is not None and tail <= audit.PAGE:
         if tail:
-            yield session.send(audit.read(key, limit=tail, newest=True, **query))
+            yield _some(session, key, query, tail)
         return
-    after = 0
-    while True:
-        answer = session.send(audit.read(key, after=after, limit=audit.PAGE, **query))
+    yield from _on(session, key, query, 0)
+
+
+def _some(session: Session, key: Key | None, query: dict[str, Any], tail: int) -> Json:
+    calls = audit.some(key, tail, **query)
+    try:
+        call = next(calls)
+        while True:
+            call = calls.send(_patiently(session, call))
+    except StopIteration as end:
+        return dict(end.value)
+
+
+def _on(session: Session, key: Key | None, query: dict[str, Any], after: int) -> Iterator[Json]:
+    """All behind ``after``, page by page."""
+    more = True
+    while more:
+        answer = _patiently(session, audit.read(key, after=after, limit=audit.PAGE, **query))
         yield answer
-        if len(answer["entries"]) < audit.PAGE:
-            return
-        after = answer["next"]
+        more, after = bool(answer["more"]), int(answer["next"])
+
+
+def _patiently(session: Session, call: Call[Any]) -> Json:
+    """Where too much is under way for her at once, again when the gateway says; a minute long, as an export by hand
+    beside it may take that."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            answer: Json = session.send(call)
+            return answer
+        except TooMuchAtOnce as error:
+            pause = error.retry_after or _INTERVAL
+            if time.monotonic() + pause > end:
+                raise
+            session.observer.notice(f"{error.message} Waiting for {pause:g} s.")
+            time.sleep(pause)
 
 
 def _tell(session: Session, answer: Json) -> int:
@@ -77,7 +107,8 @@ def _follow(session: Session, key: Key | None, query: dict[str, Any], after: int
     while True:
         time.sleep(_INTERVAL)
         try:
-            after = max(after, _tell(session, session.send(audit.read(key, after=after, limit=audit.PAGE, **query))))
+            for answer in _on(session, key, query, after):
+                after = max(after, _tell(session, answer))
         except GatewayUnavailable as error:
             time.sleep(reconnect.lost(time.monotonic(), error))
             session.connection.locator.forget()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .fairness import line_of
 
 __all__ = [
-    "DENIED", "GATEWAY", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain", "who_of",
+    "DENIED", "GATEWAY", "AuditPage", "AuditQuery", "Entry", "Folding", "bounded", "differences", "json_line", "plain",
+    "who_of",
 ]  # fmt: skip
 
 #: Statuses of what somebody may not do, or may not even know of.
@@ -65,6 +66,15 @@ class AuditQuery:
     owner: str | None = None
     since: float | None = None
     until: float | None = None
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """Some of what a query finds, oldest first. ``more``: there are others that it is about, behind these, or before
+    them where the query wants the newest."""
+
+    entries: Sequence[Entry]
+    more: bool
 
 
 def plain(entry: Entry) -> dict[str, Any]:

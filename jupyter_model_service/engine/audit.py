@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..core.audit import DENIED, GATEWAY, AuditQuery, Entry, Folding, bounded
+from ..core.audit import DENIED, GATEWAY, AuditPage, AuditQuery, Entry, Folding, bounded
 from ..errors import NoSpace, Overloaded, StoreError
 from ..ports import Begun, Clock, Store
 from .ledger import Ledger
+from .reading import Reading
 from .tasks import Tasks, until
 
 __all__ = ["INTERRUPTED", "Audit"]
@@ -57,6 +58,7 @@ class Audit:
         self._work = asyncio.Event()
         self._turn = asyncio.Lock()
         self._forgotten_at: float | None = None
+        self._reading = Reading()
 
     def start(self, tasks: Tasks) -> None:
         tasks.start("audit", self._run())
@@ -120,6 +122,11 @@ class Audit:
     async def find(self, query: AuditQuery) -> Sequence[Entry]:
         """What is written; ``StoreError`` where it cannot be read."""
         return await self._store.audit.find(query)
+
+    async def page(self, query: AuditQuery, most: int, whose: str) -> AuditPage:
+        """The same for whoever asks, ``whose`` it is then: about ``most`` bytes of it, when it is her turn."""
+        async with self._reading.turn(whose):
+            return await self._store.audit.page(query, most)
 
     async def flush(self) -> bool:
         """Write all that there is, at the end; whether that was possible."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.access import Caller
-from ..core.audit import AuditQuery, Entry
+from ..core.audit import AuditPage, AuditQuery, Entry
 from ..core.effective import Effective
 from ..core.grants import PathRule
 from ..core.limits import Allowance, Limits
@@ -129,6 +129,10 @@ class AuditStore(Protocol):
 
     async def find(self, query: AuditQuery) -> Sequence[Entry]:
         """Oldest first, whichever of them the query is about."""
+
+    async def page(self, query: AuditQuery, most: int) -> AuditPage:
+        """The same, but for those that would make it more than about ``most`` bytes of JSON: at least one, if there is
+        any, and never more than one is read in vain."""
 
     async def forget_before(self, at: float) -> int:
         """Remove what is older than ``at`` (Unix time); how much that was. An earlier time than before does nothing."""

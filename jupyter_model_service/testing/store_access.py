@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jupyter_model_service.core.audit import AuditQuery, Entry
+from jupyter_model_service.core.audit import AuditPage, AuditQuery, Entry, json_line
 from jupyter_model_service.core.sharing import Share, ShareKind
 from jupyter_model_service.ports import OverrideRecord, UseRecord
 
@@ -91,6 +91,16 @@ class MemoryAudit:
         found = [entry for entry in kept if _is_wanted(entry, query)]
         first = max(0, len(found) - query.limit) if query.newest else 0
         return copy.deepcopy(found[first : first + max(query.limit, 0)])
+
+    async def page(self, query: AuditQuery, most: int) -> AuditPage:
+        found = await self.find(dataclasses.replace(query, limit=query.limit + 1))
+        fit, size = list[Entry](), 0
+        for entry in reversed(found) if query.newest else found:
+            size += len(json_line(entry))
+            if len(fit) == query.limit or (fit and size > most):
+                break
+            fit.append(entry)
+        return AuditPage(fit[::-1] if query.newest else fit, len(fit) < len(found))
 
     async def forget_before(self, at: float) -> int:
         disk = await self._store._write()

@@ -21,9 +21,10 @@ from . import auth
 from .audit import ADDRESS_HEADER, Asked, asked_by
 from .call import Answer, Call, Parts, Text
 from .deeds import Wish, admitted, carried_out
-from .download import Download, send
+from .download import Download
 from .errors import MethodNotAllowed, UnsupportedMediaType, refusal
 from .route import Access, Route
+from .sending import Sending
 from .stream import EventStreams
 from .token_as_name import HIDDEN, hidden, in_address, in_body, is_token, texts_of
 
@@ -110,10 +111,11 @@ class RouteHandler(BaseHandler):
     route: Route | None = None
     holds_token = False  # where a name belongs, so that nothing of it is told
 
-    def initialize(self, parts: Parts, routes: Mapping[str, Route], streams: EventStreams) -> None:
+    def initialize(self, parts: Parts, routes: Mapping[str, Route], streams: EventStreams, sending: Sending) -> None:
         self.parts = parts
         self.routes = routes
         self.streams = streams
+        self.sending = sending
 
     async def get(self, **path: str) -> None:
         self.holds_token = HIDDEN in hidden(self.parts, path).values()
@@ -166,6 +168,7 @@ class RouteHandler(BaseHandler):
         return await (self._while_wanted(route.handler(call)) if route.abandoned else route.handler(call))
 
     def _call(self, route: Route, path: Mapping[str, str]) -> Call:
+        self.sending.check(self._whose())
         body, query = self._parse_body(route), self._parse_query(route)
         return Call(self.parts, self.caller, path, body, query, again=lambda: self._let_in(route, path))
 
@@ -230,15 +233,22 @@ class RouteHandler(BaseHandler):
     async def _answer(self, route: Route, path: Mapping[str, str], answer: Answer) -> None:
         self.set_status(route.status)
         if isinstance(answer, Download):
-            await send(self, answer, lambda: self._let_in(route, path))
+            await self.sending.file(self, answer, self._whose(), lambda: self._let_in(route, path))
         elif isinstance(answer, Text):
-            self.set_header("Content-Type", answer.content_type)
-            self.finish(answer.body)
+            await self._send(route, answer.body, answer.content_type)
         elif answer is None:
             self.finish()
         else:
-            self.set_header("Content-Type", "application/json")
-            self.finish(answer.model_dump_json() if isinstance(answer, BaseModel) else json.dumps(answer))
+            text = answer.model_dump_json() if isinstance(answer, BaseModel) else json.dumps(answer)
+            await self._send(route, text, "application/json")
+
+    async def _send(self, route: Route, body: bytes | str, kind: str) -> None:
+        self.set_header("Content-Type", kind)
+        await self.sending.answer(self, body, self._whose(), refuses=not route.changes)
+
+    def _whose(self) -> str:
+        """Who is to take it; where nobody is known, from where."""
+        return self.caller.name if self.caller is not None else self._address().decode("latin-1")
 
     def on_finish(self) -> None:
         """One line for each control action; reading is logged at debug level. Never a query, header or body."""

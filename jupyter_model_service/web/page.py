@@ -21,14 +21,15 @@ from ..core.plain_page import POLICY, plain_page
 from ..core.tried import tried
 from ..core.who_asks import Asker, at_authority, said_in, who_asks
 from ..errors import Forbidden, ModelServiceError, NotFound, TooLarge, Unauthenticated
-from .audit import Asked, asked_by
+from .audit import ADDRESS_HEADER, Asked, asked_by
 from .auth import authorise, refuse_token_in_query
 from .call import Call, Parts
 from .deeds import Wish, admitted, carried_out
-from .download import Download, send
+from .download import Download
 from .errors import MethodNotAllowed, refusal
 from .handler import BaseHandler
 from .route import Access, Route
+from .sending import Sending
 from .token_as_name import HIDDEN, hidden, in_address, in_body, is_token, texts_of
 
 if TYPE_CHECKING:
@@ -166,9 +167,16 @@ class PageHandler(BaseHandler):
     holds_token = False  # where a name belongs, so that nothing of it is told
 
     def initialize(
-        self, parts: Parts, pages: Mapping[str, Page], sessions: PageSessions, doors: Doors | None, prefix: str
+        self,
+        parts: Parts,
+        pages: Mapping[str, Page],
+        sessions: PageSessions,
+        doors: Doors | None,
+        prefix: str,
+        sending: Sending,
     ) -> None:
         self.parts, self.pages, self.sessions, self.doors, self.prefix = parts, pages, sessions, doors, prefix
+        self.sending = sending
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -198,18 +206,24 @@ class PageHandler(BaseHandler):
             self.set_header("Referrer-Policy", "no-referrer")
             self.redirect(answer.url, status=303)
         elif isinstance(answer, Download):
-            await send(self, answer, lambda: self._still(page))
+            await self.sending.file(self, answer, self._whose(), lambda: self._still(page))
         elif answer is None:
             self.finish()
         else:
             self.set_status(answer.status)
             self.set_header("Content-Type", answer.kind)
-            self.finish(answer.body)
+            await self.sending.answer(self, answer.body, self._whose(), refuses=True)
 
     head = post = put = patch = delete = options = get
 
     async def _shown(self, page: Page, path: Mapping[str, str], fields: Mapping[str, str]) -> Answer:
+        self.sending.check(self._whose())
         return None if page.handler is None else await page.handler(self._call(path, fields))
+
+    def _whose(self) -> str:
+        """Who is to take it; where nobody is known, from where."""
+        known = self.visitor.caller.name if self.visitor is not None else ""
+        return known or self.request.headers.get(ADDRESS_HEADER, "")
 
     async def _still(self, page: Page) -> None:
         visitor = await self.sessions.visitor(self.request)

@@ -12,7 +12,7 @@ from ..core.audit import AuditQuery, Entry
 from ..core.audit_words import changed, in_utc, outcome
 from ..core.sentences import lasting
 from ..errors import InvalidRequest
-from .audit import exported
+from .audit import PAGE, exported
 from .download import Download
 from .page import Html, PageCall
 from .queries import LARGEST
@@ -20,7 +20,7 @@ from .rendered import moment, rendered
 
 __all__ = ["audit", "save_audit"]
 
-MOST = 100  # entries of a page
+MOST = 100  # entries of a page; fewer where those are long
 _LONGEST = {"who": 300, "action": 100, "about": 300, "since": 10}
 
 
@@ -61,8 +61,9 @@ class Shown:
 
 async def audit(call: PageCall) -> Html:
     log, given = call.parts.engine.audit, _given(call)
-    entries = await log.find(replace(_query(given), before=_before(call), limit=MOST + 1, newest=True))
-    more, entries = len(entries) > MOST, entries[-MOST:]
+    wanted = replace(_query(given), before=_before(call), limit=MOST, newest=True)
+    found = await log.page(wanted, PAGE, call.caller.name)
+    entries, more = found.entries, found.more
     person = call.person.caller.person
     shown = Shown(
         visitor=person.name if person is not None else call.caller.name,
@@ -82,7 +83,7 @@ async def audit(call: PageCall) -> Html:
 
 async def save_audit(call: PageCall) -> Download:
     """All that the same form finds, also what is older than the page, the oldest first."""
-    return exported(call.parts, _query(_given(call)))
+    return exported(call.parts, _query(_given(call)), call.caller.name, of_everything=True)
 
 
 def _given(call: PageCall) -> dict[str, str]:

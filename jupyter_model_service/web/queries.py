@@ -40,7 +40,10 @@ class ServiceExportQuery(_Query):
 
 
 class ServiceAuditQuery(ServiceExportQuery):
-    limit: int = Field(default=100, ge=1, le=1000, description="at most so many, oldest first")
+    before: int | None = Field(default=None, ge=1, le=LARGEST, description="only entries with a smaller id")
+    limit: int = Field(
+        default=100, ge=1, le=1000, description="at most so many, oldest first; fewer where those are more than 512 KiB"
+    )
     newest: bool = Field(default=False, description="the last ones, rather than the first")
 
 

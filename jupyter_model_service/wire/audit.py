@@ -32,8 +32,12 @@ class AuditEntry(BaseModel):
 
 
 class AuditList(BaseModel):
-    """Oldest first. ``next`` is the ``after`` with which to read on."""
+    """Oldest first. ``next`` is the ``after`` with which to read on, while there is ``more``; with ``newest`` the first
+    entry's id is the ``before`` with which to read back."""
 
     entries: list[AuditEntry]
     next: int
+    more: bool = Field(
+        default=False, description="whether there are others behind these, or with newest before them: read on"
+    )
     kept: float | None = Field(default=None, description="seconds after which entries are removed; null: never")

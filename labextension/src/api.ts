@@ -274,7 +274,10 @@ export class ModelServiceApi {
   }
 
   /** Who did what with it. The first `limit` with an id greater than `after`, or the newest; oldest first. */
-  audit(key: Key, query: { limit?: number; after?: number; newest?: boolean } = {}): Promise<AuditList> {
+  audit(
+    key: Key,
+    query: { limit?: number; after?: number; before?: number; newest?: boolean } = {}
+  ): Promise<AuditList> {
     return this._to.json('GET', of(key, 'audit'), { query });
   }
 

@@ -1018,7 +1018,8 @@ export interface components {
         };
         /**
          * AuditList
-         * @description Oldest first. ``next`` is the ``after`` with which to read on.
+         * @description Oldest first. ``next`` is the ``after`` with which to read on, while there is ``more``; with ``newest`` the first
+         *     entry's id is the ``before`` with which to read back.
          */
         AuditList: {
             /** Entries */
@@ -1029,6 +1030,12 @@ export interface components {
              * @default null
              */
             kept: number | null;
+            /**
+             * More
+             * @description whether there are others behind these, or with newest before them: read on
+             * @default false
+             */
+            more: boolean;
             /** Next */
             next: number;
         };
@@ -3763,7 +3770,9 @@ export interface operations {
                 since?: number | null;
                 /** @description Unix time: before then */
                 until?: number | null;
-                /** @description at most so many, oldest first */
+                /** @description only entries with a smaller id */
+                before?: number | null;
+                /** @description at most so many, oldest first; fewer where those are more than 512 KiB */
                 limit?: number;
                 /** @description the last ones, rather than the first */
                 newest?: boolean;
@@ -4498,7 +4507,9 @@ export interface operations {
                 since?: number | null;
                 /** @description Unix time: before then */
                 until?: number | null;
-                /** @description at most so many, oldest first */
+                /** @description only entries with a smaller id */
+                before?: number | null;
+                /** @description at most so many, oldest first; fewer where those are more than 512 KiB */
                 limit?: number;
                 /** @description the last ones, rather than the first */
                 newest?: boolean;

@@ -636,6 +636,30 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
     assert json.loads(exported.splitlines()[0])["after"] == {"replicas": 3}
 
 
+def test_long_entries_are_read_on_where_the_gateways_answer_ends_early(line: Line, fake: FakeGateway) -> None:
+    fake.audit, fake.audit_page = [audited(n) for n in range(1, 31)], 4
+    for tail, first in (("10", 21), ("all", 1)):
+        ran = line("admin", "audit", "--tail", tail, "--json").out
+        assert [json.loads(each)["id"] for each in ran.splitlines()] == list(range(first, 31))
+
+
+def test_whoever_is_told_that_it_is_too_much_at_once_waits_as_told(line: Line, fake: FakeGateway) -> None:
+    """What the answers to her other requests wait for is hers to end: it is said."""
+    fake.audit = [audited(1)]
+    told: list[int] = []
+
+    def first(body: object) -> Any:
+        told.append(1)
+        if len(told) == 1:
+            return refusal(429, "too_much_at_once", "Answers are not read yet.", {"Retry-After": "1"})
+        return fake.of_audit({})
+
+    fake.answers["GET", "api/v1/admin/audit"] = first
+    ran = line("admin", "audit", "--tail", "all", "--json")
+    assert (ran.status, ran.out.count("\n"), len(told)) == (0, 1, 2)
+    assert ran.err == "Answers are not read yet. Waiting for 1 s.\n"
+
+
 def test_whoever_asks_the_audit_log_for_what_is_not_in_it_is_told_so(line: Line, fake: FakeGateway) -> None:
     """By a slip in a name nothing seems to have been done."""
     fake.services["ada/demo"] = service()

@@ -124,6 +124,7 @@ class FakeGateway:
         self.refused_share: str | None = None  # of whom nothing is changed
         self.origins: list[str] = []
         self.audit: list[dict[str, Any]] = []
+        self.audit_page = 1000  # entries that it gives at once at most, as the real one where they are long
         self.overview: dict[str, Any] = {"services": [], "owners": [], "gpus": None}
         self.decisions: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {"step": 30.0, "times": [], "values": {}}
@@ -346,10 +347,12 @@ class FakeGateway:
         found = [each for each in self.audit if each["id"] > int(query.get("after", 0))]
         found = [each for each in found if query.get("service") in (None, each["target"])]
         found = [each for each in found if query.get("who") in (None, each["who"])]
-        limit = int(query.get("limit", 100))
+        found = [each for each in found if each["id"] < int(query.get("before", 2**63))]
+        limit = min(int(query.get("limit", 100)), self.audit_page)
+        there = len(found)
         found = found[-limit:] if query.get("newest") == "true" else found[:limit]
         after = found[-1]["id"] if found else int(query.get("after", 0))
-        return 200, {"entries": found, "next": after, "kept": 90 * 86400.0}, {}
+        return 200, {"entries": found, "next": after, "more": len(found) < there, "kept": 90 * 86400.0}, {}
 
     def of_access(self, method: str, whom: list[str], query: dict[str, str], body: Any) -> Answer:
         """Shares by kind and name."""

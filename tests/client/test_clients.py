@@ -241,6 +241,16 @@ def test_the_audit_log_is_read_of_a_service_or_of_all(face: Face, fake: FakeGate
     assert [entry.id for entry in face.audit(after=1, limit=1, newest=False)] == [2]
 
 
+def test_entries_of_the_audit_log_that_are_too_long_for_one_answer_are_all_read(face: Face, fake: FakeGateway) -> None:
+    """Where the gateway's page ends early the client reads on, in the direction that it was asked for."""
+    fake.audit, fake.audit_page = [audited(n) for n in range(1, 21)], 3
+    assert [entry.id for entry in face.audit(limit=10)] == list(range(11, 21))
+    assert [entry.id for entry in face.audit(limit=50)] == list(range(1, 21))
+    assert [entry.id for entry in face.audit(after=15, limit=50)] == list(range(16, 21))
+    assert [entry.id for entry in face.audit(after=2, limit=7, newest=False)] == list(range(3, 10))
+    assert face.audit(after=20) == []
+
+
 def test_tokens_for_paths_and_methods(face: Face, fake: FakeGateway) -> None:
     """The methods are for each path, and for all paths where none is named."""
     fake.services["ada/demo"] = service()

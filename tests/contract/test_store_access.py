@@ -223,6 +223,35 @@ def test_entries_are_found_by_what_they_are_about_and_read_on(opener: Opener) ->
     with_store(opener, body)
 
 
+def test_a_page_has_so_many_entries_or_bytes_and_says_whether_there_are_more(opener: Opener) -> None:
+    """Of entries of 10 KB three are about 30 KB, and one is there however long it is."""
+    long = {"was": "x" * 10_000}
+
+    async def body(store: Store) -> None:
+        await store.audit.add([dataclasses.replace(each, before=long, after=None) for each in entries(10)])
+
+        async def ids(most: int, **query: object) -> tuple[list[int], bool]:
+            page = await store.audit.page(AuditQuery(**query), most)  # type: ignore[arg-type]
+            return [entry.id for entry in page.entries], page.more
+
+        assert await ids(1 << 20) == (list(range(1, 11)), False)
+        assert await ids(1 << 20, limit=10) == (list(range(1, 11)), False)
+        assert await ids(1 << 20, limit=9) == (list(range(1, 10)), True)
+        assert await ids(35_000) == ([1, 2, 3], True)
+        assert await ids(35_000, after=3, limit=2) == ([4, 5], True)
+        assert await ids(35_000, after=7) == ([8, 9, 10], False)
+        assert await ids(35_000, newest=True) == ([8, 9, 10], True)
+        assert await ids(35_000, newest=True, before=4) == ([1, 2, 3], False)
+        assert await ids(100) == ([1], True)
+        assert await ids(100, after=9) == ([10], False)
+        assert await ids(100, target="u/0") == ([5], True)
+        assert await ids(100, who="nobody") == ([], False)
+        page = await store.audit.page(AuditQuery(limit=1), 100)
+        assert page.entries == [dataclasses.replace(entries(1)[0], id=1, before=long)]
+
+    with_store(opener, body)
+
+
 def test_what_is_old_may_be_forgotten_and_its_ids_are_never_used_again(opener: Opener) -> None:
     async def body(store: Store) -> None:
         await store.audit.add(entries(5))

@@ -184,14 +184,14 @@ def test_a_file_that_is_broken_off_does_not_look_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     """Where the log cannot be read any more, and where whoever takes it is no administrator any more, or is signed out."""
-    find, visitor, reads = SqlAudit.find, PageSessions.visitor, 0
+    read, visitor, reads = SqlAudit.page, PageSessions.visitor, 0
 
-    async def fails_later(self: SqlAudit, query: AuditQuery) -> Any:
+    async def fails_later(self: SqlAudit, query: AuditQuery, most: int) -> Any:
         nonlocal reads
         reads += 1
         if reads == 2 and why == "unreadable":
             raise OSError("the disk is gone")
-        return await find(self, query)
+        return await read(self, query, most)
 
     async def another_later(self: PageSessions, request: Any) -> PageVisitor | None:
         found = await visitor(self, request)
@@ -208,7 +208,7 @@ def test_a_file_that_is_broken_off_does_not_look_whole(
         nonlocal reads
         put(tmp_path, *(Entry(1.0, "dora", "", "x", f"n{each}") for each in range(250)))
         carol = await browser_of("carol")
-        monkeypatch.setattr(SqlAudit, "find", fails_later)
+        monkeypatch.setattr(SqlAudit, "page", fails_later)
         monkeypatch.setattr(PageSessions, "visitor", another_later)
         reads = 0
         with pytest.raises(httpx.RemoteProtocolError):

@@ -50,6 +50,7 @@ from jupyter_model_service.testing.identity import FakeIdentity, FakeIssuer
 from jupyter_model_service.web.application import ControlApplication, make_application
 from jupyter_model_service.web.call import Parts
 from jupyter_model_service.web.handler import MAX_DISCARDED
+from jupyter_model_service.web.sending import Sending
 from jupyter_model_service.web.stream import EventStreams
 from jupyter_model_service.wire.offer import OfferInfo
 
@@ -179,6 +180,7 @@ class ControlSite:
         self.attached: list[tuple[int, float, bool]] = []
         self.ended: list[bool] = []
         self.streams = EventStreams(heartbeat=0.1)
+        self.sending = Sending()
         self.overrides = Overrides(self.store.access, self.clock, self.exists)
         self.open_metrics = False
         self.shared = False
@@ -252,7 +254,12 @@ class ControlSite:
             overrides=self.overrides,
         )
         return make_application(
-            parts, prefix=self.prefix, open_metrics=self.open_metrics, shared=self.shared, streams=self.streams
+            parts,
+            prefix=self.prefix,
+            open_metrics=self.open_metrics,
+            shared=self.shared,
+            streams=self.streams,
+            sending=self.sending,
         )
 
     @contextlib.asynccontextmanager

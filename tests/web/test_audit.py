@@ -151,7 +151,7 @@ def test_the_log_is_read_by_parts(site: Any) -> None:
         assert [each["at"] for each in own["entries"]] == [made + 100.0, made + 101.0, made + 102.0]
         assert own["next"] == own["entries"][-1]["id"]
         after = (await client.get(f"/api/v1/services/alice/chat/audit?after={own['next']}")).json()
-        assert after == {"entries": [], "next": own["next"], "kept": None}
+        assert after == {"entries": [], "next": own["next"], "more": False, "kept": None}
         assert (await client.get("/api/v1/admin/audit")).status_code == 403
         boss = {"Authorization": "Bearer jmc_admin"}
         whole = (await client.get("/api/v1/admin/audit", headers=boss)).json()

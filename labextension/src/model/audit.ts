@@ -13,7 +13,7 @@ export class AuditModel extends ShownModel<readonly AuditEntry[]> {
 
   /** Whether there are older ones that can be shown here. */
   get more(): boolean {
-    return this.entries !== null && this.entries.length >= this._wanted && this._wanted < MOST;
+    return this._more && this.entries !== null && this._wanted < MOST;
   }
 
   async older(): Promise<void> {
@@ -25,9 +25,9 @@ export class AuditModel extends ShownModel<readonly AuditEntry[]> {
   async lines(): Promise<string> {
     const found: string[] = [];
     for (let after = 0; ;) {
-      const { entries, next } = await this.services.api.audit(this.key, { limit: MOST, after });
+      const { entries, next, more } = await this.services.api.audit(this.key, { limit: MOST, after });
       found.push(...entries.map(each => `${JSON.stringify(each)}\n`));
-      if (entries.length < MOST || next <= after) {
+      if (!more || next <= after) {
         return found.join('');
       }
       after = next;
@@ -35,7 +35,19 @@ export class AuditModel extends ShownModel<readonly AuditEntry[]> {
   }
 
   protected async question(): Promise<readonly AuditEntry[]> {
-    return (await this.services.api.audit(this.key, { limit: this._wanted, newest: true })).entries;
+    const wanted = this._wanted;
+    let found: readonly AuditEntry[] = [];
+    // Where entries are long the gateway tells fewer at once than it is asked for: those before them follow.
+    for (let before: number | undefined; ;) {
+      const limit = wanted - found.length;
+      const { entries, more } = await this.services.api.audit(this.key, { limit, newest: true, before });
+      found = [...entries, ...found];
+      if (!more || entries.length === 0 || found.length >= wanted) {
+        this._more = more;
+        return found;
+      }
+      before = found[0].id;
+    }
   }
 
   /** What is done leaves an event, too. */
@@ -44,4 +56,5 @@ export class AuditModel extends ShownModel<readonly AuditEntry[]> {
   }
 
   private _wanted = FIRST;
+  private _more = false;
 }

@@ -5,6 +5,7 @@ import { ServicesModel } from '../services';
 let fake: FakeApi;
 let model: ServicesModel;
 let log: AuditEntry[];
+let page: number; // entries that the gateway tells at once at most, as where they are long
 
 const last = (entries: readonly AuditEntry[]) => entries[entries.length - 1];
 const entry = (id: number) => ({ id, who: 'ann', action: 'scale_service' }) as AuditEntry;
@@ -13,15 +14,17 @@ beforeEach(() => {
   fake = new FakeApi();
   fake.services = [service('words')];
   log = Array.from({ length: 2500 }, (_, i) => entry(i + 1));
+  page = 1000;
   const api = fake.api as any;
-  api.audit = async (key: string, { limit = 100, after = 0, newest = false }) => {
+  api.audit = async (key: string, { limit = 100, after = 0, before = Infinity, newest = false }) => {
     fake.calls.push(`audit ${key} ${limit}`);
     if (fake.refusals.audit) {
       throw fake.refusals.audit;
     }
-    const found = log.filter(each => each.id > after);
-    const entries = newest ? found.slice(-limit) : found.slice(0, limit);
-    return { entries, next: last(entries)?.id ?? after };
+    const found = log.filter(each => each.id > after && each.id < before);
+    const most = Math.min(limit, page);
+    const entries = newest ? found.slice(-most) : found.slice(0, most);
+    return { entries, next: last(entries)?.id ?? after, more: entries.length < found.length };
   };
   model = new ServicesModel({ api, isVisible: () => true, stream: { delay: () => 5 } });
 });
@@ -68,6 +71,19 @@ describe('who did what with a service', () => {
     expect(lines).toHaveLength(2501);
     expect(lines.pop()).toBe('');
     expect(lines.map(each => JSON.parse(each).id)).toEqual(log.map(each => each.id));
+    found.dispose();
+  });
+
+  it('is read on where entries are so long that the gateway tells few at once', async () => {
+    page = 30;
+    const found = model.open('ann/words');
+    await found.audit.refresh();
+    expect(found.audit.entries!.map(each => each.id)).toEqual(log.slice(-100).map(each => each.id));
+    expect(found.audit.more).toBe(true);
+    expect((await found.audit.lines()).split('\n')).toHaveLength(2501);
+    log = log.slice(0, 40);
+    await found.audit.refresh();
+    expect([found.audit.entries!.length, found.audit.more]).toEqual([40, false]);
     found.dispose();
   });
 
