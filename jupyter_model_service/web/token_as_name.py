@@ -20,7 +20,7 @@ from .call import Parts
 __all__ = ["HIDDEN", "TokenAsName", "hidden", "in_address", "in_body", "is_token", "texts_of"]
 
 HIDDEN = "…"
-_MOST = 20_000
+_MOST = 4_000
 _LIKE_ONE = re.compile(r"[\x21-\x7e]{8,4096}")  # the Hub takes no shorter ones
 _WITHIN = re.compile(r"[A-Za-z0-9_-]{32,}")  # ours have 47 characters, those that the Hub makes 32
 
@@ -58,7 +58,7 @@ def hidden(parts: Parts, path: Mapping[str, str]) -> dict[str, str]:
 
 def texts_of(sent: Any) -> Iterator[str]:
     """All texts of what was sent, as JSON or a form, but those of a definition and the values of an environment: an
-    owner may well give her model a token, and there it stands sealed. 20,000 at most, which is 30 ms of the event loop;
+    owner may well give her model a token, and there it stands sealed. 4,000 at most, which is 10 ms of the event loop;
     no request that is one has so many."""
     found = {name: value for name, value in sent.items() if name not in UNTOLD} if isinstance(sent, Mapping) else {}
     return islice(_texts(found), _MOST)
