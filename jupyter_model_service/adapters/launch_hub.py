@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from ..core import policy as rules
 from ..core.command import container_spec
+from ..core.effective import set_here_against
 from ..core.hub_options import (
     VOLUME,
     VOLUME_PATTERN,
@@ -136,6 +137,10 @@ class HubLauncher:
 
     def room(self, revision: Revision, held: rules.Held, *, owner: str = "") -> int | None:
         return rules.room(self._policies.of(owner).policy, self._host, revision.resources.gpus, held)
+
+    def refusal(self, revision: Revision, held: rules.Held, *, owner: str = "") -> str | None:
+        wish = rules.Wish(gpus=revision.resources.gpus)
+        return set_here_against(self._policies.of(owner), self._policies.user(owner), wish, held)
 
     async def start(self, request: StartRequest) -> Placement:
         user = await self._users.name_of(request.owner)

@@ -126,6 +126,9 @@ class LocalLauncher:
     def room(self, revision: Revision, held: Held, *, owner: str = "") -> int | None:
         return room(_NO_LIMITS, self._host, revision.resources.gpus, held)
 
+    def refusal(self, revision: Revision, held: Held, *, owner: str = "") -> str | None:
+        return None
+
     async def start(self, request: StartRequest) -> Placement:
         cancelled = threading.Event()
         job = self._in_thread(self._start, request, cancelled)

@@ -16,11 +16,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InvalidRequest
-from .policy import Policy, PolicyRule, whose
+from .policy import Held, Policy, PolicyRule, Wish, check, whose
 from .policy_limits import LIMITS
 from .sentences import counted, lasting
 
-__all__ = ["Effective", "Override", "check_services", "effective", "life_told", "token_life", "who_says"]
+__all__ = [
+    "Effective",
+    "Override",
+    "check_services",
+    "effective",
+    "life_told",
+    "set_here_against",
+    "token_life",
+    "who_says",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,16 @@ def effective(policy: Policy, user: str, groups: Collection[str], override: Over
         elif name in LIMITS:
             idle[name] = value, by
     return Effective(dataclasses.replace(policy, **changes, rules=()), set_by, idle)
+
+
+def set_here_against(holds: Effective, user: str, wish: Wish, held: Held) -> str | None:
+    """Why ``wish`` is too much beside ``held``, in one or two sentences, by what an override says of sums: the Hub's
+    process, which counts the others, knows nothing of it. ``None``: it is not."""
+    here = Policy(
+        max_replicas_per_user=holds.policy.max_replicas_per_user if holds.set_here("max_replicas_per_user") else None,
+        max_gpus_per_user=holds.policy.max_gpus_per_user if holds.set_here("max_gpus_per_user") else None,
+    )
+    return " ".join(check(here, user, (), wish, held, holds.set_by)) or None
 
 
 def tighter(name: str, value: Any, than: Any) -> bool:

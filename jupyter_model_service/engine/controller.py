@@ -14,6 +14,7 @@ import secrets
 import string
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..core import plan as planning
@@ -25,7 +26,7 @@ from ..ports import Placement, ReplicaRecord
 from .bus import Bus
 from .contact import Contact, Look
 from .ending import Ending
-from .holding import held_now
+from .holding import has_old, held_now, refusal
 from .journal import Journal, exit_details, parts_of_start
 from .launching import Launching
 from .ledger import Ledger
@@ -58,7 +59,9 @@ class Controller:
         self._journal = journal
         self._touched: set[Service] = set()
         self.contact = Contact(parts, tasks, Look(parts), self.apply)
-        self._launching = Launching(parts, ledger, self.contact, self.apply)
+        self._launching = Launching(
+            parts, ledger, self.contact, self.apply, partial(refusal, parts.launcher, self.services)
+        )
         self._probing = Probing(parts, self.apply)
         self._ending = Ending(parts, tasks, ledger, journal, self.apply)
 
@@ -210,7 +213,7 @@ class Controller:
     def _want(self, service: Service) -> Want:
         record = service.record
         free = None
-        if any(r.outdated or r.revision.number != record.active for r in service.replicas.values()):
+        if has_old(service):
             held = held_now(self.services.values(), record.owner, service)
             free = self._parts.launcher.room(service.active, held, owner=record.owner)
         return Want(

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from ..core.policy import Held
 from ..core.replica import Phase
-from .state import Replica, Service
+from ..ports import Launcher
+from .state import Replica, Service, Services
 
 _NOTHING = Held()
 
@@ -36,16 +37,33 @@ def held_beside(services: Iterable[Service], owner: str, besides: Service | None
     return held_by_owner(others).get(owner, _NOTHING)
 
 
-def held_now(services: Iterable[Service], owner: str, rolling: Service) -> Held:
-    """By all services of the owner, ``rolling`` included: whatever takes up room just now, and what the other services
-    are still to have."""
+def held_now(services: Iterable[Service], owner: str, rolling: Service, but: Replica | None = None) -> Held:
+    """By all services of the owner, ``rolling`` included: whatever takes up room just now (without ``but``), and what
+    the other services are still to have."""
     replicas = gpus = 0
     for service in (each for each in services if each.record.owner == owner):
-        there = [replica for replica in service.replicas.values() if _takes_room(replica)]
+        there = [replica for replica in service.replicas.values() if replica is not but and _takes_room(replica)]
         to_come = 0 if service is rolling else max(0, replicas_of(service) - len(there))
         replicas += len(there) + to_come
         gpus += sum(replica.revision.resources.gpus for replica in there) + to_come * service.active.resources.gpus
     return Held(replicas, gpus)
+
+
+def has_old(service: Service) -> bool:
+    """Whether replicas are there that those of the active revision are to replace, or have just replaced."""
+    active = service.record.active
+    return any(replica.outdated or replica.revision.number != active for replica in service.replicas.values())
+
+
+def refusal(launcher: Launcher, services: Services, replica: Replica) -> str | None:
+    """Why it may not be started beside all that is there, where the launcher's ``start`` would not say so. Only of one
+    that is to replace another: no limit that was set later takes away what runs, nor what comes for it when it fails.
+    """
+    if not has_old(replica.service):
+        return None
+    owner = replica.service.record.owner
+    held = held_now(services.values(), owner, replica.service, but=replica)
+    return launcher.refusal(replica.revision, held, owner=owner)
 
 
 def _takes_room(replica: Replica) -> bool:

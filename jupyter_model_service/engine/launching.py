@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..core import replica as life
@@ -22,12 +23,17 @@ log = logging.getLogger(__name__)
 NO_ROOM = frozenset({"gpus", "room"})
 
 
+Refusal = Callable[[Replica], str | None]
+
+
 class Launching:
-    def __init__(self, parts: Parts, ledger: Ledger, contact: Contact, emit: Emit) -> None:
+    def __init__(self, parts: Parts, ledger: Ledger, contact: Contact, emit: Emit, refusal: Refusal) -> None:
+        """``refusal``: why it may not be started now, by what the launcher's :meth:`~.ports.Launcher.refusal` says."""
         self._parts = parts
         self._ledger = ledger
         self._contact = contact
         self._emit = emit
+        self._refusal = refusal
 
     async def run(self, replica: Replica) -> None:
         """Ends with ``Launched`` or ``GaveUp``; cancelled, it leaves what ``Ending`` ends."""
@@ -55,6 +61,8 @@ class Launching:
 
     async def _start(self, replica: Replica) -> Placement:
         check_read(replica.revision.unread)
+        if (refusal := self._refusal(replica)) is not None:
+            raise LaunchError(refusal, stage="room")
         service, secret = replica.service.record, replica.record.secret
 
         def tell(reason: str) -> None:

@@ -180,6 +180,10 @@ class Launcher(Protocol):
         far as is known; ``None``: for any number. Asked often, and answered from memory: ``start`` has the last word.
         """
 
+    def refusal(self, revision: Revision, held: Held, *, owner: str = "") -> str | None:
+        """Why one more replica of this revision may not be started beside ``held``, in a sentence, where a limit says
+        so that nobody but the gateway holds: ``start`` would not refuse it. ``None``: ``start`` has the word."""
+
     async def start(self, request: StartRequest) -> Placement:
         """Start the runner and return as soon as its control address is known (not: model ready).
 

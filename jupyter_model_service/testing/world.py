@@ -188,6 +188,7 @@ class World:
     cannot_enforce: tuple[str, ...] = ()  # what launcher.check() says
     places: int | None = None  # how many living replicas there is room for, GPUs for example
     limit: int | None = None  # how many an owner may have, as launcher.room() says beforehand
+    limit_of_ours: bool = False  # whether nobody but the gateway holds it: launcher.start() knows nothing of it
     find_error: ModelServiceError | None = None
     find_seconds: float = 0.0  # that launcher.find() takes
     stop_error: LaunchError | None = None
@@ -244,6 +245,11 @@ class FakeLauncher:
 
     def room(self, revision: Revision, held: Held, *, owner: str = "") -> int | None:
         return None if self.world.limit is None else self.world.limit - held.replicas
+
+    def refusal(self, revision: Revision, held: Held, *, owner: str = "") -> str | None:
+        if self.world.limit is None or not self.world.limit_of_ours or held.replicas < self.world.limit:
+            return None
+        return f"{owner} may run {self.world.limit} at most."
 
     async def start(self, request: StartRequest) -> Placement:
         there = self.world.replicas.get(request.replica)

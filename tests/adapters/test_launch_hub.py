@@ -793,6 +793,27 @@ def test_the_room_beside_what_a_user_has_is_told_from_memory(hub: FakeHub, play:
     play(body, policy=Policy(max_replicas_per_user=3))
 
 
+def test_a_limit_that_an_administrator_set_while_the_gateway_runs_is_the_launchers_own_word(play: Play) -> None:
+    """The Hub's process knows the rules alone, and says what it says by what it counts itself."""
+    two = replace(REVISION, resources=Resources(gpus=2))
+
+    async def body(parts: HubParts) -> None:
+        await parts.users.look()
+        assert parts.launcher.refusal(two, Held(9, 9), owner="ann") is None
+        changes = {"max_replicas_per_user": 1, "max_gpus_per_user": 3}
+        parts.policies.overrides = lambda user: Override(changes, "carol") if user == "ann" else None
+        assert parts.launcher.refusal(REVISION, Held(0, 9), owner="ann") is None
+        assert parts.launcher.refusal(REVISION, Held(1), owner="ann") == (
+            "That would be 2 replicas of ann, and 1 is the most that one user may run (set by carol for ann)."
+        )
+        assert parts.launcher.refusal(two, Held(0, 2), owner="ann") == (
+            "That would be 4 GPUs for the replicas of ann, and 3 are the most that one user may have "
+            "(set by carol for ann)."
+        )
+
+    play(body, policy=Policy(max_replicas_per_user=3, max_gpus_per_user=4))
+
+
 def test_who_asks_for_nothing_gets_no_more_than_an_administrator_left_her(hub: FakeHub, play: Play) -> None:
     """The Hub's side knows nothing of that, and would give her what a notebook has. What somebody asks for is sent as
     it is, and what holds for all is the Hub's side's own business."""

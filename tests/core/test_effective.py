@@ -16,6 +16,7 @@ from jupyter_model_service.core.effective import (
     check_services,
     effective,
     life_told,
+    set_here_against,
     token_life,
 )
 from jupyter_model_service.core.policy import Held, Policy, PolicyRule, Wish, check
@@ -121,6 +122,27 @@ def test_whoever_is_over_a_limit_is_told_who_set_it(override: Override | None, w
     assert len(said) == 2
     assert said[0].endswith(who)
     assert said[1].endswith("(set for all users).")
+
+
+@pytest.mark.parametrize(
+    ("override", "wish", "held", "said"),
+    [
+        (Override({"max_replicas_per_user": 1}, "carol"), Wish(), Held(1), "2 replicas of alice, and 1 is the most"),
+        (Override({"max_gpus_per_user": 2}, "carol"), Wish(gpus=1), Held(2, 2), "3 GPUs for the replicas of alice"),
+        (Override({"max_replicas_per_user": 2}, "carol"), Wish(), Held(1), None),
+        (Override({"max_gpus_per_user": 2}, "carol"), Wish(), Held(9, 2), None),
+        (Override({"allow_public": False}, "carol"), Wish(gpus=1), Held(9, 9), None),
+        (Override({"max_replicas_per_user": 8}, "carol"), Wish(), Held(9), None),
+        (None, Wish(gpus=1), Held(9, 9), None),
+    ],
+)
+def test_a_start_that_the_hubs_process_would_allow_is_refused_by_what_an_override_says_of_sums(
+    override: Override | None, wish: Wish, held: Held, said: str | None
+) -> None:
+    """Of the rules' limits, 3 replicas and 3 GPUs, the Hub's process says what it says by what it counts itself."""
+    policy = Policy(max_replicas_per_user=3, max_gpus_per_user=3)
+    found = set_here_against(effective(policy, "alice", (), override), "alice", wish, held)
+    assert (found is None) if said is None else (said in (found or "") and "(set by carol for alice)" in (found or ""))
 
 
 def test_one_service_more_is_refused_at_the_limit_with_who_set_it() -> None:

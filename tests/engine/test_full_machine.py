@@ -150,6 +150,40 @@ def test_a_single_replica_at_its_owners_limit_serves_on_after_one_attempt() -> N
     play(scene)
 
 
+@pytest.mark.parametrize("again", ["update", "restart"])
+def test_a_limit_that_the_gateway_alone_holds_is_kept_by_what_replaces_a_single_replica(again: str) -> None:
+    """The launcher would start it; it is not asked, except for one that comes instead of one that failed."""
+
+    async def scene(stage: Stage) -> None:
+        (old,) = await stage.ready(1)
+        stage.world.limit, stage.world.limit_of_ours = 1, True
+        if again == "update":
+            await stage.engine.update(OWNER, NAME, change=AGAIN)
+        else:
+            await stage.engine.restart(OWNER, NAME)
+        assert await stage.until(lambda: stage.view.note, 1) < 0.5
+        note = stage.view.note or ""
+        assert "ann may run 1 at most; to make room, scale another service down, or stop this one" in note
+        assert (stage.takes_calls(), len(stage.world.requests)) == ({old.id}, 1), "nothing was started"
+        stage.world.limit = 0
+        old.exits(1)
+        await stage.until(lambda: stage.view.state == "ready" and stage.takes_calls() != {old.id}, 60)
+        assert len(stage.world.requests) == 2, "what runs is not taken away by the limit"
+
+    play(scene)
+
+
+def test_two_replicas_at_a_limit_that_the_gateway_alone_holds_are_replaced_one_by_one() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ready(2)
+        stage.world.limit, stage.world.limit_of_ours, stage.world.script = 2, True, StartScript(1.0)
+        assert await update_and_watch(stage) == [1, 2, 1, 2]
+        assert (stage.view.stable_revision, stage.view.note) == (2, None)
+        assert await stage.told("replica.failed") == []
+
+    play(scene)
+
+
 def test_a_replica_of_another_service_that_is_to_be_replaced_keeps_its_place() -> None:
     """It died, and its next attempt is seconds away: an update does not take its place meanwhile."""
 
