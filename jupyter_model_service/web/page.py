@@ -138,9 +138,9 @@ class Form:
 @dataclass(frozen=True)
 class Page:
     """``path`` has no leading slash: it lies below the prefix that the gateway is served at. ``name`` is what the audit
-    log calls it, and ``about`` what of the query it is about there. It has a ``handler``, which only shows something
-    (``None`` as the answer: the handler's own cookies and redirect are it), or is a ``form``, which changes something.
-    ``of_session``: what is sent changes nothing but who is signed in."""
+    log calls it, and ``about`` what of the query is the label of the service that it is about there. It has a
+    ``handler``, which only shows something (``None`` as the answer: the handler's own cookies and redirect are it), or
+    is a ``form``, which changes something. ``of_session``: what is sent changes nothing but who is signed in."""
 
     method: str
     path: str
@@ -315,10 +315,15 @@ class PageHandler(BaseHandler):
 
     def _asked(self, path: Mapping[str, str], form: Mapping[str, str]) -> Asked:
         who, page = self.visitor.caller.name if self.visitor is not None else "", self.page
-        about = {page.about: self.get_query_argument(page.about, "")} if page is not None and page.about else {}
+        about = {page.about: self._at_host(self.get_query_argument(page.about, ""))} if page and page.about else {}
         return asked_by(
             self, page.name if page is not None else "", who, hidden(self.parts, {**path, **about}), self._tried(form)
         )
+
+    def _at_host(self, label: str) -> str:
+        """The service whose host's name begins so, where there is one: its owner looks for her by that."""
+        endpoint = self.doors.routing.labelled(label) if self.doors is not None else None
+        return label if endpoint is None else endpoint.key
 
     def _tried(self, form: Mapping[str, str]) -> Callable[[], Mapping[str, Any]]:
         return lambda: {} if self.holds_token else tried(form)

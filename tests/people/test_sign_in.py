@@ -111,6 +111,30 @@ def test_to_whom_it_is_not_open_it_looks_like_none(tmp_path: Path) -> None:
     at_a_hub(tmp_path, body)
 
 
+def test_its_owner_finds_who_was_not_let_in(tmp_path: Path) -> None:
+    """By the service, where there is one; what is none has the name of the host that was asked."""
+
+    async def main() -> None:
+        hosts = Hosts("http://*.models.localhost:8000")
+        with FakeHub(users=["ann", "eva", "root"], interrupt=0.02) as hub:
+            hub.users["root"].admin = True
+            async with hub_site(hub, tmp_path / "gateway", hosts=hosts) as site, Browser(site) as browser:
+                await site.deploy("chat", site.notebook("ann"))
+                await browser.login("eva")
+                for page in (PAGE, PAGE, PAGE.replace("chat", "none")):
+                    assert (await browser.open(page)).status_code == 404
+            async with hub_site(hub, tmp_path / "gateway", hosts=hosts) as site:  # what was folded is written down
+                hers = await site.api("GET", "services/ann/chat/audit?who=eva", token=site.notebook("ann"))
+                all_ = await site.api("GET", "admin/audit?who=eva", token=site.administrator("root"))
+        told = [
+            [(each["target"], each["status"], each["count"]) for each in log.json()["entries"]] for log in (hers, all_)
+        ]
+        assert told[0] == [("ann/chat", 404, 2)]
+        assert [each for each in told[1] if each[1] == 404] == [*told[0], ("none--ann", 404, 1)]
+
+    asyncio.run(main())
+
+
 def test_a_visit_ends_with_the_share_and_outlives_the_gateway(tmp_path: Path) -> None:
     async def main() -> None:
         hosts = Hosts("http://*.models.localhost:8000")
