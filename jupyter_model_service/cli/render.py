@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..client.units import show_duration, show_size
@@ -33,6 +33,7 @@ from ..commands.results import (
     ValidateResult,
 )
 from ..commands.workbench import DraftResult, DryRunResult
+from ..core.sentences import counted
 from . import access, scaling, workbench
 from .admin import admin_page, ends_fact, notice_fact, said_of
 from .audit import entry_line
@@ -322,10 +323,20 @@ def _part(service: Json, number: int) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+#: What is now so of a service that was stopped before, and is.
+_DONE_AT_REST: Mapping[str, Callable[[Json], str]] = {
+    "scale": lambda service: f"is to have {counted(service['replicas']['want'], 'replica')}",
+    "update": lambda service: f"is {service['visibility']}, at revision {service['revision']}",
+    "rollback": lambda service: f"is at revision {service['revision']}",
+}
+
+
 def service_summary(result: ServiceResult, paint: Paint, *, call: bool = True) -> str:
     """How a verb ended well, and what to do next; without ``call``, not how a new service is called."""
     service, name = result.service, result.name
     counts = service["replicas"]
+    if service["state"] == "stopped" and result.verb in _DONE_AT_REST and counts["want"]:
+        return f"{name} {_DONE_AT_REST[result.verb](service)}, and is stopped. Start it: {PROGRAM} start {name}"
     if service["state"] == "stopped":
         again = f"{PROGRAM} start {name}" if counts["want"] else f"{PROGRAM} scale {name} 1"
         return f"{name} is stopped; its endpoint {service['endpoint']} and its tokens stay. Start it again: {again}"

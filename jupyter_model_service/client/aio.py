@@ -192,7 +192,7 @@ class AsyncClient(Access, Admin, Audit, Scaling, Tokens):
     ) -> ServiceInfo:
         key = await self._key(name)
         service = await self._send(calls.get(key))
-        following = Following(key, Goal(revision=service.revision), timeout)
+        following = Following(key, Goal(revision=service.revision, stopped=service.state == "stopped"), timeout)
         async with contextlib.aclosing(self._follow(following)) as states:
             async for state in states:
                 service = calls.read_service(state)

@@ -211,7 +211,8 @@ class Client(Access, Admin, Audit, Scaling, Tokens):
         """Return when the active revision is fully up. Raises ``LaunchError`` with the reason and the last log lines
         when it failed or an update was taken back, and ``WaitTimeout`` (a ``TimeoutError``, too)."""
         key = self._connection.key(name)
-        goal = Goal(revision=self._send(calls.get(key)).revision)
+        seen = self._send(calls.get(key))
+        goal = Goal(revision=seen.revision, stopped=seen.state == "stopped")
         following = Following(key, goal, timeout)
         for service in self._connection.follow(following):
             if on_change is not None:

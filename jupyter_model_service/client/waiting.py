@@ -23,12 +23,17 @@ class Goal:
 
     ``revision`` must be the one that runs (an update that was taken back has failed), ``replicas`` that many must
     be left, and none of the replicas in ``without`` may be (a restart replaces every one of them).
+
+    ``stopped``: it was stopped already when this was asked for. What was asked is then done, and nothing starts;
+    unless it is to run (``to_run``), as it never will by itself.
     """
 
     state: str = "ready"
     revision: int | None = None
     replicas: int | None = None
     without: frozenset[str] = frozenset()
+    stopped: bool = False
+    to_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ def outcome(service: Mapping[str, Any], goal: Goal) -> Outcome | None:
     if state == "stopped":
         if wanted == 0:
             return Outcome(True) if not alive else None
-        return Outcome(False, "it was stopped meanwhile")
+        if goal.stopped and not goal.to_run:
+            return Outcome(True)
+        return Outcome(False, "it is stopped, until it is started" if goal.stopped else "it was stopped meanwhile")
     if goal.without & {each["id"] for each in alive}:
         return None
     surplus = goal.replicas is not None and len(alive) > wanted

@@ -267,6 +267,10 @@ def _delete(session: Session, arguments: argparse.Namespace) -> Result:
     return DoneResult(f"Deleted {name}." if not arguments.detach else f"Deleting {name}.", service)
 
 
+#: What can be done to a service that is stopped and stays so.
+_OF_A_STOPPED_ONE = ("scale", "update", "rollback")
+
+
 def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal: Goal) -> Result:
     """The result of a verb that starts something: as it is now, or when it has come to its end."""
     for sentence in service.get("not_enforced", ()) if arguments.verb in ("create", "update") else ():
@@ -276,6 +280,8 @@ def _follow(session: Session, arguments: argparse.Namespace, service: Json, goal
     if arguments.detach:
         return ServiceResult(arguments.verb, service, named=arguments.name or "")
     began = time.monotonic()
+    if service["state"] == "stopped":
+        goal = replace(goal, stopped=True, to_run=arguments.verb not in _OF_A_STOPPED_ONE)
     following = Following((service["owner"], service["name"]), goal, arguments.timeout)
     _watch(session, following, arguments.verb, arguments.name)
     result = following.outcome or Outcome(True)

@@ -123,12 +123,15 @@ class Sharings:
 
         return await self._turns.in_turn(body())
 
-    async def clear(self, owner: str, name: str) -> None:
-        """Shared with nobody any more, from the next call on. ``NotFound``; ``StoreError``: then with some it still
-        is, whom :meth:`of` tells."""
+    async def clear(self, owner: str, name: str) -> list[str]:
+        """Shared with nobody any more, from the next call on; with whom it was, ``alice`` or ``the group ds``.
+        ``NotFound``; ``StoreError``: then with some it still is, whom :meth:`of` tells."""
+        gone: list[str] = []
         for share in [*self.of(owner, name)]:
             with contextlib.suppress(NotFound):  # somebody else was faster
                 await self.remove(owner, name, share.kind, share.name)
+                gone.append(_said(share.kind, share.name))
+        return gone
 
     def came(self, person: Person) -> None:
         """Somebody was asked for at the Hub: what was shared with her name while nobody knew of her is hers from now

@@ -46,7 +46,8 @@ def may_become(call: Call, body: wire.UpdateRequest) -> bool | None:
 
 
 async def taken_back(call: Call, view: Any) -> Any:
-    """``view``, of a service that nobody shares any more."""
-    await call.parts.engine.sharings.clear(*call.service)
+    """``view``, of a service that nobody shares any more, with a word on with whom it was shared."""
+    gone = await call.parts.engine.sharings.clear(*call.service)
     now = call.parts.engine.service(*call.service)
-    return dataclasses.replace(view, visibility=now.visibility)
+    told = [f"It is not shared any more with {', '.join(gone)}."] if gone else []
+    return dataclasses.replace(view, visibility=now.visibility, notices=[*view.notices, *told])

@@ -469,3 +469,23 @@ def test_a_terminal_is_asked_before_deleting(fake: FakeGateway) -> None:
     assert "Delete ada/demo with its tokens and its history? [y/N]" in text
     assert "Nothing was deleted." in text
     assert not [method for method, *_ in fake.requests if method == "DELETE"]
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["waits", "detached"])
+@pytest.mark.parametrize(
+    ("typed", "now"),
+    [
+        (("scale", "demo", "2"), "demo is to have 2 replicas"),
+        (("update", "demo", "--visibility", "private"), "demo is private, at revision 1"),
+        (("rollback", "demo"), "demo is at revision 1"),
+    ],
+    ids=["scale", "update", "rollback"],
+)
+def test_what_was_done_to_a_stopped_service_is_told_with_that_it_is_stopped(
+    line: Line, fake: FakeGateway, typed: tuple[str, ...], now: str, detach: tuple[str, ...]
+) -> None:
+    gone = "It is not shared any more with dave, the group class."
+    fake.services["ada/demo"] = service(state="stopped", want=2, notices=[gone] if typed[0] == "update" else [])
+    ran = line(*typed, *detach)
+    assert (ran.status, ran.out) == (0, f"{now}, and is stopped. Start it: jupyter model-service start demo\n")
+    assert (gone in ran.err) is (typed[0] == "update")

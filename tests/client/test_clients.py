@@ -612,6 +612,14 @@ def test_wait_ready_tells_why_it_failed(face: Face, fake: FakeGateway) -> None:
     assert "ImportError: no torch" in str(caught.value)
 
 
+def test_wait_ready_of_what_is_stopped_says_so_and_not_that_it_was_stopped_meanwhile(
+    face: Face, fake: FakeGateway
+) -> None:
+    fake.services["ada/demo"] = service(state="stopped")
+    with pytest.raises(LaunchError, match=r"^ada/demo: it is stopped, until it is started$"):
+        face.wait_ready("demo", timeout=30)
+
+
 def test_wait_ready_is_late_or_finds_it_deleted(face: Face, fake: FakeGateway) -> None:
     fake.services["ada/demo"] = service(state="starting")
     with pytest.raises(WaitTimeout, match=r"is starting, not ready, after 0\.3 s"):

@@ -277,6 +277,11 @@ FAILED = replica("m-1", "gone", exit={"stage": "serve", "code": 3, "tail": ["one
         (service(state="failed"), Goal(), "without a reason"),
         (service(state="deleting"), Goal(), "deleted"),
         (service(state="stopped", want=1), Goal(), "stopped meanwhile"),
+        # what was stopped before stays so: it is done, unless it is to run
+        (service(state="stopped", want=2), Goal(replicas=2, stopped=True, to_run=False), True),
+        (service(state="stopped", want=2), Goal(replicas=1, stopped=True, to_run=False), "scaled to 2"),
+        (service(state="stopped", want=1), Goal(stopped=True), "it is stopped, until it is started"),
+        (service(state="stopped", want=1), Goal(to_run=False), "stopped meanwhile"),
         # an update: its revision is the active one until it is taken back
         (service(state="updating", revision=2), Goal(revision=2), None),
         (service(state="ready", revision=2), Goal(revision=2), True),

@@ -108,6 +108,13 @@ def test_without_a_gateway_a_missing_folder_starts_none(cell: Cell, tmp_path: Pa
     assert not (tmp_path / "jupyter_data_dir" / "model-service" / "gateway.json").exists()
 
 
+def test_what_is_done_to_one_that_is_stopped_stops_no_notebook(fake: FakeGateway, cell: Cell) -> None:
+    stopped = fake.services["ada/demo"] = service(state="stopped", want=2)
+    fake.answers["PUT", "api/v1/services/ada/demo/scale"] = (202, stopped, {})
+    ran = cell("%model_service scale demo 2")
+    assert "demo is to have 2 replicas, and is stopped. Start it: %model_service start demo" in repr(ran.result)
+
+
 def test_one_that_is_stopped_says_how_to_start_it(fake: FakeGateway, cell: Cell) -> None:
     for verb, method, line, stopped in (
         ("stop", "POST", "start demo", service(state="stopped", ready=0)),
