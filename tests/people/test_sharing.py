@@ -300,10 +300,10 @@ def test_one_word_says_who_may_call(run: Run) -> None:
         assert (told["visibility"], told["state"]) == ("private", "stopped")
         assert told["notices"] == ["It is not shared any more with bob, the group ds."]
         assert await now() == ("private", [404, 401])
-        assert (await become("private", status=202))["notices"] == [], "nothing was taken back"
         assert (await site.api("GET", f"{CHAT}/access", token=alice)).json()["shares"] == []
         entries = (await site.api("GET", f"{CHAT}/audit?newest=true&limit=1", token=alice)).json()["entries"]
         assert sorted(entries[0]["before"]["shares"]) == ["group:ds", "user:bob"]
+        assert (await become("private", status=202))["notices"] == [], "nothing was taken back"
 
     run(body)
 
