@@ -21,10 +21,16 @@ class Audit:
     """Part of :class:`.aio.AsyncClient`. See :class:`.audit_sync.Audit` for what it does."""
 
     async def audit(
-        self: HasAudit, name: str | None = None, *, after: int = 0, limit: int = 100, newest: bool = True
+        self: HasAudit,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = True,
+        **only: str | float | None,
     ) -> builtins.list[AuditEntry]:
         key = None if name is None else await self._key(name)
-        calls = audit.some(key, limit, after=after, newest=newest)
+        calls = audit.some(key, limit, after=after, newest=newest, **only)
         try:
             call = next(calls)
             while True:

@@ -15,12 +15,20 @@ class Audit:
     _connection: Connection
 
     def audit(
-        self, name: str | None = None, *, after: int = 0, limit: int = 100, newest: bool = True
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = True,
+        **only: str | float | None,
     ) -> builtins.list[AuditEntry]:
         """Who did what with the service, or without a name of everything, which on a hub is for administrators: the
-        last ``limit`` entries with an id above ``after``, or without ``newest`` the first, oldest first."""
+        last ``limit`` entries with an id above ``after``, or without ``newest`` the first, oldest first. ``only``:
+        ``who``, ``action`` (an operation's name), ``since``, ``until`` (Unix times, or days and times of UTC such as
+        ``"2026-11-30"``), and of everything ``service`` (``"alice/chat"``)."""
         key = None if name is None else self._connection.key(name)
-        calls = audit.some(key, limit, after=after, newest=newest)
+        calls = audit.some(key, limit, after=after, newest=newest, **only)
         try:
             call = next(calls)
             while True:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..client import audit
 from ..client.calls import Call, Key
 from ..client.events import Reconnect
+from ..core.audit_words import in_utc
 from ..core.sentences import lasting
-from ..errors import GatewayUnavailable, TooMuchAtOnce
+from ..errors import GatewayUnavailable, NotFound, TooMuchAtOnce
 from .results import AuditResult, Json, Result
 
 if TYPE_CHECKING:
@@ -23,11 +24,23 @@ _PATIENCE = 60.0
 
 
 def of_service(session: Session, arguments: argparse.Namespace) -> Result:
-    return _show(session, arguments, session.key(arguments), who=arguments.who)
+    key = session.key(arguments)
+    try:
+        return _show(session, arguments, key, **_filters(arguments))
+    except NotFound as error:
+        said = (
+            f"{error.message} What was done to one that is deleted, or is not shared with you, is for administrators "
+        )
+        raise NotFound(f"{said}and auditors: admin audit --service {'/'.join(key)}") from error
 
 
 def of_all(session: Session, arguments: argparse.Namespace) -> Result:
-    return _show(session, arguments, None, who=arguments.who, service=arguments.service)
+    return _show(session, arguments, None, service=arguments.service, **_filters(arguments))
+
+
+def _filters(arguments: argparse.Namespace) -> dict[str, Any]:
+    asked = {name: getattr(arguments, name) for name in ("who", "since", "until")}
+    return {**asked, "action": arguments.operation}
 
 
 def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **query: Any) -> Result:
@@ -37,7 +50,9 @@ def _show(session: Session, arguments: argparse.Namespace, key: Key | None, **qu
         if answers and answers[-1].get("kept") is not None:
             session.observer.notice(f"Entries are kept for {lasting(answers[-1]['kept'])}.")
         of = query.get("service") or (None if key is None else "/".join(key))
-        about = [f" {word} {value}" for word, value in (("of", of), ("by", query["who"])) if value is not None]
+        named = [("of", of), ("by", query["who"]), ("of the action", query["action"])]
+        times = [(word, in_utc(at)) for word in ("since", "until") if (at := query[word]) is not None]
+        about = [f" {word} {value}" for word, value in [*named, *times] if value is not None]
         nothing = "" if arguments.tail == 0 else f"No entries{''.join(about)}."
         return AuditResult([entry for answer in answers for entry in answer["entries"]], nothing)
     after = 0

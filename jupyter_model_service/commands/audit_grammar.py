@@ -20,6 +20,17 @@ def _reading(parser: Parser) -> None:
         help=f"the last N entries, or all (default: {_LAST})",
     )
     parser.add_argument("--who", metavar="CALLER", help="only what this caller did")
+    parser.add_argument(
+        "--action",
+        dest="operation",
+        metavar="NAME",
+        type=values.action,
+        help="only this operation, such as stop_service",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", type=values.moment, help="from then on: 2026-11-30, or 2026-11-30T08:00, of UTC"
+    )
+    parser.add_argument("--until", metavar="TIME", type=values.moment, help="before then; of a day, before it begins")
 
 
 def _of_service(parser: Parser) -> None:
@@ -42,8 +53,8 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
     "audit": ("show who did what with a service", _DETAILS, _of_service),
     "admin audit": (
         "show who did what with any service, and what was denied",
-        f"{_DETAILS} On a hub, this is for its administrators.",
+        f"{_DETAILS} On a hub, this is for its administrators, and for auditors.",
         _of_all,
     ),
 }
-GROUPS = {"admin": "see what goes on in the whole gateway"}
+GROUPS = {"admin": "see what goes on in the whole gateway, limit users, and end what must not go on"}

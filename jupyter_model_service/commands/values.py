@@ -12,6 +12,7 @@ from typing import TypeVar
 from ..client.calls import is_text, split_name
 from ..client.scaling import AUTO
 from ..client.units import parse_duration, parse_size
+from ..core.audit_search import check_action, moment_of
 from ..core.bounds import LEAST_CPUS, LEAST_MEMORY, MOST_CPUS, MOST_MEMORY
 from ..core.limits import LEAST_PER_SECOND, MOST_PER_SECOND
 from ..core.names import check_service_name
@@ -174,6 +175,22 @@ def day(text: str) -> str:
         return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII) else "").isoformat()
     except ValueError:
         raise InvalidRequest(f"{text!r} is no day: write one such as 2026-11-30.") from None
+
+
+@checked
+def moment(text: str) -> float:
+    try:
+        return moment_of(text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{text!r} is no time: {error.message}.") from None
+
+
+@checked
+def action(text: str) -> str:
+    try:
+        return check_action(text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{text!r}: {error.message}.") from None
 
 
 @checked

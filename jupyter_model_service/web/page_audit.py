@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlencode
 
 from ..core.audit import AuditQuery, Entry
+from ..core.audit_search import ACTIONS, check_action
 from ..core.audit_words import changed, in_utc, outcome
 from ..core.sentences import lasting
 from ..errors import InvalidRequest
@@ -51,6 +52,7 @@ class Shown:
     action: str
     about: str
     since: str
+    actions: Sequence[str]
     lines: Sequence[Line]
     filtered: bool
     newest: str
@@ -61,7 +63,7 @@ class Shown:
 
 async def audit(call: PageCall) -> Html:
     log, given = call.parts.engine.audit, _given(call)
-    wanted = replace(_query(given), before=_before(call), limit=MOST, newest=True)
+    wanted = replace(await _query(call, given), before=_before(call), limit=MOST, newest=True)
     found = await log.page(wanted, PAGE, call.caller.name)
     entries, more = found.entries, found.more
     person = call.person.caller.person
@@ -72,6 +74,7 @@ async def audit(call: PageCall) -> Html:
         now=moment(datetime.now(timezone.utc).timestamp()),
         kept="" if log.kept is None else lasting(log.kept),
         **given,
+        actions=sorted(ACTIONS),
         lines=[_line(entry) for entry in reversed(entries)],
         filtered=any(given.values()),
         newest=_address("audit", given) if "before" in call.query else "",
@@ -83,7 +86,7 @@ async def audit(call: PageCall) -> Html:
 
 async def save_audit(call: PageCall) -> Download:
     """All that the same form finds, also what is older than the page, the oldest first."""
-    return exported(call.parts, _query(_given(call)), call.caller.name, of_everything=True)
+    return exported(call.parts, await _query(call, _given(call)), call.caller.name, of_everything=True)
 
 
 def _given(call: PageCall) -> dict[str, str]:
@@ -94,16 +97,25 @@ def _given(call: PageCall) -> dict[str, str]:
     return given
 
 
-def _query(given: dict[str, str]) -> AuditQuery:
+async def _query(call: PageCall, given: dict[str, str]) -> AuditQuery:
     about = given["about"]
     one = "/" in about or ":" in about  # one service, or user:alice; else all of an owner
+    if about and not one and not await call.parts.engine.audit.find(AuditQuery(owner=about, limit=1)):
+        raise InvalidRequest(f"Nothing in the log is of an owner '{about}': write a service as OWNER/NAME.")
     return AuditQuery(
         who=given["who"] or None,
-        action=given["action"] or None,
+        action=_action(given["action"]),
         target=about if about and one else None,
         owner=about if about and not one else None,
         since=_since(given["since"]),
     )
+
+
+def _action(name: str) -> str | None:
+    try:
+        return check_action(name) if name else None
+    except InvalidRequest as error:
+        raise InvalidRequest(f"Action '{name}': {error.message}.") from None
 
 
 def _since(day: str) -> float | None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ..core.audit_search import check_action, check_target, moment_of
 from ..core.bounds import LONGEST_PERSON
+from ..errors import InvalidRequest
 
 LARGEST = 2**63 - 1  # the greatest id that the database can hold and compare
 
@@ -31,12 +37,36 @@ class AccessQuery(_Query):
     )
 
 
+T = TypeVar("T")
+
+
+def _as(read: Callable[[str], T]) -> Callable[[str], T]:
+    """pydantic tells the sentence of its own error class alone as it is."""
+
+    def value(given: str) -> T:
+        try:
+            return read(given)
+        except InvalidRequest as error:
+            raise PydanticCustomError("unusable", "{why}", {"why": error.message}) from error
+
+    return value
+
+
+_Action = Annotated[str, AfterValidator(_as(check_action))]
+_Target = Annotated[str, AfterValidator(_as(check_target))]
+_Moment = Annotated[
+    float, BeforeValidator(_as(moment_of)), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+]
+
+
 class ServiceExportQuery(_Query):
     after: int = Field(default=0, ge=0, le=LARGEST, description="only entries with a greater id")
     who: str | None = Field(default=None, max_length=300, description="only what this caller did")
-    action: str | None = Field(default=None, max_length=100, description="only this operation")
-    since: float | None = Field(default=None, ge=0, le=1e12, description="Unix time: from then on")
-    until: float | None = Field(default=None, ge=0, le=1e12, description="Unix time: before then")
+    action: _Action | None = Field(default=None, max_length=100, description="only this operation, by its name")
+    since: _Moment | None = Field(
+        default=None, description="from then on: a day or time of UTC (2026-11-30, 2026-11-30T08:00), or a Unix time"
+    )
+    until: _Moment | None = Field(default=None, description="before then, written as since; of a day, before it begins")
 
 
 class ServiceAuditQuery(ServiceExportQuery):
@@ -48,7 +78,7 @@ class ServiceAuditQuery(ServiceExportQuery):
 
 
 class _OfEverything(_Query):
-    service: str | None = Field(
+    service: _Target | None = Field(
         default=None,
         max_length=300,
         description="`owner/name`: only what was done to this; `user:NAME`: what was done or tried with her limits",

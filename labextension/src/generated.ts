@@ -3764,12 +3764,12 @@ export interface operations {
                 after?: number;
                 /** @description only what this caller did */
                 who?: string | null;
-                /** @description only this operation */
+                /** @description only this operation, by its name */
                 action?: string | null;
-                /** @description Unix time: from then on */
-                since?: number | null;
-                /** @description Unix time: before then */
-                until?: number | null;
+                /** @description from then on: a day or time of UTC (2026-11-30, 2026-11-30T08:00), or a Unix time */
+                since?: number | string | null;
+                /** @description before then, written as since; of a day, before it begins */
+                until?: number | string | null;
                 /** @description only entries with a smaller id */
                 before?: number | null;
                 /** @description at most so many, oldest first; fewer where those are more than 512 KiB */
@@ -3809,12 +3809,12 @@ export interface operations {
                 after?: number;
                 /** @description only what this caller did */
                 who?: string | null;
-                /** @description only this operation */
+                /** @description only this operation, by its name */
                 action?: string | null;
-                /** @description Unix time: from then on */
-                since?: number | null;
-                /** @description Unix time: before then */
-                until?: number | null;
+                /** @description from then on: a day or time of UTC (2026-11-30, 2026-11-30T08:00), or a Unix time */
+                since?: number | string | null;
+                /** @description before then, written as since; of a day, before it begins */
+                until?: number | string | null;
             };
             header?: never;
             path?: never;
@@ -4501,12 +4501,12 @@ export interface operations {
                 after?: number;
                 /** @description only what this caller did */
                 who?: string | null;
-                /** @description only this operation */
+                /** @description only this operation, by its name */
                 action?: string | null;
-                /** @description Unix time: from then on */
-                since?: number | null;
-                /** @description Unix time: before then */
-                until?: number | null;
+                /** @description from then on: a day or time of UTC (2026-11-30, 2026-11-30T08:00), or a Unix time */
+                since?: number | string | null;
+                /** @description before then, written as since; of a day, before it begins */
+                until?: number | string | null;
                 /** @description only entries with a smaller id */
                 before?: number | null;
                 /** @description at most so many, oldest first; fewer where those are more than 512 KiB */
@@ -4548,12 +4548,12 @@ export interface operations {
                 after?: number;
                 /** @description only what this caller did */
                 who?: string | null;
-                /** @description only this operation */
+                /** @description only this operation, by its name */
                 action?: string | null;
-                /** @description Unix time: from then on */
-                since?: number | null;
-                /** @description Unix time: before then */
-                until?: number | null;
+                /** @description from then on: a day or time of UTC (2026-11-30, 2026-11-30T08:00), or a Unix time */
+                since?: number | string | null;
+                /** @description before then, written as since; of a day, before it begins */
+                until?: number | string | null;
             };
             header?: never;
             path: {

@@ -636,6 +636,36 @@ def test_who_did_what_is_shown_and_exported_one_line_for_each(line: Line, fake: 
     assert json.loads(exported.splitlines()[0])["after"] == {"replicas": 3}
 
 
+def test_of_who_did_what_a_month_and_an_operation_are_found(line: Line, fake: FakeGateway) -> None:
+    """Days and times of UTC, as everywhere else; a slip is a wrong line, and not an empty log."""
+    fake.services["ada/demo"] = service()
+    days = {1: 1761955199.0, 2: 1761955200.0, 3: 1764547199.0, 4: 1764547200.0}  # around November 2025
+    fake.audit = [audited(n, at=at, action="stop_service" if n == 3 else "scale_service") for n, at in days.items()]
+
+    def ids(*words: str) -> list[int]:
+        return [json.loads(each)["id"] for each in line(*words, "--json").out.splitlines()]
+
+    november = ("--since", "2025-11-01", "--until", "2025-12-01")
+    assert ids("admin", "audit", *november) == ids("audit", "demo", *november) == [2, 3]
+    assert ids("audit", "demo", "--since", "2025-11-30T23:59:59", "--action", "stop_service") == [3]
+    empty = line("admin", "audit", "--action", "stop_service", "--until", "2025-11-01").out
+    assert empty == "No entries of the action stop_service until 2025-11-01 00:00:00 UTC.\n"
+    for slip, why in (
+        (("--action", "stop"), "no operation has this name (did you mean stop_gateway or stop_service?)"),
+        (("--since", "yesterday"), "'yesterday' is no time: write a day such as 2026-11-30"),
+    ):
+        for verb in (("admin", "audit"), ("audit", "demo")):
+            ran = line(*verb, *slip)
+            assert (ran.status, why in ran.err) == (2, True)
+
+
+def test_who_looks_for_what_was_done_to_a_service_that_is_gone_is_shown_the_way(line: Line, fake: FakeGateway) -> None:
+    fake.answers["GET", "api/v1/services/ada/gone/audit"] = lambda _: refusal(404, "not_found", "There is none.")
+    ran = line("audit", "ada/gone")
+    assert ran.status == 1
+    assert "admin audit --service ada/gone" in ran.err
+
+
 def test_long_entries_are_read_on_where_the_gateways_answer_ends_early(line: Line, fake: FakeGateway) -> None:
     fake.audit, fake.audit_page = [audited(n) for n in range(1, 31)], 4
     for tail, first in (("10", 21), ("all", 1)):

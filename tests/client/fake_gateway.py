@@ -347,6 +347,8 @@ class FakeGateway:
         found = [each for each in self.audit if each["id"] > int(query.get("after", 0))]
         found = [each for each in found if query.get("service") in (None, each["target"])]
         found = [each for each in found if query.get("who") in (None, each["who"])]
+        found = [each for each in found if query.get("action") in (None, each["action"])]
+        found = [each for each in found if float(query.get("since", 0)) <= each["at"] < float(query.get("until", 1e12))]
         found = [each for each in found if each["id"] < int(query.get("before", 2**63))]
         limit = min(int(query.get("limit", 100)), self.audit_page)
         there = len(found)

@@ -13,6 +13,7 @@ import pytest
 
 from jupyter_model_service.app.own_deeds import END, START
 from jupyter_model_service.core.access_line import FIELDS, Entry, line
+from jupyter_model_service.core.audit_search import ACTIONS
 from jupyter_model_service.core.ending import Broken
 from jupyter_model_service.engine.journal import DEEDS
 from jupyter_model_service.web.pages import PAGES
@@ -131,4 +132,5 @@ def test_operations_are_called_in_the_audit_log_as_the_page_has_it_whatever_thei
     }
     assert {"keep_services", "delete_service"} <= of_the_gateway_itself
     assert set(told) == {*OF_THE_API, *(page.name for page in PAGES), *of_the_gateway_itself}
+    assert set(told) == ACTIONS, "what the API, our pages and the command line let somebody look for"
     assert len(OF_THE_API) == len(ROUTES), "two operations of one name"

@@ -162,6 +162,55 @@ def test_the_log_is_read_by_parts(site: Any) -> None:
     site.run(body)
 
 
+@pytest.mark.parametrize("place", ["admin/audit", "admin/audit.jsonl", "services/alice/chat/audit"])
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("action=stop", "action: no operation has this name (did you mean stop_gateway or stop_service?)"),
+        ("action=xyzzy", "action: no operation has this name (they are in docs/operations.md#names-of-operations)"),
+        ("service=chat", "service: write a service as OWNER/NAME, or user:NAME for the limits of a user"),
+        ("service=user:", "service: write a service as OWNER/NAME, or user:NAME for the limits of a user"),
+        ("since=yesterday", "since: write a day such as 2026-11-30, a time such as 2026-11-30T08:00 (UTC)"),
+        ("until=2026-02-30", "until: write a day such as 2026-11-30, a time such as 2026-11-30T08:00 (UTC)"),
+        ("since=nan", "since: write a day"),
+    ],
+)
+def test_what_nothing_is_called_is_refused_and_does_not_look_like_an_empty_log(
+    site: Any, place: str, query: str, why: str
+) -> None:
+    site.add("alice", "chat")
+
+    async def body(client: httpx.AsyncClient) -> None:
+        answer = await client.get(f"/api/v1/{place}?{query}")
+        assert answer.status_code == 400
+        if "services" not in place or "service=" not in query:
+            assert why in answer.json()["error"]["message"]
+
+    site.run(body)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("since=1970-01-02", [86400.0, 86460.0, 172800.0]),
+        ("since=1970-01-02T00:01", [86460.0, 172800.0]),
+        ("since=1970-01-02T00:01:00Z&until=1970-01-03", [86460.0]),
+        ("since=86401&until=172800.5", [86460.0, 172800.0]),
+        ("action=scale_service&until=1970-01-02", [0.0]),
+    ],
+)
+def test_days_and_times_of_utc_are_as_good_as_unix_times(site: Any, query: str, found: list[float]) -> None:
+    async def body(client: httpx.AsyncClient) -> None:
+        times = (0.0, 86400.0, 86460.0, 172800.0)
+        await site.store.audit.add([Entry(at, "bob", "", "scale_service", "bob/chat") for at in times])
+        answer = await client.get(f"/api/v1/admin/audit?service=bob/chat&{query}")
+        assert [each["at"] for each in answer.json()["entries"]] == found
+        lines = (await client.get(f"/api/v1/admin/audit.jsonl?service=bob/chat&{query}")).text
+        assert lines.count("\n") == len(found)
+
+    site.run(body)
+
+
 def test_what_somebody_tried_in_vain_is_told_without_secrets(site: Any) -> None:
     """Denied, wrong, or no longer possible; of nobody who is known, nothing, since anybody may send anything."""
     site.add("alice", "chat")
