@@ -146,11 +146,19 @@ def _wait_already(callers: int) -> str:
     return "1 caller waits already" if callers == 1 else f"{callers} callers wait already"
 
 
-def admit_look(*, serving: int, waiting: int, key: str, free_in: float = RETRY_WHEN_FULL) -> Refusal | None:
+def admit_look(
+    *,
+    serving: int,
+    waiting: int,
+    key: str,
+    unavailable: str = "",
+    stopped: bool = False,
+    free_in: float = RETRY_WHEN_FULL,
+) -> Refusal | None:
     """The same for a look at health or metrics: it waits for a busy replica, never for one that is to come, whose
     absence is its answer. ``waiting`` counts looks only."""
     if serving == 0:
-        return no_replica(unavailable=f"Service {key}: no replica is ready.", key=key)
+        return no_replica(unavailable=unavailable or f"Service {key}: no replica is ready.", key=key, stopped=stopped)
     if waiting >= LOOKS:
         message = f"Service {key}: every replica is busy and {waiting} other looks at its health or metrics wait."
         return Refusal(503, "queue_full", message, free_in)

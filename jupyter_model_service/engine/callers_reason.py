@@ -25,13 +25,13 @@ def reason_for_callers(service: Service, now: float) -> str:
     if service.deleting:
         return "deleted"
     if not record.running:
-        return "its owner stopped it"
+        return "it was stopped"  # by whom, its owner is told
     if record.error is not None:
         return _last_start(service)
     again = f"; the next attempt is {in_about(retry.next_at - now)}" if retry.next_at > now else ""
     if record.replicas == 0:
         if is_stopped(service):
-            return "its owner scaled it to 0 replicas"
+            return "it was scaled to 0 replicas"
         if again:
             return f"idle; {NO_ROOM if retry.refusals else _last_start(service)}{again}"
         return "idle: the next call starts a replica"
@@ -43,7 +43,7 @@ def reason_for_callers(service: Service, now: float) -> str:
 
 
 def is_stopped(service: Service) -> bool:
-    """By its owner, who may start it again or not."""
+    """By its owner or for her, who may start it again or not."""
     record = service.record
     if not record.running:
         return True

@@ -295,14 +295,19 @@ class Commands:
 
         return await self._turns.in_turn(body())
 
-    async def stop(self, owner: str, name: str) -> Service:
+    async def stop(self, owner: str, name: str, by: str = "") -> Service:
         service = self._turns.find(owner, name)
+        said = f"stopped by {by}" if by else "stopped"
+
+        def change(record: ServiceRecord) -> ServiceRecord:
+            note = None if not by else f"{said}; start it to go on" if record.running else record.note
+            return replace(record, running=False, error=None, note=note)
 
         async def body() -> Service:
-            await self._turns.want(service, lambda record: replace(record, running=False, error=None, note=None))
+            await self._turns.want(service, change)
             self._scaling.changed(service)
             self._give_up_preparing(service, "it was stopped")
-            self._turns.told(service, "service.stopped", "stopped")
+            self._turns.told(service, "service.stopped", said)
             return service
 
         return await self._turns.in_turn(body())

@@ -306,9 +306,10 @@ class Engine:
         """Replace every replica without a gap; a failed service is tried again."""
         return self._view(await self._commands.restart(owner, name))
 
-    async def stop_service(self, owner: str, name: str) -> ServiceView:
-        """Drain and end all replicas, keep everything else."""
-        return self._view(await self._commands.stop(owner, name))
+    async def stop_service(self, owner: str, name: str, by: str = "") -> ServiceView:
+        """Drain and end all replicas, keep everything else. ``by``: who stops it, where that is not its owner, such as
+        ``the administrator carol``: events and its note say so until it is started."""
+        return self._view(await self._commands.stop(owner, name, by))
 
     async def start_service(self, owner: str, name: str) -> ServiceView:
         return self._view(await self._commands.start(owner, name))

@@ -128,6 +128,8 @@ class Turn:
                 serving=endpoint.ready,
                 waiting=self._desk.looks,
                 key=endpoint.key,
+                unavailable=endpoint.unavailable,
+                stopped=endpoint.stopped,
                 free_in=self._desk.turn_in(now),
             )
         places = admission.places(serving.queue, serving.concurrency, waking=endpoint.woken_at is not None)

@@ -152,7 +152,18 @@ async def restart_service(call: Call) -> wire.ServiceInfo:
 
 
 async def stop_service(call: Call) -> wire.ServiceInfo:
-    return shown(call, await call.parts.engine.stop_service(*call.service))
+    return shown(call, await call.parts.engine.stop_service(*call.service, _not_its_owner(call)))
+
+
+def _not_its_owner(call: Call) -> str:
+    """Who asks, as the owner is told it; empty where that is she."""
+    caller, owner = call.caller, call.service[0]
+    if caller is None or owner in (caller.home, caller.name):
+        return ""
+    person = caller.person
+    if caller.manages_all or (person is not None and person.admin):
+        return f"the administrator {call.by}"
+    return f"the operator {call.by}" if not caller.may_manage(owner) else call.by
 
 
 async def start_service(call: Call) -> wire.ServiceInfo:

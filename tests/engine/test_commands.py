@@ -551,7 +551,7 @@ def test_scaling_up_and_down() -> None:
             if count == 0:
                 assert (stage.view.state, stage.view.reason) == ("stopped", "scaled to 0 replicas")
                 assert not stage.endpoint.wanted
-                assert "its owner scaled it to 0 replicas" in stage.endpoint.unavailable
+                assert "it was scaled to 0 replicas" in stage.endpoint.unavailable
                 assert stage.endpoint.stopped
             elif count == 2:
                 assert first.id in stage.takes_calls(), "the oldest of equals stays"

@@ -12,6 +12,7 @@ import pytest
 from jupyter_model_service.core.policy import Policy, PolicyRule, VolumeRule
 from jupyter_model_service.testing.hub import FakeHub
 from jupyter_model_service.testing.hub_site import HubSite, hub_site
+from jupyter_model_service.testing.site import DEFINITION
 
 Run = Callable[[Callable[[HubSite], Coroutine[Any, Any, None]]], None]
 LIMITS, NOTICE = "admin/users/alice/limits", "admin/services/alice/chat/notice"
@@ -442,3 +443,38 @@ def test_the_audit_log_has_what_a_notice_said(run: Run) -> None:
         ]
 
     run(body)
+
+
+STOPPED = [("Service alice/chat has no replica that could answer: it was stopped.", None)] * 2
+
+
+async def answers(site: HubSite, token: str) -> list[tuple[str, str | None]]:
+    """To a call and to a look at its health, with when to come again."""
+    found = [await site.call("alice/chat", token, path) for path in ("", "health")]
+    return [(each.json()["error"]["message"], each.headers.get("Retry-After")) for each in found]
+
+
+def test_who_stopped_a_service_is_told_its_owner_and_no_caller_also_after_a_restart(hub: FakeHub, run: Run) -> None:
+    async def body(site: HubSite) -> None:
+        alice, bob, admin = site.notebook("alice"), site.notebook("bob"), site.administrator("carol")
+        probed = f"{DEFINITION}    health_check:\n      path: /health\n"
+        await site.deploy("chat", alice, definition={"file": "model-definition.yaml", "text": probed})
+        await site.api("PUT", "services/alice/chat/access/user/bob", {"role": "operator"}, token=alice)
+        for token, by in ((alice, ""), (bob, " by the operator bob"), (admin, " by the administrator carol")):
+            assert (await site.api("POST", "services/alice/chat/start", token=alice)).is_success
+            assert (await site.api("POST", "services/alice/chat/stop", token=token)).is_success
+            told = (await site.api("GET", "services/alice/chat", token=alice)).json()
+            assert told["note"] == (f"stopped{by}; start it to go on" if by else None)
+            events = (await site.api("GET", "services/alice/chat/events", token=alice)).json()["events"]
+            assert [e["message"] for e in events if e["kind"] == "service.stopped"][-1] == f"stopped{by}"
+            assert await answers(site, alice) == STOPPED
+
+    async def later(site: HubSite) -> None:
+        alice, admin = site.notebook("alice"), site.administrator("dora")
+        told = (await site.api("POST", "services/alice/chat/stop", token=admin)).json()
+        assert told["note"] == "stopped by the administrator carol; start it to go on", "dora found it stopped"
+        assert await answers(site, alice) == STOPPED
+
+    run(body)
+    hub.add_user("dora")
+    run(later)
