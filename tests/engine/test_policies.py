@@ -120,7 +120,7 @@ def test_autoscaling_that_ends_while_a_service_is_idle_leaves_it_at_zero_and_no_
         await stage.engine.autoscale(OWNER, NAME, None)
         assert (stage.view.state, stage.view.reason) == ("stopped", "scaled to 0 replicas")
         await asyncio.sleep(1)
-        assert "scaled it to 0 replicas" in (await Callers(stage).begin()).why
+        assert "it was scaled to 0 replicas" in (await Callers(stage).begin()).why
 
     play(scene)
 
