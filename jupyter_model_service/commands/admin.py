@@ -43,7 +43,7 @@ def notice(session: Session, arguments: argparse.Namespace) -> Result:
     if arguments.remove:
         return DoneResult(f"{'/'.join(key)} has no notice any more.", session.send(admin.no_notice(key)))
     made = session.send(admin.notice(key, text))
-    return DoneResult(f"Whoever looks at {'/'.join(key)} sees your notice.", made)
+    return DoneResult(f"The owner and the viewers of {'/'.join(key)} see your notice; callers do not.", made)
 
 
 def stop(session: Session, arguments: argparse.Namespace) -> Result:

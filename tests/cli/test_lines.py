@@ -784,7 +784,7 @@ def test_an_administrator_sees_all_and_takes_from_users_what_she_names(line: Lin
 def test_an_administrator_leaves_a_notice_and_stops_a_service(line: Line, fake: FakeGateway) -> None:
     fake.services["bob/demo"] = service()
     ran = line("admin", "notice", "bob/demo", "Please", "scale it down.")
-    assert ran.out == "Whoever looks at bob/demo sees your notice.\n"
+    assert ran.out == "The owner and the viewers of bob/demo see your notice; callers do not.\n"
     assert ("PUT", "api/v1/admin/services/bob/demo/notice", {"text": "Please scale it down."}) in [
         (m, p, b) for m, p, _, b in fake.requests
     ]
