@@ -145,7 +145,7 @@ def service_facts(service: Json, paint: Paint, calls: str = "") -> list[tuple[st
         ("Access", access.fact(service)),
         ("Revision", _revision_fact(service)),
         ("Folder", clean(active["folder"]) if active else ""),
-        ("Files", _files_fact(active["files"]) if active else ""),
+        ("Files", _files_fact(active["files"]) if active and access.role(service) == "owner" else ""),
         ("Changed", _changed_fact(service)),
         ("Image", clean(active["image"] or "") if active else ""),
         ("Environment", clean(", ".join(active["environment"])) if active else ""),

@@ -324,6 +324,9 @@ def test_info_shows_what_a_revision_has_of_its_folder(line: Line, fake: FakeGate
     out = line("info", "demo").out
     assert "Files:        read where they lie: it has more than 5 files" in out
     assert "Changed" not in out
+    told_nothing = {**first, "folder": "", "files": {**first["files"], "why": None}}
+    fake.services["ada/demo"] = service(revisions=[told_nothing], changed=None, role="viewer")
+    assert "Files" not in line("info", "demo").out, "what she is not told of is not said to be anything"
     left_out = "other storage that is mounted in it is not copied (data)"
     volume = revision(1, kind="copy", source="snapshot", path="ms-1-r1", files=3, bytes=2048, why=left_out)
     fake.services["ada/demo"] = service(revisions=[volume])
