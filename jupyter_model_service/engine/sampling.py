@@ -13,11 +13,12 @@ from ..core.backoff import PROVEN_AFTER
 from ..core.replica import STARTING_UP, Phase
 from ..core.scaling.metrics import query_name
 from ..core.scaling.signals import Sample
-from ..core.traffic import difference, quantile
+from ..core.traffic import BUCKETS, difference, quantile
 from ..ports import AskedQuery, Queries
 from .history import Point
 from .state import Mark, Replica, Service
 
+TICK = 2.0  # seconds between two looks at a service
 STALE = 5.0  # seconds
 WINDOW = 60.0  # seconds that quantiles and shares of calls are of
 APART = 5.0  # seconds between two marks: a dozen of them cover the window
@@ -69,6 +70,9 @@ def point(service: Service, seen: Look) -> Point:
     now = seen.at
     before, after = service.scaled.tick, _mark(service, now, service.scaled.tick)
     service.scaled.tick = after
+    if before is None and after.arrived:
+        # Its first calls came before it was looked at for the first time: counts began with nothing.
+        before = Mark(now - TICK, 0, 0, 0, (0,) * BUCKETS, (), 0.0)
     if before is None or now <= before.at:
         return Point(0.0)
     seconds = now - before.at

@@ -31,7 +31,7 @@ from .controller import Controller
 from .history import Histories
 from .journal import Journal
 from .routes import none_because, update_endpoint
-from .sampling import Look
+from .sampling import TICK, Look
 from .state import Decided, Parts, Replica, Scaled, Service
 from .steady import found_steady, goes_on, no_more_steady
 from .tasks import Tasks
@@ -41,7 +41,6 @@ from .views import is_rolling
 
 log = logging.getLogger(__name__)
 
-TICK = 2.0  # seconds
 BATCH = 20  # services in one turn of the loop: about 1 ms
 LIMIT_KEPT = 10.0  # seconds that what an owner may have is not asked again
 EVENTS_READ = 300  # of a service, for what its starts took

@@ -57,6 +57,23 @@ async def asleep(stage: Stage, callers: Callers | None = None) -> Callers:
     return callers
 
 
+def test_calls_before_the_first_look_at_a_service_are_in_its_pictures() -> None:
+    """Whoever calls it as soon as it is ready comes before that, on a machine that is quick."""
+
+    async def scene(stage: Stage) -> None:
+        await stage.ready(1)
+        stage.engine._turns.find(OWNER, NAME).scaled.tick = None  # as of one that was made since the last tick
+        callers = Callers(stage)
+        for _ in range(5):
+            callers.begin(0.1)
+        await asyncio.sleep(6)
+        told = stage.engine.series(OWNER, NAME)
+        assert sum(each or 0.0 for each in told.values["calls_per_second"]) * told.step == pytest.approx(5)
+        assert any(told.values["latency_p50"])
+
+    play(scene)
+
+
 # --- up and down ---------------------------------------------------------------------------------------
 
 
