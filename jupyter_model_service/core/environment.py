@@ -8,6 +8,7 @@ from ..errors import InvalidRequest
 
 MOST_OF_ONE = 131_072  # bytes of NAME=VALUE with its closing NUL: MAX_ARG_STRLEN of Linux, 32 pages of 4 KiB
 MOST_OF_ALL = 1 << 20  # of 2 MiB that a program's arguments and variables share there (a quarter of its stack of 8)
+MOST_OF_NAMES = 16_384  # bytes: whoever lists services is told them of each revision, a dozen of which are kept
 SET_BY_THE_RUNNER = ("BACKEND_MODEL_PATH",)
 _OURS = "MODEL_SERVICE_"
 _SHOWN = 40  # characters of a wrong name in a sentence
@@ -37,6 +38,11 @@ def check_environment(environment: Mapping[str, str]) -> None:
                 f"The environment variable {name} is set for each replica and cannot be given: take it away, or give "
                 "the value another name."
             )
+    if (names := sum(len(name.encode("utf-8", "surrogatepass")) for name in environment)) > MOST_OF_NAMES:
+        raise InvalidRequest(
+            f"The names of the environment variables have {names:,} bytes together, and {MOST_OF_NAMES:,} is the most: "
+            "put what they are to tell into a file of the model folder."
+        )
     check_sizes(environment)
 
 

@@ -60,6 +60,12 @@ def test_a_value_may_be_as_large_as_a_program_can_be_given() -> None:
         check_environment({f"N{number}": "x" * 104_854 for number in range(10)})
 
 
+def test_names_together_are_few_enough_to_be_told_of_each_revision() -> None:
+    check_environment({f"N{number:07}": "" for number in range(2048)})
+    with pytest.raises(InvalidRequest, match="have 16,385 bytes together, and 16,384 is the most"):
+        check_environment({"N": "", **{f"N{number:07}": "" for number in range(2048)}})
+
+
 def test_every_value_that_a_program_can_be_given_is_taken() -> None:
     environment = {"A": "", "B_1": "two\nlines = \x1b \U0001f600", "with blank": "x", "Größe": "1"}
     check_environment(environment)
