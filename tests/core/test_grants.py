@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stringprep
-import time
 import unicodedata
-from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -18,6 +16,8 @@ from jupyter_model_service.core import grants
 from jupyter_model_service.core.access import Caller
 from jupyter_model_service.core.grants import PathRule, changed_half, check_rules, may
 from jupyter_model_service.errors import InvalidRequest
+
+from .least_time import took
 
 CHAT = (PathRule("/v1/chat/*", ("POST",)), PathRule("/v1/models", ("GET",)))
 
@@ -204,16 +204,6 @@ def test_a_call_that_says_to_be_of_another_method_is_within_no_rule(name: bytes)
 )
 def test_so_is_one_whose_query_says_so(query: bytes, within: bool) -> None:
     assert may((PathRule("/v1/*", ("POST",)),), b"POST", b"/v1/x?" + query) == within
-
-
-def took(work: Callable[[], object]) -> float:
-    """Seconds, of several times the least."""
-    found = []
-    for _ in range(20):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return min(found)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 import urllib.parse
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from jupyter_model_service.core.token_in_address import tokens_in
+
+from .least_time import took
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,6 @@ from jupyter_model_service.core.token_in_address import tokens_in
 )
 def test_each_spelling_of_a_token_in_the_query(target: bytes, tokens: tuple[str, ...]) -> None:
     assert tokens_in(target) == tokens
-
-
-def took(work: Callable[[], object]) -> float:
-    """Seconds, of several times the least."""
-    found = []
-    for _ in range(20):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return min(found)
 
 
 @pytest.mark.parametrize(
